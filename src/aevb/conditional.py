@@ -1,0 +1,61 @@
+"""A conditional distribution: a module whose ``forward`` returns a ``torch.distributions.Distribution``.
+
+Prior (no input), posterior (input x) and likelihood (input z) are this one type in three roles.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.func import functional_call
+
+from .distributions import stopped
+from .types import Recorded
+
+
+class Conditional(Recorded, nn.Module, ABC):
+    """``(input, context) -> Distribution`` with batch shape ``[*batch]`` and the event of the role.
+
+    ``late`` says that the distribution runs its networks after ``forward`` has returned (a flow does), so that stopping its parameters
+    takes a second call; ``density`` says whether it has one at all (a Dirac has not).
+    """
+
+    late: ClassVar[bool] = False
+    density: ClassVar[bool] = True
+
+    @abstractmethod
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
+        """The distribution given ``input`` ``[*batch, *shape]`` and ``context`` ``[B, C]``."""
+
+    def adapt(self, distribution: Distribution, value: Tensor) -> None:  # noqa: B027 - a hook that most families leave alone
+        """Learn state that no gradient reaches from what was observed; called after each training pass."""
+
+
+class Unconditional(Conditional, ABC):
+    """A conditional that needs no input: a prior. Called with nothing, its batch shape is empty."""
+
+    @abstractmethod
+    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Distribution: ...
+
+
+def detached(module: nn.Module) -> Callable[..., Distribution]:
+    """The same conditional with its parameters stopped; networks that it runs late are stopped too.
+
+    >>> import torch
+    >>> from aevb import networks, posteriors
+    >>> posterior = posteriors.Normal(networks.MLP(3, [4]), latent=2)
+    >>> _ = posterior(torch.zeros(1, 3))
+    >>> detached(posterior)(torch.zeros(1, 3)).mean.requires_grad
+    False
+    """
+    held = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return lambda *inputs: functional_call(module, held, inputs)
+
+
+def stop(module: Conditional, q: Distribution, input: Tensor, context: Tensor | None = None) -> Distribution:
+    """``q = module(input, context)`` with its parameters stopped: no gradient but the one through the value of ``log_prob``."""
+    return detached(module)(input, context) if module.late else stopped(q)

@@ -1,0 +1,12 @@
+"""Mathematics without parameters: what ``torch.distributions`` lacks."""
+
+from . import kl
+from .affine import Affine
+from .continuous_bernoulli import ContinuousBernoulli
+from .dirac import Dirac
+from .discretised_logistic import DiscretisedLogistic
+from .levels import Levels
+from .scale import positive
+from .stop import stopped
+
+__all__ = ["Affine", "ContinuousBernoulli", "Dirac", "DiscretisedLogistic", "Levels", "kl", "positive", "stopped"]

@@ -1,0 +1,32 @@
+"""A distribution whose parameters no gradient reaches."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor
+from torch.distributions import Distribution, Transform
+
+
+def stopped(q: Distribution) -> Distribution:
+    """The same distribution with every parameter detached: the density's gradient then flows through its argument alone.
+
+    >>> import torch
+    >>> loc = torch.zeros(2, requires_grad=True)
+    >>> stopped(torch.distributions.Normal(loc, 1.0)).loc.requires_grad
+    False
+    """
+    return _stopped(q)
+
+
+def _stopped(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, (Distribution, Transform)):
+        twin = copy.copy(value)
+        twin.__dict__.update({name: _stopped(held) for name, held in vars(value).items()})
+        return twin
+    if isinstance(value, (list, tuple)):
+        return type(value)(_stopped(held) for held in value)
+    return value

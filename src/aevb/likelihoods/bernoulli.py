@@ -1,0 +1,31 @@
+"""Binary data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Bernoulli as Bits
+from torch.distributions import Independent
+
+from .likelihood import Likelihood, event, heads
+
+
+class Bernoulli(Likelihood):
+    """``log p(x|z) = sum(x l - softplus(l))`` with logits ``l`` from the network: exact at any logit, nothing is clamped.
+
+    For data that are 0 or 1. Grey values are not: see ``ContinuousBernoulli`` and ``DiscretisedLogistic``.
+
+    >>> import torch
+    >>> Bernoulli(nn.Identity(), (28, 28))(torch.zeros(5, 40)).mean.shape
+    torch.Size([5, 28, 28])
+    """
+
+    def __init__(self, network: nn.Module, event_shape: Sequence[int], latent_rank: int = 1) -> None:
+        super().__init__()
+        self.event_shape = event(event_shape)
+        self.heads = heads(network, self.event_shape, 1, latent_rank)
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
+        (logits,) = self.heads(input, context)
+        return Independent(Bits(logits=logits, validate_args=False), len(self.event_shape), validate_args=False)

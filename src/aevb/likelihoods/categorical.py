@@ -1,0 +1,32 @@
+"""Levels without an order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from ..distributions import Levels
+from ..errors import ArgumentError
+from .likelihood import Likelihood, event, heads
+
+
+class Categorical(Likelihood):
+    """A free probability for each of ``categories`` values 0 ... categories-1 per element, logits from the network.
+
+    >>> import torch
+    >>> Categorical(nn.Identity(), (4,), categories=3)(torch.zeros(5, 2)).sample().shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, network: nn.Module, event_shape: Sequence[int], categories: int, latent_rank: int = 1) -> None:
+        super().__init__()
+        if categories < 2:
+            raise ArgumentError(f"`categories` is {categories}; give at least 2.")
+        self.event_shape = event(event_shape)
+        self.heads = heads(network, (*self.event_shape, categories), 1, latent_rank)
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
+        (logits,) = self.heads(input, context)
+        return Independent(Levels(logits), len(self.event_shape), validate_args=False)

@@ -1,0 +1,54 @@
+"""The five ways to hold the scale of a location-scale likelihood."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..distributions import positive
+from ..errors import ArgumentError
+from .likelihood import heads
+
+FLOOR = 1e-3  # data have about unit size: an optimal scale below this would only chase rounding, and its density has no upper bound
+MEMORY = 0.99  # of the running error, per step
+
+
+class LocationScale(nn.Module):
+    """``loc`` and ``scale``, both ``[*batch, *event]``, from a latent variable."""
+
+    error: Tensor
+    fixed: Tensor
+
+    def __init__(self, network: nn.Module, event_shape: tuple[int, ...], scale: float | str, latent_rank: int, power: int) -> None:
+        super().__init__()
+        kinds = ("shared", "per_element", "predicted", "optimal")
+        if isinstance(scale, str) and scale not in kinds:
+            raise ArgumentError(f"`scale` is {scale!r}; give a positive number or one of {', '.join(kinds)}.")
+        if not isinstance(scale, str) and not scale > 0:
+            raise ArgumentError(f"`scale` is {scale}; give a positive number.")
+        self.kind = scale if isinstance(scale, str) else "fixed"
+        self.power = power
+        self.event_shape = event_shape
+        self.heads = heads(network, event_shape, 2 if self.kind == "predicted" else 1, latent_rank)
+        self.raw = nn.Parameter(torch.zeros(event_shape if self.kind == "per_element" else ())) if self.kind in kinds[:2] else None
+        self.register_buffer("fixed", torch.tensor(1.0 if isinstance(scale, str) else float(scale)), persistent=False)
+        self.register_buffer("error", torch.tensor(1.0), persistent=self.kind == "optimal")
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        loc, *predicted = self.heads(input, context)
+        return loc, self._scale(*predicted).expand_as(loc)
+
+    def _scale(self, predicted: Tensor | None = None) -> Tensor:
+        if predicted is not None:
+            return positive(predicted)
+        if self.raw is not None:
+            return positive(self.raw)
+        if self.kind == "optimal":
+            return self.error.pow(1 / self.power).clamp(min=FLOOR)
+        return self.fixed
+
+    @torch.no_grad()
+    def adapt(self, loc: Tensor, x: Tensor) -> None:
+        """Move the held error towards that of this batch: ``mean |x - loc|^power``, the scale's maximum-likelihood value."""
+        if self.kind == "optimal":
+            self.error.lerp_((x - loc).abs().pow(self.power).mean().to(self.error.dtype), 1 - MEMORY)

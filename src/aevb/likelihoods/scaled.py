@@ -1,0 +1,42 @@
+"""A likelihood in the units of the data, around one that works in standardised units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..conditional import Conditional
+from ..distributions import Affine
+from .likelihood import Likelihood
+
+
+class Scaled(Likelihood):
+    """``x = shift + scale * y`` with ``y ~ likelihood(z)``; the log-Jacobian of the scaling is part of the density.
+
+    ``shift`` and ``scale`` hold one number, or one per element of the event in row-major order.
+
+    >>> from torch import nn
+    >>> from aevb import likelihoods
+    >>> inner = likelihoods.Normal(nn.Identity(), (2,), scale=1.0)
+    >>> Scaled(inner, shift=[0.0], scale=[10.0])(torch.zeros(1, 3)).variance
+    tensor([[100., 100.]]...)
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, likelihood: Likelihood, shift: Sequence[float], scale: Sequence[float]) -> None:
+        super().__init__()
+        self.likelihood: Conditional = likelihood
+        self.event_shape = likelihood.event_shape
+        for name, values in {"shift": shift, "scale": scale}.items():
+            value = torch.tensor(values)
+            self.register_buffer(name, value.reshape(self.event_shape if value.numel() > 1 else ()), persistent=False)
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Affine:
+        return Affine(self.likelihood(input, context), self.shift, self.scale)
+
+    def adapt(self, distribution: Affine, value: Tensor) -> None:
+        self.likelihood.adapt(distribution.base, (value - self.shift) / self.scale)

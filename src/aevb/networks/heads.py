@@ -1,0 +1,77 @@
+"""From features to the parameters of a family."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError
+from .mlp import glorot
+
+
+class Heads(nn.Module):
+    """A network and the one linear map that turns its features into parameter tensors of the shapes asked for.
+
+    The map is a 1x1 convolution where the features have image shape ``[N, C, H, W]`` and every parameter is an image of that size,
+    else a linear layer on the flattened features. It is made at the first call, when the features are first seen: a network of one's
+    own needs to say nothing about itself. ``rank`` counts the axes of one input (``None``: all but the first); further leading axes
+    are folded into one before the network sees them, and unfolded after.
+
+    Networks may run in low precision (``set_precision``); parameters come out in float32 or better.
+
+    >>> loc, raw = Heads(nn.Identity(), (2,), (2,), rank=1)(torch.zeros(7, 5, 3))
+    >>> loc.shape
+    torch.Size([7, 5, 2])
+    """
+
+    def __init__(self, network: nn.Module, *shapes: Sequence[int], rank: int | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.shapes = [tuple(shape) for shape in shapes]
+        self.rank = rank
+        self.head: nn.Module | None = None
+        self.precision: torch.dtype | None = None
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> list[Tensor]:
+        batch = x.shape[: 1 if self.rank is None else x.dim() - self.rank]
+        rows = x if len(batch) == 1 else x.flatten(0, len(batch) - 1) if batch else x.unsqueeze(0)
+        with torch.autocast(x.device.type, self.precision, enabled=self.precision is not None):
+            flat = self._apply(rows, None if context is None else self._unfold(context, batch))
+        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+        parts = flat.split([self._width(shape) for shape in self.shapes], dim=1)
+        return [part.reshape(*batch, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def _apply(self, rows: Tensor, context: Tensor | None) -> Tensor:
+        features = self.network(rows) if context is None else self.network(rows, context)
+        if self.head is None:
+            self.head = self._make(features)
+        return self.head(features if isinstance(self.head, nn.Conv2d) else features.flatten(1))
+
+    def _make(self, features: Tensor) -> nn.Module:
+        if features.dim() < 2:
+            raise ArgumentError(f"the network's features have shape {tuple(features.shape)}; return one row per datum: [N, features].")
+        as_image = features.dim() == 4 and all(shape[-2:] == features.shape[-2:] for shape in self.shapes)
+        widths = [math.prod(shape[:-2]) if as_image else math.prod(shape) for shape in self.shapes]
+        inputs = features.shape[1] if as_image else math.prod(features.shape[1:])
+        head = nn.Conv2d(inputs, sum(widths), 1) if as_image else nn.Linear(inputs, sum(widths))
+        with torch.no_grad():  # each parameter starts as if it had a map of its own
+            for part in glorot(head).weight.split(widths):
+                nn.init.xavier_uniform_(part)
+        return head.to(features.device, next(iter(self.network.parameters()), torch.zeros(())).dtype)
+
+    def _width(self, shape: tuple[int, ...]) -> int:
+        return math.prod(shape[:-2]) if isinstance(self.head, nn.Conv2d) else math.prod(shape)
+
+    @staticmethod
+    def _unfold(context: Tensor, batch: torch.Size) -> Tensor:
+        return context.expand(*batch, context.shape[-1]).reshape(-1, context.shape[-1])
+
+
+def set_precision(model: nn.Module, dtype: torch.dtype | None) -> None:
+    """Run every network of the model in ``dtype`` (autocast); heads included, densities not."""
+    for module in model.modules():
+        if isinstance(module, Heads):
+            module.precision = dtype

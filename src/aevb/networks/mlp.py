@@ -1,0 +1,66 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError
+from ..types import Recorded
+from .activations import activation as named
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+class MLP(Recorded, nn.Module):
+    """Fully connected layers with an activation after each: ``[*batch, *event]`` to ``[*batch, hidden[-1]]``.
+
+    ``inputs`` counts the numbers of one event; trailing axes are flattened until they make up that many, so an image needs no reshaping.
+    ``context`` counts the numbers of the context, which is appended to the input. Without hidden layers the features are the input.
+
+    >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
+    torch.Size([5, 400])
+    """
+
+    def __init__(self, inputs: int, hidden: Sequence[int] = (), activation: str = "relu", context: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        for argument, value in {"inputs": inputs, **{f"hidden[{i}]": width for i, width in enumerate(hidden)}}.items():
+            if value < 1:
+                raise ArgumentError(f"`{argument}` of an MLP is {value}; give at least 1.")
+        self.inputs = inputs
+        self.layers = nn.Sequential()
+        width = inputs + context
+        for size in hidden:
+            self.layers.append(glorot(nn.Linear(width, size)))
+            self.layers.append(named(activation))
+            if dropout:
+                self.layers.append(nn.Dropout(dropout))
+            width = size
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        x = flatten_event(x, self.inputs)
+        if context is not None:
+            x = torch.cat([x, context.expand(*x.shape[:-1], -1)], -1)
+        return self.layers(x)
+
+
+def flatten_event(x: Tensor, size: int) -> Tensor:
+    """Merge trailing axes until they hold ``size`` numbers: ``[*batch, *event]`` to ``[*batch, size]``."""
+    if x.shape[-1] == size:
+        return x
+    for axes in range(2, x.dim() + 1):
+        if math.prod(x.shape[-axes:]) == size:
+            return x.flatten(-axes)
+    raise ArgumentError(f"the network takes {size} numbers per datum, got a tensor of shape {tuple(x.shape)}; build it with inputs=N.")
+
+
+def glorot(layer: Layer) -> Layer:
+    """Uniform weights of Glorot and Bengio (2010), and biases of 0."""
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

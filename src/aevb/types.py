@@ -1,0 +1,95 @@
+"""The records that travel between data, model, objective and gradient.
+
+Axis order everywhere: samples ``K``, batch ``B``, event: ``[K, B, *event]``. Log-densities are reduced over the event: ``[K, B]``.
+Units: nats per datum, in the units of the data as given.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+if TYPE_CHECKING:
+    from .gradients import Gradient
+    from .models import VAE
+    from .objectives import Objective
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the data give."""
+
+    x: Tensor  # [B, *event]
+    context: Tensor | None = None  # [B, C]: labels or covariates, for all three slots
+    index: Tensor | None = None  # [B]: row numbers, for parameters per datum
+    total: int | None = None  # rows in the set that the batch was drawn from
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the model says about draws of the latent variable."""
+
+    log_likelihood: Tensor  # log p(x|z)  [K, B]
+    log_prior: Tensor  # log p(z)  [K, B]
+    log_posterior: Tensor  # log q(z|x)  [K, B]
+    log_measure: Tensor  # [K, 1] or [K, B]: -log K for samples, log q(z|x) where every state is listed
+    kl: Tensor | None  # KL(q || p)  [B], exact, where wanted and registered
+    z: Tensor  # [K, B, *latent]
+    q: Distribution
+    reconstruction: Distribution
+    batch: Batch
+    weight_kl: Tensor  # [], KL(q(theta) || p(theta)) / N where weights are random
+    penalty: Tensor  # [], from modules that have one
+
+    @property
+    def log_weight(self) -> Tensor:
+        """``log p(x|z) + log p(z) - log q(z|x)``, ``[K, B]``."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an objective makes of the terms: the bound is reported, the target is climbed."""
+
+    bound: Tensor  # [B], under the name that the objective's kind gives it
+    target: Tensor  # [B], the bound, or beta-weighted, with free bits ...
+    penalty: Tensor  # [], per batch
+    posterior_target: Tensor | None = None  # [B], climbed by the posterior alone, where it differs
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a gradient makes of the score: the loss is differentiated."""
+
+    score: Score
+    loss: Tensor  # []
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published method: three arguments."""
+
+    model: VAE
+    objective: Objective
+    gradient: Gradient
+
+
+class Recorded:
+    """Remembers the arguments it was built with, so that what is composed of such parts can be written as JSON and built again."""
+
+    arguments: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Recorded:
+        self = super().__new__(cls)
+        if args or kwargs:  # a copy is made without arguments: its record arrives with its state
+            bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs).arguments
+            object.__setattr__(self, "arguments", {k: v for k, v in list(bound.items())[1:]})
+        else:
+            object.__setattr__(self, "arguments", {})
+        return self
