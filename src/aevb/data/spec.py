@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from ..errors import DataError
 
 Support = Literal["binary", "levels", "unit", "real"]
 
@@ -15,6 +18,11 @@ class Spec:
     ``support`` is ``binary`` (0 or 1), ``levels`` (integers 0 ... levels-1), ``unit`` (the interval [0, 1]) or ``real``.
     ``shift`` and ``scale`` (one number, or one per element of the event in row-major order) bring the data to mean 0 and deviation 1, or
     to [0, 1]: the model divides by ``scale`` at its door and adds the log-Jacobian, so that log-densities stay in the units of the data.
+    ``levels`` is the number of grey levels; where data are binarised (``binarisation``), of the data before that.
+
+    >>> spec = Spec(name="digits", event_shape=(8, 8), support="levels", likelihood="discretised_logistic", network="mlp", levels=17)
+    >>> spec.discrete, spec.image, Spec.from_dict(spec.to_dict()) == spec
+    (True, True, True)
     """
 
     name: str
@@ -32,10 +40,32 @@ class Spec:
 
     @property
     def discrete(self) -> bool:
-        """Whether the data are counted in steps, so that a probability (and bits per dimension) makes sense."""
-        return self.support in ("binary", "levels")
+        """Whether the likelihood gives probabilities of values counted in steps, and not densities."""
+        return self.likelihood in ("bernoulli", "discretised_logistic", "categorical")
 
     @property
     def image(self) -> bool:
         """Whether the event is an image: ``(H, W)`` or ``(C, H, W)``."""
-        return len(self.event_shape) in (2, 3)
+        return is_image(self.event_shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as what JSON can hold: numbers, strings, lists and None."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Spec:
+        """The record again. Raises ``DataError`` where fields are missing or unknown."""
+        known = {field.name for field in fields(cls)}
+        needed = {"name", "event_shape", "support", "likelihood", "network"}
+        if not needed <= record.keys() <= known:
+            wrong = sorted((needed - record.keys()) | (record.keys() - known))
+            raise DataError(
+                f"record of a data set: missing or unknown fields {', '.join(wrong)}: it was edited, or written by another version."
+            )
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        return cls(**values)
+
+
+def is_image(event_shape: Sequence[int]) -> bool:
+    """Whether an event of this shape is an image: ``(H, W)`` or ``(C, H, W)``."""
+    return len(event_shape) in (2, 3)

@@ -39,12 +39,12 @@ class Heads(nn.Module):
         batch = x.shape[: 1 if self.rank is None else x.dim() - self.rank]
         rows = x if len(batch) == 1 else x.flatten(0, len(batch) - 1) if batch else x.unsqueeze(0)
         with torch.autocast(x.device.type, self.precision, enabled=self.precision is not None):
-            flat = self._apply(rows, None if context is None else self._unfold(context, batch))
+            flat = self._combined(rows, None if context is None else self._unfold(context, batch))
         flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
         parts = flat.split([self._width(shape) for shape in self.shapes], dim=1)
         return [part.reshape(*batch, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def _apply(self, rows: Tensor, context: Tensor | None) -> Tensor:
+    def _combined(self, rows: Tensor, context: Tensor | None) -> Tensor:
         features = self.network(rows) if context is None else self.network(rows, context)
         if self.head is None:
             self.head = self._make(features)

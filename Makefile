@@ -1,0 +1,57 @@
+# Each target makes .venv on a fresh machine, installs what it needs, and runs.
+PYTHON ?= python3
+BIN := .venv/bin
+TORCH := $(shell grep '^torch==' constraints.txt)
+# Two workers with one torch thread each: more threads than cores make small models slower, not faster.
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/pytest -n 2 --doctest-modules
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format types theory clean distclean
+
+help:
+	@echo 'make demo      fit, evaluate and report on real handwritten digits'
+	@echo 'make test      lint, types, tests, docstring examples, examples/: what a change must pass'
+	@echo 'make test-all  the same with the slow tests'
+	@echo 'make lint      ruff: rules and format          make format  mend what ruff can mend'
+	@echo 'make types     pyright                         make theory  the claims of docs/theory.md that are still open'
+	@echo 'make clean     remove build products, caches   make distclean  .venv too'
+
+install: .venv/.installed
+
+# Torch goes first and alone, so that the build that pip is configured for (CPU or CUDA) is the one that everything else meets.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check $(TORCH) -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[all,dev]' -c constraints.txt
+	@touch $@
+
+demo: .venv/.installed
+	$(BIN)/aevb demo
+
+test: lint types theory
+	$(PYTEST) -m 'not slow' src/aevb tests
+
+test-all: lint types theory
+	$(PYTEST) src/aevb tests
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The switch keeps pyright from asking the network for newer versions; its JavaScript and node come with the wheels.
+types: .venv/.installed
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+theory: .venv/.installed
+	$(BIN)/python tests/test_theory.py
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv

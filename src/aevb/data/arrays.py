@@ -1,0 +1,117 @@
+"""From any array of numbers to the form that rows are stored in: bytes or float32, channels first, nothing missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import DataError
+from .raw import Ask, Raw
+from .words import count, sides
+
+CHANNELS = (1, 3, 4)
+
+
+def from_array(source: Any, ask: Ask) -> Raw:
+    """A NumPy array, a tensor or nested lists as read."""
+    origin = "the tensor" if isinstance(source, Tensor) else "the array"
+    ask.refuse(origin, "key", "labels")
+    return Raw("array", origin, to_numpy(source, origin))
+
+
+def to_numpy(source: Any, origin: str) -> np.ndarray:
+    """The values as a NumPy array. Raises ``DataError`` for ragged lists and masked arrays."""
+    if isinstance(source, Tensor):
+        dense = source.detach().to_dense().cpu()
+        return (dense.float() if dense.is_floating_point() and dense.itemsize < 4 else dense).numpy()
+    if isinstance(source, np.ma.MaskedArray):
+        raise DataError(f"{origin} is masked, and masked cells would be read as if they were there: write x[~x.mask.any(axis=1)].data.")
+    try:
+        return np.asarray(source)
+    except ValueError as error:
+        raise DataError(f"{origin} has rows of different lengths: give one shape to all rows.") from error
+
+
+def canonical(raw: Raw) -> Raw:
+    """The same data as bytes (whole numbers 0 to 255) or float32, colour images with channels first.
+
+    Raises ``DataError`` for what is not numbers, for the wrong number of axes, for no rows, for NaN and infinity.
+
+    >>> canonical(Raw("x", "the array", np.array([[0.0, 7.0]]))).values
+    array([[0, 7]], dtype=uint8)
+    """
+    if raw.packed:
+        return raw
+    _check_dtype(raw)
+    _check_shape(raw)
+    _check_finite(raw)
+    return _channels_first(replace(raw, values=_narrow(raw)))
+
+
+def whole_bytes(values: np.ndarray) -> bool:
+    """Whether all values are whole numbers from 0 to 255; looks at one row first, which settles most cases."""
+    if values.dtype == np.uint8:
+        return True
+    in_range = bool(values.min() >= 0 and values.max() <= 255)
+    return in_range and (values.dtype.kind != "f" or all(np.array_equal(part, np.rint(part)) for part in (values[:1], values)))
+
+
+def _check_dtype(raw: Raw) -> None:
+    if raw.values.dtype.kind in "biuf":
+        return
+    what = {"O": "Python objects", "c": "complex numbers", "U": "text", "S": "text"}.get(raw.values.dtype.kind, str(raw.values.dtype))
+    hint = "write np.abs(x), or stack x.real and x.imag" if raw.values.dtype.kind == "c" else "write x.astype(np.float32)"
+    raise DataError(f"{raw.origin} holds {what} (dtype {raw.values.dtype}), and rows must be numbers: {hint}.")
+
+
+def _check_shape(raw: Raw) -> None:
+    shape = raw.values.shape
+    if len(shape) < 2:
+        raise DataError(f"{raw.origin} has the shape {shape}, and rows need [N, *event]: write x.reshape(-1, 1) for one number per row.")
+    if raw.values.size == 0:
+        raise DataError(f"{raw.origin} has the shape {shape}, which holds no values: give at least one row with at least one value.")
+
+
+def _check_finite(raw: Raw) -> None:
+    bad = ~np.isfinite(raw.values)
+    if not bad.any():
+        return
+    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    raise DataError(
+        f"{raw.origin} holds {count(int(bad.sum()), 'cell')} that are NaN or infinite, the first in row {where[0]}, "
+        f"{_column(where[1:], raw.columns)} (counted from 0), value {raw.values[where]}: drop those rows, "
+        "x = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)], or fill the cells."
+    )
+
+
+def _column(where: Sequence[int], columns: tuple[str, ...] | None) -> str:
+    if columns:
+        return f'column "{columns[where[0]]}"'
+    return f"column {where[0]}" if len(where) == 1 else f"position {tuple(where)}"
+
+
+def _narrow(raw: Raw) -> np.ndarray:
+    values = raw.values
+    if values.dtype == bool or whole_bytes(values):
+        return values.astype(np.uint8, copy=False)
+    if max(-float(values.min()), float(values.max())) > np.finfo(np.float32).max:
+        raise DataError(f"{raw.origin} holds values beyond 3.4e38, the end of 32-bit numbers: divide the data by a constant.")
+    return values.astype(np.float32, copy=False)
+
+
+def _channels_first(raw: Raw) -> Raw:
+    values = raw.values
+    if values.ndim != 4 or values.shape[-1] not in CHANNELS or values.shape[1] in CHANNELS or not _picture(values):
+        return raw
+    moved = np.ascontiguousarray(np.moveaxis(values, -1, 1))
+    note = f"Moved the colour channels to the front: {sides(values.shape[1:])} became {sides(moved.shape[1:])}."
+    return replace(raw, values=moved, notes=(*raw.notes, note))
+
+
+def _picture(values: np.ndarray) -> bool:
+    """Bytes or values in [0, 1] are pictures; other numbers with a last axis of 3 may be points in space and stay as they are."""
+    return values.dtype == np.uint8 or bool(values.min() >= 0 and values.max() <= 1)

@@ -1,0 +1,237 @@
+"""The likelihood, the scaling and the network that suit the data, each with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ArgumentError, DataError
+from .raw import Raw
+from .spec import Support, is_image
+from .words import listing, nearest, sides
+
+CONV_SIDE = 12  # below, two halvings leave next to nothing of an image
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is true of all rows: their range, whether they are whole numbers, and the shape of one."""
+
+    low: float
+    high: float
+    whole: bool
+    event_shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, raw: Raw) -> Facts:
+        """The facts of canonical data: bytes are whole numbers, float32 are not (or lie beyond bytes)."""
+        values = raw.values
+        if raw.packed:
+            return cls(0.0, 1.0, True, raw.packed)
+        return cls(float(values.min()), float(values.max()), values.dtype == np.uint8, tuple(values.shape[1:]))
+
+    @property
+    def image(self) -> bool:
+        """Whether a row is an image."""
+        return is_image(self.event_shape)
+
+    @property
+    def binary(self) -> bool:
+        """Whether all values are 0 or 1."""
+        return self.whole and self.high <= 1
+
+    @property
+    def unit(self) -> bool:
+        """Whether all values lie in [0, 1]."""
+        return self.low >= 0 and self.high <= 1
+
+    @property
+    def levels(self) -> int:
+        """The number of grey levels: 256, or as many as occur where that is at most 64.
+
+        >>> Facts(0, 16, True, (8, 8)).levels, Facts(0, 200, True, (8, 8)).levels
+        (17, 256)
+        """
+        return max(int(self.high) + 1, 2) if self.high < 64 else 256
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A likelihood by name: its title, the values it is for, whether facts fit, and their support under it."""
+
+    title: str
+    values: str
+    fits: Callable[[Facts], bool]
+    support: Callable[[Facts], Support]
+
+
+def _natural_support(facts: Facts) -> Support:
+    if facts.binary:
+        return "binary"
+    if facts.image and facts.whole:
+        return "levels"
+    return "unit" if facts.image and facts.unit else "real"
+
+
+def _unit_support(facts: Facts) -> Support:
+    return "unit" if facts.unit else "levels"
+
+
+LIKELIHOODS = {
+    "bernoulli": Likelihood("Bernoulli", "0 or 1", lambda facts: facts.binary, lambda facts: "binary"),
+    "continuous_bernoulli": Likelihood(
+        "continuous Bernoulli", "in [0, 1], or whole numbers from 0 to 255", lambda facts: facts.unit or facts.whole, _unit_support
+    ),
+    "discretised_logistic": Likelihood(
+        "discretised logistic", "whole numbers from 0 to 255", lambda facts: facts.whole, lambda facts: "levels"
+    ),
+    "categorical": Likelihood("categorical", "whole numbers from 0 to 255", lambda facts: facts.whole, lambda facts: "levels"),
+    "normal": Likelihood("normal", "any real numbers", lambda facts: True, _natural_support),
+    "laplace": Likelihood("Laplace", "any real numbers", lambda facts: True, _natural_support),
+}
+_NATURAL = {"binary": "bernoulli", "levels": "discretised_logistic", "unit": "continuous_bernoulli", "real": "normal"}
+_OUTSIDE: dict[Support, Callable[[np.ndarray, int], np.ndarray]] = {
+    "binary": lambda x, levels: (x != 0) & (x != 1),
+    "levels": lambda x, levels: (x < 0) | (x > levels - 1) | (x != np.rint(x)),
+    "unit": lambda x, levels: (x < 0) | (x > 1),
+    "real": lambda x, levels: np.zeros(x.shape, bool),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A likelihood with its support and levels, and the sentence that says why."""
+
+    likelihood: str
+    support: Support
+    levels: int | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """``(x - shift) / scale`` is what a network sees: one number, or one per column; and what there is to say about it."""
+
+    shift: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    said: tuple[str, ...] = ()
+
+
+def choose_likelihood(facts: Facts, values: np.ndarray, asked: str | None = None) -> Choice:
+    """The likelihood that suits the data, or the one asked for. Raises ``DataError`` where the data do not fit it.
+
+    >>> choose_likelihood(Facts(0, 1, True, (28, 28)), np.zeros((1, 28, 28))).said
+    'Likelihood: Bernoulli, because all values are 0 or 1.'
+    """
+    name = asked or _NATURAL[_natural_support(facts)]
+    likelihood = LIKELIHOODS[name]
+    if not likelihood.fits(facts):
+        raise _misfit(name, facts, values)
+    support = likelihood.support(facts)
+    levels = facts.levels if support == "levels" else None
+    steps = f" with {levels} levels" if name in ("discretised_logistic", "categorical") else ""
+    reason = "as asked" if asked else f"because {_range(facts, support)}"
+    return Choice(name, support, levels, f"Likelihood: {likelihood.title}{steps}, {reason}.")
+
+
+def check_likelihood(name: str | None) -> None:
+    """Raise ``ArgumentError`` for the name of no likelihood."""
+    if name is not None and name not in LIKELIHOODS:
+        raise ArgumentError(f'likelihood="{name}" is not known. Known: {listing(LIKELIHOODS)}.{nearest(str(name), LIKELIHOODS)}')
+
+
+def offender(values: np.ndarray, support: Support, levels: int | None) -> float | None:
+    """The first value outside of a support, None where all are inside.
+
+    >>> offender(np.array([0.0, 0.5, 2.0]), "unit", None)
+    2.0
+    """
+    bad = values[_OUTSIDE[support](values, levels or 256)]
+    return float(bad.flat[0]) if bad.size else None
+
+
+def choose_scaling(choice: Choice, train: np.ndarray, columns: tuple[str, ...] | None) -> Scaling:
+    """Mean and deviation of the training rows for real likelihoods, levels to [0, 1] for the continuous Bernoulli, nothing for others.
+
+    A table is scaled by column, an image as a whole (its pixels are of one kind).
+    """
+    if choice.likelihood == "continuous_bernoulli" and choice.support == "levels":
+        return Scaling(scale=(float(choice.levels - 1),))
+    if choice.likelihood not in ("normal", "laplace"):
+        return Scaling()
+    table = train.reshape(len(train), -1) if train.ndim == 2 else train.reshape(-1, 1)
+    return _standard(table.astype(np.float64), columns, by_column=train.ndim == 2)
+
+
+def choose_network(facts: Facts, asked: str | None = None) -> tuple[str, str]:
+    """``conv`` or ``mlp``, and the sentence that says why.
+
+    >>> choose_network(Facts(0, 1, False, (3, 32, 32)))
+    ('conv', 'Network: convolutional, because the data are images of 32 x 32 with more than two values.')
+    """
+    size = sides(facts.event_shape[-2:])
+    if asked is not None:
+        return asked, f"Network: {_NETWORKS[_checked_network(asked, facts)]}, as asked."
+    if not facts.image:
+        return "mlp", "Network: fully connected (MLP), because the data are a table."
+    if min(facts.event_shape[-2:]) < CONV_SIDE:
+        return "mlp", f"Network: fully connected (MLP), because images of {size} are small."
+    if facts.binary:
+        return "mlp", "Network: fully connected (MLP), because the images are binary."
+    return "conv", f"Network: convolutional, because the data are images of {size} with more than two values."
+
+
+_NETWORKS = {"mlp": "fully connected (MLP)", "conv": "convolutional"}
+
+
+def check_network(name: str | None) -> None:
+    """Raise ``ArgumentError`` for the name of no network."""
+    if name is not None and name not in _NETWORKS:
+        raise ArgumentError(f'network="{name}" is not known: write network="mlp" or network="conv".')
+
+
+def _checked_network(asked: str, facts: Facts) -> str:
+    if asked == "conv" and not facts.image:
+        raise ArgumentError(f'network="conv" needs images, and one row has the shape {facts.event_shape}: write network="mlp".')
+    return asked
+
+
+def _standard(table: np.ndarray, columns: tuple[str, ...] | None, by_column: bool) -> Scaling:
+    mean, deviation = table.mean(axis=0), table.std(axis=0)
+    constant = table.min(axis=0) == table.max(axis=0)
+    narrow = ~constant & (deviation < 1e-5 * np.abs(mean))
+    names = (columns or tuple(f"column {i}" for i in range(len(mean)))) if by_column else ("all values",)
+    said = [f"Scaled {'each column' if by_column else 'all values'} by mean and deviation of the training rows."]
+    if constant.any():
+        said.append(f"Constant in the training rows, so not scaled: {_some(names, mean, constant)}.")
+    if narrow.any():
+        said.append(f"Far from 0 beside its spread, so 32-bit numbers keep few digits of it: {_some(names, mean, narrow)}.")
+    return Scaling(tuple(mean.tolist()), tuple(np.where(constant, 1.0, deviation).tolist()), tuple(said))
+
+
+def _some(names: tuple[str, ...], values: np.ndarray, which: np.ndarray) -> str:
+    return listing(f"{names[i]} ({values[i]:g})" for i in np.flatnonzero(which))
+
+
+def _range(facts: Facts, support: Support) -> str:
+    low, high = f"{facts.low:g}", f"{facts.high:g}"
+    return {
+        "binary": "all values are 0 or 1",
+        "levels": f"the values are integers from {low} to {high}",
+        "unit": f"the values lie between {low} and {high}, inside [0, 1]",
+        "real": f"the values are {'whole' if facts.whole else 'real'} numbers from {low} to {high}",
+    }[support]
+
+
+def _misfit(name: str, facts: Facts, values: np.ndarray) -> DataError:
+    grey = facts.whole and not facts.binary
+    needed: Support = {"bernoulli": "binary", "continuous_bernoulli": "unit"}.get(name, "levels")
+    hint = 'binarise="dynamic" or binarise="fixed", or ' if name == "bernoulli" and grey else ""
+    instead = "continuous_bernoulli" if hint or facts.unit else "normal"
+    value = offender(values, needed, 256)
+    got = f"{value:g}" if value is not None and math.isfinite(value) else f"{facts.low:g} to {facts.high:g}"
+    takes = LIKELIHOODS[name].values
+    return DataError(f'likelihood="{name}" is for values that are {takes}, and the data hold {got}: write {hint}likelihood="{instead}".')

@@ -1,0 +1,62 @@
+"""Class labels: names or numbers in, class numbers out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .words import count, listing, nearest
+
+
+def class_names(values: np.ndarray) -> tuple[str, ...]:
+    """The distinct labels in sorted order, as names.
+
+    >>> class_names(np.array([3.0, 1.0, 3.0]))
+    ('1', '3')
+
+    Raises ``DataError`` for numbers that are not whole: those are measured, not classes.
+    """
+    return tuple(_name(value) for value in np.unique(_checked(values)))
+
+
+def number_labels(values: np.ndarray, classes: tuple[str, ...] | None = None) -> Tensor:
+    """Class numbers, int64 ``[N]``: places among ``classes``, or among the sorted distinct values.
+
+    >>> number_labels(np.array(["cat", "ant", "cat"]))
+    tensor([1, 0, 1])
+
+    Raises ``DataError`` for a label that is not among ``classes``.
+    """
+    distinct, index = np.unique(_checked(values), return_inverse=True)
+    names = [_name(value) for value in distinct]
+    places = {name: place for place, name in enumerate(classes or names)}
+    unknown = [name for name in names if name not in places]
+    if unknown:
+        raise DataError(f'label "{unknown[0]}" is not among the known classes {listing(places)}.{nearest(unknown[0], places)}')
+    return torch.tensor([places[name] for name in names])[torch.from_numpy(index.reshape(-1))]
+
+
+def labels_said(classes: tuple[str, ...]) -> str:
+    """How a sentence names the classes.
+
+    >>> labels_said(("0", "1", "2")), labels_said(("a", "b"))
+    ('labels 0 to 2', 'labels of 2 classes (a, b)')
+    """
+    if len(classes) > 1 and classes == tuple(str(i) for i in range(len(classes))):
+        return f"labels 0 to {len(classes) - 1}"
+    return f"labels of {count(len(classes), 'class', 'classes')} ({listing(classes, 6)})"
+
+
+def _checked(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "O":
+        return np.array([str(value) for value in values])
+    broken = values[values != np.rint(values)] if values.dtype.kind == "f" else values[:0]
+    if broken.size:
+        raise DataError(f"labels hold {broken[0]:g}, and labels are whole numbers or names: leave labels out for a measured quantity.")
+    return values
+
+
+def _name(value: object) -> str:
+    return str(int(value)) if isinstance(value, np.bool_ | np.integer | np.floating) else str(value)

@@ -1,0 +1,211 @@
+"""One door for all data: read, check, split, choose, and say what was chosen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, DataError
+from . import binarising
+from .arrays import canonical, from_array, to_numpy
+from .choose import Facts, check_likelihood, check_network, choose_likelihood, choose_network, choose_scaling, offender
+from .dataset import Dataset
+from .labels import class_names, labels_said, number_labels
+from .named import SETS, NamedSet, find_set, read_set
+from .raw import Ask, Raw
+from .read import read_path
+from .rows import Rows
+from .spec import Spec, Support
+from .splits import FRACTIONS, Fractions, Order, Split, check_split, split_rows
+from .tables import from_frame
+from .transforms import Cast, Unpack
+from .words import count, listing, nearest, sides
+
+
+def load(
+    source: Any,
+    *,
+    key: str | None = None,
+    binarise: Literal["dynamic", "fixed"] | None = None,
+    likelihood: str | None = None,
+    network: Literal["mlp", "conv"] | None = None,
+    split: Fractions = FRACTIONS,
+    order: Order = "random",
+    seed: int = 0,
+    labels: Any = None,
+    name: str | None = None,
+) -> Dataset:
+    """Load data, split them, and choose what suits them; ``spec.said`` holds one sentence for each choice.
+
+    ``source`` is an array, tensor or list ``[N, *event]``, a data frame, the path of a file (.npy, .npz, IDX, .csv, .tsv, .parquet; .gz
+    behind it), of a folder of images, or the name of a set (``list_sets()``). A text with a path separator or an ending is a path.
+    ``key`` chooses an array of an .npz file or a column of rows of a .parquet file. ``labels`` is an array ``[N]``, or the name of a
+    column, of an array of an .npz file, or of a kind of label of a named set. ``split`` are the fractions of train, validation and test;
+    a published split stays as it was published, and frames of a film stay in order.
+
+    Raises ``DataError`` for data that cannot be used, ``ArgumentError`` for arguments that no data could be loaded with.
+
+    >>> data = load(np.random.default_rng(0).normal(size=(100, 3)))
+    >>> data.train[:16].shape, data.spec.likelihood
+    (torch.Size([16, 3]), 'normal')
+    """
+    check_split(split, order, seed)
+    check_likelihood(likelihood)
+    check_network(network)
+    binarising.check_binarise(binarise, likelihood)
+    raw = _read(source, Ask(key, labels if isinstance(labels, str) else None), labels)
+    raw = replace(raw, name=name or raw.name)
+    if likelihood not in (None, "bernoulli"):
+        raw = raw.unpacked()
+    rows = _split(raw, split, order, seed)
+    spec = _choose(raw, rows, binarise, likelihood, network, seed)
+    parts = zip(binarising.PARTS, (rows.train, rows.validation, rows.test), strict=True)
+    return Dataset(*(_part(raw, index, spec, seed, part) for part, index in parts), spec)
+
+
+def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = None, seed: int = 0) -> Rows:
+    """Load other data for a model that was made for ``spec``: all rows, or the test rows of a named set or a ``Dataset``.
+
+    Columns of a table are matched by name. Where ``spec`` was binarised, grey data are binarised once with ``seed``, as the test rows of
+    ``load`` are. Class names are numbered as in ``spec.classes``.
+    Raises ``DataError`` for another event shape, missing columns, empty cells and values that the model cannot take.
+
+    >>> data = load("digits", binarise="dynamic")
+    >>> torch.equal(load_as("digits", data.spec).tensor(), data.test.tensor())
+    True
+    """
+    check_split(FRACTIONS, "random", seed)
+    ask = Ask(key, labels if isinstance(labels, str) else None, spec.columns, every=True)
+    raw = _read(source.test if isinstance(source, Dataset) else source, ask, labels)
+    if _set_of(source):
+        raw = raw.rows(_split(raw, FRACTIONS, "random", seed).test)
+    if raw.event_shape != spec.event_shape:
+        raise DataError(_other_shape(raw, spec))
+    if spec.support != "binary":
+        raw = raw.unpacked()
+    binarises = spec.binarisation is not None and not Facts.of(raw).binary
+    _check_support(raw, "levels" if binarises else spec.support, spec)
+    if raw.labels is not None and spec.classes is not None and labels is None and not set(class_names(raw.labels)) <= set(spec.classes):
+        raw = replace(raw, labels=None)  # a foreign set with classes of its own: nobody asked for them
+    fixed = replace(spec, binarisation="fixed" if binarises else None)
+    return _part(raw, np.arange(len(raw.values)), fixed, seed, "test")
+
+
+def _choose(raw: Raw, rows: Split, binarise: Any, likelihood: str | None, network: Any, seed: int) -> Spec:
+    """The spec of the data, with a sentence for each choice."""
+    facts = Facts.of(raw)
+    if binarise:
+        binarising.check_grey(facts)
+    seen = replace(facts, low=0.0, high=1.0) if binarise else facts
+    choice = choose_likelihood(seen, raw.values, likelihood)
+    scaling = choose_scaling(choice, raw.values[rows.train], raw.columns)
+    layers, why = choose_network(seen, network)
+    binarised = (binarising.said(binarise, seed),) if binarise else _two_values(raw)
+    return Spec(
+        name=raw.name,
+        event_shape=raw.event_shape,
+        support=choice.support,
+        likelihood=choice.likelihood,
+        network=layers,
+        levels=facts.levels if binarise else choice.levels,
+        shift=scaling.shift,
+        scale=scaling.scale,
+        binarisation=binarise,
+        columns=raw.columns,
+        classes=None if raw.labels is None else class_names(raw.labels),
+        said=(_read_said(raw, facts), *raw.notes, rows.said, *binarised, choice.said, *scaling.said, why),
+    )
+
+
+def _read(source: Any, ask: Ask, labels: Any) -> Raw:
+    """The source in canonical form, with its labels."""
+    raw = canonical(_read_source(source, ask))
+    return raw if labels is None or isinstance(labels, str) else raw.labelled(to_numpy(labels, "labels"))
+
+
+def _read_source(source: Any, ask: Ask) -> Raw:
+    if isinstance(source, str | os.PathLike):
+        return _read_text(source, ask)
+    if isinstance(source, Rows):
+        return Raw("rows", "the rows", source.tensor().numpy(), labels=None if source.labels is None else source.labels.numpy())
+    if isinstance(source, np.ndarray | Tensor | list | tuple):
+        return from_array(source, ask)
+    return from_frame(source, ask)
+
+
+def _read_text(source: str | os.PathLike[str], ask: Ask) -> Raw:
+    """A path or a name: what has a separator or an ending is a path; names come before folders of the same name."""
+    known = _set_of(source)
+    if known:
+        return read_set(known, ask)
+    path = Path(source).expanduser()
+    if _path_like(source) or (str(source) and path.exists()):
+        return read_path(path, ask)
+    raise DataError(f'source="{source}" is neither a set nor a path. Sets: {listing(SETS)}.{nearest(str(source).lower(), SETS)}')
+
+
+def _set_of(source: Any) -> NamedSet | None:
+    return find_set(source) if isinstance(source, str) and not _path_like(source) else None
+
+
+def _path_like(source: str | os.PathLike[str]) -> bool:
+    return not isinstance(source, str) or bool({"/", "\\", os.sep} & set(source)) or bool(Path(source).suffix)
+
+
+def _split(raw: Raw, fractions: Fractions, order: Order, seed: int) -> Split:
+    """The published split where there is one, else one by fractions."""
+    if raw.split is None:
+        return split_rows(len(raw.values), fractions, raw.order or order, seed)
+    if (tuple(fractions), order) != (FRACTIONS, "random"):
+        raise ArgumentError(f"split={fractions!r}, order={order!r}: {raw.origin} comes with a split of its own. Leave both out.")
+    return raw.split(seed)
+
+
+def _part(raw: Raw, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
+    labels = None if raw.labels is None else number_labels(raw.labels[index], spec.classes)
+    rows = Rows(torch.from_numpy(raw.values[index]), Unpack(raw.packed) if raw.packed else Cast(), labels)
+    return binarising.binarised(rows, spec.binarisation, spec.levels or 256, seed, part) if spec.binarisation else rows
+
+
+def _read_said(raw: Raw, facts: Facts) -> str:
+    labels = f" and {labels_said(class_names(raw.labels))}" if raw.labels is not None else ""
+    size = len(raw.values)
+    if not facts.image:
+        names = f": {listing(raw.columns)}" if raw.columns else ""
+        return f"Read {count(size, 'row')} of {sides(facts.event_shape)} {'columns' if raw.columns else 'numbers'}{names}{labels}."
+    kind = "colour image" if facts.event_shape[:-2] == (3,) else "image"
+    return f"Read {count(size, kind)} of {sides(facts.event_shape[-2:])} with {_values_said(facts)}{labels}."
+
+
+def _values_said(facts: Facts) -> str:
+    if facts.binary:
+        return "values 0 and 1"
+    grey = "levels" if facts.event_shape[:-2] == (3,) else "grey levels"
+    return f"{facts.levels} {grey} (0 to {facts.levels - 1})" if facts.whole else f"values from {facts.low:g} to {facts.high:g}"
+
+
+def _two_values(raw: Raw) -> tuple[str, ...]:
+    """A hint for black and white images that were saved as bytes 0 and 255."""
+    if raw.values.dtype != np.uint8 or raw.packed or raw.values.max() != 255 or ((raw.values > 0) & (raw.values < 255)).any():
+        return ()
+    return ('Only the values 0 and 255 occur: binarise="fixed" reads them as 0 and 1.',)
+
+
+def _other_shape(raw: Raw, spec: Spec) -> str:
+    one = ": for a single row, write x[None]" if raw.values.shape == spec.event_shape else ""
+    return f'{raw.origin} has rows of shape {raw.event_shape}, and the model was made for shape {spec.event_shape} ("{spec.name}"){one}.'
+
+
+def _check_support(raw: Raw, support: Support, spec: Spec) -> None:
+    value = None if raw.packed else offender(raw.values, support, spec.levels)
+    if value is None:
+        return
+    takes = {"binary": "0 and 1", "unit": "values in [0, 1]", "levels": f"whole numbers from 0 to {(spec.levels or 256) - 1}"}[support]
+    hint = ": divide by 255" if support == "unit" and raw.values.dtype == np.uint8 else ": bring it to the scale of the training data"
+    raise DataError(f'{raw.origin} holds {value:g}, and the model takes {takes}, as "{spec.name}" does{hint}.')

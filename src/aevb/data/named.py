@@ -1,0 +1,265 @@
+"""Data sets with names: what they are, where they lie, how they are read and split."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ArgumentError, DataError
+from .raw import Ask, Raw
+from .read import guarded, idx_array
+from .splits import Split, shuffled
+from .words import count, listing, nearest
+
+
+@dataclass(frozen=True)
+class SetInfo:
+    """One line of ``list_sets``: ``found`` is the folder that holds the set, None where it has to be fetched."""
+
+    name: str
+    about: str
+    rows: int
+    event_shape: tuple[int, ...]
+    licence: str
+    found: Path | None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a set: its path below a data folder, its SHA-256, and where publishers hold it (tried in this order)."""
+
+    path: str
+    sha256: str
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A set, its reader ``(folder, ask) -> Raw``, and, where it cannot be downloaded, what to make by hand."""
+
+    name: str
+    about: str
+    rows: int
+    event_shape: tuple[int, ...]
+    licence: str
+    files: tuple[File, ...]
+    read: Callable[[NamedSet, Path, Ask], Raw]
+    by_hand: str | None = None
+
+    def found(self) -> Path | None:
+        """The first data folder that holds all files of the set."""
+        return next((root for root in _roots() if all((root / file.path).is_file() for file in self.files)), None)
+
+
+def find_set(name: str) -> NamedSet | None:
+    """The set of this name (underscores count as dashes), None where there is none."""
+    return SETS.get(name.lower().replace("_", "-"))
+
+
+def set_named(name: str) -> NamedSet:
+    """The set of this name. Raises ``ArgumentError`` that names the nearest."""
+    found = find_set(name)
+    if found is None:
+        raise ArgumentError(f'name="{name}" is not a known set. Known: {listing(SETS)}.{nearest(name.lower().replace("_", "-"), SETS)}')
+    return found
+
+
+def read_set(known: NamedSet, ask: Ask) -> Raw:
+    """Read a set from where it lies. Raises ``DataError`` that says where to put it."""
+    root = known.found()
+    if root is None:
+        raise DataError(absent(known))
+    ask.refuse(f'the set "{known.name}"', "key")
+    with guarded(root / known.files[0].path):
+        return known.read(known, root, ask)
+
+
+def list_sets() -> tuple[SetInfo, ...]:
+    """All sets with names, and where they were found.
+
+    >>> list_sets()[0].name, list_sets()[0].rows
+    ('digits', 1797)
+    """
+    return tuple(SetInfo(s.name, s.about, s.rows, s.event_shape, s.licence, s.found()) for s in SETS.values())
+
+
+def cache() -> Path:
+    """The folder for downloads: ``aevb/data`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aevb" / "data"
+
+
+def absent(known: NamedSet) -> str:
+    """The sentence for a set that is not there: what to put where, or what to run."""
+    where = f"Put {listing(file.path for file in known.files)} into {cache()} or into the folder that AEVB_DATA names"
+    return f'The set "{known.name}" is not on this computer. {where}{_other_way(known)}.'
+
+
+def _other_way(known: NamedSet) -> str:
+    return f": {known.by_hand}" if known.by_hand else f", or run: aevb data get {known.name}"
+
+
+def _roots() -> list[Path]:
+    given = os.environ.get("AEVB_DATA")
+    return [*([Path(given)] if given else []), cache(), Path(__file__).parent / "files"]
+
+
+def _npz(known: NamedSet, root: Path) -> np.lib.npyio.NpzFile:
+    return np.load(root / known.files[0].path, allow_pickle=False)
+
+
+def _raw(known: NamedSet, values: np.ndarray, **found: object) -> Raw:
+    return Raw(known.name, f'the set "{known.name}"', values, **found)
+
+
+def _read_plain(known: NamedSet, root: Path, ask: Ask) -> Raw:
+    """An archive with ``images`` and perhaps ``labels``."""
+    ask.refuse(f'the set "{known.name}"', "labels")
+    arrays = _npz(known, root)
+    return _raw(known, arrays["images"], labels=arrays.get("labels"))
+
+
+def _read_frames(known: NamedSet, root: Path, ask: Ask) -> Raw:
+    """Frames of a film: a random split would put near-copies of training frames into the test part."""
+    ask.refuse(f'the set "{known.name}"', "labels")
+    return _raw(known, _npz(known, root)["images"], order="time")
+
+
+def _read_mnist(known: NamedSet, root: Path, ask: Ask) -> Raw:
+    ask.refuse(f'the set "{known.name}"', "labels")
+    arrays = [idx_array(gzip.decompress((root / file.path).read_bytes()), root / file.path) for file in known.files]
+    split = _held_out(len(arrays[0]), len(arrays[2]))
+    return _raw(known, np.concatenate(arrays[::2]), labels=np.concatenate(arrays[1::2]), split=split)
+
+
+def _held_out(train: int, test: int) -> Callable[[int], Split]:
+    """A sixth of the training rows, chosen by the seed, becomes the validation part; the test part stays the published one."""
+
+    def split(seed: int) -> Split:
+        rows, held = shuffled(train, seed), train // 6
+        how = f"as published, validation drawn from the {count(train, 'training row')} with seed {seed}"
+        return Split(rows[held:], rows[:held], np.arange(train, train + test), how)
+
+    return split
+
+
+def _read_binarized(known: NamedSet, root: Path, ask: Ask) -> Raw:
+    ask.refuse(f'the set "{known.name}"', "labels")
+    arrays = _npz(known, root)
+    parts = [arrays[name] for name in ("train", "valid", "test")]
+    rows = np.split(np.arange(sum(map(len, parts))), np.cumsum([len(part) for part in parts])[:2])
+    split = Split(*rows, "as published")
+    return _raw(known, np.concatenate(parts), packed=known.event_shape, split=lambda seed: split)
+
+
+def _read_omniglot(known: NamedSet, root: Path, ask: Ask) -> Raw:
+    """Every character was drawn by 20 people; people, and not drawings, are held out."""
+    arrays, kind = _npz(known, root), ask.labels or "alphabet"
+    kinds = {"alphabet": lambda: arrays["alphabet_names"][arrays["alphabet"]], "character": lambda: arrays["character"]}
+    if kind not in kinds:
+        raise ArgumentError(f'labels="{kind}": the set "{known.name}" has labels "alphabet" and "character".{nearest(kind, kinds)}')
+    drawer = arrays["drawer"]
+    parts = [np.flatnonzero(part) for part in (drawer <= 13, (drawer == 14) | (drawer == 15), drawer > 15)]
+    split = Split(*parts, "by drawer: 1 to 13, 14 and 15, 16 to 20 of each character")
+    return _raw(known, arrays["images"], labels=kinds[kind](), split=lambda seed: split)
+
+
+def _idx_files(folder: str, bases: tuple[str, ...], sums: tuple[str, ...]) -> tuple[File, ...]:
+    names = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+    return tuple(File(f"{folder}/{name}", total, tuple(base + name for base in bases)) for name, total in zip(names, sums, strict=True))
+
+
+_SETS = (
+    NamedSet(
+        "digits",
+        "Handwritten digits of 8 x 8 with 17 grey levels (comes with the library)",
+        1797,
+        (8, 8),
+        "CC BY 4.0 (UCI)",
+        (File("digits.npz", "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e"),),
+        _read_plain,
+    ),
+    NamedSet(
+        "mnist",
+        "Handwritten digits of 28 x 28 in grey",
+        70000,
+        (28, 28),
+        "CC BY-SA 3.0",
+        _idx_files(
+            "mnist",
+            ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+            (
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ),
+        _read_mnist,
+    ),
+    NamedSet(
+        "binarized-mnist",
+        "MNIST binarised once by Larochelle and Murray (2011), published split, no labels",
+        70000,
+        (28, 28),
+        "not stated (derived from MNIST)",
+        (File("binarized_mnist/binarized_mnist.npz", "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5"),),
+        _read_binarized,
+    ),
+    NamedSet(
+        "fashion-mnist",
+        "Articles of clothing of 28 x 28 in grey",
+        70000,
+        (28, 28),
+        "MIT",
+        _idx_files(
+            "fashion_mnist",
+            ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+            (
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ),
+        _read_mnist,
+    ),
+    NamedSet(
+        "frey-faces",
+        "Frames of a film of one face, 28 x 20 in grey, split by time",
+        1965,
+        (28, 20),
+        "not stated",
+        (File("frey_faces/frey_faces.npz", "3c70375e0a9c4751ad49ad5f1f692bd094c46f133cf4aa8ea77d1cb14e1efcd1"),),
+        _read_frames,
+        'an .npz archive whose array "images" is uint8 of shape (1965, 28, 20), made from frey_rawface.mat of https://cs.nyu.edu/~roweis/data.html',
+    ),
+    NamedSet(
+        "omniglot",
+        "Characters of 50 alphabets, 20 drawings each, 28 x 28 in grey, split by drawer",
+        32460,
+        (28, 28),
+        "MIT",
+        (File("omniglot/omniglot_28.npz", "42e895921666105ea945ff0de9abc36d8ac13fa46c131bd0f33403ca54b54602"),),
+        _read_omniglot,
+        'an .npz archive with "images" uint8 (32460, 28, 28), ink 255, averaged from 105 x 105, one number per image in "alphabet", '
+        '"character" and "drawer" (1 to 20), and "alphabet_names", made from images_background.zip and images_evaluation.zip of '
+        "https://github.com/brendenlake/omniglot",
+    ),
+    NamedSet(
+        "cifar10",
+        "Colour photographs of 32 x 32, the first 4,000 training images, no labels",
+        4000,
+        (3, 32, 32),
+        "not stated",
+        (File("cifar10/cifar10_train_first4000.npz", "eb14369cfc5a272e5e6e79092f4587c72d3f7064cf6106e942dc69ffdf514040"),),
+        _read_plain,
+        'an .npz archive whose array "images" is uint8 of shape (4000, 32, 32, 3), the first 4,000 rows of data_batch_1 of '
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+    ),
+)
+SETS = {known.name: known for known in _SETS}

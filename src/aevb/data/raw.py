@@ -1,0 +1,80 @@
+"""Data as read, before anything was chosen, and what the reader was asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..errors import ArgumentError, DataError
+from .splits import Split
+from .words import count
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a reader returns: values ``[N, *event]``, or packed bits ``[N, bytes]`` where ``packed`` is the event shape.
+
+    ``labels`` are class names or numbers ``[N]``, ``split`` makes the published split
+    from a seed (part of it may be drawn), ``order`` says that rows follow one another in time.
+    """
+
+    name: str
+    origin: str  # how errors name it: 'file "x.npy"', "the array"
+    values: np.ndarray
+    labels: np.ndarray | None = None
+    columns: tuple[str, ...] | None = None
+    packed: tuple[int, ...] | None = None
+    split: Callable[[int], Split] | None = None
+    order: Literal["time"] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one row of values."""
+        return self.packed or self.values.shape[1:]
+
+    def rows(self, index: np.ndarray) -> Raw:
+        """Only the rows ``index``, without a split."""
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, values=self.values[index], labels=labels, split=None)
+
+    def unpacked(self) -> Raw:
+        """The same with one byte per value."""
+        if self.packed is None:
+            return self
+        bits = np.unpackbits(self.values, axis=1)[:, : math.prod(self.packed)]
+        return replace(self, values=bits.reshape(-1, *self.packed), packed=None)
+
+    def labelled(self, labels: np.ndarray) -> Raw:
+        """The same with these labels. Raises ``DataError`` where their number is wrong."""
+        if labels.shape != self.values.shape[:1]:
+            got = tuple(labels.shape)
+            raise DataError(f"labels have the shape {got}, but {self.origin} has {count(len(self.values), 'row')}: give one label per row.")
+        return replace(self, labels=labels)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a reader is asked for: an array or column of values, one of labels, and exactly these columns."""
+
+    key: str | None = None
+    labels: str | None = None
+    columns: tuple[str, ...] | None = None
+    every: bool = False  # whether every row must come back, so that none may be dropped
+
+    def refuse(self, origin: str, *options: str) -> None:
+        """Raise ``ArgumentError`` where one of the options was given to a reader that has no use for it."""
+        given = [name for name in options if getattr(self, name) is not None]
+        if given:
+            value = getattr(self, given[0])
+            raise ArgumentError(f"{given[0]}={value!r} has no meaning for {origin}: leave it out. {_MEANING[given[0]]}")
+
+
+_MEANING = {
+    "key": "It names an array of an .npz file or a column of rows in a .parquet file.",
+    "labels": "A name is for a column of a table, an array of an .npz file or a label of a named set; give an array instead.",
+}

@@ -1,0 +1,112 @@
+"""Rows of data, kept as they are stored and decoded when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, DataError
+from ..types import Batch
+from .transforms import Cast, Decode
+
+Index = int | slice | Sequence[int] | np.ndarray | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows as stored (uint8, packed bits, float32), which stay that small on the device and become float32 batches when read.
+
+    ``stored`` is ``[N, *row]``, ``decode`` turns stored rows ``[B, *row]`` into float32 ``[B, *event]``, ``labels`` are class numbers,
+    int64 ``[N]``.
+
+    >>> rows = Rows.of(np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8))
+    >>> len(rows), rows.event_shape, rows[0]
+    (3, (2,), tensor([0., 1.]))
+    """
+
+    stored: Tensor
+    decode: Decode = field(default_factory=Cast)
+    labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse labels that do not belong to the rows."""
+        if self.labels is not None and self.labels.shape != self.stored.shape[:1]:
+            got = tuple(self.labels.shape)
+            raise ArgumentError(f"labels have the shape {got}, but there are {len(self.stored)} rows: give one class number per row.")
+
+    @classmethod
+    def of(cls, values: Any, labels: Any = None) -> Rows:
+        """Rows of an array, tensor or list ``[N, *event]``; ``Rows`` are returned as they are.
+
+        Bytes and booleans stay bytes, every other number becomes float32. Raises ``DataError`` for what is not rows of numbers.
+
+        >>> Rows.of([[0.5], [1.5]]).tensor()
+        tensor([[0.5000],
+                [1.5000]])
+        """
+        if isinstance(values, Rows):
+            return values
+        return cls(_stored(_tensor(values)), Cast(), None if labels is None else _tensor(labels).long())
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one decoded row."""
+        return self.decode.event(tuple(self.stored.shape[1:]))
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.stored)
+
+    def __getitem__(self, index: Index) -> Tensor:
+        """Decoded rows, float32 ``[B, *event]``; one row ``[*event]`` for an integer."""
+        if isinstance(index, int | np.integer):
+            return self.decode(self.stored[int(index)].unsqueeze(0))[0]
+        return self.decode(self.stored[_indexer(index, self.stored.device)])
+
+    def batch(self, index: Tensor) -> Batch:
+        """The batch of the rows ``index``, int64 ``[B]``."""
+        index = index.to(self.stored.device)
+        return Batch(self.decode(self.stored.index_select(0, index)), index=index, total=len(self))
+
+    def subset(self, index: Index) -> Rows:
+        """The rows ``index`` as rows, still stored as they were."""
+        where = _indexer(index, self.stored.device)
+        return replace(self, stored=self.stored[where], labels=None if self.labels is None else self.labels[where])
+
+    def to(self, device: torch.device | str) -> Rows:
+        """These rows on another device."""
+        return replace(self, stored=self.stored.to(device), labels=None if self.labels is None else self.labels.to(device))
+
+    def tensor(self) -> Tensor:
+        """All rows decoded, float32 ``[N, *event]``."""
+        return self.decode(self.stored)
+
+
+def _indexer(index: Index, device: torch.device) -> slice | Tensor:
+    if isinstance(index, slice):
+        return index
+    where = torch.as_tensor(index, device=device)
+    return where if where.dtype == torch.bool else where.reshape(-1).long()
+
+
+def _tensor(values: Any) -> Tensor:
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()  # a tensor cannot share memory that must not be written
+    try:
+        return torch.as_tensor(values).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"rows must be an array, tensor or list of numbers, got {type(values).__name__}: {error}") from error
+
+
+def _stored(values: Tensor) -> Tensor:
+    if values.ndim < 2:
+        shape = tuple(values.shape)
+        raise DataError(f"rows must have the shape [N, *event], got {shape}: write x.reshape(-1, 1), or x[None] for one row.")
+    if values.is_complex():
+        raise DataError(f"rows hold complex numbers ({values.dtype}): write torch.view_as_real(x) or x.abs().")
+    return values.to(torch.uint8 if values.dtype in (torch.bool, torch.uint8) else torch.float32)

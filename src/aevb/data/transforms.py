@@ -1,0 +1,102 @@
+"""How stored rows become the tensors that a model sees: one small record for each way of storing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+
+class Decode(Protocol):
+    """Turns stored rows ``[B, *row]`` into float32 ``[B, *event]``, on the device of the rows."""
+
+    def __call__(self, stored: Tensor) -> Tensor:
+        """The rows, float32 ``[B, *event]``."""
+        ...
+
+    def event(self, row: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an event whose stored row has the shape ``row``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Stored numbers are the values.
+
+    >>> Cast()(torch.tensor([[0, 255]], dtype=torch.uint8))
+    tensor([[  0., 255.]])
+    """
+
+    def __call__(self, stored: Tensor) -> Tensor:
+        """The rows as float32, ``[B, *row]``."""
+        return stored.float()
+
+    def event(self, row: tuple[int, ...]) -> tuple[int, ...]:
+        """The stored shape itself."""
+        return row
+
+
+@dataclass(frozen=True)
+class Unpack:
+    """Eight binary values to a byte, the first in the highest bit (the order of ``np.packbits``); spare bits of the last byte are dropped.
+
+    >>> Unpack((3,))(torch.tensor([[0b10100000]], dtype=torch.uint8))
+    tensor([[1., 0., 1.]])
+    """
+
+    event_shape: tuple[int, ...]
+
+    def __call__(self, stored: Tensor) -> Tensor:
+        """The bits of uint8 rows ``[B, ceil(D / 8)]`` as float32 ``[B, *event]`` with ``D`` elements in the event."""
+        shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=stored.device)
+        bits = (stored.unsqueeze(-1) >> shifts) & 1
+        return bits.flatten(1)[:, : math.prod(self.event_shape)].reshape(-1, *self.event_shape).float()
+
+    def event(self, row: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape that was packed."""
+        return self.event_shape
+
+
+@dataclass(frozen=True)
+class BinariseAfresh:
+    """Grey value ``v`` of ``0 ... levels-1`` is 1 with probability ``v / (levels - 1)``, drawn anew at each reading.
+
+    The draws come from the default generator of the device, so a run that owns that generator's state repeats them.
+
+    >>> BinariseAfresh(256)(torch.tensor([[0, 255]], dtype=torch.uint8))
+    tensor([[0., 1.]])
+    """
+
+    levels: int
+
+    def __call__(self, stored: Tensor) -> Tensor:
+        """Zeros and ones, float32 ``[B, *row]``."""
+        return binarise(stored, self.levels).float()
+
+    def event(self, row: tuple[int, ...]) -> tuple[int, ...]:
+        """The stored shape itself."""
+        return row
+
+
+def binarise(stored: Tensor, levels: int, generator: Generator | None = None) -> Tensor:
+    """Draw ``x = [u < t(v)]`` with 16 random bits ``u`` and the integer threshold ``t(v) = round(65536 v / (levels - 1))``.
+
+    Unlike a comparison of 8-bit numbers, white is always 1 and black always 0; the probability is off by less than 2e-5.
+
+    ``stored`` holds grey values ``0 ... levels-1``, any shape and dtype. Returns booleans of that shape.
+
+    >>> binarise(torch.tensor([0, 16]), levels=17)
+    tensor([False,  True])
+    """
+    threshold = (stored.float() * (65536 / (levels - 1))).round_()
+    return _bits(stored, generator) < threshold.sub_(32768)
+
+
+def _bits(like: Tensor, generator: Generator | None) -> Tensor:
+    """Uniform int16 in the shape of ``like``: four from each 64-bit draw, which takes half the time of drawing them one by one."""
+    words = torch.empty((like.numel() + 3) // 4, dtype=torch.int64, device=like.device)
+    words.random_(-(2**63), None, generator=generator)
+    return words.view(torch.int16)[: like.numel()].view(like.shape)

@@ -1,0 +1,60 @@
+"""Walks through the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError
+from ..models import VAE
+
+Path = Literal["linear", "spherical"]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Codes along a path ``[steps, *latent]`` and the data expected there ``[steps, *event]``."""
+
+    z: Tensor
+    x: Tensor
+
+
+def interpolate(model: VAE, start: Tensor, end: Tensor, steps: int = 11, path: Path = "linear") -> Walk:
+    """From one datum ``[*event]`` to another, between their codes; the ends are the two reconstructions.
+
+    ``spherical`` turns from one code to the other at a steadily changing length (Shoemake 1985; White 2016): a straight line passes
+    through regions nearer to the origin than draws from a Gaussian prior ever are.
+    """
+    if steps < 2:
+        raise ArgumentError(f"`steps` is {steps}; an interpolation has at least its 2 ends.")
+    if path not in ("linear", "spherical"):
+        raise ArgumentError(f'`path` is {path!r}; use "linear" or "spherical".')
+    a, b = model.encode(torch.stack([start, end]))
+    share = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device).reshape(-1, *[1] * a.dim())
+    z = torch.lerp(a, b, share) if path == "linear" else _slerp(a, b, share)
+    return Walk(z, model.decode(z))
+
+
+def traverse(model: VAE, z: Tensor, dimension: int, values: Sequence[float] | Tensor) -> Walk:
+    """One code ``[latent]`` with one of its variables set to each of ``values``."""
+    if not 0 <= dimension < z.numel():
+        raise ArgumentError(f"`dimension` is {dimension}; this latent has variables 0 to {z.numel() - 1}.")
+    steps = torch.as_tensor(values, dtype=z.dtype, device=z.device)
+    codes = z.flatten().repeat(len(steps), 1)
+    codes[:, dimension] = steps
+    codes = codes.reshape(-1, *z.shape)
+    return Walk(codes, model.decode(codes))
+
+
+def _slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    length_a, length_b = a.norm(), b.norm()
+    angle = torch.acos((a * b).sum().div(length_a * length_b).clamp(-1, 1))
+    if not angle.sin() > 1e-4:  # parallel, opposite or zero codes: the arc is not defined, the chord is
+        return torch.lerp(a, b, share)
+    length = torch.lerp(length_a, length_b, share)
+    turned = torch.sin((1 - share) * angle) * a / length_a + torch.sin(share * angle) * b / length_b
+    return length * turned / angle.sin()

@@ -1,0 +1,51 @@
+"""What the latent variables carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..distributions import kl
+from ..models import VAE
+from .sweep import blocks, dtype_of, evaluating, rows_of
+
+THRESHOLD = 0.01  # of Burda et al. (2016)
+
+
+@dataclass(frozen=True)
+class ActiveUnits:
+    """Latent variables whose posterior mean moves with the data."""
+
+    count: int
+    variance: Tensor  # [latent]: Var_x(E_q[z])
+
+
+def active_units(model: VAE, x: Any, threshold: float = THRESHOLD, *, block: int = 1024) -> ActiveUnits:
+    """Count variables with ``Var_x(E_q[z_j]) > threshold``. Burda et al. (2016); ``x`` is ``[N, *event]``."""
+    variance = encodings(model, x, block=block).double().var(0)
+    return ActiveUnits(int((variance > threshold).sum()), variance)
+
+
+def encodings(model: VAE, x: Any, *, block: int = 1024) -> Tensor:
+    """Posterior means ``[N, latent]``, latent axes merged, on the CPU."""
+    data = rows_of(model, x)
+    with evaluating(model, seed=0):
+        means = [model.posterior(batch.x, batch.context).mean.flatten(1).cpu() for batch in blocks(data, block, dtype_of(model))]
+    return torch.cat(means)
+
+
+def kl_per_dimension(model: VAE, x: Any, *, block: int = 1024) -> Tensor | None:
+    """Mean divergence of each latent variable ``[latent]`` in nats, or ``None`` where it does not factorise over them."""
+    data = rows_of(model, x)
+    total = None
+    with evaluating(model, seed=0):
+        for batch in blocks(data, block, dtype_of(model)):
+            each = kl.elementwise(model.posterior(batch.x, batch.context), model.prior(None, batch.context)) if model.posterior.density else None
+            if each is None:
+                return None
+            part = each.flatten(1).double().sum(0).cpu()
+            total = part if total is None else total + part
+    return None if total is None else total / len(data)

@@ -1,0 +1,31 @@
+"""A mean with its error bar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mean over data, in nats per datum unless said otherwise, and its standard error (NaN for a single datum)."""
+
+    mean: float
+    standard_error: float
+
+    @staticmethod
+    def of(values: Tensor) -> Measured:
+        """The mean of ``[N]`` values and the standard deviation of that mean.
+
+        >>> import torch
+        >>> Measured.of(torch.tensor([1.0, 3.0]))
+        Measured(mean=2.0, standard_error=1.0)
+        """
+        values = values.double()
+        error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        return Measured(values.mean().item(), error)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.standard_error:.2f}"

@@ -1,0 +1,40 @@
+"""The two terms of the bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..models import VAE
+from .measured import Measured
+from .sweep import blocks, dtype_of, evaluating, rows_of
+
+
+@dataclass(frozen=True)
+class RateDistortion:
+    """``-ELBO = distortion + rate``: nats to say ``x`` given ``z``, and nats to say ``z``. Alemi et al., Fixing a broken ELBO (2018)."""
+
+    rate: Measured  # E KL(q(z|x) || p(z))
+    distortion: Measured  # -E log p(x|z)
+    elbo: Measured
+
+
+def rate_distortion(model: VAE, x: Any, samples: int = 8, *, seed: int = 0, block: int = 256) -> RateDistortion:
+    """Rate, distortion and ELBO over data ``[N, *event]``; the rate is exact where the divergence is registered, else sampled.
+
+    For a posterior without a density the rate and the bound are NaN: an autoencoder has neither.
+    """
+    data = rows_of(model, x)
+    rates, distortions = [], []
+    with evaluating(model, seed):
+        for batch in blocks(data, block, dtype_of(model)):
+            terms = model.draw(batch, samples)
+            sampled = (terms.log_posterior - terms.log_prior).double().mean(0)
+            rates.append(sampled if terms.kl is None else terms.kl.double())
+            distortions.append(-terms.log_likelihood.double().mean(0))
+    rate, distortion = torch.cat(rates), torch.cat(distortions)
+    if not model.posterior.density:
+        rate = torch.full_like(rate, torch.nan)
+    return RateDistortion(Measured.of(rate), Measured.of(distortion), Measured.of(-rate - distortion))

@@ -1,0 +1,47 @@
+"""Going through a data set in blocks, on the model's device, in evaluation mode, on a random stream of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ..data import Rows
+from ..errors import DataError
+from ..models import VAE
+from ..random import seeded
+from ..types import Batch
+
+
+def rows_of(model: VAE, x: Any) -> Rows:
+    """Data as rows on the model's device, or a ``DataError`` where their shape is not the model's."""
+    rows = Rows.of(x)
+    if tuple(rows.event_shape) != model.event_shape:
+        raise DataError(f"the data have events of shape {tuple(rows.event_shape)}; this model takes {model.event_shape}.")
+    return rows.to(model.device)
+
+
+def blocks(rows: Rows, size: int, dtype: torch.dtype = torch.float32) -> Iterator[Batch]:
+    """Consecutive batches of at most ``size`` rows."""
+    for start in range(0, len(rows), size):
+        index = torch.arange(start, min(start + size, len(rows)), device=rows.stored.device)
+        batch = rows.batch(index)
+        yield Batch(batch.x.to(dtype), batch.context, batch.index, batch.total)
+
+
+def dtype_of(model: VAE) -> torch.dtype:
+    return next(model.parameters(), torch.zeros(())).dtype
+
+
+@contextmanager
+def evaluating(model: VAE, seed: int) -> Iterator[None]:
+    """Evaluation mode, no gradients, a stream of random numbers of its own; everything is put back afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), seeded(seed, model.device):
+            yield
+    finally:
+        model.train(training)

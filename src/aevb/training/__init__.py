@@ -1,0 +1,7 @@
+"""From a model and data to a trained model: the loop, its step, its memory on disk."""
+
+from .fit import fit
+from .history import Epoch, FitResult
+from .optimisers import WarmupCosine, adam
+
+__all__ = ["Epoch", "FitResult", "WarmupCosine", "adam", "fit"]

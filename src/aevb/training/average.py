@@ -1,0 +1,42 @@
+"""Weights averaged over steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Exponential moving average of a module's parameters: ``average += (1 - decay) (weights - average)`` after each step.
+
+    Early on the decay is lowered to ``(1 + step) / (10 + step)``, so that the average does not remember the initial weights.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.live = [p.data for p in module.parameters()]
+        self.mean = [p.clone() for p in self.live]
+
+    def update(self, step: int) -> None:
+        torch._foreach_lerp_(self.mean, self.live, 1 - min(self.decay, (1 + step) / (10 + step)))
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The averaged weights are the module's inside the block."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for live, mean in zip(self.live, self.mean, strict=True):
+            held = live.clone()
+            live.copy_(mean)
+            mean.copy_(held)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {str(i): mean for i, mean in enumerate(self.mean)}

@@ -1,0 +1,106 @@
+"""All that a run must remember to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import RunError
+from ..files import read_tensors, write_tensors
+from .history import Epoch
+from .step import STATISTICS
+
+FILE = Path("checkpoint") / "state.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run is: between two steps, always."""
+
+    epoch: int = 0  # epochs completed
+    position: int = 0  # steps taken in the epoch under way
+    step: int = 0  # steps taken in all
+    seconds: float = 0.0
+    best: float | None = None
+    best_epoch: int | None = None
+    waited: int = 0  # epochs without improvement
+    skipped: int = 0  # steps refused in the epoch under way
+    totals: list[float] = field(default_factory=lambda: [0.0] * len(STATISTICS))
+    history: list[Epoch] = field(default_factory=list)
+
+
+def write(path: Path, progress: Progress, parts: dict[str, dict[str, Tensor]], optimizer: Optimizer, settings: dict[str, Any]) -> None:
+    """Write the checkpoint of a run folder: tensors by part, the rest as JSON in the same file, so that they cannot disagree."""
+    state = optimizer.state_dict()
+    tensors = {f"{part}/{name}": tensor for part, held in parts.items() for name, tensor in held.items()}
+    plain: dict[str, dict[str, Any]] = {}
+    for index, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{name}"] = value
+            else:
+                plain.setdefault(str(index), {})[name] = value
+    record = {"progress": asdict(progress), "optimizer": plain, "groups": state["param_groups"], "settings": settings}
+    write_tensors(path / FILE, tensors, {"run": json.dumps(record)})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read."""
+
+    progress: Progress
+    parts: dict[str, dict[str, Tensor]]
+    optimizer: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def read(path: Path) -> Checkpoint:
+    """The checkpoint of a run folder, or a ``RunError``."""
+    if not (path / FILE).exists():
+        raise RunError(f"`{path}` holds no checkpoint to resume from; start the run without --resume.")
+    tensors, metadata = read_tensors(path / FILE)
+    try:
+        record = json.loads(metadata["run"])
+        progress = Progress(**record["progress"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise RunError(f"`{path / FILE}` was not written by this version of aevb ({error}).") from error
+    progress.history = [Epoch(**epoch) for epoch in record["progress"]["history"]]
+    parts: dict[str, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in record["optimizer"].items()}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        if part == "optimizer":
+            index, _, entry = rest.partition("/")
+            state.setdefault(int(index), {})[entry] = tensor
+        else:
+            parts.setdefault(part, {})[rest] = tensor
+    return Checkpoint(progress, parts, {"state": state, "param_groups": record["groups"]}, record["settings"])
+
+
+def check_settings(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with a run that is no longer the same run."""
+    changed = [name for name in now if json.loads(json.dumps(now[name])) != then.get(name)]
+    if changed:
+        name = changed[0]
+        raise RunError(
+            f"`{path}` was begun with {name}={then.get(name)!r}, and `--resume` was asked with {name}={now[name]!r}: "
+            "resume with the same settings, or start a new run."
+        )
+
+
+def everything(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and all buffers, those that are not saved with a model too."""
+    return dict(module.named_parameters()) | dict(module.named_buffers())
+
+
+@torch.no_grad()
+def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put back what ``everything`` gave."""
+    for name, tensor in everything(module).items():
+        tensor.copy_(tensors[name])

@@ -1,0 +1,203 @@
+"""The loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..data import Dataset, Rows
+from ..errors import ArgumentError, NumericalError
+from ..gradients import Gradient, Pathwise
+from ..metrics.sweep import dtype_of
+from ..models import VAE
+from ..networks import set_precision
+from ..objectives import ELBO, Objective, Reconstruction
+from ..persistence import describe
+from ..types import Recipe
+from .average import Average
+from .bar import Bar
+from .door import check_batch, check_data, check_numbers, pick_device
+from .history import Epoch, FitResult
+from .interrupt import listening
+from .optimisers import Factory, WarmupCosine, adam, base_rates, set_rates
+from .run import Run
+from .source import Resident, source_of
+from .step import Step
+
+Callback = Callable[[Epoch, VAE], bool | None]
+STEPS = 20_000  # of a run whose length nobody gave
+POLL = {"cpu": 1}  # steps between looks at the counters of refused steps; looking is free on the CPU and a wait elsewhere
+
+
+def fit(
+    model: VAE | Recipe,
+    data: Any,
+    *,
+    objective: Objective | None = None,
+    gradient: Gradient | None = None,
+    optimizer: Factory | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    batch_size: int = 128,
+    validation: Any = None,
+    patience: int | None = None,
+    rate: Callable[[int, float], float] | None = None,
+    clip: float | None = None,
+    average: float | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
+    settings: dict[str, Any] | None = None,
+) -> FitResult:
+    """Train a model; auto-encoding variational Bayes (Kingma and Welling 2014).
+
+    Args:
+        model: a ``VAE``, trained in place, or a ``Recipe`` that brings objective and gradient.
+        data: a ``Dataset``, an array or tensor ``[N, *event]`` (kept on the device as stored), or an iterable of batches.
+        objective: what is climbed; the ELBO with exact divergence by default (``Reconstruction`` for a posterior without a density).
+        gradient: how; through the draw by default.
+        optimizer: a factory ``parameters -> Optimizer``; ``adam(1e-3)`` by default.
+        epochs: passes over the data; by default about 20,000 steps, at least 20 and at most 500 epochs.
+        minutes: stop after that long, whatever ``epochs`` says.
+        batch_size: rows per step; what is left over at the end of an epoch is dropped.
+        validation: rows to choose the best weights by; those of the ``Dataset`` by default. Always scored by the plain ELBO.
+        patience: stop after that many epochs without improvement, counted from when the objective's schedules have settled.
+        rate: factor on the learning rate, ``(step, total) -> float``; ``WarmupCosine()`` by default.
+        clip: largest norm of the gradient.
+        average: decay of a moving average of the weights, which is then validated and returned in their place.
+        seed: of the order of the data and of every draw.
+        device: "cpu", "cuda", "mps"; the accelerator if there is one by default.
+        precision: of the networks while training; densities are float32 or better.
+        out: a run folder to write: model, history, checkpoint.
+        resume: go on from the checkpoint in ``out``: on a CPU the result is bit for bit that of a run that was not interrupted.
+        overwrite: allow ``out`` to hold an earlier run, which is replaced.
+        callbacks: called with each ``Epoch`` and the model; one that returns ``True`` ends the run.
+        progress: a bar on stderr; by default where that is a terminal.
+        settings: anything to be kept in the run folder beside the rest.
+
+    Raises:
+        IncompatibleError: model, objective and gradient do not fit together.
+        DataError: the data are not what the model takes.
+        ArgumentError: a setting that no run could use.
+        RunError: ``out`` is in the way, cannot be written, or holds nothing to resume.
+        NumericalError: three steps in a row were not finite; the weights are the last good ones.
+    """
+    # the door: whatever can be refused is refused here
+    check_numbers(epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
+    if precision not in ("float32", "bfloat16"):
+        raise ArgumentError(f'`precision` is {precision!r}; use "float32" or "bfloat16".')
+    model, objective, gradient = _recipe(model, objective, gradient)
+    gradient.check(model, objective)
+    place = pick_device(device)
+    for part in (model, objective, gradient):
+        part.to(place)
+    source = source_of(data, batch_size, seed, place, dtype_of(model))
+    held_out = _validation(data, validation, place)
+    if isinstance(source, Resident):
+        check_data(model, source.rows, "data")
+    check_batch(model, source.first(), "data")
+    if held_out is not None:
+        check_data(model, held_out, "validation")
+    if epochs is None:
+        epochs = min(max(STEPS // source.steps, 20), 500) if source.steps else 10
+    rate = WarmupCosine() if rate is None else rate
+
+    # what the run holds
+    updates = (optimizer or adam())([p for part in (model, objective, gradient) for p in part.parameters()])
+    rates = base_rates(updates)
+    take = Step(model, objective, gradient, updates, clip)
+    averaged = Average(model, average) if average is not None else None
+    recorded = {
+        "objective": describe(objective),
+        "gradient": describe(gradient),
+        "optimizer": type(updates).__name__,
+        "epochs": epochs,
+        "batch_size": getattr(source, "batch_size", batch_size),
+        "steps_per_epoch": source.steps,
+        "seed": seed,
+        "precision": precision,
+        "average": average,
+        "clip": clip,
+    }
+    spec = data.spec if isinstance(data, Dataset) else None
+    run = Run(model, objective, gradient, updates, averaged, take, seed, out, recorded, settings or {}, spec)
+    state = run.open(resume=resume, overwrite=overwrite)
+    began = time.monotonic() - state.seconds
+    stopped = "epochs"
+
+    set_precision(model, torch.bfloat16 if precision == "bfloat16" else None)
+    model.train()
+    poll = POLL.get(place.type, 50)
+    try:
+        with listening() as interrupt, Bar(progress, epochs, source.steps, objective.name) as bar:
+            while state.epoch < epochs and stopped == "epochs":
+                with run.stream.drawing():
+                    for batch in source.epoch(state.epoch, state.position):
+                        elapsed = (time.monotonic() - began) / 60
+                        total = _total(source.steps, epochs, minutes, state.step, elapsed)
+                        set_rates(updates, rates, rate(state.step, total))
+                        objective.at(state.step)
+                        run.totals += take(batch)
+                        state.step += 1
+                        state.position += 1
+                        if averaged is not None:
+                            averaged.update(state.step)
+                        if state.step % poll == 0 and take.streak > 0:
+                            run.note_refusal()
+                        bar.advance(state.epoch, state.position, state.step)
+                        if interrupt.asked:
+                            stopped = "interrupted"
+                            break
+                        if minutes is not None and elapsed > minutes:
+                            stopped = "minutes"
+                            break
+                if stopped == "interrupted":
+                    break
+                epoch = run.close_epoch(time.monotonic() - began, updates.param_groups[0]["lr"])
+                epoch = run.validate(epoch, held_out)
+                bar.show(epoch)
+                if any([callback(epoch, model) for callback in callbacks]):
+                    stopped = "callback"
+                if patience is not None and state.waited >= patience and stopped == "epochs":
+                    stopped = "patience"
+                state.seconds = time.monotonic() - began
+                run.save_now_and_then()
+        state.seconds = time.monotonic() - began
+        run.checkpoint()
+    except NumericalError:
+        run.finish()
+        raise
+    finally:
+        set_precision(model, None)
+    run.finish()
+    model.eval()
+    return FitResult(model, tuple(state.history), state.best_epoch, stopped, (*source.said, *run.said), run.out)
+
+
+def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> tuple[VAE, Objective, Gradient]:
+    if isinstance(model, Recipe):
+        return model.model, objective or model.objective, gradient or model.gradient
+    plain = ELBO() if model.posterior.density else Reconstruction()
+    return model, objective or plain, gradient or Pathwise()
+
+
+def _validation(data: Any, validation: Any, place: torch.device) -> Rows | None:
+    if validation is not None:
+        return Rows.of(validation).to(place)
+    return data.validation.to(place) if isinstance(data, Dataset) else None
+
+
+def _total(steps: int | None, epochs: int, minutes: float | None, step: int, elapsed: float) -> float:
+    """Steps in the whole run, as far as they can be foreseen: by the clock where that is what will end it."""
+    planned = steps * epochs if steps else float("inf")
+    by_clock = step * minutes / elapsed if minutes is not None and elapsed > 0 and step > 0 else planned
+    return min(planned, by_clock)

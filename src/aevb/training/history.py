@@ -1,0 +1,57 @@
+"""What a run remembers of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..models import VAE
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training data; nats per datum, means over the steps that were taken."""
+
+    epoch: int
+    step: int  # steps taken since the start
+    seconds: float  # since the start, earlier sittings of a resumed run included
+    bound: float  # the objective's bound, under the name in ``bound_name``
+    bound_name: str
+    log_likelihood: float  # E_q log p(x|z)
+    kl: float | None  # KL(q || p), or None for a posterior without a density
+    target: float  # what is climbed
+    penalty: float
+    learning_rate: float
+    beta: float | None  # weight of the divergence at the end of the epoch, where the objective has one
+    skipped: int  # steps refused for a non-finite number
+    validation: float | None = None  # the plain ELBO; E_q log p(x|z) for a posterior without a density
+    validation_log_likelihood: float | None = None
+    validation_kl: float | None = None
+
+    def reproducible(self) -> dict[str, float | int | str | None]:
+        """All of it but the wall clock: equal for equal seeds."""
+        return {name: value for name, value in asdict(self).items() if name != "seconds"}
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What ``fit`` returns. ``model`` is the model that was given, now with the best weights."""
+
+    model: VAE
+    history: tuple[Epoch, ...]
+    best_epoch: int | None  # by validation; None where there was none, and the weights are the last ones
+    stopped: str  # why it ended: "epochs", "minutes", "patience", "interrupted", "callback" or "non-finite"
+    said: tuple[str, ...]  # what was decided or noticed on the way, a sentence each
+    out: Path | None = None
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """``history.jsonl``: one object per line, ended by a newline each."""
+    path.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in history))
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """The epochs of a ``history.jsonl``; none where there is no such file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [Epoch(**json.loads(line)) for line in lines]

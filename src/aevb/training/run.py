@@ -1,0 +1,214 @@
+"""What a run holds beside its loop: its place, its memory, its folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ..data import Rows
+from ..data.spec import Spec
+from ..errors import NumericalError, RunError
+from ..gradients import Gradient
+from ..metrics import rate_distortion
+from ..models import VAE
+from ..objectives import Objective
+from ..persistence import save
+from ..random import Stream
+from . import checkpoint
+from .average import Average
+from .history import Epoch, write_history
+from .step import STATISTICS, Step
+
+EVERY = 30.0  # seconds between checkpoints
+FILES = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")
+LIMIT = 3  # refused steps in a row that end a run
+
+
+class Run:
+    """The state of a training run and its folder."""
+
+    def __init__(
+        self,
+        model: VAE,
+        objective: Objective,
+        gradient: Gradient,
+        optimizer: Optimizer,
+        average: Average | None,
+        step: Step,
+        seed: int,
+        out: str | Path | None,
+        settings: dict[str, Any],
+        notes: dict[str, Any],
+        spec: Spec | None,
+    ) -> None:
+        self.model, self.objective, self.gradient, self.optimizer = model, objective, gradient, optimizer
+        self.average, self.take, self.seed = average, step, seed
+        self.out = None if out is None else Path(out)
+        self.settings, self.notes, self.spec = settings, notes, spec
+        self.stream = Stream(seed, model.device)
+        self.state = checkpoint.Progress()
+        self.totals = torch.zeros(len(STATISTICS), device=model.device)
+        self.best: dict[str, Tensor] | None = None
+        self.said: list[str] = []
+        self.saved = time.monotonic()
+
+    def open(self, *, resume: bool, overwrite: bool) -> checkpoint.Progress:
+        """Take possession of the folder, and go back to where the run was if it is to be resumed."""
+        if resume:
+            if self.out is None:
+                raise RunError("`resume` needs `out`, the run folder to go on with.")
+            self._resume(checkpoint.read(self.out))
+        elif self.out is not None:
+            self._claim(self.out, overwrite)
+        if self.out is not None:
+            self._write_model()
+        return self.state
+
+    def close_epoch(self, seconds: float, learning_rate: float | Tensor) -> Epoch:
+        """Read the device's sums, once, and begin the next epoch."""
+        state = self.state
+        skipped = int(self.take.skipped)
+        taken = state.position - skipped
+        means = (self.totals / max(taken, 1)).tolist() if taken else [float("nan")] * len(STATISTICS)
+        bound, log_likelihood, kl, target, penalty = means
+        epoch = Epoch(
+            epoch=state.epoch + 1,
+            step=state.step,
+            seconds=seconds,
+            bound=bound,
+            bound_name=self.objective.name,
+            log_likelihood=log_likelihood,
+            kl=kl if self.model.posterior.density else None,
+            target=target,
+            penalty=penalty,
+            learning_rate=float(learning_rate),
+            beta=float(self.objective.get_buffer("beta")) if "beta" in self.objective.schedules else None,
+            skipped=skipped,
+        )
+        state.epoch, state.position = state.epoch + 1, 0
+        self.totals.zero_()
+        self.take.skipped.zero_()
+        return epoch
+
+    def validate(self, epoch: Epoch, rows: Rows | None) -> Epoch:
+        """Score held-out rows by the plain bound, keep the weights if they are the best so far, and remember the epoch."""
+        state = self.state
+        if rows is not None:
+            epoch = self._score(epoch, rows)
+            value = epoch.validation
+            if value is not None and (state.best is None or value > state.best):
+                state.best, state.best_epoch, state.waited = value, epoch.epoch, 0
+                self.best = self._weights()
+            elif epoch.step >= self.objective.settled:
+                state.waited += 1
+        state.history.append(epoch)
+        if self.out is not None:
+            write_history(self.out / "history.jsonl", state.history)
+        return epoch
+
+    def note_refusal(self) -> None:
+        """Say which step was refused and why; the third in a row ends the run."""
+        state = self.state
+        culprit = self.take.culprit()
+        if len(self.said) < 20:
+            self.said.append(f"Step {state.step} (epoch {state.epoch + 1}, batch {state.position}) was skipped: {culprit} was not finite.")
+        if self.take.streak >= LIMIT:
+            raise NumericalError(
+                f"{LIMIT} steps in a row were not finite, the last at step {state.step} (epoch {state.epoch + 1}, batch {state.position}): "
+                f"{culprit}. The weights are the last good ones; lower the learning rate, or clip the gradient (clip=100)."
+            )
+
+    def save_now_and_then(self) -> None:
+        if time.monotonic() - self.saved > EVERY:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write everything, so that the run could be resumed from here."""
+        if self.out is None:
+            return
+        state = self.state
+        state.totals, state.skipped = self.totals.tolist(), int(self.take.skipped)
+        parts = {
+            "model": checkpoint.everything(self.model),
+            "objective": checkpoint.everything(self.objective),
+            "gradient": checkpoint.everything(self.gradient),
+            "best": self.best or {},
+            "average": self.average.tensors() if self.average else {},
+            "stream": {"state": self.stream.state, "streak": self.take.streak},
+        }
+        checkpoint.write(self.out, state, parts, self.optimizer, self.settings)
+        self._write_model()
+        self.saved = time.monotonic()
+
+    def finish(self) -> None:
+        """Put the best weights into the model, and write it."""
+        if self.best is not None:
+            checkpoint.restore(self.model, self.best)
+        elif self.average is not None:
+            checkpoint.restore(self.model, self._weights())
+        if self.out is not None:
+            self._write_model()
+
+    def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
+        if self.average is not None:
+            with self.average.applied():
+                scored = rate_distortion(self.model, rows, samples=1, seed=self.seed)
+        else:
+            scored = rate_distortion(self.model, rows, samples=1, seed=self.seed)
+        log_likelihood = -scored.distortion.mean
+        if not self.model.posterior.density:
+            return replace(epoch, validation=log_likelihood, validation_log_likelihood=log_likelihood)
+        return replace(epoch, validation=scored.elbo.mean, validation_log_likelihood=log_likelihood, validation_kl=scored.rate.mean)
+
+    def _weights(self) -> dict[str, Tensor]:
+        if self.average is None:
+            return {name: tensor.detach().clone() for name, tensor in checkpoint.everything(self.model).items()}
+        with self.average.applied():
+            return {name: tensor.detach().clone() for name, tensor in checkpoint.everything(self.model).items()}
+
+    def _resume(self, held: checkpoint.Checkpoint) -> None:
+        assert self.out is not None
+        checkpoint.check_settings(self.out, held.settings, self.settings)
+        for name, module in {"model": self.model, "objective": self.objective, "gradient": self.gradient}.items():
+            checkpoint.restore(module, held.parts.get(name, {}))
+        self.optimizer.load_state_dict(held.optimizer)
+        self.state, self.best = held.progress, held.parts.get("best")
+        self.totals += torch.tensor(held.progress.totals, device=self.totals.device)
+        self.take.skipped += held.progress.skipped
+        self.stream.state = held.parts["stream"]["state"]
+        self.take.streak = held.parts["stream"]["streak"].to(self.totals.device)
+        if self.average is not None:
+            for mean, tensor in zip(self.average.mean, held.parts["average"].values(), strict=True):
+                mean.copy_(tensor)
+        write_history(self.out / "history.jsonl", self.state.history)
+
+    def _write_model(self) -> None:
+        """The best weights so far, without disturbing those being trained."""
+        assert self.out is not None
+        if self.best is None:
+            save(self.model, self.out, spec=self.spec, training=self.settings | self.notes)
+            return
+        live = {name: tensor.detach().clone() for name, tensor in checkpoint.everything(self.model).items()}
+        checkpoint.restore(self.model, self.best)
+        save(self.model, self.out, spec=self.spec, training=self.settings | self.notes)
+        checkpoint.restore(self.model, live)
+
+    @staticmethod
+    def _claim(out: Path, overwrite: bool) -> None:
+        if out.exists() and not out.is_dir():
+            raise RunError(f"`{out}` exists and is no folder; choose another --out.")
+        if out.exists() and any(out.iterdir()):
+            if not overwrite:
+                raise RunError(f"`{out}` exists and is never overwritten unasked; choose another --out, or give --force.")
+            if not any((out / name).exists() for name in FILES):
+                raise RunError(f"`{out}` holds files that are no run; --force replaces runs only. Choose another --out.")
+            for name in FILES:
+                held = out / name
+                shutil.rmtree(held) if held.is_dir() else held.unlink(missing_ok=True)

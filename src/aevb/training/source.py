@@ -1,0 +1,107 @@
+"""Batches for a run: from rows that live on the device, or from any iterable."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import Dataset, Rows
+from ..errors import ArgumentError, DataError
+from ..types import Batch
+
+
+class Source(ABC):
+    """Where batches come from. ``steps`` per epoch is ``None`` where only the end of an epoch tells."""
+
+    steps: int | None
+    said: tuple[str, ...] = ()
+
+    @abstractmethod
+    def epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
+        """The batches of an epoch, without the first ``skip``."""
+
+    @abstractmethod
+    def first(self) -> Batch:
+        """One batch, to look at before the run."""
+
+
+class Resident(Source):
+    """Rows on the device, shuffled by index there with an order that depends on the seed and the epoch alone.
+
+    Batches all have the same size: what is left over at the end of an epoch is dropped, other rows each time.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.rows = rows.to(device)
+        self.seed, self.device, self.dtype = seed, device, dtype
+        self.batch_size = min(batch_size, len(rows))
+        if self.batch_size < batch_size:
+            self.said = (f"The batch is all {len(rows):,} training rows, fewer than batch_size={batch_size}.",)
+        self.steps = len(rows) // self.batch_size
+
+    def epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
+        generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.rows), generator=generator, device=self.device)
+        for step in range(skip, self.steps or 0):
+            yield self._batch(order[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def first(self) -> Batch:
+        return self._batch(torch.arange(self.batch_size, device=self.device))
+
+    def _batch(self, index: Tensor) -> Batch:
+        batch = self.rows.batch(index)
+        return batch if batch.x.dtype == self.dtype else replace(batch, x=batch.x.to(self.dtype))
+
+
+class Stream(Source):
+    """Any iterable of batches: tensors, arrays, ``Batch``, or tuples whose first item is the data; gone through once per epoch."""
+
+    steps = None
+
+    def __init__(self, batches: Iterable[Any], device: torch.device, dtype: torch.dtype) -> None:
+        self.batches, self.device, self.dtype = batches, device, dtype
+        if iter(batches) is batches:
+            self.said = ("The data are an iterator, which can be gone through only once: give a list or a loader for more than one epoch.",)
+        self.peeked: list[Any] = []
+
+    def epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
+        ahead, self.peeked = self.peeked, []
+        for number, batch in enumerate(_chain(ahead, self.batches)):
+            if number >= skip:
+                yield self._batch(batch)
+
+    def first(self) -> Batch:
+        for batch in self.batches:
+            if iter(self.batches) is self.batches:
+                self.peeked = [batch]
+            return self._batch(batch)
+        raise DataError("`data` is an iterable without a single batch.")
+
+    def _batch(self, batch: Any) -> Batch:
+        if isinstance(batch, Batch):
+            return replace(batch, x=batch.x.to(self.device, self.dtype))
+        x = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return Batch(torch.as_tensor(x).to(self.device, self.dtype))
+
+
+def _chain(first: list[Any], rest: Iterable[Any]) -> Iterator[Any]:
+    yield from first
+    yield from rest
+
+
+def source_of(data: Any, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype) -> Source:
+    """The source for whatever was given as ``data``."""
+    if batch_size < 1:
+        raise ArgumentError(f"`batch_size` is {batch_size}; give at least 1.")
+    if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)):
+        rows = data.train if isinstance(data, Dataset) else Rows.of(data)
+        return Resident(rows, batch_size, seed, device, dtype)
+    if isinstance(data, Iterable):
+        return Stream(data, device, dtype)
+    raise DataError(f"`data` is a {type(data).__name__}; give a Dataset, an array, a tensor, or an iterable of batches (`aevb.data.load` reads files).")

@@ -1,0 +1,195 @@
+"""The shape of the package: imports run one way only, `import aevb` is light, and nothing in it can execute what it reads."""
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "aevb"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# A part is a module or folder directly under src/aevb. It may import itself, every part of an earlier line, and those of
+# its own line as long as no cycle arises.
+ORDER = [
+    "types errors random shapes",
+    "distributions networks",
+    "conditional",
+    "priors posteriors likelihoods",
+    "models",
+    "objectives gradients",
+    "inference",
+    "presets metrics data persistence",
+    "training",
+    "sklearn plots report testing",
+    "aevb",  # the front door itself: what `import aevb` gives
+    "cli explorer __main__",
+]
+RANK = {part: rank for rank, line in enumerate(ORDER) for part in line.split()}
+HEAVY = ["PIL", "cyclopts", "matplotlib", "pandas", "polars", "sklearn"]
+PICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file of the package: `aevb.priors.normal`, and `aevb.priors` for its `__init__.py`."""
+    parts = ("aevb", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module: str) -> str:
+    """The part that a dotted name lies in; the root is the part `aevb`."""
+    return module.split(".")[1] if "." in module else "aevb"
+
+
+def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node that runs: all but the bodies of `if TYPE_CHECKING:`."""
+    yield node
+    children = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        children = iter(node.orelse)
+    for child in children:
+        yield from run_time_nodes(child)
+
+
+def from_base(node: ast.ImportFrom, package: str) -> str:
+    """The module that `from ... import` starts at, with leading dots resolved against the package that holds the file."""
+    if not node.level:
+        return node.module or ""
+    above = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported at run time, inside functions and by `import_module("...")` too."""
+    for node in run_time_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = from_base(node, package)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and isinstance(node.args[0], ast.Constant):
+            name = node.args[0].value
+            dots = len(name) - len(name.lstrip("."))
+            yield node.lineno, from_base(ast.ImportFrom(module=name.lstrip("."), names=[], level=dots), package)
+
+
+def parts_imported(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """Line and part of every import of the package's own code; `from .. import VAE` is an import of the front door."""
+    package = module if is_package else module.rpartition(".")[0]
+    for line, name in imported(ast.parse(source), package):
+        if name != "aevb" and not name.startswith("aevb."):
+            continue
+        part = part_of(name)
+        if part != "__version__":  # set before anything else in the front door
+            yield line, part if part in RANK or (PACKAGE / part).exists() or (PACKAGE / f"{part}.py").exists() else "aevb"
+
+
+def edges() -> list[tuple[str, str, str]]:
+    """(where, importing part, imported part) for every import between two parts; the front door may import anything."""
+    found = []
+    for path in FILES:
+        module, is_package = module_name(path), path.name == "__init__.py"
+        if module == "aevb":
+            continue
+        for line, part in parts_imported(path.read_text(encoding="utf-8"), module, is_package):
+            if part != part_of(module):
+                found.append((f"{path.relative_to(ROOT)}:{line}", part_of(module), part))
+    return found
+
+
+def test_every_part_has_its_place_in_the_order():
+    unknown = {part_of(module_name(path)) for path in FILES} - RANK.keys()
+    assert not unknown, f"add {sorted(unknown)} to ORDER, as far up as {'it' if len(unknown) == 1 else 'they'} can go"
+
+
+def test_imports_run_one_way():
+    back = [f"{where}: {importer} imports {part}" for where, importer, part in edges() if RANK.get(part, 0) > RANK.get(importer, 99)]
+    assert not back, "imports against the order:\n" + "\n".join(back)
+
+
+def test_no_cycle_between_parts():
+    graph: dict[str, set[str]] = {}
+    for _, importer, part in edges():
+        graph.setdefault(importer, set()).add(part)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"parts import each other: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize(
+    "source, parts",
+    [
+        ("import torch\nfrom torch import nn", []),
+        ("from ..types import Batch", ["types"]),
+        ("from .. import errors, types", ["errors", "types"]),
+        ("from . import normal", ["priors"]),
+        ("from .normal import Normal", ["priors"]),
+        ("import aevb.models.vae as vae", ["models"]),
+        ("from aevb import VAE", ["aevb"]),
+        ("from aevb import __version__", []),
+        ("def f():\n    from ..models import VAE", ["models"]),
+        (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..models import VAE\nelse:\n    from ..types import Batch",
+            ["types"],
+        ),
+        ("import importlib\nimportlib.import_module('aevb.models')\nimportlib.import_module('..types', __package__)", ["models", "types"]),
+    ],
+)
+def test_the_check_sees_every_kind_of_import(source, parts):
+    assert [part for _, part in parts_imported(source, "aevb.priors.flow", is_package=False)] == parts
+
+
+def test_import_is_light():
+    script = f"import sys, json, aevb; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == []
+
+
+def dangers(source: str) -> Iterator[tuple[int, str]]:
+    """Line and name of whatever could execute what it reads."""
+    tree = ast.parse(source)
+    for line, name in imported(tree, "aevb"):
+        if name.split(".")[0] in PICKLERS or name in {"torch.load", "torch.save"}:
+            yield line, name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"torch.load", "torch.save"}:
+            yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}:
+            yield node.lineno, f"{node.func.id}()"
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            yield node.value.lineno, "allow_pickle"
+
+
+def test_nothing_executes_what_it_reads():
+    found = [f"{path.relative_to(ROOT)}:{line}: {name}" for path in FILES for line, name in dangers(path.read_text(encoding="utf-8"))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source, names",
+    [
+        ("import pickle", ["pickle"]),
+        ("from pickle import loads", ["pickle.loads"]),
+        ("import torch\ntorch.load('x')", ["torch.load"]),
+        ("from torch import load", ["torch.load"]),
+        ("eval('1')\nexec('1')", ["eval()", "exec()"]),
+        ("import numpy as np\nnp.load('x', allow_pickle=True)", ["allow_pickle"]),
+        ("import numpy as np\nnp.load('x', allow_pickle=False)\nmodel.eval()", []),
+    ],
+)
+def test_the_check_sees_every_danger(source, names):
+    assert [name for _, name in dangers(source)] == names
+
+
+def test_the_dev_extra_is_the_dev_group():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = project["dependency-groups"]
+    included = [requirement for entry in groups["dev"] for requirement in groups[entry["include-group"]]]
+    assert sorted(included) == sorted(project["project"]["optional-dependencies"]["dev"])

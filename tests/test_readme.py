@@ -1,0 +1,67 @@
+"""The Python of README.md: every block parses, and those under `<!-- run -->` run, from the top of the page to its end."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BLOCK = re.compile(r"(?P<mark><!-- run -->\s*\n)?```python\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: `line` is how many lines of the page stand above its first."""
+
+    code: str
+    line: int
+    runs: bool
+
+
+def read_blocks(text: str) -> list[Block]:
+    return [Block(match["code"], text.count("\n", 0, match.start("code")), match["mark"] is not None) for match in BLOCK.finditer(text)]
+
+
+def as_script(blocks: list[Block]) -> str:
+    """The blocks as one script with the line numbers of the page, so that a traceback points into the page."""
+    script = ""
+    for block in blocks:
+        script += "\n" * (block.line - script.count("\n")) + block.code
+    return script
+
+
+@pytest.fixture(scope="module")
+def blocks() -> list[Block]:
+    if not README.exists():
+        pytest.skip("README.md is not written yet")
+    return read_blocks(README.read_text(encoding="utf-8"))
+
+
+def test_every_block_is_python(blocks):
+    for block in blocks:
+        ast.parse("\n" * block.line + block.code, filename="README.md")
+
+
+def test_marked_blocks_run(blocks, tmp_path):
+    marked = [block for block in blocks if block.runs]
+    assert marked, "README.md marks no block with <!-- run -->"
+    script = tmp_path / "README.py"
+    script.write_text(as_script(marked), encoding="utf-8")
+    environment = os.environ | {"AEVB_SMOKE": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+
+
+def test_blocks_keep_their_line_numbers():
+    page = "# Title\n\n<!-- run -->\n```python\na = 1\n```\n\n```python\nb = 2\n```\n\n<!-- run -->\n\n```python\nc = a\n```\n"
+    found = read_blocks(page)
+    assert [(block.code, block.runs) for block in found] == [("a = 1\n", True), ("b = 2\n", False), ("c = a\n", True)]
+    script = as_script([block for block in found if block.runs]).splitlines()
+    assert [(number, line) for number, line in enumerate(script) if line] == [(4, "a = 1"), (14, "c = a")]
+    assert page.splitlines()[14] == "c = a"
