@@ -31,7 +31,7 @@ class Conditional(Recorded, nn.Module, ABC):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
         """The distribution given ``input`` ``[*batch, *shape]`` and ``context`` ``[B, C]``."""
 
-    def adapt(self, distribution: Distribution, value: Tensor) -> None:  # noqa: B027 - a hook that most families leave alone
+    def adapt(self, distribution: Distribution, value: Tensor) -> None:
         """Learn state that no gradient reaches from what was observed; called after each training pass."""
 
 

@@ -31,7 +31,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         kept = "; the previous one is intact" if path.exists() else ""
-        raise RunError(f"`{path}` could not be written ({error.strerror or error}){kept}. Free the disk or choose another --out.") from error
+        raise RunError(
+            f"`{path}` could not be written ({error.strerror or error}){kept}. Free the disk or choose another --out."
+        ) from error
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -53,7 +55,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """A safetensors file; tensors that share memory are stored apart."""
-    write_atomically(path, safetensors.torch.save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, metadata))
+    write_atomically(
+        path, safetensors.torch.save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, metadata)
+    )
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

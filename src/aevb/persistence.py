@@ -152,7 +152,8 @@ class _Builder:
             return record
         if "foreign" in record:
             raise RunError(
-                f"this model has a part of the caller's own, `{record['foreign']}`: build the model and give it as aevb.load(run, model=...)."
+                f"this model has a part of the caller's own, `{record['foreign']}`: "
+                "build the model and give it as aevb.load(run, model=...)."
             )
         if "same" in record:
             return self.built[record["same"]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -85,11 +85,11 @@ class Recorded:
 
     arguments: Mapping[str, Any]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Recorded:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         if args or kwargs:  # a copy is made without arguments: its record arrives with its state
             bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs).arguments
-            object.__setattr__(self, "arguments", {k: v for k, v in list(bound.items())[1:]})
+            object.__setattr__(self, "arguments", dict(list(bound.items())[1:]))
         else:
             object.__setattr__(self, "arguments", {})
         return self

@@ -98,7 +98,7 @@ def _narrow(raw: Raw) -> np.ndarray:
     values = raw.values
     if values.dtype == bool or whole_bytes(values):
         return values.astype(np.uint8, copy=False)
-    if max(-float(values.min()), float(values.max())) > np.finfo(np.float32).max:
+    if max(-float(values.min()), float(values.max())) > float(np.finfo(np.float32).max):
         raise DataError(f"{raw.origin} holds values beyond 3.4e38, the end of 32-bit numbers: divide the data by a constant.")
     return values.astype(np.float32, copy=False)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DataError
 from .raw import Raw
-from .spec import Support, is_image
+from .spec import Network, Support, is_image
 from .words import listing, nearest, sides
 
 CONV_SIDE = 12  # below, two halvings leave next to nothing of an image
@@ -159,14 +159,14 @@ def choose_scaling(choice: Choice, train: np.ndarray, columns: tuple[str, ...] |
     A table is scaled by column, an image as a whole (its pixels are of one kind).
     """
     if choice.likelihood == "continuous_bernoulli" and choice.support == "levels":
-        return Scaling(scale=(float(choice.levels - 1),))
+        return Scaling(scale=(float((choice.levels or 256) - 1),))
     if choice.likelihood not in ("normal", "laplace"):
         return Scaling()
     table = train.reshape(len(train), -1) if train.ndim == 2 else train.reshape(-1, 1)
     return _standard(table.astype(np.float64), columns, by_column=train.ndim == 2)
 
 
-def choose_network(facts: Facts, asked: str | None = None) -> tuple[str, str]:
+def choose_network(facts: Facts, asked: Network | None = None) -> tuple[Network, str]:
     """``conv`` or ``mlp``, and the sentence that says why.
 
     >>> choose_network(Facts(0, 1, False, (3, 32, 32)))
@@ -228,10 +228,10 @@ def _range(facts: Facts, support: Support) -> str:
 
 def _misfit(name: str, facts: Facts, values: np.ndarray) -> DataError:
     grey = facts.whole and not facts.binary
-    needed: Support = {"bernoulli": "binary", "continuous_bernoulli": "unit"}.get(name, "levels")
+    supports: dict[str, Support] = {"bernoulli": "binary", "continuous_bernoulli": "unit"}
     hint = 'binarise="dynamic" or binarise="fixed", or ' if name == "bernoulli" and grey else ""
     instead = "continuous_bernoulli" if hint or facts.unit else "normal"
-    value = offender(values, needed, 256)
+    value = offender(values, supports.get(name, "levels"), 256)
     got = f"{value:g}" if value is not None and math.isfinite(value) else f"{facts.low:g} to {facts.high:g}"
     takes = LIKELIHOODS[name].values
     return DataError(f'likelihood="{name}" is for values that are {takes}, and the data hold {got}: write {hint}likelihood="{instead}".')

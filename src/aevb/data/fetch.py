@@ -100,7 +100,7 @@ def _make_binarized(known: NamedSet, progress: Progress) -> None:
 
     packed = {part: _packed(known, part, progress) for part in AMAT_SUMS}
     archive = io.BytesIO()
-    np.savez_compressed(archive, **packed)
+    np.savez_compressed(archive, allow_pickle=False, **packed)
     _place(cache() / known.files[0].path, archive.getvalue())
 
 

@@ -112,7 +112,7 @@ def _notes(folder: Path, pictures: list[Picture]) -> tuple[str, ...]:
     notes = (
         (alpha, f"Dropped the transparency of {count(alpha, 'image')}."),
         (0 < grey < len(pictures), f"Gave {count(grey, 'grey image')} three equal channels, because the others are in colour."),
-        (len(others), f"Passed over {count(len(others), 'file')} that are not images: {listing(others, 3)}."),
+        (len(others), f"Passed over {count(len(others), 'file')} without the ending of an image: {listing(others, 3)}."),
     )
     return tuple(note for wanted, note in notes if wanted)
 

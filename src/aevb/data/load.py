@@ -21,7 +21,7 @@ from .named import SETS, NamedSet, find_set, read_set
 from .raw import Ask, Raw
 from .read import read_path
 from .rows import Rows
-from .spec import Spec, Support
+from .spec import Network, Spec, Support
 from .splits import FRACTIONS, Fractions, Order, Split, check_split, split_rows
 from .tables import from_frame
 from .transforms import Cast, Unpack
@@ -34,7 +34,7 @@ def load(
     key: str | None = None,
     binarise: Literal["dynamic", "fixed"] | None = None,
     likelihood: str | None = None,
-    network: Literal["mlp", "conv"] | None = None,
+    network: Network | None = None,
     split: Fractions = FRACTIONS,
     order: Order = "random",
     seed: int = 0,
@@ -65,8 +65,12 @@ def load(
         raw = raw.unpacked()
     rows = _split(raw, split, order, seed)
     spec = _choose(raw, rows, binarise, likelihood, network, seed)
-    parts = zip(binarising.PARTS, (rows.train, rows.validation, rows.test), strict=True)
-    return Dataset(*(_part(raw, index, spec, seed, part) for part, index in parts), spec)
+    return Dataset(
+        _part(raw, rows.train, spec, seed, "train"),
+        _part(raw, rows.validation, spec, seed, "validation"),
+        _part(raw, rows.test, spec, seed, "test"),
+        spec,
+    )
 
 
 def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = None, seed: int = 0) -> Rows:
@@ -97,7 +101,7 @@ def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = No
     return _part(raw, np.arange(len(raw.values)), fixed, seed, "test")
 
 
-def _choose(raw: Raw, rows: Split, binarise: Any, likelihood: str | None, network: Any, seed: int) -> Spec:
+def _choose(raw: Raw, rows: Split, binarise: Any, likelihood: str | None, network: Network | None, seed: int) -> Spec:
     """The spec of the data, with a sentence for each choice."""
     facts = Facts.of(raw)
     if binarise:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def _npz(known: NamedSet, root: Path) -> np.lib.npyio.NpzFile:
     return np.load(root / known.files[0].path, allow_pickle=False)
 
 
-def _raw(known: NamedSet, values: np.ndarray, **found: object) -> Raw:
+def _raw(known: NamedSet, values: np.ndarray, **found: Any) -> Raw:
     return Raw(known.name, f'the set "{known.name}"', values, **found)
 
 
@@ -151,8 +152,8 @@ def _read_binarized(known: NamedSet, root: Path, ask: Ask) -> Raw:
     ask.refuse(f'the set "{known.name}"', "labels")
     arrays = _npz(known, root)
     parts = [arrays[name] for name in ("train", "valid", "test")]
-    rows = np.split(np.arange(sum(map(len, parts))), np.cumsum([len(part) for part in parts])[:2])
-    split = Split(*rows, "as published")
+    train, validation, test = np.split(np.arange(sum(map(len, parts))), np.cumsum([len(part) for part in parts])[:2])
+    split = Split(train, validation, test, "as published")
     return _raw(known, np.concatenate(parts), packed=known.event_shape, split=lambda seed: split)
 
 
@@ -163,8 +164,8 @@ def _read_omniglot(known: NamedSet, root: Path, ask: Ask) -> Raw:
     if kind not in kinds:
         raise ArgumentError(f'labels="{kind}": the set "{known.name}" has labels "alphabet" and "character".{nearest(kind, kinds)}')
     drawer = arrays["drawer"]
-    parts = [np.flatnonzero(part) for part in (drawer <= 13, (drawer == 14) | (drawer == 15), drawer > 15)]
-    split = Split(*parts, "by drawer: 1 to 13, 14 and 15, 16 to 20 of each character")
+    train, validation, test = (np.flatnonzero(part) for part in (drawer <= 13, (drawer == 14) | (drawer == 15), drawer > 15))
+    split = Split(train, validation, test, "by drawer: 1 to 13, 14 and 15, 16 to 20 of each character")
     return _raw(known, arrays["images"], labels=kinds[kind](), split=lambda seed: split)
 
 

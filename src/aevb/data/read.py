@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -66,7 +66,9 @@ def idx_array(content: bytes, path: Path) -> np.ndarray:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES or not content[3]:
         raise DataError(f'file "{path}" is no IDX file: it begins with {content[:4].hex(" ") or "nothing"}, not with 00 00 and a type.')
     dtype, axes = np.dtype(IDX_TYPES[content[2]]), content[3]
-    shape = tuple(int(side) for side in np.frombuffer(content[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"), ">u4"))
+    if len(content) < 4 + 4 * axes:
+        raise DataError(f'file "{path}" is truncated: it ends after {len(content)} bytes, inside its header.')
+    shape = tuple(int(side) for side in np.frombuffer(content[4 : 4 + 4 * axes], ">u4"))
     body = content[4 + 4 * axes :]
     if len(body) != math.prod(shape) * dtype.itemsize:
         wanted = math.prod(shape) * dtype.itemsize
@@ -107,7 +109,7 @@ def _member(arrays: Mapping[str, np.ndarray], argument: str, name: str, path: Pa
 def _opened(path: Path) -> Iterator[BinaryIO]:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rb") as handle:
-        yield handle
+        yield cast(BinaryIO, handle)
 
 
 def _reader(path: Path) -> Callable[[BinaryIO, Path, Ask], Raw]:

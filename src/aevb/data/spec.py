@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ..errors import DataError
 
 Support = Literal["binary", "levels", "unit", "real"]
+Network = Literal["mlp", "conv"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Spec:
     event_shape: tuple[int, ...]
     support: Support
     likelihood: str
-    network: Literal["mlp", "conv"]
+    network: Network
     levels: int | None = None
     shift: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)

@@ -35,6 +35,8 @@ def read_csv(handle: BinaryIO, path: Path, ask: Ask) -> Raw:
     separator = max(",;\t", key=first.count)
     header = not all(_is_number(cell) for cell in first.split(separator))
     frame = polars.read_csv(text, separator=separator, has_header=header, infer_schema_length=None)
+    if not header:
+        frame.columns = [f"column_{i + 1}" for i in range(frame.width)]
     notes = () if header else (f"The first line holds numbers only, so the columns are named {listing(frame.columns, 3)}.",)
     return from_sheet(Sheet(_native(frame, origin), path.stem, origin, 2 if header else 1, notes), ask)
 
@@ -61,7 +63,7 @@ def from_sheet(sheet: Sheet, ask: Ask) -> Raw:
     if ask.key or (nested and not ask.columns):
         return _from_nested(sheet, ask, nested)
     columns = [read_column(name, sheet.frame[name], wanted=bool(ask.columns)) for name in names]
-    _check_stray(sheet, columns)
+    _check_cells(sheet, columns, wanted=bool(ask.columns))
     return _from_columns(sheet, ask, columns)
 
 
@@ -102,8 +104,10 @@ def _holes(sheet: Sheet, ask: Ask, kept: list[Column], full: np.ndarray) -> tupl
     return (f"Dropped {count(dropped)} of {count(len(full), 'row')} with empty cells: {names}.",) if dropped else ()
 
 
-def _check_stray(sheet: Sheet, columns: list[Column]) -> None:
+def _check_cells(sheet: Sheet, columns: list[Column], wanted: bool) -> None:
     for column in columns:
+        if wanted and not column.numeric:
+            raise DataError(f'{sheet.origin}: column "{column.name}" holds {column.kind}, and the model takes numbers there: convert it.')
         if column.stray is not None:
             raise DataError(
                 f'{sheet.origin}: column "{column.name}" holds numbers, but {_row(sheet, column.stray.row)} says "{column.stray.text}": '

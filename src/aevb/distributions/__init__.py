@@ -6,7 +6,7 @@ from .continuous_bernoulli import ContinuousBernoulli
 from .dirac import Dirac
 from .discretised_logistic import DiscretisedLogistic
 from .levels import Levels
-from .scale import positive
+from .scale import bounded, positive
 from .stop import stopped
 
-__all__ = ["Affine", "ContinuousBernoulli", "Dirac", "DiscretisedLogistic", "Levels", "kl", "positive", "stopped"]
+__all__ = ["Affine", "ContinuousBernoulli", "Dirac", "DiscretisedLogistic", "Levels", "bounded", "kl", "positive", "stopped"]

@@ -19,7 +19,7 @@ class Affine(Distribution):
     True
     """
 
-    arg_constraints = {"shift": constraints.real, "scale": constraints.positive}
+    arg_constraints = {"shift": constraints.real, "scale": constraints.positive}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, base: Distribution, shift: Tensor, scale: Tensor) -> None:
         self.base = base
@@ -30,7 +30,8 @@ class Affine(Distribution):
 
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
-        return _Moved(self.base.support, self.shift, self.scale)
+        base = constraints.real if self.base.support is None else self.base.support
+        return _Moved(base, self.shift, self.scale)
 
     @property
     def mean(self) -> Tensor:

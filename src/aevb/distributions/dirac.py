@@ -16,7 +16,7 @@ class Dirac(Distribution):
     torch.Size([3, 5, 2])
     """
 
-    arg_constraints = {"loc": constraints.real}
+    arg_constraints = {"loc": constraints.real}  # pyright: ignore[reportAssignmentType]
     has_rsample = True
 
     def __init__(self, loc: Tensor, event_dim: int = 1) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
@@ -20,7 +22,7 @@ class DiscretisedLogistic(Distribution):
     True
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
         self.loc, self.scale = torch.broadcast_tensors(loc, scale)
@@ -44,10 +46,16 @@ class DiscretisedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        # E X = sum over t of P(X > t); one threshold at a time keeps memory at one event
+        return self._expected(lambda threshold: 1)  # E X = sum over t of P(X > t)
+
+    @property
+    def variance(self) -> Tensor:
+        return self._expected(lambda threshold: 2 * threshold + 1) - self.mean**2  # E X^2 = sum over t of (2 t + 1) P(X > t)
+
+    def _expected(self, slope: Callable[[int], int]) -> Tensor:
         total = torch.zeros_like(self.loc)
-        for threshold in range(self.levels - 1):
-            total = total + torch.sigmoid((self.loc - threshold - 0.5) / self.scale)
+        for threshold in range(self.levels - 1):  # one at a time keeps memory at one event
+            total = total + slope(threshold) * torch.sigmoid((self.loc - threshold - 0.5) / self.scale)
         return total
 
     def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:

@@ -6,8 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+    kl_divergence,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ def exact(q: Distribution, p: Distribution) -> Tensor:
 
     Raises ``NotImplementedError`` where no formula is registered, here or in ``torch.distributions``.
     """
+    if isinstance(q, Independent) and isinstance(p, Independent) and q.reinterpreted_batch_ndims == p.reinterpreted_batch_ndims:
+        return _reduced(exact(q.base_dist, p.base_dist), q.reinterpreted_batch_ndims)
     formula = _FORMULAS.get((type(q), type(p.base_dist) if isinstance(p, Independent) else type(p)))
     return formula(q, p) if formula else kl_divergence(q, p)
 
@@ -81,7 +93,25 @@ def _gaussian(loc: Tensor, variance: Tensor, half_log_determinant: Tensor, p: In
     return 0.5 * quadratic + s.log().expand_as(loc).sum(-1) - half_log_determinant
 
 
+def _bernoulli(q: Bernoulli, p: Bernoulli) -> Tensor:
+    # torch's own formula writes into a masked tensor, which does not broadcast against a prior without a batch
+    given_one = F.softplus(-p.logits) - F.softplus(-q.logits)
+    given_zero = F.softplus(p.logits) - F.softplus(q.logits)
+    return q.probs * given_one + (-q.logits).sigmoid() * given_zero
+
+
+def _categorical(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
+    # torch's own formula is infinite where a probability underflows; its logarithm, the logit, does not
+    return (q.probs * (q.logits - p.logits)).sum(-1)
+
+
+def _reduced(value: Tensor, axes: int) -> Tensor:
+    return value.sum(tuple(range(-axes, 0))) if axes else value
+
+
 _FORMULAS: dict[tuple[type, type], Callable[..., Tensor]] = {
     (MultivariateNormal, Normal): _full_against_diagonal,
     (LowRankMultivariateNormal, Normal): _low_rank_against_diagonal,
+    (Bernoulli, Bernoulli): _bernoulli,
+    (OneHotCategorical, OneHotCategorical): _categorical,
 }

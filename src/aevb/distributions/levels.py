@@ -14,7 +14,7 @@ class Levels(Distribution):
     [2.0, 2.0, 2.0]
     """
 
-    arg_constraints = {"logits": constraints.real_vector}
+    arg_constraints = {"logits": constraints.real_vector}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits - logits.logsumexp(-1, keepdim=True)
@@ -30,6 +30,11 @@ class Levels(Distribution):
     @property
     def mean(self) -> Tensor:
         return (self.logits.exp() * torch.arange(self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device)).sum(-1)
+
+    @property
+    def variance(self) -> Tensor:
+        levels = torch.arange(self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device)
+        return (self.logits.exp() * (levels - self.mean[..., None]) ** 2).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         value, logits = torch.broadcast_tensors(value.unsqueeze(-1), self.logits)

@@ -1,4 +1,4 @@
-"""The one bounded map from what a network puts out to a scale."""
+"""The bounded maps from what a network puts out to a scale, and to a slope between latent variables."""
 
 from __future__ import annotations
 
@@ -16,4 +16,9 @@ def positive(raw: Tensor) -> Tensor:
     >>> positive(torch.tensor([0.0, -1e4, 1e4])).round(decimals=4).tolist()
     [1.0, 0.0024999999441206455, 403.4288024902344]
     """
-    return torch.exp(BOUND * torch.tanh(raw / BOUND))
+    return torch.exp(bounded(raw, BOUND))
+
+
+def bounded(raw: Tensor, bound: float) -> Tensor:
+    """``bound tanh(raw / bound)``: the identity near 0, and never beyond ``bound``."""
+    return bound * torch.tanh(raw / bound)

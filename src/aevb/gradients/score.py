@@ -50,10 +50,13 @@ def check_scored(gradient: Gradient, model: VAE, objective: Objective) -> None:
     check_pair(model, objective)
     if not model.posterior.density:
         raise IncompatibleError(
-            f"gradient `{name}` needs a posterior with a density, got `posteriors.{type(model.posterior).__name__}`. Use `gradients.Pathwise()`."
+            f"gradient `{name}` needs a posterior with a density, got `posteriors.{type(model.posterior).__name__}`. "
+            "Use `gradients.Pathwise()`."
         )
     if objective.power is None:
-        raise IncompatibleError(f"gradient `{name}` needs a target of each draw's log-densities, got `{objective.name}`. Use `gradients.Pathwise()`.")
+        raise IncompatibleError(
+            f"gradient `{name}` needs a target of each draw's log-densities, got `{objective.name}`. Use `gradients.Pathwise()`."
+        )
 
 
 def _scored(model: VAE, objective: Objective, batch: Batch, *, leave_one_out: bool) -> Estimate:

@@ -21,6 +21,8 @@ class Bernoulli(Likelihood):
     torch.Size([5, 28, 28])
     """
 
+    discrete = True
+
     def __init__(self, network: nn.Module, event_shape: Sequence[int], latent_rank: int = 1) -> None:
         super().__init__()
         self.event_shape = event(event_shape)

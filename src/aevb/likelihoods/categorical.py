@@ -20,13 +20,15 @@ class Categorical(Likelihood):
     torch.Size([5, 4])
     """
 
+    discrete = True
+
     def __init__(self, network: nn.Module, event_shape: Sequence[int], categories: int, latent_rank: int = 1) -> None:
         super().__init__()
         if categories < 2:
             raise ArgumentError(f"`categories` is {categories}; give at least 2.")
         self.event_shape = event(event_shape)
-        self.heads = heads(network, (*self.event_shape, categories), 1, latent_rank)
+        self.heads = heads(network, (categories, *self.event_shape), 1, latent_rank)  # in front, so that images can come from convolutions
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         (logits,) = self.heads(input, context)
-        return Independent(Levels(logits), len(self.event_shape), validate_args=False)
+        return Independent(Levels(logits.movedim(-1 - len(self.event_shape), -1)), len(self.event_shape), validate_args=False)

@@ -24,6 +24,8 @@ class DiscretisedLogistic(Likelihood):
     tensor(True)
     """
 
+    discrete = True
+
     def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int = 256, latent_rank: int = 1) -> None:
         super().__init__()
         if levels < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import nn
 
@@ -13,7 +14,12 @@ from ..shapes import as_shape
 
 
 class Likelihood(Conditional, ABC):
-    """``p(x|z)`` over events of shape ``event_shape``; its support is that of the distribution it returns."""
+    """``p(x|z)`` over events of shape ``event_shape``; its support is that of the distribution it returns.
+
+    ``discrete`` says that it gives probabilities, not densities: such data are not to be rescaled.
+    """
+
+    discrete: ClassVar[bool] = False
 
     event_shape: tuple[int, ...]
 

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from ..conditional import Conditional
 from ..distributions import Affine
+from ..errors import IncompatibleError
 from .likelihood import Likelihood
 
 
 class Scaled(Likelihood):
     """``x = shift + scale * y`` with ``y ~ likelihood(z)``; the log-Jacobian of the scaling is part of the density.
 
-    ``shift`` and ``scale`` hold one number, or one per element of the event in row-major order.
+    ``shift`` and ``scale`` hold one number, or one per element of the event in row-major order. Raises ``IncompatibleError`` around a
+    likelihood of discrete data, whose probabilities have no units.
 
     >>> from torch import nn
     >>> from aevb import likelihoods
@@ -29,6 +31,12 @@ class Scaled(Likelihood):
 
     def __init__(self, likelihood: Likelihood, shift: Sequence[float], scale: Sequence[float]) -> None:
         super().__init__()
+        if likelihood.discrete:
+            name = type(likelihood).__name__
+            raise IncompatibleError(
+                f"`likelihoods.Scaled` needs a likelihood with a density, got `likelihoods.{name}`. "
+                f"Use `likelihoods.{name}(...)` on the data as given."
+            )
         self.likelihood: Conditional = likelihood
         self.event_shape = likelihood.event_shape
         for name, values in {"shift": shift, "scale": scale}.items():

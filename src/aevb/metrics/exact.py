@@ -57,7 +57,8 @@ def linear_gaussian(model: VAE) -> LinearGaussian:
     size = model.latent_shape[0]
     like = next(model.parameters())
     p = model.prior()
-    if not (isinstance(p, Independent) and isinstance(p.base_dist, Normal) and len(model.latent_shape) == 1):
+    gaussian = isinstance(p, Independent) and isinstance(p.base_dist, Normal) and len(model.latent_shape) == 1
+    if not gaussian or p.mean.any() or (p.stddev != 1).any():
         raise IncompatibleError("exact likelihoods need the prior `priors.Normal(n)`; use `metrics.log_likelihood(model, x, samples=...)`.")
     corners = torch.cat([torch.zeros(1, size), torch.eye(size), torch.linspace(-3, 3, 4 * size).reshape(4, size)]).to(like)
     mean, variance = _moments(model.likelihood(corners))

@@ -39,11 +39,12 @@ def encodings(model: VAE, x: Any, *, block: int = 1024) -> Tensor:
 
 def kl_per_dimension(model: VAE, x: Any, *, block: int = 1024) -> Tensor | None:
     """Mean divergence of each latent variable ``[latent]`` in nats, or ``None`` where it does not factorise over them."""
-    data = rows_of(model, x)
-    total = None
+    if not model.posterior.density:
+        return None
+    data, total = rows_of(model, x), None
     with evaluating(model, seed=0):
         for batch in blocks(data, block, dtype_of(model)):
-            each = kl.elementwise(model.posterior(batch.x, batch.context), model.prior(None, batch.context)) if model.posterior.density else None
+            each = kl.elementwise(model.posterior(batch.x, batch.context), model.prior(None, batch.context))
             if each is None:
                 return None
             part = each.flatten(1).double().sum(0).cpu()

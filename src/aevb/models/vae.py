@@ -55,7 +55,7 @@ class VAE(Recorded, nn.Module):
         x = torch.zeros(1, *self.event_shape, dtype=like.dtype, device=like.device)
         p, q = self.prior(), self.posterior(x)
         if p.event_shape == q.event_shape:
-            self.likelihood(q.sample())
+            self.likelihood(torch.zeros_like(q.mean))  # no draw: asking must not move anyone's random stream
         self.train(training)
         return p, q
 
@@ -64,7 +64,14 @@ class VAE(Recorded, nn.Module):
         return next(self.parameters(), torch.zeros(())).device
 
     def terms(
-        self, batch: Batch, z: Tensor, q: Distribution, *, log_measure: Tensor | None = None, exact_kl: bool = False, log_q: Tensor | None = None
+        self,
+        batch: Batch,
+        z: Tensor,
+        q: Distribution,
+        *,
+        log_measure: Tensor | None = None,
+        exact_kl: bool = False,
+        log_q: Tensor | None = None,
     ) -> Terms:
         """What the model says about draws ``z`` ``[K, B, *latent]`` from ``q = posterior(x)``.
 

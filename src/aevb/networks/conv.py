@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError
@@ -89,7 +88,8 @@ class Residual(nn.Module):
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias if last.bias is not None else torch.zeros(0))
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
         first = glorot(nn.Conv2d(channels, channels, 3, padding=1))
         self.branch = nn.Sequential(named(activation), first, named(activation), last)
 
@@ -102,7 +102,8 @@ def image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
     shape = tuple(event_shape)
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ArgumentError(f"`event_shape` is {shape}; a convolution takes images, (height, width) or (channels, height, width).")
-    return (1, *shape) if len(shape) == 2 else shape
+    height, width = shape[-2:]
+    return (shape[0] if len(shape) == 3 else 1, height, width)
 
 
 def halved(size: Sequence[int], times: int) -> list[tuple[int, int]]:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError
-from .mlp import glorot
 
 
 class Heads(nn.Module):
@@ -56,11 +55,13 @@ class Heads(nn.Module):
         as_image = features.dim() == 4 and all(shape[-2:] == features.shape[-2:] for shape in self.shapes)
         widths = [math.prod(shape[:-2]) if as_image else math.prod(shape) for shape in self.shapes]
         inputs = features.shape[1] if as_image else math.prod(features.shape[1:])
-        head = nn.Conv2d(inputs, sum(widths), 1) if as_image else nn.Linear(inputs, sum(widths))
+        head: nn.Conv2d | nn.Linear = nn.Conv2d(inputs, sum(widths), 1) if as_image else nn.Linear(inputs, sum(widths))
         with torch.no_grad():  # each parameter starts as if it had a map of its own
-            for part in glorot(head).weight.split(widths):
+            nn.init.zeros_(head.bias if head.bias is not None else torch.zeros(0))
+            for part in head.weight.split(widths):
                 nn.init.xavier_uniform_(part)
-        return head.to(features.device, next(iter(self.network.parameters()), torch.zeros(())).dtype)
+        weights = next(self.network.parameters(), None)
+        return head.to(features.device, torch.promote_types(features.dtype, torch.float32) if weights is None else weights.dtype)
 
     def _width(self, shape: tuple[int, ...]) -> int:
         return math.prod(shape[:-2]) if isinstance(self.head, nn.Conv2d) else math.prod(shape)

@@ -17,6 +17,9 @@ class Standardise(Recorded, nn.Module):
     tensor([[1., 0.]])
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, network: nn.Module, shift: Sequence[float], scale: Sequence[float]) -> None:
         super().__init__()
         self.network = network

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution, Independent
 
 from ..distributions import kl as divergences
 from ..errors import ArgumentError
@@ -66,8 +67,7 @@ class ELBO(Objective):
             return _rate(terms)
         each = None if terms.kl is None else divergences.elementwise(terms.q, model.prior(None, terms.batch.context))
         if each is None:
-            floor = self.free_bits * terms.z[0, 0].numel()
-            return _floored(_rate(terms), floor, terms.log_measure)
+            return _floored(_rate(terms), self.free_bits * _variables(terms.q), terms.log_measure)
         each = each.flatten(1)
         return torch.where(each.mean(0) > self.free_bits, each, self.free_bits).sum(1)
 
@@ -75,6 +75,11 @@ class ELBO(Objective):
 def _rate(terms: Terms) -> Tensor:
     """The divergence, ``[B]`` where exact, else one estimate per draw ``[K, B]``."""
     return terms.log_posterior - terms.log_prior if terms.kl is None else terms.kl
+
+
+def _variables(q: Distribution) -> int:
+    """How many latent variables there are; the categories of one variable are one."""
+    return q.event_shape.numel() // (q.base_dist.event_shape.numel() if isinstance(q, Independent) else 1)
 
 
 def _floored(rate: Tensor, floor: float, log_measure: Tensor) -> Tensor:

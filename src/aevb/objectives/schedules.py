@@ -102,6 +102,10 @@ class Cyclical(Schedule):
 
     def __post_init__(self) -> None:
         _check_steps(self.steps)
+        if self.cycles < 1:
+            raise ArgumentError(f"`cycles` of a schedule is {self.cycles}; give at least 1.")
+        if not 0 < self.rising <= 1:
+            raise ArgumentError(f"`rising` of a schedule is {self.rising}; give the share of a cycle, above 0 and at most 1.")
 
     def __call__(self, step: int) -> float:
         if step >= self.steps:

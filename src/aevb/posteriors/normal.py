@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -11,19 +12,22 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 from torch.distributions import Normal as Gaussian
 
 from ..conditional import Conditional
-from ..distributions import positive
+from ..distributions import bounded, positive
 from ..errors import ArgumentError
 from ..networks import Heads
 from ..shapes import as_shape
 
 Covariance = Literal["diagonal", "low_rank", "full"]
 
+SLOPE = 30.0  # in units of a variable's own scale: correlations reach 0.9994, and no factorisation meets a singular matrix
+
 
 class Normal(Conditional):
-    """``q(z|x) = N(mu(x), Sigma(x))`` with ``Sigma`` diagonal, ``D + W W^T`` of a given ``rank``, or full as ``L L^T``.
+    """``q(z|x) = N(mu(x), Sigma(x))`` with ``Sigma`` diagonal, ``S (I + W W^T) S`` of a given ``rank``, or full as ``S L L^T S``.
 
-    Reparameterised: ``z = mu + sigma * eps``, ``mu + L eps``. Scales come through ``distributions.positive``, so they are bounded and
-    the density, the draws and the divergence see the same number. ``latent`` may have axes where the covariance is diagonal.
+    ``S`` holds a scale per variable, ``L`` is unit lower triangular. Reparameterised: ``z = mu + sigma * eps``, ``mu + S L eps``. Scales
+    come through ``distributions.positive`` and the entries of ``W`` and ``L`` through ``distributions.bounded``, so that the density, the
+    draws and the divergence see the same number and none of them can overflow. ``latent`` may have axes where the covariance is diagonal.
 
     >>> Normal(nn.Identity(), latent=2, covariance="full")(torch.zeros(5, 3)).rsample((4,)).shape
     torch.Size([4, 5, 2])
@@ -40,7 +44,7 @@ class Normal(Conditional):
         if rank < 1:
             raise ArgumentError(f"`rank` is {rank}; give at least 1.")
         self.family: Callable[..., Distribution] = families[covariance]
-        size = shape[0]
+        size = math.prod(shape)
         further = {"diagonal": [], "low_rank": [(size, rank)], "full": [(size, size)]}[covariance]
         self.heads = Heads(network, shape, shape, *further)
 
@@ -53,9 +57,11 @@ def _diagonal(loc: Tensor, raw: Tensor) -> Independent:
 
 
 def _low_rank(loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankMultivariateNormal:
-    return LowRankMultivariateNormal(loc, factor, positive(raw).square(), validate_args=False)
+    scale = positive(raw)
+    return LowRankMultivariateNormal(loc, scale[..., None] * bounded(factor, SLOPE), scale.square(), validate_args=False)
 
 
 def _full(loc: Tensor, raw: Tensor, below: Tensor) -> MultivariateNormal:
-    lower = torch.tril(below, -1) + torch.diag_embed(positive(raw))
+    unit = torch.tril(bounded(below, SLOPE), -1) + torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
+    lower = positive(raw)[..., None] * unit
     return MultivariateNormal(loc, scale_tril=lower, validate_args=False)

@@ -28,14 +28,28 @@ def autoencoder(spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: f
 
 
 def vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: float | str | None = None, samples: int = 1, beta: float | Schedule = 1.0, free_bits: float = 0.0
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    scale: float | str | None = None,
+    samples: int = 1,
+    beta: float | Schedule = 1.0,
+    free_bits: float = 0.0,
 ) -> Recipe:
     """Kingma and Welling, Auto-encoding variational Bayes (2014)."""
     return Recipe(gaussian(spec, latent, hidden, scale), objectives.ELBO(samples, beta, free_bits), gradients.Pathwise())
 
 
 def beta_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: float | str | None = None, samples: int = 1, beta: float | Schedule = 4.0, free_bits: float = 0.0
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    scale: float | str | None = None,
+    samples: int = 1,
+    beta: float | Schedule = 4.0,
+    free_bits: float = 0.0,
 ) -> Recipe:
     """Higgins et al., beta-VAE (2017): the divergence weighs ``beta``."""
     return vae(spec, latent=latent, hidden=hidden, scale=scale, samples=samples, beta=beta, free_bits=free_bits)

@@ -26,7 +26,9 @@ class Conditionals:
     likelihood: Likelihood
 
 
-def conditionals(spec: Spec, latent: int | Sequence[int], hidden: Sequence[int] | None = None, scale: float | str | None = None) -> Conditionals:
+def conditionals(
+    spec: Spec, latent: int | Sequence[int], hidden: Sequence[int] | None = None, scale: float | str | None = None
+) -> Conditionals:
     """Encoder and likelihood for data of this kind.
 
     ``hidden`` are the widths of the fully connected layers (400, 400 by default), mirrored in the decoder, or the channels of the

@@ -31,10 +31,24 @@ class Preset:
 
 
 _ALL = (
-    Preset("autoencoder", basic.autoencoder, "Rumelhart et al. 1986", "Dirac posterior, Reconstruction(), Pathwise()", "a deterministic baseline"),
+    Preset(
+        "autoencoder",
+        basic.autoencoder,
+        "Rumelhart et al. 1986",
+        "Dirac posterior, Reconstruction(), Pathwise()",
+        "a deterministic baseline",
+    ),
     Preset("vae", basic.vae, "Kingma and Welling 2014", "Normal posterior, ELBO(), Pathwise()", "the place to start"),
-    Preset("beta_vae", basic.beta_vae, "Higgins et al. 2017", "Normal posterior, ELBO(beta=4), Pathwise()", "fewer, more independent latent variables"),
-    Preset("iwae", basic.iwae, "Burda et al. 2016", "Normal posterior, IWAE(5), DoublyReparameterised()", "the best likelihood for more time"),
+    Preset(
+        "beta_vae",
+        basic.beta_vae,
+        "Higgins et al. 2017",
+        "Normal posterior, ELBO(beta=4), Pathwise()",
+        "fewer, more independent latent variables",
+    ),
+    Preset(
+        "iwae", basic.iwae, "Burda et al. 2016", "Normal posterior, IWAE(5), DoublyReparameterised()", "the best likelihood for more time"
+    ),
 )
 PRESETS: dict[str, Preset] = {entry.name: entry for entry in _ALL}
 

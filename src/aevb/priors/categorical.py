@@ -38,5 +38,7 @@ def code_shape(latent: int | Sequence[int]) -> tuple[int, ...]:
     """``(variables, ..., categories)`` of a latent of discrete codes, or an error."""
     shape = as_shape("latent", latent)
     if len(shape) < 2 or shape[-1] < 2:
-        raise ArgumentError(f"`latent` of a categorical is {latent}; give (variables, categories) with at least 2 categories, as in (20, 10).")
+        raise ArgumentError(
+            f"`latent` of a categorical is {latent}; give (variables, categories) with at least 2 categories, as in (20, 10)."
+        )
     return shape

@@ -21,7 +21,9 @@ class Average:
         self.mean = [p.clone() for p in self.live]
 
     def update(self, step: int) -> None:
-        torch._foreach_lerp_(self.mean, self.live, 1 - min(self.decay, (1 + step) / (10 + step)))
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            self.mean, self.live, 1 - min(self.decay, (1 + step) / (10 + step))
+        )
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -53,16 +53,16 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
     broken = ~x.isfinite().flatten(1).all(1)
     if broken.any():
         raise DataError(
-            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, which this model cannot take; drop or fill such rows."
+            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, which this model cannot take; drop or fill it."
         )
     like = next(model.parameters(), torch.zeros(()))
     support = model.likelihood(torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)).support
-    inside = support.check(x.to(like)) if support is not None else None  # type: ignore[union-attr]
+    inside = support.check(x.to(like)) if support is not None else None
     if inside is not None and not inside.all():
         row = int((~inside.reshape(len(x), -1).all(1)).nonzero()[0])
         raise DataError(
-            f"row {start + row} of `{name}` holds {_offender(x[row]):g}, outside the support of `likelihoods.{type(model.likelihood).__name__}`. "
-            + _advice(x)
+            f"row {start + row} of `{name}` holds {_offender(x[row]):g}, outside the support of "
+            f"`likelihoods.{type(model.likelihood).__name__}`. " + _advice(x)
         )
 
 

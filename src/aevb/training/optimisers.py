@@ -13,7 +13,7 @@ from torch.optim import Adam, Optimizer
 Factory = Callable[[Iterable[Tensor]], Optimizer]
 
 
-def adam(rate: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, fused: bool = True) -> Factory:
+def adam(rate: float = 1.5e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, fused: bool = True) -> Factory:
     """Adam (Kingma and Ba 2015) in its fused form, as a factory ``parameters -> Optimizer``.
 
     >>> adam(1e-3)([torch.zeros(2, requires_grad=True)]).defaults["lr"]

@@ -21,6 +21,7 @@ from ..models import VAE
 from ..objectives import Objective
 from ..persistence import save
 from ..random import Stream
+from ..types import Batch
 from . import checkpoint
 from .average import Average
 from .history import Epoch, write_history
@@ -113,10 +114,10 @@ class Run:
             write_history(self.out / "history.jsonl", state.history)
         return epoch
 
-    def note_refusal(self) -> None:
+    def note_refusal(self, batch: Batch) -> None:
         """Say which step was refused and why; the third in a row ends the run."""
         state = self.state
-        culprit = self.take.culprit()
+        culprit = self.take.culprit(batch)
         if len(self.said) < 20:
             self.said.append(f"Step {state.step} (epoch {state.epoch + 1}, batch {state.position}) was skipped: {culprit} was not finite.")
         if self.take.streak >= LIMIT:

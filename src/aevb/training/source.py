@@ -104,4 +104,6 @@ def source_of(data: Any, batch_size: int, seed: int, device: torch.device, dtype
         return Resident(rows, batch_size, seed, device, dtype)
     if isinstance(data, Iterable):
         return Stream(data, device, dtype)
-    raise DataError(f"`data` is a {type(data).__name__}; give a Dataset, an array, a tensor, or an iterable of batches (`aevb.data.load` reads files).")
+    raise DataError(
+        f"`data` is a {type(data).__name__}; give a Dataset, an array, a tensor, or an iterable of batches (`aevb.data.load` reads files)."
+    )

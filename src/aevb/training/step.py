@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,42 +12,55 @@ from torch.optim import Optimizer
 from ..gradients import Gradient
 from ..models import VAE
 from ..objectives import Objective
+from ..random import seeded
 from ..types import Batch, Estimate
 from .optimisers import all_finite, is_fused
 
 STATISTICS = ("bound", "log_likelihood", "kl", "target", "penalty")
 
 
-@dataclass
+class Differentiated(NamedTuple):
+    """What one pass over a batch gives."""
+
+    loss: Tensor  # []
+    statistics: Tensor  # [5], in the order of STATISTICS
+    gradients: tuple[Tensor | None, ...]  # as the parameters
+
+
 class Step:
-    """Eager steps. Counters live on the device and are read by the loop when it wants to know."""
+    """Steps of one run. Counters live on the device and are read by the loop when it wants to know.
 
-    model: VAE
-    objective: Objective
-    gradient: Gradient
-    optimizer: Optimizer
-    clip: float | None = None
+    ``compile`` puts the loss and its gradients into one graph; the update is one call of the optimiser either way. The draws come from
+    the same stream in both, so both take the same steps, to rounding.
+    """
 
-    def __post_init__(self) -> None:
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.state = [buffer for part in (self.model, self.objective, self.gradient) for buffer in part.buffers()]
-        self.fused = is_fused(self.optimizer)
-        zero = torch.zeros((), device=self.model.device)
+    def __init__(
+        self, model: VAE, objective: Objective, gradient: Gradient, optimizer: Optimizer, clip: float | None = None, compile: bool = False
+    ) -> None:
+        self.model, self.objective, self.gradient, self.optimizer, self.clip = model, objective, gradient, optimizer, clip
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.state = [buffer for part in (model, objective, gradient) for buffer in part.buffers()]
+        self.fused = is_fused(optimizer)
+        zero = torch.zeros((), device=model.device)
         self.skipped, self.streak = zero.clone(), zero.clone()
-        self.last: Estimate | None = None
+        self.differentiate = compiled(self._differentiate) if compile else self._differentiate
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step; returns its statistics ``[5]``, zeros where it was refused."""
         held = [buffer.clone() for buffer in self.state]
-        self.optimizer.zero_grad(set_to_none=True)
-        self.last = estimate = self.gradient(self.model, self.objective, batch)
-        estimate.loss.backward()
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        refused = ~all_finite(estimate.loss, gradients)
+        loss, measured, gradients = self.differentiate(batch.x, batch.context, batch.index, batch.total)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        refused = ~all_finite(loss, [gradient for gradient in gradients if gradient is not None])
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
         self._update(refused, held)
-        return torch.where(refused, 0.0, statistics(estimate))
+        return torch.where(refused, 0.0, measured)
+
+    def _differentiate(self, x: Tensor, context: Tensor | None, index: Tensor | None, total: int | None) -> Differentiated:
+        estimate = self.gradient(self.model, self.objective, Batch(x, context, index, total))
+        gradients = torch.autograd.grad(estimate.loss, self.parameters, allow_unused=True)
+        return Differentiated(estimate.loss.detach(), statistics(estimate), gradients)
 
     def _update(self, refused: Tensor, held: list[Tensor]) -> None:
         if self.fused:
@@ -60,13 +74,13 @@ class Step:
         self.skipped += refused
         self.streak = torch.where(refused, self.streak + 1, 0.0)
 
-    def culprit(self) -> str:
-        """The first tensor of the last step that is not finite, by name."""
-        if self.last is None:
-            return "the loss"
-        terms, score = self.last.terms, self.last.score
+    def culprit(self, batch: Batch) -> str:
+        """The first tensor that is not finite when the model looks at this batch again, by name."""
+        with seeded(0, self.model.device):
+            estimate = self.gradient(self.model, self.objective, batch)
+        terms, score = estimate.terms, estimate.score
         named = {
-            "the data": terms.batch.x,
+            "the data": batch.x,
             "the latent draw": terms.z,
             "log p(x|z)": terms.log_likelihood,
             "log p(z)": terms.log_prior,
@@ -80,10 +94,21 @@ class Step:
 
 @torch.no_grad()
 def statistics(estimate: Estimate) -> Tensor:
-    """Means over the batch, in the order of ``STATISTICS``; the divergence is NaN for a posterior without a density."""
+    """Means over the batch, in the order of ``STATISTICS``."""
     terms, score = estimate.terms, estimate.score
     weight = terms.log_measure.exp()
     rate = (weight * (terms.log_posterior - terms.log_prior)).sum(0) if terms.kl is None else terms.kl
     log_likelihood = (weight * terms.log_likelihood).sum(0)
     means = (score.bound.mean(), log_likelihood.mean(), rate.mean(), score.target.mean(), score.penalty)
     return torch.stack([mean.float() for mean in means])
+
+
+def compiled(function: Callable[..., Differentiated]) -> Callable[..., Differentiated]:
+    """One graph of loss and gradients, for fixed shapes, that draws the numbers an eager step would draw."""
+    graph = torch.compile(function, fullgraph=True, dynamic=False, options={"fallback_random": True})
+
+    def call(*inputs: Tensor | int | None) -> Differentiated:
+        with torch._dynamo.config.patch(trace_autograd_ops=True):
+            return graph(*inputs)
+
+    return call

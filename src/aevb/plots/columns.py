@@ -1,0 +1,130 @@
+"""Pictures of tables: a small panel for each column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .canvas import GREY, PALETTE, SMALL, array, panels, plain, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LIMIT = 12  # columns that are drawn one by one
+MATRIX = 24  # columns of a correlation matrix that are named
+BINS = 24
+
+Names = Sequence[str] | None
+
+
+def rows_of(x: Any) -> np.ndarray:
+    """Events of any shape as rows ``[N, D]``."""
+    x = array(x)
+    return x.reshape(len(x), -1)
+
+
+def names_of(columns: Names, size: int) -> list[str]:
+    """The names of ``size`` columns, their numbers where they have none. Raises ``ArgumentError`` where there are more or fewer."""
+    if columns is not None and len(columns) != size:
+        raise ArgumentError(f"`columns` holds {len(columns)} names, and the data have {size} columns.")
+    return [plain(name) for name in columns] if columns is not None else [str(i + 1) for i in range(size)]
+
+
+def marginals(data: Any, samples: Any, columns: Names = None, *, ax: Axes | None = None) -> Axes:
+    """Histograms of each column, data filled and samples outlined; both ``[N, D]``, the first 12 columns.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> len(marginals(rng.normal(size=(50, 3)), rng.normal(size=(50, 3)), ["a", "b", "c"]).child_axes)
+    3
+    """
+    real, made = rows_of(data), rows_of(samples)
+    host, parts = named_panels(columns, real.shape[1], ax)
+    for part, x, y in zip(parts, real.T, made.T, strict=False):
+        edges = _edges(x[np.isfinite(x)])
+        part.hist(np.clip(x, edges[0], edges[-1]), edges, density=True, color=PALETTE[3], label="data")
+        part.hist(np.clip(y, edges[0], edges[-1]), edges, density=True, histtype="step", color=PALETTE[6], linewidth=1.4, label="samples")
+        part.set_yticks([])
+    _legend(host, parts[0])
+    return host
+
+
+def correlations(data: Any, samples: Any, columns: Names = None, *, ax: Axes | None = None) -> Axes:
+    """Correlation matrices of data and samples, both ``[N, D]``, beside each other: blue is -1, red is 1, white 0 or undefined."""
+    real, made = rows_of(data), rows_of(samples)
+    host, parts = panels(ax, 2, 2, ratio=1.0, gap=(0.08, 0.0))
+    names = names_of(columns, real.shape[1])
+    for part, values, title in zip(parts, (real, made), ("data", "samples"), strict=True):
+        part.imshow(correlation(values), cmap="RdBu_r", vmin=-1, vmax=1)
+        part.set_title(title, fontsize=SMALL + 1)
+        part.set_yticks([])
+        named = len(names) <= MATRIX
+        part.set_xticks(range(len(names)) if named else [], names if named else [], rotation=90, fontsize=SMALL - 1)
+    if len(names) <= MATRIX:
+        parts[0].set_yticks(range(len(names)), names, fontsize=SMALL - 1)
+    return host
+
+
+def correlation(rows: np.ndarray) -> np.ndarray:
+    """Correlations ``[D, D]`` of rows ``[N, D]``, NaN for constant columns; rows with empty cells are left out."""
+    rows = rows[np.isfinite(rows).all(1)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.atleast_2d(np.corrcoef(rows, rowvar=False)) if len(rows) > 1 else np.full((rows.shape[1],) * 2, np.nan)
+
+
+def agreement(originals: Any, reconstructions: Any, columns: Names = None, *, ax: Axes | None = None) -> Axes:
+    """Each column's reconstruction against its original: on the line where they are equal."""
+    real, made = rows_of(originals), rows_of(reconstructions)
+    host, parts = named_panels(columns, real.shape[1], ax, ratio=1.0)
+    for part, x, y in zip(parts, real.T, made.T, strict=False):
+        part.axline((x[0], x[0]), slope=1, color=GREY, linewidth=0.8) if np.isfinite(x[0]) else None
+        part.scatter(x, y, s=4, color=PALETTE[0], alpha=0.6, linewidths=0)
+    return host
+
+
+def paths(values: Any, columns: Names = None, *, ax: Axes | None = None) -> Axes:
+    """Each column along a walk ``[steps, D]``, from 0 to 1."""
+    rows = rows_of(values)
+    host, parts = named_panels(columns, rows.shape[1], ax)
+    for part, x in zip(parts, rows.T, strict=False):
+        part.plot(np.linspace(0, 1, len(x)), x, color=PALETTE[0], marker=".", markersize=4, linewidth=1.2)
+    return host
+
+
+def maps(grid: np.ndarray, columns: Names = None, *, ax: Axes | None = None) -> Axes:
+    """Each column over a plane ``[n, n, D]``, top row first, dark where it is small."""
+    host, parts = named_panels(columns, grid.shape[-1], ax, ratio=1.0, gap=(0.1, 0.25))
+    for i, part in enumerate(parts):
+        part.imshow(grid[..., i], cmap="viridis")
+        part.set_axis_off()
+    return host
+
+
+def named_panels(
+    columns: Names, size: int, ax: Axes | None, ratio: float = 0.75, gap: tuple[float, float] = (0.4, 0.62)
+) -> tuple[Axes, list[Axes]]:
+    """A panel, with its name above, for each of the first columns."""
+    names = names_of(columns, size)[:LIMIT]
+    host, parts = panels(ax, len(names), 3, ratio, gap)
+    for part, name in zip(parts, names, strict=True):
+        tidy(part, "", "", SMALL)
+        part.set_title(name, fontsize=SMALL + 0.5)
+        part.locator_params(nbins=4)
+    return host, parts
+
+
+def _edges(x: np.ndarray) -> np.ndarray:
+    """Bins of a histogram: around each value where there are few whole ones, else over what 99 % of the data span."""
+    distinct = np.unique(x)
+    if 0 < len(distinct) <= BINS and (distinct == np.rint(distinct)).all() and np.ptp(distinct) <= 4 * BINS:
+        return np.arange(distinct[0] - 0.5, distinct[-1] + 1)
+    low, high = np.percentile(x, [0.5, 99.5]) if x.size else (0.0, 1.0)
+    return np.linspace(low, high if high > low else low + 1, BINS + 1)
+
+
+def _legend(host: Axes, part: Axes) -> None:
+    handles, labels = part.get_legend_handles_labels()
+    host.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=2, frameon=False, fontsize=SMALL + 1)

@@ -1,0 +1,98 @@
+"""Numbers against epochs, and against latent variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..training.history import Epoch
+from .canvas import GREY, PALETTE, TEXT, array, axes, panels, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Quantity = Literal["bound", "log_likelihood", "kl"]
+FIELDS: dict[str, tuple[str, str]] = {
+    "bound": ("bound", "validation"),
+    "log_likelihood": ("log_likelihood", "validation_log_likelihood"),
+    "kl": ("kl", "validation_kl"),
+}
+TITLES = {"log_likelihood": "E log p(x|z)", "kl": "KL(q(z|x) ‖ p(z))"}
+NAMED = 32  # latent variables that are numbered on the axis
+EARLY = 0.1  # of the epochs: their steep rise does not set the scale
+
+
+def curves(history: Sequence[Epoch], quantities: Sequence[Quantity] | None = None, *, ax: Axes | None = None) -> Axes:
+    """Training and validation against epochs, in nats per datum, each number under its own name.
+
+    ``bound`` is the objective's bound in training and the plain ELBO in validation (for a posterior without a density both are the
+    reconstruction log-likelihood), ``log_likelihood`` is ``E_q log p(x|z)``, ``kl`` the divergence to the prior. By default all that the
+    run has; a single quantity fills the axes.
+    """
+    if not history:
+        raise ArgumentError("`history` is empty: a run has curves once its first epoch is over.")
+    wanted = list(quantities or available(history))
+    if len(wanted) == 1:
+        host = axes(ax)
+        parts = [host]
+    else:
+        host, parts = panels(ax, len(wanted), len(wanted), ratio=0.9, gap=(0.42, 0.0))
+    for part, quantity in zip(parts, wanted, strict=True):
+        _curve(part, history, quantity)
+    return host
+
+
+def available(history: Sequence[Epoch]) -> list[Quantity]:
+    """What a run has curves of: for an autoencoder its bound, which is the reconstruction log-likelihood, and nothing else."""
+    return ["bound"] if history[-1].kl is None else ["bound", "log_likelihood", "kl"]
+
+
+def kl_per_dimension(kl: Any, active: Any = None, *, ax: Axes | None = None) -> Axes:
+    """The divergence of each latent variable ``[latent]`` in nats, largest first; those that are not ``active`` in grey.
+
+    ``active`` is boolean ``[latent]``; by default what has more than 0.01 nats.
+
+    >>> len(kl_per_dimension([0.0, 3.0, 1.5]).patches)
+    3
+    """
+    values = array(kl).reshape(-1)
+    alive = values > 0.01 if active is None else array(active).reshape(-1) > 0
+    order = np.argsort(-values, kind="stable")
+    ax = axes(ax, 5.2, 2.7)
+    ax.bar(range(len(values)), values[order], color=[PALETTE[0] if alive[i] else GREY for i in order], width=0.8)
+    tidy(ax, "latent variable, largest first", "KL in nats")
+    few = len(values) <= NAMED
+    ax.set_xticks(range(len(values)) if few else [], [str(i) for i in order] if few else [])
+    return ax
+
+
+def _curve(ax: Axes, history: Sequence[Epoch], quantity: Quantity) -> None:
+    title = TITLES.get(quantity, history[-1].bound_name)
+    scored = "ELBO" if quantity == "bound" and history[-1].kl is not None else title
+    labels = ("training", "validation") if scored == title else (f"training: {title}", f"validation: {scored}")
+    epochs = [epoch.epoch for epoch in history]
+    lines = [_values(history, field) for field in FIELDS[quantity]]
+    for values, label, colour in zip(lines, labels, (GREY, PALETTE[0]), strict=True):
+        if np.isfinite(values).any():
+            ax.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker="." if len(epochs) < 8 else "")
+    tidy(ax, "epoch", "nats per datum")
+    ax.set_title(title if scored == title else "bound", fontsize=TEXT)
+    ax.legend(frameon=False, fontsize=TEXT - 1)
+    _zoom(ax, np.stack(lines))
+
+
+def _values(history: Sequence[Epoch], field: str) -> np.ndarray:
+    values = [getattr(epoch, field) for epoch in history]
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+
+def _zoom(ax: Axes, lines: np.ndarray) -> None:
+    """Let the scale be set by what comes after the first tenth of the epochs."""
+    late = lines[:, int(np.ceil(EARLY * lines.shape[1])) :]
+    late = late[np.isfinite(late)]
+    if lines.shape[1] >= 10 and late.size and np.ptp(late) > 0:
+        margin = 0.08 * np.ptp(late)
+        ax.set_ylim(late.min() - margin, late.max() + margin)

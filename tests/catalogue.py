@@ -1,0 +1,159 @@
+"""One small instance of everything, for laws to run over: a new family is one line in one of these tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb.conditional import Conditional
+from aevb.gradients import Gradient
+from aevb.likelihoods.likelihood import Likelihood
+from aevb.objectives import Objective
+from aevb.objectives.schedules import Cyclical, Linear, Sigmoid
+
+LATENT = 2
+CODES = (2, 3)
+EVENT = (2, 2)
+WIDTH = 5
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """How to put a posterior on a network, and the name of a prior with the same latent."""
+
+    build: Callable[[nn.Module], Conditional]
+    prior: str
+
+
+PRIORS = {
+    "normal": lambda: priors.Normal(LATENT),
+    "bernoulli": lambda: priors.Bernoulli(LATENT),
+    "bernoulli-learned": lambda: priors.Bernoulli(LATENT, learned=True),
+    "categorical": lambda: priors.Categorical(CODES),
+    "categorical-learned": lambda: priors.Categorical(CODES, learned=True),
+}
+
+POSTERIORS = {
+    "normal-diagonal": Posterior(lambda net: posteriors.Normal(net, LATENT), "normal"),
+    "normal-low-rank": Posterior(lambda net: posteriors.Normal(net, LATENT, covariance="low_rank"), "normal"),
+    "normal-low-rank-2": Posterior(lambda net: posteriors.Normal(net, LATENT, covariance="low_rank", rank=2), "normal"),
+    "normal-full": Posterior(lambda net: posteriors.Normal(net, LATENT, covariance="full"), "normal"),
+    "bernoulli": Posterior(lambda net: posteriors.Bernoulli(net, LATENT), "bernoulli-learned"),
+    "categorical": Posterior(lambda net: posteriors.Categorical(net, CODES), "categorical-learned"),
+    "dirac": Posterior(lambda net: posteriors.Dirac(net, LATENT), "normal"),
+}
+
+# a network and the number of latent axes -> likelihood
+LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
+    "bernoulli": lambda net, rank: likelihoods.Bernoulli(net, EVENT, rank),
+    "continuous-bernoulli": lambda net, rank: likelihoods.ContinuousBernoulli(net, EVENT, rank),
+    "categorical": lambda net, rank: likelihoods.Categorical(net, EVENT, 3, rank),
+    "logistic-2": lambda net, rank: likelihoods.DiscretisedLogistic(net, EVENT, 2, rank),
+    "logistic-17": lambda net, rank: likelihoods.DiscretisedLogistic(net, EVENT, 17, rank),
+    "logistic-256": lambda net, rank: likelihoods.DiscretisedLogistic(net, EVENT, 256, rank),
+    "normal-fixed": lambda net, rank: likelihoods.Normal(net, EVENT, 0.5, rank),
+    "normal-shared": lambda net, rank: likelihoods.Normal(net, EVENT, "shared", rank),
+    "normal-per-element": lambda net, rank: likelihoods.Normal(net, EVENT, "per_element", rank),
+    "normal-predicted": lambda net, rank: likelihoods.Normal(net, EVENT, "predicted", rank),
+    "normal-optimal": lambda net, rank: likelihoods.Normal(net, EVENT, "optimal", rank),
+    "laplace-fixed": lambda net, rank: likelihoods.Laplace(net, EVENT, 0.5, rank),
+    "laplace-shared": lambda net, rank: likelihoods.Laplace(net, EVENT, "shared", rank),
+    "laplace-per-element": lambda net, rank: likelihoods.Laplace(net, EVENT, "per_element", rank),
+    "laplace-predicted": lambda net, rank: likelihoods.Laplace(net, EVENT, "predicted", rank),
+    "laplace-optimal": lambda net, rank: likelihoods.Laplace(net, EVENT, "optimal", rank),
+    "scaled": lambda net, rank: likelihoods.Scaled(likelihoods.Normal(net, EVENT, "shared", rank), [1.0], [10.0]),
+    "scaled-per-element": lambda net, rank: likelihoods.Scaled(likelihoods.Laplace(net, EVENT, 0.5, rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30]),
+}
+
+# a number of inputs -> network
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="tanh"),
+    "mlp-linear": lambda inputs: networks.MLP(inputs),
+    "mlp-dropout": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], dropout=0.1),
+    "standardise": lambda inputs: networks.Standardise(networks.MLP(inputs, [WIDTH]), [0.5], [2.0]),
+    "user": lambda inputs: Flat(inputs),
+    "user-batch-norm": lambda inputs: nn.Sequential(nn.Flatten(), nn.Linear(inputs, WIDTH), nn.BatchNorm1d(WIDTH), nn.Tanh()),
+}
+
+OBJECTIVES: dict[str, Callable[[], Objective]] = {
+    "elbo": lambda: objectives.ELBO(),
+    "elbo-3": lambda: objectives.ELBO(samples=3),
+    "elbo-exact": lambda: objectives.ELBO(samples=2, kl="exact"),
+    "elbo-sampled": lambda: objectives.ELBO(samples=2, kl="sampled"),
+    "elbo-beta": lambda: objectives.ELBO(samples=2, beta=4.0),
+    "elbo-beta-sampled": lambda: objectives.ELBO(samples=2, beta=4.0, kl="sampled"),
+    "elbo-linear": lambda: objectives.ELBO(samples=2, beta=Linear(0.1, 1.0, steps=10)),
+    "elbo-sigmoid": lambda: objectives.ELBO(samples=2, beta=Sigmoid(steps=10)),
+    "elbo-cyclical": lambda: objectives.ELBO(samples=2, beta=Cyclical(steps=10, cycles=2)),
+    "elbo-free-bits": lambda: objectives.ELBO(samples=2, free_bits=0.25),
+    "elbo-free-bits-sampled": lambda: objectives.ELBO(samples=2, free_bits=0.25, kl="sampled"),
+    "iwae-1": lambda: objectives.IWAE(samples=1),
+    "iwae-4": lambda: objectives.IWAE(samples=4),
+    "reconstruction": lambda: objectives.Reconstruction(samples=2),
+}
+
+GRADIENTS: dict[str, Callable[[], Gradient]] = {
+    "pathwise": lambda: gradients.Pathwise(),
+    "doubly": lambda: gradients.DoublyReparameterised(),
+    "score": lambda: gradients.ScoreFunction(),
+    "leave-one-out": lambda: gradients.LeaveOneOut(),
+}
+
+WITH_DENSITY = [name for name in POSTERIORS if name != "dirac"]
+REPARAMETERISED = [name for name in POSTERIORS if name not in ("bernoulli", "categorical")]
+GAUSSIAN = [name for name in POSTERIORS if name.startswith("normal")]
+
+
+class Flat(nn.Module):
+    """A network as a user may bring it: only ``[N, d]``, and it says so."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.layer = nn.Linear(inputs, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.dim() == 2 and x.shape[1] == self.inputs, f"this network takes [N, {self.inputs}], got {tuple(x.shape)}"
+        return torch.tanh(self.layer(x))
+
+
+class Rows(nn.Module):
+    """Flattens what it gets, so that a network for rows can follow."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.flatten(1))
+
+
+def make_posterior(name: str, network: str = "mlp") -> Conditional:
+    """A posterior over the data of this catalogue; its heads exist."""
+    posterior = POSTERIORS[name].build(Rows(NETWORKS[network](4)))
+    posterior.eval()(torch.zeros(2, *EVENT))
+    return posterior.train()
+
+
+def make_likelihood(name: str, latent: tuple[int, ...] = (LATENT,), network: str = "mlp") -> Likelihood:
+    """A likelihood over the data of this catalogue; its heads exist."""
+    inputs = int(torch.tensor(latent).prod())
+    likelihood = LIKELIHOODS[name](Rows(NETWORKS[network](inputs)), len(latent))
+    likelihood.eval()(torch.zeros(2, *latent))
+    return likelihood.train()
+
+
+def make_vae(posterior: str = "normal-diagonal", likelihood: str = "normal-shared", network: str = "mlp", prior: str = "") -> VAE:
+    """A model of these parts, with weights drawn from the current random state."""
+    p = PRIORS[prior or POSTERIORS[posterior].prior]()
+    latent = tuple(p().event_shape)
+    return VAE(p, make_posterior(posterior, network), make_likelihood(likelihood, latent, network))
+
+
+def make_batch(model: VAE, size: int = 6) -> Batch:
+    """Data that the model accepts: drawn from itself."""
+    return Batch(model.sample(size), index=torch.arange(size), total=size)

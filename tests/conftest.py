@@ -1,0 +1,24 @@
+"""What all tests share: one thread, and double precision where the mathematics is at stake."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Everything that the test builds is double precision: fixed scales and weights are then exact to 1e-16, not 1e-8."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> Iterator[None]:
+    """Each test has the same random numbers alone as among the others."""
+    torch.manual_seed(0)
+    yield

@@ -1,0 +1,153 @@
+"""Kullback-Leibler divergences: published values, other formulas, draws, and the two laws of Jensen."""
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.distributions import (
+    Beta,
+    Exponential,
+    Gamma,
+    Independent,
+    Laplace,
+    LogNormal,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+    StudentT,
+    kl_divergence,
+)
+
+from aevb.distributions import kl, stopped
+from tests import catalogue
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+PAIRS = [(posterior, prior) for posterior in catalogue.WITH_DENSITY for prior in catalogue.PRIORS]
+PAIRS = [(q, p) for q, p in PAIRS if catalogue.PRIORS[catalogue.POSTERIORS[q].prior]()().event_shape == catalogue.PRIORS[p]()().event_shape]
+PAIRS = [(q, p) for q, p in PAIRS if q.split("-")[0] == p.split("-")[0]]  # bits and reals may share a shape
+
+
+def t(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+GOLDEN = {
+    "normal": (Normal(t(1.0), t(0.5)), Normal(t(-0.25), t(2.0)), 1.11285686111989),
+    "diagonal": (Independent(Normal(t(1.0, -2.0), t(0.5, 2.0)), 1), Independent(Normal(t(0.0, 0.0), 1.0), 1), 3.625),
+    "full": (
+        MultivariateNormal(t(0.3, -1.0), t([2.0, 0.6], [0.6, 1.0])),
+        MultivariateNormal(t(-0.5, 0.25), t([1.0, -0.2], [-0.2, 0.5])),
+        2.41058313650636,
+    ),
+    "laplace": (Laplace(t(0.7), 0.5), Laplace(t(-0.4), 1.5), 0.868880008122221),
+    "gamma": (Gamma(t(2.5), t(1.5)), Gamma(t(1.2), t(0.7)), 0.125281401485524),
+    "exponential": (Exponential(t(1.5)), Exponential(t(0.4)), 0.588422506648986),
+    "log-normal": (LogNormal(t(0.2), t(0.6)), LogNormal(t(-0.3), t(1.1)), 0.358201919272795),
+    "beta": (Beta(t(2.0), t(3.0)), Beta(t(1.5), t(0.8)), 0.536994635592963),
+    "categorical": (OneHotCategorical(t(0.7, 0.2, 0.1)), OneHotCategorical(t(1.0, 1.0, 1.0) / 3), 0.296793736124773),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_published_values(name):
+    q, p, value = GOLDEN[name]
+    # 15 digits are given
+    assert kl.exact(q, p).item() == pytest.approx(value, abs=1e-14)
+
+
+def test_gaussian_to_standard_normal_is_the_textbook_sum():
+    """1/2 sum(exp(s) + mu^2 - 1 - s) with s = log sigma^2."""
+    mu, s = torch.randn(7, 5), torch.randn(7, 5)
+    q = Independent(Normal(mu, (0.5 * s).exp()), 1)
+    p = Independent(Normal(torch.zeros(5), torch.ones(5)), 1)
+    assert torch.allclose(kl.exact(q, p), 0.5 * (s.exp() + mu**2 - 1 - s).sum(-1), atol=1e-13)
+
+
+@pytest.mark.parametrize("name", catalogue.GAUSSIAN)
+def test_structured_covariance_agrees_with_the_formula_for_any_two_gaussians(name):
+    q = catalogue.make_posterior(name)(torch.randn(5, *catalogue.EVENT))
+    p = Independent(Normal(torch.randn(2), torch.rand(2) + 0.5), 1)
+    covariance = torch.diag_embed(q.variance) if isinstance(q, Independent) else q.covariance_matrix
+    expected = kl_divergence(MultivariateNormal(q.mean, covariance), MultivariateNormal(p.mean, torch.diag(p.variance)))
+    # two Cholesky factorisations of well-conditioned 2 x 2 matrices
+    assert torch.allclose(kl.exact(q, p), expected, atol=1e-12)
+
+
+def pair(posterior, prior):
+    q = catalogue.make_posterior(posterior)(torch.randn(4, *catalogue.EVENT))
+    p = catalogue.PRIORS[prior]()
+    for parameter in p.parameters():
+        torch.nn.init.normal_(parameter)
+    return q, p()
+
+
+@pytest.mark.parametrize("posterior, prior", PAIRS)
+class TestRegisteredPairs:
+    def test_is_never_negative(self, posterior, prior):
+        q, p = pair(posterior, prior)
+        assert kl.exact(q, p).shape == (4,) and (kl.exact(q, p) >= 0).all()
+
+    def test_agrees_with_draws(self, posterior, prior):
+        q, p = pair(posterior, prior)
+        z = q.sample((20_000,))
+        ratio = q.log_prob(z) - p.log_prob(z)
+        assert ((ratio.mean(0) - kl.exact(q, p)).abs() < 5 * ratio.std(0) / math.sqrt(20_000)).all()
+
+    def test_derivative_agrees_with_finite_differences(self, posterior, prior):
+        module = catalogue.make_posterior(posterior)
+        p = catalogue.PRIORS[prior]()()
+        assert gradcheck(lambda x: kl.exact(module(x), p), (torch.randn(2, *catalogue.EVENT, requires_grad=True),))
+
+    def test_sums_over_its_elements(self, posterior, prior):
+        q, p = pair(posterior, prior)
+        each = kl.elementwise(q, p)
+        if not isinstance(q, Independent):
+            assert each is None
+        else:
+            assert torch.allclose(each.flatten(1).sum(1), kl.exact(q, p), atol=1e-14) and (each >= 0).all()
+
+
+@pytest.mark.parametrize("name", catalogue.WITH_DENSITY)
+def test_is_zero_between_equals(name):
+    q = catalogue.make_posterior(name)(torch.randn(4, *catalogue.EVENT))
+    # low rank goes through a Cholesky factor of the full matrix
+    assert torch.allclose(kl.exact(q, stopped(q)), torch.zeros(4), atol=1e-13)
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue.GAUSSIAN if name != "normal-diagonal"])
+def test_structured_gaussian_at_the_prior_costs_nothing(name):
+    module = catalogue.make_posterior(name)
+    with torch.no_grad():
+        module.heads.head.weight.zero_()
+        module.heads.head.bias.zero_()
+    assert kl.exact(module(torch.zeros(3, *catalogue.EVENT)), catalogue.PRIORS["normal"]()()).abs().max() < 1e-15
+
+
+def test_unregistered_pairs_are_drawn_and_say_so():
+    q, p = Normal(t(0.3), t(0.5)), StudentT(t(4.0))
+    assert not kl.registered(q, p)
+    estimate = kl.divergence(q, p, samples=20_000)
+    nodes = torch.linspace(-6, 6, 200_001)
+    integrand = q.log_prob(nodes).exp() * (q.log_prob(nodes) - p.log_prob(nodes))
+    assert not estimate.exact
+    assert abs(estimate.value - torch.trapezoid(integrand, nodes)) < 5 * estimate.standard_error
+    assert kl.divergence(q, Normal(0.0, 1.0)).standard_error is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("logit", [-1e4, -100.0, 100.0, 1e4])
+def test_discrete_divergences_are_finite_at_certain_codes(logit, dtype):
+    """A certain bit or category is worth log 2 or log 3 nats under a uniform prior, and has a finite slope."""
+    bits, codes = catalogue.make_posterior("bernoulli").to(dtype), catalogue.make_posterior("categorical").to(dtype)
+    for module, prior, value in [(bits, "bernoulli", 2 * math.log(2)), (codes, "categorical", 2 * math.log(3))]:
+        with torch.no_grad():
+            module.heads.head.weight.zero_()
+            module.heads.head.bias.zero_()
+            module.heads.head.bias[:: 3 if prior == "categorical" else 1] = abs(logit) if prior == "categorical" else logit
+        divergence = kl.exact(module(torch.zeros(1, *catalogue.EVENT, dtype=dtype)), catalogue.PRIORS[prior]().to(dtype)())
+        divergence.sum().backward()
+        # float32 holds logits of 1e4 to 1e-3
+        assert divergence.item() == pytest.approx(value, abs=2e-3 if dtype == torch.float32 else 1e-10)
+        assert all(p.grad.isfinite().all() for p in module.parameters() if p.grad is not None)

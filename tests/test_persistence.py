@@ -1,0 +1,144 @@
+"""A model written down and built again is the same model, and nothing in a folder is ever executed."""
+
+import json
+
+import pytest
+import torch
+from tests.catalogue import EVENT, LIKELIHOODS, POSTERIORS, PRIORS
+from torch import nn
+
+import aevb
+from aevb import likelihoods, networks, objectives, persistence, posteriors, priors
+from aevb.errors import RunError
+
+
+def small(network: nn.Module | None = None) -> aevb.VAE:
+    return aevb.VAE(
+        priors.Normal(2), posteriors.Normal(network or networks.MLP(4, [5]), 2), likelihoods.Bernoulli(networks.MLP(2, [5]), (4,))
+    )
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_every_composition_is_built_again_from_its_record(tmp_path, posterior, likelihood):
+    entry = POSTERIORS[posterior]
+    prior = PRIORS[entry.prior]()
+    rank = len(prior().event_shape)
+    inner = networks.Standardise(networks.MLP(4, [5], activation="tanh"), [0.5], [2.0])
+    model = aevb.VAE(prior, entry.build(inner), LIKELIHOODS[likelihood](networks.MLP(6 if rank == 2 else 2, [5]), rank)).eval()
+    again = aevb.load(persistence.save(model, tmp_path / "run"))
+    x = torch.zeros(3, *EVENT)
+    assert torch.equal(model.encode(x), again.encode(x))
+    z = model.encode(x)
+    assert torch.equal(model.likelihood(z).log_prob(x), again.likelihood(z).log_prob(x))
+    assert persistence.describe(model) == persistence.describe(again)
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (3, 8, 8)])
+def test_convolutions_are_built_again(tmp_path, shape):
+    model = aevb.VAE(
+        priors.Normal(2),
+        posteriors.Normal(networks.ConvEncoder(shape, [4, 6], residual=1), 2),
+        likelihoods.DiscretisedLogistic(networks.ConvDecoder(2, shape, [6, 4], residual=1), shape),
+    ).eval()
+    again = aevb.load(persistence.save(model, tmp_path))
+    assert torch.equal(model.reconstruct(torch.zeros(2, *shape)), again.reconstruct(torch.zeros(2, *shape)))
+
+
+def test_a_part_that_appears_twice_is_built_once():
+    shared = networks.MLP(2, [5])
+    record = persistence.describe([shared, shared])
+    first, second = persistence.build(json.loads(json.dumps(record)))
+    assert first is second
+
+
+def test_objectives_with_their_schedules_are_built_again():
+    objective = objectives.ELBO(samples=2, beta=objectives.Cyclical(steps=50), free_bits=0.1)
+    again = persistence.build(json.loads(json.dumps(persistence.describe(objective))))
+    for step in (0, 7, 49, 50):
+        objective.at(step)
+        again.at(step)
+        assert objective.beta == again.beta
+    assert again.samples == 2 and again.free_bits == 0.1
+
+
+class Mine(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).tanh()
+
+
+def test_networks_of_ones_own_are_given_by_the_caller(tmp_path):
+    model = small(Mine())
+    persistence.save(model, tmp_path)
+    with pytest.raises(RunError, match=r"Mine.*aevb.load\(run, model=...\)"):
+        aevb.load(tmp_path)
+    again = aevb.load(tmp_path, model=small(Mine()))
+    assert torch.equal(model.eval().encode(torch.ones(1, 4)), again.encode(torch.ones(1, 4)))
+
+
+def edit(folder, **changes) -> None:
+    record = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(record | changes))
+
+
+def break_format(folder):
+    edit(folder, format=99)
+
+
+def break_class(folder):
+    edit(folder, model={"class": "os.system", "arguments": {"command": "true"}})
+
+
+def break_arguments(folder):
+    edit(folder, model={"class": "networks.MLP", "arguments": {"inputs": 3, "evil": 1}})
+
+
+def break_json(folder):
+    text = (folder / "model.json").read_text()
+    (folder / "model.json").write_text(text[: len(text) // 2])
+
+
+def break_origin(folder):
+    (folder / "model.json").write_text('{"name": "something else"}')
+
+
+def break_weights(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def break_shape(folder):
+    persistence.write_tensors(folder / "model.safetensors", {"posterior.heads.head.weight": torch.zeros(1)})
+
+
+def break_missing(folder):
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (break_format, "format 99.*upgrade"),
+        (break_class, "knows no `os.system`"),
+        (break_arguments, "cannot be built"),
+        (break_json, "truncated"),
+        (break_origin, "not written by aevb"),
+        (break_weights, "truncated"),
+        (break_shape, "do not fit"),
+        (break_missing, "missing"),
+    ],
+)
+def test_a_damaged_folder_says_what_is_wrong(tmp_path, harm, words):
+    persistence.save(small(), tmp_path)
+    harm(tmp_path)
+    with pytest.raises(RunError, match=words):
+        aevb.load(tmp_path)
+
+
+def test_a_folder_that_is_none():
+    with pytest.raises(RunError, match="there is no run folder"):
+        aevb.load("nowhere")
