@@ -71,7 +71,7 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
 
 # a number of inputs -> network
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
-    "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="tanh"),
+    "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="silu"),
     "mlp-linear": lambda inputs: networks.MLP(inputs),
     "mlp-dropout": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], dropout=0.1),
     "standardise": lambda inputs: networks.Standardise(networks.MLP(inputs, [WIDTH]), [0.5], [2.0]),

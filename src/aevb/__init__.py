@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from . import data, gradients, inference, likelihoods, metrics, networks, objectives, posteriors, presets, priors
-from .errors import AevbError
-from .models import VAE
-from .persistence import load, save
-from .training import FitResult, fit
-from .types import Batch, Recipe
+if TYPE_CHECKING:
+    from . import data, gradients, inference, likelihoods, metrics, networks, objectives, posteriors, presets, priors
+    from .errors import AevbError
+    from .models import VAE
+    from .persistence import load, save
+    from .training import FitResult, fit
+    from .types import Batch, Recipe
+
+# Where each name lives. A name is looked up when it is first used: `aevb --help` then answers before torch could be imported.
+_HOMES = {
+    "VAE": "models",
+    "AevbError": "errors",
+    "Batch": "types",
+    "FitResult": "training",
+    "Recipe": "types",
+    "fit": "training",
+    "load": "persistence",
+    "save": "persistence",
+}
 
 __all__ = [
     "VAE",
@@ -31,3 +47,24 @@ __all__ = [
     "priors",
     "save",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of ``__all__``, or a module of the package, imported on first use."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    elif name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        try:
+            value = importlib.import_module(f".{name}", __name__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .canvas import GREY, PALETTE, SMALL, array, panels, plain, tidy
+from .tiles import limits_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,9 +46,9 @@ def marginals(data: Any, samples: Any, columns: Names = None, *, ax: Axes | None
     real, made = rows_of(data), rows_of(samples)
     host, parts = named_panels(columns, real.shape[1], ax)
     for part, x, y in zip(parts, real.T, made.T, strict=False):
-        edges = _edges(x[np.isfinite(x)])
-        part.hist(np.clip(x, edges[0], edges[-1]), edges, density=True, color=PALETTE[3], label="data")
-        part.hist(np.clip(y, edges[0], edges[-1]), edges, density=True, histtype="step", color=PALETTE[6], linewidth=1.4, label="samples")
+        edges = _edges(x[np.isfinite(x)], y[np.isfinite(y)])
+        part.hist(x, edges, density=True, color=PALETTE[3], label="data")
+        part.hist(y, edges, density=True, histtype="step", color=PALETTE[6], linewidth=1.4, label="samples")
         part.set_yticks([])
     _legend(host, parts[0])
     return host
@@ -80,8 +82,9 @@ def agreement(originals: Any, reconstructions: Any, columns: Names = None, *, ax
     real, made = rows_of(originals), rows_of(reconstructions)
     host, parts = named_panels(columns, real.shape[1], ax, ratio=1.0)
     for part, x, y in zip(parts, real.T, made.T, strict=False):
-        part.axline((x[0], x[0]), slope=1, color=GREY, linewidth=0.8) if np.isfinite(x[0]) else None
-        part.scatter(x, y, s=4, color=PALETTE[0], alpha=0.6, linewidths=0)
+        span = limits_of(np.stack([x, y]))
+        part.plot(span, span, color=GREY, linewidth=0.8)
+        part.scatter(x, y, s=5, color=PALETTE[0], alpha=0.7, linewidths=0)
     return host
 
 
@@ -95,10 +98,12 @@ def paths(values: Any, columns: Names = None, *, ax: Axes | None = None) -> Axes
 
 
 def maps(grid: np.ndarray, columns: Names = None, *, ax: Axes | None = None) -> Axes:
-    """Each column over a plane ``[n, n, D]``, top row first, dark where it is small."""
-    host, parts = named_panels(columns, grid.shape[-1], ax, ratio=1.0, gap=(0.1, 0.25))
+    """Each column over a plane ``[n, n, D]``, top row first, dark where it is small; its range is in the title."""
+    host, parts = named_panels(columns, grid.shape[-1], ax, ratio=1.0, gap=(0.1, 0.32))
     for i, part in enumerate(parts):
         part.imshow(grid[..., i], cmap="viridis")
+        low, high = limits_of(grid[..., i])
+        part.set_title(f"{part.get_title()}\n{low:.4g} to {high:.4g}", fontsize=SMALL)
         part.set_axis_off()
     return host
 
@@ -113,15 +118,17 @@ def named_panels(
         tidy(part, "", "", SMALL)
         part.set_title(name, fontsize=SMALL + 0.5)
         part.locator_params(nbins=4)
+        part.ticklabel_format(useOffset=False)
     return host, parts
 
 
-def _edges(x: np.ndarray) -> np.ndarray:
-    """Bins of a histogram: around each value where there are few whole ones, else over what 99 % of the data span."""
+def _edges(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bins over what 99 % of data and samples span: around the whole numbers where the data are a few of these."""
+    spans = [np.percentile(values, [0.5, 99.5]) for values in (x, y) if values.size] or [np.array([0.0, 1.0])]
+    low, high = float(np.min(spans)), float(np.max(spans))
     distinct = np.unique(x)
-    if 0 < len(distinct) <= BINS and (distinct == np.rint(distinct)).all() and np.ptp(distinct) <= 4 * BINS:
-        return np.arange(distinct[0] - 0.5, distinct[-1] + 1)
-    low, high = np.percentile(x, [0.5, 99.5]) if x.size else (0.0, 1.0)
+    if 0 < len(distinct) <= BINS and (distinct == np.rint(distinct)).all() and high - low <= 2 * BINS:
+        return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)
     return np.linspace(low, high if high > low else low + 1, BINS + 1)
 
 

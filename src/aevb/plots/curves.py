@@ -39,7 +39,7 @@ def curves(history: Sequence[Epoch], quantities: Sequence[Quantity] | None = Non
         host = axes(ax)
         parts = [host]
     else:
-        host, parts = panels(ax, len(wanted), len(wanted), ratio=0.9, gap=(0.42, 0.0))
+        host, parts = panels(ax, len(wanted), 1, ratio=0.45, gap=(0.0, 0.5))
     for part, quantity in zip(parts, wanted, strict=True):
         _curve(part, history, quantity)
     return host

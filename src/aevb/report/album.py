@@ -1,0 +1,31 @@
+"""The pictures of a report: kept as files, and embedded in the page in the colours of the reader's scheme."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from ..plots import png
+from .html import text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Album:
+    """Pictures by name, as PNG on white."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, bytes] = {}
+
+    def add(self, name: str, ax: Axes, alt: str, caption: str = "", *, pixels: bool = False) -> str:
+        """Take a picture in, and return it as a figure of the page. Images without any text (``pixels``) are the same in both schemes."""
+        light = self.pictures[name] = png(ax)
+        dark = "" if pixels else f'<source media="(prefers-color-scheme: dark)" srcset="{_address(png(ax, "dark"))}">'
+        below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+        kind = ' class="pixels"' if pixels else ""
+        return f'<figure{kind}><picture>{dark}<img src="{_address(light)}" alt="{text(alt)}"></picture>{below}</figure>'
+
+
+def _address(picture: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture).decode()

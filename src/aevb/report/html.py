@@ -1,0 +1,64 @@
+"""Pieces of a page. Whatever is inserted is escaped here: names of columns and classes come from strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its anchor, its title, and its body as HTML."""
+
+    anchor: str
+    title: str
+    body: str
+
+    def __str__(self) -> str:
+        return f'<section id="{text(self.anchor)}"><h2>{text(self.title)}</h2>\n{self.body}\n</section>'
+
+
+def text(value: object) -> str:
+    """Text that is safe between tags and in attributes.
+
+    >>> text('<b a="1">')
+    '&lt;b a=&quot;1&quot;&gt;'
+    """
+    return escape(str(value), quote=True)
+
+
+def paragraph(*sentences: str) -> str:
+    return f"<p>{text(' '.join(sentence for sentence in sentences if sentence))}</p>"
+
+
+def bullets(items: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{text(item)}</li>" for item in items) + "</ul>"
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and values, one pair a line."""
+    body = "".join(f"<tr><th scope='row'>{text(name)}</th><td>{text(value)}</td></tr>" for name, value in rows)
+    return f'<table class="pairs">{body}</table>'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "numbers") -> str:
+    """A table that scrolls by itself where the page is narrow; the first cell of a row is its name."""
+    head = "".join(f"<th scope='col'>{text(name)}</th>" for name in header)
+    body = "".join(
+        f"<tr><th scope='row'>{text(first)}</th>" + "".join(f"<td>{text(cell)}</td>" for cell in rest) + "</tr>" for first, *rest in rows
+    )
+    return f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def side_by_side(*parts: str) -> str:
+    return f'<div class="grid">{"".join(parts)}</div>'
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with a minus sign that does not break from it.
+
+    >>> signed(-1234.567)
+    '−1,234.57'
+    """
+    return f"{value:,.{digits}f}".replace("-", "−")

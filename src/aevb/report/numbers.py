@@ -1,0 +1,110 @@
+"""The numbers of a report, with their error bars, and what they mean in plain words."""
+
+from __future__ import annotations
+
+from ..metrics import LogLikelihood, Measured
+from .html import Section, paragraph, signed, table
+from .story import Story
+
+BAR = "± is one standard error of the mean over held-out data: it says how far the mean would move with other data of the same kind."
+NOWHERE = "not available on real data"
+
+
+def with_error(value: Measured | LogLikelihood, digits: int = 2) -> str:
+    """``mean ± standard error``; no error bar where there is a single datum."""
+    bar = f" ± {value.standard_error:,.{digits}f}" if value.standard_error == value.standard_error else ""
+    return signed(value.mean, digits) + bar
+
+
+def verdict(story: Story) -> str:
+    """The one sentence that the page opens with."""
+    rows = f"{len(story.rows):,} held-out {story.one}{'' if len(story.rows) == 1 else 's'}"
+    weighed = story.findings.log_likelihood
+    if weighed is None:
+        return (
+            f"On {rows} the reconstruction log-likelihood is {with_error(reconstruction(story))} nats per {story.one}; "
+            "an autoencoder has no likelihood of the data."
+        )
+    bits = f" ({with_error(bits_per_dimension(story, weighed), 3)} bits per dimension)" if story.spec.discrete else ""
+    return f"On {rows} the log-likelihood is {with_error(weighed)} nats per {story.one}{bits}, estimated with {weighed.samples:,} importance samples each."
+
+
+def cards(story: Story) -> list[tuple[str, str]]:
+    """The few numbers at the top: value and name."""
+    found, weighed = story.findings, story.findings.log_likelihood
+    if weighed is None or found.active is None:
+        return [(with_error(reconstruction(story), 1), f"reconstruction log-likelihood, nats per {story.one}"), _parameters(story)]
+    terms = found.rate_distortion
+    shown = [(with_error(weighed, 1), f"log p(x), nats per {story.one}")]
+    if story.spec.discrete:
+        shown.append((f"{bits_per_dimension(story, weighed).mean:.3f}", "bits per dimension"))
+    shown.append((with_error(terms.rate, 1), "rate: nats in the code"))
+    shown.append((with_error(terms.distortion, 1), "distortion: nats still missing"))
+    shown.append((f"{found.active.count} of {found.active.variance.numel()}", "latent variables in use"))
+    return shown
+
+
+def section(story: Story) -> Section:
+    """Every number, its error bar, and its meaning."""
+    rows = _of_autoencoder(story) if story.findings.log_likelihood is None else _of_model(story, story.findings.log_likelihood)
+    return Section("numbers", "The numbers", paragraph(_units(story), BAR) + table(("", "value", "what it means"), rows))
+
+
+def reconstruction(story: Story) -> Measured:
+    """``E_q log p(x|z)``, the distortion with its sign turned."""
+    distortion = story.findings.rate_distortion.distortion
+    return Measured(-distortion.mean, distortion.standard_error)
+
+
+def bits_per_dimension(story: Story, weighed: LogLikelihood) -> Measured:
+    return story.bits(Measured(weighed.mean, weighed.standard_error))
+
+
+def _of_model(story: Story, weighed: LogLikelihood) -> list[tuple[str, str, str]]:
+    terms, active = story.findings.rate_distortion, story.findings.active
+    assert active is not None
+    few = weighed.effective_sample_size
+    rows = [
+        (
+            "log p(x)",
+            with_error(weighed),
+            f"How probable the model finds a new {story.one}; higher is better. Estimated by importance sampling with {weighed.samples:,} "
+            "samples from the posterior. In expectation it is a lower bound, which more samples raise towards the truth.",
+        ),
+        (
+            "effective sample size",
+            f"{few:,.1f} of {weighed.samples:,}",
+            f"How many of the samples carry the weight, on average over the {story.one}s. Near 1, log p(x) is probably higher than estimated.",
+        ),
+        ("upper bound on log p(x)", NOWHERE, "It would need exact draws from the posterior, which exist for simulated data only."),
+        ("ELBO", with_error(terms.elbo), "The evidence lower bound, −distortion − rate: what training raises. Below log p(x) by the posterior's error."),
+        ("rate", with_error(terms.rate), "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. 0 would be a code that is ignored."),
+        ("distortion", with_error(terms.distortion), "−E log p(x|z): the nats that are still missing once the code is known; lower is a closer reconstruction."),
+        ("active units", f"{active.count} of {active.variance.numel()}", "Latent variables whose posterior mean varies over the data by more than 0.01."),
+    ]
+    if story.spec.discrete:
+        rows.insert(2, ("bits per dimension", with_error(bits_per_dimension(story, weighed), 4), _bits(story)))
+    return rows
+
+
+def _of_autoencoder(story: Story) -> list[tuple[str, str, str]]:
+    value = reconstruction(story)
+    means = "log p(x|z) at the code of x; higher is a closer reconstruction. It says nothing about how probable a datum is."
+    rows = [("reconstruction log-likelihood", with_error(value), means)]
+    why = "An autoencoder gives each datum a single code and no density over codes: ELBO, rate and log p(x) do not exist for it."
+    return [*rows, ("log p(x)", "not defined", why)]
+
+
+def _bits(story: Story) -> str:
+    size = f"{story.dimensions:,} values"
+    return f"−log p(x) / ({size} · ln 2): the length of a lossless code made with this model, in bits for each of the {size}."
+
+
+def _units(story: Story) -> str:
+    if story.spec.discrete:
+        return f"Nats per {story.one}, of probabilities: at most 0."
+    return f"Nats per {story.one}, of a density in the units of the data as given: it may be positive, and changes with the units."
+
+
+def _parameters(story: Story) -> tuple[str, str]:
+    return f"{sum(parameter.numel() for parameter in story.model.parameters()):,}", "parameters"

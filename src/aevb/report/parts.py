@@ -1,0 +1,85 @@
+"""A model in words, from the record that `aevb.persistence.describe` makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..models import VAE
+from ..persistence import describe, size_of
+from ..training.history import Epoch
+from .html import signed
+
+LONG = 6  # numbers of a list that are printed
+Pairs = list[tuple[str, str]]
+
+
+def said(value: Any) -> str:
+    """A recorded part as the call that builds it.
+
+    >>> said({"class": "networks.MLP", "number": 0, "arguments": {"inputs": 64, "hidden": [400, 400]}})
+    'MLP(inputs=64, hidden=[400, 400])'
+    """
+    if isinstance(value, list):
+        inside = ", ".join(said(item) for item in value[:LONG])
+        return f"[{inside}, … {len(value):,} in all]" if len(value) > LONG else f"[{inside}]"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if not isinstance(value, dict):
+        return str(value)
+    if "same" in value:
+        return "the same part again"
+    if "foreign" in value:
+        return f"{value['foreign']} (of the caller's own)"
+    inside = ", ".join(f"{name}={said(argument)}" for name, argument in value.get("arguments", {}).items())
+    return f"{str(value.get('class', value)).rpartition('.')[2]}({inside})"
+
+
+def architecture(model: VAE) -> Pairs:
+    """Prior, posterior and likelihood with their networks, and the number of parameters."""
+    record = describe(model)
+    slots = [(name, said(part)) for name, part in record.get("arguments", {}).items()]
+    counts = ", ".join(f"{size_of(part):,} in the {name}" for name, part in model.named_children() if size_of(part))
+    latent = " x ".join(map(str, model.latent_shape))
+    return [*slots, ("latent", latent), ("parameters", f"{size_of(model):,}: {counts}")]
+
+
+def training(record: dict[str, Any], history: list[Epoch]) -> Pairs:
+    """How the model was trained, as far as the run remembers."""
+    rows: Pairs = [(name, said(record[name])) for name in ("objective", "gradient", "optimizer") if record.get(name) is not None]
+    if history:
+        rows.append(("learning rate", f"{max(epoch.learning_rate for epoch in history):.3g} at its highest"))
+        rows.append(("epochs", _epochs(record, history)))
+    for name in ("batch_size", "clip", "average", "seed"):
+        if record.get(name) is not None:
+            rows.append((name.replace("_", " "), said(record[name])))
+    if record.get("precision") is not None:
+        rows.append(("precision", precision(record["precision"])))
+    return rows
+
+
+def precision(name: str) -> str:
+    """What was computed in which precision.
+
+    >>> precision("bfloat16")
+    'bfloat16 in the networks while training; densities, and all numbers of this report, in float32 or better'
+    """
+    if name == "bfloat16":
+        return "bfloat16 in the networks while training; densities, and all numbers of this report, in float32 or better"
+    return name
+
+
+def best_epoch(history: list[Epoch]) -> Epoch | None:
+    """The epoch with the best validation, whose weights were kept."""
+    scored = [epoch for epoch in history if epoch.validation is not None]
+    return max(scored, key=lambda epoch: epoch.validation or 0.0, default=None)
+
+
+def _epochs(record: dict[str, Any], history: list[Epoch]) -> str:
+    last, best = history[-1], best_epoch(history)
+    of = f" of {record['epochs']:,}" if record.get("epochs") not in (None, last.epoch) else ""
+    kept = f"; the weights are those of epoch {best.epoch}, with the best validation ({signed(best.validation or 0.0)})" if best else ""
+    return f"{last.epoch:,}{of}, {last.step:,} steps, {_time(last.seconds)}{kept}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,118 @@
+"""What a report tells: a run, the data it is measured on, and the numbers, each as `aevb.metrics` gives it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..data import Dataset, Rows
+from ..data.spec import Spec
+from ..errors import DataError
+from ..metrics import ActiveUnits, LogLikelihood, Measured, RateDistortion, active_units, kl_per_dimension, log_likelihood, rate_distortion
+from ..models import VAE
+from ..persistence import Saved
+from ..plots.tiles import Limits, limits_of
+from ..training.history import Epoch, read_history
+from .album import Album
+
+MAP = 5000  # codes on a map, at most
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The numbers, of held-out rows. An autoencoder has no likelihood, rate or units that could fall idle."""
+
+    rate_distortion: RateDistortion
+    log_likelihood: LogLikelihood | None
+    active: ActiveUnits | None
+    kl: Tensor | None  # [latent]
+
+    @staticmethod
+    def of(model: VAE, rows: Rows, samples: int, seed: int, advance: Callable[[int], None] | None) -> Findings:
+        """Measure a model on rows."""
+        terms = rate_distortion(model, rows, seed=seed)
+        if not model.posterior.density:
+            return Findings(terms, None, None, None)
+        weighed = log_likelihood(model, rows, samples, seed=seed, advance=advance)
+        return Findings(terms, weighed, active_units(model, rows), kl_per_dimension(model, rows))
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that the sections of a report draw from."""
+
+    saved: Saved
+    data: Dataset
+    rows: Rows  # held-out rows that were measured
+    history: Sequence[Epoch]
+    findings: Findings
+    seed: int
+    album: Album = field(default_factory=Album)
+
+    @property
+    def model(self) -> VAE:
+        return self.saved.model
+
+    @property
+    def spec(self) -> Spec:
+        return self.data.spec
+
+    @property
+    def one(self) -> str:
+        """What a datum is called."""
+        return "image" if self.spec.image else "row"
+
+    @property
+    def dimensions(self) -> int:
+        return math.prod(self.spec.event_shape)
+
+    @property
+    def limits(self) -> Limits:
+        """The values that are drawn black and white."""
+        if self.spec.support == "levels":
+            return 0.0, (self.spec.levels or 256) - 1.0
+        return limits_of(self.shown(64)) if self.spec.support == "real" else (0.0, 1.0)
+
+    def spread(self, count: int) -> list[int]:
+        """Places of at most ``count`` held-out rows, evenly spaced: rows in order of time or class are all seen."""
+        return torch.linspace(0, len(self.rows) - 1, min(count, len(self.rows))).long().tolist()
+
+    def shown(self, count: int) -> Tensor:
+        """Held-out rows ``[<= count, *event]``."""
+        return self.rows[self.spread(count)]
+
+    def named(self, row: int) -> str:
+        """A held-out row as the text calls it, with its class where there is one."""
+        if self.rows.labels is None or self.spec.classes is None:
+            return f"{self.one} {row}"
+        return f"{self.one} {row} ({self.spec.classes[int(self.rows.labels[row])]})"
+
+    def bits(self, nats: Measured) -> Measured:
+        """``-nats / (D ln 2)``."""
+        scale = self.dimensions * math.log(2)
+        return Measured(-nats.mean / scale, nats.standard_error / scale)
+
+
+def tell(saved: Saved, data: Dataset, samples: int, seed: int, rows: int | None, advance: Callable[[int], None] | None) -> Story:
+    """Measure a run on the test rows of its data. Raises ``DataError`` for data of another kind than it was trained on."""
+    check_kind(saved.spec, data.spec)
+    held_out = (data.test if rows is None else data.test.subset(slice(rows))).to(saved.model.device)
+    findings = Findings.of(saved.model, held_out, samples, seed, advance)
+    return Story(saved, data, held_out, read_history(saved.path / "history.jsonl"), findings, seed)
+
+
+def check_kind(trained: Spec | None, given: Spec) -> None:
+    """A number of one kind of data is no number of another."""
+    if trained is None:
+        return
+    for name in ("event_shape", "support", "levels", "likelihood"):
+        then, now = getattr(trained, name), getattr(given, name)
+        if then != now:
+            raise DataError(
+                f'the run was trained on "{trained.name}" with {name}={then!r}, and "{given.name}" has {name}={now!r}: '
+                "load the data as they were loaded for training."
+            )

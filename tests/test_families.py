@@ -1,0 +1,507 @@
+"""Laws that every prior, posterior and likelihood obeys, alone and in every combination."""
+
+import copy
+import io
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck
+from torch.distributions import Independent, constraints
+
+import aevb
+from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb.conditional import detached, stop
+from aevb.distributions import Affine
+from aevb.errors import ArgumentError, DataError, IncompatibleError
+from tests import catalogue
+from tests.catalogue import CODES, EVENT, LATENT, make_batch, make_likelihood, make_posterior, make_vae
+
+LATENTS = {"reals": (LATENT,), "codes": CODES}
+
+
+def test_the_catalogue_lists_everything():
+    """A family, an objective or a gradient that is public has a line in the catalogue."""
+    made = [build() for build in catalogue.PRIORS.values()]
+    made += [make_posterior(name) for name in catalogue.POSTERIORS] + [make_likelihood(name) for name in catalogue.LIKELIHOODS]
+    made += [build() for build in (*catalogue.OBJECTIVES.values(), *catalogue.GRADIENTS.values())]
+    present = {type(part) for part in made}
+    for module in (priors, posteriors, likelihoods, objectives, gradients):
+        for name in module.__all__:
+            member = getattr(module, name)
+            if isinstance(member, type) and issubclass(member, nn.Module) and not getattr(member, "__abstractmethods__", None):
+                assert member in present, f"{module.__name__}.{name} has no line in tests/catalogue.py"
+
+
+# densities integrate or sum to 1
+
+
+def elements(distribution):
+    """Points ``[n, *event]`` and weights that integrate, or sum, over each element of a factorised distribution at once."""
+    support = distribution.support.base_constraint if isinstance(distribution.support, constraints.independent) else distribution.support
+    if support.is_discrete:
+        low, high = (0, 1) if support is constraints.boolean else (support.lower_bound, support.upper_bound)
+        points = torch.arange(low, high + 1).double()
+        return points.reshape(-1, *[1] * len(EVENT)).expand(-1, *EVENT), torch.ones(len(points), *EVENT)
+    nodes, weights = (torch.tensor(values) for values in np.polynomial.legendre.leggauss(10))
+    if isinstance(support, type(constraints.unit_interval)):
+        low, width = torch.zeros(EVENT), torch.ones(EVENT)
+    else:  # panels of half a standard deviation with an edge at the centre, where a Laplace has its corner; e^-70 is left outside
+        low, width = distribution.mean - 50 * distribution.stddev, 100 * distribution.stddev
+    left = (torch.arange(200.0)[:, None] + (nodes + 1) / 2).flatten() / 200
+    shape = (-1, *[1] * len(EVENT))
+    return low + width * left.reshape(shape), width * (weights / 400).repeat(200).reshape(shape)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
+def test_likelihoods_integrate_to_one(name):
+    """If the density is a product of n densities, the product of the n integrals, each over one element, is ``p(x)^(n-1)``."""
+    p = make_likelihood(name)(torch.randn(LATENT))
+    x = p.sample()
+    points, weights = elements(p)
+    total = 0.0
+    for place in itertools.product(*map(range, EVENT)):
+        line = x.expand(len(points), *EVENT).clone()
+        line[:, *place] = points[:, *place]
+        total += (p.log_prob(line) + weights[:, *place].log()).logsumexp(0)
+    # 2000 nodes of rounding and the quadrature's own error; a missing Jacobian or constant would be off by 0.1 and more
+    assert total.item() == pytest.approx((x.numel() - 1) * p.log_prob(x).item(), abs=1e-9)
+
+
+def states(shape):
+    """Every value of a latent of bits, or of codes."""
+    if len(shape) == 1:
+        return torch.tensor(list(itertools.product((0.0, 1.0), repeat=shape[0])))
+    rows = torch.eye(shape[-1])
+    return torch.stack([torch.stack(choice) for choice in itertools.product(rows, repeat=shape[0])])
+
+
+def total_mass(distribution):
+    if not distribution.support.is_discrete:
+        line = torch.linspace(-40, 40, 801)  # a sum over a grid of step 0.1 integrates a Gaussian of scale 0.2 and more to rounding
+        grid = torch.cartesian_prod(line, line)
+        return distribution.log_prob(grid).exp().sum() * 0.1**2
+    return distribution.log_prob(states(tuple(distribution.event_shape))).exp().sum()
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.PRIORS)
+def test_priors_integrate_to_one(name):
+    p = catalogue.PRIORS[name]()
+    for parameter in p.parameters():
+        nn.init.normal_(parameter)
+    assert total_mass(p()).item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.WITH_DENSITY)
+def test_posteriors_integrate_to_one(name):
+    # one datum: the distribution broadcasts over the values
+    assert total_mass(make_posterior(name)(0.3 * torch.randn(1, *EVENT))).item() == pytest.approx(1, abs=1e-12)
+
+
+# moments
+
+
+def within_five_errors(draws, mean, variance):
+    n = len(draws)
+    centred = draws - draws.mean(0)
+    error_of_mean = draws.std(0) / math.sqrt(n)
+    error_of_variance = ((centred**4).mean(0) - draws.var(0) ** 2).clamp(min=0).sqrt() / math.sqrt(n)
+    rounding = 1e-9  # of a variance that is a difference of sums
+    return bool(((draws.mean(0) - mean).abs() <= 5 * error_of_mean + rounding).all()) and bool(
+        ((draws.var(0) - variance).abs() <= 5 * error_of_variance + 5 * error_of_mean**2 + rounding).all()
+    )
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
+def test_moments_of_likelihoods(name):
+    p = make_likelihood(name)(0.3 * torch.randn(3, LATENT))  # near the origin no level is so rare that 8000 draws miss it
+    assert within_five_errors(p.sample((8000,)), p.mean, p.variance)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.POSTERIORS)
+def test_moments_of_posteriors(name):
+    q = make_posterior(name)(torch.randn(3, *EVENT))
+    assert within_five_errors(q.sample((8000,)), q.mean, q.variance)
+    assert not q.has_rsample or within_five_errors(q.rsample((8000,)).detach(), q.mean, q.variance)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.PRIORS)
+def test_moments_of_priors(name):
+    p = catalogue.PRIORS[name]()()
+    assert within_five_errors(p.sample((8000,)), p.mean, p.variance)
+
+
+# gradients through draws
+
+
+def drawn(module, input):
+    with aevb.random.seeded(3):
+        return module(input).rsample((3,))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.REPARAMETERISED)
+def test_posterior_draws_are_differentiable(name):
+    posterior = make_posterior(name)
+    assert gradcheck(lambda x: drawn(posterior, x), (torch.randn(2, *EVENT, requires_grad=True),))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
+def test_likelihoods_are_differentiable(name):
+    """Their density in the latent always, their draws where they say so."""
+    likelihood = make_likelihood(name)
+    z = torch.randn(2, LATENT, requires_grad=True)
+    p = likelihood(z)
+    x = p.sample((3,))
+    assert gradcheck(lambda z: likelihood(z).log_prob(x), (z,))
+    assert not p.has_rsample or gradcheck(lambda z: drawn(likelihood, z), (z,))
+
+
+# extreme outputs of a network
+
+
+def make_extreme(module, pattern, size=1e4):
+    """Let every network of the module put out +-1e4, whatever goes in, and set its free parameters so."""
+    for part in module.modules():
+        if isinstance(part, networks.Heads):
+            nn.init.zeros_(part.head.weight)
+    for parameter in (p for name, p in module.named_parameters() if name.endswith(("head.bias", "raw", "logits"))):
+        signs = {"+": torch.ones_like(parameter), "-": -torch.ones_like(parameter), "mixed": torch.randn_like(parameter).sign()}
+        with torch.no_grad():
+            parameter.copy_(size * signs[pattern])
+
+
+def finite(module, *values):
+    return all(value.isfinite().all() for value in values) and all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("pattern", ["+", "-", "mixed"])
+class TestExtremes:
+    @pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
+    def test_likelihoods(self, name, pattern, dtype):
+        likelihood = make_likelihood(name).to(dtype)
+        z = torch.randn(5, LATENT, dtype=dtype, requires_grad=True)
+        x = likelihood(z).sample()
+        make_extreme(likelihood, pattern)
+        p = likelihood(z)
+        ours = p.sample()
+        value, at_ours = p.log_prob(x), p.log_prob(ours)
+        (value.sum() + at_ours.sum()).backward()
+        assert finite(likelihood, value, at_ours, ours, p.mean, z.grad)
+
+    @pytest.mark.parametrize("name", catalogue.WITH_DENSITY)
+    def test_posteriors(self, name, pattern, dtype):
+        posterior = make_posterior(name).to(dtype)
+        prior = catalogue.PRIORS[catalogue.POSTERIORS[name].prior]().to(dtype)
+        make_extreme(posterior, pattern)
+        q, p = posterior(torch.randn(5, *EVENT, dtype=dtype)), prior()
+        ours, theirs = q.rsample() if q.has_rsample else q.sample(), p.sample((5,))
+        divergence = aevb.distributions.kl.exact(q, p)
+        values = divergence, q.log_prob(ours), q.log_prob(theirs), p.log_prob(ours)
+        sum(value.sum() for value in values).backward()
+        assert finite(posterior, *values, ours)
+        # a logit of 1e4 is held to 1e-3 in float32
+        assert (divergence > -1e-2 if dtype == torch.float32 else divergence > -1e-9).all()
+
+    @pytest.mark.parametrize("name", [name for name in catalogue.PRIORS if "learned" in name])
+    def test_learned_priors(self, name, pattern, dtype):
+        prior = catalogue.PRIORS[name]().to(dtype)
+        values = states(tuple(prior().event_shape)).to(dtype)
+        posterior = make_posterior(name.removesuffix("-learned")).to(dtype)
+        make_extreme(prior, pattern)
+        divergence = aevb.distributions.kl.exact(posterior(torch.randn(5, *EVENT, dtype=dtype)), prior())
+        mass = prior().log_prob(values)
+        (mass.sum() + divergence.sum()).backward()
+        assert finite(prior, mass, divergence) and finite(posterior)
+
+
+# one by one, in another precision, after a round trip, with stopped parameters
+
+
+@pytest.mark.usefixtures("float64")
+class TestConsistency:
+    @pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
+    def test_batched_equals_looped(self, name):
+        likelihood = make_likelihood(name)
+        z = torch.randn(3, 4, LATENT)
+        x = likelihood(z[0]).sample()
+        together = likelihood(z).log_prob(x)
+        alone = torch.stack([torch.stack([likelihood(z[k, b]).log_prob(x[b]) for b in range(4)]) for k in range(3)])
+        assert together.shape == (3, 4) and torch.allclose(together, alone, atol=1e-11)
+
+    @pytest.mark.parametrize("name", catalogue.WITH_DENSITY)
+    def test_posteriors_batched_equals_looped(self, name):
+        posterior = make_posterior(name)
+        x = torch.randn(4, *EVENT)
+        z = posterior(x).sample((3,))
+        alone = torch.cat([posterior(x[b : b + 1]).log_prob(z[:, b : b + 1]) for b in range(4)], 1)
+        assert torch.allclose(posterior(x).log_prob(z), alone, atol=1e-11)
+
+    @pytest.mark.parametrize("posterior", catalogue.POSTERIORS)
+    def test_posteriors_in_single_precision(self, posterior):
+        check_single_precision(make_vae(posterior))
+
+    @pytest.mark.parametrize("likelihood", catalogue.LIKELIHOODS)
+    def test_likelihoods_in_single_precision(self, likelihood):
+        check_single_precision(make_vae(likelihood=likelihood))
+
+    @pytest.mark.parametrize("posterior", catalogue.POSTERIORS)
+    def test_posteriors_survive_a_round_trip(self, posterior):
+        check_round_trip(lambda: make_vae(posterior))
+
+    @pytest.mark.parametrize("likelihood", catalogue.LIKELIHOODS)
+    def test_likelihoods_survive_a_round_trip(self, likelihood):
+        check_round_trip(lambda: make_vae(likelihood=likelihood))
+
+    @pytest.mark.parametrize("name", catalogue.WITH_DENSITY)
+    def test_stopping_changes_no_value_and_leaves_the_path_through_z(self, name):
+        posterior = make_posterior(name)
+        x = torch.randn(4, *EVENT)
+        q = posterior(x)
+        z = q.sample().requires_grad_()
+        for held in (stop(posterior, q, x), detached(posterior)(x)):
+            density = held.log_prob(z)
+            assert (density == q.log_prob(z)).all()
+            if name == "categorical":  # looked up, not computed from z: no path at all
+                assert not density.requires_grad
+                continue
+            path, *rest = torch.autograd.grad(density.sum(), [z, *posterior.parameters()], allow_unused=True)
+            assert (path == torch.autograd.grad(q.log_prob(z).sum(), z)[0]).all() and all(gradient is None for gradient in rest)
+
+
+def check_single_precision(model):
+    """Densities of about unit data differ by the rounding of a few dozen float32 operations."""
+    model.eval()  # held state stays
+    batch = make_batch(model, 4)
+    z = model.posterior(batch.x).sample((2,))
+    double = model.terms(batch, z, model.posterior(batch.x))
+    twin = copy.deepcopy(model).float()
+    single = twin.terms(Batch(batch.x.float()), z.float(), twin.posterior(batch.x.float()))
+    assert single.log_likelihood.dtype == torch.float32
+    assert torch.allclose(single.log_likelihood.double(), double.log_likelihood, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(single.log_prior.double(), double.log_prior, rtol=1e-4, atol=1e-4)
+    if model.posterior.density:
+        assert torch.allclose(single.log_posterior.double(), double.log_posterior, rtol=1e-4, atol=1e-4)
+
+
+def check_round_trip(build):
+    model, other = build(), build()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    model.train().draw(make_batch(model), 2)  # held state moves too
+    stored = io.BytesIO()
+    torch.save(model.state_dict(), stored)
+    stored.seek(0)
+    other.load_state_dict(torch.load(stored, weights_only=True))
+    model.eval(), other.eval()
+    batch = make_batch(model)
+    z = model.posterior(batch.x).sample((2,))
+    mine, theirs = (m.terms(batch, z, m.posterior(batch.x)) for m in (model, other))
+    assert (mine.log_likelihood == theirs.log_likelihood).all() and (mine.log_prior == theirs.log_prior).all()
+    assert (mine.log_posterior == theirs.log_posterior).all()
+
+
+# combinations
+
+
+def right_gradient(posterior):
+    return gradients.Pathwise() if posterior in catalogue.REPARAMETERISED else gradients.LeaveOneOut()
+
+
+@pytest.mark.parametrize("likelihood", catalogue.LIKELIHOODS)
+@pytest.mark.parametrize("posterior", catalogue.POSTERIORS)
+def test_every_parameter_receives_a_gradient(posterior, likelihood):
+    model = make_vae(posterior, likelihood)
+    objective = objectives.ELBO(samples=2) if model.posterior.density else objectives.Reconstruction()
+    right_gradient(posterior)(model, objective, make_batch(model)).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0, name
+
+
+def is_legal(posterior, objective, gradient):
+    """Which combinations exist, as the theory says it."""
+    density, reparameterised = posterior != "dirac", posterior in catalogue.REPARAMETERISED
+    if objective != "reconstruction" and not density:
+        return False
+    return {
+        "pathwise": reparameterised,
+        "doubly": reparameterised and objective not in ("reconstruction", "elbo-exact", "elbo-free-bits", "elbo-free-bits-sampled"),
+        "score": density,
+        "leave-one-out": density and objective not in ("elbo", "iwae-1"),
+    }[gradient]
+
+
+@pytest.mark.parametrize("gradient", catalogue.GRADIENTS)
+@pytest.mark.parametrize("objective", catalogue.OBJECTIVES)
+@pytest.mark.parametrize("posterior", catalogue.POSTERIORS)
+def test_every_combination_trains_or_is_refused(posterior, objective, gradient):
+    model, made, rule = make_vae(posterior), catalogue.OBJECTIVES[objective](), catalogue.GRADIENTS[gradient]()
+    if not is_legal(posterior, objective, gradient):
+        with pytest.raises(IncompatibleError):
+            rule.check(model, made)
+        assert steps_to_legal(model, made, rule) <= 2
+        return
+    rule.check(model, made)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    estimate = rule(model, made, make_batch(model))
+    estimate.loss.backward()
+    optimizer.step()
+    assert estimate.loss.isfinite() and estimate.score.bound.shape == (6,)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def steps_to_legal(model, objective, gradient, most=3):
+    """How many lines of error messages must be followed, one after the other, until the combination is accepted."""
+    try:
+        gradient.check(model, objective)
+    except IncompatibleError as refusal:
+        lines = re.findall(r"`((?:gradients|objectives|posteriors)\.\w+\([^`]*\))`", str(refusal))
+        return min((1 + steps_to_legal(*followed(line, model, objective, gradient), most - 1) for line in lines if most), default=most + 1)
+    return 0
+
+
+def followed(line, model, objective, gradient):
+    """The combination with the part that the line names put in place of its own."""
+    if line.startswith("posteriors"):
+        assert line == "posteriors.Normal(...)"
+        return make_vae("normal-diagonal"), objective, gradient
+    part = eval(line.replace("(...)", "(samples=2)"), {"gradients": gradients, "objectives": objectives})
+    return (model, part, gradient) if line.startswith("objectives") else (model, objective, part)
+
+
+@pytest.mark.parametrize("network", catalogue.NETWORKS)
+@pytest.mark.parametrize("posterior", ["normal-diagonal", "normal-full", "categorical", "dirac"])
+def test_any_network_fits_everywhere(posterior, network):
+    model = make_vae(posterior, "normal-predicted", network).train()
+    objective = objectives.IWAE(3) if model.posterior.density else objectives.Reconstruction()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    before = copy.deepcopy(model.state_dict())
+    right_gradient(posterior)(model, objective, make_batch(model)).loss.backward()
+    optimizer.step()
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    assert any(name.startswith("posterior") for name in changed) and any(name.startswith("likelihood") for name in changed)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae-4"])
+@pytest.mark.parametrize("posterior", catalogue.REPARAMETERISED)
+def test_a_step_is_one_graph(posterior, objective):
+    """Draw, densities, divergence and bound are traced without a break, forwards and backwards, and agree with eager mode."""
+    if posterior == "dirac":
+        objective = "reconstruction"
+    model, made = make_vae(posterior, "bernoulli"), catalogue.OBJECTIVES[objective]()
+    batch = make_batch(model)
+
+    def step(x):
+        return gradients.Pathwise()(model, made, Batch(x)).loss
+
+    compiled = torch.compile(step, backend="aot_eager", fullgraph=True)
+    results = []
+    for run in (step, compiled):
+        model.zero_grad()
+        with aevb.random.seeded(1):
+            loss = run(batch.x)
+            loss.backward()
+        results.append([loss.detach(), *(p.grad.clone() for p in model.parameters())])
+    torch.compiler.reset()
+    # the same float32 operations in another order
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(*results, strict=True))
+
+
+# the model's own doors
+
+
+class TestVAE:
+    def test_shapes_and_modes(self):
+        model = make_vae("normal-full", "bernoulli").train()
+        x = make_batch(model, 5).x
+        assert model.encode(x).shape == (5, LATENT) and model.encode(x, sample=True).shape == (5, LATENT)
+        assert model.reconstruct(x).shape == x.shape and model.sample(3, mean=True).shape == (3, *EVENT)
+        assert model.decode(torch.zeros(2, 4, LATENT)).shape == (2, 4, *EVENT)
+        assert model.training, "asking leaves the mode alone"
+
+    def test_sampling_with_a_generator_leaves_the_other_streams_alone(self):
+        model = make_vae()
+        before = torch.get_rng_state()
+        first = model.sample(3, generator=torch.Generator().manual_seed(5))
+        assert (torch.get_rng_state() == before).all()
+        assert (model.sample(3, generator=torch.Generator().manual_seed(5)) == first).all()
+
+    def test_parts_that_do_not_fit_are_refused_with_the_line_to_write(self):
+        with pytest.raises(IncompatibleError, match="latent=2"):
+            VAE(priors.Normal(3), make_posterior("normal-diagonal"), make_likelihood("bernoulli"))
+        with pytest.raises(IncompatibleError, match="likelihoods.Bernoulli"):
+            likelihoods.Scaled(make_likelihood("bernoulli"), [0.0], [2.0])
+
+    def test_data_of_another_shape_are_refused(self):
+        model = make_vae()
+        with pytest.raises(DataError, match="takes"):
+            model.encode(torch.zeros(3, 5))
+        with pytest.raises(DataError, match="codes"):
+            model.decode(torch.zeros(3, LATENT + 1))
+
+    def test_an_exact_divergence_that_nobody_knows_is_refused(self):
+        model = make_vae("normal-diagonal", prior="bernoulli")
+        assert not model.exact_kl
+        with pytest.raises(IncompatibleError, match="sampled"):
+            gradients.Pathwise().check(model, objectives.ELBO(kl="exact"))
+
+    def test_optimal_noise_moves_towards_the_error_of_training_and_only_then(self):
+        model = make_vae(likelihood="normal-optimal")
+        batch = make_batch(model)
+        model.eval().draw(batch, 4)
+        assert model.likelihood.noise.error == 1
+        terms = model.train().draw(batch, 4)
+        error = (batch.x - terms.reconstruction.mean).square().mean()
+        # a hundredth of the way, in float32
+        assert model.likelihood.noise.error.item() == pytest.approx(0.99 + 0.01 * error.item(), rel=1e-5)
+
+    def test_scaled_optimal_noise_works_in_standardised_units(self):
+        inner = likelihoods.Normal(networks.MLP(LATENT), EVENT, "optimal")
+        model = VAE(priors.Normal(LATENT), make_posterior("normal-diagonal"), likelihoods.Scaled(inner, [5.0], [10.0]))
+        batch = Batch(5 + 10 * torch.randn(6, *EVENT))
+        terms = model.train().draw(batch, 1)
+        assert isinstance(terms.reconstruction, Affine) and isinstance(terms.reconstruction.base, Independent)
+        error = ((batch.x - terms.reconstruction.mean) / 10).square().mean()
+        assert inner.noise.error.item() == pytest.approx(0.99 + 0.01 * error.item(), rel=1e-5)
+
+
+NET = networks.MLP(LATENT, [3])
+REFUSED = {
+    "latent of 0": lambda: priors.Normal(0),
+    "latent below 0": lambda: posteriors.Normal(NET, -1),
+    "empty latent": lambda: priors.Normal(()),
+    "fractional latent": lambda: posteriors.Bernoulli(NET, (2, 0.5)),
+    "no categories": lambda: priors.Categorical(3),
+    "one category": lambda: posteriors.Categorical(NET, (3, 1)),
+    "unknown covariance": lambda: posteriors.Normal(NET, 2, covariance="round"),
+    "full covariance with axes": lambda: posteriors.Normal(NET, (2, 2), covariance="full"),
+    "rank of 0": lambda: posteriors.Normal(NET, 2, covariance="low_rank", rank=0),
+    "event of 0": lambda: likelihoods.Bernoulli(NET, (2, 0)),
+    "noise of 0": lambda: likelihoods.Normal(NET, EVENT, scale=0.0),
+    "noise below 0": lambda: likelihoods.Laplace(NET, EVENT, scale=-1.0),
+    "noise that is no number": lambda: likelihoods.Normal(NET, EVENT, scale=math.nan),
+    "unknown noise": lambda: likelihoods.Normal(NET, EVENT, scale="loud"),
+    "one level": lambda: likelihoods.DiscretisedLogistic(NET, EVENT, levels=1),
+    "one value": lambda: likelihoods.Categorical(NET, EVENT, categories=1),
+    "no sample": lambda: make_vae().sample(0),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_arguments_that_no_run_could_use_are_refused_by_name(name):
+    with pytest.raises(ArgumentError, match=r"`\w+`"):
+        REFUSED[name]()
