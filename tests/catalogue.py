@@ -69,6 +69,9 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "scaled-per-element": lambda net, rank: likelihoods.Scaled(likelihoods.Laplace(net, EVENT, 0.5, rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30]),
 }
 
+# the size of data that is not about 1
+UNITS = {"logistic-17": 16.0, "logistic-256": 255.0, "scaled": 10.0, "scaled-per-element": 10.0}
+
 # a number of inputs -> network
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="silu"),
@@ -132,9 +135,9 @@ class Rows(nn.Module):
         return self.network(x.flatten(1))
 
 
-def make_posterior(name: str, network: str = "mlp") -> Conditional:
-    """A posterior over the data of this catalogue; its heads exist."""
-    posterior = POSTERIORS[name].build(Rows(NETWORKS[network](4)))
+def make_posterior(name: str, network: str = "mlp", unit: float = 1.0) -> Conditional:
+    """A posterior over the data of this catalogue, which have about the size ``unit``; its heads exist."""
+    posterior = POSTERIORS[name].build(networks.Standardise(Rows(NETWORKS[network](4)), [0.0], [unit]))
     posterior.eval()(torch.zeros(2, *EVENT))
     return posterior.train()
 
@@ -151,7 +154,7 @@ def make_vae(posterior: str = "normal-diagonal", likelihood: str = "normal-share
     """A model of these parts, with weights drawn from the current random state."""
     p = PRIORS[prior or POSTERIORS[posterior].prior]()
     latent = tuple(p().event_shape)
-    return VAE(p, make_posterior(posterior, network), make_likelihood(likelihood, latent, network))
+    return VAE(p, make_posterior(posterior, network, UNITS.get(likelihood, 1.0)), make_likelihood(likelihood, latent, network))
 
 
 def make_batch(model: VAE, size: int = 6) -> Batch:

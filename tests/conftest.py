@@ -18,7 +18,6 @@ def float64() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def seed() -> Iterator[None]:
+def seed() -> None:
     """Each test has the same random numbers alone as among the others."""
     torch.manual_seed(0)
-    yield

@@ -9,6 +9,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from tests import catalogue
+from tests.catalogue import CODES, EVENT, LATENT, make_batch, make_likelihood, make_posterior, make_vae
 from torch import nn
 from torch.autograd import gradcheck
 from torch.distributions import Independent, constraints
@@ -18,8 +20,6 @@ from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, poste
 from aevb.conditional import detached, stop
 from aevb.distributions import Affine
 from aevb.errors import ArgumentError, DataError, IncompatibleError
-from tests import catalogue
-from tests.catalogue import CODES, EVENT, LATENT, make_batch, make_likelihood, make_posterior, make_vae
 
 LATENTS = {"reals": (LATENT,), "codes": CODES}
 
@@ -443,7 +443,7 @@ class TestVAE:
     def test_parts_that_do_not_fit_are_refused_with_the_line_to_write(self):
         with pytest.raises(IncompatibleError, match="latent=2"):
             VAE(priors.Normal(3), make_posterior("normal-diagonal"), make_likelihood("bernoulli"))
-        with pytest.raises(IncompatibleError, match="likelihoods.Bernoulli"):
+        with pytest.raises(IncompatibleError, match=r"likelihoods\.Bernoulli"):
             likelihoods.Scaled(make_likelihood("bernoulli"), [0.0], [2.0])
 
     def test_data_of_another_shape_are_refused(self):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests import catalogue
 from torch.autograd import gradcheck
 from torch.distributions import (
     Beta,
@@ -20,7 +21,6 @@ from torch.distributions import (
 )
 
 from aevb.distributions import kl, stopped
-from tests import catalogue
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import catalogue
 from torch import nn
 
 from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
 from aevb.errors import ArgumentError
 from aevb.networks import MLP, ConvDecoder, ConvEncoder, Heads, Standardise, set_precision
 from aevb.networks.activations import ACTIVATIONS
-from tests import catalogue
 
 
 def conv_vae(event_shape, channels=(2, 3), residual=0):

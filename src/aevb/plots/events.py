@@ -39,7 +39,9 @@ def reconstructions(
     return show(above(*rows, gap=4 * gap), ax)
 
 
-def samples(means: Any, draws: Any, data: Any = None, columns: Names = None, *, limits: Limits | None = None, ax: Axes | None = None) -> Axes:
+def samples(
+    means: Any, draws: Any, data: Any = None, columns: Names = None, *, limits: Limits | None = None, ax: Axes | None = None
+) -> Axes:
     """What a model makes up: the means of ``p(x|z)`` on the left, draws from it for the same ``z`` on the right, both ``[N, *event]``.
 
     For a table, histograms of the draws over those of ``data``, or over those of the means where there are none.

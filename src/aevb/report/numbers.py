@@ -77,10 +77,26 @@ def _of_model(story: Story, weighed: LogLikelihood) -> list[tuple[str, str, str]
             f"How many of the samples carry the weight, on average over the {story.one}s. Near 1, log p(x) is probably higher than estimated.",
         ),
         ("upper bound on log p(x)", NOWHERE, "It would need exact draws from the posterior, which exist for simulated data only."),
-        ("ELBO", with_error(terms.elbo), "The evidence lower bound, −distortion − rate: what training raises. Below log p(x) by the posterior's error."),
-        ("rate", with_error(terms.rate), "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. 0 would be a code that is ignored."),
-        ("distortion", with_error(terms.distortion), "−E log p(x|z): the nats that are still missing once the code is known; lower is a closer reconstruction."),
-        ("active units", f"{active.count} of {active.variance.numel()}", "Latent variables whose posterior mean varies over the data by more than 0.01."),
+        (
+            "ELBO",
+            with_error(terms.elbo),
+            "The evidence lower bound, −distortion − rate: what training raises. Below log p(x) by the posterior's error.",
+        ),
+        (
+            "rate",
+            with_error(terms.rate),
+            "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. 0 would be a code that is ignored.",
+        ),
+        (
+            "distortion",
+            with_error(terms.distortion),
+            "−E log p(x|z): the nats that are still missing once the code is known; lower is a closer reconstruction.",
+        ),
+        (
+            "active units",
+            f"{active.count} of {active.variance.numel()}",
+            "Latent variables whose posterior mean varies over the data by more than 0.01.",
+        ),
     ]
     if story.spec.discrete:
         rows.insert(2, ("bits per dimension", with_error(bits_per_dimension(story, weighed), 4), _bits(story)))

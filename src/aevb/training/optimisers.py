@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -61,11 +62,76 @@ def base_rates(optimizer: Optimizer) -> list[float]:
     return [float(group["lr"]) for group in optimizer.param_groups]
 
 
-def is_fused(optimizer: Optimizer) -> bool:
-    """Whether the optimiser's kernel can be told, on the device, to leave everything as it is."""
+Update = Callable[[Sequence[Tensor], Sequence[Tensor | None], Tensor], None]
+
+
+def updater(optimizer: Optimizer) -> Update:
+    """How this optimiser takes ``(parameters, gradients, refused)`` so that a refused step changes nothing, its state included.
+
+    A fused kernel is told on the device, and no answer is awaited from there; any other optimiser has to be asked on the host.
+    """
+    if type(optimizer) is Adam and len(optimizer.param_groups) == 1 and _fused(optimizer) and not optimizer.defaults["amsgrad"]:
+        return _DirectAdam(optimizer)
+    return partial(_guarded, optimizer, _fused(optimizer))
+
+
+def _fused(optimizer: Optimizer) -> bool:
     return all(group.get("fused") for group in optimizer.param_groups)
 
 
-def all_finite(loss: Tensor, gradients: list[Tensor]) -> Tensor:
-    """Whether the loss and the norm of the gradient are finite, as a 0-dim tensor on their device."""
-    return torch.isfinite(loss.detach() + torch.nn.utils.get_total_norm(gradients, foreach=True))
+def _guarded(optimizer: Optimizer, fused: bool, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], refused: Tensor) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    if fused:
+        optimizer.grad_scale, optimizer.found_inf = None, refused.float()  # pyright: ignore[reportAttributeAccessIssue]
+        optimizer.step()
+    elif not refused:
+        optimizer.step()
+
+
+class _DirectAdam:
+    """The kernel of fused Adam without the Python around it, which costs as much as the arithmetic of a small model.
+
+    The state stays that of the optimiser, where checkpoints find it; the optimiser's own first step makes it, or has loaded it.
+    """
+
+    def __init__(self, optimizer: Adam) -> None:
+        self.optimizer = optimizer
+        self.used: list[int] | None = None
+
+    def __call__(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], refused: Tensor) -> None:
+        if self.used is None:
+            _guarded(self.optimizer, True, parameters, gradients, refused)
+            self._look(parameters, gradients)
+            return
+        group = self.optimizer.param_groups[0]
+        found = refused.float()
+        torch._foreach_add_(self.steps, 1)  # pyright: ignore[reportPrivateImportUsage]
+        torch._fused_adam_(  # pyright: ignore[reportCallIssue, reportPrivateImportUsage]
+            self.parameters,
+            [gradients[i] for i in self.used],  # pyright: ignore[reportArgumentType]
+            self.first,
+            self.second,
+            [],
+            self.steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=group["maximize"],
+            grad_scale=None,
+            found_inf=found,
+        )
+        torch._foreach_sub_(self.steps, [found] * len(self.steps))  # pyright: ignore[reportPrivateImportUsage]
+
+    def _look(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+        self.used = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        self.parameters = [parameters[i] for i in self.used]
+        for parameter in self.parameters:
+            parameter.grad = None
+        states = [self.optimizer.state[parameter] for parameter in self.parameters]
+        self.steps = [state["step"] for state in states]
+        self.first = [state["exp_avg"] for state in states]
+        self.second = [state["exp_avg_sq"] for state in states]

@@ -14,7 +14,7 @@ from ..models import VAE
 from ..objectives import Objective
 from ..random import seeded
 from ..types import Batch, Estimate
-from .optimisers import all_finite, is_fused
+from .optimisers import updater
 
 STATISTICS = ("bound", "log_likelihood", "kl", "target", "penalty")
 
@@ -22,25 +22,26 @@ STATISTICS = ("bound", "log_likelihood", "kl", "target", "penalty")
 class Differentiated(NamedTuple):
     """What one pass over a batch gives."""
 
-    loss: Tensor  # []
-    statistics: Tensor  # [5], in the order of STATISTICS
+    statistics: Tensor  # [5], in the order of STATISTICS; zeros where refused
+    refused: Tensor  # [], whether the loss or the gradient's norm is not finite
     gradients: tuple[Tensor | None, ...]  # as the parameters
 
 
 class Step:
     """Steps of one run. Counters live on the device and are read by the loop when it wants to know.
 
-    ``compile`` puts the loss and its gradients into one graph; the update is one call of the optimiser either way. The draws come from
-    the same stream in both, so both take the same steps, to rounding.
+    ``compile`` puts loss, gradients, their clipping and the check that they are finite into one graph; the update is one call of the
+    optimiser either way. The draws come from the same stream in both, so both take the same steps, to rounding.
     """
 
     def __init__(
         self, model: VAE, objective: Objective, gradient: Gradient, optimizer: Optimizer, clip: float | None = None, compile: bool = False
     ) -> None:
-        self.model, self.objective, self.gradient, self.optimizer, self.clip = model, objective, gradient, optimizer, clip
+        self.model, self.objective, self.gradient, self.clip = model, objective, gradient, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.state = [buffer for part in (model, objective, gradient) for buffer in part.buffers()]
-        self.fused = is_fused(optimizer)
+        self.update = updater(optimizer)
+        # what is saved with a model may change during a step, and is then put back where the step is refused
+        self.state = [tensor for part in (model, objective, gradient) for tensor in _learned_buffers(part)]
         zero = torch.zeros((), device=model.device)
         self.skipped, self.streak = zero.clone(), zero.clone()
         self.differentiate = compiled(self._differentiate) if compile else self._differentiate
@@ -48,31 +49,24 @@ class Step:
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step; returns its statistics ``[5]``, zeros where it was refused."""
         held = [buffer.clone() for buffer in self.state]
-        loss, measured, gradients = self.differentiate(batch.x, batch.context, batch.index, batch.total)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        refused = ~all_finite(loss, [gradient for gradient in gradients if gradient is not None])
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
-        self._update(refused, held)
-        return torch.where(refused, 0.0, measured)
+        measured, refused, gradients = self.differentiate(batch.x, batch.context, batch.index, batch.total)
+        self.update(self.parameters, gradients, refused)
+        for buffer, before in zip(self.state, held, strict=True):
+            buffer.copy_(torch.where(refused, before, buffer))
+        self.skipped += refused
+        self.streak += 1
+        self.streak *= refused
+        return measured
 
     def _differentiate(self, x: Tensor, context: Tensor | None, index: Tensor | None, total: int | None) -> Differentiated:
         estimate = self.gradient(self.model, self.objective, Batch(x, context, index, total))
         gradients = torch.autograd.grad(estimate.loss, self.parameters, allow_unused=True)
-        return Differentiated(estimate.loss.detach(), statistics(estimate), gradients)
-
-    def _update(self, refused: Tensor, held: list[Tensor]) -> None:
-        if self.fused:
-            # the kernel itself leaves weights, moments and its step count alone: no answer is awaited from the device
-            self.optimizer.grad_scale, self.optimizer.found_inf = None, refused.float()  # type: ignore[attr-defined]
-            self.optimizer.step()
-        elif not refused:
-            self.optimizer.step()
-        for buffer, before in zip(self.state, held, strict=True):
-            buffer.copy_(torch.where(refused, before, buffer))
-        self.skipped += refused
-        self.streak = torch.where(refused, self.streak + 1, 0.0)
+        norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+        if self.clip is not None:
+            factor = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+            gradients = tuple(None if gradient is None else gradient * factor for gradient in gradients)
+        refused = ~torch.isfinite(estimate.loss.detach() + norm)
+        return Differentiated(torch.where(refused, 0.0, statistics(estimate)), refused, gradients)
 
     def culprit(self, batch: Batch) -> str:
         """The first tensor that is not finite when the model looks at this batch again, by name."""
@@ -90,6 +84,11 @@ class Step:
             "the penalty": score.penalty,
         }
         return next((name for name, value in named.items() if value is not None and not value.isfinite().all()), "the gradient")
+
+
+def _learned_buffers(module: nn.Module) -> list[Tensor]:
+    kept = module.state_dict(keep_vars=True)
+    return [buffer for name, buffer in module.named_buffers() if name in kept]
 
 
 @torch.no_grad()

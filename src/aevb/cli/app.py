@@ -1,0 +1,115 @@
+"""The commands, each an import string with its help, and the one place where errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cyclopts import App, CycloptsError
+
+from .. import __version__
+from ..errors import AevbError
+from . import config
+from .wording import as_typed, out_of_memory
+
+REFUSED, BUG, INTERRUPTED, PIPE_CLOSED = 2, 1, 130, 141
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its name, where its function is, what it does, and an example."""
+
+    name: str
+    function: str
+    help: str
+    example: str
+
+
+COMMANDS = (
+    Command("demo", "demo:demo", "Train on handwritten digits, evaluate, and write the report: one minute.", "aevb demo"),
+    Command(
+        "fit",
+        "fit:fit",
+        "Train a model on a file, a folder of images, or a set with a name.",
+        "aevb fit measurements.csv --latent 4 --out runs/first",
+    ),
+    Command("evaluate", "evaluate:evaluate", "Likelihood, bound, rate and distortion of held-out data.", "aevb evaluate runs/first --samples 500"),
+    Command("sample", "generate:sample", "Draw new data from a model.", "aevb sample runs/first -n 64 --out samples.png"),
+    Command("encode", "generate:encode", "Turn data into codes.", "aevb encode runs/first measurements.csv --out codes.csv"),
+    Command("decode", "generate:decode", "Turn codes into data.", "aevb decode runs/first codes.csv --out decoded.csv"),
+    Command(
+        "reconstruct", "generate:reconstruct", "Encode data and decode them again.", "aevb reconstruct runs/digits-1 digits --out pairs.png"
+    ),
+    Command(
+        "interpolate",
+        "generate:interpolate",
+        "Walk from one row to another between their codes.",
+        "aevb interpolate runs/digits-1 digits --from 0 --to 1 --out walk.png",
+    ),
+    Command("report", "report:report", "Write the report of a run: one HTML file.", "aevb report runs/first"),
+    Command("compare", "compare:compare", "Put runs side by side.", "aevb compare runs/digits-1 runs/digits-2"),
+    Command("info", "info:info", "Versions, devices, and which extras are installed.", "aevb info"),
+)
+DATA = (
+    Command("list", "sets:list_sets", "The sets with names, and where they are.", "aevb data list"),
+    Command("get", "sets:get", "Download a set from its publisher, checked.", "aevb data get mnist"),
+)
+
+
+def build() -> App:
+    """The application."""
+    app = App(
+        name="aevb",
+        help="From data to a generative model, by auto-encoding variational Bayes.",
+        version=__version__,
+        help_format="plaintext",
+        help_epilogue="Start with: aevb demo",
+        suppress_keyboard_interrupt=False,
+        config=config.from_file,
+    )
+    data = App(name="data", help="Data sets with names: list them, get them.", help_epilogue="")
+    for parent, commands in ((app, COMMANDS), (data, DATA)):
+        for command in commands:
+            example = f"Example: {command.example}"
+            parent.command(f"aevb.cli.{command.function}", name=command.name, help=command.help, help_epilogue=example)
+    app.command(data)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for what the user can put right, 130 for Ctrl-C, 1 for a bug of ours."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = build()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except BaseException as error:
+        if "--debug" in tokens and not isinstance(error, SystemExit):
+            traceback.print_exc()
+        return _code_of(error, tokens)
+    return code if isinstance(code, int) else 0
+
+
+def _code_of(error: BaseException, tokens: list[str]) -> int:
+    """Say what went wrong in one sentence; how a program should end."""
+    if isinstance(error, (AevbError, CycloptsError)):
+        return _refuse(as_typed(str(error)))
+    if isinstance(error, KeyboardInterrupt):
+        return _refuse("interrupted.", INTERRUPTED)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: what is still buffered goes nowhere
+        return PIPE_CLOSED
+    if out_of_memory(error):
+        return _refuse("memory ran out. Choose a smaller --batch-size or fewer --samples, or narrower layers (--hidden), or another --device.")
+    if not isinstance(error, Exception):
+        raise error
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    rerun = "Run it again with --debug for the place" if "--debug" not in tokens else "The place is above"
+    return _refuse(f"this is a bug of aevb, not of your data ({reason}). {rerun}, and report it.", BUG)
+
+
+def _refuse(sentence: str, code: int = REFUSED) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,136 @@
+"""Results as files, by their ending: a picture, named arrays, or a table."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ArgumentError, RunError, extra
+from .options import Output
+
+if TYPE_CHECKING:
+    from ..data import Spec
+
+GAP, SIDE = 2, 56  # pixels between images, and the least height of one in a picture
+
+
+@dataclass(frozen=True)
+class Result:
+    """Arrays by name, the first of which makes the table; with a ``spec`` where events of that kind can be drawn, ``columns`` to a row."""
+
+    arrays: dict[str, np.ndarray]
+    names: Sequence[str]  # of the table's columns
+    spec: Spec | None = None
+    labels: Sequence[str] | None = None
+    picture: Sequence[str] = field(default_factory=tuple)  # arrays drawn in turn, a line of each
+    columns: int | None = None
+
+
+def claim(output: Output, endings: Sequence[str]) -> str:
+    """The ending of the file to be written. Raises, before anything is computed, where it cannot or must not be."""
+    ending = output.out.suffix.lower()
+    if ending not in endings:
+        raise ArgumentError(f"--out {output.out}: the ending {ending or '(none)'} does not fit here; write one of {', '.join(endings)}.")
+    if output.out.is_dir() or (output.out.exists() and not output.force):
+        raise RunError(f"`{output.out}` exists and is never overwritten unasked; choose another --out, or give --force.")
+    return ending
+
+
+def kinds(spec: Spec | None = None) -> tuple[str, ...]:
+    """The endings for events of a kind, and for codes where there is none."""
+    return (*((".png",) if spec is not None and spec.image else ()), ".npz", ".npy", ".csv", ".parquet")
+
+
+def write(output: Output, result: Result) -> None:
+    """Write the file: whole, or not at all."""
+    from ..files import write_atomically
+
+    write_atomically(output.out, WRITERS[output.out.suffix.lower()](result))
+
+
+def event_names(spec: Spec) -> list[str]:
+    """Names for the columns of a table of events: those of the data, or x0, x1 ..."""
+    return list(spec.columns or (f"x{i}" for i in range(math.prod(spec.event_shape))))
+
+
+def code_names(shape: Sequence[int]) -> list[str]:
+    """Names for the columns of a table of codes.
+
+    >>> code_names((2,))
+    ['z0', 'z1']
+    """
+    return [f"z{i}" for i in range(math.prod(shape))]
+
+
+def _npz(result: Result) -> bytes:
+    labels = {} if result.labels is None else {"labels": np.asarray(result.labels)}
+    return _bytes(lambda file: np.savez_compressed(file, allow_pickle=False, **result.arrays, **labels))
+
+
+def _npy(result: Result) -> bytes:
+    return _bytes(lambda file: np.save(file, next(iter(result.arrays.values())), allow_pickle=False))
+
+
+def _frame(result: Result) -> Any:
+    try:
+        import polars
+    except ImportError as error:
+        raise extra("tables", "writing tables") from error
+    values = next(iter(result.arrays.values()))
+    frame = polars.DataFrame(values.reshape(len(values), -1), schema=list(result.names))
+    return frame if result.labels is None else frame.with_columns(polars.Series("label", list(result.labels)))
+
+
+def _png(result: Result) -> bytes:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise extra("images", "writing pictures") from error
+    assert result.spec is not None
+    arrays = [result.arrays[name] for name in result.picture or list(result.arrays)[:1]]
+    grid = tiled([grey(array, result.spec) for array in arrays], result.columns)
+    return _bytes(lambda file: Image.fromarray(grid).save(file, "PNG"))
+
+
+WRITERS: dict[str, Callable[[Result], bytes]] = {
+    ".png": _png,
+    ".npz": _npz,
+    ".npy": _npy,
+    ".csv": lambda result: _frame(result).write_csv().encode(),
+    ".parquet": lambda result: _bytes(_frame(result).write_parquet),
+}
+
+
+def grey(x: np.ndarray, spec: Spec) -> np.ndarray:
+    """Events ``[N, H, W]`` or ``[N, C, H, W]`` as bytes ``[N, H, W, C]`` from black to white."""
+    tops = {"binary": 1, "unit": 1, "levels": (spec.levels or 256) - 1}
+    low, high = (0, tops[spec.support]) if spec.support in tops else (x.min(), x.max())
+    shades = np.rint(255 * np.clip((x - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+    return np.moveaxis(shades, 1, -1) if shades.ndim == 4 else shades[..., None]
+
+
+def tiled(stacks: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray:
+    """One picture of stacks of images ``[N, H, W, C]``, a line of the first above a line of the second, and so on; small ones enlarged."""
+    number, height, width, channels = stacks[0].shape
+    columns = columns or math.ceil(math.sqrt(number))
+    factor = max(1, SIDE // height)
+    lines = [stack[start : start + columns] for start in range(0, number, columns) for stack in stacks]
+    height, width = factor * height + GAP, factor * width + GAP
+    canvas = np.full((height * len(lines) + GAP, width * columns + GAP, channels), 255, np.uint8)
+    for row, line in enumerate(lines):
+        for column, image in enumerate(line):
+            large = image.repeat(factor, 0).repeat(factor, 1)
+            canvas[row * height + GAP : (row + 1) * height, column * width + GAP : (column + 1) * width] = large
+    return canvas[..., 0] if channels != 3 else canvas
+
+
+def _bytes(write_to: Callable[[io.BytesIO], Any]) -> bytes:
+    file = io.BytesIO()
+    write_to(file)
+    return file.getvalue()

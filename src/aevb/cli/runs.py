@@ -1,0 +1,93 @@
+"""Run folders, and the data that belong to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+from .options import Common, Reading
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from ..data import Dataset, Rows, Spec
+    from ..models import VAE
+
+READS = ("key", "labels", "binarise", "likelihood", "network", "split", "order", "seed")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run folder as read: the model on its device, what its data are, and the settings it was trained with."""
+
+    path: Path
+    model: VAE
+    spec: Spec
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What the run is called in a table."""
+        return str(self.path)
+
+    @property
+    def about(self) -> str:
+        """The model in a few words."""
+        latent = " x ".join(str(side) for side in self.model.latent_shape)
+        return f"{self.settings.get('preset', 'model')}, latent {latent}, data {self.spec.name}"
+
+
+def open_run(path: Path, common: Common) -> Opened:
+    """The model of a run folder on its device. Raises ``RunError`` for what is no whole run folder of this version or an older one."""
+    from ..persistence import read
+    from ..training.door import pick_device
+
+    saved = read(path)
+    if saved.spec is None:
+        raise DataError(f"`{path}` was saved without a description of its data: use it from Python, as aevb.load({str(path)!r}).")
+    return Opened(path, saved.model.to(pick_device(common.device)), saved.spec, saved.training.get("config", {}))
+
+
+def load_data(settings: dict[str, Any]) -> Dataset:
+    """The data of a run, read and split as its settings say."""
+    import aevb
+
+    reads = {name: settings[name] for name in READS if settings.get(name) is not None}
+    if "split" in reads:
+        reads["split"] = tuple(reads["split"])
+    return aevb.data.load(settings["source"], **reads)
+
+
+def own_data(run: Opened, screen: Screen) -> Dataset:
+    """The data that the run was trained on. Raises ``DataError`` where they cannot be found again."""
+    if "source" not in run.settings:
+        raise DataError(f"`{run.path}` does not say which data it was trained on: give SOURCE behind it.")
+    try:
+        data = load_data(run.settings)
+    except DataError as error:
+        raise DataError(f"the data of `{run.path}` cannot be read again: {error} Or give SOURCE behind the run.") from error
+    if data.spec != run.spec:
+        screen.note(f"{run.settings['source']} is not what it was when `{run.path}` was trained on it: its test rows may be rows of training.")
+    return data
+
+
+def rows_of(run: Opened, source: str | None, reading: Reading, screen: Screen) -> Rows:
+    """The rows of ``source`` as the model takes them, or the test rows of the run's own data."""
+    if source is None:
+        return own_data(run, screen).test
+    return _other_rows(run, source, reading)
+
+
+def _other_rows(run: Opened, source: str, reading: Reading) -> Rows:
+    import aevb
+
+    return aevb.data.load_as(source, run.spec, key=reading.key, labels=reading.labels, seed=run.settings.get("seed", 0))
+
+
+def next_run(name: str, root: Path = Path("runs")) -> Path:
+    """The first ``runs/<name>-<n>`` that is free."""
+    number = 1
+    while (root / f"{name}-{number}").exists():
+        number += 1
+    return root / f"{name}-{number}"
