@@ -17,6 +17,7 @@ from aevb import gradients, likelihoods, networks, objectives, posteriors, prior
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError, RunError
 from aevb.random import seeded
 from aevb.training import WarmupCosine, adam, checkpoint
+from aevb.training.compiling import ENOUGH, Compiler
 from aevb.training.step import Step
 from aevb.types import Batch
 
@@ -378,3 +379,34 @@ def test_an_autoencoder_reports_no_divergence_and_no_bound():
     assert last.validation == last.validation_log_likelihood
     with pytest.raises(IncompatibleError, match=r"objectives.Reconstruction\(\)"):
         run(model, objective=objectives.ELBO())
+
+
+def test_auto_compiles_where_the_steps_pay_for_it_and_says_so():
+    assert not Compiler("auto", ENOUGH - 1).on
+    compiler = Compiler("auto", ENOUGH)
+    assert compiler.on and "pays" in compiler.said[0]
+    assert not Compiler(False, 10**9).on
+
+
+def test_without_a_compiler_the_run_is_eager_and_says_so(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    result = run(compile=True)
+    assert numbers(result) == numbers(run(compile=False))
+    assert result.said[0] == "The step runs without compiling: there is no C++ compiler (install g++)."
+
+
+class Untraceable(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > -1 else -x  # a branch on a number that only a run knows
+
+
+def test_what_cannot_be_traced_runs_eagerly_and_says_so():
+    torch._dynamo.reset()
+
+    def model() -> aevb.VAE:
+        with seeded(0):
+            return aevb.VAE(priors.Normal(2), posteriors.Normal(Untraceable(), 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)))
+
+    result = run(model(), compile=True)
+    assert "could not be compiled" in result.said[0]
+    assert numbers(result) == numbers(run(model()))

@@ -36,7 +36,12 @@ COMMANDS = (
         "Train a model on a file, a folder of images, or a set with a name.",
         "aevb fit measurements.csv --latent 4 --out runs/first",
     ),
-    Command("evaluate", "evaluate:evaluate", "Likelihood, bound, rate and distortion of held-out data.", "aevb evaluate runs/first --samples 500"),
+    Command(
+        "evaluate",
+        "evaluate:evaluate",
+        "Likelihood, bound, rate and distortion of held-out data.",
+        "aevb evaluate runs/first --samples 500",
+    ),
     Command("sample", "generate:sample", "Draw new data from a model.", "aevb sample runs/first -n 64 --out samples.png"),
     Command("encode", "generate:encode", "Turn data into codes.", "aevb encode runs/first measurements.csv --out codes.csv"),
     Command("decode", "generate:decode", "Turn codes into data.", "aevb decode runs/first codes.csv --out decoded.csv"),
@@ -72,10 +77,11 @@ def build() -> App:
     )
     data = App(name="data", help="Data sets with names: list them, get them.", help_epilogue="")
     for parent, commands in ((app, COMMANDS), (data, DATA)):
-        for command in commands:
+        for place, command in enumerate(commands):
             example = f"Example: {command.example}"
-            parent.command(f"aevb.cli.{command.function}", name=command.name, help=command.help, help_epilogue=example)
-    app.command(data)
+            function = f"aevb.cli.{command.function}"
+            parent.command(function, name=command.name, help=command.help, help_epilogue=example, sort_key=place)
+    app.command(data, sort_key=len(COMMANDS))
     return app
 
 
@@ -102,7 +108,9 @@ def _code_of(error: BaseException, tokens: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: what is still buffered goes nowhere
         return PIPE_CLOSED
     if out_of_memory(error):
-        return _refuse("memory ran out. Choose a smaller --batch-size or fewer --samples, or narrower layers (--hidden), or another --device.")
+        return _refuse(
+            "memory ran out. Choose a smaller --batch-size or fewer --samples, or narrower layers (--hidden), or another --device."
+        )
     if not isinstance(error, Exception):
         raise error
     reason = f"{type(error).__name__}: {error}".splitlines()[0]

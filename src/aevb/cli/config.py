@@ -25,9 +25,11 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     settings = read(path)
     if "source" in settings:
         _fill(arguments, "SOURCE", str(settings.pop("source")), path)
-    Dict({key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}, source=str(path), use_commands_as_keys=False)(
-        app, commands, arguments
-    )
+    Dict(
+        {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()},
+        source=str(path),
+        use_commands_as_keys=False,
+    )(app, commands, arguments)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import ArgumentError
 from . import outputs
-from .options import ORDERED, Common, Output, Reading
+from .options import ORDERED, Common, Flag, Output, Reading
 from .outputs import Result
 from .runs import Opened, open_run, rows_of
 from .screen import Screen
@@ -32,7 +32,9 @@ def sample(
     /,
     *,
     n: Annotated[int, Parameter(name=("-n", "--number"), help="How many.", group=ORDERED["Run"])] = 64,
-    mean: Annotated[bool, Parameter(negative="", help="The expected data for each drawn code, not a draw of the data.", group=ORDERED["Run"])] = False,
+    mean: Annotated[
+        bool, Flag, Parameter(help="The expected data for each drawn code, not a draw of the data.", group=ORDERED["Run"])
+    ] = False,
     output: Output,
     common: Common = Common(),
 ) -> None:
@@ -49,7 +51,7 @@ def encode(
     source: Source,
     /,
     *,
-    draw: Annotated[bool, Parameter(negative="", help="A draw from the posterior in place of its mean.", group=ORDERED["Run"])] = False,
+    draw: Annotated[bool, Flag, Parameter(help="A draw from the posterior in place of its mean.", group=ORDERED["Run"])] = False,
     reading: Reading = Reading(),
     output: Output,
     common: Common = Common(),
@@ -172,7 +174,9 @@ def _place(option: str, number: int, rows: Rows, source: str) -> int:
     return number
 
 
-def _write_events(opened: Opened, output: Output, arrays: dict[str, np.ndarray], picture: tuple[str, ...] = (), columns: int | None = None) -> None:
+def _write_events(
+    opened: Opened, output: Output, arrays: dict[str, np.ndarray], picture: tuple[str, ...] = (), columns: int | None = None
+) -> None:
     outputs.write(output, Result(arrays, outputs.event_names(opened.spec), opened.spec, picture=picture, columns=columns))
 
 

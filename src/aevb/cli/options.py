@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter, Token
 
 ORDERED = {name: Group(name, sort_key=place) for place, name in enumerate(("Data", "Model", "Training", "Run", "Output", "Common"))}
-Flag = Parameter(negative="")
+Flag = Parameter(negative="", show_default=False)
 
 
 def _split_at_commas(number: Callable[[str], Any]) -> Callable[[Any, Sequence[Token]], tuple[Any, ...]]:
@@ -20,9 +20,9 @@ def _split_at_commas(number: Callable[[str], Any]) -> Callable[[Any, Sequence[To
     return convert
 
 
-Whole = Annotated[tuple[int, ...] | None, Parameter(converter=_split_at_commas(int), n_tokens=1, negative="")]
-Fractions = Annotated[tuple[float, ...] | None, Parameter(converter=_split_at_commas(float), n_tokens=1, negative="")]
-Json = Annotated[bool, Parameter(negative="", group=ORDERED["Common"], help="Print one JSON object and nothing else on stdout.")]
+Whole = Annotated[tuple[int, ...] | None, Parameter(converter=_split_at_commas(int), n_tokens=1, negative="", metavar="INT,INT")]
+Fractions = Annotated[tuple[float, ...] | None, Parameter(converter=_split_at_commas(float), n_tokens=1, negative="", metavar="X,X,X")]
+Json = Annotated[bool, Flag, Parameter(group=ORDERED["Common"], help="Print one JSON object and nothing else on stdout.")]
 
 
 @Parameter(name="*", group=ORDERED["Common"])

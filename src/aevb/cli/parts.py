@@ -55,5 +55,21 @@ def _built(cls: type, role: str, options: dict[str, Any]) -> Any:
     takes = list(inspect.signature(cls).parameters)
     unknown = [name for name in options if name not in takes]
     if unknown:
-        raise ArgumentError(f"{role[:-1]} `{cls.__name__}` takes no {unknown[0]}={options[unknown[0]]!r}; it takes {', '.join(takes) or 'nothing'}.")
+        raise ArgumentError(
+            f"{role[:-1]} `{cls.__name__}` takes no {unknown[0]}={options[unknown[0]]!r}; it takes {', '.join(takes) or 'nothing'}."
+        )
     return cls(**options)
+
+
+def title(model: Model, recipe: Recipe) -> list[str]:
+    """The model, and what it is trained for, a sentence each."""
+    import aevb
+
+    from ..persistence import size_of
+
+    known = aevb.presets.PRESETS[model.preset.replace("-", "_")]
+    latent = " x ".join(str(side) for side in recipe.model.latent_shape)
+    return [
+        f"{known.name} ({known.paper}) with {latent} latent variables and {size_of(recipe.model):,} weights.",
+        f"Objective: {recipe.objective.name}, gradient: {type(recipe.gradient).__name__}.",
+    ]

@@ -68,7 +68,9 @@ def own_data(run: Opened, screen: Screen) -> Dataset:
     except DataError as error:
         raise DataError(f"the data of `{run.path}` cannot be read again: {error} Or give SOURCE behind the run.") from error
     if data.spec != run.spec:
-        screen.note(f"{run.settings['source']} is not what it was when `{run.path}` was trained on it: its test rows may be rows of training.")
+        screen.note(
+            f"{run.settings['source']} is not what it was when `{run.path}` was trained on it: its test rows may be rows of training."
+        )
     return data
 
 

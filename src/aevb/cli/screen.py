@@ -42,7 +42,10 @@ class Screen:
         cells = [list(head), *map(list, rows)] if head else [list(row) for row in rows]
         widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
         for number, row in enumerate(cells):
-            fitted = [cell.rjust(width) if column in right else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+            fitted = [
+                cell.rjust(width) if column in right else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
             line = "  ".join(fitted).rstrip()
             indent = " " * (sum(widths[:-1]) + 2 * (len(widths) - 1))
             self._print(_wrapped(line, indent, sys.stdout), sys.stdout, bold=len(line) if head and number == 0 else 0)
@@ -59,6 +62,20 @@ class Screen:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda done: bar.advance(task, done)
+
+    @contextmanager
+    def download(self) -> Iterator[Callable[[str, int, int | None], None]]:
+        """A bar of bytes on stderr, where that is a terminal; gives the function to call with file, bytes so far, bytes in all."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda name, done, total: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=12), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
 
     def _paragraph(self, label: str, sentences: Sequence[str], stream: Any) -> None:
         for number, sentence in enumerate(sentences):

@@ -46,7 +46,7 @@ def marginals(data: Any, samples: Any, columns: Names = None, *, ax: Axes | None
     real, made = rows_of(data), rows_of(samples)
     host, parts = named_panels(columns, real.shape[1], ax)
     for part, x, y in zip(parts, real.T, made.T, strict=False):
-        edges = _edges(x[np.isfinite(x)], y[np.isfinite(y)])
+        edges: Any = _edges(x[np.isfinite(x)], y[np.isfinite(y)])
         part.hist(x, edges, density=True, color=PALETTE[3], label="data")
         part.hist(y, edges, density=True, histtype="step", color=PALETTE[6], linewidth=1.4, label="samples")
         part.set_yticks([])

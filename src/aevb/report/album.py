@@ -18,9 +18,10 @@ class Album:
     def __init__(self) -> None:
         self.pictures: dict[str, bytes] = {}
 
-    def add(self, name: str, ax: Axes, alt: str, caption: str = "", *, pixels: bool = False) -> str:
-        """Take a picture in, and return it as a figure of the page. Images without any text (``pixels``) are the same in both schemes."""
+    def add(self, name: str, ax: Axes, alt: str, caption: str = "") -> str:
+        """Take a picture in, and return it as a figure of the page. Pixels without any text are the same in both schemes."""
         light = self.pictures[name] = png(ax)
+        pixels = not ax.axison and not ax.child_axes
         dark = "" if pixels else f'<source media="(prefers-color-scheme: dark)" srcset="{_address(png(ax, "dark"))}">'
         below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
         kind = ' class="pixels"' if pixels else ""

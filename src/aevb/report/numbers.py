@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from ..metrics import LogLikelihood, Measured
+from ..metrics.latent import THRESHOLD
 from .html import Section, paragraph, signed, table
 from .story import Story
 
+Row = tuple[str, str, str]  # name, value, meaning
+
 BAR = "± is one standard error of the mean over held-out data: it says how far the mean would move with other data of the same kind."
-NOWHERE = "not available on real data"
+LOG_LIKELIHOOD = (
+    "How probable the model finds a new {one}; higher is better. Estimated by importance sampling with {samples} samples from the "
+    "posterior: in expectation a lower bound, which more samples raise towards the truth."
+)
+EFFECTIVE = "How many of the samples carry the weight, averaged over the data. Near 1, log p(x) is probably higher than estimated."
+BITS = "−log p(x) / ({size} · ln 2): the length of a lossless code made with this model, in bits for each of the {size} values of a datum."
+UPPER = "It would need exact draws from the posterior, and only simulated data come with these."
+ELBO = "The evidence lower bound, −distortion − rate, with equal weights. It lies below log p(x) by the error of the posterior."
+RATE = "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. At 0 the code would be ignored."
+DISTORTION = "−E log p(x|z): the nats that are missing once the code is known; lower is a closer reconstruction."
+ACTIVE = f"Latent variables whose posterior mean varies over the data, with a variance above {THRESHOLD}."
 
 
 def with_error(value: Measured | LogLikelihood, digits: int = 2) -> str:
@@ -26,7 +39,10 @@ def verdict(story: Story) -> str:
             "an autoencoder has no likelihood of the data."
         )
     bits = f" ({with_error(bits_per_dimension(story, weighed), 3)} bits per dimension)" if story.spec.discrete else ""
-    return f"On {rows} the log-likelihood is {with_error(weighed)} nats per {story.one}{bits}, estimated with {weighed.samples:,} importance samples each."
+    return (
+        f"On {rows} the log-likelihood is {with_error(weighed)} nats per {story.one}{bits}, "
+        f"estimated with {weighed.samples:,} importance samples each."
+    )
 
 
 def cards(story: Story) -> list[tuple[str, str]]:
@@ -60,60 +76,33 @@ def bits_per_dimension(story: Story, weighed: LogLikelihood) -> Measured:
     return story.bits(Measured(weighed.mean, weighed.standard_error))
 
 
-def _of_model(story: Story, weighed: LogLikelihood) -> list[tuple[str, str, str]]:
-    terms, active = story.findings.rate_distortion, story.findings.active
-    assert active is not None
-    few = weighed.effective_sample_size
+def _of_model(story: Story, weighed: LogLikelihood) -> list[Row]:
     rows = [
-        (
-            "log p(x)",
-            with_error(weighed),
-            f"How probable the model finds a new {story.one}; higher is better. Estimated by importance sampling with {weighed.samples:,} "
-            "samples from the posterior. In expectation it is a lower bound, which more samples raise towards the truth.",
-        ),
-        (
-            "effective sample size",
-            f"{few:,.1f} of {weighed.samples:,}",
-            f"How many of the samples carry the weight, on average over the {story.one}s. Near 1, log p(x) is probably higher than estimated.",
-        ),
-        ("upper bound on log p(x)", NOWHERE, "It would need exact draws from the posterior, which exist for simulated data only."),
-        (
-            "ELBO",
-            with_error(terms.elbo),
-            "The evidence lower bound, −distortion − rate: what training raises. Below log p(x) by the posterior's error.",
-        ),
-        (
-            "rate",
-            with_error(terms.rate),
-            "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. 0 would be a code that is ignored.",
-        ),
-        (
-            "distortion",
-            with_error(terms.distortion),
-            "−E log p(x|z): the nats that are still missing once the code is known; lower is a closer reconstruction.",
-        ),
-        (
-            "active units",
-            f"{active.count} of {active.variance.numel()}",
-            "Latent variables whose posterior mean varies over the data by more than 0.01.",
-        ),
+        ("log p(x)", with_error(weighed), LOG_LIKELIHOOD.format(one=story.one, samples=f"{weighed.samples:,}")),
+        ("effective sample size", f"{weighed.effective_sample_size:,.1f} of {weighed.samples:,}", EFFECTIVE),
     ]
     if story.spec.discrete:
-        rows.insert(2, ("bits per dimension", with_error(bits_per_dimension(story, weighed), 4), _bits(story)))
-    return rows
+        rows.append(("bits per dimension", with_error(bits_per_dimension(story, weighed), 4), BITS.format(size=f"{story.dimensions:,}")))
+    return [*rows, ("upper bound on log p(x)", "not available on real data", UPPER), *_of_bound(story)]
 
 
-def _of_autoencoder(story: Story) -> list[tuple[str, str, str]]:
+def _of_bound(story: Story) -> list[Row]:
+    terms, active = story.findings.rate_distortion, story.findings.active
+    assert active is not None
+    return [
+        ("ELBO", with_error(terms.elbo), ELBO),
+        ("rate", with_error(terms.rate), RATE),
+        ("distortion", with_error(terms.distortion), DISTORTION),
+        ("active units", f"{active.count} of {active.variance.numel()}", ACTIVE),
+    ]
+
+
+def _of_autoencoder(story: Story) -> list[Row]:
     value = reconstruction(story)
     means = "log p(x|z) at the code of x; higher is a closer reconstruction. It says nothing about how probable a datum is."
     rows = [("reconstruction log-likelihood", with_error(value), means)]
     why = "An autoencoder gives each datum a single code and no density over codes: ELBO, rate and log p(x) do not exist for it."
     return [*rows, ("log p(x)", "not defined", why)]
-
-
-def _bits(story: Story) -> str:
-    size = f"{story.dimensions:,} values"
-    return f"−log p(x) / ({size} · ln 2): the length of a lossless code made with this model, in bits for each of the {size}."
 
 
 def _units(story: Story) -> str:

@@ -23,7 +23,7 @@ h2 { font-size: 1.25rem; margin: 0 0 .6rem; }
 nav { font-size: .92rem; margin-bottom: 1.2rem; line-height: 1.9; }
 nav a { color: var(--mark); text-decoration: none; margin-right: 1.1em; white-space: nowrap; }
 nav a:hover, nav a:focus { text-decoration: underline; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px; margin: 0 0 18px; scroll-margin-top: 12px; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px; margin: 0 0 18px; }
 p { max-width: 46em; margin: 0 0 .8rem; }
 ul { margin: 0 0 .8rem; padding-left: 1.2em; max-width: 46em; }
 li, td, th, figcaption { overflow-wrap: break-word; }
@@ -47,7 +47,7 @@ figure.pixels img { max-width: 880px; image-rendering: pixelated; }
 figcaption { color: var(--soft); font-size: .92rem; margin-top: .5rem; max-width: 50em; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: 18px; }
 code, pre { font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
-pre { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; overflow-x: auto; margin: .8rem 0 0; }
+pre { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; overflow-x: auto;}
 footer { color: var(--soft); font-size: .87rem; padding-bottom: 30px; }
 @media (max-width: 620px) {
   main, header, footer { padding-left: 12px; padding-right: 12px; }

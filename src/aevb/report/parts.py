@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..models import VAE
@@ -43,7 +44,7 @@ def architecture(model: VAE) -> Pairs:
     return [*slots, ("latent", latent), ("parameters", f"{size_of(model):,}: {counts}")]
 
 
-def training(record: dict[str, Any], history: list[Epoch]) -> Pairs:
+def training(record: dict[str, Any], history: Sequence[Epoch]) -> Pairs:
     """How the model was trained, as far as the run remembers."""
     rows: Pairs = [(name, said(record[name])) for name in ("objective", "gradient", "optimizer") if record.get(name) is not None]
     if history:
@@ -68,13 +69,13 @@ def precision(name: str) -> str:
     return name
 
 
-def best_epoch(history: list[Epoch]) -> Epoch | None:
+def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     """The epoch with the best validation, whose weights were kept."""
     scored = [epoch for epoch in history if epoch.validation is not None]
     return max(scored, key=lambda epoch: epoch.validation or 0.0, default=None)
 
 
-def _epochs(record: dict[str, Any], history: list[Epoch]) -> str:
+def _epochs(record: dict[str, Any], history: Sequence[Epoch]) -> str:
     last, best = history[-1], best_epoch(history)
     of = f" of {record['epochs']:,}" if record.get("epochs") not in (None, last.epoch) else ""
     kept = f"; the weights are those of epoch {best.epoch}, with the best validation ({signed(best.validation or 0.0)})" if best else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,11 +16,14 @@ from ..errors import DataError
 from ..metrics import ActiveUnits, LogLikelihood, Measured, RateDistortion, active_units, kl_per_dimension, log_likelihood, rate_distortion
 from ..models import VAE
 from ..persistence import Saved
+from ..plots.columns import LIMIT
 from ..plots.tiles import Limits, limits_of
 from ..training.history import Epoch, read_history
 from .album import Album
+from .html import Section
 
-MAP = 5000  # codes on a map, at most
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,18 @@ class Story:
         return math.prod(self.spec.event_shape)
 
     @property
-    def limits(self) -> Limits:
-        """The values that are drawn black and white."""
+    def limits(self) -> Limits | None:
+        """The values that are drawn black and white, where data are images."""
+        if not self.spec.image:
+            return None
         if self.spec.support == "levels":
             return 0.0, (self.spec.levels or 256) - 1.0
         return limits_of(self.shown(64)) if self.spec.support == "real" else (0.0, 1.0)
+
+    @property
+    def columns(self) -> str:
+        """Which columns of a table are drawn."""
+        return f"The first {LIMIT} of {self.dimensions:,} columns" if self.dimensions > LIMIT else "Columns"
 
     def spread(self, count: int) -> list[int]:
         """Places of at most ``count`` held-out rows, evenly spaced: rows in order of time or class are all seen."""
@@ -84,6 +95,10 @@ class Story:
     def shown(self, count: int) -> Tensor:
         """Held-out rows ``[<= count, *event]``."""
         return self.rows[self.spread(count)]
+
+    def picture(self, anchor: str, title: str, ax: Axes, alt: str, caption: str) -> Section:
+        """A section that is one picture."""
+        return Section(anchor, title, self.album.add(anchor, ax, alt, caption))
 
     def named(self, row: int) -> str:
         """A held-out row as the text calls it, with its class where there is one."""

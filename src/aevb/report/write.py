@@ -59,5 +59,5 @@ def render(story: Story) -> str:
         verdict=numbers.verdict(story),
         cards=numbers.cards(story),
         sections=[section for make in SECTIONS if (section := make(story)) is not None],
-        footer=f"Measured with aevb {found['aevb']}, torch {found['torch']}, seed {story.seed}. Every number is of held-out rows unless said otherwise.",
+        footer=f"Measured with aevb {found['aevb']}, torch {found['torch']}, seed {story.seed}. Numbers are of held-out rows.",
     )

@@ -20,6 +20,7 @@ from ..persistence import describe
 from ..types import Recipe
 from .average import Average
 from .bar import Bar
+from .compiling import Compiler
 from .door import check_batch, check_data, check_numbers, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
@@ -51,7 +52,7 @@ def fit(
     seed: int = 0,
     device: str | torch.device | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
-    compile: bool = False,
+    compile: bool | Literal["auto"] = "auto",
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -78,7 +79,8 @@ def fit(
         seed: of the order of the data and of every draw.
         device: "cpu", "cuda", "mps"; the accelerator if there is one by default.
         precision: of the networks while training; densities are float32 or better.
-        compile: put the loss and its gradients into one compiled graph; some seconds at the start, then faster steps.
+        compile: put the loss and its gradients into one compiled graph: seconds at the start, then faster steps. "auto" does so where
+            the planned steps pay for it.
         out: a run folder to write: model, history, checkpoint.
         resume: go on from the checkpoint in ``out``: on a CPU the result is bit for bit that of a run that was not interrupted.
         overwrite: allow ``out`` to hold an earlier run, which is replaced.
@@ -116,7 +118,9 @@ def fit(
     # what the run holds
     updates = (optimizer or adam())([p for part in (model, objective, gradient) for p in part.parameters()])
     rates = base_rates(updates)
-    take = Step(model, objective, gradient, updates, clip, compile)
+    planned = epochs * (source.steps or 0) if minutes is None else 0
+    compiler = Compiler(compile, planned)
+    take = Step(model, objective, gradient, updates, clip, compiler)
     averaged = Average(model, average) if average is not None else None
     recorded = {
         "objective": describe(objective),
@@ -127,7 +131,7 @@ def fit(
         "steps_per_epoch": source.steps,
         "seed": seed,
         "precision": precision,
-        "compile": compile,
+        "compiled": compiler.on,
         "average": average,
         "clip": clip,
     }
@@ -183,7 +187,7 @@ def fit(
         set_precision(model, None)
     run.finish()
     model.eval()
-    return FitResult(model, tuple(state.history), state.best_epoch, stopped, (*source.said, *run.said), run.out)
+    return FitResult(model, tuple(state.history), state.best_epoch, stopped, (*source.said, *compiler.said, *run.said), run.out)
 
 
 def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> tuple[VAE, Objective, Gradient]:

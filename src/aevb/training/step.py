@@ -27,15 +27,24 @@ class Differentiated(NamedTuple):
     gradients: tuple[Tensor | None, ...]  # as the parameters
 
 
+Differentiate = Callable[..., Differentiated]
+
+
 class Step:
     """Steps of one run. Counters live on the device and are read by the loop when it wants to know.
 
-    ``compile`` puts loss, gradients, their clipping and the check that they are finite into one graph; the update is one call of the
+    ``compile`` may put loss, gradients, their clipping and the check that they are finite into one graph; the update is one call of the
     optimiser either way. The draws come from the same stream in both, so both take the same steps, to rounding.
     """
 
     def __init__(
-        self, model: VAE, objective: Objective, gradient: Gradient, optimizer: Optimizer, clip: float | None = None, compile: bool = False
+        self,
+        model: VAE,
+        objective: Objective,
+        gradient: Gradient,
+        optimizer: Optimizer,
+        clip: float | None = None,
+        compile: Callable[[Differentiate], Differentiate] = lambda function: function,
     ) -> None:
         self.model, self.objective, self.gradient, self.clip = model, objective, gradient, clip
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -44,7 +53,7 @@ class Step:
         self.state = [tensor for part in (model, objective, gradient) for tensor in _learned_buffers(part)]
         zero = torch.zeros((), device=model.device)
         self.skipped, self.streak = zero.clone(), zero.clone()
-        self.differentiate = compiled(self._differentiate) if compile else self._differentiate
+        self.differentiate = compile(self._differentiate)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step; returns its statistics ``[5]``, zeros where it was refused."""
@@ -100,14 +109,3 @@ def statistics(estimate: Estimate) -> Tensor:
     log_likelihood = (weight * terms.log_likelihood).sum(0)
     means = (score.bound.mean(), log_likelihood.mean(), rate.mean(), score.target.mean(), score.penalty)
     return torch.stack([mean.float() for mean in means])
-
-
-def compiled(function: Callable[..., Differentiated]) -> Callable[..., Differentiated]:
-    """One graph of loss and gradients, for fixed shapes, that draws the numbers an eager step would draw."""
-    graph = torch.compile(function, fullgraph=True, dynamic=False, options={"fallback_random": True})
-
-    def call(*inputs: Tensor | int | None) -> Differentiated:
-        with torch._dynamo.config.patch(trace_autograd_ops=True):
-            return graph(*inputs)
-
-    return call

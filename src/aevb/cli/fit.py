@@ -1,0 +1,207 @@
+"""``aevb fit``: read, say what was chosen, train, say what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ..errors import ArgumentError
+from . import config as configuration
+from .measure import quick, write_report
+from .options import ORDERED, Common, Data, Flag, Json, Model, Training
+from .parts import recipe_of, title
+from .runs import load_data, next_run
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from ..data import Dataset, Spec
+    from ..training import FitResult
+
+LATENT = 16  # codes are at most half as wide as the data, so that there is something to learn
+STOPPED = {
+    "epochs": "",
+    "minutes": " (the time is up)",
+    "patience": " (no improvement for longer than --patience)",
+    "interrupted": " (Ctrl-C)",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a run."""
+
+    source: str
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+    common: Common = field(default_factory=Common)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What ``config.toml`` holds: what the result depends on, and not the machine or the screen."""
+        parts = (self.data, self.model, self.training)
+        together = {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
+        return {"source": self.source, "seed": self.common.seed} | {name: value for name, value in together.items() if value is not None}
+
+    def with_latent(self, spec: Spec) -> Plan:
+        """The same with a number of latent variables, chosen by the width of the data where none was asked for."""
+        if self.model.latent is not None:
+            return self
+        latent = max(1, min(LATENT, math.prod(spec.event_shape) // 2))
+        return replace(self, model=replace(self.model, latent=latent))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run with its data."""
+
+    run: Path
+    data: Dataset
+    result: FitResult
+
+
+def fit(
+    source: Annotated[
+        str | None, Parameter(help="A file (.csv, .parquet, .npy, .npz, IDX), a folder of images, or the name of a set.")
+    ] = None,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="The run folder; runs/DATA-1 (or -2 ...) by default.", group=ORDERED["Run"])] = None,
+    config: Annotated[
+        Path | None, Parameter(help="A config.toml of an earlier run; what is typed wins over it.", group=ORDERED["Run"])
+    ] = None,
+    resume: Annotated[bool, Flag, Parameter(help="Go on with the interrupted run in --out.", group=ORDERED["Run"])] = False,
+    force: Annotated[bool, Flag, Parameter(help="Replace the run in --out.", group=ORDERED["Run"])] = False,
+    report: Annotated[bool, Parameter(help="Write report.html at the end.", negative="--no-report", group=ORDERED["Run"])] = True,
+    data: Data = Data(),
+    model: Model = Model(),
+    training: Training = Training(),
+    json: Json = False,
+    common: Common = Common(),
+) -> int:
+    """Train a model on a file, a folder of images, or a set with a name.
+
+    What suits the data (likelihood, scaling, network) is chosen from them and said. Ctrl-C keeps the best weights so far.
+    """
+    if source is None:
+        raise ArgumentError("SOURCE is missing: give a file, a folder of images or the name of a set, as in `aevb fit digits`.")
+    screen = Screen(common.quiet, json)
+    done = train(Plan(source, data, model, training, common), screen, out, resume=resume, force=force)
+    screen.tell("Done", finished(done.result))
+    if done.result.stopped == "interrupted":
+        screen.tell("Resume", f"aevb fit --resume --out {done.run}")
+        return 130
+    _conclude(done, screen, common, report)
+    return 0
+
+
+def train(plan: Plan, screen: Screen, out: Path | None = None, *, resume: bool = False, force: bool = False) -> Trained:
+    """Read the data, say what was chosen, and train."""
+    import aevb
+
+    from ..random import seeded
+    from ..training import adam
+    from ..training.door import check_numbers, pick_device
+
+    check_numbers(lr=plan.training.lr)
+    device = pick_device(plan.common.device)
+    data = load_data(plan.settings)
+    screen.tell("Data", *data.spec.said)
+    plan = plan.with_latent(data.spec)
+    with seeded(plan.common.seed):
+        recipe = recipe_of(plan.model, data.spec)
+    run = out or next_run(data.spec.name)
+    screen.tell("Model", *title(plan.model, recipe))
+    screen.tell("Run", f"{run} on {device}, seed {plan.common.seed}. Ctrl-C stops it and keeps the best so far.")
+    options = dataclasses.asdict(plan.training)
+    optimizer = adam(options.pop("lr"))
+    with _settings_kept(run, plan.settings, data.spec) as keep:
+        result = aevb.fit(
+            recipe,
+            data,
+            **options,
+            optimizer=optimizer,
+            seed=plan.common.seed,
+            device=device,
+            out=run,
+            resume=resume,
+            overwrite=force,
+            callbacks=[keep],
+            progress=False if screen.quiet else None,
+            settings={"config": plan.settings},
+        )
+    screen.tell("Noted", *result.said)
+    return Trained(run, data, result)
+
+
+def finished(result: FitResult) -> str:
+    """How long it took, and which weights were kept."""
+    last = result.history[-1] if result.history else None
+    if last is None:
+        return f"stopped before the first epoch had ended{STOPPED.get(result.stopped, '')}."
+    best = (
+        "the last weights" if result.best_epoch is None else f"the weights of epoch {result.best_epoch:,}, the best on the validation rows,"
+    )
+    return f"{last.epoch:,} epochs in {duration(last.seconds)}{STOPPED.get(result.stopped, '')}; {best} are kept."
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(12.3), duration(100), duration(7300)
+    ('12 s', '1 min 40 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _conclude(done: Trained, screen: Screen, common: Common, report: bool) -> None:
+    """What came out, where it is, and what to do with it."""
+    measured = quick(done.result.model, done.data, common.seed)
+    screen.tell("Held out", measured.sentence)
+    if report:
+        write_report(done.run, done.data, screen, common)
+    screen.tell(
+        "Next", f"aevb evaluate {done.run}", f"aevb sample {done.run} -n 64 --out samples{'.png' if done.data.spec.image else '.csv'}"
+    )
+    if screen.json:
+        screen.object({"run": str(done.run), "best_epoch": done.result.best_epoch, "stopped": done.result.stopped, **measured.record})
+    elif screen.quiet:
+        screen.result(str(done.run))
+
+
+@contextmanager
+def _settings_kept(run: Path, settings: dict[str, Any], spec: Spec) -> Iterator[Callable[[Any, Any], None]]:
+    """Gives the callback that writes the settings beside the model; they are there also where the run ends before its first epoch."""
+    there = (run / "model.json").exists()
+    written: list[Path] = []
+
+    def write(*_: Any) -> None:
+        if not written and (run / "model.json").exists():
+            written.append(_write_settings(run, settings, spec))
+
+    try:
+        yield write
+    except BaseException:
+        if not there:
+            write()
+        raise
+    write()
+
+
+def _write_settings(run: Path, settings: dict[str, Any], spec: Spec) -> Path:
+    from ..files import read_json, write_atomically
+
+    chosen = {"likelihood": spec.likelihood, "network": spec.network, "epochs": read_json(run / "model.json")["training"]["epochs"]}
+    asked = {name: value for name, value in chosen.items() if name not in settings}
+    write_atomically(run / configuration.NAME, configuration.render(settings, asked).encode())
+    return run / configuration.NAME

@@ -1,0 +1,178 @@
+"""The numbers of a model on held-out rows, as sentences, tables and JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingExtraError
+from .options import Common
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from ..data import Dataset, Rows, Spec
+    from ..metrics import LogLikelihood, Measured
+    from ..models import VAE
+
+SAMPLES = 100  # importance samples where nobody says how many
+REPORTED = 1_000_000  # (sample, row) pairs that are weighed for a report that nobody asked for
+
+
+@dataclass(frozen=True)
+class Quick:
+    """One number, at no cost: the bound on the test rows, or the reconstruction log-likelihood where there is no bound."""
+
+    name: str
+    value: Measured
+    rows: int
+    one: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name} {self.value} nats per {self.one}, over {self.rows:,} test rows."
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"n": self.rows, key_of(self.name): record_of(self.value)}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All the numbers of a model on some rows; what does not exist for an autoencoder is None."""
+
+    n: int
+    dimensions: int
+    spec: Spec
+    elbo: Measured | None
+    rate: Measured | None
+    distortion: Measured
+    log_likelihood: LogLikelihood | None
+    active: int | None
+    latent: int
+
+    @property
+    def bits(self) -> Measured | None:
+        """``-log p(x) / (D ln 2)`` for values that are counted in steps."""
+        from ..metrics import Measured
+
+        if self.log_likelihood is None or not self.spec.discrete:
+            return None
+        scale = self.dimensions * math.log(2)
+        return Measured(-self.log_likelihood.mean / scale, self.log_likelihood.standard_error / scale)
+
+    @property
+    def reconstruction(self) -> Measured:
+        """``E_q log p(x|z)``."""
+        from ..metrics import Measured
+
+        return Measured(-self.distortion.mean, self.distortion.standard_error)
+
+    @property
+    def one(self) -> str:
+        """What a datum is called."""
+        return "image" if self.spec.image else "row"
+
+
+def evaluate_model(model: VAE, rows: Rows, spec: Spec, samples: int, seed: int, screen: Screen) -> Evaluation:
+    """Every number that ``aevb evaluate`` prints."""
+    from ..report.story import Findings
+
+    rows = rows.to(model.device)
+    with screen.progress("importance sampling", len(rows) * samples) as advance:
+        found = Findings.of(model, rows, samples, seed, advance)
+    terms, dense = found.rate_distortion, model.posterior.density
+    return Evaluation(
+        n=len(rows),
+        dimensions=math.prod(spec.event_shape),
+        spec=spec,
+        elbo=terms.elbo if dense else None,
+        rate=terms.rate if dense else None,
+        distortion=terms.distortion,
+        log_likelihood=found.log_likelihood,
+        active=None if found.active is None else found.active.count,
+        latent=math.prod(model.latent_shape),
+    )
+
+
+def as_record(numbers: Evaluation) -> dict[str, Any]:
+    """The numbers for JSON."""
+    weighed = numbers.log_likelihood
+    more = {} if weighed is None else {"samples": weighed.samples, "effective_sample_size": weighed.effective_sample_size}
+    record = {
+        "n": numbers.n,
+        "elbo": record_of(numbers.elbo),
+        "log_likelihood": None if weighed is None else record_of(weighed) | more,
+        "rate": record_of(numbers.rate),
+        "distortion": record_of(numbers.distortion),
+        "active_units": numbers.active,
+        "bits_per_dimension": record_of(numbers.bits),
+    }
+    return record if weighed is not None else record | {"reconstruction_log_likelihood": record_of(numbers.reconstruction)}
+
+
+def as_table(numbers: Evaluation) -> list[tuple[str, str, str]]:
+    """Name, value, and what it is, for each number there is."""
+    weighed = numbers.log_likelihood
+    if weighed is None:
+        return [("reconstruction log-likelihood", str(numbers.reconstruction), f"nats per {numbers.one}; an autoencoder has no likelihood")]
+    effective = f"{weighed.samples:,} importance samples, {weighed.effective_sample_size:.1f} effective"
+    rows = [
+        ("log-likelihood", with_error(weighed), f"nats per {numbers.one}; {effective}"),
+        ("ELBO", str(numbers.elbo), "its lower bound, -distortion - rate"),
+        ("rate", str(numbers.rate), "KL(q||p): nats that the codes carry"),
+        ("distortion", str(numbers.distortion), "-E log p(x|z): nats still missing, given the code"),
+        ("active units", f"{numbers.active} of {numbers.latent}", "latent variables whose mean moves with the data"),
+    ]
+    bits = numbers.bits
+    return rows if bits is None else [*rows[:1], ("bits per dimension", f"{bits.mean:.4f} ± {bits.standard_error:.4f}", ""), *rows[1:]]
+
+
+def quick(model: VAE, data: Dataset, seed: int) -> Quick:
+    """The bound on the test rows."""
+    import aevb
+
+    terms = aevb.metrics.rate_distortion(model, data.test.to(model.device), seed=seed)
+    one = "image" if data.spec.image else "row"
+    if model.posterior.density:
+        return Quick("ELBO", terms.elbo, len(data.test), one)
+    value = aevb.metrics.Measured(-terms.distortion.mean, terms.distortion.standard_error)
+    return Quick("Reconstruction log-likelihood", value, len(data.test), one)
+
+
+def write_report(run: Path, data: Dataset, screen: Screen, common: Common, samples: int | None = None) -> Path | None:
+    """Write the report; where the extra for pictures is missing and nobody asked for one, say so and go on."""
+    from .. import report
+
+    asked = samples is not None
+    samples = samples or max(1, min(SAMPLES, REPORTED // len(data.test)))
+    try:
+        with screen.progress("report", len(data.test) * samples) as advance:
+            path = report.write(run, data, samples=samples, seed=common.seed, advance=advance)
+    except MissingExtraError as error:
+        if asked:
+            raise
+        screen.note(f"no report was written: {error}.")
+        return None
+    screen.tell("Report", str(path))
+    return path
+
+
+def with_error(value: Measured | LogLikelihood, digits: int = 2) -> str:
+    """``mean ± standard error``."""
+    return f"{value.mean:.{digits}f} ± {value.standard_error:.{digits}f}"
+
+
+def record_of(value: Measured | LogLikelihood | None) -> dict[str, Any] | None:
+    """A number with its error bar, for JSON."""
+    return None if value is None else {"mean": value.mean, "standard_error": value.standard_error}
+
+
+def key_of(name: str) -> str:
+    """The key of a number in JSON.
+
+    >>> key_of("Reconstruction log-likelihood")
+    'reconstruction_log_likelihood'
+    """
+    return name.lower().replace("-", "_").replace(" ", "_")

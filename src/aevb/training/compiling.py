@@ -1,0 +1,75 @@
+"""Whether to compile, and what to do where it cannot be done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+# Steps after which compiling has paid for itself: some ten seconds against about a millisecond a step. A warm cache would pay earlier, but
+# whether a run is compiled must not depend on what ran before it: compiled and eager steps agree to rounding, not to the bit.
+ENOUGH = 15_000
+Compile = bool | Literal["auto"]
+
+
+class Compiler:
+    """Turns a function of tensors into one graph, or leaves it as it is; ``said`` tells which and why."""
+
+    def __init__(self, wanted: Compile, steps: float) -> None:
+        self.said: list[str] = []
+        self.on = self._decide(wanted, steps)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """One graph, for fixed shapes, that draws the numbers the function itself would draw; the function where it cannot be traced."""
+        if not self.on:
+            return function
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache()))
+        graph = torch.compile(function, fullgraph=True, dynamic=False, options={"fallback_random": True})
+        traced: bool | None = None
+
+        def call(*inputs: Any) -> Any:
+            nonlocal traced
+            if traced is False:
+                return function(*inputs)
+            try:
+                with torch._dynamo.config.patch(trace_autograd_ops=True):
+                    result = graph(*inputs)
+            except Exception as error:
+                if traced:
+                    raise
+                traced = False
+                self.said.append(f"The step runs without compiling: it could not be compiled ({_first_line(error)}).")
+                return function(*inputs)
+            traced = True
+            return result
+
+        return call
+
+    def _decide(self, wanted: Compile, steps: float) -> bool:
+        if wanted is False:
+            return False
+        if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+            if wanted is True:
+                self.said.append("The step runs without compiling: there is no C++ compiler (install g++).")
+            return False
+        if wanted is True:
+            return True
+        if steps < ENOUGH:
+            return False
+        self.said.append(f"The step is compiled: {steps:,.0f} steps are planned, and compiling pays from about {ENOUGH:,}.")
+        return True
+
+
+def cache() -> Path:
+    """Where compiled steps are kept from run to run: a folder of our own, since the default one goes with the next restart."""
+    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aevb" / "inductor"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

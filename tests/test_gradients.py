@@ -1,0 +1,382 @@
+"""Each gradient has the mean that it must have, and the variance that it is chosen for."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.linear import exact_vae, linear_vae, scalar_vae, set_posterior, true_posterior, unscale
+from torch import nn
+from torch.distributions import Distribution, Normal
+
+import aevb
+from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb.conditional import stop
+from aevb.likelihoods.likelihood import Likelihood
+from aevb.objectives.bounds import path_factor
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def flat(values):
+    return torch.cat([value.flatten() for value in values])
+
+
+def gradient_of(model, objective, rule, batch):
+    """The gradient of the loss in all parameters, ``[P]``."""
+    model.zero_grad()
+    rule(model, objective, batch).loss.backward()
+    return flat([torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()])
+
+
+def agrees_with(exact, model, objective, rule, x, runs=60, copies=400):
+    """Whether the mean of many gradients at one datum is this one, to within five standard errors in every parameter."""
+    batch = Batch(x.expand(copies, *x.shape[1:]))
+    draws = torch.stack([gradient_of(model, objective, rule, batch) for _ in range(runs)])
+    error = draws.std(0) / math.sqrt(runs)
+    # with 60 runs Student's t beyond 5.5 errors has probability 1e-6; rounding where nothing is random
+    return bool(((draws.mean(0) - exact).abs() <= 5.5 * error + 1e-12).all())
+
+
+# discrete latents, against enumeration
+
+
+def discrete_vae(kind):
+    family, prior, shape = {
+        "bernoulli": (posteriors.Bernoulli, priors.Bernoulli, (2,)),
+        "two categories": (posteriors.Categorical, priors.Categorical, (1, 2)),
+        "categorical": (posteriors.Categorical, priors.Categorical, (2, 3)),
+    }[kind]
+    decoder = networks.MLP(math.prod(shape), [4], activation="tanh")
+    likelihood = likelihoods.Bernoulli(decoder, (3,), latent_rank=len(shape))
+    model = VAE(prior(shape, learned=True), family(networks.MLP(3, [4], activation="tanh"), shape), likelihood)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+def states(shape):
+    if len(shape) == 1:
+        return torch.tensor(list(itertools.product((0.0, 1.0), repeat=shape[0])))
+    return torch.stack([torch.stack(rows) for rows in itertools.product(torch.eye(shape[-1]), repeat=shape[0])])
+
+
+def enumerated(model, objective, x):
+    """The gradient of ``-E[target]``, the expectation a sum over every tuple of K states."""
+    listed = states(model.latent_shape)
+    index = torch.tensor(list(itertools.product(range(len(listed)), repeat=objective.samples)))
+    z = listed[index.T]  # [K, tuples, *latent]
+    batch = Batch(x.expand(len(index), *x.shape[1:]))
+    q = model.posterior(batch.x)
+    terms = model.terms(batch, z, q, exact_kl=objective.kl != "sampled")
+    expected = (terms.log_posterior.sum(0).exp() * objective(terms, model).target).sum()
+    model.zero_grad()
+    return flat(torch.autograd.grad(-expected, list(model.parameters()), materialize_grads=True))
+
+
+DISCRETE_OBJECTIVES = {
+    "elbo": lambda: objectives.ELBO(samples=2),
+    "elbo sampled": lambda: objectives.ELBO(samples=2, kl="sampled"),
+    "beta": lambda: objectives.ELBO(samples=3, beta=3.0, kl="sampled"),
+    "iwae": lambda: objectives.IWAE(samples=2),
+    "reconstruction": lambda: objectives.Reconstruction(samples=2),
+}
+
+
+@pytest.mark.parametrize("rule", [gradients.ScoreFunction(), gradients.LeaveOneOut()], ids=["score", "leave-one-out"])
+@pytest.mark.parametrize("objective", DISCRETE_OBJECTIVES)
+@pytest.mark.parametrize("kind", ["bernoulli", "two categories", "categorical"])
+def test_score_function_gradients_have_the_enumerated_mean(kind, objective, rule):
+    """REINFORCE, RLOO and VIMCO, in the weights of prior, posterior and likelihood at once."""
+    model, made, x = discrete_vae(kind), DISCRETE_OBJECTIVES[objective](), torch.tensor([[1.0, 0.0, 1.0]])
+    exact = enumerated(model, made, x)
+    assert exact.abs().min() < exact.abs().max()
+    assert agrees_with(exact, model, made, rule, x)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_score_function_with_other_numbers_of_samples(samples):
+    model, x = discrete_vae("bernoulli"), torch.tensor([[0.0, 1.0, 1.0]])
+    for made in (objectives.ELBO(samples, kl="sampled"), objectives.IWAE(samples)):
+        assert agrees_with(enumerated(model, made, x), model, made, gradients.ScoreFunction(), x)
+
+
+@pytest.mark.parametrize("made", [objectives.ELBO(4), objectives.IWAE(4)], ids=["RLOO", "VIMCO"])
+def test_leaving_one_out_is_quieter(made):
+    model = discrete_vae("categorical")
+    batch = Batch(torch.tensor([[1.0, 0.0, 1.0]]).expand(50, 3))
+    rules = gradients.ScoreFunction(), gradients.LeaveOneOut()
+    noisy, quiet = (torch.stack([gradient_of(model, made, rule, batch) for _ in range(40)]).var(0).sum() for rule in rules)
+    assert quiet < noisy / 3
+
+
+# Gaussian latents, against quadrature
+
+
+def curved_vae():
+    """One latent variable, a decoder that is not linear, nothing at its optimum."""
+    decoder = networks.MLP(1, [3], activation="tanh")
+    model = VAE(priors.Normal(1), posteriors.Normal(networks.MLP(2), 1), likelihoods.Normal(decoder, (2,), scale="shared"))
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def integrated(model, objective, x):
+    """The gradient of ``-E[target]``, the expectation by Gauss-Hermite quadrature over the noise of K draws."""
+    nodes, weights = (torch.tensor(values) for values in np.polynomial.hermite_e.hermegauss(60))
+    noise = torch.cartesian_prod(*[nodes] * objective.samples).reshape(-1, objective.samples).T
+    weight = torch.cartesian_prod(*[weights / math.sqrt(2 * math.pi)] * objective.samples).reshape(-1, objective.samples).prod(-1)
+    batch = Batch(x.expand(len(weight), *x.shape[1:]))
+    q = model.posterior(batch.x)
+    terms = model.terms(batch, q.mean + q.stddev * noise[..., None], q, exact_kl=objective.kl != "sampled")
+    expected = (weight * objective(terms, model).target).sum()
+    return flat(torch.autograd.grad(-expected, list(model.parameters()), materialize_grads=True))
+
+
+GAUSSIAN_OBJECTIVES = {
+    "elbo": lambda: objectives.ELBO(samples=2),
+    "elbo sampled": lambda: objectives.ELBO(samples=2, kl="sampled"),
+    "beta sampled": lambda: objectives.ELBO(samples=2, beta=3.0, kl="sampled"),
+    "iwae-1": lambda: objectives.IWAE(samples=1),
+    "iwae-2": lambda: objectives.IWAE(samples=2),
+}
+RULES = {
+    "pathwise": gradients.Pathwise(),
+    "doubly": gradients.DoublyReparameterised(),
+    "score": gradients.ScoreFunction(),
+    "leave-one-out": gradients.LeaveOneOut(),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("objective", GAUSSIAN_OBJECTIVES)
+def test_gradients_through_gaussian_draws_have_the_integrated_mean(objective, rule):
+    if objective == "iwae-1" and rule == "leave-one-out":
+        pytest.skip("one sample leaves nothing to compare with")
+    model, made, x = curved_vae(), GAUSSIAN_OBJECTIVES[objective](), torch.tensor([[0.7, -1.2]])
+    assert agrees_with(integrated(model, made, x), model, made, RULES[rule], x)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "low_rank", "full"])
+def test_pathwise_mean_equals_the_closed_form(covariance):
+    """The ELBO of a linear-Gaussian model is a formula in the weights; its derivative is the mean of the gradient."""
+    weight, offset = torch.randn(3, 2), torch.randn(3)
+    model = linear_vae(weight, offset, 0.6, covariance)
+    x = torch.randn(1, 3)
+    q = model.posterior(x)
+    spread = torch.diag_embed(q.variance) if covariance == "diagonal" else q.covariance_matrix
+    head = model.likelihood.noise.heads.head
+    fit = Normal(q.mean @ head.weight.T + head.bias, 0.6).log_prob(x).sum()
+    trace = torch.einsum("dl,blm,dm->", head.weight, spread, head.weight) / 0.6**2
+    rate = 0.5 * (spread.diagonal(dim1=1, dim2=2).sum() + q.mean.square().sum() - 2 - torch.logdet(spread).sum())
+    exact = flat(torch.autograd.grad(-(fit - 0.5 * trace - rate), list(model.parameters())))
+    for made in (objectives.ELBO(2, kl="exact"), objectives.ELBO(2, kl="sampled")):
+        assert agrees_with(exact, model, made, gradients.Pathwise(), x)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_doubly_reparameterised_forms_are_equal(power):
+    """The hook on z, and a second pass through ``stop(z) + c (z - stop(z))``."""
+    model, made = curved_vae(), objectives.IWAE(4) if power else objectives.ELBO(4, kl="sampled")
+    batch = Batch(torch.randn(5, 2))
+    with aevb.random.seeded(7):
+        hooked = gradient_of(model, made, gradients.DoublyReparameterised(), batch)
+        value = None
+    with aevb.random.seeded(7):
+        q = model.posterior(batch.x)
+        z = q.rsample((4,))
+        held = stop(model.posterior, q, batch.x)
+        first = model.terms(batch, z.detach(), held)
+        c = path_factor(first.log_weight.detach(), first.log_measure, power)[..., None]
+        second = model.terms(batch, z.detach() + c * (z - z.detach()), held)
+        value = -made(second, model).target.mean()
+    with aevb.random.seeded(7):
+        loss = gradients.DoublyReparameterised()(model, made, batch).loss
+    two_pass = flat(torch.autograd.grad(value, list(model.parameters())))
+    assert loss.item() == pytest.approx(value.item(), abs=1e-12)
+    assert torch.allclose(hooked, two_pass, atol=1e-12, rtol=0)
+
+
+def test_doubly_reparameterised_is_quieter():
+    model, x = curved_vae(), torch.tensor([[0.7, -1.2]]).expand(50, 2)
+    encoder = sum(p.numel() for p in model.prior.parameters()), sum(p.numel() for p in model.posterior.parameters())
+    made = objectives.IWAE(4)
+    rules = gradients.Pathwise(), gradients.DoublyReparameterised()
+    noise = [
+        torch.stack([gradient_of(model, made, rule, Batch(x)) for _ in range(60)])[:, encoder[0] : sum(encoder)].var(0).sum()
+        for rule in rules
+    ]
+    assert noise[1] < noise[0] / 2
+
+
+def test_wide_weights_in_single_precision_have_finite_gradients():
+    """Log-weights that differ by hundreds of nats: the closed form of the factor is not 0/0."""
+    model = linear_vae(torch.tensor([[1.0]]), torch.zeros(1), 0.05).float()
+    estimate = gradients.DoublyReparameterised()(model, objectives.IWAE(3), Batch(torch.tensor([[1.0], [-2.0]]).float()))
+    estimate.loss.backward()
+    span = estimate.terms.log_weight.max(0)[0] - estimate.terms.log_weight.min(0)[0]
+    assert (span > 100).all() and all(p.grad.isfinite().all() for p in model.parameters())
+
+
+# at the true posterior
+
+
+def at_the_truth():
+    weight, offset = torch.randn(4, 2), torch.randn(4)
+    return exact_vae(weight, offset, 0.7), torch.randn(6, 4)
+
+
+@pytest.mark.parametrize("made", [objectives.ELBO(3, kl="sampled"), objectives.IWAE(3)], ids=["sticking the landing", "DReG"])
+def test_doubly_reparameterised_gradient_vanishes_at_the_true_posterior(made):
+    model, x = at_the_truth()
+    gradients.DoublyReparameterised()(model, made, Batch(x)).loss.backward()
+    # for every single draw; what is left is rounding
+    assert all(p.grad.abs().max() < 1e-12 for p in model.posterior.parameters())
+    assert max(p.grad.abs().max() for p in model.likelihood.parameters()) > 1e-2
+
+
+def per_datum(model, made, rule, x):
+    """The gradient of the target in the posterior's mean, one for each datum ``[B]``."""
+    estimate = rule(model, made, Batch(x))
+    loc = estimate.terms.q.base_dist.loc
+    loc.retain_grad()
+    estimate.loss.backward()
+    return -len(x) * loc.grad[:, 0]
+
+
+def has_variance(values, variance):
+    """Within five standard errors; those of a variance come from the fourth moment."""
+    centred = values - values.mean()
+    error = ((centred**4).mean() - values.var() ** 2).clamp(min=0).sqrt() / math.sqrt(len(values))
+    return abs(values.var() - variance) <= 5 * error + 1e-12
+
+
+def test_total_derivative_keeps_its_noise_at_the_true_posterior():
+    """Its variance in the mean is 1 / s^2, with mean 0."""
+    model = scalar_vae()
+    set_posterior(model, torch.zeros(1, 1), torch.tensor([0.3]), torch.tensor([0.8]))
+    slopes = per_datum(model, objectives.ELBO(kl="sampled"), gradients.Pathwise(), torch.full((200_000, 1), 0.625))
+    assert has_variance(slopes, 1 / 0.8**2)
+    assert abs(slopes.mean()) < 5 * slopes.std() / math.sqrt(200_000)
+
+
+# the textbook pair of variances
+
+
+class Potential(Distribution):
+    """``log p(x|z) = f(z)``: no density of anything, a function whose gradient is known."""
+
+    arg_constraints = {}
+
+    def __init__(self, value):
+        self.value = value
+        super().__init__(value.shape, validate_args=False)
+
+    def log_prob(self, value):
+        return self.value
+
+
+class Function(Likelihood):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.event_shape = function, (1,)
+
+    def forward(self, input, context=None):
+        return Potential(self.function(input)[..., 0])
+
+
+def function_vae(function, mu, s):
+    model = VAE(priors.Normal(1), posteriors.Normal(nn.Identity(), 1), Function(function))
+    head = model.posterior.heads.head
+    nn.init.zeros_(head.weight)
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor([mu, unscale(torch.tensor(s)).item()]))
+    return model
+
+
+@pytest.mark.parametrize(
+    "function, rule, mean, variance",
+    [
+        (torch.square, "pathwise", 3.0, 1.96),  # 2 mu, 4 s^2
+        (torch.square, "score", 3.0, 49.1816326530612),  # 2 mu, mu^4 / s^2 + 14 mu^2 + 15 s^2
+        (torch.Tensor.clone, "pathwise", 1.0, 0.0),
+        (torch.Tensor.clone, "score", 1.0, 1.5**2 / 0.7**2 + 2),
+    ],
+    ids=["z^2 pathwise", "z^2 score", "z pathwise", "z score"],
+)
+def test_variances_of_the_two_gradients(function, rule, mean, variance):
+    """At mu = 1.5 and s = 0.7."""
+    slopes = per_datum(function_vae(function, 1.5, 0.7), objectives.Reconstruction(), RULES[rule], torch.zeros(400_000, 1))
+    assert abs(slopes.mean() - mean) <= 5 * slopes.std() / math.sqrt(400_000) + 1e-12
+    assert has_variance(slopes, variance)
+
+
+# samples and minibatches
+
+
+@pytest.mark.parametrize("kl", ["exact", "sampled"])
+def test_variance_of_the_estimator_falls_as_one_over_samples(kl):
+    model = scalar_vae()
+    x = torch.full((40_000, 1), 0.625)
+    with torch.no_grad():
+        variances = {n: gradients.Pathwise()(model, objectives.ELBO(n, kl=kl), Batch(x)).score.bound.var() for n in (1, 4, 16)}
+    # log p(x|z) is quadratic in z: a variance of 40,000 such numbers has an error below 1.5 %
+    assert variances[1] / variances[4] == pytest.approx(4, rel=0.1) and variances[1] / variances[16] == pytest.approx(16, rel=0.1)
+
+
+def test_variance_of_the_gradient_falls_as_one_over_samples():
+    model, x = scalar_vae(), torch.full((40_000, 1), 0.625)
+    one, nine = (per_datum(model, objectives.ELBO(n), gradients.Pathwise(), x).var() for n in (1, 9))
+    assert one / nine == pytest.approx(9, rel=0.1)
+
+
+def test_minibatch_gradients_average_to_the_full_gradient():
+    """Without noise exactly, over the parts of any partition; the loss is per datum, so a part of M of N needs no factor."""
+    x = torch.randn(12, 3)
+    model = VAE(priors.Normal(2), posteriors.Dirac(networks.MLP(3), 2), likelihoods.Normal(networks.MLP(2, [4]), (3,)))
+    full = gradient_of(model, objectives.Reconstruction(), gradients.Pathwise(), Batch(x))
+    parts = [gradient_of(model, objectives.Reconstruction(), gradients.Pathwise(), Batch(part)) for part in x[torch.randperm(12)].split(4)]
+    assert torch.allclose(torch.stack(parts).mean(0), full, atol=1e-14)
+
+
+def test_doubly_stochastic_gradients_average_to_the_full_gradient():
+    """Random rows and random noise together: the mean is the derivative of the whole ELBO, in closed form."""
+    weight, offset = torch.randn(3, 1), torch.randn(3)
+    model = linear_vae(weight, offset, 0.6)
+    gain, shift, covariance = true_posterior(weight, offset, 1.0)
+    set_posterior(model, gain, shift, covariance.diagonal().sqrt())
+    x, head = torch.randn(30, 3), model.likelihood.noise.heads.head
+    q = model.posterior(x)
+    fit = Normal(q.mean @ head.weight.T + head.bias, 0.6).log_prob(x).sum(-1) - 0.5 * q.variance[:, 0] * head.weight.square().sum() / 0.6**2
+    rate = 0.5 * (q.variance + q.mean.square() - 1 - q.variance.log()).sum(-1)
+    exact = flat(torch.autograd.grad(-(fit - rate).mean(), list(model.parameters())))
+    draws = torch.stack(
+        [gradient_of(model, objectives.ELBO(), gradients.Pathwise(), Batch(x[torch.randperm(30)[:5]])) for _ in range(3000)]
+    )
+    assert ((draws.mean(0) - exact).abs() < 5 * draws.std(0) / math.sqrt(3000) + 1e-12).all()
+
+
+# the reparameterisation itself
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_a_draw_moves_with_its_mean_and_turns_with_its_scale(covariance):
+    """z = mu + L eps: dz / dmu = 1, dz_i / dL_ij = eps_j; diagonal: dz / dsigma = eps."""
+    model = linear_vae(torch.randn(3, 2), torch.zeros(3), 1.0, covariance)
+    q = model.posterior(torch.randn(1, 3))
+    loc, scale = (q.base_dist.loc, q.base_dist.scale) if covariance == "diagonal" else (q.loc, q._unbroadcasted_scale_tril)
+    z = q.rsample()
+    lower = torch.diag_embed(scale) if covariance == "diagonal" else scale
+    noise = torch.linalg.solve_triangular(lower, (z - loc)[..., None], upper=False)[..., 0]
+    for i in range(2):
+        slope, turn = torch.autograd.grad(z[0, i], [loc, scale], retain_graph=True)
+        assert torch.equal(slope[0], torch.eye(2)[i])
+        # the noise is recovered by a division
+        expected = torch.zeros_like(turn)
+        if covariance == "diagonal":
+            expected[0, i] = noise[0, i]
+        else:
+            expected[0, i] = noise[0]
+        assert torch.allclose(turn, expected, atol=1e-12)
