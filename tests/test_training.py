@@ -17,7 +17,7 @@ from aevb import gradients, likelihoods, networks, objectives, posteriors, prior
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError, RunError
 from aevb.random import seeded
 from aevb.training import WarmupCosine, adam, checkpoint
-from aevb.training.compiling import ENOUGH, Compiler
+from aevb.compiling import ENOUGH, Compiler
 from aevb.training.step import Step
 from aevb.types import Batch
 

@@ -75,13 +75,13 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         config=config.from_file,
     )
-    data = App(name="data", help="Data sets with names: list them, get them.", help_epilogue="")
+    data = App(name="data", help="Data sets with names: list them, get them.", help_epilogue="Example: aevb data get mnist", sort_key=len(COMMANDS))
     for parent, commands in ((app, COMMANDS), (data, DATA)):
         for place, command in enumerate(commands):
             example = f"Example: {command.example}"
             function = f"aevb.cli.{command.function}"
             parent.command(function, name=command.name, help=command.help, help_epilogue=example, sort_key=place)
-    app.command(data, sort_key=len(COMMANDS))
+    app.command(data)
     return app
 
 

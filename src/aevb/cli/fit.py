@@ -155,12 +155,12 @@ def finished(result: FitResult) -> str:
 def duration(seconds: float) -> str:
     """A time as people say it.
 
-    >>> duration(12.3), duration(100), duration(7300)
-    ('12 s', '1 min 40 s', '2 h 1 min')
+    >>> duration(0.42), duration(12.3), duration(100), duration(7300)
+    ('0.4 s', '12 s', '1 min 40 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 

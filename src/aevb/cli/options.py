@@ -120,6 +120,6 @@ class Output:
     """Where a result goes."""
 
     out: Path
-    "The file to write; its ending says which kind."
+    "The file to write, by its ending: .png (of images), .npz, .npy, .csv, .parquet."
     force: Annotated[bool, Flag] = False
     "Overwrite it where it exists."

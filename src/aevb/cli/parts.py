@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from .options import Model
 
 
-def recipe_of(model: Model, spec: Spec, latent: int) -> Recipe:
+def recipe_of(model: Model, spec: Spec) -> Recipe:
     """The preset, with its objective or its gradient replaced where that was asked for."""
     import aevb
 
     tuned = {"samples": model.samples, "beta": model.beta, "free_bits": model.free_bits}
     wanted = {name: value for name, value in tuned.items() if value is not None}
-    shape = {"latent": latent} | ({"hidden": model.hidden} if model.hidden is not None else {})
+    shape = {"latent": model.latent} | ({"hidden": model.hidden} if model.hidden is not None else {})
     recipe = aevb.presets.preset(model.preset, spec, **shape, **({} if model.objective else wanted))
     objective = part("objectives", model.objective, **wanted) if model.objective else recipe.objective
     gradient = part("gradients", model.gradient) if model.gradient else recipe.gradient

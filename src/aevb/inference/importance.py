@@ -28,12 +28,13 @@ class Weights:
 
 @torch.no_grad()
 def importance_weights(
-    model: VAE, batch: Batch, samples: int, *, rows: int = ROWS, advance: Callable[[int], None] | None = None
+    model: VAE, batch: Batch, samples: int, *, rows: int = ROWS, long: bool = False, advance: Callable[[int], None] | None = None
 ) -> Weights:
     """Weigh ``samples`` draws from the posterior against the joint: ``p(x) = E_q[p(x, z) / q(z|x)]``.
 
-    Encodes once; decodes ``rows`` pairs at a time; keeps a running maximum, sum and sum of squares per datum in float64. ``advance`` is
-    told how many pairs have been done. Draws come from the default random stream.
+    Encodes once; decodes ``rows`` pairs at a time; keeps a running maximum, sum and sum of squares per datum in float64. ``long`` says
+    that this is part of so much work that compiling pays; ``advance`` is told how many pairs have been done. Draws come from the default
+    random stream.
 
     Raises ``ArgumentError`` for ``samples < 1`` and ``IncompatibleError`` for a posterior without a density.
     """
@@ -45,11 +46,13 @@ def importance_weights(
             "an autoencoder has a reconstruction error, but no likelihood."
         )
     running = _Running(len(batch.x), batch.x.device)
-    q = model.posterior(batch.x, batch.context)
+    p, q = model.prior(None, batch.context), model.posterior(batch.x, batch.context)
+    score = model.likelihood.scorer(batch.x, batch.context, long=long)
     block = max(1, rows // len(batch.x))
     for start in range(0, samples, block):
         count = min(block, samples - start)
-        running.add(model.terms(batch, q.sample((count,)), q).log_weight)
+        z = q.sample((count,))
+        running.add(score(z) + p.log_prob(z) - q.log_prob(z))
         if advance is not None:
             advance(count * len(batch.x))
     return running.weights(samples)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli as Bits
 from torch.distributions import Independent
 
-from .likelihood import Likelihood, event, heads
+from ..distributions import compiled_sum, softplus_sum
+from .likelihood import Likelihood, Scorer, event, heads
 
 
 class Bernoulli(Likelihood):
@@ -31,3 +32,20 @@ class Bernoulli(Likelihood):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         (logits,) = self.heads(input, context)
         return Independent(Bits(logits=logits, validate_args=False), len(self.event_shape), validate_args=False)
+
+    def scorer(self, x: Tensor, context: Tensor | None = None, *, long: bool = False) -> Scorer:
+        """``sum_d x_d l_d = h . (W^T x) + x . b`` where the logits are a linear map of features ``h``: ``x`` meets ``W`` once."""
+        head = self.heads.head
+        if not isinstance(head, nn.Linear):
+            return super().scorer(x, context)
+        normaliser = compiled_sum if long else softplus_sum
+        flat = x.flatten(1)
+        shared, offset = flat @ head.weight, flat @ head.bias
+
+        def score(z: Tensor) -> Tensor:
+            features = self.heads.features(z, context)
+            logits = self.heads.map(features)
+            linear = (features.float().reshape(*z.shape[:2], -1) * shared).sum(-1) + offset
+            return linear - normaliser(logits).reshape(z.shape[:2])
+
+        return score

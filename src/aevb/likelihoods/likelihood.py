@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..conditional import Conditional
 from ..networks import Heads
 from ..shapes import as_shape
+
+Scorer = Callable[[Tensor], Tensor]
 
 
 class Likelihood(Conditional, ABC):
@@ -22,6 +24,14 @@ class Likelihood(Conditional, ABC):
     discrete: ClassVar[bool] = False
 
     event_shape: tuple[int, ...]
+
+    def scorer(self, x: Tensor, context: Tensor | None = None, *, long: bool = False) -> Scorer:
+        """``z -> log p(x|z)`` for many codes ``[K, B, *latent]`` of the same data ``[B, *event]``: ``[K, B]``.
+
+        A family whose density is linear in parts of ``x`` computes those parts here, once; ``long`` says that so many draws will follow
+        that compiling pays. Without gradients.
+        """
+        return lambda z: self(z, context).log_prob(x)
 
 
 def heads(network: nn.Module, event_shape: Sequence[int], parameters: int, latent_rank: int, per_element: int | None = None) -> Heads:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from ..data import Rows
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from ..models import VAE
+from ..networks import set_precision
 from ..random import seeded
 from ..types import Batch
 
@@ -33,6 +34,18 @@ def blocks(rows: Rows, size: int, dtype: torch.dtype = torch.float32) -> Iterato
 
 def dtype_of(model: VAE) -> torch.dtype:
     return next(model.parameters(), torch.zeros(())).dtype
+
+
+@contextmanager
+def networks_in(model: VAE, precision: Literal["float32", "bfloat16"]) -> Iterator[None]:
+    """Run the networks in this precision inside the block; densities stay in float32 or better."""
+    if precision not in ("float32", "bfloat16"):
+        raise ArgumentError(f'`precision` is {precision!r}; use "float32" or "bfloat16".')
+    set_precision(model, torch.bfloat16 if precision == "bfloat16" else None)
+    try:
+        yield
+    finally:
+        set_precision(model, None)
 
 
 @contextmanager

@@ -36,23 +36,38 @@ class Heads(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> list[Tensor]:
         batch = x.shape[: 1 if self.rank is None else x.dim() - self.rank]
-        rows = x if len(batch) == 1 else x.flatten(0, len(batch) - 1) if batch else x.unsqueeze(0)
-        with torch.autocast(x.device.type, self.precision, enabled=self.precision is not None):
-            flat = self._combined(rows, None if context is None else self._unfold(context, batch))
-        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+        features = self.features(x, context)
+        if self.head is None:
+            self.head = self._make(features)
+        flat = self.map(features)
         parts = flat.split([self._width(shape) for shape in self.shapes], dim=1)
         return [part.reshape(*batch, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def _combined(self, rows: Tensor, context: Tensor | None) -> Tensor:
-        features = self.network(rows) if context is None else self.network(rows, context)
-        if self.head is None:
-            self.head = self._make(features)
-        return self.head(features if isinstance(self.head, nn.Conv2d) else features.flatten(1))
-
-    def _make(self, features: Tensor) -> nn.Module:
+    def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """What the head is given: ``[N, C, H, W]`` for a convolution, else ``[N, F]``, with ``N`` rows for all leading axes of ``x``."""
+        batch = x.shape[: 1 if self.rank is None else x.dim() - self.rank]
+        rows = x if len(batch) == 1 else x.flatten(0, len(batch) - 1) if batch else x.unsqueeze(0)
+        with self._cast(x):
+            features = self.network(rows) if context is None else self.network(rows, self._unfold(context, batch))
         if features.dim() < 2:
             raise ArgumentError(f"the network's features have shape {tuple(features.shape)}; return one row per datum: [N, features].")
-        as_image = features.dim() == 4 and all(shape[-2:] == features.shape[-2:] for shape in self.shapes)
+        return features if self._as_image(features) else features.flatten(1)
+
+    def map(self, features: Tensor) -> Tensor:
+        """The head's output ``[N, parameters]`` or ``[N, parameters, H, W]``, float32 or better."""
+        assert self.head is not None
+        with self._cast(features):
+            flat = self.head(features)
+        return flat.to(torch.promote_types(flat.dtype, torch.float32))
+
+    def _cast(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, self.precision, enabled=self.precision is not None)
+
+    def _as_image(self, features: Tensor) -> bool:
+        return features.dim() == 4 and all(shape[-2:] == features.shape[-2:] for shape in self.shapes)
+
+    def _make(self, features: Tensor) -> nn.Module:
+        as_image = self._as_image(features)
         widths = [math.prod(shape[:-2]) if as_image else math.prod(shape) for shape in self.shapes]
         inputs = features.shape[1] if as_image else math.prod(features.shape[1:])
         head: nn.Conv2d | nn.Linear = nn.Conv2d(inputs, sum(widths), 1) if as_image else nn.Linear(inputs, sum(widths))

@@ -23,7 +23,8 @@ INK = {"light": "#1d2126", "dark": "#e6e8ea"}
 PAPER = {"light": "#ffffff", "dark": "none"}
 FIXED = "fixed"  # group of texts that keep their colour, because they have a background of their own
 DPI = 200
-TEXT, SMALL = 9, 7.5
+TEXT, SMALL = 9.5, 8.5
+WIDTH = 4.8  # inches
 LENGTH = 22  # characters of a name that are shown
 
 Scheme = Literal["light", "dark"]
@@ -38,7 +39,7 @@ def figure(width: float, height: float, **options: Any) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, **options)
 
 
-def axes(ax: Axes | None, width: float = 5.2, height: float = 3.2) -> Axes:
+def axes(ax: Axes | None, width: float = WIDTH, height: float = 3.1) -> Axes:
     """The axes given, or those of a new figure of ``width`` by ``height`` inches."""
     return figure(width, height, layout="constrained").add_subplot() if ax is None else ax
 
@@ -56,8 +57,8 @@ def panels(ax: Axes | None, count: int, across: int, ratio: float = 0.8, gap: tu
     across = min(across, count)
     down = math.ceil(count / across)
     width, height = 1 / (across + gap[0] * (across - 1)), 1 / (down + gap[1] * (down - 1))
-    inches = 4.6 * width * ratio / height + 0.3
-    host = axes(ax, 5.2, inches)
+    inches = (WIDTH - 0.5) * width * ratio / height + 0.3
+    host = axes(ax, WIDTH, inches)
     host.set_axis_off()
     step = (width * (1 + gap[0]), height * (1 + gap[1]))
     places = [((i % across) * step[0], 1 - height - (i // across) * step[1], width, height) for i in range(count)]

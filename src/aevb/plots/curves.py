@@ -61,7 +61,7 @@ def kl_per_dimension(kl: Any, active: Any = None, *, ax: Axes | None = None) -> 
     values = array(kl).reshape(-1)
     alive = values > 0.01 if active is None else array(active).reshape(-1) > 0
     order = np.argsort(-values, kind="stable")
-    ax = axes(ax, 5.2, 2.7)
+    ax = axes(ax, height=2.7)
     ax.bar(range(len(values)), values[order], color=[PALETTE[0] if alive[i] else GREY for i in order], width=0.8)
     tidy(ax, "latent variable, largest first", "KL in nats")
     few = len(values) <= NAMED

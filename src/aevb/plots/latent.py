@@ -71,7 +71,7 @@ def latent_map(
     points = array(codes)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ArgumentError(f"`codes` has shape {points.shape}; a map takes [N, 2]: write plots.plane(codes).points.")
-    ax = axes(ax, 5.2, 5.0)
+    ax = axes(ax, height=4.7)
     style = {"s": float(np.clip(9000 / max(len(points), 1), 2, 14)), "linewidths": 0, "alpha": 0.75, "rasterized": True}
     if rings:
         _rings(ax)

@@ -20,12 +20,14 @@ class Album:
 
     def add(self, name: str, ax: Axes, alt: str, caption: str = "") -> str:
         """Take a picture in, and return it as a figure of the page. Pixels without any text are the same in both schemes."""
-        light = self.pictures[name] = png(ax)
+        light, dark = png(ax), png(ax, "dark")
+        self.pictures[name] = light
         pixels = not ax.axison and not ax.child_axes
-        dark = "" if pixels else f'<source media="(prefers-color-scheme: dark)" srcset="{_address(png(ax, "dark"))}">'
+        source = "" if pixels else f'<source media="(prefers-color-scheme: dark)" srcset="{_address(dark)}">'
+        shown = _address(dark if pixels else light)
         below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
-        kind = ' class="pixels"' if pixels else ""
-        return f'<figure{kind}><picture>{dark}<img src="{_address(light)}" alt="{text(alt)}"></picture>{below}</figure>'
+        kind = "pixels" if pixels else "chart" if caption else "plain"
+        return f'<figure class="{kind}"><picture>{source}<img src="{shown}" alt="{text(alt)}"></picture>{below}</figure>'
 
 
 def _address(picture: bytes) -> str:

@@ -17,7 +17,10 @@ LOG_LIKELIHOOD = (
 EFFECTIVE = "How many of the samples carry the weight, averaged over the data. Near 1, log p(x) is probably higher than estimated."
 BITS = "−log p(x) / ({size} · ln 2): the length of a lossless code made with this model, in bits for each of the {size} values of a datum."
 UPPER = "It would need exact draws from the posterior, and only simulated data come with these."
-ELBO = "The evidence lower bound, −distortion − rate, with equal weights. It lies below log p(x) by the error of the posterior."
+ELBO = (
+    "The evidence lower bound, −distortion − rate, both with weight 1, from the same draws as log p(x): it lies below log p(x) by the "
+    "error of the posterior."
+)
 RATE = "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. At 0 the code would be ignored."
 DISTORTION = "−E log p(x|z): the nats that are missing once the code is known; lower is a closer reconstruction."
 ACTIVE = f"Latent variables whose posterior mean varies over the data, with a variance above {THRESHOLD}."
@@ -49,13 +52,13 @@ def cards(story: Story) -> list[tuple[str, str]]:
     """The few numbers at the top: value and name."""
     found, weighed = story.findings, story.findings.log_likelihood
     if weighed is None or found.active is None:
-        return [(with_error(reconstruction(story), 1), f"reconstruction log-likelihood, nats per {story.one}"), _parameters(story)]
+        return [(_short(reconstruction(story)), f"reconstruction log-likelihood, nats per {story.one}"), _parameters(story)]
     terms = found.rate_distortion
-    shown = [(with_error(weighed, 1), f"log p(x), nats per {story.one}")]
+    shown = [(_short(weighed), f"log p(x), nats per {story.one}")]
     if story.spec.discrete:
         shown.append((f"{bits_per_dimension(story, weighed).mean:.3f}", "bits per dimension"))
-    shown.append((with_error(terms.rate, 1), "rate: nats in the code"))
-    shown.append((with_error(terms.distortion, 1), "distortion: nats still missing"))
+    shown.append((_short(terms.rate), "rate: nats in the code"))
+    shown.append((_short(terms.distortion), "distortion: nats still missing"))
     shown.append((f"{found.active.count} of {found.active.variance.numel()}", "latent variables in use"))
     return shown
 
@@ -83,14 +86,14 @@ def _of_model(story: Story, weighed: LogLikelihood) -> list[Row]:
     ]
     if story.spec.discrete:
         rows.append(("bits per dimension", with_error(bits_per_dimension(story, weighed), 4), BITS.format(size=f"{story.dimensions:,}")))
-    return [*rows, ("upper bound on log p(x)", "not available on real data", UPPER), *_of_bound(story)]
+    return [*rows, ("upper bound on log p(x)", "not available on real data", UPPER), *_of_bound(story, weighed)]
 
 
-def _of_bound(story: Story) -> list[Row]:
+def _of_bound(story: Story, weighed: LogLikelihood) -> list[Row]:
     terms, active = story.findings.rate_distortion, story.findings.active
     assert active is not None
     return [
-        ("ELBO", with_error(terms.elbo), ELBO),
+        ("ELBO", with_error(weighed.elbo), ELBO),
         ("rate", with_error(terms.rate), RATE),
         ("distortion", with_error(terms.distortion), DISTORTION),
         ("active units", f"{active.count} of {active.variance.numel()}", ACTIVE),
@@ -103,6 +106,10 @@ def _of_autoencoder(story: Story) -> list[Row]:
     rows = [("reconstruction log-likelihood", with_error(value), means)]
     why = "An autoencoder gives each datum a single code and no density over codes: ELBO, rate and log p(x) do not exist for it."
     return [*rows, ("log p(x)", "not defined", why)]
+
+
+def _short(value: Measured | LogLikelihood) -> str:
+    return with_error(value, 1 if value.standard_error >= 1 else 2).replace("± ", "±\u00a0")
 
 
 def _units(story: Story) -> str:

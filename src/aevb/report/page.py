@@ -27,9 +27,9 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 p { max-width: 46em; margin: 0 0 .8rem; }
 ul { margin: 0 0 .8rem; padding-left: 1.2em; max-width: 46em; }
 li, td, th, figcaption { overflow-wrap: break-word; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 12px; margin: 0 0 18px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(172px, 1fr)); gap: 12px; margin: 0 0 18px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
-.card b { display: block; font-size: 1.3rem; font-variant-numeric: tabular-nums; line-height: 1.3; white-space: nowrap; }
+.card b { display: block; font-size: 1.2rem; font-variant-numeric: tabular-nums; line-height: 1.3; }
 .card span { color: var(--soft); font-size: .86rem; display: block; line-height: 1.35; }
 .scroll { overflow-x: auto; margin-bottom: .8rem; }
 table { border-collapse: collapse; font-size: .93rem; width: 100%; }
@@ -38,14 +38,19 @@ th { font-weight: 600; }
 thead th { color: var(--soft); font-weight: 500; }
 .numbers td:nth-child(2) { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .numbers th[scope=row] { min-width: 11em; }
+.pairs { margin-bottom: .9rem; }
 .pairs th { width: 11em; color: var(--soft); font-weight: 500; }
 .pairs td { overflow-wrap: anywhere; }
 .cells td, .cells th { white-space: nowrap; font-variant-numeric: tabular-nums; text-align: right; }
 figure { margin: 0 0 .8rem; }
 figure img { display: block; width: 100%; max-width: 620px; height: auto; }
-figure.pixels img { max-width: 880px; image-rendering: pixelated; }
+figure.pixels img { max-width: 880px; }
 figcaption { color: var(--soft); font-size: .92rem; margin-top: .5rem; max-width: 50em; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: 18px; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 18px; }
+@media (min-width: 900px) {
+  figure.chart { display: grid; grid-template-columns: minmax(0, 590px) minmax(0, 1fr); gap: 24px; align-items: start; }
+  figure.chart figcaption { margin-top: 1rem; }
+}
 code, pre { font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 pre { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; overflow-x: auto;}
 footer { color: var(--soft); font-size: .87rem; padding-bottom: 30px; }

@@ -48,7 +48,7 @@ def training(record: dict[str, Any], history: Sequence[Epoch]) -> Pairs:
     """How the model was trained, as far as the run remembers."""
     rows: Pairs = [(name, said(record[name])) for name in ("objective", "gradient", "optimizer") if record.get(name) is not None]
     if history:
-        rows.append(("learning rate", f"{max(epoch.learning_rate for epoch in history):.3g} at its highest"))
+        rows.append(("learning rate", f"at most {max(epoch.learning_rate for epoch in history):.3g} at the end of an epoch"))
         rows.append(("epochs", _epochs(record, history)))
     for name in ("batch_size", "clip", "average", "seed"):
         if record.get(name) is not None:
@@ -78,7 +78,7 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
 def _epochs(record: dict[str, Any], history: Sequence[Epoch]) -> str:
     last, best = history[-1], best_epoch(history)
     of = f" of {record['epochs']:,}" if record.get("epochs") not in (None, last.epoch) else ""
-    kept = f"; the weights are those of epoch {best.epoch}, with the best validation ({signed(best.validation or 0.0)})" if best else ""
+    kept = f"; the weights are those of epoch {best.epoch}, best in validation ({signed(best.validation or 0.0)} nats)" if best else ""
     return f"{last.epoch:,}{of}, {last.step:,} steps, {_time(last.seconds)}{kept}"
 
 

@@ -19,7 +19,7 @@ def data(story: Story) -> Section:
     measured = "all test rows" if len(story.rows) == len(split.test) else f"the first {len(story.rows):,} test rows"
     rows = [
         ("name", spec.name),
-        ("shape", f"{sides(spec.event_shape)}: {count(story.dimensions, 'number')} per {story.one}"),
+        ("shape", (f"{sides(spec.event_shape)}: " if spec.image else "") + f"{count(story.dimensions, 'number')} per {story.one}"),
         ("rows", f"{len(split.train):,} train, {len(split.validation):,} validation, {len(split.test):,} test"),
         ("measured on", measured),
     ]
@@ -30,7 +30,7 @@ def data(story: Story) -> Section:
 
 def curves(story: Story) -> Section | None:
     """How training went."""
-    if not story.history:
+    if len(story.history) < 2:
         return None
     drawn = [
         story.album.add(name, plots.curves(story.history, [quantity]), f"{name} against epochs, training and validation.")
@@ -47,7 +47,8 @@ def model(story: Story) -> Section:
     """What was built, how it was trained, and how to take it up again."""
     rows = parts.architecture(story.model) + parts.training(story.saved.training, story.history)
     shape = ", ".join(map(str, (10, *story.spec.event_shape)))
-    code = f'import aevb\n\nmodel = aevb.load("{story.saved.path.name}")\nmodel.sample(10)  # [{shape}]'
+    use = f"model.sample(10)  # [{shape}]" if story.model.posterior.density else f"model.reconstruct(x)  # x: [N, {shape[4:]}]"
+    code = f'import aevb\n\nmodel = aevb.load("{story.saved.path.name}")\n{use}'
     return Section("model", "The model", pairs(rows) + f"<pre>{text(code)}</pre>")
 
 

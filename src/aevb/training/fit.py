@@ -20,7 +20,7 @@ from ..persistence import describe
 from ..types import Recipe
 from .average import Average
 from .bar import Bar
-from .compiling import Compiler
+from ..compiling import Compiler
 from .door import check_batch, check_data, check_numbers, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
