@@ -150,11 +150,10 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("objective", GAUSSIAN_OBJECTIVES)
+@pytest.mark.parametrize(
+    "objective, rule", [pair for pair in itertools.product(GAUSSIAN_OBJECTIVES, RULES) if pair != ("iwae-1", "leave-one-out")]
+)
 def test_gradients_through_gaussian_draws_have_the_integrated_mean(objective, rule):
-    if objective == "iwae-1" and rule == "leave-one-out":
-        pytest.skip("one sample leaves nothing to compare with")
     model, made, x = curved_vae(), GAUSSIAN_OBJECTIVES[objective](), torch.tensor([[0.7, -1.2]])
     assert agrees_with(integrated(model, made, x), model, made, RULES[rule], x)
 
@@ -183,7 +182,6 @@ def test_doubly_reparameterised_forms_are_equal(power):
     batch = Batch(torch.randn(5, 2))
     with aevb.random.seeded(7):
         hooked = gradient_of(model, made, gradients.DoublyReparameterised(), batch)
-        value = None
     with aevb.random.seeded(7):
         q = model.posterior(batch.x)
         z = q.rsample((4,))
@@ -201,13 +199,11 @@ def test_doubly_reparameterised_forms_are_equal(power):
 
 def test_doubly_reparameterised_is_quieter():
     model, x = curved_vae(), torch.tensor([[0.7, -1.2]]).expand(50, 2)
-    encoder = sum(p.numel() for p in model.prior.parameters()), sum(p.numel() for p in model.posterior.parameters())
-    made = objectives.IWAE(4)
-    rules = gradients.Pathwise(), gradients.DoublyReparameterised()
-    noise = [
-        torch.stack([gradient_of(model, made, rule, Batch(x)) for _ in range(60)])[:, encoder[0] : sum(encoder)].var(0).sum()
-        for rule in rules
-    ]
+    before, size = sum(p.numel() for p in model.prior.parameters()), sum(p.numel() for p in model.posterior.parameters())
+    noise = []
+    for rule in (gradients.Pathwise(), gradients.DoublyReparameterised()):
+        draws = torch.stack([gradient_of(model, objectives.IWAE(4), rule, Batch(x)) for _ in range(60)])
+        noise.append(draws[:, before : before + size].var(0).sum())
     assert noise[1] < noise[0] / 2
 
 

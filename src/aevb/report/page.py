@@ -29,7 +29,7 @@ ul { margin: 0 0 .8rem; padding-left: 1.2em; max-width: 46em; }
 li, td, th, figcaption { overflow-wrap: break-word; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(172px, 1fr)); gap: 12px; margin: 0 0 18px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
-.card b { display: block; font-size: 1.2rem; font-variant-numeric: tabular-nums; line-height: 1.3; }
+.card b { display: block; font-size: 1.12rem; font-variant-numeric: tabular-nums; line-height: 1.3; }
 .card span { color: var(--soft); font-size: .86rem; display: block; line-height: 1.35; }
 .scroll { overflow-x: auto; margin-bottom: .8rem; }
 table { border-collapse: collapse; font-size: .93rem; width: 100%; }
