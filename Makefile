@@ -6,12 +6,13 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/pytest -n 2 --doctest-modules
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format types theory clean distclean
+.PHONY: help install demo test test-all bench lint format types theory clean distclean
 
 help:
 	@echo 'make demo      fit, evaluate and report on real handwritten digits'
 	@echo 'make test      lint, types, tests, docstring examples, examples/: what a change must pass'
 	@echo 'make test-all  the same with the slow tests'
+	@echo 'make bench     speed beside the references, measured in rounds: about 15 minutes; needs AEVB_DATA'
 	@echo 'make lint      ruff: rules and format          make format  mend what ruff can mend'
 	@echo 'make types     pyright                         make theory  the claims of docs/theory.md that are still open'
 	@echo 'make clean     remove build products, caches   make distclean  .venv too'
@@ -33,6 +34,17 @@ test: lint types theory
 
 test-all: lint types theory
 	$(PYTEST) src/aevb tests
+
+REFERENCES := benchmarks/speed/.references
+
+$(REFERENCES)/.installed: benchmarks/speed/references.txt
+	$(PYTHON) -m venv $(REFERENCES)
+	$(REFERENCES)/bin/python -m pip install --disable-pip-version-check $(TORCH)
+	$(REFERENCES)/bin/python -m pip install --disable-pip-version-check -r benchmarks/speed/references.txt
+	@touch $@
+
+bench: .venv/.installed $(REFERENCES)/.installed
+	$(BIN)/python benchmarks/speed/training.py
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from torch.distributions.transforms import AffineTransform
 
 from aevb.distributions import Affine, ContinuousBernoulli, Dirac, DiscretisedLogistic, Levels, bounded, positive
 from aevb.distributions.continuous_bernoulli import NEAR, STEEP
+from aevb.distributions.softplus import product_form
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -187,6 +188,18 @@ class TestDirac:
         p = Dirac(torch.tensor([[1.0, 2.0]]), event_dim=1)
         assert p.log_prob(torch.tensor([[1.0, 2.0]])).item() == 0 and p.log_prob(torch.tensor([[1.0, 2.1]])).item() == -math.inf
         assert p.variance.sum() == 0 and (p.rsample((3,)) == p.mean).all()
+
+
+class TestSoftplusSum:
+    @pytest.mark.parametrize("size", [1, 111, 112, 113, 784])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("spread", [0.0, 1.0, 1e4])
+    def test_one_logarithm_for_many_terms_is_the_sum(self, size, dtype, spread):
+        """At logits of 0 the product is largest: 2^112 per group."""
+        logits = (spread * torch.randn(3, size)).to(dtype)
+        expected = torch.nn.functional.softplus(logits.double()).sum(-1)
+        # the rounding of a product of 112 factors and of a sum of up to 784 terms
+        assert torch.allclose(product_form(logits).double(), expected, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
 
 
 class TestBernoulliLogits:

@@ -232,6 +232,34 @@ class TestExtremes:
 
 @pytest.mark.usefixtures("float64")
 class TestConsistency:
+    @pytest.mark.parametrize("network", ["mlp", "mlp-linear", "user"])
+    @pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
+    def test_scoring_many_codes_is_the_density(self, name, network):
+        likelihood = make_likelihood(name, network=network)
+        z = torch.randn(3, 4, LATENT)
+        x = likelihood(z[0]).sample()
+        assert torch.allclose(likelihood.scorer(x)(z), likelihood(z).log_prob(x), atol=1e-12)
+
+    def test_scoring_in_low_precision_sees_the_same_logits(self):
+        likelihood = make_likelihood("bernoulli").float()
+        networks.set_precision(likelihood, torch.bfloat16)
+        make_extreme(likelihood, "mixed", size=1000.3)  # rounded to 1000 in bfloat16
+        z = torch.randn(3, 4, LATENT, dtype=torch.float32)
+        x = likelihood(z[0]).sample()
+        assert (likelihood.scorer(x)(z) == likelihood(z).log_prob(x)).all()
+
+    @pytest.mark.parametrize("name", [name for name in catalogue.GAUSSIAN if name != "normal-diagonal"])
+    def test_without_slopes_every_covariance_is_the_diagonal_one(self, name):
+        """The first outputs of the network mean the same for each: location, then logarithm of the scale."""
+        diagonal, other = make_posterior("normal-diagonal"), make_posterior(name)
+        for posterior in (diagonal, other):
+            nn.init.zeros_(posterior.heads.head.weight)
+            nn.init.zeros_(posterior.heads.head.bias)
+            with torch.no_grad():
+                posterior.heads.head.bias[: 2 * LATENT] = torch.tensor([0.3, -1.0, 1.2, -0.7])
+        x, z = torch.zeros(1, *EVENT), torch.randn(5, 1, LATENT)
+        assert torch.allclose(diagonal(x).log_prob(z), other(x).log_prob(z), atol=1e-12)
+
     @pytest.mark.parametrize("name", catalogue.LIKELIHOODS)
     def test_batched_equals_looped(self, name):
         likelihood = make_likelihood(name)

@@ -69,6 +69,12 @@ def test_originals_are_above_their_reconstructions():
     np.testing.assert_allclose(made[30:38, 0:8, 0], y[10], atol=1e-6)
 
 
+def test_no_image_of_an_incomplete_row_is_dropped():
+    x = torch.rand(13, 8, 8)
+    made = sheet(plots.reconstructions(x, x))
+    assert made.shape[0] == 38 and (made[30:38, 18:26, 3] == 1).all() and (made[30:38, 27:, 3] == 0).all()
+
+
 def test_reconstructions_of_rows_are_scattered_against_originals():
     x, y = torch.randn(30, 3), torch.randn(30, 3)
     host = plots.reconstructions(x, y, ["a", "b", "c"])
@@ -86,7 +92,7 @@ def test_blurring_loses_high_frequencies_and_noise_adds_them():
 
 
 def test_high_frequency_ratio_of_pure_waves():
-    place = torch.arange(16.0)
+    place = torch.arange(16, dtype=torch.float64)
     slow, fast = torch.cos(2 * torch.pi * place * 2 / 16), torch.cos(2 * torch.pi * place * 6 / 16)
     wave = (slow + fast).expand(1, 16, 16)
     assert plots.high_frequency_ratio(wave, (7 * slow + fast / 2).expand(1, 16, 16)) == pytest.approx(0.25)

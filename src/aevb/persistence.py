@@ -21,6 +21,7 @@ from .errors import RunError
 from .files import read_json, read_tensors, write_json, write_tensors
 from .models import VAE
 from .objectives import Schedule
+from .random import seeded
 from .types import Recorded
 
 FORMAT = 1
@@ -89,7 +90,8 @@ def read(path: str | Path, model: VAE | None = None) -> Saved:
         raise RunError(
             f"`{folder}` has format {record['format']}, and this aevb reads up to {FORMAT}: upgrade with `pip install --upgrade aevb`."
         )
-    built = build(record["model"], folder) if model is None else model
+    with seeded(0):  # fresh weights are drawn and replaced: nobody's random stream is to notice
+        built = build(record["model"], folder) if model is None else model
     fill(built, folder / "model.safetensors")
     spec = record.get("data")
     return Saved(built.eval(), None if spec is None else Spec.from_dict(spec), record.get("training", {}), folder)

@@ -36,8 +36,8 @@ class Bernoulli(Likelihood):
     def scorer(self, x: Tensor, context: Tensor | None = None, *, long: bool = False) -> Scorer:
         """``sum_d x_d l_d = h . (W^T x) + x . b`` where the logits are a linear map of features ``h``: ``x`` meets ``W`` once."""
         head = self.heads.head
-        if not isinstance(head, nn.Linear):
-            return super().scorer(x, context)
+        if not isinstance(head, nn.Linear) or self.heads.precision is not None:
+            return super().scorer(x, context)  # in low precision the logits are rounded, and both of their places must see the same
         normaliser = compiled_sum if long else softplus_sum
         flat = x.flatten(1)
         shared, offset = flat @ head.weight, flat @ head.bias
@@ -45,7 +45,7 @@ class Bernoulli(Likelihood):
         def score(z: Tensor) -> Tensor:
             features = self.heads.features(z, context)
             logits = self.heads.map(features)
-            linear = (features.float().reshape(*z.shape[:2], -1) * shared).sum(-1) + offset
+            linear = (features.reshape(*z.shape[:2], -1) * shared).sum(-1) + offset
             return linear - normaliser(logits).reshape(z.shape[:2])
 
         return score

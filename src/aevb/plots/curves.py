@@ -21,7 +21,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "kl": ("kl", "validation_kl"),
 }
 TITLES = {"log_likelihood": "E log p(x|z)", "kl": "KL(q(z|x) ‖ p(z))"}
-NAMED = 32  # latent variables that are numbered on the axis
+NAMED = 20  # latent variables that are numbered on the axis
 EARLY = 0.1  # of the epochs: their steep rise does not set the scale
 
 

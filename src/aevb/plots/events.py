@@ -35,7 +35,7 @@ def reconstructions(
     limits, gap = limits or limits_of(x), gap_of(x.shape[-1])
     pairs = [slice(start, start + ACROSS) for start in range(0, len(x), ACROSS)]
     across = min(ACROSS, len(x))
-    rows = [above(tiles(x[rows], across, limits), tiles(y[rows], across, limits), gap=gap) for rows in pairs if len(x[rows]) == across]
+    rows = [above(tiles(x[rows], across, limits), tiles(y[rows], across, limits), gap=gap) for rows in pairs]
     return show(above(*rows, gap=4 * gap), ax)
 
 

@@ -29,7 +29,7 @@ def images(x: Any, columns: int = 10, *, limits: Limits | None = None, ax: Axes 
     >>> images(torch.rand(10, 8, 8), columns=5).get_images()[0].get_array().shape
     (17, 44, 4)
     """
-    return show(tiles(x, columns, limits), ax)
+    return show(tiles(x, min(columns, max(len(x), 1)), limits), ax)
 
 
 def high_frequency_ratio(originals: Any, reconstructions: Any) -> float:
@@ -54,7 +54,6 @@ def tiles(x: Any, columns: int, limits: Limits | None = None) -> np.ndarray:
         raise ArgumentError(f"`columns` is {columns}; put at least 1 image in a row.")
     colours = _colours(x, limits)
     count, height, width, _ = colours.shape
-    columns = min(columns, max(count, 1))
     gap, rows = gap_of(width), math.ceil(count / columns)
     sheet = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4))
     for i, image in enumerate(colours):

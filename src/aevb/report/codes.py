@@ -63,9 +63,9 @@ def manifold(story: Story) -> Section | None:
 def divergence(story: Story) -> Section | None:
     """How much each latent variable tells."""
     kl, active = story.findings.kl, story.findings.active
-    if kl is None or active is None:
+    if kl is None:
         return None
-    alive = active.variance > THRESHOLD
+    alive = (kl if active is None else active.variance) > THRESHOLD
     idle = " Grey variables are idle: their code does not move with the data." if not alive.all() else ""
     caption = (
         "What each latent variable tells of a datum, in nats: KL(q(z|x) ‖ p(z)), averaged over held-out data. "

@@ -51,7 +51,7 @@ def verdict(story: Story) -> str:
 def cards(story: Story) -> list[tuple[str, str]]:
     """The few numbers at the top: value and name."""
     found, weighed = story.findings, story.findings.log_likelihood
-    if weighed is None or found.active is None:
+    if weighed is None:
         return [(_short(reconstruction(story)), f"reconstruction log-likelihood, nats per {story.one}"), _parameters(story)]
     terms = found.rate_distortion
     shown = [(_short(weighed), f"log p(x), nats per {story.one}")]
@@ -59,7 +59,8 @@ def cards(story: Story) -> list[tuple[str, str]]:
         shown.append((f"{bits_per_dimension(story, weighed).mean:.3f}", "bits per dimension"))
     shown.append((_short(terms.rate), "rate: nats in the code"))
     shown.append((_short(terms.distortion), "distortion: nats still missing"))
-    shown.append((f"{found.active.count} of {found.active.variance.numel()}", "latent variables in use"))
+    if found.active is not None:
+        shown.append((f"{found.active.count} of {found.active.variance.numel()}", "latent variables in use"))
     return shown
 
 
@@ -91,12 +92,12 @@ def _of_model(story: Story, weighed: LogLikelihood) -> list[Row]:
 
 def _of_bound(story: Story, weighed: LogLikelihood) -> list[Row]:
     terms, active = story.findings.rate_distortion, story.findings.active
-    assert active is not None
+    units = [] if active is None else [("active units", f"{active.count} of {active.variance.numel()}", ACTIVE)]
     return [
         ("ELBO", with_error(weighed.elbo), ELBO),
         ("rate", with_error(terms.rate), RATE),
         ("distortion", with_error(terms.distortion), DISTORTION),
-        ("active units", f"{active.count} of {active.variance.numel()}", ACTIVE),
+        *units,
     ]
 
 

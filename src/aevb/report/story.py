@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Findings:
-    """The numbers, of held-out rows. An autoencoder has no likelihood, rate or units that could fall idle."""
+    """The numbers, of held-out rows. An autoencoder has no likelihood, rate or units that could fall idle; one row shows no units."""
 
     rate_distortion: RateDistortion
     log_likelihood: LogLikelihood | None
@@ -42,7 +42,8 @@ class Findings:
         if not model.posterior.density:
             return Findings(terms, None, None, None)
         weighed = log_likelihood(model, rows, samples, seed=seed, advance=advance)
-        return Findings(terms, weighed, active_units(model, rows), kl_per_dimension(model, rows))
+        active = active_units(model, rows) if len(rows) > 1 else None
+        return Findings(terms, weighed, active, kl_per_dimension(model, rows))
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ def fit(
         "objective": describe(objective),
         "gradient": describe(gradient),
         "optimizer": type(updates).__name__,
+        "learning_rate": rates[0],
         "epochs": epochs,
         "batch_size": getattr(source, "batch_size", batch_size),
         "steps_per_epoch": source.steps,
