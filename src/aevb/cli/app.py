@@ -75,7 +75,9 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         config=config.from_file,
     )
-    data = App(name="data", help="Data sets with names: list them, get them.", help_epilogue="Example: aevb data get mnist", sort_key=len(COMMANDS))
+    data = App(
+        name="data", help="Data sets with names: list them, get them.", help_epilogue="Example: aevb data get mnist", sort_key=len(COMMANDS)
+    )
     for parent, commands in ((app, COMMANDS), (data, DATA)):
         for place, command in enumerate(commands):
             example = f"Example: {command.example}"

@@ -8,7 +8,7 @@ from .options import Common, Model, Training
 from .runs import next_run
 from .screen import Screen
 
-MODEL, TRAINING = Model(latent=2), Training(epochs=100)
+MODEL, TRAINING = Model(latent=2), Training(epochs=200)
 
 
 def demo(*, common: Common = Common()) -> int:

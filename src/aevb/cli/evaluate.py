@@ -35,5 +35,5 @@ def evaluate(
         return
     which = f"all rows of {source}" if source else f"test rows of {opened.spec.name}"
     screen.tell("Run", f"{run}: {opened.about}.")
-    screen.tell("Data", f"{len(rows):,} {which}.")
+    screen.tell("Data", f"{len(rows):,} {which}.", "")
     screen.table(as_table(numbers))

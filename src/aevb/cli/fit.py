@@ -119,7 +119,7 @@ def train(plan: Plan, screen: Screen, out: Path | None = None, *, resume: bool =
         recipe = recipe_of(plan.model, data.spec)
     run = out or next_run(data.spec.name)
     screen.tell("Model", *title(plan.model, recipe))
-    screen.tell("Run", f"{run} on {device}, seed {plan.common.seed}. Ctrl-C stops it and keeps the best so far.")
+    screen.tell("Run", f"{run}, on {device}, seed {plan.common.seed}. Ctrl-C keeps the best so far.")
     options = dataclasses.asdict(plan.training)
     optimizer = adam(options.pop("lr"))
     with _settings_kept(run, plan.settings, data.spec) as keep:

@@ -117,16 +117,20 @@ def as_table(numbers: Evaluation) -> list[tuple[str, str, str]]:
     weighed = numbers.log_likelihood
     if weighed is None:
         return [("reconstruction log-likelihood", str(numbers.reconstruction), f"nats per {numbers.one}; an autoencoder has no likelihood")]
-    effective = f"{weighed.samples:,} importance samples, {weighed.effective_sample_size:.1f} effective"
     rows = [
-        ("log-likelihood", with_error(weighed), f"nats per {numbers.one}; {effective}"),
+        ("log-likelihood", with_error(weighed), f"log p(x) in nats per {numbers.one}, by importance sampling"),
+        ("effective samples", f"{weighed.effective_sample_size:.1f} of {weighed.samples:,}", "importance samples that carry the weight"),
         ("ELBO", str(numbers.elbo), "its lower bound, -distortion - rate"),
         ("rate", str(numbers.rate), "KL(q||p): nats that the codes carry"),
         ("distortion", str(numbers.distortion), "-E log p(x|z): nats still missing, given the code"),
         ("active units", f"{numbers.active} of {numbers.latent}", "latent variables whose mean moves with the data"),
     ]
     bits = numbers.bits
-    return rows if bits is None else [*rows[:1], ("bits per dimension", f"{bits.mean:.4f} ± {bits.standard_error:.4f}", ""), *rows[1:]]
+    return (
+        rows
+        if bits is None
+        else [*rows[:2], ("bits per dimension", f"{bits.mean:.4f} ± {bits.standard_error:.4f}", "-log2 p(x) per value"), *rows[2:]]
+    )
 
 
 def quick(model: VAE, data: Dataset, seed: int) -> Quick:

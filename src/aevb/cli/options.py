@@ -102,7 +102,7 @@ class Training:
     "Stop after that long."
     batch_size: int = 128
     "Rows per step."
-    lr: float = 1e-3
+    lr: float = 1.5e-3
     "Learning rate of Adam, warmed up and then lowered along a cosine."
     patience: int | None = None
     "Stop after that many epochs without improvement on the validation rows."

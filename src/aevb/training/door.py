@@ -11,6 +11,7 @@ from ..data import Rows
 from ..errors import ArgumentError, DataError
 from ..models import VAE
 from ..types import Batch
+from .source import Source
 
 BLOCK = 4096
 
@@ -20,6 +21,22 @@ def check_numbers(**numbers: float | None) -> None:
     for name, value in numbers.items():
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise ArgumentError(f"`{name}` is {value}; give a positive number.")
+
+
+def check_settings(precision: str, **numbers: float | None) -> None:
+    """Refuse settings that no run could use."""
+    check_numbers(**numbers)
+    if precision not in ("float32", "bfloat16"):
+        raise ArgumentError(f'`precision` is {precision!r}; use "float32" or "bfloat16".')
+
+
+def check_source(model: VAE, source: Source, held_out: Rows | None) -> None:
+    """Look at everything that can be looked at: all rows where they are there, else the first batch."""
+    if source.rows is not None:
+        check_data(model, source.rows, "data")
+    check_batch(model, source.first(), "data")
+    if held_out is not None:
+        check_data(model, held_out, "validation")
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:

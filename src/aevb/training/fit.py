@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import torch
 
+from ..compiling import Compiler
 from ..data import Dataset, Rows
-from ..errors import ArgumentError, NumericalError
+from ..errors import NumericalError
 from ..gradients import Gradient, Pathwise
 from ..metrics.sweep import dtype_of
 from ..models import VAE
@@ -20,13 +21,12 @@ from ..persistence import describe
 from ..types import Recipe
 from .average import Average
 from .bar import Bar
-from ..compiling import Compiler
-from .door import check_batch, check_data, check_numbers, pick_device
+from .door import check_settings, check_source, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
 from .optimisers import Factory, WarmupCosine, adam, base_rates, set_rates
 from .run import Run
-from .source import Resident, source_of
+from .source import source_of
 from .step import Step
 
 Callback = Callable[[Epoch, VAE], bool | None]
@@ -95,31 +95,21 @@ def fit(
         RunError: ``out`` is in the way, cannot be written, or holds nothing to resume.
         NumericalError: three steps in a row were not finite; the weights are the last good ones.
     """
-    # the door: whatever can be refused is refused here
-    check_numbers(epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
-    if precision not in ("float32", "bfloat16"):
-        raise ArgumentError(f'`precision` is {precision!r}; use "float32" or "bfloat16".')
-    model, objective, gradient = _recipe(model, objective, gradient)
-    gradient.check(model, objective)
+    check_settings(precision, epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
     place = pick_device(device)
-    for part in (model, objective, gradient):
-        part.to(place)
+    recipe = _recipe(model, objective, gradient)
+    model, objective, gradient = recipe.model.to(place), recipe.objective.to(place), recipe.gradient.to(place)
+    gradient.check(model, objective)
     source = source_of(data, batch_size, seed, place, dtype_of(model))
     held_out = _validation(data, validation, place)
-    if isinstance(source, Resident):
-        check_data(model, source.rows, "data")
-    check_batch(model, source.first(), "data")
-    if held_out is not None:
-        check_data(model, held_out, "validation")
+    check_source(model, source, held_out)
     if epochs is None:
         epochs = min(max(STEPS // source.steps, 20), 500) if source.steps else 10
     rate = WarmupCosine() if rate is None else rate
 
-    # what the run holds
-    updates = (optimizer or adam())([p for part in (model, objective, gradient) for p in part.parameters()])
+    updates = (optimizer or adam())([parameter for part in (model, objective, gradient) for parameter in part.parameters()])
     rates = base_rates(updates)
-    planned = epochs * (source.steps or 0) if minutes is None else 0
-    compiler = Compiler(compile, planned)
+    compiler = Compiler(compile, epochs * (source.steps or 0) if minutes is None else 0)
     take = Step(model, objective, gradient, updates, clip, compiler)
     averaged = Average(model, average) if average is not None else None
     recorded = {
@@ -128,7 +118,7 @@ def fit(
         "optimizer": type(updates).__name__,
         "learning_rate": rates[0],
         "epochs": epochs,
-        "batch_size": getattr(source, "batch_size", batch_size),
+        "batch_size": source.batch_size,
         "steps_per_epoch": source.steps,
         "seed": seed,
         "precision": precision,
@@ -136,8 +126,7 @@ def fit(
         "average": average,
         "clip": clip,
     }
-    spec = data.spec if isinstance(data, Dataset) else None
-    run = Run(model, objective, gradient, updates, averaged, take, seed, out, recorded, settings or {}, spec)
+    run = Run(take, updates, averaged, seed, out, recorded, settings or {}, data.spec if isinstance(data, Dataset) else None)
     state = run.open(resume=resume, overwrite=overwrite)
     began = time.monotonic() - state.seconds
     stopped = "epochs"
@@ -191,11 +180,12 @@ def fit(
     return FitResult(model, tuple(state.history), state.best_epoch, stopped, (*source.said, *compiler.said, *run.said), run.out)
 
 
-def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> tuple[VAE, Objective, Gradient]:
+def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> Recipe:
+    """What was given, and the plain choice for what was not."""
     if isinstance(model, Recipe):
-        return model.model, objective or model.objective, gradient or model.gradient
+        return Recipe(model.model, objective or model.objective, gradient or model.gradient)
     plain = ELBO() if model.posterior.density else Reconstruction()
-    return model, objective or plain, gradient or Pathwise()
+    return Recipe(model, objective or plain, gradient or Pathwise())
 
 
 def _validation(data: Any, validation: Any, place: torch.device) -> Rows | None:

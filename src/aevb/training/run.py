@@ -15,10 +15,7 @@ from torch.optim import Optimizer
 from ..data import Rows
 from ..data.spec import Spec
 from ..errors import NumericalError, RunError
-from ..gradients import Gradient
 from ..metrics import rate_distortion
-from ..models import VAE
-from ..objectives import Objective
 from ..persistence import save
 from ..random import Stream
 from ..types import Batch
@@ -37,25 +34,22 @@ class Run:
 
     def __init__(
         self,
-        model: VAE,
-        objective: Objective,
-        gradient: Gradient,
+        step: Step,
         optimizer: Optimizer,
         average: Average | None,
-        step: Step,
         seed: int,
         out: str | Path | None,
         settings: dict[str, Any],
         notes: dict[str, Any],
         spec: Spec | None,
     ) -> None:
-        self.model, self.objective, self.gradient, self.optimizer = model, objective, gradient, optimizer
-        self.average, self.take, self.seed = average, step, seed
+        self.take, self.optimizer, self.average, self.seed = step, optimizer, average, seed
+        self.model, self.objective, self.gradient = step.model, step.objective, step.gradient
         self.out = None if out is None else Path(out)
         self.settings, self.notes, self.spec = settings, notes, spec
-        self.stream = Stream(seed, model.device)
+        self.stream = Stream(seed, self.model.device)
         self.state = checkpoint.Progress()
-        self.totals = torch.zeros(len(STATISTICS), device=model.device)
+        self.totals = torch.zeros(len(STATISTICS), device=self.model.device)
         self.best: dict[str, Tensor] | None = None
         self.said: list[str] = []
         self.saved = time.monotonic()

@@ -17,9 +17,11 @@ from ..types import Batch
 
 
 class Source(ABC):
-    """Where batches come from. ``steps`` per epoch is ``None`` where only the end of an epoch tells."""
+    """Where batches come from; ``steps`` per epoch, ``batch_size`` and ``rows`` are ``None`` where only going through them tells."""
 
     steps: int | None
+    batch_size: int | None
+    rows: Rows | None
     said: tuple[str, ...] = ()
 
     @abstractmethod
@@ -37,6 +39,10 @@ class Resident(Source):
     Batches all have the same size: what is left over at the end of an epoch is dropped, other rows each time.
     """
 
+    rows: Rows
+    steps: int
+    batch_size: int
+
     def __init__(self, rows: Rows, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype) -> None:
         self.rows = rows.to(device)
         self.seed, self.device, self.dtype = seed, device, dtype
@@ -48,7 +54,7 @@ class Resident(Source):
     def epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.rows), generator=generator, device=self.device)
-        for step in range(skip, self.steps or 0):
+        for step in range(skip, self.steps):
             yield self._batch(order[step * self.batch_size : (step + 1) * self.batch_size])
 
     def first(self) -> Batch:
@@ -62,7 +68,7 @@ class Resident(Source):
 class Stream(Source):
     """Any iterable of batches: tensors, arrays, ``Batch``, or tuples whose first item is the data; gone through once per epoch."""
 
-    steps = None
+    steps = batch_size = rows = None
 
     def __init__(self, batches: Iterable[Any], device: torch.device, dtype: torch.dtype) -> None:
         self.batches, self.device, self.dtype = batches, device, dtype
