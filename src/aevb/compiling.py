@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from .products import graph_pass
+
 # Steps after which compiling has paid for itself: some ten seconds against about a millisecond a step. A warm cache would pay earlier, but
 # whether a run is compiled must not depend on what ran before it: compiled and eager steps agree to rounding, not to the bit.
 ENOUGH = 15_000
@@ -28,7 +30,8 @@ class Compiler:
         if not self.on:
             return function
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache()))
-        graph = torch.compile(function, fullgraph=True, dynamic=False, options={"fallback_random": True})
+        options = {"fallback_random": True, "post_grad_custom_post_pass": graph_pass()}
+        graph = torch.compile(function, fullgraph=True, dynamic=False, options=options)
         traced: bool | None = None
 
         def call(*inputs: Any) -> Any:

@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .measure import SAMPLES, as_record, as_table, evaluate_model
-from .options import ORDERED, Common, Json, Reading
+from .options import ORDERED, Common, Count, Json, Reading
 from .runs import open_run, rows_of
 from .screen import Screen
 
-Samples = Annotated[int, Parameter(help="Importance samples per row; more raise the estimate towards the truth.", group=ORDERED["Run"])]
+Samples = Annotated[Count, Parameter(help="Importance samples per row; more raise the estimate towards the truth.", group=ORDERED["Run"])]
 
 
 def evaluate(
@@ -33,7 +33,7 @@ def evaluate(
     if json:
         screen.object({"run": str(run), "data": source or opened.settings.get("source"), "seed": common.seed} | as_record(numbers))
         return
-    which = f"all rows of {source}" if source else f"test rows of {opened.spec.name}"
+    which = f"rows of {source}" if source else f"test rows of {opened.spec.name}"
     screen.tell("Run", f"{run}: {opened.about}.")
     screen.tell("Data", f"{len(rows):,} {which}.", "")
     screen.table(as_table(numbers))

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import ArgumentError
 from . import outputs
-from .options import ORDERED, Common, Flag, Output, Reading
+from .options import ORDERED, Common, Count, Flag, Output, Reading
 from .outputs import Result
 from .runs import Opened, open_run, rows_of
 from .screen import Screen
@@ -31,7 +31,7 @@ def sample(
     run: Run,
     /,
     *,
-    n: Annotated[int, Parameter(name=("-n", "--number"), help="How many.", group=ORDERED["Run"])] = 64,
+    n: Annotated[Count, Parameter(name=("-n", "--number"), help="How many.", group=ORDERED["Run"])] = 64,
     mean: Annotated[
         bool, Flag, Parameter(help="The expected data for each drawn code, not a draw of the data.", group=ORDERED["Run"])
     ] = False,
@@ -101,9 +101,9 @@ def interpolate(
     source: Source,
     /,
     *,
-    start: Annotated[int, Parameter(name="--from", help="The first row, counted from 0.", group=ORDERED["Run"])],
-    end: Annotated[int, Parameter(name="--to", help="The last row.", group=ORDERED["Run"])],
-    steps: Annotated[int, Parameter(help="Rows of the walk, its ends among them.", group=ORDERED["Run"])] = 11,
+    start: Annotated[Count, Parameter(name="--from", help="The first row, counted from 0.", group=ORDERED["Run"])],
+    end: Annotated[Count, Parameter(name="--to", help="The last row.", group=ORDERED["Run"])],
+    steps: Annotated[Count, Parameter(help="Rows of the walk, its ends among them.", group=ORDERED["Run"])] = 11,
     path: Annotated[Literal["linear", "spherical"], Parameter(help="Between the codes.", group=ORDERED["Run"])] = "linear",
     reading: Reading = Reading(),
     output: Output,

@@ -103,7 +103,7 @@ def as_record(numbers: Evaluation) -> dict[str, Any]:
     record = {
         "n": numbers.n,
         "elbo": record_of(numbers.elbo),
-        "log_likelihood": None if weighed is None else record_of(weighed) | more,
+        "log_likelihood": None if weighed is None else {**(record_of(weighed) or {}), **more},
         "rate": record_of(numbers.rate),
         "distortion": record_of(numbers.distortion),
         "active_units": numbers.active,

@@ -13,6 +13,22 @@ ORDERED = {name: Group(name, sort_key=place) for place, name in enumerate(("Data
 Flag = Parameter(negative="", show_default=False)
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a number') from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        if _number(text).is_integer():  # 1e5
+            return int(float(text))
+        raise ValueError(f'"{text}" is not a whole number') from None
+
+
 def _split_at_commas(number: Callable[[str], Any]) -> Callable[[Any, Sequence[Token]], tuple[Any, ...]]:
     def convert(type_: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
         return tuple(number(part) for token in tokens for part in token.value.split(",") if part.strip())
@@ -20,8 +36,13 @@ def _split_at_commas(number: Callable[[str], Any]) -> Callable[[Any, Sequence[To
     return convert
 
 
-Whole = Annotated[tuple[int, ...] | None, Parameter(converter=_split_at_commas(int), n_tokens=1, negative="", metavar="INT,INT")]
-Fractions = Annotated[tuple[float, ...] | None, Parameter(converter=_split_at_commas(float), n_tokens=1, negative="", metavar="X,X,X")]
+def _one(type_: Any, tokens: Sequence[Token]) -> int:
+    return _whole(tokens[0].value)
+
+
+Count = Annotated[int, Parameter(converter=_one)]
+Counts = Annotated[tuple[int, ...] | None, Parameter(converter=_split_at_commas(_whole), n_tokens=1, negative="", metavar="INT,INT")]
+Fractions = Annotated[tuple[float, ...] | None, Parameter(converter=_split_at_commas(_number), n_tokens=1, negative="", metavar="X,X,X")]
 Json = Annotated[bool, Flag, Parameter(group=ORDERED["Common"], help="Print one JSON object and nothing else on stdout.")]
 
 
@@ -30,7 +51,7 @@ Json = Annotated[bool, Flag, Parameter(group=ORDERED["Common"], help="Print one 
 class Common:
     """What every command takes."""
 
-    seed: int = 0
+    seed: Count = 0
     "Of every draw: the same seed gives the same result."
     device: str | None = None
     "cpu, cuda or mps; the accelerator where there is one by default."
@@ -75,15 +96,15 @@ class Model:
 
     preset: str = "vae"
     "A published model: autoencoder, vae, beta_vae or iwae."
-    latent: int | None = None
+    latent: Count | None = None
     "Number of latent variables; 16, or fewer for narrow tables, by default."
-    hidden: Whole = None
+    hidden: Counts = None
     "Widths of the layers, as 400,400 (the default), or channels of the convolutions, as 32,64."
     objective: str | None = None
     "In place of the preset's: elbo, iwae, reconstruction."
     gradient: str | None = None
     "In place of the preset's: pathwise, doubly, score, leave-one-out."
-    samples: int | None = None
+    samples: Count | None = None
     "Draws per row in the objective."
     beta: float | None = None
     "Weight of the divergence in the target."
@@ -96,15 +117,15 @@ class Model:
 class Training:
     """How it is trained."""
 
-    epochs: int | None = None
+    epochs: Count | None = None
     "Passes over the data; about 20,000 steps by default."
     minutes: float | None = None
     "Stop after that long."
-    batch_size: int = 128
+    batch_size: Count = 128
     "Rows per step."
     lr: float = 1.5e-3
     "Learning rate of Adam, warmed up and then lowered along a cosine."
-    patience: int | None = None
+    patience: Count | None = None
     "Stop after that many epochs without improvement on the validation rows."
     clip: float | None = None
     "Largest norm of the gradient."

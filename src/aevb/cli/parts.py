@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import re
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from .wording import dashed
 
 if TYPE_CHECKING:
     from ..data import Spec
@@ -48,7 +49,7 @@ def names(role: str) -> dict[str, type]:
 
     found = {full.partition(".")[2]: cls for full, cls in CLASSES.items() if full.startswith(f"{role}.")}
     usable = {name: cls for name, cls in found.items() if issubclass(cls, Objective | Gradient) and not inspect.isabstract(cls)}
-    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower(): cls for name, cls in sorted(usable.items())}
+    return {dashed(name): cls for name, cls in sorted(usable.items())}
 
 
 def _built(cls: type, role: str, options: dict[str, Any]) -> Any:
@@ -65,11 +66,12 @@ def title(model: Model, recipe: Recipe) -> list[str]:
     """The model, and what it is trained for, a sentence each."""
     import aevb
 
+    from ..data.words import count
     from ..persistence import size_of
 
     known = aevb.presets.PRESETS[model.preset.replace("-", "_")]
-    latent = " x ".join(str(side) for side in recipe.model.latent_shape)
+    latent = count(math.prod(recipe.model.latent_shape), "latent variable")
     return [
-        f"{known.name} ({known.paper}) with {latent} latent variables and {size_of(recipe.model):,} weights.",
+        f"{known.name} ({known.paper}) with {latent} and {size_of(recipe.model):,} weights.",
         f"Objective: {recipe.objective.name}, gradient: {type(recipe.gradient).__name__}.",
     ]

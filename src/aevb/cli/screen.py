@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from .wording import as_typed
+
 LABEL = 9  # columns for the name of a paragraph
 
 
@@ -23,11 +25,11 @@ class Screen:
     def tell(self, label: str, *sentences: str) -> None:
         """A paragraph of the narrative: a name at the left, a sentence per line."""
         if not self.quiet:
-            self._paragraph(label, sentences, sys.stderr if self.json else sys.stdout)
+            self._paragraph(label, [as_typed(sentence) for sentence in sentences], sys.stderr if self.json else sys.stdout)
 
     def note(self, sentence: str) -> None:
         """Something that the user should know beside the result: on stderr, ``quiet`` or not."""
-        print(f"note: {sentence}", file=sys.stderr)
+        print(f"note: {as_typed(sentence)}", file=sys.stderr)
 
     def result(self, text: str) -> None:
         """What was asked for."""

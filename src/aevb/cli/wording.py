@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
-OPTIONS = frozenset(
-    {
-        "average", "batch_size", "beta", "binarise", "clip", "device", "end", "epochs", "free_bits", "gradient", "hidden", "key", "labels",
-        "latent", "likelihood", "lr", "minutes", "network", "objective", "order", "path", "patience", "precision", "preset", "resume",
-        "samples", "seed", "split", "start", "steps",
-    }
-)  # fmt: skip
-_QUOTED = re.compile(r'\b([a-z_]+)=("[^"]*"|\'[^\']*\'|\([^)]*\)|\[[^\]]*\]|[\w.+-]*\w)')
+from .options import Common, Data, Model, Training
+
+OPTIONS = frozenset(field.name for record in (Common, Data, Model, Training) for field in fields(record)) | {"path", "steps"}
+_VALUE = r'("[^"]*"|\'[^\']*\'|\([^)]*\)|\[[^\]]*\]|[\w.+-]*\w)'
+_NAMED = re.compile(rf"\b([a-z_]+)={_VALUE}")
 _TICKED = re.compile(r"`([a-z_]+)`(?= is )")
+_PART = re.compile(r"`(objective|gradient)s\.(\w+)\(([^`]*)\)`")
 
 
 def as_typed(message: str) -> str:
-    """``name=value`` of the library as ``--name value`` of the command line, on one line.
+    """``name=value`` and parts of the library as they are written on the command line; all on one line.
 
     >>> as_typed('network="mpl" is not known: write network="mlp" or network="conv".')
     '--network mpl is not known: write --network mlp or --network conv.'
     >>> as_typed("`batch_size` is 0; give at least 1.")
     '--batch-size is 0; give at least 1.'
+    >>> as_typed("Use `objectives.ELBO(samples=4)`, or `gradients.ScoreFunction()`.")
+    'Use --objective elbo --samples 4, or --gradient score-function.'
     """
     line = " ".join(message.split())
-    return _TICKED.sub(_ticked, _QUOTED.sub(_quoted, line))
+    return "".join(
+        piece if piece.startswith("`") else _NAMED.sub(_named, piece) for piece in _pieces(_PART.sub(_part, _TICKED.sub(_ticked, line)))
+    )
 
 
 def option(name: str) -> str:
@@ -33,7 +36,16 @@ def option(name: str) -> str:
     >>> option("batch_size")
     '--batch-size'
     """
-    return "--" + name.replace("_", "-")
+    return "--" + dashed(name)
+
+
+def dashed(name: str) -> str:
+    """A name of the library, of an argument or a class, as the command line has it.
+
+    >>> dashed("free_bits"), dashed("LeaveOneOut"), dashed("ELBO")
+    ('free-bits', 'leave-one-out', 'elbo')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower().replace("_", "-")
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -41,12 +53,22 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
-def _quoted(match: re.Match[str]) -> str:
+def _pieces(line: str) -> list[str]:
+    """The line in pieces, code between backticks apart."""
+    return re.split(r"(`[^`]*`)", line)
+
+
+def _part(match: re.Match[str]) -> str:
+    role, name, arguments = match.groups()
+    return f"{option(role)} {dashed(name)} {_NAMED.sub(_named, arguments)}".rstrip(" .")
+
+
+def _named(match: re.Match[str]) -> str:
     name, value = match.groups()
     if name not in OPTIONS:
         return match.group()
     bare = value.strip("\"'()[]").replace(", ", ",")
-    return f"{option(name)} {bare}" if " " not in bare else f"{option(name)} {value}"
+    return f"{option(name)} {value if ' ' in bare else bare}"
 
 
 def _ticked(match: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from ..data import Rows
 from ..errors import ArgumentError, DataError
 from ..models import VAE
 from ..networks import set_precision
+from ..products import routed
 from ..random import seeded
 from ..types import Batch
 
@@ -54,7 +55,7 @@ def evaluating(model: VAE, seed: int) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), seeded(seed, model.device):
+        with torch.no_grad(), seeded(seed, model.device), routed():
             yield
     finally:
         model.train(training)

@@ -8,14 +8,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..errors import ArgumentError
+
 
 class Average:
     """Exponential moving average of a module's parameters: ``average += (1 - decay) (weights - average)`` after each step.
 
     Early on the decay is lowered to ``(1 + step) / (10 + step)``, so that the average does not remember the initial weights.
+    Raises ``ArgumentError`` for a decay outside (0, 1).
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ArgumentError(f"`average` is {decay}; give a decay between 0 and 1, as 0.999.")
         self.decay = decay
         self.live = [p.data for p in module.parameters()]
         self.mean = [p.clone() for p in self.live]

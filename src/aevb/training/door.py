@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         picked = torch.device(device)
         torch.zeros(1, device=picked)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = textwrap.shorten(str(error).splitlines()[0], 60, placeholder=" ...")
         raise ArgumentError(f'`device` is {str(device)!r}, which is not there ({reason}); use "cpu", or see `aevb info`.') from error
     return picked
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..files import write_atomically
 from ..models import VAE
 
 
@@ -48,7 +49,7 @@ class FitResult:
 
 def write_history(path: Path, history: list[Epoch]) -> None:
     """``history.jsonl``: one object per line, ended by a newline each."""
-    path.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in history))
+    write_atomically(path, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in history).encode())
 
 
 def read_history(path: Path) -> list[Epoch]:

@@ -105,8 +105,7 @@ class _DirectAdam:
             self._look(parameters, gradients)
             return
         group = self.optimizer.param_groups[0]
-        found = refused.float()
-        torch._foreach_add_(self.steps, 1)  # pyright: ignore[reportPrivateImportUsage]
+        self.count += ~refused
         torch._fused_adam_(  # pyright: ignore[reportCallIssue, reportPrivateImportUsage]
             self.parameters,
             [gradients[i] for i in self.used],  # pyright: ignore[reportArgumentType]
@@ -122,9 +121,8 @@ class _DirectAdam:
             amsgrad=False,
             maximize=group["maximize"],
             grad_scale=None,
-            found_inf=found,
+            found_inf=refused.float(),
         )
-        torch._foreach_sub_(self.steps, [found] * len(self.steps))  # pyright: ignore[reportPrivateImportUsage]
 
     def _look(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
         self.used = [i for i, gradient in enumerate(gradients) if gradient is not None]
@@ -132,6 +130,9 @@ class _DirectAdam:
         for parameter in self.parameters:
             parameter.grad = None
         states = [self.optimizer.state[parameter] for parameter in self.parameters]
-        self.steps = [state["step"] for state in states]
+        self.count = torch.stack([state["step"] for state in states])
+        self.steps = list(self.count.unbind())  # views: one addition counts for all of them
+        for state, step in zip(states, self.steps, strict=True):
+            state["step"] = step
         self.first = [state["exp_avg"] for state in states]
         self.second = [state["exp_avg_sq"] for state in states]

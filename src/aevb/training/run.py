@@ -25,7 +25,8 @@ from .history import Epoch, write_history
 from .step import STATISTICS, Step
 
 EVERY = 30.0  # seconds between checkpoints
-FILES = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")
+MARKS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")  # any of them makes a folder a run
+FILES = (*MARKS, "config.toml", "report.html", "pictures")
 LIMIT = 3  # refused steps in a row that end a run
 
 
@@ -202,7 +203,7 @@ class Run:
         if out.exists() and any(out.iterdir()):
             if not overwrite:
                 raise RunError(f"`{out}` exists and is never overwritten unasked; choose another --out, or give --force.")
-            if not any((out / name).exists() for name in FILES):
+            if not any((out / name).exists() for name in MARKS):
                 raise RunError(f"`{out}` holds files that are no run; --force replaces runs only. Choose another --out.")
             for name in FILES:
                 held = out / name
