@@ -60,7 +60,8 @@ def test_a_compiled_graph_routes_its_products_and_agrees(monkeypatch):
 @pytest.mark.parametrize("size", [1, 111, 112, 113, 784])
 def test_softplus_as_a_product_is_softplus(size):
     logits = torch.cat([torch.linspace(-200, 200, size - 1, dtype=torch.float64), torch.tensor([1e4], dtype=torch.float64)])
-    assert torch.allclose(product_form(logits), softplus_sum(logits), rtol=1e-14)
+    # PyTorch's own drops terms of up to exp(-20) = 2e-9, of which there are fewer than 100 here
+    assert torch.allclose(product_form(logits), softplus_sum(logits), rtol=0, atol=1e-7)
     assert torch.isfinite(product_form(torch.full((size,), -1e4)))
 
 

@@ -14,10 +14,10 @@ from torch.optim import SGD, Adagrad, Adam, RMSprop
 
 import aevb
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb.compiling import ENOUGH, Compiler
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError, RunError
 from aevb.random import seeded
 from aevb.training import WarmupCosine, adam, checkpoint
-from aevb.compiling import ENOUGH, Compiler
 from aevb.training.step import Step
 from aevb.types import Batch
 

@@ -134,8 +134,8 @@ def test_compare_notes_that_test_rows_differ(aevb, table):
 def test_report_of_a_run(aevb, digits, tmp_path, monkeypatch):
     seen = {}
 
-    def write(run, data, *, samples, seed, advance):
-        seen.update(run=run, rows=len(data.test), samples=samples, seed=seed)
+    def write(run, data, *, samples, seed, rows, advance):
+        seen.update(run=run, rows=rows, samples=samples, seed=seed)
         return run / "report.html"
 
     monkeypatch.setattr("aevb.report.write", write)

@@ -3,10 +3,10 @@
 import sys
 
 import torch
+from gate import BATCH, HIDDEN, LATENT, Gate
 
 import aevb
 from aevb.random import seeded
-from gate import BATCH, HIDDEN, LATENT, Gate
 
 threads, precision, compile = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "compiled"
 torch.set_num_threads(threads)

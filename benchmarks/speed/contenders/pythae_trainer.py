@@ -6,12 +6,12 @@ import tempfile
 import pythae
 import torch
 from gate import BATCH, HIDDEN, LATENT, PIXELS, Gate, binarized_mnist
+from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
-from pythae.data.datasets import BaseDataset
 from torch import nn
 
 torch.set_num_threads(int(sys.argv[1]))

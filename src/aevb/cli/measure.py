@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ..models import VAE
 
 SAMPLES = 100  # importance samples where nobody says how many
-REPORTED = 1_000_000  # (sample, row) pairs that are weighed for a report that nobody asked for
+FEW = 10  # at least so many for a report that nobody asked for, and so many
+PAIRS = {"mlp": 1_000_000, "conv": 50_000}  # (sample, row) pairs in it: half a minute
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,24 @@ class Evaluation:
     def one(self) -> str:
         """What a datum is called."""
         return "image" if self.spec.image else "row"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is weighed: so many rows, so many importance samples for each."""
+
+    rows: int
+    samples: int
+
+    @classmethod
+    def short(cls, rows: int, network: str) -> Effort:
+        """At most half a minute's work.
+
+        >>> Effort.short(180, "mlp"), Effort.short(10_000, "conv")
+        (Effort(rows=180, samples=100), Effort(rows=5000, samples=10))
+        """
+        samples = min(max(PAIRS[network] // rows, FEW), SAMPLES)
+        return cls(min(rows, PAIRS[network] // samples), samples)
 
 
 def evaluate_model(model: VAE, rows: Rows, spec: Spec, samples: int, seed: int, screen: Screen) -> Evaluation:
@@ -137,7 +156,7 @@ def quick(model: VAE, data: Dataset, seed: int) -> Quick:
     """The bound on the test rows."""
     import aevb
 
-    terms = aevb.metrics.rate_distortion(model, data.test.to(model.device), seed=seed)
+    terms = aevb.metrics.rate_distortion(model, data.test.to(model.device), samples=8 if len(data.test) <= 1000 else 1, seed=seed)
     one = "image" if data.spec.image else "row"
     if model.posterior.density:
         return Quick("ELBO", terms.elbo, len(data.test), one)
@@ -145,21 +164,26 @@ def quick(model: VAE, data: Dataset, seed: int) -> Quick:
     return Quick("Reconstruction log-likelihood", value, len(data.test), one)
 
 
-def write_report(run: Path, data: Dataset, screen: Screen, common: Common, samples: int | None = None) -> Path | None:
-    """Write the report; where the extra for pictures is missing and nobody asked for one, say so and go on."""
+def write_report(run: Path, data: Dataset, screen: Screen, common: Common, effort: Effort | None = None) -> Path | None:
+    """Write the report. At the end of another command (no ``effort``) it is kept short, and goes missing where its extra is missing."""
     from .. import report
 
-    asked = samples is not None
-    samples = samples or max(1, min(SAMPLES, REPORTED // len(data.test)))
+    total = len(data.test)
+    spent = effort or Effort.short(total, data.spec.network)
     try:
-        with screen.progress("report", len(data.test) * samples) as advance:
-            path = report.write(run, data, samples=samples, seed=common.seed, advance=advance)
+        with screen.progress("report", spent.rows * spent.samples) as advance:
+            path = report.write(run, data, samples=spent.samples, seed=common.seed, rows=spent.rows, advance=advance)
     except MissingExtraError as error:
-        if asked:
+        if effort is not None:
             raise
         screen.note(f"no report was written: {error}.")
         return None
-    screen.tell("Report", str(path))
+    part = (
+        f" on {spent.rows:,} of {total:,} test rows, {spent.samples} samples each; `aevb report {run}` takes all"
+        if spent.rows < total
+        else ""
+    )
+    screen.tell("Report", f"{path}{part}")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .evaluate import Samples
-from .measure import SAMPLES, write_report
+from .measure import SAMPLES, Effort, write_report
 from .options import Common, Reading
 from .runs import open_run, own_data, rows_of
 from .screen import Screen
@@ -33,6 +33,6 @@ def report(
     else:
         rows = rows_of(opened, source, reading, screen)
         data = Dataset(rows, rows, rows, opened.spec)
-    path = write_report(run, data, screen, common, samples)
+    path = write_report(run, data, screen, common, Effort(len(data.test), samples))
     if common.quiet:
         screen.result(str(path))

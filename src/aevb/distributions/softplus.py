@@ -21,10 +21,11 @@ def softplus_sum(logits: Tensor) -> Tensor:
 def product_form(logits: Tensor) -> Tensor:
     """The same with one logarithm for 112 terms: ``softplus(l) = relu(l) + log(1 + exp(-|l|))``, the second part as a product's logarithm.
 
-    As exact as the plain sum; several times faster compiled into one pass, slower when it is not.
+    As exact as the plain sum (more so: PyTorch's softplus drops ``log(1 + exp(-l))`` from ``l = 20`` on, 2e-9 each); several times faster
+    compiled into one pass, slower when it is not.
 
     >>> logits = torch.linspace(-30, 30, 300, dtype=torch.float64)
-    >>> bool((product_form(logits) - softplus_sum(logits)).abs() < 1e-11)
+    >>> bool((product_form(logits) - softplus_sum(logits)).abs() < 1e-8)
     True
     """
     whole = logits.shape[-1] - logits.shape[-1] % GROUP

@@ -19,6 +19,7 @@ class ConvEncoder(Recorded, nn.Module):
     ``event_shape`` is ``(H, W)`` or ``(C, H, W)``, of any size from 1 x 1 up. ``residual`` adds that many residual blocks per stage
     (He et al. 2016, pre-activation).
 
+    >>> import torch
     >>> ConvEncoder((28, 28))(torch.zeros(5, 28, 28)).shape
     torch.Size([5, 64, 7, 7])
     """
@@ -43,6 +44,7 @@ class ConvDecoder(Recorded, nn.Module):
 
     The stages mirror those of a ``ConvEncoder`` with as many channels.
 
+    >>> import torch
     >>> ConvDecoder(16, (28, 28))(torch.zeros(5, 16)).shape
     torch.Size([5, 32, 28, 28])
     """
