@@ -410,3 +410,16 @@ def test_what_cannot_be_traced_runs_eagerly_and_says_so():
     result = run(model(), compile=True)
     assert "could not be compiled" in result.said[0]
     assert numbers(result) == numbers(run(model()))
+
+
+def test_precision_auto_says_what_it_chose_and_why(monkeypatch):
+    module = importlib.import_module("aevb.training.precision")
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(module, "multiplies_bfloat16", lambda device: True)
+    assert module.choose("auto", nn.Linear(300, 300), cpu).name == "bfloat16"
+    small = module.choose("auto", nn.Linear(10, 10), cpu)
+    assert small.name == "float32" and "100 weights" in small.said[0]
+    assert module.choose("bfloat16", nn.Linear(1, 1), cpu).said == ()
+    monkeypatch.setattr(module, "multiplies_bfloat16", lambda device: False)
+    assert module.choose("auto", nn.Linear(300, 300), cpu).name == "float32"
+    assert "emulates" in module.choose("bfloat16", nn.Linear(1, 1), cpu).said[0]

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 from torch.overrides import TorchFunctionMode
+
+from .processor import description
 
 SMALL = 500_000  # multiplications below which the call costs more than it saves
 
@@ -26,9 +27,7 @@ def onednn_is_faster() -> bool:
     """Whether float32 products belong to oneDNN here: AVX-512 on a processor that is not Intel's."""
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkl.is_available():
         return False
-    information = Path("/proc/cpuinfo")
-    first = information.read_text().split("\n\n")[0] if information.exists() else ""
-    return "avx512f" in first and "GenuineIntel" not in first
+    return "avx512f" in description() and "GenuineIntel" not in description()
 
 
 def routed() -> AbstractContextManager[object]:

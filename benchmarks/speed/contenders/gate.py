@@ -14,12 +14,20 @@ from pathlib import Path
 import numpy as np
 
 BATCH, HIDDEN, LATENT, PIXELS = 128, 400, 20, 784
+TABLE_ROWS, TABLE_BATCH = 64_000, 64
 
 
 def binarized_mnist() -> np.ndarray:
     """The training part of the fixed binarized MNIST, float32 ``[50000, 784]``, from ``$AEVB_DATA``."""
     packed = np.load(Path(os.environ["AEVB_DATA"]) / "binarized_mnist" / "binarized_mnist.npz")["train"]
     return np.unpackbits(packed, axis=1).astype(np.float32)
+
+
+def table() -> np.ndarray:
+    """Sixteen columns driven by four factors, float32 ``[64000, 16]``: the size of a table, not its content, decides the speed."""
+    generator = np.random.default_rng(0)
+    factors, loadings = generator.normal(size=(TABLE_ROWS, 4)), generator.normal(size=(4, 16))
+    return (factors @ loadings + 0.3 * generator.normal(size=(TABLE_ROWS, 16))).astype(np.float32)
 
 
 class Gate:

@@ -149,7 +149,8 @@ def finished(result: FitResult) -> str:
     best = (
         "the last weights" if result.best_epoch is None else f"the weights of epoch {result.best_epoch:,}, the best on the validation rows,"
     )
-    return f"{last.epoch:,} epochs in {duration(last.seconds)}{STOPPED.get(result.stopped, '')}; {best} are kept."
+    epochs = f"{last.epoch:,} epoch{'' if last.epoch == 1 else 's'}"
+    return f"{epochs} in {duration(last.seconds)}{STOPPED.get(result.stopped, '')}; {best} are kept."
 
 
 def duration(seconds: float) -> str:

@@ -125,14 +125,14 @@ class Training:
     "Rows per step."
     lr: float = 1.5e-3
     "Learning rate of Adam, warmed up and then lowered along a cosine."
-    patience: Count | None = None
+    patience: Count | None = 50
     "Stop after that many epochs without improvement on the validation rows."
     clip: float | None = None
     "Largest norm of the gradient."
     average: float | None = None
     "Decay of a moving average of the weights, as 0.999, which is then kept in their place."
-    precision: Literal["float32", "bfloat16"] = "float32"
-    "Of the networks while training; densities are float32 or better."
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    "Of the networks while training (auto: bfloat16 where that is faster); densities are float32 or better."
 
 
 @Parameter(name="*", group=ORDERED["Output"])

@@ -82,7 +82,7 @@ class Screen:
     def _paragraph(self, label: str, sentences: Sequence[str], stream: Any) -> None:
         for number, sentence in enumerate(sentences):
             head = (label if number == 0 else "").ljust(LABEL)
-            self._print(_wrapped(head + sentence, " " * LABEL, stream), stream, bold=len(label) if number == 0 else 0)
+            self._print(_wrapped((head + sentence).rstrip(), " " * LABEL, stream), stream, bold=len(label) if number == 0 else 0)
 
     def _print(self, text: str, stream: Any, bold: int = 0) -> None:
         """Print, with the first ``bold`` characters in bold where the stream shows it."""

@@ -24,13 +24,6 @@ def check_numbers(**numbers: float | None) -> None:
             raise ArgumentError(f"`{name}` is {value}; give a positive number.")
 
 
-def check_settings(precision: str, **numbers: float | None) -> None:
-    """Refuse settings that no run could use."""
-    check_numbers(**numbers)
-    if precision not in ("float32", "bfloat16"):
-        raise ArgumentError(f'`precision` is {precision!r}; use "float32" or "bfloat16".')
-
-
 def check_source(model: VAE, source: Source, held_out: Rows | None) -> None:
     """Look at everything that can be looked at: all rows where they are there, else the first batch."""
     if source.rows is not None:

@@ -21,10 +21,11 @@ from ..persistence import describe
 from ..types import Recipe
 from .average import Average
 from .bar import Bar
-from .door import check_settings, check_source, pick_device
+from .door import check_numbers, check_source, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
 from .optimisers import Factory, WarmupCosine, adam, base_rates, set_rates
+from .precision import Precision, choose
 from .run import Run
 from .source import source_of
 from .step import Step
@@ -51,7 +52,7 @@ def fit(
     average: float | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     compile: bool | Literal["auto"] = "auto",
     out: str | Path | None = None,
     resume: bool = False,
@@ -78,7 +79,7 @@ def fit(
         average: decay of a moving average of the weights, which is then validated and returned in their place.
         seed: of the order of the data and of every draw.
         device: "cpu", "cuda", "mps"; the accelerator if there is one by default.
-        precision: of the networks while training; densities are float32 or better.
+        precision: of the networks while training, "float32", "bfloat16" or "auto"; densities are float32 or better.
         compile: put the loss and its gradients into one compiled graph: seconds at the start, then faster steps. "auto" does so where
             the planned steps pay for it.
         out: a run folder to write: model, history, checkpoint.
@@ -95,11 +96,12 @@ def fit(
         RunError: ``out`` is in the way, cannot be written, or holds nothing to resume.
         NumericalError: three steps in a row were not finite; the weights are the last good ones.
     """
-    check_settings(precision, epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
+    check_numbers(epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
     place = pick_device(device)
     recipe = _recipe(model, objective, gradient)
     model, objective, gradient = recipe.model.to(place), recipe.objective.to(place), recipe.gradient.to(place)
     gradient.check(model, objective)
+    chosen = choose(precision, model, place)
     source = source_of(data, batch_size, seed, place, dtype_of(model))
     held_out = _validation(data, validation, place)
     check_source(model, source, held_out)
@@ -121,7 +123,7 @@ def fit(
         "batch_size": source.batch_size,
         "steps_per_epoch": source.steps,
         "seed": seed,
-        "precision": precision,
+        "precision": chosen.name,
         "compiled": compiler.on,
         "average": average,
         "clip": clip,
@@ -131,7 +133,7 @@ def fit(
     began = time.monotonic() - state.seconds
     stopped = "epochs"
 
-    set_precision(model, torch.bfloat16 if precision == "bfloat16" else None)
+    set_precision(model, chosen.dtype)
     model.train()
     poll = POLL.get(place.type, 50)
     try:
@@ -177,7 +179,9 @@ def fit(
         set_precision(model, None)
     run.finish()
     model.eval()
-    return FitResult(model, tuple(state.history), state.best_epoch, stopped, (*source.said, *compiler.said, *run.said), run.out)
+    return FitResult(
+        model, tuple(state.history), state.best_epoch, stopped, (*source.said, *chosen.said, *compiler.said, *run.said), run.out
+    )
 
 
 def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> Recipe:
