@@ -12,7 +12,7 @@ help:
 	@echo 'make demo      fit, evaluate and report on real handwritten digits'
 	@echo 'make test      lint, types, tests, docstring examples, examples/: what a change must pass'
 	@echo 'make test-all  the same with the slow tests'
-	@echo 'make bench     speed beside the references, measured in rounds: about 15 minutes; needs AEVB_DATA'
+	@echo 'make bench     speed beside the references, measured in rounds: about 30 minutes; needs AEVB_DATA'
 	@echo 'make lint      ruff: rules and format          make format  mend what ruff can mend'
 	@echo 'make types     pyright                         make theory  the claims of docs/theory.md that are still open'
 	@echo 'make clean     remove build products, caches   make distclean  .venv too'
@@ -45,6 +45,8 @@ $(REFERENCES)/.installed: benchmarks/speed/references.txt
 
 bench: .venv/.installed $(REFERENCES)/.installed
 	$(BIN)/python benchmarks/speed/training.py
+	$(BIN)/python benchmarks/speed/evaluation.py --full
+	$(BIN)/python benchmarks/speed/document.py
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ class Contender:
         return line.strip()
 
 
-def measure(contenders: list[Contender], reference: Contender, rounds: int, threads: int) -> dict[str, object]:
+def measure(contenders: list[Contender], reference: Contender, rounds: int, threads: int, batch: int) -> dict[str, object]:
     """Run the rounds; the result is what is written as JSON."""
     for contender in contenders:
         contender.start(threads)
@@ -81,21 +81,22 @@ def measure(contenders: list[Contender], reference: Contender, rounds: int, thre
     return {
         "threads": threads,
         "rounds": rounds,
+        "batch": batch,
         "reference": reference.name,
         "machine": machine(),
         "control": interval(np.array(again), np.array(reference.seconds)),
-        "contenders": {c.name: summary(c, reference) for c in contenders},
+        "contenders": {c.name: summary(c, reference, batch) for c in contenders},
     }
 
 
-def summary(contender: Contender, reference: Contender) -> dict[str, object]:
+def summary(contender: Contender, reference: Contender, batch: int) -> dict[str, object]:
     """Speed, and the paired ratio of speeds to the reference: above 1 is faster."""
     samples, theirs = float(contender.about["samples"]), float(reference.about["samples"])  # type: ignore[arg-type]
     seconds = np.array(contender.seconds) / samples
     return {
         "samples_per_second": float(1 / np.median(seconds)),
-        "ms_per_batch_of_128": float(np.median(seconds) * 128 * 1e3),
-        "best_ms_per_batch_of_128": float(np.min(seconds) * 128 * 1e3),
+        "ms_per_batch": float(np.median(seconds) * batch * 1e3),
+        "best_ms_per_batch": float(np.min(seconds) * batch * 1e3),
         "ratio": interval(np.array(reference.seconds) / theirs, seconds),
         "about": contender.about,
     }

@@ -27,9 +27,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if not isinstance(error, OSError):  # Ctrl-C leaves nothing behind either
+            raise
         kept = "; the previous one is intact" if path.exists() else ""
         raise RunError(
             f"`{path}` could not be written ({error.strerror or error}){kept}. Free the disk or choose another --out."

@@ -118,7 +118,7 @@ class Training:
     """How it is trained."""
 
     epochs: Count | None = None
-    "Passes over the data; about 20,000 steps by default."
+    "Passes over the data; about 10,000 steps by default."
     minutes: float | None = None
     "Stop after that long."
     batch_size: Count = 128

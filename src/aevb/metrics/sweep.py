@@ -11,7 +11,7 @@ import torch
 from ..data import Rows
 from ..errors import ArgumentError, DataError
 from ..models import VAE
-from ..networks import set_precision
+from ..networks import Heads, set_precision
 from ..products import routed
 from ..random import seeded
 from ..types import Batch
@@ -42,11 +42,13 @@ def networks_in(model: VAE, precision: Literal["float32", "bfloat16"]) -> Iterat
     """Run the networks in this precision inside the block; densities stay in float32 or better."""
     if precision not in ("float32", "bfloat16"):
         raise ArgumentError(f'`precision` is {precision!r}; use "float32" or "bfloat16".')
+    outer = {module: module.precision for module in model.modules() if isinstance(module, Heads)}
     set_precision(model, torch.bfloat16 if precision == "bfloat16" else None)
     try:
         yield
     finally:
-        set_precision(model, None)
+        for module, before in outer.items():
+            module.precision = before
 
 
 @contextmanager

@@ -113,7 +113,8 @@ class VAE(Recorded, nn.Module):
         """Expected data ``[*batch, *event]`` given codes ``[*batch, *latent]``, in the units of the data."""
         if tuple(z.shape[z.dim() - len(self.latent_shape) :]) != self.latent_shape:
             raise DataError(f"codes have shape {tuple(z.shape)}; this model decodes {('N', *self.latent_shape)}.")
-        return self.likelihood(z.to(self.device), context).mean
+        like = next(self.parameters(), torch.zeros(()))
+        return self.likelihood(z.to(like.device, like.dtype), context).mean
 
     def reconstruct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``decode(encode(x))``, ``[B, *event]``."""

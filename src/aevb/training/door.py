@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..data import Rows
 from ..errors import ArgumentError, DataError
+from ..metrics.sweep import evaluating
 from ..models import VAE
 from ..types import Batch
 from .source import Source
@@ -26,11 +27,12 @@ def check_numbers(**numbers: float | None) -> None:
 
 def check_source(model: VAE, source: Source, held_out: Rows | None) -> None:
     """Look at everything that can be looked at: all rows where they are there, else the first batch."""
-    if source.rows is not None:
-        check_data(model, source.rows, "data")
-    check_batch(model, source.first(), "data")
-    if held_out is not None:
-        check_data(model, held_out, "validation")
+    with evaluating(model, seed=0):  # looking draws nothing from the caller's stream, and moves no running mean
+        if source.rows is not None:
+            check_data(model, source.rows, "data")
+        check_batch(model, source.first(), "data")
+        if held_out is not None:
+            check_data(model, held_out, "validation")
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -51,6 +53,8 @@ def check_data(model: VAE, rows: Rows, name: str) -> None:
     """Refuse rows that the model cannot take: another shape, a number that is not finite, a value outside the likelihood's support."""
     if tuple(rows.event_shape) != model.event_shape:
         raise DataError(f"`{name}` has events of shape {tuple(rows.event_shape)}; the model was built for {model.event_shape}.")
+    if len(rows) == 0:
+        raise DataError(f"`{name}` has no rows; give at least one.")
     for start in range(0, len(rows), BLOCK):
         check_batch(model, Batch(rows[start : start + BLOCK]), name, start)
 

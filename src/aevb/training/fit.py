@@ -31,7 +31,7 @@ from .source import source_of
 from .step import Step
 
 Callback = Callable[[Epoch, VAE], bool | None]
-STEPS = 20_000  # of a run whose length nobody gave
+STEPS = 10_000  # of a run whose length nobody gave
 POLL = {"cpu": 1}  # steps between looks at the counters of refused steps; looking is free on the CPU and a wait elsewhere
 
 
@@ -69,7 +69,7 @@ def fit(
         objective: what is climbed; the ELBO with exact divergence by default (``Reconstruction`` for a posterior without a density).
         gradient: how; through the draw by default.
         optimizer: a factory ``parameters -> Optimizer``; ``adam(1.5e-3)`` by default.
-        epochs: passes over the data; by default about 20,000 steps, at least 20 and at most 500 epochs.
+        epochs: passes over the data; by default about 10,000 steps, at least 20 and at most 500 epochs.
         minutes: stop after that long, whatever ``epochs`` says.
         batch_size: rows per step; what is left over at the end of an epoch is dropped.
         validation: rows to choose the best weights by; those of the ``Dataset`` by default. Always scored by the plain ELBO.

@@ -42,7 +42,7 @@ class FitResult:
     model: VAE
     history: tuple[Epoch, ...]
     best_epoch: int | None  # by validation; None where there was none, and the weights are the last ones
-    stopped: str  # why it ended: "epochs", "minutes", "patience", "interrupted", "callback" or "non-finite"
+    stopped: str  # why it ended: "epochs", "minutes", "patience", "interrupted" or "callback"
     said: tuple[str, ...]  # what was decided or noticed on the way, a sentence each
     out: Path | None = None
 

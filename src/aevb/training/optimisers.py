@@ -70,13 +70,19 @@ def updater(optimizer: Optimizer) -> Update:
 
     A fused kernel is told on the device, and no answer is awaited from there; any other optimiser has to be asked on the host.
     """
-    if type(optimizer) is Adam and len(optimizer.param_groups) == 1 and _fused(optimizer) and not optimizer.defaults["amsgrad"]:
+    if type(optimizer) is Adam and _plain(optimizer):
         return _DirectAdam(optimizer)
     return partial(_guarded, optimizer, _fused(optimizer))
 
 
 def _fused(optimizer: Optimizer) -> bool:
     return all(group.get("fused") for group in optimizer.param_groups)
+
+
+def _plain(optimizer: Adam) -> bool:
+    """Whether the kernel alone does all that this optimiser does."""
+    more = any(group[name] for group in optimizer.param_groups for name in ("amsgrad", "decoupled_weight_decay"))
+    return _fused(optimizer) and len(optimizer.param_groups) == 1 and not more
 
 
 def _guarded(optimizer: Optimizer, fused: bool, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], refused: Tensor) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from ..data import Rows
 from ..data.spec import Spec
 from ..errors import NumericalError, RunError
 from ..metrics import rate_distortion
+from ..metrics.sweep import networks_in
 from ..persistence import save
 from ..random import Stream
 from ..types import Batch
@@ -99,7 +102,7 @@ class Run:
         if rows is not None:
             epoch = self._score(epoch, rows)
             value = epoch.validation
-            if value is not None and (state.best is None or value > state.best):
+            if value is not None and value > (-math.inf if state.best is None else state.best):  # NaN is no best
                 state.best, state.best_epoch, state.waited = value, epoch.epoch, 0
                 self.best = self._weights()
             elif epoch.step >= self.objective.settled:
@@ -153,10 +156,8 @@ class Run:
             self._write_model()
 
     def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
-        if self.average is not None:
-            with self.average.applied():
-                scored = rate_distortion(self.model, rows, samples=1, seed=self.seed)
-        else:
+        averaged = self.average.applied() if self.average is not None else nullcontext()
+        with averaged, networks_in(self.model, "float32"):  # as the finished model will be measured
             scored = rate_distortion(self.model, rows, samples=1, seed=self.seed)
         log_likelihood = -scored.distortion.mean
         if not self.model.posterior.density:
@@ -164,9 +165,7 @@ class Run:
         return replace(epoch, validation=scored.elbo.mean, validation_log_likelihood=log_likelihood, validation_kl=scored.rate.mean)
 
     def _weights(self) -> dict[str, Tensor]:
-        if self.average is None:
-            return {name: tensor.detach().clone() for name, tensor in checkpoint.everything(self.model).items()}
-        with self.average.applied():
+        with self.average.applied() if self.average is not None else nullcontext():
             return {name: tensor.detach().clone() for name, tensor in checkpoint.everything(self.model).items()}
 
     def _resume(self, held: checkpoint.Checkpoint) -> None:

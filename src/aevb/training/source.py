@@ -91,7 +91,8 @@ class Stream(Source):
 
     def _batch(self, batch: Any) -> Batch:
         if isinstance(batch, Batch):
-            return replace(batch, x=batch.x.to(self.device, self.dtype))
+            context, index = (None if value is None else value.to(self.device) for value in (batch.context, batch.index))
+            return replace(batch, x=batch.x.to(self.device, self.dtype), context=context, index=index)
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         return Batch(torch.as_tensor(x).to(self.device, self.dtype))
 
