@@ -1,5 +1,6 @@
 """A model written down and built again is the same model, and nothing in a folder is ever executed."""
 
+import copy
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from tests.catalogue import EVENT, LIKELIHOODS, POSTERIORS, PRIORS
 from torch import nn
 
 import aevb
-from aevb import likelihoods, networks, objectives, persistence, posteriors, priors
+from aevb import gradients, likelihoods, networks, objectives, persistence, posteriors, priors
 from aevb.errors import RunError
 
 
@@ -32,6 +33,14 @@ def test_every_composition_is_built_again_from_its_record(tmp_path, posterior, l
     z = model.encode(x)
     assert torch.equal(model.likelihood(z).log_prob(x), again.likelihood(z).log_prob(x))
     assert persistence.describe(model) == persistence.describe(again)
+
+
+def test_defaults_are_written_too():
+    """Another version may have other defaults; what was saved is to stay what it was."""
+    assert persistence.describe(objectives.ELBO())["arguments"] == {"samples": 1, "beta": 1.0, "free_bits": 0.0, "kl": "auto"}
+    assert persistence.describe(objectives.ELBO()) == persistence.describe(objectives.ELBO(beta=1.0))
+    assert persistence.describe(copy.deepcopy(small())) == persistence.describe(small())
+    assert isinstance(persistence.build(persistence.describe(gradients.Pathwise())), gradients.Pathwise)
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (3, 8, 8)])

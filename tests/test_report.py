@@ -18,7 +18,8 @@ from aevb.data import Rows
 from aevb.errors import DataError
 from aevb.persistence import read
 from aevb.report.html import signed
-from aevb.report.parts import said
+from aevb.report.parts import best_epoch, said
+from aevb.training.history import Epoch
 
 EVIL = '<script>alert("1")</script>'
 
@@ -111,7 +112,8 @@ def test_the_numbers_are_those_of_the_metrics(reported, digits):
 def test_a_report_names_the_bound_what_is_missing_and_who_made_it(reported):
     page = reported[1]
     assert "<td>not available on real data</td>" in page and "in expectation a lower bound" in page
-    for words in ("ELBO(samples=1, beta=1, free_bits=0)", "Pathwise()", "Adam", "float32", "1,437 train, 180 validation, 180 test"):
+    objective = "ELBO(samples=1, beta=1, free_bits=0, kl=auto)"
+    for words in (objective, "Pathwise()", "Adam", "float32", "1,437 train, 180 validation, 180 test"):
         assert words in page
     assert re.search(r"quarter cycle per pixel is \d\.\d\d times", page)
     assert re.search(r"codes of held-out image \d+ \(2\) and image \d+ \(6\)", page)
@@ -186,3 +188,13 @@ def test_colour_images_of_one_row_are_no_error(tmp_path):
 def test_parts_are_written_as_calls():
     record = {"class": "posteriors.Normal", "number": 1, "arguments": {"network": {"foreign": "mine.Net"}, "shift": [0.5] * 9}}
     assert said(record) == "Normal(network=mine.Net (of the caller's own), shift=[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, … 9 in all])"
+
+
+def test_the_best_epoch_of_a_report_is_that_of_the_run():
+    zeros = dict.fromkeys(("step", "seconds", "bound", "log_likelihood", "kl", "target", "penalty", "learning_rate", "skipped"), 0)
+    values = enumerate((math.nan, -3.0, 0.0, -1.0), start=1)
+    history = [Epoch(epoch=number, bound_name="ELBO", beta=None, validation=value, **zeros) for number, value in values]
+    best = best_epoch(history)
+    assert best is not None
+    assert best.epoch == 3
+    assert best_epoch(history[:1]) is None

@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -16,8 +17,12 @@ import aevb
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
 from aevb.compiling import ENOUGH, Compiler
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError, RunError
+from aevb.files import write_atomically
+from aevb.metrics import Measured
 from aevb.random import seeded
 from aevb.training import WarmupCosine, adam, checkpoint
+from aevb.training.door import check_source
+from aevb.training.source import source_of
 from aevb.training.step import Step
 from aevb.types import Batch
 
@@ -62,6 +67,20 @@ def test_a_run_neither_reads_nor_moves_the_callers_random_stream():
     assert torch.equal(before, torch.get_rng_state())
     torch.rand(7)
     assert numbers(first) == numbers(run())
+
+
+def test_looking_at_the_data_draws_nothing_and_moves_nothing():
+    """Rows that are binarised afresh, dropout and running means are looked at too before the first step."""
+    data = aevb.data.load(np.arange(64 * 6, dtype=np.uint8).reshape(64, 6) % 17, binarise="dynamic")
+    with seeded(0):
+        noisy = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+        model = aevb.VAE(priors.Normal(2), posteriors.Normal(networks.MLP(6, [8]), 2), likelihoods.Bernoulli(noisy, (6,)))
+    before = torch.get_rng_state()
+    fresh = {name: value.clone() for name, value in model.named_buffers()}
+    check_source(model, source_of(data, 16, 0, torch.device("cpu"), torch.float32), data.validation)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(value, fresh[name]) for name, value in model.named_buffers())
+    assert model.training
 
 
 def test_validation_does_not_disturb_the_training_stream():
@@ -116,6 +135,44 @@ def test_resume_refuses_other_settings(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"model": tiny(latent=3)}, "latent=2.*latent=3"),
+        ({"objective": objectives.IWAE(2)}, "objective='objectives.ELBO'.*objective='objectives.IWAE'"),
+        ({"objective": objectives.ELBO(beta=2.0)}, "beta=1.0.*beta=2.0"),
+        ({"gradient": gradients.DoublyReparameterised()}, "gradient='gradients.Pathwise'"),
+    ],
+)
+def test_resume_says_which_part_is_another(tmp_path, options, words):
+    run(out=tmp_path / "run")
+    with pytest.raises(RunError, match=words):
+        run(out=tmp_path / "run", resume=True, **options)
+
+
+def test_resume_refuses_other_data_and_networks_of_ones_own_that_do_not_fit(tmp_path):
+    first, second = (aevb.data.load(rows.numpy(), name=name) for rows, name in ((bits(), "first"), (bits(seed=1), "second")))
+    run(data=first, out=tmp_path / "data")
+    with pytest.raises(RunError, match=r"name='first'.*name='second'"):
+        run(data=second, out=tmp_path / "data", resume=True)
+
+    def own(width: int) -> aevb.VAE:
+        return aevb.VAE(priors.Normal(2), posteriors.Normal(nn.Linear(6, width), 2), likelihoods.Bernoulli(nn.Linear(2, 4), (6,)))
+
+    run(model=own(4), out=tmp_path / "own")
+    with pytest.raises(RunError, match="does not fit the model"):
+        run(model=own(5), out=tmp_path / "own", resume=True)
+
+
+@pytest.mark.parametrize("limit", [{"patience": 1, "optimizer": adam(0.5)}, {"minutes": 1e-4}])
+def test_a_run_at_its_end_is_not_moved_by_resuming_it(tmp_path, limit):
+    ended = run(out=tmp_path / "run", epochs=500, **limit)
+    again = run(model=tiny(seed=9), out=tmp_path / "run", epochs=500, resume=True, **limit)
+    assert ended.stopped == again.stopped == next(iter(limit))
+    assert numbers(ended) == numbers(again)
+    assert torch.equal(weights(ended.model), weights(again.model))
+
+
+@pytest.mark.parametrize(
     "optimizer",
     [
         partial(SGD, lr=0.1),
@@ -150,6 +207,14 @@ def test_a_step_that_is_not_finite_changes_nothing(optimizer):
         assert all(torch.equal(a, b) for a, b in zip(before[1][key], held, strict=True))
     take(Batch(x))
     assert take.streak == 0 and not torch.equal(before[0], weights(model))
+
+
+@pytest.mark.parametrize("options", [{"decoupled_weight_decay": True}, {"amsgrad": True}, {"weight_decay": 0.0, "maximize": True}])
+def test_the_short_way_into_adam_is_the_long_way(options):
+    """Fused Adam is called without the optimiser around it; whatever option it is built with must still count."""
+    options = {"lr": 0.05, "weight_decay": 0.5} | options
+    fused, plain = (run(optimizer=partial(Adam, fused=way, **options)) for way in (True, False))
+    assert torch.allclose(weights(fused.model), weights(plain.model), atol=1e-4)
 
 
 def test_an_optimal_scale_is_restored_when_a_step_is_refused():
@@ -189,6 +254,19 @@ def test_best_weights_by_validation_are_returned_and_saved(tmp_path):
     assert again.elbo.mean == pytest.approx(max(scores), abs=1e-9)  # the same weights, draws and sums
 
 
+def test_a_validation_that_is_not_a_number_is_never_the_best(monkeypatch):
+    module = importlib.import_module("aevb.training.run")
+    original, calls = module.rate_of_rows, []
+
+    def once_nan(*arguments, **options):
+        calls.append(1)
+        scored = original(*arguments, **options)
+        return replace(scored, elbo=Measured(float("nan"), 0.0)) if len(calls) == 1 else scored
+
+    monkeypatch.setattr(module, "rate_of_rows", once_nan)
+    assert run().best_epoch != 1
+
+
 def test_patience_waits_for_the_warm_up():
     warm = objectives.ELBO(beta=objectives.Linear(steps=40))
     frozen = {"optimizer": partial(SGD, lr=1e-12), "patience": 2, "epochs": 30}
@@ -201,6 +279,14 @@ def test_average_of_weights_is_what_is_validated_and_returned():
     assert [e.bound for e in plain.history] == [e.bound for e in averaged.history]
     assert plain.history[-1].validation != averaged.history[-1].validation
     assert not torch.equal(weights(plain.model), weights(averaged.model))
+
+
+def test_a_float64_model_stays_in_float64():
+    result = run(model=tiny().double(), data=bits().double(), objective=objectives.ELBO(beta=objectives.Linear(steps=4)), average=0.9)
+    assert {p.dtype for p in result.model.parameters()} == {torch.float64}
+    again = aevb.metrics.rate_distortion(result.model, bits(32, seed=1), samples=1, seed=0)
+    assert again.elbo.mean == result.history[result.best_epoch - 1].validation
+    assert result.model.decode(torch.zeros(3, 2)).dtype == torch.float64
 
 
 def test_clip_bounds_the_update():
@@ -223,6 +309,15 @@ def test_iterables_of_batches_train_and_an_iterator_serves_one_epoch():
     result = aevb.fit(tiny(), iter([bits(16), (bits(16), "label")]), epochs=1, progress=False)
     assert result.history[0].step == 2
     assert "only once" in result.said[0]
+    used_up = aevb.fit(tiny(), iter([bits(16), bits(16)]), epochs=3, progress=False)
+    assert (len(used_up.history), used_up.stopped) == (1, "data")  # no epochs without a batch, whose means would be NaN
+
+
+def test_all_of_a_batch_is_moved_to_the_device():
+    source = source_of([Batch(bits(16), context=torch.zeros(16, 2), index=torch.arange(16))], 16, 0, torch.device("meta"), torch.float32)
+    batch = source.first()
+    assert batch.context is not None and batch.index is not None
+    assert {batch.x.device.type, batch.context.device.type, batch.index.device.type} == {"meta"}
 
 
 def test_minutes_end_a_run():
@@ -253,6 +348,18 @@ def test_full_disk_during_a_checkpoint_leaves_the_previous_one(tmp_path, monkeyp
     after = checkpoint.read(tmp_path / "run")
     assert after.progress == before.progress
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_the_previous_one_and_nothing_else(tmp_path, monkeypatch):
+    write_atomically(tmp_path / "file", b"old")
+
+    def interrupted(file: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 
 def test_the_golden_run():
@@ -304,6 +411,8 @@ def test_bfloat16_is_for_training_and_for_networks_only():
     assert result.history[0].bound == pytest.approx(plain.history[0].bound, rel=2e-2)
     assert result.history[0].bound != plain.history[0].bound
     assert result.model.posterior.heads.precision is None
+    scored = aevb.metrics.rate_distortion(result.model, bits(32, seed=1), samples=1, seed=0)
+    assert scored.elbo.mean == result.history[result.best_epoch - 1].validation  # chosen by, and reported as, what it will be measured at
 
 
 def test_minibatch_gradient_is_unbiased_for_the_full_gradient():
@@ -336,6 +445,10 @@ def test_minibatch_gradient_is_unbiased_for_the_full_gradient():
         ({"data": torch.zeros(8, 5)}, DataError, r"\(5,\).*\(6,\)"),
         ({"data": 7}, DataError, "`data` is a int"),
         ({"data": []}, DataError, "without a single batch"),
+        ({"data": torch.zeros(0, 6)}, DataError, "`data` has no rows"),
+        ({"validation": torch.zeros(0, 6)}, DataError, "`validation` has no rows"),
+        ({"seed": -1}, ArgumentError, "`seed` is -1"),
+        ({"seed": 2**64}, ArgumentError, "`seed` is 18446744073709551616"),
         ({"resume": True}, RunError, "`resume` needs `out`"),
     ],
 )

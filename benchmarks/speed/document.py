@@ -20,10 +20,10 @@ HEAD = """# Speed
 
 Written by `benchmarks/speed/document.py` from `benchmarks/speed/results/`; do not edit. `make bench` measures again.
 
-In each round every contender runs one block (an epoch), in an order that is reversed from round to round; each is a process of its
-own that waits while the others run. Ratios are medians over rounds of paired ratios, with a bootstrap 95 % interval; above 1 is faster than the reference.
-The control is the reference against itself: what lies inside its interval is noise. Absolute times are for orientation and hold for this
-machine on this day only.
+In each round every contender runs one block (an epoch), in an order that is reversed from round to round; each is a process of its own
+that waits while the others run. Ratios are medians over rounds of paired ratios, with a bootstrap 95 % interval; above 1 is faster than
+the reference. The control is the reference against itself: what lies inside its interval is noise. Absolute times are for orientation,
+and hold for this machine on this day only.
 
 """
 

@@ -87,9 +87,16 @@ class Recorded:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        if args or kwargs:  # a copy is made without arguments: its record arrives with its state
-            bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs).arguments
-            object.__setattr__(self, "arguments", dict(list(bound.items())[1:]))
-        else:
-            object.__setattr__(self, "arguments", {})
+        object.__setattr__(self, "arguments", _arguments(inspect.signature(cls.__init__), self, *args, **kwargs))
         return self
+
+
+def _arguments(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Arguments by name but the first; defaults too, so that what was written is built again where a later version has others."""
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError:  # a copy is made without arguments: its record arrives with its state
+        return {}
+    bound.apply_defaults()
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: value for name, value in list(bound.arguments.items())[1:] if signature.parameters[name].kind not in open_ended}

@@ -277,9 +277,9 @@ def test_labels_that_do_not_fit_are_refused(labels, words):
         (np.zeros((2, 3)), "2 rows cannot be split"),
         (
             np.array([[1.0, 2.0], [3.0, np.nan], [np.inf, 0.0]]),
-            r"2 cells that are NaN or infinite, the first in row 1, column 1 .*isfinite",
+            r"2 NaN or infinite cells, the first in row 1, column 1 .*isfinite",
         ),
-        (np.where(np.arange(48).reshape(3, 4, 4) == 21, np.nan, 0.5), r"1 cell .*row 1, position \(1, 1\)"),
+        (np.where(np.arange(48).reshape(3, 4, 4) == 21, np.nan, 0.5), r"1 NaN or infinite cell, .*row 1, position \(1, 1\)"),
         (np.array([[object()], [1], [2]]), "Python objects"),
         (np.array([["a"], ["b"], ["c"]]), "text"),
         (np.ones((5, 2), complex), "complex"),

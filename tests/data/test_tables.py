@@ -108,7 +108,7 @@ def test_an_empty_column_is_set_aside_and_not_all_rows(tmp_path):
         ("a,b\n1,\n,2\n", r"empty cell in every row: a \(1\), b \(1\)"),
         ("a,b\n1,2\n", "1 row cannot be split"),
         ("a,b\n1,2\n3,4,5\n6,7\n", "cannot be read"),
-        ("a,b\n1,2\n3,inf\n6,7\n", 'NaN or infinite, the first in row 1, column "b"'),
+        ("a,b\n1,2\n3,inf\n6,7\n", 'NaN or infinite cell, the first in row 1, column "b"'),
         (b"a,b\n1,2\n\xff\xfe,4\n6,7\n", "cannot be read.*utf-8"),
     ],
 )

@@ -32,7 +32,9 @@ class Quick:
 
     @property
     def sentence(self) -> str:
-        return f"{self.name} {self.value} nats per {self.one}, over {self.rows:,} test rows."
+        from ..data.words import count
+
+        return f"{self.name} {self.value} nats per {self.one}, over {count(self.rows, 'test row')}."
 
     @property
     def record(self) -> dict[str, Any]:
@@ -145,11 +147,7 @@ def as_table(numbers: Evaluation) -> list[tuple[str, str, str]]:
         ("active units", f"{numbers.active} of {numbers.latent}", "latent variables whose mean moves with the data"),
     ]
     bits = numbers.bits
-    return (
-        rows
-        if bits is None
-        else [*rows[:2], ("bits per dimension", f"{bits.mean:.4f} ± {bits.standard_error:.4f}", "-log2 p(x) per value"), *rows[2:]]
-    )
+    return rows if bits is None else [*rows[:2], ("bits per dimension", with_error(bits, 4), "-log2 p(x) per value"), *rows[2:]]
 
 
 def quick(model: VAE, data: Dataset, seed: int) -> Quick:
@@ -189,7 +187,9 @@ def write_report(run: Path, data: Dataset, screen: Screen, common: Common, effor
 
 def with_error(value: Measured | LogLikelihood, digits: int = 2) -> str:
     """``mean ± standard error``."""
-    return f"{value.mean:.{digits}f} ± {value.standard_error:.{digits}f}"
+    from ..metrics import measured
+
+    return measured.with_error(value.mean, value.standard_error, digits)
 
 
 def record_of(value: Measured | LogLikelihood | None) -> dict[str, Any] | None:

@@ -27,11 +27,6 @@ class Opened:
     settings: dict[str, Any]
 
     @property
-    def name(self) -> str:
-        """What the run is called in a table."""
-        return str(self.path)
-
-    @property
     def about(self) -> str:
         """The model in a few words."""
         latent = " x ".join(str(side) for side in self.model.latent_shape)

@@ -82,7 +82,7 @@ def _check_finite(raw: Raw) -> None:
         return
     where = tuple(int(i) for i in np.argwhere(bad)[0])
     raise DataError(
-        f"{raw.origin} holds {count(int(bad.sum()), 'cell')} that are NaN or infinite, the first in row {where[0]}, "
+        f"{raw.origin} holds {count(int(bad.sum()), 'NaN or infinite cell')}, the first in row {where[0]}, "
         f"{_column(where[1:], raw.columns)} (counted from 0), value {raw.values[where]}: drop those rows, "
         "x = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)], or fill the cells."
     )

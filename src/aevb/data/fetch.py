@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .named import File, NamedSet, absent, cache, set_named
+from .named import File, NamedSet, absent, cache, put, set_named
 
 Progress = Callable[[str, int, int | None], None]
 CHUNK = 1 << 18
@@ -61,7 +61,7 @@ def _download(known: NamedSet, file: File, progress: Progress) -> bytes:
         if hashlib.sha256(content).hexdigest() == file.sha256:
             return content
         failures.append(f"{url}: the SHA-256 of what came is not that of the published file")
-    raise DataError(f"{file.path} could not be downloaded ({'; '.join(failures)}). {absent(known)}")
+    raise DataError(f"{file.path} could not be downloaded ({'; '.join(failures)}). {put(known)}.")
 
 
 def _fetch(url: str, progress: Progress) -> bytes:
@@ -109,9 +109,9 @@ def _packed(known: NamedSet, part: str, progress: Progress) -> np.ndarray:
     try:
         bits = amat_bits(_fetch(url, progress), math.prod(known.event_shape))
     except (OSError, ValueError) as error:
-        raise DataError(f"{url} could not be downloaded ({error}). {absent(known)}") from error
+        raise DataError(f"{url} could not be downloaded ({error}). {put(known)}.") from error
     if hashlib.sha256(amat_text(bits)).hexdigest() != AMAT_SUMS[part]:
-        raise DataError(f"{url}: what came is not the published text. {absent(known)}")
+        raise DataError(f"{url}: what came is not the published text. {put(known)}.")
     return np.packbits(bits, axis=1)
 
 

@@ -96,12 +96,14 @@ def cache() -> Path:
 
 def absent(known: NamedSet) -> str:
     """The sentence for a set that is not there: what to put where, or what to run."""
+    other = "" if known.by_hand else f", or run: aevb data get {known.name}"
+    return f'The set "{known.name}" is not on this computer. {put(known)}{other}.'
+
+
+def put(known: NamedSet) -> str:
+    """Which files to put where, by hand."""
     where = f"Put {listing(file.path for file in known.files)} into {cache()} or into the folder that AEVB_DATA names"
-    return f'The set "{known.name}" is not on this computer. {where}{_other_way(known)}.'
-
-
-def _other_way(known: NamedSet) -> str:
-    return f": {known.by_hand}" if known.by_hand else f", or run: aevb data get {known.name}"
+    return f"{where}: {known.by_hand}" if known.by_hand else where
 
 
 def _roots() -> list[Path]:

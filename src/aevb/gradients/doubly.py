@@ -25,7 +25,7 @@ class DoublyReparameterised(Gradient):
         if not objective.importance or objective.power is None or objective.kl == "exact":
             raise IncompatibleError(
                 f"gradient `DoublyReparameterised` needs an objective that is a function of log-weights with a sampled divergence, got "
-                f'`{objective.name}`. Use `objectives.ELBO(kl="sampled")` without free bits, `objectives.IWAE(...)`, '
+                f'`{objective.name}`. Use `objectives.ELBO()` without free bits and without kl="exact", `objectives.IWAE(...)`, '
                 "or `gradients.Pathwise()`."
             )
 

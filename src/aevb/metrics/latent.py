@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..distributions import kl
+from ..errors import DataError
 from ..models import VAE
 from .sweep import blocks, dtype_of, evaluating, rows_of
 
@@ -24,8 +25,14 @@ class ActiveUnits:
 
 
 def active_units(model: VAE, x: Any, threshold: float = THRESHOLD, *, block: int = 1024) -> ActiveUnits:
-    """Count variables with ``Var_x(E_q[z_j]) > threshold``. Burda et al. (2016); ``x`` is ``[N, *event]``."""
-    variance = encodings(model, x, block=block).double().var(0)
+    """Count variables with ``Var_x(E_q[z_j]) > threshold``. Burda et al. (2016); ``x`` is ``[N, *event]``.
+
+    Raises ``DataError`` for a single row.
+    """
+    means = encodings(model, x, block=block).double()
+    if len(means) < 2:
+        raise DataError("`x` has 1 row, and a variance over rows needs at least 2.")
+    variance = means.var(0)
     return ActiveUnits(int((variance > threshold).sum()), variance)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..inference import importance_weights
 from ..inference.importance import ROWS
 from ..models import VAE
-from .measured import Measured
+from .measured import Measured, with_error
 from .sweep import blocks, dtype_of, evaluating, networks_in, rows_of
 
 BLOCK = 256  # data encoded at once
@@ -31,7 +31,7 @@ class LogLikelihood:
     elbo: Measured  # from the same draws
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.standard_error:.2f} nats ({self.samples} samples, effective {self.effective_sample_size:.1f})"
+        return f"{with_error(self.mean, self.standard_error)} nats ({self.samples} samples, effective {self.effective_sample_size:.1f})"
 
 
 def log_likelihood(

@@ -28,4 +28,14 @@ class Measured:
         return Measured(values.mean().item(), error)
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.standard_error:.2f}"
+        return with_error(self.mean, self.standard_error)
+
+
+def with_error(mean: float, standard_error: float, digits: int = 2) -> str:
+    """``mean ± standard error``; no error bar where a single datum gives none.
+
+    >>> with_error(-1.5, 0.25), with_error(-1.5, math.nan)
+    ('-1.50 ± 0.25', '-1.50')
+    """
+    bar = "" if math.isnan(standard_error) else f" ± {standard_error:.{digits}f}"
+    return f"{mean:.{digits}f}{bar}"

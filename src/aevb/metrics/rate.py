@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..data import Rows
 from ..models import VAE
 from .measured import Measured
 from .sweep import blocks, dtype_of, evaluating, rows_of
@@ -26,7 +27,11 @@ def rate_distortion(model: VAE, x: Any, samples: int = 8, *, seed: int = 0, bloc
 
     For a posterior without a density the rate and the bound are NaN: an autoencoder has neither.
     """
-    data = rows_of(model, x)
+    return rate_of_rows(model, rows_of(model, x), samples, seed=seed, block=block)
+
+
+def rate_of_rows(model: VAE, data: Rows, samples: int, *, seed: int = 0, block: int = 256) -> RateDistortion:
+    """The same of rows on the model's device that have been looked at before."""
     rates, distortions = [], []
     with evaluating(model, seed):
         for batch in blocks(data, block, dtype_of(model)):

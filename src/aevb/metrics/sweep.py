@@ -15,14 +15,17 @@ from ..networks import Heads, set_precision
 from ..products import routed
 from ..random import seeded
 from ..types import Batch
+from .support import check_data
 
 
 def rows_of(model: VAE, x: Any) -> Rows:
-    """Data as rows on the model's device, or a ``DataError`` where their shape is not the model's."""
-    rows = Rows.of(x)
-    if tuple(rows.event_shape) != model.event_shape:
-        raise DataError(f"the data have events of shape {tuple(rows.event_shape)}; this model takes {model.event_shape}.")
-    return rows.to(model.device)
+    """Data as rows on the model's device, or a ``DataError`` where there are none, or the model cannot take them."""
+    rows = Rows.of(x).to(model.device)
+    if len(rows) == 0:
+        raise DataError("`x` has no rows: give at least one.")
+    with evaluating(model, seed=0):
+        check_data(model, rows, "x")
+    return rows
 
 
 def blocks(rows: Rows, size: int, dtype: torch.dtype = torch.float32) -> Iterator[Batch]:

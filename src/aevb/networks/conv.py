@@ -108,6 +108,11 @@ def image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
     return (shape[0] if len(shape) == 3 else 1, height, width)
 
 
+def convolves(model: nn.Module) -> bool:
+    """Whether convolutions are part of the model: they take most of its time then, and compiling has not made them faster on a CPU."""
+    return any(isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)) for module in model.modules())
+
+
 def halved(size: Sequence[int], times: int) -> list[tuple[int, int]]:
     """The sizes on the way down, each side halved and rounded up.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,8 +72,8 @@ def precision(name: str) -> str:
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     """The epoch with the best validation, whose weights were kept."""
-    scored = [epoch for epoch in history if epoch.validation is not None]
-    return max(scored, key=lambda epoch: epoch.validation or 0.0, default=None)
+    scored = [(epoch.validation, epoch) for epoch in history if epoch.validation is not None and math.isfinite(epoch.validation)]
+    return max(scored, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def _epochs(record: dict[str, Any], history: Sequence[Epoch]) -> str:

@@ -85,13 +85,23 @@ def read(path: Path) -> Checkpoint:
 
 def check_settings(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to go on with a run that is no longer the same run."""
-    changed = [name for name in now if json.loads(json.dumps(now[name])) != then.get(name)]
-    if changed:
-        name = changed[0]
+    changed = _difference("settings", then, json.loads(json.dumps(now)))
+    if changed is not None:
+        name, before, after = changed
         raise RunError(
-            f"`{path}` was begun with {name}={then.get(name)!r}, and `--resume` was asked with {name}={now[name]!r}: "
+            f"`{path}` was begun with {name}={before!r}, and `--resume` was asked with {name}={after!r}: "
             "resume with the same settings, or start a new run."
         )
+
+
+def _difference(name: str, then: Any, now: Any) -> tuple[str, Any, Any] | None:
+    """The innermost setting that differs, with its two values: of a part the argument, and of an argument that is a part its class."""
+    if then == now:
+        return None
+    if isinstance(then, dict) and isinstance(now, dict):
+        inner = [(name if key in ("class", "arguments") else key, then.get(key), now.get(key)) for key in {**now, **then}]
+        return next(found for each in inner if (found := _difference(*each)))
+    return name, then, now
 
 
 def everything(module: nn.Module) -> dict[str, Tensor]:

@@ -15,19 +15,20 @@ from ..errors import NumericalError
 from ..gradients import Gradient, Pathwise
 from ..metrics.sweep import dtype_of
 from ..models import VAE
-from ..networks import set_precision
+from ..networks import convolves, set_precision
 from ..objectives import ELBO, Objective, Reconstruction
 from ..persistence import describe
 from ..types import Recipe
 from .average import Average
 from .bar import Bar
-from .door import check_numbers, check_source, pick_device
+from .checkpoint import Progress
+from .door import check_numbers, check_seed, check_source, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
 from .optimisers import Factory, WarmupCosine, adam, base_rates, set_rates
 from .precision import Precision, choose
 from .run import Run
-from .source import source_of
+from .source import checked, source_of
 from .step import Step
 
 Callback = Callable[[Epoch, VAE], bool | None]
@@ -81,9 +82,10 @@ def fit(
         device: "cpu", "cuda", "mps"; the accelerator if there is one by default.
         precision: of the networks while training, "float32", "bfloat16" or "auto"; densities are float32 or better.
         compile: put the loss and its gradients into one compiled graph: seconds at the start, then faster steps. "auto" does so where
-            the planned steps pay for it.
+            the planned steps pay for it; convolutions gain nothing.
         out: a run folder to write: model, history, checkpoint.
-        resume: go on from the checkpoint in ``out``: on a CPU the result is bit for bit that of a run that was not interrupted.
+        resume: go on from the checkpoint in ``out``: on a CPU the result is bit for bit that of a run that was not interrupted (an
+            iterable must give the same batches again for that; a loader that shuffles does not).
         overwrite: allow ``out`` to hold an earlier run, which is replaced.
         callbacks: called with each ``Epoch`` and the model; one that returns ``True`` ends the run.
         progress: a bar on stderr; by default where that is a terminal.
@@ -97,6 +99,7 @@ def fit(
         NumericalError: three steps in a row were not finite; the weights are the last good ones.
     """
     check_numbers(epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
+    check_seed(seed)
     place = pick_device(device)
     recipe = _recipe(model, objective, gradient)
     model, objective, gradient = recipe.model.to(place), recipe.objective.to(place), recipe.gradient.to(place)
@@ -111,7 +114,7 @@ def fit(
 
     updates = (optimizer or adam())([parameter for part in (model, objective, gradient) for parameter in part.parameters()])
     rates = base_rates(updates)
-    compiler = Compiler(compile, epochs * (source.steps or 0) if minutes is None else 0)
+    compiler = Compiler(compile, epochs * (source.steps or 0) if minutes is None and not convolves(model) else 0)
     take = Step(model, objective, gradient, updates, clip, compiler)
     averaged = Average(model, average) if average is not None else None
     recorded = {
@@ -131,7 +134,7 @@ def fit(
     run = Run(take, updates, averaged, seed, out, recorded, settings or {}, data.spec if isinstance(data, Dataset) else None)
     state = run.open(resume=resume, overwrite=overwrite)
     began = time.monotonic() - state.seconds
-    stopped = "epochs"
+    stopped = _ended(state, minutes, patience)
 
     set_precision(model, chosen.dtype)
     model.train()
@@ -159,7 +162,9 @@ def fit(
                         if minutes is not None and elapsed > minutes:
                             stopped = "minutes"
                             break
-                if stopped == "interrupted":
+                if state.position == 0:
+                    stopped = "data"
+                if stopped in ("interrupted", "data"):
                     break
                 epoch = run.close_epoch(time.monotonic() - began, updates.param_groups[0]["lr"])
                 epoch = run.validate(epoch, held_out)
@@ -193,9 +198,17 @@ def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient
 
 
 def _validation(data: Any, validation: Any, place: torch.device) -> Rows | None:
-    if validation is not None:
-        return Rows.of(validation).to(place)
-    return data.validation.to(place) if isinstance(data, Dataset) else None
+    if validation is None and not isinstance(data, Dataset):
+        return None
+    rows = data.validation if validation is None else Rows.of(validation)
+    return checked(rows, "validation").to(place)
+
+
+def _ended(state: Progress, minutes: float | None, patience: int | None) -> str:
+    """Why a run that is taken up again is at its end already; "epochs" where only these are left to count."""
+    if patience is not None and state.waited >= patience:
+        return "patience"
+    return "minutes" if minutes is not None and state.seconds / 60 > minutes else "epochs"
 
 
 def _total(steps: int | None, epochs: int, minutes: float | None, step: int, elapsed: float) -> float:

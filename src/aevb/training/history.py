@@ -42,7 +42,7 @@ class FitResult:
     model: VAE
     history: tuple[Epoch, ...]
     best_epoch: int | None  # by validation; None where there was none, and the weights are the last ones
-    stopped: str  # why it ended: "epochs", "minutes", "patience", "interrupted" or "callback"
+    stopped: str  # why it ended: "epochs", "minutes", "patience", "interrupted", "callback", "data" (an iterator is used up)
     said: tuple[str, ...]  # what was decided or noticed on the way, a sentence each
     out: Path | None = None
 

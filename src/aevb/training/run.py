@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data import Rows
 from ..data.spec import Spec
 from ..errors import NumericalError, RunError
-from ..metrics import rate_distortion
+from ..metrics.rate import rate_of_rows
 from ..metrics.sweep import networks_in
-from ..persistence import save
+from ..persistence import describe, save
 from ..random import Stream
 from ..types import Batch
 from . import checkpoint
@@ -142,7 +142,7 @@ class Run:
             "average": self.average.tensors() if self.average else {},
             "stream": {"state": self.stream.state, "streak": self.take.streak},
         }
-        checkpoint.write(self.out, state, parts, self.optimizer, self.settings)
+        checkpoint.write(self.out, state, parts, self.optimizer, self._identity())
         self._write_model()
         self.saved = time.monotonic()
 
@@ -158,7 +158,7 @@ class Run:
     def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
         averaged = self.average.applied() if self.average is not None else nullcontext()
         with averaged, networks_in(self.model, "float32"):  # as the finished model will be measured
-            scored = rate_distortion(self.model, rows, samples=1, seed=self.seed)
+            scored = rate_of_rows(self.model, rows, samples=1, seed=self.seed)
         log_likelihood = -scored.distortion.mean
         if not self.model.posterior.density:
             return replace(epoch, validation=log_likelihood, validation_log_likelihood=log_likelihood)
@@ -170,9 +170,9 @@ class Run:
 
     def _resume(self, held: checkpoint.Checkpoint) -> None:
         assert self.out is not None
-        checkpoint.check_settings(self.out, held.settings, self.settings)
+        checkpoint.check_settings(self.out, held.settings, self._identity())
         for name, module in {"model": self.model, "objective": self.objective, "gradient": self.gradient}.items():
-            checkpoint.restore(module, held.parts.get(name, {}))
+            self._fill(name, module, held.parts.get(name, {}))
         self.optimizer.load_state_dict(held.optimizer)
         self.state, self.best = held.progress, held.parts.get("best")
         self.totals += torch.tensor(held.progress.totals, device=self.totals.device)
@@ -183,6 +183,17 @@ class Run:
             for mean, tensor in zip(self.average.mean, held.parts["average"].values(), strict=True):
                 mean.copy_(tensor)
         write_history(self.out / "history.jsonl", self.state.history)
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a run to be the same run."""
+        data = None if self.spec is None else self.spec.to_dict()
+        return self.settings | {"model": describe(self.model), "data": data}
+
+    def _fill(self, name: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+        try:
+            checkpoint.restore(module, tensors)
+        except (KeyError, RuntimeError) as error:
+            raise RunError(f"the checkpoint of `{self.out}` does not fit the {name} ({error}): resume with the same one.") from error
 
     def _write_model(self) -> None:
         """The best weights so far, without disturbing those being trained."""

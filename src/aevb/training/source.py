@@ -52,7 +52,7 @@ class Resident(Source):
         self.steps = len(rows) // self.batch_size
 
     def epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
-        generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + epoch)
+        generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(len(self.rows), generator=generator, device=self.device)
         for step in range(skip, self.steps):
             yield self._batch(order[step * self.batch_size : (step + 1) * self.batch_size])
@@ -102,12 +102,19 @@ def _chain(first: list[Any], rest: Iterable[Any]) -> Iterator[Any]:
     yield from rest
 
 
+def checked(rows: Rows, name: str) -> Rows:
+    """The rows, if there are any."""
+    if len(rows) == 0:
+        raise DataError(f"`{name}` has no rows: give at least one.")
+    return rows
+
+
 def source_of(data: Any, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype) -> Source:
     """The source for whatever was given as ``data``."""
     if batch_size < 1:
         raise ArgumentError(f"`batch_size` is {batch_size}; give at least 1.")
     if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)):
-        rows = data.train if isinstance(data, Dataset) else Rows.of(data)
+        rows = checked(data.train if isinstance(data, Dataset) else Rows.of(data), "data")
         return Resident(rows, batch_size, seed, device, dtype)
     if isinstance(data, Iterable):
         return Stream(data, device, dtype)
