@@ -100,7 +100,7 @@ def test_the_numbers_are_those_of_the_metrics(reported, digits):
     weighed = metrics.log_likelihood(model, digits.test, samples=20)
     terms = metrics.rate_distortion(model, digits.test)
     bits = -weighed.mean / (64 * math.log(2))
-    for mean, error in ((weighed.mean, weighed.standard_error), (weighed.elbo.mean, weighed.elbo.standard_error)):
+    for mean, error in ((weighed.mean, weighed.standard_error), (terms.elbo.mean, terms.elbo.standard_error)):
         assert f"<td>{signed(mean)} ± {error:.2f}</td>" in page
     assert f"<td>{signed(terms.rate.mean)} ± {terms.rate.standard_error:.2f}</td>" in page
     assert f"<td>{signed(terms.distortion.mean)} ± {terms.distortion.standard_error:.2f}</td>" in page

@@ -536,3 +536,30 @@ def test_precision_auto_says_what_it_chose_and_why(monkeypatch):
     monkeypatch.setattr(module, "multiplies_bfloat16", lambda device: False)
     assert module.choose("auto", nn.Linear(300, 300), cpu).name == "float32"
     assert "emulates" in module.choose("bfloat16", nn.Linear(1, 1), cpu).said[0]
+
+
+def test_a_run_that_was_killed_goes_on_from_the_last_checkpoint_inside_an_epoch(tmp_path, monkeypatch):
+    whole = run(epochs=3)
+    monkeypatch.setattr("aevb.training.run.EVERY", 0.0)  # a checkpoint after every step
+    step, steps = Step.__call__, []
+
+    def dying(self, batch):
+        steps.append(1)
+        if len(steps) == 7:  # in the second epoch of four steps
+            raise RuntimeError("the power went")
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", dying)
+        with pytest.raises(RuntimeError, match="power"):
+            run(epochs=3, out=tmp_path / "run")
+    assert checkpoint.read(tmp_path / "run").progress.step == 6
+    resumed = run(model=tiny(seed=9), epochs=3, out=tmp_path / "run", resume=True)
+    assert torch.equal(weights(whole.model), weights(resumed.model))
+    assert numbers(whole) == numbers(resumed)
+
+
+def test_time_alone_ends_a_run_whose_epochs_nobody_counted():
+    result = run(epochs=None, minutes=1.5 / 60)
+    assert result.stopped == "minutes"
+    assert len(result.history) > 10

@@ -25,6 +25,10 @@ class Stream:
         self.device = torch.device(device)
         self.state = torch.Generator(self.device).manual_seed(seed).get_state()
 
+    def note(self) -> None:
+        """Inside a block that draws: remember the position reached so far."""
+        self.state = _get(self.device)
+
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Swap this stream in for the device's default one, and back out, also after an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,9 @@ def _apart(runs: list[Opened]) -> bool:
 
 def _line(run: Opened, numbers: Evaluation) -> list[str]:
     weighed = "-" if numbers.log_likelihood is None else with_error(numbers.log_likelihood)
-    mean = ["-" if value is None else f"{value.mean:.2f}" for value in (numbers.elbo, numbers.rate, numbers.distortion)]
+    mean = [
+        "-" if math.isnan(value.mean) else f"{value.mean:.2f}"
+        for value in (numbers.terms.elbo, numbers.terms.rate, numbers.terms.distortion)
+    ]
     active = "-" if numbers.active is None else f"{numbers.active}/{numbers.latent}"
     return [str(run.path), weighed, *mean, active, str(run.settings.get("preset", ""))]

@@ -13,7 +13,7 @@ from .screen import Screen
 
 if TYPE_CHECKING:
     from ..data import Dataset, Rows, Spec
-    from ..metrics import LogLikelihood, Measured
+    from ..metrics import LogLikelihood, Measured, RateDistortion
     from ..models import VAE
 
 SAMPLES = 100  # importance samples where nobody says how many
@@ -46,36 +46,18 @@ class Evaluation:
     """All the numbers of a model on some rows; what does not exist for an autoencoder is None."""
 
     n: int
-    dimensions: int
     spec: Spec
-    elbo: Measured | None
-    rate: Measured | None
-    distortion: Measured
+    terms: RateDistortion
     log_likelihood: LogLikelihood | None
     active: int | None
     latent: int
 
     @property
     def bits(self) -> Measured | None:
-        """``-log p(x) / (D ln 2)`` for values that are counted in steps."""
-        from ..metrics import Measured
-
+        """Bits per dimension, for values that are counted in steps."""
         if self.log_likelihood is None or not self.spec.discrete:
             return None
-        scale = self.dimensions * math.log(2)
-        return Measured(-self.log_likelihood.mean / scale, self.log_likelihood.standard_error / scale)
-
-    @property
-    def reconstruction(self) -> Measured:
-        """``E_q log p(x|z)``."""
-        from ..metrics import Measured
-
-        return Measured(-self.distortion.mean, self.distortion.standard_error)
-
-    @property
-    def one(self) -> str:
-        """What a datum is called."""
-        return "image" if self.spec.image else "row"
+        return self.log_likelihood.value.bits_per_dimension(self.spec.dimensions)
 
 
 @dataclass(frozen=True)
@@ -103,14 +85,10 @@ def evaluate_model(model: VAE, rows: Rows, spec: Spec, samples: int, seed: int, 
     rows = rows.to(model.device)
     with screen.progress("importance sampling", len(rows) * samples) as advance:
         found = Findings.of(model, rows, samples, seed, advance)
-    terms, dense = found.rate_distortion, model.posterior.density
     return Evaluation(
         n=len(rows),
-        dimensions=math.prod(spec.event_shape),
         spec=spec,
-        elbo=terms.elbo if dense else None,
-        rate=terms.rate if dense else None,
-        distortion=terms.distortion,
+        terms=found.rate_distortion,
         log_likelihood=found.log_likelihood,
         active=None if found.active is None else found.active.count,
         latent=math.prod(model.latent_shape),
@@ -119,31 +97,31 @@ def evaluate_model(model: VAE, rows: Rows, spec: Spec, samples: int, seed: int, 
 
 def as_record(numbers: Evaluation) -> dict[str, Any]:
     """The numbers for JSON."""
-    weighed = numbers.log_likelihood
+    weighed, terms = numbers.log_likelihood, numbers.terms
     more = {} if weighed is None else {"samples": weighed.samples, "effective_sample_size": weighed.effective_sample_size}
     record = {
         "n": numbers.n,
-        "elbo": record_of(numbers.elbo),
+        "elbo": None if weighed is None else record_of(terms.elbo),
         "log_likelihood": None if weighed is None else {**(record_of(weighed) or {}), **more},
-        "rate": record_of(numbers.rate),
-        "distortion": record_of(numbers.distortion),
+        "rate": None if weighed is None else record_of(terms.rate),
+        "distortion": record_of(terms.distortion),
         "active_units": numbers.active,
         "bits_per_dimension": record_of(numbers.bits),
     }
-    return record if weighed is not None else record | {"reconstruction_log_likelihood": record_of(numbers.reconstruction)}
+    return record if weighed is not None else record | {"reconstruction_log_likelihood": record_of(terms.reconstruction)}
 
 
 def as_table(numbers: Evaluation) -> list[tuple[str, str, str]]:
     """Name, value, and what it is, for each number there is."""
-    weighed = numbers.log_likelihood
+    weighed, terms, one = numbers.log_likelihood, numbers.terms, numbers.spec.one
     if weighed is None:
-        return [("reconstruction log-likelihood", str(numbers.reconstruction), f"nats per {numbers.one}; an autoencoder has no likelihood")]
+        return [("reconstruction log-likelihood", str(terms.reconstruction), f"nats per {one}; an autoencoder has no likelihood")]
     rows = [
-        ("log-likelihood", with_error(weighed), f"log p(x) in nats per {numbers.one}, by importance sampling"),
+        ("log-likelihood", with_error(weighed), f"log p(x) in nats per {one}, by importance sampling"),
         ("effective samples", f"{weighed.effective_sample_size:.1f} of {weighed.samples:,}", "importance samples that carry the weight"),
-        ("ELBO", str(numbers.elbo), "its lower bound, -distortion - rate"),
-        ("rate", str(numbers.rate), "KL(q||p): nats that the codes carry"),
-        ("distortion", str(numbers.distortion), "-E log p(x|z): nats still missing, given the code"),
+        ("ELBO", str(terms.elbo), "its lower bound, -distortion - rate"),
+        ("rate", str(terms.rate), "KL(q||p): nats that the codes carry"),
+        ("distortion", str(terms.distortion), "-E log p(x|z): nats still missing, given the code"),
         ("active units", f"{numbers.active} of {numbers.latent}", "latent variables whose mean moves with the data"),
     ]
     bits = numbers.bits
@@ -155,11 +133,8 @@ def quick(model: VAE, data: Dataset, seed: int) -> Quick:
     import aevb
 
     terms = aevb.metrics.rate_distortion(model, data.test.to(model.device), samples=8 if len(data.test) <= 1000 else 1, seed=seed)
-    one = "image" if data.spec.image else "row"
-    if model.posterior.density:
-        return Quick("ELBO", terms.elbo, len(data.test), one)
-    value = aevb.metrics.Measured(-terms.distortion.mean, terms.distortion.standard_error)
-    return Quick("Reconstruction log-likelihood", value, len(data.test), one)
+    name, value = ("ELBO", terms.elbo) if model.posterior.density else ("Reconstruction log-likelihood", terms.reconstruction)
+    return Quick(name, value, len(data.test), data.spec.one)
 
 
 def write_report(run: Path, data: Dataset, screen: Screen, common: Common, effort: Effort | None = None) -> Path | None:

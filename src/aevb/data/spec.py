@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -48,6 +49,16 @@ class Spec:
     def image(self) -> bool:
         """Whether the event is an image: ``(H, W)`` or ``(C, H, W)``."""
         return is_image(self.event_shape)
+
+    @property
+    def one(self) -> str:
+        """What a datum is called."""
+        return "image" if self.image else "row"
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in an event."""
+        return math.prod(self.event_shape)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as what JSON can hold: numbers, strings, lists and None."""

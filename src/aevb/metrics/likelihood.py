@@ -30,6 +30,11 @@ class LogLikelihood:
     per_datum: Tensor  # [N] float64
     elbo: Measured  # from the same draws
 
+    @property
+    def value(self) -> Measured:
+        """Mean and standard error alone."""
+        return Measured(self.mean, self.standard_error)
+
     def __str__(self) -> str:
         return f"{with_error(self.mean, self.standard_error)} nats ({self.samples} samples, effective {self.effective_sample_size:.1f})"
 

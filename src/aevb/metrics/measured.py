@@ -27,6 +27,15 @@ class Measured:
         error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
         return Measured(values.mean().item(), error)
 
+    def bits_per_dimension(self, dimensions: int) -> Measured:
+        """``-nats / (D ln 2)``: for log-probabilities of data with ``D`` dimensions.
+
+        >>> Measured(-64 * math.log(2), 0.0).bits_per_dimension(64)
+        Measured(mean=1.0, standard_error=0.0)
+        """
+        scale = dimensions * math.log(2)
+        return Measured(-self.mean / scale, self.standard_error / scale)
+
     def __str__(self) -> str:
         return with_error(self.mean, self.standard_error)
 

@@ -21,6 +21,11 @@ class RateDistortion:
     distortion: Measured  # -E log p(x|z)
     elbo: Measured
 
+    @property
+    def reconstruction(self) -> Measured:
+        """``E log p(x|z)``, the distortion with its sign turned."""
+        return Measured(-self.distortion.mean, self.distortion.standard_error)
+
 
 def rate_distortion(model: VAE, x: Any, samples: int = 8, *, seed: int = 0, block: int = 256) -> RateDistortion:
     """Rate, distortion and ELBO over data ``[N, *event]``; the rate is exact where the divergence is registered, else sampled.

@@ -18,8 +18,8 @@ EFFECTIVE = "How many of the samples carry the weight, averaged over the data. N
 BITS = "−log p(x) / ({size} · ln 2): the length of a lossless code made with this model, in bits for each of the {size} values of a datum."
 UPPER = "It would need exact draws from the posterior, and only simulated data come with these."
 ELBO = (
-    "The evidence lower bound, −distortion − rate, both with weight 1, from the same draws as log p(x): it lies below log p(x) by the "
-    "error of the posterior."
+    "The evidence lower bound, −distortion − rate, both with weight 1: it lies below log p(x) by the divergence of the "
+    "posterior from the true one."
 )
 RATE = "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. At 0 the code would be ignored."
 DISTORTION = "−E log p(x|z): the nats that are missing once the code is known; lower is a closer reconstruction."
@@ -38,10 +38,10 @@ def verdict(story: Story) -> str:
     weighed = story.findings.log_likelihood
     if weighed is None:
         return (
-            f"On {rows} the reconstruction log-likelihood is {with_error(reconstruction(story))} nats per {story.one}; "
+            f"On {rows} the reconstruction log-likelihood is {with_error(story.findings.reconstruction)} nats per {story.one}; "
             "an autoencoder has no likelihood of the data."
         )
-    bits = f" ({with_error(bits_per_dimension(story, weighed), 3)} bits per dimension)" if story.spec.discrete else ""
+    bits = f" ({with_error(weighed.value.bits_per_dimension(story.dimensions), 3)} bits per dimension)" if story.spec.discrete else ""
     return (
         f"On {rows} the log-likelihood is {with_error(weighed)} nats per {story.one}{bits}, "
         f"estimated with {weighed.samples:,} importance samples each."
@@ -52,11 +52,14 @@ def cards(story: Story) -> list[tuple[str, str]]:
     """The few numbers at the top: value and name."""
     found, weighed = story.findings, story.findings.log_likelihood
     if weighed is None:
-        return [(_short(reconstruction(story)), f"reconstruction log-likelihood, nats per {story.one}"), _parameters(story)]
+        return [
+            (_short(story.findings.reconstruction), f"reconstruction log-likelihood, nats per {story.one}"),
+            _parameters(story),
+        ]
     terms = found.rate_distortion
     shown = [(_short(weighed), f"log p(x), nats per {story.one}")]
     if story.spec.discrete:
-        shown.append((f"{bits_per_dimension(story, weighed).mean:.3f}", "bits per dimension"))
+        shown.append((f"{weighed.value.bits_per_dimension(story.dimensions).mean:.3f}", "bits per dimension"))
     shown.append((_short(terms.rate), "rate: nats in the code"))
     shown.append((_short(terms.distortion), "distortion: nats still missing"))
     if found.active is not None:
@@ -70,31 +73,27 @@ def section(story: Story) -> Section:
     return Section("numbers", "The numbers", paragraph(_units(story), BAR) + table(("", "value", "what it means"), rows))
 
 
-def reconstruction(story: Story) -> Measured:
-    """``E_q log p(x|z)``, the distortion with its sign turned."""
-    distortion = story.findings.rate_distortion.distortion
-    return Measured(-distortion.mean, distortion.standard_error)
-
-
-def bits_per_dimension(story: Story, weighed: LogLikelihood) -> Measured:
-    return story.bits(Measured(weighed.mean, weighed.standard_error))
-
-
 def _of_model(story: Story, weighed: LogLikelihood) -> list[Row]:
     rows = [
         ("log p(x)", with_error(weighed), LOG_LIKELIHOOD.format(one=story.one, samples=f"{weighed.samples:,}")),
         ("effective sample size", f"{weighed.effective_sample_size:,.1f} of {weighed.samples:,}", EFFECTIVE),
     ]
     if story.spec.discrete:
-        rows.append(("bits per dimension", with_error(bits_per_dimension(story, weighed), 4), BITS.format(size=f"{story.dimensions:,}")))
-    return [*rows, ("upper bound on log p(x)", "not available on real data", UPPER), *_of_bound(story, weighed)]
+        rows.append(
+            (
+                "bits per dimension",
+                with_error(weighed.value.bits_per_dimension(story.dimensions), 4),
+                BITS.format(size=f"{story.dimensions:,}"),
+            )
+        )
+    return [*rows, ("upper bound on log p(x)", "not available on real data", UPPER), *_of_bound(story)]
 
 
-def _of_bound(story: Story, weighed: LogLikelihood) -> list[Row]:
+def _of_bound(story: Story) -> list[Row]:
     terms, active = story.findings.rate_distortion, story.findings.active
     units = [] if active is None else [("active units", f"{active.count} of {active.variance.numel()}", ACTIVE)]
     return [
-        ("ELBO", with_error(weighed.elbo), ELBO),
+        ("ELBO", with_error(terms.elbo), ELBO),
         ("rate", with_error(terms.rate), RATE),
         ("distortion", with_error(terms.distortion), DISTORTION),
         *units,
@@ -102,7 +101,7 @@ def _of_bound(story: Story, weighed: LogLikelihood) -> list[Row]:
 
 
 def _of_autoencoder(story: Story) -> list[Row]:
-    value = reconstruction(story)
+    value = story.findings.reconstruction
     means = "log p(x|z) at the code of x; higher is a closer reconstruction. It says nothing about how probable a datum is."
     rows = [("reconstruction log-likelihood", with_error(value), means)]
     why = "An autoencoder gives each datum a single code and no density over codes: ELBO, rate and log p(x) do not exist for it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,6 +33,11 @@ class Findings:
     log_likelihood: LogLikelihood | None
     active: ActiveUnits | None
     kl: Tensor | None  # [latent]
+
+    @property
+    def reconstruction(self) -> Measured:
+        """``E_q log p(x|z)``."""
+        return self.rate_distortion.reconstruction
 
     @staticmethod
     def of(model: VAE, rows: Rows, samples: int, seed: int, advance: Callable[[int], None] | None) -> Findings:
@@ -68,12 +72,11 @@ class Story:
 
     @property
     def one(self) -> str:
-        """What a datum is called."""
-        return "image" if self.spec.image else "row"
+        return self.spec.one
 
     @property
     def dimensions(self) -> int:
-        return math.prod(self.spec.event_shape)
+        return self.spec.dimensions
 
     @property
     def limits(self) -> Limits | None:
@@ -106,11 +109,6 @@ class Story:
         if self.rows.labels is None or self.spec.classes is None:
             return f"{self.one} {row}"
         return f"{self.one} {row} ({self.spec.classes[int(self.rows.labels[row])]})"
-
-    def bits(self, nats: Measured) -> Measured:
-        """``-nats / (D ln 2)``."""
-        scale = self.dimensions * math.log(2)
-        return Measured(-nats.mean / scale, nats.standard_error / scale)
 
 
 def tell(saved: Saved, data: Dataset, samples: int, seed: int, rows: int | None, advance: Callable[[int], None] | None) -> Story:

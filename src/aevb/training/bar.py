@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from types import TracebackType
 from typing import Any
@@ -14,9 +15,9 @@ EVERY = 10  # steps between looks at the clock
 class Bar:
     """Epochs, time left, the bound and its two terms; on stderr, and only where that is a terminal unless asked for."""
 
-    def __init__(self, wanted: bool | None, epochs: int, steps: int | None, name: str) -> None:
+    def __init__(self, wanted: bool | None, epochs: float, steps: int | None, minutes: float | None, name: str) -> None:
         self.wanted = sys.stderr.isatty() if wanted is None else wanted
-        self.epochs, self.steps, self.name = epochs, steps, name
+        self.epochs, self.steps, self.minutes, self.name = epochs, steps, minutes, name
         self.progress: Any = None
         self.task: Any = None
 
@@ -28,19 +29,22 @@ class Bar:
             columns = (TextColumn("{task.fields[place]}"), BarColumn(bar_width=12), TimeRemainingColumn(), TextColumn("{task.description}"))
             self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self.progress.start()
-            total = self.epochs * self.steps if self.steps else self.epochs
-            self.task = self.progress.add_task("", total=total, place=f"epoch 1/{self.epochs}")
+            self.task = self.progress.add_task("", total=1.0, place=self._place(0))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.progress is not None:
             self.progress.stop()
 
-    def advance(self, epoch: int, position: int, step: int) -> None:
-        """Tell where the run is."""
+    def advance(self, epoch: int, position: int, elapsed: float) -> None:
+        """Tell where the run is: steps taken in this epoch, minutes gone in all."""
         if self.progress is not None and position % EVERY == 0:
-            completed = epoch * self.steps + position if self.steps else epoch
-            self.progress.update(self.task, completed=completed, place=f"epoch {epoch + 1}/{self.epochs}")
+            by_steps = (epoch + (position / self.steps if self.steps else 0)) / self.epochs
+            by_clock = elapsed / self.minutes if self.minutes else 0
+            self.progress.update(self.task, completed=max(by_steps, by_clock), place=self._place(epoch))
+
+    def _place(self, epoch: int) -> str:
+        return f"epoch {epoch + 1}" + (f"/{self.epochs}" if math.isfinite(self.epochs) else "")
 
     def show(self, epoch: Epoch) -> None:
         """Tell how the last epoch went."""
@@ -51,5 +55,4 @@ class Bar:
             text += f" = {epoch.log_likelihood:.1f} - {epoch.kl:.1f}"
         if epoch.validation is not None:
             text += f", held out {epoch.validation:.1f}"
-        done = epoch.epoch * self.steps if self.steps else epoch.epoch
-        self.progress.update(self.task, completed=done, description=text)
+        self.progress.update(self.task, description=text)

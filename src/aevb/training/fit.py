@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,8 +71,8 @@ def fit(
         objective: what is climbed; the ELBO with exact divergence by default (``Reconstruction`` for a posterior without a density).
         gradient: how; through the draw by default.
         optimizer: a factory ``parameters -> Optimizer``; ``adam(1.5e-3)`` by default.
-        epochs: passes over the data; by default about 10,000 steps, at least 20 and at most 500 epochs.
-        minutes: stop after that long, whatever ``epochs`` says.
+        epochs: passes over the data; by default about 10,000 steps, at least 20 and at most 500 epochs, or as many as ``minutes`` allow.
+        minutes: stop after that long, whatever ``epochs`` says; the learning rate then follows the clock, and runs do not repeat exactly.
         batch_size: rows per step; what is left over at the end of an epoch is dropped.
         validation: rows to choose the best weights by; those of the ``Dataset`` by default. Always scored by the plain ELBO.
         patience: stop after that many epochs without improvement, counted from when the objective's schedules have settled.
@@ -108,13 +109,12 @@ def fit(
     source = source_of(data, batch_size, seed, place, dtype_of(model))
     held_out = _validation(data, validation, place)
     check_source(model, source, held_out)
-    if epochs is None:
-        epochs = min(max(STEPS // source.steps, 20), 500) if source.steps else 10
+    limit = _limit(epochs, minutes, source.steps)
     rate = WarmupCosine() if rate is None else rate
 
     updates = (optimizer or adam())([parameter for part in (model, objective, gradient) for parameter in part.parameters()])
     rates = base_rates(updates)
-    compiler = Compiler(compile, epochs * (source.steps or 0) if minutes is None and not convolves(model) else 0)
+    compiler = Compiler(compile, limit * (source.steps or 0) if minutes is None and not convolves(model) else 0)
     take = Step(model, objective, gradient, updates, clip, compiler)
     averaged = Average(model, average) if average is not None else None
     recorded = {
@@ -122,7 +122,7 @@ def fit(
         "gradient": describe(gradient),
         "optimizer": type(updates).__name__,
         "learning_rate": rates[0],
-        "epochs": epochs,
+        "epochs": limit if math.isfinite(limit) else None,
         "batch_size": source.batch_size,
         "steps_per_epoch": source.steps,
         "seed": seed,
@@ -140,12 +140,12 @@ def fit(
     model.train()
     poll = POLL.get(place.type, 50)
     try:
-        with listening() as interrupt, Bar(progress, epochs, source.steps, objective.name) as bar:
-            while state.epoch < epochs and stopped == "epochs":
+        with listening() as interrupt, Bar(progress, limit, source.steps, minutes, objective.name) as bar:
+            while state.epoch < limit and stopped == "epochs":
                 with run.stream.drawing():
                     for batch in source.epoch(state.epoch, state.position):
                         elapsed = (time.monotonic() - began) / 60
-                        total = _total(source.steps, epochs, minutes, state.step, elapsed)
+                        total = _total(source.steps, limit, minutes, state.step, elapsed)
                         set_rates(updates, rates, rate(state.step, total))
                         objective.at(state.step)
                         run.totals += take(batch)
@@ -155,7 +155,8 @@ def fit(
                             averaged.update(state.step)
                         if state.step % poll == 0 and take.streak > 0:
                             run.note_refusal(batch)
-                        bar.advance(state.epoch, state.position, state.step)
+                        bar.advance(state.epoch, state.position, elapsed)
+                        run.save_now_and_then(began)
                         if interrupt.asked:
                             stopped = "interrupted"
                             break
@@ -173,8 +174,6 @@ def fit(
                     stopped = "callback"
                 if patience is not None and state.waited >= patience and stopped == "epochs":
                     stopped = "patience"
-                state.seconds = time.monotonic() - began
-                run.save_now_and_then()
         state.seconds = time.monotonic() - began
         run.checkpoint()
     except NumericalError:
@@ -211,7 +210,16 @@ def _ended(state: Progress, minutes: float | None, patience: int | None) -> str:
     return "minutes" if minutes is not None and state.seconds / 60 > minutes else "epochs"
 
 
-def _total(steps: int | None, epochs: int, minutes: float | None, step: int, elapsed: float) -> float:
+def _limit(epochs: int | None, minutes: float | None, steps: int | None) -> float:
+    """Epochs after which a run ends: those asked for; none where only time was given; else some ten thousand steps' worth."""
+    if epochs is not None:
+        return epochs
+    if minutes is not None:
+        return math.inf
+    return min(max(STEPS // steps, 20), 500) if steps else 10
+
+
+def _total(steps: int | None, epochs: float, minutes: float | None, step: int, elapsed: float) -> float:
     """Steps in the whole run, as far as they can be foreseen: by the clock where that is what will end it."""
     planned = steps * epochs if steps else float("inf")
     by_clock = step * minutes / elapsed if minutes is not None and elapsed > 0 and step > 0 else planned

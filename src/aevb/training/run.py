@@ -121,11 +121,14 @@ class Run:
         if self.take.streak >= LIMIT:
             raise NumericalError(
                 f"{LIMIT} steps in a row were not finite, the last at step {state.step} (epoch {state.epoch + 1}, batch {state.position}): "
-                f"{culprit}. The weights are the last good ones; lower the learning rate, or clip the gradient (clip=100)."
+                f"{culprit}. The best weights so far are kept; lower the learning rate, or clip the gradient (clip=100)."
             )
 
-    def save_now_and_then(self) -> None:
+    def save_now_and_then(self, began: float) -> None:
+        """Between two steps, and inside of the drawing of random numbers: write a checkpoint if the last one is old."""
         if time.monotonic() - self.saved > EVERY:
+            self.state.seconds = time.monotonic() - began
+            self.stream.note()
             self.checkpoint()
 
     def checkpoint(self) -> None:
