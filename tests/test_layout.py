@@ -24,7 +24,7 @@ ORDER = [
     "priors posteriors likelihoods",
     "models",
     "objectives gradients",
-    "inference",
+    "inference recipe",
     "presets metrics data persistence",
     "training",
     "sklearn plots report testing",

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from .errors import AevbError
     from .models import VAE
     from .persistence import load, save
+    from .recipe import Recipe
     from .training import FitResult, fit
-    from .types import Batch, Recipe
+    from .types import Batch
 
 # Where each name lives. A name is looked up when it is first used: `aevb --help` then answers before torch could be imported.
 _HOMES = {
@@ -21,7 +22,7 @@ _HOMES = {
     "AevbError": "errors",
     "Batch": "types",
     "FitResult": "training",
-    "Recipe": "types",
+    "Recipe": "recipe",
     "fit": "training",
     "load": "persistence",
     "save": "persistence",

@@ -9,15 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from torch import Tensor
 from torch.distributions import Distribution
-
-if TYPE_CHECKING:
-    from .gradients import Gradient
-    from .models import VAE
-    from .objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -69,15 +64,6 @@ class Estimate:
     score: Score
     loss: Tensor  # []
     terms: Terms
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A published method: three arguments."""
-
-    model: VAE
-    objective: Objective
-    gradient: Gradient
 
 
 class Recorded:

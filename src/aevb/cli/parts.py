@@ -11,7 +11,7 @@ from .wording import dashed
 
 if TYPE_CHECKING:
     from ..data import Spec
-    from ..types import Recipe
+    from ..recipe import Recipe
     from .options import Model
 
 

@@ -8,7 +8,7 @@ from .. import gradients, objectives, posteriors, priors
 from ..data.spec import Spec
 from ..models import VAE
 from ..objectives import Schedule
-from ..types import Recipe
+from ..recipe import Recipe
 from .build import conditionals
 
 Hidden = Sequence[int] | None

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.spec import Spec
 from ..errors import ArgumentError
-from ..types import Recipe
+from ..recipe import Recipe
 from . import basic
 
 

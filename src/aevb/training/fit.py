@@ -19,7 +19,7 @@ from ..models import VAE
 from ..networks import convolves, set_precision
 from ..objectives import ELBO, Objective, Reconstruction
 from ..persistence import describe
-from ..types import Recipe
+from ..recipe import Recipe
 from .average import Average
 from .bar import Bar
 from .checkpoint import Progress
