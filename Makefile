@@ -44,6 +44,7 @@ $(REFERENCES)/.installed: benchmarks/speed/references.txt
 	@touch $@
 
 bench: .venv/.installed $(REFERENCES)/.installed
+	$(BIN)/python benchmarks/speed/products.py
 	$(BIN)/python benchmarks/speed/training.py
 	$(BIN)/python benchmarks/speed/evaluation.py --full
 	$(BIN)/python benchmarks/speed/document.py

@@ -1,8 +1,8 @@
 """Matrix products by the library that is faster on this processor.
 
 PyTorch sends float32 products on x86 to MKL, which has no AVX-512 kernels for processors of other makers. There oneDNN, which PyTorch
-carries too, is about twice as fast (``benchmarks/speed``). Compiled steps and evaluation use it; the choice depends on the processor alone,
-so the same machine always gives the same numbers.
+carries too, is about twice as fast (``benchmarks/speed/products.py``). Compiled steps and evaluation use it; the choice depends on the
+processor alone, so the same machine always gives the same numbers.
 """
 
 from __future__ import annotations

@@ -71,11 +71,10 @@ class VAE(Recorded, nn.Module):
         *,
         log_measure: Tensor | None = None,
         exact_kl: bool = False,
-        log_q: Tensor | None = None,
     ) -> Terms:
         """What the model says about draws ``z`` ``[K, B, *latent]`` from ``q = posterior(x)``.
 
-        ``log_measure`` defaults to ``-log K``, that of K samples; ``log_q`` ``[K, B]`` is taken as given where it came with the draws.
+        ``log_measure`` defaults to ``-log K``, that of K samples.
         """
         p = self.prior(None, batch.context)
         reconstruction = self.likelihood(z, batch.context)
@@ -86,7 +85,7 @@ class VAE(Recorded, nn.Module):
         return Terms(
             log_likelihood=log_likelihood,
             log_prior=p.log_prob(z),
-            log_posterior=q.log_prob(z) if log_q is None else log_q,
+            log_posterior=q.log_prob(z),
             log_measure=torch.full_like(log_likelihood[:, :1], -math.log(len(z))) if log_measure is None else log_measure,
             kl=kl.exact(q, p) if exact_kl else None,
             z=z,

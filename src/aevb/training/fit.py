@@ -97,7 +97,7 @@ def fit(
         DataError: the data are not what the model takes.
         ArgumentError: a setting that no run could use.
         RunError: ``out`` is in the way, cannot be written, or holds nothing to resume.
-        NumericalError: three steps in a row were not finite; the weights are the last good ones.
+        NumericalError: three steps in a row were not finite; the model has the best weights so far.
     """
     check_numbers(epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
     check_seed(seed)
