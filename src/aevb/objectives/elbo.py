@@ -14,7 +14,7 @@ from ..models import VAE
 from ..types import Score, Terms
 from .bounds import power_mean
 from .objective import Objective
-from .schedules import Constant, Schedule, as_schedule
+from .schedules import Schedule, as_schedule
 
 
 class ELBO(Objective):
@@ -46,7 +46,6 @@ class ELBO(Objective):
             raise ArgumentError(f'`kl` is {kl!r}; use "auto", "exact" or "sampled".')
         self.kl = kl
         self.free_bits = free_bits
-        self.plain = schedule == Constant(1.0) and free_bits == 0
         self.importance = free_bits == 0
         self.anneal("beta", schedule)
 
@@ -59,7 +58,7 @@ class ELBO(Objective):
 
     def forward(self, terms: Terms, model: VAE) -> Score:
         bound = power_mean(terms.log_likelihood - _rate(terms), terms.log_measure, 0.0) - terms.weight_kl
-        target = bound if self.plain else power_mean(self.integrand(terms, model), terms.log_measure, 0.0) - terms.weight_kl
+        target = power_mean(self.integrand(terms, model), terms.log_measure, 0.0) - terms.weight_kl
         return Score(bound=bound, target=target, penalty=terms.penalty)
 
     def _freed(self, terms: Terms, model: VAE) -> Tensor:
