@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..data import Rows
 from ..models import VAE
+from ..types import Batch
 from .measured import Measured
 from .sweep import blocks, dtype_of, evaluating, rows_of
 
@@ -20,6 +22,11 @@ class RateDistortion:
     rate: Measured  # E KL(q(z|x) || p(z))
     distortion: Measured  # -E log p(x|z)
     elbo: Measured
+
+    @staticmethod
+    def of(rate: Tensor, distortion: Tensor) -> RateDistortion:
+        """Means over data from both terms of each datum, ``[N]``."""
+        return RateDistortion(Measured.of(rate), Measured.of(distortion), Measured.of(-rate - distortion))
 
     @property
     def reconstruction(self) -> Measured:
@@ -37,14 +44,16 @@ def rate_distortion(model: VAE, x: Any, samples: int = 8, *, seed: int = 0, bloc
 
 def rate_of_rows(model: VAE, data: Rows, samples: int, *, seed: int = 0, block: int = 256) -> RateDistortion:
     """The same of rows on the model's device that have been looked at before."""
-    rates, distortions = [], []
     with evaluating(model, seed):
-        for batch in blocks(data, block, dtype_of(model)):
-            terms = model.draw(batch, samples)
-            sampled = (terms.log_posterior - terms.log_prior).double().mean(0)
-            rates.append(sampled if terms.kl is None else terms.kl.double())
-            distortions.append(-terms.log_likelihood.double().mean(0))
-    rate, distortion = torch.cat(rates), torch.cat(distortions)
+        terms = [torch.stack(both_terms(model, batch, samples)) for batch in blocks(data, block, dtype_of(model))]
+    return RateDistortion.of(*torch.cat(terms, 1))
+
+
+def both_terms(model: VAE, batch: Batch, samples: int) -> tuple[Tensor, Tensor]:
+    """Rate and distortion of every datum of a batch, ``[B]`` each, float64, from fresh draws."""
+    terms = model.draw(batch, samples)
+    distortion = -terms.log_likelihood.double().mean(0)
     if not model.posterior.density:
-        rate = torch.full_like(rate, torch.nan)
-    return RateDistortion(Measured.of(rate), Measured.of(distortion), Measured.of(-rate - distortion))
+        return torch.full_like(distortion, torch.nan), distortion
+    sampled = (terms.log_posterior - terms.log_prior).double().mean(0)
+    return sampled if terms.kl is None else terms.kl.double(), distortion

@@ -17,8 +17,10 @@ from torch.optim import Optimizer
 from ..data import Rows
 from ..data.spec import Spec
 from ..errors import NumericalError, RunError
-from ..metrics.rate import rate_of_rows
+from ..metrics.rate import RateDistortion, rate_of_rows
 from ..metrics.sweep import networks_in
+from ..models import VAE
+from ..objectives import Objective
 from ..persistence import describe, save
 from ..random import Stream
 from ..types import Batch
@@ -72,26 +74,7 @@ class Run:
 
     def close_epoch(self, seconds: float, learning_rate: float | Tensor) -> Epoch:
         """Read the device's sums, once, and begin the next epoch."""
-        state = self.state
-        skipped = int(self.take.skipped)
-        taken = state.position - skipped
-        means = (self.totals / max(taken, 1)).tolist() if taken else [float("nan")] * len(STATISTICS)
-        bound, log_likelihood, kl, target, penalty = means
-        epoch = Epoch(
-            epoch=state.epoch + 1,
-            step=state.step,
-            seconds=seconds,
-            bound=bound,
-            bound_name=self.objective.name,
-            log_likelihood=log_likelihood,
-            kl=kl if self.model.posterior.density else None,
-            target=target,
-            penalty=penalty,
-            learning_rate=float(learning_rate),
-            beta=float(self.objective.get_buffer("beta")) if "beta" in self.objective.schedules else None,
-            skipped=skipped,
-        )
-        state.epoch, state.position = state.epoch + 1, 0
+        epoch = closed(self.state, self.model, self.objective, self.totals, int(self.take.skipped), seconds, float(learning_rate))
         self.totals.zero_()
         self.take.skipped.zero_()
         return epoch
@@ -101,13 +84,8 @@ class Run:
         state = self.state
         if rows is not None:
             epoch = self._score(epoch, rows)
-            value = epoch.validation
-            if value is not None and value > (-math.inf if state.best is None else state.best):  # NaN is no best
-                state.best, state.best_epoch, state.waited = value, epoch.epoch, 0
-                self.best = self._weights()
-            elif epoch.step >= self.objective.settled:
-                state.waited += 1
-        state.history.append(epoch)
+        if judged(state, epoch, self.objective.settled):
+            self.best = self._weights()
         if self.out is not None:
             write_history(self.out / "history.jsonl", state.history)
         return epoch
@@ -162,10 +140,7 @@ class Run:
         averaged = self.average.applied() if self.average is not None else nullcontext()
         with averaged, networks_in(self.model, "float32"):  # as the finished model will be measured
             scored = rate_of_rows(self.model, rows, samples=1, seed=self.seed)
-        log_likelihood = -scored.distortion.mean
-        if not self.model.posterior.density:
-            return replace(epoch, validation=log_likelihood, validation_log_likelihood=log_likelihood)
-        return replace(epoch, validation=scored.elbo.mean, validation_log_likelihood=log_likelihood, validation_kl=scored.rate.mean)
+        return validated(epoch, self.model, scored)
 
     def _weights(self) -> dict[str, Tensor]:
         with self.average.applied() if self.average is not None else nullcontext():
@@ -221,3 +196,48 @@ class Run:
             for name in FILES:
                 held = out / name
                 shutil.rmtree(held) if held.is_dir() else held.unlink(missing_ok=True)
+
+
+def closed(
+    state: checkpoint.Progress, model: VAE, objective: Objective, totals: Tensor, skipped: int, seconds: float, learning_rate: float
+) -> Epoch:
+    """The record of the epoch under way from the sums ``[5]`` over its steps; the next one begins."""
+    taken = state.position - skipped
+    means = (totals / max(taken, 1)).tolist() if taken else [float("nan")] * len(STATISTICS)
+    bound, log_likelihood, kl, target, penalty = means
+    epoch = Epoch(
+        epoch=state.epoch + 1,
+        step=state.step,
+        seconds=seconds,
+        bound=bound,
+        bound_name=objective.name,
+        log_likelihood=log_likelihood,
+        kl=kl if model.posterior.density else None,
+        target=target,
+        penalty=penalty,
+        learning_rate=learning_rate,
+        beta=float(objective.get_buffer("beta")) if "beta" in objective.schedules else None,
+        skipped=skipped,
+    )
+    state.epoch, state.position = state.epoch + 1, 0
+    return epoch
+
+
+def validated(epoch: Epoch, model: VAE, scored: RateDistortion) -> Epoch:
+    """The epoch with what held-out rows say: the plain bound, or the fit alone where the posterior has no density."""
+    log_likelihood = -scored.distortion.mean
+    if not model.posterior.density:
+        return replace(epoch, validation=log_likelihood, validation_log_likelihood=log_likelihood)
+    return replace(epoch, validation=scored.elbo.mean, validation_log_likelihood=log_likelihood, validation_kl=scored.rate.mean)
+
+
+def judged(state: checkpoint.Progress, epoch: Epoch, settled: int) -> bool:
+    """Whether the epoch is the best so far; it is remembered, and waiting counts from where no schedule moves any more."""
+    state.history.append(epoch)
+    if epoch.validation is None:
+        return False
+    if epoch.validation > (-math.inf if state.best is None else state.best):  # NaN is no best
+        state.best, state.best_epoch, state.waited = epoch.validation, epoch.epoch, 0
+        return True
+    state.waited += epoch.step >= settled
+    return False

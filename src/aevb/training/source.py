@@ -52,15 +52,20 @@ class Resident(Source):
         self.steps = len(rows) // self.batch_size
 
     def epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
-        generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
-        order = torch.randperm(len(self.rows), generator=generator, device=self.device)
+        order = self.order(epoch)
         for step in range(skip, self.steps):
-            yield self._batch(order[step * self.batch_size : (step + 1) * self.batch_size])
+            yield self.batch(order[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def order(self, epoch: int) -> Tensor:
+        """The rows in the order in which an epoch goes through them, ``[N]``."""
+        generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        return torch.randperm(len(self.rows), generator=generator, device=self.device)
 
     def first(self) -> Batch:
-        return self._batch(torch.arange(self.batch_size, device=self.device))
+        return self.batch(torch.arange(self.batch_size, device=self.device))
 
-    def _batch(self, index: Tensor) -> Batch:
+    def batch(self, index: Tensor) -> Batch:
+        """The batch of these rows, in the numbers of the model."""
         batch = self.rows.batch(index)
         return batch if batch.x.dtype == self.dtype else replace(batch, x=batch.x.to(self.dtype))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -50,7 +50,7 @@ class Step:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.update = updater(optimizer)
         # what is saved with a model may change during a step, and is then put back where the step is refused
-        self.state = [tensor for part in (model, objective, gradient) for tensor in _learned_buffers(part)]
+        self.state = [tensor for part in (model, objective, gradient) for tensor in learned_buffers(part)]
         zero = torch.zeros((), device=model.device)
         self.skipped, self.streak = zero.clone(), zero.clone()
         self.differentiate = compile(self._differentiate)
@@ -68,14 +68,7 @@ class Step:
         return measured
 
     def _differentiate(self, x: Tensor, context: Tensor | None, index: Tensor | None, total: int | None) -> Differentiated:
-        estimate = self.gradient(self.model, self.objective, Batch(x, context, index, total))
-        gradients = torch.autograd.grad(estimate.loss, self.parameters, allow_unused=True)
-        norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
-        if self.clip is not None:
-            factor = (self.clip / (norm + 1e-6)).clamp(max=1.0)
-            gradients = tuple(None if gradient is None else gradient * factor for gradient in gradients)
-        refused = ~torch.isfinite(estimate.loss.detach() + norm)
-        return Differentiated(torch.where(refused, 0.0, statistics(estimate)), refused, gradients)
+        return differentiate(self.model, self.objective, self.gradient, self.parameters, Batch(x, context, index, total), self.clip)
 
     def culprit(self, batch: Batch) -> str:
         """The first tensor that is not finite when the model looks at this batch again, by name."""
@@ -95,7 +88,22 @@ class Step:
         return next((name for name, value in named.items() if value is not None and not value.isfinite().all()), "the gradient")
 
 
-def _learned_buffers(module: nn.Module) -> list[Tensor]:
+def differentiate(
+    model: VAE, objective: Objective, gradient: Gradient, parameters: Sequence[Tensor], batch: Batch, clip: float | None
+) -> Differentiated:
+    """Loss and gradients of one batch, the gradients clipped to the norm ``clip``, and whether all of it is finite."""
+    estimate = gradient(model, objective, batch)
+    gradients = torch.autograd.grad(estimate.loss, parameters, allow_unused=True)
+    norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+    if clip is not None:
+        factor = (clip / (norm + 1e-6)).clamp(max=1.0)
+        gradients = tuple(None if gradient is None else gradient * factor for gradient in gradients)
+    refused = ~torch.isfinite(estimate.loss.detach() + norm)
+    return Differentiated(torch.where(refused, 0.0, statistics(estimate)), refused, gradients)
+
+
+def learned_buffers(module: nn.Module) -> list[Tensor]:
+    """Buffers that are saved with a model: those that a step may change."""
     kept = module.state_dict(keep_vars=True)
     return [buffer for name, buffer in module.named_buffers() if name in kept]
 

@@ -1,0 +1,104 @@
+"""A function of tensors as a graph of plain operations whose random numbers are inputs, to be run for many models at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+aten = torch.ops.aten
+# Fills that depend on nothing but their shape, and the arguments that they begin with.
+_FILLS: dict[Any, tuple[str, int | None]] = {
+    aten.normal_.default: ("normal_", 1),
+    aten.uniform_.default: ("uniform_", 1),
+    aten.exponential_.default: ("exponential_", 1),
+    aten.bernoulli_.float: ("bernoulli_", 1),
+    aten.randn.default: ("normal_", None),
+    aten.randn_like.default: ("normal_", None),
+    aten.rand.default: ("uniform_", None),
+    aten.rand_like.default: ("uniform_", None),
+    aten.normal.Tensor_Tensor: ("normal_", None),
+}
+# Operations on lists have no rule for one more axis; each is the plain operation for every member.
+_APART: dict[Any, Callable[..., Any]] = {aten._foreach_norm.Scalar: lambda tensors, order=2, dtype=None: [torch.linalg.vector_norm(each, order) for each in tensors]}
+
+
+class Untraceable(Exception):
+    """Why a function cannot be run for many models at once."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Random numbers that a function asks for: their shape, and the tensor method that fills them."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    fill: str
+    arguments: tuple[float, ...]
+
+    def into(self, numbers: Tensor, generator: torch.Generator) -> None:
+        """Fill one model's share as the function itself would have from this generator."""
+        getattr(numbers, self.fill)(*self.arguments, generator=generator)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """``graph(*inputs, *drawn)``, and what has to be drawn for it, in this order."""
+
+    graph: fx.GraphModule
+    draws: tuple[Draw, ...]
+
+    def stacked(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        """The graph for inputs with one more axis in front, one entry per model: plain operations again, each for all models."""
+        drawn = [torch.zeros(len(inputs[0]), *draw.shape, dtype=draw.dtype, device=inputs[0].device) for draw in self.draws]
+        copies = [tensor.clone() for tensor in inputs]  # tracing runs the graph, which may change what it is given
+        try:
+            return make_fx(torch.vmap(self.graph, randomness="error"))(*copies, *drawn)
+        except Exception as error:  # an operation without a rule for one more axis
+            raise Untraceable(str(error).splitlines()[0][:120]) from error
+
+
+def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Traced:
+    """Run ``function(*inputs)`` once and write its operations down, gradients included; raises ``Untraceable``.
+
+    The inputs and the default random stream are left as they were.
+    """
+    state = torch.get_rng_state()
+    try:
+        graph = make_fx(function, _APART)(*(tensor.clone() for tensor in inputs))
+    except Exception as error:
+        raise Untraceable(str(error).splitlines()[0][:120]) from error
+    finally:
+        torch.set_rng_state(state)
+    draws = tuple(_lift(graph, node) for node in list(graph.graph.nodes) if _random(node))
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return Traced(graph, draws)
+
+
+def _random(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+
+
+def _lift(graph: fx.GraphModule, node: fx.Node) -> Draw:
+    """Replace a node that draws by an input."""
+    if node.target not in _FILLS or (node.target is aten.bernoulli_.float and isinstance(node.args[1], fx.Node)):
+        raise Untraceable(f"its draws by `{node.target}` depend on its parameters")
+    fill, first = _FILLS[node.target]
+    value = node.meta["val"]
+    after = [n for n in graph.graph.nodes if n.op == "placeholder"][-1]
+    with graph.graph.inserting_after(after):
+        numbers = graph.graph.placeholder(f"drawn_{node.name}")
+    replacement = numbers
+    if node.target is aten.normal.Tensor_Tensor:  # as the kernel does it: a standard normal number, then scale and shift
+        with graph.graph.inserting_before(node):
+            scaled = graph.graph.call_function(aten.mul.Tensor, (numbers, node.args[1]))
+            replacement = graph.graph.call_function(aten.add.Tensor, (scaled, node.args[0]))
+    node.replace_all_uses_with(replacement)
+    graph.graph.erase_node(node)
+    arguments = () if first is None else tuple(float(argument) for argument in node.args[first:])  # pyright: ignore[reportArgumentType]
+    return Draw(tuple(value.shape), value.dtype, fill, arguments)
