@@ -12,7 +12,9 @@ help:
 	@echo 'make demo      fit, evaluate and report on real handwritten digits'
 	@echo 'make test      lint, types, tests, docstring examples, examples/: what a change must pass'
 	@echo 'make test-all  the same with the slow tests'
-	@echo 'make bench     speed beside the references, measured in rounds: about 30 minutes; needs AEVB_DATA'
+	@echo 'make bench     speed beside the references, in rounds: about 2 hours on a machine that does nothing else; needs AEVB_DATA'
+	@echo '               training 20 min, many models 6, convolutions 20, evaluation 6, data 7, growth 15, long runs 4,'
+	@echo '               overheads 8, memory 3, quality 25; QUICK=1 runs all of it small, to see that it works: 8 min'
 	@echo 'make lint      ruff: rules and format          make format  mend what ruff can mend'
 	@echo 'make types     pyright                         make theory  the claims of docs/theory.md that are still open'
 	@echo 'make clean     remove build products, caches   make distclean  .venv too'
@@ -36,6 +38,9 @@ test-all: lint types theory
 	$(PYTEST) src/aevb tests
 
 REFERENCES := benchmarks/speed/.references
+# Training comes before overheads, which computes from its times when compiling has paid.
+BENCHMARKS := products training many convolution data_path encode growth steady overheads memory quality
+SMALL := $(if $(QUICK),--quick)
 
 $(REFERENCES)/.installed: benchmarks/speed/references.txt
 	$(PYTHON) -m venv $(REFERENCES)
@@ -44,10 +49,9 @@ $(REFERENCES)/.installed: benchmarks/speed/references.txt
 	@touch $@
 
 bench: .venv/.installed $(REFERENCES)/.installed
-	$(BIN)/python benchmarks/speed/products.py
-	$(BIN)/python benchmarks/speed/training.py
-	$(BIN)/python benchmarks/speed/evaluation.py --full
-	$(BIN)/python benchmarks/speed/document.py
+	for script in $(BENCHMARKS); do $(BIN)/python benchmarks/speed/$$script.py $(SMALL) || exit 1; done
+	$(BIN)/python benchmarks/speed/evaluation.py --full $(SMALL)
+	$(BIN)/python benchmarks/speed/document.py $(SMALL)
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -12,13 +12,14 @@ from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, poste
 from aevb.conditional import Conditional
 from aevb.gradients import Gradient
 from aevb.likelihoods.likelihood import Likelihood
-from aevb.objectives import Objective
-from aevb.objectives.schedules import Cyclical, Linear, Sigmoid
+from aevb.objectives import Objective, Penalty
+from aevb.objectives.schedules import Cyclical, Exponential, Linear, Sigmoid
 
 LATENT = 2
 CODES = (2, 3)
 EVENT = (2, 2)
 WIDTH = 5
+ROWS = 6  # of a batch, and of the posteriors that hold parameters for each row
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Posterior:
 
     build: Callable[[nn.Module], Conditional]
     prior: str
+    dreams: bool = True  # whether it can be asked about data that are not its own
 
 
 PRIORS = {
@@ -35,6 +37,8 @@ PRIORS = {
     "bernoulli-learned": lambda: priors.Bernoulli(LATENT, learned=True),
     "categorical": lambda: priors.Categorical(CODES),
     "categorical-learned": lambda: priors.Categorical(CODES, learned=True),
+    "mixture": lambda: priors.Mixture(LATENT, components=3),
+    "vamp": lambda: priors.Vamp(make_posterior("normal-diagonal"), EVENT, components=3, low=None, high=None),
 }
 
 POSTERIORS = {
@@ -45,6 +49,7 @@ POSTERIORS = {
     "bernoulli": Posterior(lambda net: posteriors.Bernoulli(net, LATENT), "bernoulli-learned"),
     "categorical": Posterior(lambda net: posteriors.Categorical(net, CODES), "categorical-learned"),
     "dirac": Posterior(lambda net: posteriors.Dirac(net, LATENT), "normal"),
+    "free": Posterior(lambda net: posteriors.Free(posteriors.Normal(net, LATENT, covariance="full"), ROWS), "normal", dreams=False),
 }
 
 # a network and the number of latent axes -> likelihood
@@ -67,6 +72,8 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "laplace-optimal": lambda net, rank: likelihoods.Laplace(net, EVENT, "optimal", rank),
     "scaled": lambda net, rank: likelihoods.Scaled(likelihoods.Normal(net, EVENT, "shared", rank), [1.0], [10.0]),
     "scaled-per-element": lambda net, rank: likelihoods.Scaled(likelihoods.Laplace(net, EVENT, 0.5, rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30]),
+    "bayesian": lambda net, rank: likelihoods.Bayesian(likelihoods.Normal(net, EVENT, "shared", rank), scale=0.2, draws=3),
+    "bayesian-learned": lambda net, rank: likelihoods.Bayesian(likelihoods.Bernoulli(net, EVENT, rank), ["heads.head"], 0.1, "learned", 2),
 }
 
 # the size of data that is not about 1
@@ -75,12 +82,19 @@ UNITS = {"logistic-17": 16.0, "logistic-256": 255.0, "scaled": 10.0, "scaled-per
 # a number of inputs -> network
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="silu"),
+    "mlp-gated": lambda inputs: networks.MLP(inputs, [WIDTH], activation="glu"),
     "mlp-linear": lambda inputs: networks.MLP(inputs),
     "mlp-dropout": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], dropout=0.1),
     "standardise": lambda inputs: networks.Standardise(networks.MLP(inputs, [WIDTH]), [0.5], [2.0]),
     "user": lambda inputs: Flat(inputs),
     "user-batch-norm": lambda inputs: nn.Sequential(nn.Flatten(), nn.Linear(inputs, WIDTH), nn.BatchNorm1d(WIDTH), nn.Tanh()),
 }
+
+
+def penalised(objective: Objective, *penalties: Penalty) -> Objective:
+    """An objective with these penalties."""
+    return objectives.Penalised(objective, penalties)
+
 
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "elbo": lambda: objectives.ELBO(),
@@ -94,20 +108,66 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "elbo-cyclical": lambda: objectives.ELBO(samples=2, beta=Cyclical(steps=10, cycles=2)),
     "elbo-free-bits": lambda: objectives.ELBO(samples=2, free_bits=0.25),
     "elbo-free-bits-sampled": lambda: objectives.ELBO(samples=2, free_bits=0.25, kl="sampled"),
+    "elbo-capacity": lambda: objectives.ELBO(samples=2, beta=10.0, capacity=Linear(0.0, 5.0, steps=10)),
+    "elbo-capacity-sampled": lambda: objectives.ELBO(samples=2, beta=10.0, capacity=0.5, kl="sampled"),
     "iwae-1": lambda: objectives.IWAE(samples=1),
     "iwae-4": lambda: objectives.IWAE(samples=4),
+    "renyi": lambda: objectives.Renyi(alpha=0.5, samples=3),
+    "renyi-1": lambda: objectives.Renyi(alpha=1.0, samples=3),
+    "renyi-2": lambda: objectives.Renyi(alpha=2.0, samples=3),
+    "renyi-below-0": lambda: objectives.Renyi(alpha=-1.0, samples=3),
+    "cubo": lambda: objectives.CUBO(n=2, samples=3),
+    "miwae": lambda: objectives.MIWAE(groups=2, size=3),
+    "miwae-1x1": lambda: objectives.MIWAE(groups=1, size=1),
+    "piwae": lambda: objectives.PIWAE(groups=2, size=3),
+    "ciwae": lambda: objectives.CIWAE(beta=0.3, samples=3),
     "reconstruction": lambda: objectives.Reconstruction(samples=2),
+    "rate": lambda: objectives.Rate(samples=2, beta=Linear(0.1, 1.0, steps=10)),
+    "total-correlation": lambda: penalised(objectives.ELBO(2), objectives.TotalCorrelation(beta=Linear(1.0, 6.0, steps=10))),
+    "total-correlation-weighted": lambda: penalised(
+        objectives.ELBO(kl="sampled"), objectives.TotalCorrelation(6.0, 0.5, 2.0, "weighted", rows=100)
+    ),
+    "dip-1": lambda: penalised(objectives.ELBO(), objectives.DIP(10.0, 100.0, "I")),
+    "dip-2": lambda: penalised(objectives.ELBO(), objectives.DIP()),
+    "info": lambda: penalised(objectives.ELBO(2, beta=0.5), objectives.MMD(10.0, "rbf", [1.0])),
+    "wae": lambda: penalised(objectives.Reconstruction(2), objectives.MMD(unbiased=False)),
+    "factor": lambda: penalised(objectives.ELBO(2), objectives.FactorCritic(networks.MLP(LATENT, [WIDTH]), LATENT)),
+    "adversarial": lambda: penalised(objectives.Reconstruction(2), objectives.PriorCritic(networks.MLP(LATENT, [WIDTH]), LATENT)),
+    "gan": lambda: penalised(objectives.Rate(likelihood=0.1), objectives.DataCritic(networks.MLP(4, [WIDTH]), EVENT)),
+    "rae-l2": lambda: penalised(objectives.Reconstruction(), objectives.CodeNorm(), objectives.DecoderNorm()),
+    "rae-gradient": lambda: penalised(objectives.Reconstruction(2), objectives.CodeNorm(), objectives.DecoderGradient(probes=2)),
+    "ms-ssim": lambda: penalised(objectives.Rate(), objectives.MSSSIM(10.0, data_range=2.0)),
+    "perceptual": lambda: penalised(objectives.ELBO(), objectives.Perceptual(networks.MLP(4, [WIDTH]))),
 }
+
+PENALISED = [name for name in OBJECTIVES if isinstance(OBJECTIVES[name](), objectives.Penalised)]
 
 GRADIENTS: dict[str, Callable[[], Gradient]] = {
     "pathwise": lambda: gradients.Pathwise(),
     "doubly": lambda: gradients.DoublyReparameterised(),
     "score": lambda: gradients.ScoreFunction(),
+    "score-mean": lambda: gradients.ScoreFunction(baseline="mean"),
+    "score-network": lambda: gradients.ScoreFunction(baseline=Rows(networks.MLP(4, [WIDTH]))),
     "leave-one-out": lambda: gradients.LeaveOneOut(),
+    "rebar": lambda: gradients.REBAR(),
+    "rebar-fixed": lambda: gradients.REBAR(temperature=0.3, scale=0.7, learned=False),
+    "relaxed": lambda: gradients.Relaxed(),
+    "relaxed-cooling": lambda: gradients.Relaxed(Exponential(1.0, 0.3, steps=10)),
+    "straight-through": lambda: gradients.StraightThrough(),
+    "enumerate": lambda: gradients.Enumerate(),
+    "wake-sleep": lambda: gradients.WakeSleep(),
+    "reweighted-wake": lambda: gradients.ReweightedWakeSleep(),
+    "reweighted-sleep": lambda: gradients.ReweightedWakeSleep("sleep"),
+    "reweighted-both": lambda: gradients.ReweightedWakeSleep("both"),
+    "em": lambda: gradients.MonteCarloEM(leapfrogs=2),
+    "em-rows": lambda: gradients.MonteCarloEM(ROWS, LATENT, chains=2, leapfrogs=2),
 }
 
-WITH_DENSITY = [name for name in POSTERIORS if name != "dirac"]
-REPARAMETERISED = [name for name in POSTERIORS if name not in ("bernoulli", "categorical")]
+DISCRETE = ["bernoulli", "categorical"]
+PATHWISE = [name for name in POSTERIORS if name not in DISCRETE]
+AMORTISED = [name for name, entry in POSTERIORS.items() if entry.dreams]
+WITH_DENSITY = [name for name in AMORTISED if name != "dirac"]
+REPARAMETERISED = [name for name in PATHWISE if name in AMORTISED]
 GAUSSIAN = [name for name in POSTERIORS if name.startswith("normal")]
 
 
@@ -138,8 +198,13 @@ class Rows(nn.Module):
 def make_posterior(name: str, network: str = "mlp", unit: float = 1.0) -> Conditional:
     """A posterior over the data of this catalogue, which have about the size ``unit``; its heads exist."""
     posterior = POSTERIORS[name].build(networks.Standardise(Rows(NETWORKS[network](4)), [0.0], [unit]))
-    posterior.eval()(torch.zeros(2, *EVENT))
+    posterior.eval()(given(posterior, torch.zeros(2, *EVENT)))
     return posterior.train()
+
+
+def given(posterior: Conditional, x: Tensor) -> Tensor:
+    """What a posterior is told of these data: they themselves, or row numbers where it holds parameters for each row."""
+    return x if posterior.rows is None else torch.arange(len(x)) % posterior.rows
 
 
 def make_likelihood(name: str, latent: tuple[int, ...] = (LATENT,), network: str = "mlp") -> Likelihood:
@@ -157,6 +222,6 @@ def make_vae(posterior: str = "normal-diagonal", likelihood: str = "normal-share
     return VAE(p, make_posterior(posterior, network, UNITS.get(likelihood, 1.0)), make_likelihood(likelihood, latent, network))
 
 
-def make_batch(model: VAE, size: int = 6) -> Batch:
+def make_batch(model: VAE, size: int = ROWS) -> Batch:
     """Data that the model accepts: drawn from itself."""
-    return Batch(model.sample(size), index=torch.arange(size), total=size)
+    return Batch(model.sample(size), index=torch.arange(size), total=model.posterior.rows or size)

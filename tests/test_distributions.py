@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck
-from torch.distributions import Bernoulli, Categorical, Independent, Laplace, Normal, TransformedDistribution
+from torch.distributions import Bernoulli, Categorical, Independent, Laplace, MixtureSameFamily, Normal, TransformedDistribution
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions.transforms import AffineTransform
 
-from aevb.distributions import Affine, ContinuousBernoulli, Dirac, DiscretisedLogistic, Levels, bounded, positive
+from aevb.distributions import Affine, ContinuousBernoulli, Dirac, DiscretisedLogistic, Levels, NormalMixture, bounded, positive
 from aevb.distributions.continuous_bernoulli import NEAR, STEEP
 from aevb.distributions.softplus import product_form
 
@@ -212,3 +212,22 @@ class TestBernoulliLogits:
         (gradient,) = torch.autograd.grad(value, l)
         assert value.item() == pytest.approx(-math.log1p(math.exp(-logit)) if logit > -700 else logit, rel=1e-6)
         assert gradient.item() == pytest.approx(1 - torch.sigmoid(l).item(), abs=1e-7)
+
+
+def test_a_mixture_by_matrix_products_has_the_density_of_the_mixture():
+    """Against torch's own, in float64; in float32 within the 1e-3 nats that it promises, for narrow components far from the origin."""
+    torch.manual_seed(0)
+    logits, loc, std = torch.randn(7), 3 + torch.randn(7, 4), torch.rand(7, 4) + 0.05
+    z = loc[torch.arange(50) % 7] + 0.3 * torch.randn(50, 4)
+
+    def exact(dtype):
+        parts = Independent(Normal(loc.to(dtype), std.to(dtype)), 1)
+        return MixtureSameFamily(Categorical(logits=logits.to(dtype)), parts).log_prob(z.to(dtype))
+
+    double = NormalMixture(logits.double(), loc.double(), std.double())
+    torch.testing.assert_close(double.log_prob(z.double()), exact(torch.float64), rtol=1e-10, atol=1e-10)
+    single = NormalMixture(logits.float(), loc.float(), std.float()).log_prob(z.float())
+    torch.testing.assert_close(single.double(), exact(torch.float64), rtol=0, atol=1e-3)
+    draws = double.sample((200_000,))
+    torch.testing.assert_close(draws.mean(0), double.mean, atol=5 * (double.variance.max() / 2e5).sqrt().item(), rtol=0)  # 5 errors
+    torch.testing.assert_close(draws.var(0), double.variance, rtol=0.03, atol=0)  # kurtosis below 3: an error of 0.5 %

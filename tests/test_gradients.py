@@ -8,11 +8,11 @@ import pytest
 import torch
 from tests.linear import exact_vae, linear_vae, scalar_vae, set_posterior, true_posterior, unscale
 from torch import nn
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 import aevb
 from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
-from aevb.conditional import stop
+from aevb.conditional import Conditional, stop
 from aevb.likelihoods.likelihood import Likelihood
 from aevb.objectives.bounds import path_factor
 
@@ -30,13 +30,36 @@ def gradient_of(model, objective, rule, batch):
     return flat([torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()])
 
 
-def agrees_with(exact, model, objective, rule, x, runs=60, copies=400):
-    """Whether the mean of many gradients at one datum is this one, to within five standard errors in every parameter."""
-    batch = Batch(x.expand(copies, *x.shape[1:]))
-    draws = torch.stack([gradient_of(model, objective, rule, batch) for _ in range(runs)])
-    error = draws.std(0) / math.sqrt(runs)
-    # with 60 runs Student's t beyond 5.5 errors has probability 1e-6; rounding where nothing is random
-    return bool(((draws.mean(0) - exact).abs() <= 5.5 * error + 1e-12).all())
+def agrees_with(exact, model, objective, rule, x, copies=400, most=600):
+    """Whether the mean of many gradients at one datum is this one, to within five standard errors in every parameter.
+
+    As many gradients are drawn as it takes for the errors together to be at most 2 % of the gradient's norm.
+    """
+    rule.check(model, objective)
+    batch, draws = Batch(x.expand(copies, *x.shape[1:])), torch.zeros(0, len(exact))
+    while len(draws) < most:
+        draws = torch.cat([draws, torch.stack([gradient_of(model, objective, rule, batch) for _ in range(30)])])
+        error = draws.std(0) / math.sqrt(len(draws))
+        if error.norm() <= 0.02 * exact.norm():
+            # with 30 draws Student's t beyond 5 errors has probability 3e-5; rounding where nothing is random
+            return bool(((draws.mean(0) - exact).abs() <= 5 * error + 1e-12).all())
+    raise AssertionError(f"too noisy: errors of {error.norm() / exact.norm():.1%} after {most} batches")
+
+
+def slopes_of(model, target, own=None):
+    """The gradient of ``-target`` in all parameters, with ``-own`` in its place for those of the posterior where that is given."""
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    theirs = torch.autograd.grad(-target, parameters, materialize_grads=True, retain_graph=True)
+    if own is None:
+        return flat(theirs)
+    mine = torch.autograd.grad(-own, parameters, materialize_grads=True)
+    return flat([m if name.startswith("posterior") else t for name, t, m in zip(names, theirs, mine, strict=True)])
+
+
+def expected(model, weight, score):
+    """The exact gradient: targets weighed by the probability of what was drawn."""
+    own = score.posterior_target
+    return slopes_of(model, (weight * score.target).sum(), None if own is None else (weight * own).sum())
 
 
 # discrete latents, against enumeration
@@ -62,37 +85,62 @@ def states(shape):
     return torch.stack([torch.stack(rows) for rows in itertools.product(torch.eye(shape[-1]), repeat=shape[0])])
 
 
-def enumerated(model, objective, x):
-    """The gradient of ``-E[target]``, the expectation a sum over every tuple of K states."""
+def tuples(model, objective, x):
+    """The terms of every tuple of K states, as a batch, and the probability of each."""
     listed = states(model.latent_shape)
     index = torch.tensor(list(itertools.product(range(len(listed)), repeat=objective.samples)))
-    z = listed[index.T]  # [K, tuples, *latent]
     batch = Batch(x.expand(len(index), *x.shape[1:]))
     q = model.posterior(batch.x)
-    terms = model.terms(batch, z, q, exact_kl=objective.kl != "sampled")
-    expected = (terms.log_posterior.sum(0).exp() * objective(terms, model).target).sum()
-    model.zero_grad()
-    return flat(torch.autograd.grad(-expected, list(model.parameters()), materialize_grads=True))
+    terms = model.terms(batch, listed[index.T], q, exact_kl=objective.kl != "sampled")
+    return terms, terms.log_posterior.sum(0).exp()
 
 
+def enumerated(model, objective, x):
+    """The gradient of ``-E[target]``, the expectation a sum over every tuple of K states."""
+    terms, weight = tuples(model, objective, x)
+    return expected(model, weight, objective(terms, model))
+
+
+SCORED = {
+    "score": lambda: gradients.ScoreFunction(),
+    "score, running mean": lambda: gradients.ScoreFunction("mean"),
+    "score, network": lambda: gradients.ScoreFunction(networks.MLP(3, [4])),
+    "leave-one-out": lambda: gradients.LeaveOneOut(),
+    "REBAR": lambda: gradients.REBAR(),
+    "REBAR, fixed": lambda: gradients.REBAR(temperature=0.3, scale=0.7, learned=False),
+}
 DISCRETE_OBJECTIVES = {
     "elbo": lambda: objectives.ELBO(samples=2),
     "elbo sampled": lambda: objectives.ELBO(samples=2, kl="sampled"),
     "beta": lambda: objectives.ELBO(samples=3, beta=3.0, kl="sampled"),
+    "free bits": lambda: objectives.ELBO(samples=2, free_bits=0.1),
+    "capacity": lambda: objectives.ELBO(samples=2, beta=3.0, capacity=0.3),
     "iwae": lambda: objectives.IWAE(samples=2),
+    "renyi": lambda: objectives.Renyi(alpha=0.5, samples=2),
+    "renyi below 0": lambda: objectives.Renyi(alpha=-1.0, samples=2),
+    "ciwae": lambda: objectives.CIWAE(beta=0.3, samples=2),
+    "miwae": lambda: objectives.MIWAE(groups=2, size=2),
+    "piwae": lambda: objectives.PIWAE(groups=2, size=2),
+    "cubo": lambda: objectives.CUBO(n=2, samples=2),
     "reconstruction": lambda: objectives.Reconstruction(samples=2),
 }
+ONE_TARGET = [("piwae", "REBAR"), ("cubo", "REBAR")]
+EVERY = [pair for pair in itertools.product(DISCRETE_OBJECTIVES, ["score", "leave-one-out", "REBAR"]) if pair not in ONE_TARGET]
+SOME = list(itertools.product(["elbo", "iwae"], ["score, running mean", "score, network", "REBAR, fixed"]))
 
 
-@pytest.mark.parametrize("rule", [gradients.ScoreFunction(), gradients.LeaveOneOut()], ids=["score", "leave-one-out"])
-@pytest.mark.parametrize("objective", DISCRETE_OBJECTIVES)
-@pytest.mark.parametrize("kind", ["bernoulli", "two categories", "categorical"])
-def test_score_function_gradients_have_the_enumerated_mean(kind, objective, rule):
-    """REINFORCE, RLOO and VIMCO, in the weights of prior, posterior and likelihood at once."""
-    model, made, x = discrete_vae(kind), DISCRETE_OBJECTIVES[objective](), torch.tensor([[1.0, 0.0, 1.0]])
-    exact = enumerated(model, made, x)
-    assert exact.abs().min() < exact.abs().max()
-    assert agrees_with(exact, model, made, rule, x)
+@pytest.mark.parametrize("objective, rule", [*EVERY, *SOME, ("cubo", "score, network")])
+def test_score_function_gradients_have_the_enumerated_mean(objective, rule):
+    """REINFORCE with every baseline, RLOO, VIMCO and REBAR, in the weights of prior, posterior and likelihood at once."""
+    model, made, x = discrete_vae("bernoulli"), DISCRETE_OBJECTIVES[objective](), torch.tensor([[1.0, 0.0, 1.0]])
+    assert agrees_with(enumerated(model, made, x), model, made, SCORED[rule](), x)
+
+
+@pytest.mark.parametrize("rule", SCORED)
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_score_function_gradients_of_codes(objective, rule):
+    model, made, x = discrete_vae("categorical"), DISCRETE_OBJECTIVES[objective](), torch.tensor([[1.0, 0.0, 1.0]])
+    assert agrees_with(enumerated(model, made, x), model, made, SCORED[rule](), x)
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -100,6 +148,42 @@ def test_score_function_with_other_numbers_of_samples(samples):
     model, x = discrete_vae("bernoulli"), torch.tensor([[0.0, 1.0, 1.0]])
     for made in (objectives.ELBO(samples, kl="sampled"), objectives.IWAE(samples)):
         assert agrees_with(enumerated(model, made, x), model, made, gradients.ScoreFunction(), x)
+
+
+ENUMERABLE = ["elbo", "elbo sampled", "beta", "free bits", "capacity", "reconstruction"]
+
+
+@pytest.mark.parametrize("objective", ENUMERABLE)
+@pytest.mark.parametrize("kind", ["bernoulli", "two categories", "categorical"])
+def test_enumeration_is_the_mean_of_the_draws_without_their_noise(kind, objective):
+    model, made, x = discrete_vae(kind), DISCRETE_OBJECTIVES[objective](), torch.tensor([[1.0, 0.0, 1.0]])
+    rule = gradients.Enumerate()
+    rule.check(model, made)
+    assert torch.allclose(gradient_of(model, made, rule, Batch(x)), enumerated(model, made, x), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "made", [objectives.Renyi(0.5), objectives.Renyi(2.0), objectives.Renyi(-1.0), objectives.CUBO(2), objectives.CIWAE(0.3)]
+)
+def test_enumeration_gives_the_bounds_of_infinitely_many_draws(made):
+    """``log p(x)`` less Renyi's divergence from the true posterior, below it or above; and the gradient of just that."""
+    model, x = discrete_vae("categorical"), torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    rule, listed = gradients.Enumerate(), states((2, 3))
+    joint = model.prior().log_prob(listed)[:, None] + model.likelihood(listed[:, None]).log_prob(x)
+    q = model.posterior(x).log_prob(listed[:, None])
+    log_weight, evidence = joint - q, joint.logsumexp(0)
+    power = {"CUBO": 2.0}.get(type(made).__name__, 1 - getattr(made, "alpha", 0.0))
+    bound = (q + power * log_weight).logsumexp(0) / power
+    if type(made).__name__ == "CIWAE":
+        bound = 0.3 * (q.exp() * log_weight).sum(0) + 0.7 * evidence
+    score = rule(model, made, Batch(x)).score
+    assert torch.allclose(score.bound, bound, atol=1e-12)
+    assert ((bound < evidence) if rule.kind_of(made) == "lower bound" else (bound > evidence)).all()
+    if type(made).__name__ == "CUBO":
+        exact = slopes_of(model, evidence.mean(), -bound.mean())
+    else:
+        exact = slopes_of(model, bound.mean())
+    assert torch.allclose(gradient_of(model, made, rule, Batch(x)), exact, atol=1e-12)
 
 
 @pytest.mark.parametrize("made", [objectives.ELBO(4), objectives.IWAE(4)], ids=["RLOO", "VIMCO"])
@@ -131,16 +215,21 @@ def integrated(model, objective, x):
     batch = Batch(x.expand(len(weight), *x.shape[1:]))
     q = model.posterior(batch.x)
     terms = model.terms(batch, q.mean + q.stddev * noise[..., None], q, exact_kl=objective.kl != "sampled")
-    expected = (weight * objective(terms, model).target).sum()
-    return flat(torch.autograd.grad(-expected, list(model.parameters()), materialize_grads=True))
+    return expected(model, weight, objective(terms, model))
 
 
 GAUSSIAN_OBJECTIVES = {
     "elbo": lambda: objectives.ELBO(samples=2),
     "elbo sampled": lambda: objectives.ELBO(samples=2, kl="sampled"),
     "beta sampled": lambda: objectives.ELBO(samples=2, beta=3.0, kl="sampled"),
+    "capacity": lambda: objectives.ELBO(samples=2, beta=3.0, capacity=0.3),
     "iwae-1": lambda: objectives.IWAE(samples=1),
     "iwae-2": lambda: objectives.IWAE(samples=2),
+    "renyi": lambda: objectives.Renyi(alpha=0.5, samples=2),
+    "renyi below 0": lambda: objectives.Renyi(alpha=-1.0, samples=2),
+    "ciwae": lambda: objectives.CIWAE(beta=0.3, samples=2),
+    "piwae": lambda: objectives.PIWAE(groups=2, size=1),
+    "cubo": lambda: objectives.CUBO(n=2, samples=2),
 }
 RULES = {
     "pathwise": gradients.Pathwise(),
@@ -148,14 +237,22 @@ RULES = {
     "score": gradients.ScoreFunction(),
     "leave-one-out": gradients.LeaveOneOut(),
 }
+NO_SUCH_GRADIENT = [("iwae-1", "leave-one-out"), ("capacity", "doubly")]
 
 
 @pytest.mark.parametrize(
-    "objective, rule", [pair for pair in itertools.product(GAUSSIAN_OBJECTIVES, RULES) if pair != ("iwae-1", "leave-one-out")]
+    "objective, rule", [pair for pair in itertools.product(GAUSSIAN_OBJECTIVES, RULES) if pair not in NO_SUCH_GRADIENT]
 )
 def test_gradients_through_gaussian_draws_have_the_integrated_mean(objective, rule):
     model, made, x = curved_vae(), GAUSSIAN_OBJECTIVES[objective](), torch.tensor([[0.7, -1.2]])
     assert agrees_with(integrated(model, made, x), model, made, RULES[rule], x)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_groups_of_draws_have_the_mean_of_one(rule):
+    """MIWAE is a mean of independent importance-weighted bounds."""
+    model, x = curved_vae(), torch.tensor([[0.7, -1.2]])
+    assert agrees_with(integrated(model, objectives.IWAE(2), x), model, objectives.MIWAE(3, 2), RULES[rule], x)
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "low_rank", "full"])
@@ -208,12 +305,16 @@ def test_doubly_reparameterised_is_quieter_near_the_posterior():
     assert noise[1] < noise[0] / 2
 
 
-def test_wide_weights_in_single_precision_have_finite_gradients():
-    """Log-weights that differ by hundreds of nats: the closed form of the factor is not 0/0."""
+@pytest.mark.parametrize(
+    "made", [objectives.IWAE(3), objectives.Renyi(0.5, 3), objectives.CIWAE(0.05, 3), objectives.PIWAE(3, 1), objectives.CUBO(2, 3)]
+)
+@pytest.mark.parametrize("rule", [gradients.Pathwise(), gradients.DoublyReparameterised()], ids=["pathwise", "doubly"])
+def test_wide_weights_in_single_precision_have_finite_gradients(rule, made):
+    """Log-weights that differ by hundreds of nats: neither factor nor weight is 0/0."""
     model = linear_vae(torch.tensor([[1.0]]), torch.zeros(1), 0.01)
     set_posterior(model, torch.zeros(1, 1), torch.zeros(1), torch.ones(1))
     model.float()
-    estimate = gradients.DoublyReparameterised()(model, objectives.IWAE(3), Batch(torch.tensor([[1.0], [-2.0]]).float()))
+    estimate = rule(model, made, Batch(torch.tensor([[1.0], [-2.0]]).float()))
     estimate.loss.backward()
     span = estimate.terms.log_weight.max(0)[0] - estimate.terms.log_weight.min(0)[0]
     assert (span > 100).all() and all(p.grad.isfinite().all() for p in model.parameters())
@@ -227,7 +328,19 @@ def at_the_truth():
     return exact_vae(weight, offset, 0.7), torch.randn(6, 4)
 
 
-@pytest.mark.parametrize("made", [objectives.ELBO(3, kl="sampled"), objectives.IWAE(3)], ids=["sticking the landing", "DReG"])
+ABOUT_WEIGHTS = {
+    "sticking the landing": objectives.ELBO(3, kl="sampled"),
+    "DReG": objectives.IWAE(3),
+    "Renyi": objectives.Renyi(0.5, 3),
+    "Renyi below 0": objectives.Renyi(-1.0, 3),
+    "CIWAE": objectives.CIWAE(0.3, 3),
+    "MIWAE": objectives.MIWAE(2, 3),
+    "PIWAE": objectives.PIWAE(2, 3),
+    "CUBO": objectives.CUBO(2, 3),
+}
+
+
+@pytest.mark.parametrize("made", ABOUT_WEIGHTS.values(), ids=ABOUT_WEIGHTS)
 def test_doubly_reparameterised_gradient_vanishes_at_the_true_posterior(made):
     model, x = at_the_truth()
     gradients.DoublyReparameterised()(model, made, Batch(x)).loss.backward()
@@ -259,6 +372,48 @@ def test_total_derivative_keeps_its_noise_at_the_true_posterior():
     slopes = per_datum(model, objectives.ELBO(kl="sampled"), gradients.Pathwise(), torch.full((200_000, 1), 0.625))
     assert has_variance(slopes, 1 / 0.8**2)
     assert abs(slopes.mean()) < 5 * slopes.std() / math.sqrt(200_000)
+
+
+# signal and noise, as the draws grow in number
+
+
+class OwnWeight(Likelihood):
+    """``p(x|z) = N(w_b z, 1)`` with a weight of its own for each datum, so that each has its own gradient."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.event_shape, self.weight = (1,), nn.Parameter(torch.full((rows, 1), 0.75))
+
+    def forward(self, input, context=None):
+        return Independent(Normal(input * self.weight[: input.shape[-2]], 1.0), 1)
+
+
+class OwnMean(Conditional):
+    """``q(z|x) = N(m_b, 0.9^2)`` likewise."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.mean = nn.Parameter(torch.full((rows, 1), 0.1))
+
+    def forward(self, input, context=None):
+        return Independent(Normal(self.mean[: len(input)], 0.9), 1)
+
+
+def signal_to_noise(rule, samples, rows=20_000):
+    """|mean| over standard deviation of the gradient in the posterior's mean and in the decoder's weight."""
+    model = VAE(priors.Normal(1), OwnMean(rows), OwnWeight(rows))
+    rule(model, objectives.IWAE(samples), Batch(torch.full((rows, 1), 0.625))).loss.backward()
+    return torch.stack([grad.mean().abs() / grad.std() for grad in (model.posterior.mean.grad, model.likelihood.weight.grad)])
+
+
+@pytest.mark.parametrize("rule, encoder", [("pathwise", -0.5), ("doubly", 0.5)])
+def test_signal_to_noise_of_the_encoder_falls_with_the_draws_unless_doubly_reparameterised(rule, encoder):
+    """Rainforth et al. (2018), Tucker et al. (2019): slopes in K of -1/2 and +1/2, and +1/2 for the decoder either way."""
+    few, many = (signal_to_noise(RULES[rule], samples) for samples in (4, 64))
+    slopes = (many / few).log() / math.log(16)
+    # a ratio of 0.02 from 20,000 gradients has an error of a third, which moves a slope by a tenth
+    assert slopes[0].item() == pytest.approx(encoder, abs=0.15)
+    assert slopes[1].item() == pytest.approx(0.5, abs=0.05)
 
 
 # the textbook pair of variances
@@ -379,3 +534,27 @@ def test_a_draw_moves_with_its_mean_and_turns_with_its_scale(covariance):
         else:
             expected[0, i] = noise[0]
         assert torch.allclose(turn, expected, atol=1e-12)
+
+
+def variance_of(rule, latent, rows=4000):
+    """Of the gradient in the mean of the first of ``latent`` independent variables, each of which explains one element."""
+    model = linear_vae(torch.eye(latent), torch.zeros(latent), 1.0)
+    set_posterior(model, torch.zeros(latent, latent), torch.full((latent,), 0.8), torch.full((latent,), 0.8))
+    found = model.posterior.heads.head
+    # a mean of its own for every row: as an input that the encoder passes on
+    with torch.no_grad():
+        found.weight[:latent] = torch.eye(latent)
+    x = torch.zeros(rows, latent, requires_grad=True)
+    q = model.posterior(x)
+    model.infer = lambda batch: q
+    model.given = lambda batch: x.detach()
+    rule(model, objectives.ELBO(2, kl="sampled"), Batch(torch.ones(rows, latent))).loss.backward()
+    return (rows * x.grad[:, 0]).var().item()
+
+
+@pytest.mark.parametrize("rule, growth", [("score", 2.0), ("leave-one-out", 1.0), ("pathwise", 0.0), ("doubly", 0.0)])
+def test_variance_grows_with_the_latent_variables_only_where_there_is_no_path(rule, growth):
+    """With their square where the target's mean is not 0, in proportion with a baseline, not at all along the path."""
+    few, many = (variance_of(RULES[rule], latent) for latent in (16, 64))
+    # variances of 4000 numbers with heavy tails are known to some 5 %; terms of lower order still bend the line at 16
+    assert math.log(many / few) / math.log(4) == pytest.approx(growth, abs=0.2)

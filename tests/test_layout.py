@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part is a module or folder directly under src/aevb. It may import itself, every part of an earlier line, and those of
 # its own line as long as no cycle arises.
 ORDER = [
-    "types errors compiling files processor products random shapes",
+    "types errors compiling files memory processor products random shapes",
     "distributions networks",
     "conditional",
     "priors posteriors likelihoods",

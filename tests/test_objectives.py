@@ -13,13 +13,20 @@ from torch.distributions import Normal
 
 from aevb import Batch, gradients, objectives
 from aevb.errors import ArgumentError
-from aevb.objectives.bounds import left_out, path_factor, power_mean, responsibilities
-from aevb.objectives.schedules import Constant, Cyclical, Linear, Sigmoid
+from aevb.objectives.bounds import Mean, path_factor, power_mean, responsibilities
+from aevb.objectives.schedules import Constant, Cyclical, Exponential, Linear, Sigmoid
 from aevb.types import Terms
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 POWERS = [-1.0, 0.0, 0.3, 1.0, 2.0]
+MEANS = [
+    Mean(((1.0, 0.0),)),
+    Mean(((1.0, 1.0),), 2),
+    Mean(((0.3, 0.0), (0.7, 1.0))),
+    Mean(((-1.0, 2.0),)),
+    Mean(((0.5, 0.5), (0.5, 1.0)), 3),
+]
 
 
 def terms_of(log_weight):
@@ -63,13 +70,41 @@ class TestPowerMeans:
     @pytest.mark.parametrize("power", POWERS)
     def test_leaving_one_out(self, power):
         measure = torch.full((5, 1), -math.log(5))
-        result = left_out(self.h, measure, power)
+        result = Mean(((1.0, power),)).left_out(self.h, measure)
         for k in range(5):
             others = torch.cat([self.h[:k], self.h[k + 1 :]])
             stand_in = self.h.clone()
             stand_in[k] = others.mean(0)
             expected = others.mean(0) if power == 0 else power_mean(stand_in, measure, power)
             assert torch.allclose(result[k], expected, atol=1e-13)
+
+    @pytest.mark.parametrize("mean", MEANS)
+    def test_means_know_their_derivatives(self, mean):
+        h, measure = torch.randn(6, 3, requires_grad=True), torch.full((6, 1), -math.log(6))
+        (first,) = torch.autograd.grad(mean(h, measure).sum(), h, create_graph=True)
+        assert torch.allclose(first, mean.weights(h, measure), atol=1e-14)
+        itself = torch.zeros_like(h)
+        if first.requires_grad:  # all but the plain average, which is linear
+            itself = torch.stack([torch.autograd.grad(first[k].sum(), h, retain_graph=True)[0][k] for k in range(6)])
+        assert torch.allclose(mean.path_weights(h, measure), first - itself, atol=1e-13)
+        assert torch.allclose(mean.path_factor(h, measure), 1 - itself / first, atol=1e-12)
+
+    @pytest.mark.parametrize("mean", MEANS)
+    def test_means_without_one_draw_do_not_depend_on_it(self, mean):
+        h, measure = torch.randn(6, 3, requires_grad=True), torch.full((6, 1), -math.log(6))
+        without = mean.left_out(h, measure)
+        for k in range(6):
+            others = torch.cat([h[:k], h[k + 1 :]]).mean(0)
+            stand_in = torch.cat([h[:k], others[None], h[k + 1 :]])
+            assert torch.allclose(without[k], mean(stand_in, measure), atol=1e-14)
+            slopes = torch.autograd.grad(without[k].sum(), h, retain_graph=True)[0]
+            assert slopes[k].abs().max() < 1e-15 and slopes.abs().max() > 1e-3
+
+    def test_groups_are_consecutive_draws(self):
+        h, measure = torch.randn(6, 3), torch.full((6, 1), -math.log(6))
+        three = torch.full((3, 1), -math.log(3))
+        by_hand = (power_mean(h[:3], three, 1.0) + power_mean(h[3:], three, 1.0)) / 2
+        assert torch.allclose(Mean(((1.0, 1.0),), groups=2)(h, measure), by_hand, atol=1e-14)
 
     def test_enumerated_states_give_the_evidence(self):
         """With the measure q and h = log p(x, z) - log q(z), the power 1 is log sum p(x, z)."""
@@ -147,6 +182,172 @@ class TestIWAE:
         gap = Normal(0.0, 1.25).log_prob(torch.tensor(0.625)) - mean
         # a kink-free integrand under a Gaussian: the rule has converged; the published value has 6 digits
         assert gap.item() == pytest.approx(0.019087, abs=1e-6)
+
+
+class TestFamily:
+    """Bounds of the same log-weights, one against the other."""
+
+    log_weight = 2 * torch.randn(16, 50, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def bound(self, objective):
+        return objective(terms_of(self.log_weight), None).bound
+
+    def test_one_group_is_iwae_and_groups_of_one_are_the_elbo(self):
+        assert torch.allclose(self.bound(objectives.MIWAE(1, 16)), self.bound(objectives.IWAE(16)), atol=1e-14)
+        assert torch.allclose(self.bound(objectives.MIWAE(16, 1)), self.bound(objectives.ELBO(16, kl="sampled")), atol=1e-14)
+
+    def test_renyi_at_one_and_at_zero(self):
+        assert torch.allclose(self.bound(objectives.Renyi(1.0, 16)), self.bound(objectives.ELBO(16, kl="sampled")), atol=1e-14)
+        assert torch.allclose(self.bound(objectives.Renyi(0.0, 16)), self.bound(objectives.IWAE(16)), atol=1e-14)
+        near = self.bound(objectives.Renyi(1 - 2e-4, 16)) - self.bound(objectives.Renyi(1.0, 16))
+        # the next term is half the power times the variance of the log-weights, of about 4
+        assert torch.allclose(near, 1e-4 * self.log_weight.var(0, correction=0), atol=1e-5)
+
+    def test_renyi_near_one_in_single_precision(self):
+        """The quotient of two small numbers that the formula is there would be rounded to 1e-2."""
+        terms = terms_of(self.log_weight.float() - 500)
+        off = objectives.Renyi(1 + 9e-5, 16)(terms, None).bound - self.log_weight.mean(0).float() + 500
+        assert off.abs().max() < 1e-3  # the rounding of numbers of size 500, times a few
+
+    def test_renyi_falls_with_alpha(self):
+        bounds = torch.stack([self.bound(objectives.Renyi(alpha, 16)) for alpha in (-1.0, 0.0, 0.5, 1.0, 2.0)])
+        assert (bounds.diff(dim=0) < 0).all()
+
+    @pytest.mark.parametrize("alpha", [0.0, 0.5])
+    def test_bounds_rise_with_samples(self, alpha):
+        """Jensen's inequality, draw for draw: a mean over halves is below the whole."""
+        whole = [Mean(((1.0, 1 - alpha),), groups)(self.log_weight, torch.full((16, 1), -math.log(16))) for groups in (16, 8, 4, 2, 1)]
+        assert (torch.stack(whole).diff(dim=0) > 0).all()
+
+    def test_ciwae_lies_between_on_a_straight_line(self):
+        elbo, iwae = self.bound(objectives.ELBO(16, kl="sampled")), self.bound(objectives.IWAE(16))
+        for beta in (0.0, 0.05, 0.5, 1.0):
+            assert torch.allclose(self.bound(objectives.CIWAE(beta, 16)), beta * elbo + (1 - beta) * iwae, atol=1e-13)
+
+    def test_piwae_reports_the_models_bound_under_its_name(self):
+        objective = objectives.PIWAE(4, 4)
+        score = objective(terms_of(self.log_weight), None)
+        assert objective.name == objectives.IWAE(16).name
+        assert torch.allclose(score.bound, self.bound(objectives.IWAE(16)), atol=1e-14) and (score.target == score.bound).all()
+        assert torch.allclose(score.posterior_target, self.bound(objectives.MIWAE(4, 4)), atol=1e-14)
+
+    def test_cubo_is_descended_by_the_posterior_and_reported_as_it_is(self):
+        score = objectives.CUBO(2, 16)(terms_of(self.log_weight), None)
+        by_hand = 0.5 * (2 * self.log_weight).exp().mean(0).log()
+        assert torch.allclose(score.bound, by_hand, atol=1e-13) and torch.allclose(score.posterior_target, -by_hand, atol=1e-13)
+        assert torch.allclose(score.target, self.bound(objectives.IWAE(16)), atol=1e-14)
+
+    def test_renyis_bound_and_cubo_approach_their_exact_values(self):
+        """Gaussians: ``E_q[(p/q)^2] = 1.06539``, so the chi bound is ``log p(x) + log(1.06539) / 2``."""
+        model = scalar_vae().requires_grad_(False)
+        batch = Batch(torch.full((2000, 1), 0.625))
+        q = model.posterior(batch.x)
+        terms = model.terms(batch, q.sample((500,)), q)
+        above = objectives.CUBO(2, 500)(terms, model).bound - Normal(0.0, 1.25).log_prob(torch.tensor(0.625))
+        # the bias of 500 draws is a variance over 1000, below 1e-3
+        assert abs(above.mean() - math.log(1.06538922320021) / 2) < 5 * above.std() / math.sqrt(2000) + 1e-3
+        assert torch.allclose(above, objectives.Renyi(-1.0, 500)(terms, model).bound - Normal(0.0, 1.25).log_prob(torch.tensor(0.625)))
+
+    @pytest.mark.parametrize(
+        "objective, kind, exact",
+        [
+            (objectives.IWAE(2), "lower bound", "lower bound"),
+            (objectives.Renyi(0.5), "lower bound", "lower bound"),
+            (objectives.Renyi(-0.5), "neither", "upper bound"),
+            (objectives.CUBO(), "neither", "upper bound"),
+            (objectives.CIWAE(), "lower bound", "lower bound"),
+        ],
+    )
+    def test_kinds(self, objective, kind, exact):
+        assert (objective.kind, objective.exact_kind) == (kind, exact)
+
+
+class TestFaultsOfOthers:
+    """Each was found in a published library; none may be found here."""
+
+    log_weight = -2 + 2 * torch.randn(50, 20_000, generator=torch.Generator().manual_seed(5), dtype=torch.float64)  # p(x) = 1
+
+    @pytest.mark.parametrize(
+        "objective", [objectives.MIWAE(1, 50), objectives.PIWAE(1, 50), objectives.CIWAE(0.0, 50), objectives.Renyi(0.0, 50)]
+    )
+    def test_the_value_is_the_bound_and_not_a_sum_of_weighted_logs(self, objective):
+        """The sum of normalised weights times log-weights has the right gradient, and would be +1.28, above log p(x)."""
+        bound = objective(terms_of(self.log_weight), None).bound
+        assert abs(bound.mean() + 0.17) < 5 * bound.std() / math.sqrt(20_000) + 0.005  # two digits are known
+
+    def test_groups_and_their_size_are_not_exchanged(self):
+        """One group of 50 draws is IWAE-50 (-0.17), 50 groups of one are the ELBO (-2): the two are easily swapped, invisibly at 8 x 8."""
+        one, fifty = (objectives.MIWAE(*shape)(terms_of(self.log_weight), None).bound.mean() for shape in ((1, 50), (50, 1)))
+        assert one.item() == pytest.approx(-0.17, abs=0.02) and fifty.item() == pytest.approx(-2.0, abs=0.01)
+
+    @pytest.mark.parametrize("objective", [objectives.IWAE(4), objectives.Renyi(0.5, 4), objectives.CIWAE(0.3, 4)])
+    def test_the_best_draw_has_the_largest_weight(self, objective):
+        weights = objective.mean.weights(torch.tensor([[-3.0], [-1.0], [-2.0], [-9.0]]), torch.full((4, 1), -math.log(4)))
+        assert weights[:, 0].argsort(descending=True).tolist() == [1, 2, 0, 3]
+
+    @pytest.mark.parametrize("kl", ["exact", "sampled"])
+    def test_a_capacity_of_zero_does_not_switch_the_divergence_off(self, kl):
+        """Clamping the divergence to [0, capacity] makes it 0 with gradient 0, and beta then has no effect."""
+        slopes = {beta: spread_slopes(objectives.ELBO(beta=beta, capacity=0.0, kl=kl)) for beta in (0.0, 1.0, 4.0)}
+        assert (slopes[1.0] - slopes[0.0]).abs().min() > 1e-3
+        assert torch.allclose(slopes[4.0] - slopes[0.0], 4 * (slopes[1.0] - slopes[0.0]), atol=1e-12)
+        if kl == "exact":  # which is above 0, so its distance from 0 is itself; an estimate may be below
+            assert torch.allclose(slopes[4.0], spread_slopes(objectives.ELBO(beta=4.0)), atol=1e-12)
+
+    def test_the_weight_of_the_divergence_is_not_another_one_where_it_is_reported(self):
+        model = make_vae("normal-diagonal")
+        terms = model.draw(make_batch(model), 2)
+        bounds = [objectives.ELBO(2, beta=beta)(terms, model).bound for beta in (0.00025, 1.0)]
+        assert torch.equal(*bounds)
+
+
+def spread_slopes(objective, step=0):
+    """The gradient in the biases that give the posterior's scales, at one model, batch and noise."""
+    torch.manual_seed(0)
+    model = make_vae("normal-diagonal")
+    batch = make_batch(model)
+    objective.at(step)
+    torch.manual_seed(1)
+    gradients.Pathwise()(model, objective, batch).loss.backward()
+    return model.posterior.heads.head.bias.grad[2:].clone()
+
+
+class TestCapacity:
+    def test_is_the_distance_of_each_datum_from_it(self):
+        model = make_vae("normal-diagonal")
+        batch = make_batch(model)
+        q = model.posterior(batch.x)
+        terms = model.terms(batch, q.rsample((3,)), q, exact_kl=True)
+        score = objectives.ELBO(3, beta=7.0, capacity=0.4)(terms, model)
+        assert torch.allclose(score.target, terms.log_likelihood.mean(0) - 7 * (terms.kl - 0.4).abs(), atol=1e-13)
+        assert (score.bound == objectives.ELBO(3)(terms, model).bound).all()
+        assert (terms.kl < 0.4).any() or (terms.kl > 0.4).any()
+
+    def test_pulls_a_divergence_up_that_is_below_and_down_that_is_above(self):
+        below, above = (spread_slopes(objectives.ELBO(beta=5.0, capacity=capacity)) for capacity in (1e3, 0.0))
+        free = spread_slopes(objectives.ELBO(beta=0.0))
+        assert torch.allclose(below - free, free - above, atol=1e-12) and (below - free).abs().min() > 1e-3
+
+    def test_follows_its_schedule_from_the_first_step(self):
+        objective = objectives.ELBO(beta=5.0, capacity=Linear(0.0, 1e3, steps=10))
+        assert objective.settled == 10 and objective.capacity == 0
+        first, last = spread_slopes(objective), spread_slopes(objective, step=10)
+        assert objective.capacity == 1e3 and (first - last).abs().min() > 1e-3
+
+    def test_of_a_sampled_divergence_is_that_of_its_mean_over_draws(self):
+        log_weight = torch.tensor([[-1.0], [-5.0]])
+        target = objectives.ELBO(2, beta=2.0, capacity=0.5, kl="sampled")(terms_of(log_weight), None).target
+        # with no likelihood at all the divergence is minus the log-weight: 3 in the mean
+        by_hand = objectives.ELBO(2, beta=2.0, capacity=0.5, kl="sampled")(divergence_of(-log_weight), None).target
+        assert by_hand.item() == pytest.approx(-2 * abs(3.0 - 0.5), abs=1e-14) and target.shape == (1,)
+
+
+def divergence_of(rate):
+    """Terms with a divergence alone."""
+    zero = torch.zeros_like(rate)
+    nothing = torch.zeros(())
+    measure = torch.full_like(rate[:, :1], -math.log(len(rate)))
+    return Terms(zero, zero, rate, measure, None, zero[..., None], None, None, None, nothing, nothing)
 
 
 class TestELBO:
@@ -258,18 +459,21 @@ def test_every_objective_reports_a_number_per_datum_and_says_what_it_is(name):
     model, objective = make_vae("normal-diagonal"), OBJECTIVES[name]()
     score = gradients.Pathwise()(model, objective, make_batch(model)).score
     assert score.bound.shape == score.target.shape == (6,) and score.penalty.shape == ()
-    assert objective.kind in ("lower bound", "reconstruction") and objective.name
+    assert objective.kind in ("lower bound", "neither", "reconstruction") and objective.name
 
 
 class TestSchedules:
     def test_values(self):
         assert [Linear(0.2, 1.0, steps=4)(step) for step in (0, 2, 4, 100)] == pytest.approx([0.2, 0.6, 1.0, 1.0])
         sigmoid = Sigmoid(steps=10)
-        assert sigmoid(0) < 0.01 and sigmoid(5) == 0.5 and sigmoid(10) == 1
+        assert sigmoid(0) == 0 and sigmoid(5) == 0.5 and sigmoid(10) == 1
+        assert Exponential(2.0, 0.5, steps=2)(1) == pytest.approx(1.0)
         assert [Cyclical(steps=100, cycles=2)(step) for step in (0, 25, 49, 50, 75, 100, 1000)] == [0, 1, 1, 0, 1, 1, 1]
         assert Constant(3.0)(10**9) == 3
 
-    @pytest.mark.parametrize("schedule", [Constant(2.0), Linear(steps=7), Sigmoid(steps=7), Cyclical(steps=7, cycles=2)], ids=repr)
+    @pytest.mark.parametrize(
+        "schedule", [Constant(2.0), Linear(steps=7), Sigmoid(steps=7), Cyclical(steps=7, cycles=2), Exponential(steps=7)], ids=repr
+    )
     def test_are_settled_when_they_say_so(self, schedule):
         assert schedule.settled is not None
         assert all(schedule(step) == schedule(schedule.settled) for step in range(schedule.settled, schedule.settled + 50))
@@ -277,7 +481,14 @@ class TestSchedules:
     @pytest.mark.parametrize("schedule", [Linear(steps=7), Sigmoid(steps=7), Cyclical(steps=14, cycles=2)], ids=repr)
     def test_rise_from_start_to_end(self, schedule):
         values = [schedule(step) for step in range(7)]
-        assert values == sorted(values) and 0 <= values[0] < 0.01 and schedule(10**6) == 1
+        assert values == sorted(values) and values[0] == 0 and schedule(10**6) == 1
+
+    @pytest.mark.parametrize("start, end", [(0.01, 1.0), (1.0, 0.25), (0.5, 4.0)])
+    @pytest.mark.parametrize("schedule", [Linear, Sigmoid, Exponential])
+    def test_begin_exactly_at_start_and_end_exactly_at_end_without_a_jump(self, schedule, start, end):
+        made = schedule(start, end, steps=90)
+        assert made(0) == pytest.approx(start, abs=1e-15) and made(90) == end
+        assert max(abs(made(step + 1) - made(step)) for step in range(90)) < 0.06 * abs(end - start)
 
     def test_an_objective_follows_its_schedule_in_a_tensor(self):
         objective = objectives.ELBO(beta=Linear(0.0, 2.0, steps=10))
@@ -306,6 +517,20 @@ REFUSED = {
     "beta that ends below 0": lambda: objectives.ELBO(beta=Linear(1.0, -1.0)),
     "free bits below 0": lambda: objectives.ELBO(free_bits=-0.1),
     "unknown divergence": lambda: objectives.ELBO(kl="some"),
+    "capacity below 0": lambda: objectives.ELBO(capacity=-1.0),
+    "capacity that ends below 0": lambda: objectives.ELBO(capacity=Linear(1.0, -1.0)),
+    "capacity and free bits": lambda: objectives.ELBO(capacity=1.0, free_bits=0.1),
+    "alpha that is no number": lambda: objectives.Renyi(alpha=math.nan),
+    "alpha without end": lambda: objectives.Renyi(alpha=-math.inf),
+    "no samples of Renyi's bound": lambda: objectives.Renyi(samples=0),
+    "chi bound of order 1": lambda: objectives.CUBO(n=1),
+    "no groups": lambda: objectives.MIWAE(groups=0),
+    "groups of nothing": lambda: objectives.PIWAE(size=0),
+    "a share above 1": lambda: objectives.CIWAE(beta=1.5),
+    "a share below 0": lambda: objectives.CIWAE(beta=-0.1),
+    "cooling of no steps": lambda: Exponential(steps=0),
+    "cooling to 0": lambda: Exponential(1.0, 0.0),
+    "sigmoid without a slope": lambda: Sigmoid(sharpness=0.0),
     "schedule of no steps": lambda: Linear(steps=0),
     "sigmoid of no steps": lambda: Sigmoid(steps=0),
     "cycles of no steps": lambda: Cyclical(steps=0),

@@ -199,6 +199,71 @@ def test_too_few_names_are_refused():
         plots.marginals(np.zeros((4, 3)), np.zeros((4, 3)), ["a"])
 
 
+def bounds(ax):
+    """The lines of one ELBO, each as its points [2, 2]: thin ones, behind everything."""
+    return [line.get_xydata() for line in ax.lines if line.get_zorder() == 1]
+
+
+def test_runs_are_points_and_their_means_are_joined_in_the_order_of_beta():
+    rate, distortion = [5.0, 5.2, 2.0, 2.4, 9.0], [40.0, 40.4, 44.0, 44.2, 37.0]
+    ax = plots.rate_distortion(rate, distortion, latent=[2, 2, 2, 2, 8], beta=[0.5, 0.5, 4, 4, 1])
+    small, large = [points.get_offsets() for points in ax.collections], [line.get_xydata() for line in ax.lines if line.get_zorder() > 1]
+    np.testing.assert_allclose(np.concatenate(small), np.stack([rate, distortion], 1))
+    np.testing.assert_allclose(large[0], [[5.1, 40.2], [2.2, 44.1]])
+    np.testing.assert_allclose(large[1], [[9.0, 37.0]])
+    assert [text.get_text() for text in ax.texts if "β" in text.get_text()] == ["β 0.5", "β 4", "β 1"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["latent 2", "latent 8"]
+
+
+def test_along_a_line_the_elbo_is_the_one_written_there():
+    ax = plots.rate_distortion([2.0, 7.0, 3.0], [90.0, 80.0, 86.0], latent=[1, 2, 4])
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    lines = {-round(float(line.sum(1)[0]), 6): line for line in bounds(ax)}
+    named = {float(text.get_text().split()[1].replace("−", "-")) for text in ax.texts}
+    assert len(lines) >= 3 and named and named <= lines.keys()
+    for bound, line in lines.items():
+        np.testing.assert_allclose(line.sum(1), -bound)  # rate + distortion is the same at both ends
+        edges = np.isclose(line, [left, low]) | np.isclose(line, [right, high])
+        assert edges.any(1).all()  # and these are at the border of the window
+    assert left < 2 and right > 7 and low < 80 and high > 90
+
+
+def test_learning_rates_differ_in_their_marker():
+    ax = plots.rate_distortion([1.0, 2.0], [5.0, 4.0], latent=[2, 2], learning_rate=[1e-3, 3e-3])
+    assert [line.get_marker() for line in ax.lines if line.get_zorder() > 1] == ["o", "s"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["latent 2", "learning rate 0.001", "learning rate 0.003"]
+    assert not [text for text in ax.texts if "β" in text.get_text()]
+
+
+def test_many_latent_sizes_have_a_colour_each():
+    ax = plots.rate_distortion(np.arange(30.0), -np.arange(30.0), latent=np.arange(30))
+    colours = [line.get_color() for line in ax.lines if line.get_zorder() > 1]
+    assert len(set(colours)) == 30
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ({"rate": [], "distortion": [], "latent": []}, "at least one run"),
+        ({"rate": [1.0, 2.0], "distortion": [1.0], "latent": [1, 2]}, "`distortion` has 1 numbers and `rate` has 2"),
+        ({"rate": [1.0], "distortion": [1.0], "latent": [1], "beta": [1, 2]}, "`beta` has 2 numbers"),
+        ({"rate": [math.nan], "distortion": [1.0], "latent": [1]}, "`rate` holds nan"),
+    ],
+)
+def test_rate_and_distortion_that_make_no_picture_are_refused(given, sentence):
+    with pytest.raises(ArgumentError, match=sentence):
+        plots.rate_distortion(**given)
+
+
+def test_an_svg_is_the_same_twice_and_has_the_ink_of_its_scheme():
+    def drawn(scheme="light"):
+        return plots.svg(plots.rate_distortion([1.0], [2.0], latent=[3]), scheme)
+
+    first, second, dark = drawn(), drawn(), drawn("dark")
+    assert first == second and b"<svg" in first
+    assert b"#1d2126" in first and b"#1d2126" not in dark and b"#e6e8ea" in dark
+
+
 def test_a_picture_is_a_png_in_either_scheme_and_of_bounded_size():
     ax = plots.images(torch.rand(4, 3, 700, 700), columns=2)
     picture = Image.open(io.BytesIO(plots.png(ax)))
@@ -217,5 +282,7 @@ def test_axes_of_the_caller_are_drawn_on_and_no_global_state_is_touched():
     assert plots.kl_per_dimension([1.0], ax=ax) is ax
     assert plots.images(torch.rand(2, 4, 4), ax=ax) is ax
     assert plots.marginals(torch.rand(9, 2), torch.rand(9, 2), ax=ax) is ax
+    assert plots.rate_distortion([1.0], [2.0], [3], ax=ax) is ax
     plots.png(ax)
+    plots.svg(ax)
     assert dict(matplotlib.rcParams) == before

@@ -21,6 +21,7 @@ from aevb.files import write_atomically
 from aevb.metrics import Measured
 from aevb.random import seeded
 from aevb.training import WarmupCosine, adam, checkpoint
+from aevb.training.captured import Captured, Capturer
 from aevb.training.door import check_source
 from aevb.training.source import source_of
 from aevb.training.step import Step
@@ -405,6 +406,110 @@ def test_compiled_run_is_the_eager_run():
         assert a.bound == pytest.approx(b.bound, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_run_is_compiled_once(monkeypatch):
+    """Rates, annealed weights, averages, epochs and refused steps are data to the graph: after its first step it is never built again."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", options=None))
+    first_epoch = []
+
+    def then_forbid(epoch, model):
+        first_epoch.append(epoch)
+        torch.compiler.set_stance("fail_on_recompile")
+
+    data = bits(64)
+    data[40] = torch.nan  # a refused step, once an epoch
+    monkeypatch.setattr(importlib.import_module("aevb.training.fit"), "check_source", lambda *anything: None)
+    try:
+        result = run(
+            data=data,
+            epochs=4,
+            compile=True,
+            average=0.9,
+            clip=1.0,
+            objective=objectives.ELBO(beta=objectives.Linear(steps=12)),
+            callbacks=[then_forbid],
+        )
+    finally:
+        torch.compiler.set_stance("default")
+    assert len(first_epoch) == 4
+    assert [epoch.skipped for epoch in result.history] == [1, 1, 1, 1]
+    assert [sentence for sentence in result.said if "compil" in sentence] == []
+
+
+def pretending(step):
+    """A recording as CUDA makes one, without CUDA: nothing is run now, and each replay leaves its result in the same memory."""
+    result = torch.zeros(5)
+    return lambda: result.copy_(step()), result
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_replayed_steps_are_the_steps(tmp_path, monkeypatch, interrupted):
+    """All that changes between two steps reaches the recording: batches, rates, annealed weights, draws, counters; also when taken up."""
+    fit = importlib.import_module("aevb.training.fit")
+    settings = {"epochs": 5, "average": 0.9, "objective": objectives.ELBO(beta=objectives.Linear(steps=12)), "clip": 1.0}
+    plain = run(**settings)
+
+    def capturer(device, wanted, optimizer):
+        made = Capturer(device, wanted, optimizer, pretending)
+        made.on = True
+        return made
+
+    monkeypatch.setattr(fit, "Capturer", capturer)
+    if interrupted:
+        run(out=tmp_path / "run", callbacks=[lambda epoch, model: epoch.epoch == 3], **settings)
+    replayed = run(out=tmp_path / "run", resume=interrupted, **settings)
+    assert replayed.said == ()
+    for a, b in zip(plain.history, replayed.history, strict=True):
+        assert a.bound == pytest.approx(b.bound, rel=1e-6)  # the rate is rounded to float32 on the device
+    torch.testing.assert_close(weights(plain.model), weights(replayed.model), rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so():
+    def refusing(step):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    said: list[str] = []
+    step = Captured(lambda x: 2 * x, refusing, said)
+    assert [step(torch.tensor(float(i))).item() for i in range(8)] == [2.0 * i for i in range(8)]
+    assert said == ["The step is not replayed from a recording: operation not permitted when stream is capturing."]
+
+
+def conv(seed: int = 0) -> aevb.VAE:
+    with seeded(seed):
+        encoder, decoder = networks.ConvEncoder((3, 9, 8), [4, 6], residual=1), networks.ConvDecoder(2, (3, 9, 8), [6, 4])
+        return aevb.VAE(priors.Normal(2), posteriors.Normal(encoder, 2), likelihoods.Normal(decoder, [3, 9, 8], "shared"))
+
+
+def test_the_layout_of_convolutions_changes_no_number(tmp_path, monkeypatch):
+    """Twenty steps with the channels last and with them first, and a run taken up again in the middle."""
+    data = torch.rand(64, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    settings = {"data": data, "validation": data[:16], "epochs": 5}
+    last = run(conv(), **settings)
+    assert any(p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous() for p in last.model.parameters())
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.import_module("aevb.training.fit"), "fast_layout", lambda model: None)
+        first = run(conv(), **settings)
+    for a, b in zip(first.history, last.history, strict=True):
+        assert a.bound == pytest.approx(b.bound, rel=1e-4)  # float32 sums in another order, through 20 steps of Adam
+    run(conv(), out=tmp_path / "run", callbacks=[lambda epoch, model: epoch.epoch == 2], **settings)
+    resumed = run(conv(), out=tmp_path / "run", resume=True, **settings)
+    assert numbers(resumed) == numbers(last)
+
+
+def test_a_batch_in_parts_takes_the_step_of_the_whole():
+    """An autoencoder draws nothing, so that the parts see what the whole sees."""
+
+    def plain() -> aevb.VAE:
+        with seeded(0):
+            return aevb.VAE(priors.Normal(2), posteriors.Dirac(networks.MLP(6, [8]), 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)))
+
+    whole, parted = run(plain(), epochs=5, clip=0.1), run(plain(), epochs=5, clip=0.1, parts=4)
+    for a, b in zip(whole.history, parted.history, strict=True):
+        assert a.bound == pytest.approx(b.bound, rel=1e-5)  # float32 sums in another order
+    torch.testing.assert_close(weights(whole.model), weights(parted.model), rtol=1e-4, atol=1e-6)
+
+
 def test_bfloat16_is_for_training_and_for_networks_only():
     result = run(precision="bfloat16", callbacks=[lambda epoch, model: None])
     plain = run()
@@ -449,6 +554,7 @@ def test_minibatch_gradient_is_unbiased_for_the_full_gradient():
         ({"validation": torch.zeros(0, 6)}, DataError, "`validation` has no rows"),
         ({"seed": -1}, ArgumentError, "`seed` is -1"),
         ({"seed": 2**64}, ArgumentError, "`seed` is 18446744073709551616"),
+        ({"parts": 3}, ArgumentError, "`parts` is 3 and a batch has 16 rows"),
         ({"resume": True}, RunError, "`resume` needs `out`"),
     ],
 )

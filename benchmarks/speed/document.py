@@ -1,107 +1,110 @@
-"""Writes docs/speed.md and its picture from the results that the other scripts left. Takes a second.
+"""Writes docs/speed.md and its pictures from the results that the other scripts left. Takes 5 seconds.
 
-Usage: python benchmarks/speed/document.py
+What has not been measured is said to be so. With --quick the page and its pictures are made from the quick runs, in `.quick/`.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+import pictures
+import sections
+from script import HERE, QUICK, arguments, load
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = Path(__file__).parent / "results"
-TITLES = {
-    "mnist": "Training the 784-400-20 net on binarized MNIST",
-    "table": "Training the 16-64-4 net on a table",
-}
+DOCS = HERE.parents[1] / "docs"
 HEAD = """# Speed
 
 Written by `benchmarks/speed/document.py` from `benchmarks/speed/results/`; do not edit. `make bench` measures again.
 
-In each round every contender runs one block (an epoch), in an order that is reversed from round to round; each is a process of its own
-that waits while the others run. Ratios are medians over rounds of paired ratios, with a bootstrap 95 % interval; above 1 is faster than
-the reference. The control is the reference against itself: what lies inside its interval is noise. Absolute times are for orientation,
-and hold for this machine on this day only.
-
+In each round every contender runs one block of at least half a second and 50 steps, in an order that is reversed from round to round; each
+is a process of its own that waits while the others run. Ratios are medians over rounds of paired ratios, with a bootstrap 95 % interval;
+above 1 is faster than the reference. The control is the reference against itself: what lies inside its interval is noise. Absolute times
+are for orientation, and hold for this machine on this day only.
 """
+TRAINED = {
+    "mnist": "784-400-20 net on binarized MNIST",
+    "table": "16-64-4 net on a table",
+    "weighted": "784-200-200-50 net, importance-weighted",
+}
+ACCELERATED = (
+    "784-400-20 training step: eager, compiled, captured graph",
+    "16-64-4, 100 models side by side",
+    "784-200-200-50 importance-weighted training step",
+    "5000 x 10,000 importance samples: float32, TF32, bfloat16",
+    "convolutional VAE, 32 x 32: images per second",
+    "autoencoder block for images of 256 x 256: images per second",
+    "JAX `lax.scan`, same nets",
+    "growth with ranks (data parallel)",
+)
+
+Draw = Callable[[Sequence[dict[str, Any]], Path], None]
 
 
-def table(result: dict) -> str:
-    control = result["control"]
-    machine = result["machine"]
-    lines = [
-        f"## {TITLES[result['workload']]}, {result['threads']} thread{'s' if result['threads'] > 1 else ''}\n",
-        f"{result['rounds']} rounds. {machine['processor']}, family {machine['family']}, {machine['cores']} cores, "
-        f"{', '.join(machine['flags'])}. Control: {control['median']:.2f} [{control['low']:.2f}, {control['high']:.2f}].\n",
-        f"| contender | samples per second | ms per {result['batch']} | times {result['reference']} | 95 % interval |",
-        "|---|---|---|---|---|",
-    ]
-    for name, entry in result["contenders"].items():
-        ratio = entry["ratio"]
-        lines.append(
-            f"| {name} | {entry['samples_per_second']:,.0f} | {entry['ms_per_batch']:.2f} "
-            f"| {ratio['median']:.2f} | {ratio['low']:.2f} to {ratio['high']:.2f} |"
-        )
-    return "\n".join(lines) + "\n"
+class Page:
+    """The page as it grows, and where its numbers and pictures are."""
+
+    def __init__(self, quick: bool) -> None:
+        self.quick = quick
+        self.folder = QUICK if quick else DOCS
+        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
+        self.text = HEAD
+        if quick:
+            self.add("**From quick runs: these numbers mean nothing.**")
+
+    def add(self, text: str) -> None:
+        self.text += "\n" + text.strip() + "\n"
+
+    def section(
+        self,
+        title: str,
+        script: str,
+        names: Sequence[str],
+        write: Callable[[dict[str, Any]], str],
+        picture: str = "",
+        draw: Draw | None = None,
+    ) -> None:
+        """All results of these names, under a picture of them; or the line that says how to get one."""
+        self.add(f"## {title}")
+        found = [result for name in names if (result := load(name, quick=self.quick))]
+        if not found:
+            self.add(f"Not measured. `python benchmarks/speed/{script}` measures it.")
+        elif draw is not None:
+            draw(found, self.folder / "pictures" / f"{picture}.svg")
+            self.add(f"![{title}](pictures/{picture}.svg)")
+        for result in found:
+            self.add(write(result))
 
 
-def shares(result: dict) -> str:
-    """How much of a step its matrix products would take if PyTorch's own library did them."""
-    times = {name: entry["ms_per_batch"] for name, entry in result["contenders"].items()}
-    rows = [
-        f"{products}: {times[f'matrix products {products}']:.2f} ms of products, {times[f'aevb compiled {products}']:.2f} ms for the step, "
-        f"share {times[f'matrix products {products}'] / times[f'aevb compiled {products}']:.2f}"
-        for products in ("float32", "bfloat16")
-    ]
-    return "\nMatrix products alone, by PyTorch's own choice of library, beside the whole step: " + "; ".join(rows) + ".\n"
-
-
-def evaluation(result: dict) -> str:
-    lines = [
-        f"## Importance-weighted evaluation of the 784-400-20 net, {result['threads']} threads\n",
-        "| way | microseconds per pair of datum and sample | times one datum at a time | log p(x), same draws |",
-        "|---|---|---|---|",
-    ]
-    for name, micro in result["microseconds_per_pair"].items():
-        ratio = result["ratio"][name]
-        value = result["log_likelihood"].get(name.removeprefix("aevb "))
-        said = "" if value is None else f"{value:.4f}"
-        lines.append(f"| {name} | {micro:.2f} | {ratio['median']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}] | {said} |")
-    for name, whole in result.get("full", {}).items():
-        lines.append(
-            f"\n5000 samples for each of 10,000 images, {name}: {whole['seconds']:.0f} s, log p(x) "
-            f"{whole['log_likelihood']:.3f} ± {whole['standard_error']:.3f}, peak memory {whole['peak_mib']:.0f} MiB."
-        )
-    return "\n".join(lines) + "\n"
-
-
-def picture(results: list[dict]) -> None:
-    figure = Figure(figsize=(8, 1.2 + 0.32 * sum(len(result["contenders"]) for result in results)), layout="constrained")
-    axes = figure.subplots(len(results), 1, height_ratios=[len(result["contenders"]) for result in results], squeeze=False)[:, 0]
-    for ax, result in zip(axes, results, strict=True):
-        names = list(result["contenders"])[::-1]
-        values = [result["contenders"][name]["ratio"] for name in names]
-        colours = ["#0072b2" if name.startswith("aevb") else "#999999" for name in names]
-        ax.barh(names, [value["median"] for value in values], color=colours)
-        ax.set_title(f"{TITLES[result['workload']]}, {result['threads']} thread(s): times {result['reference']}", fontsize=9)
-        ax.tick_params(labelsize=8)
-        ax.axvline(1, color="black", linewidth=0.8)
-    figure.savefig(ROOT / "docs" / "pictures" / "speed.png", dpi=110)
+def written(quick: bool) -> Page:
+    page = Page(quick)
+    for net, title in TRAINED.items():
+        names, script = [f"training_{net}_{threads}" for threads in (1, 2)], f"training.py --workloads {net}"
+        page.section(f"Training: {title}", script, names, sections.training, f"speed_{net}", partial(pictures.bars, title))
+    models = partial(pictures.bars, "16-64-4 nets, all models together")
+    page.section("Many models side by side", "many.py", ["many_1", "many_2"], sections.many, "speed_many", models)
+    photographs = partial(pictures.bars, "convolutional VAE, 32 x 32")
+    page.section("Convolutions", "convolution.py", ["convolution"], sections.convolution, "speed_convolution", photographs)
+    page.section("Importance-weighted evaluation", "evaluation.py --full", ["evaluation_1", "evaluation_2"], sections.evaluation)
+    page.section("Data", "data_path.py", ["data_path"], sections.data_path)
+    page.section("A million rows", "encode.py", ["encode"], sections.encode)
+    page.section("How cost grows", "growth.py", ["growth"], sections.growth, "speed_growth", pictures.growth)
+    page.section("Long runs", "steady.py", ["steady"], sections.steady, "speed_steady", pictures.steady)
+    page.section("Around the steps", "overheads.py", ["overheads"], sections.overheads)
+    page.section("Memory of a training step", "memory.py", ["memory"], sections.memory)
+    page.section("Equal quality", "quality.py", ["quality"], sections.quality, "speed_quality", pictures.quality)
+    page.section("Matrix products", "products.py", ["products"], sections.products)
+    page.add("## On an accelerator\n\n" + sections.grid(["what", ""], ([what, "not measured"] for what in ACCELERATED)))
+    return page
 
 
 def main() -> None:
-    trained = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("training_*.json"))]
-    text = HEAD + "![Speed beside the references](pictures/speed.png)\n\n"
-    for result in trained:
-        text += table(result) + (shares(result) if result["workload"] == "mnist" else "") + "\n"
-    for path in sorted(RESULTS.glob("evaluation_*.json")):
-        text += evaluation(json.loads(path.read_text())) + "\n"
-    text += "## On an accelerator\n\nNot measured.\n"
-    (ROOT / "docs" / "speed.md").write_text(text)
-    picture(trained)
-    print(text)
+    page = written(arguments(__doc__).parse_args().quick)
+    path = page.folder / "speed.md"
+    path.write_text(page.text)
+    print(f"-> {path.relative_to(HERE.parents[1])}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .models import VAE
     from .persistence import load, save
     from .recipe import Recipe
-    from .training import FitResult, fit
+    from .training import FitResult, fit, fit_many
     from .types import Batch
 
 # Where each name lives. A name is looked up when it is first used: `aevb --help` then answers before torch could be imported.
@@ -24,6 +24,7 @@ _HOMES = {
     "FitResult": "training",
     "Recipe": "recipe",
     "fit": "training",
+    "fit_many": "training",
     "load": "persistence",
     "save": "persistence",
 }
@@ -36,6 +37,7 @@ __all__ = [
     "Recipe",
     "data",
     "fit",
+    "fit_many",
     "gradients",
     "inference",
     "likelihoods",

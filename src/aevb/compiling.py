@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ class Compiler:
         """One graph, for fixed shapes, that draws the numbers the function itself would draw; the function where it cannot be traced."""
         if not self.on:
             return function
+        from torch._dynamo.exc import Unsupported  # a second to import
+
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache()))
         options = {"fallback_random": True, "post_grad_custom_post_pass": graph_pass()}
         graph = torch.compile(function, fullgraph=True, dynamic=False, options=options)
@@ -38,6 +41,9 @@ class Compiler:
             nonlocal traced
             if traced is False:
                 return function(*inputs)
+            if traced:  # entering the patch below costs as much as a small product, and only tracing asks for it
+                with suppress(Unsupported):  # another shape: traced anew
+                    return graph(*inputs)
             try:
                 with torch._dynamo.config.patch(trace_autograd_ops=True):
                     result = graph(*inputs)

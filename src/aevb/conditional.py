@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -21,18 +20,26 @@ class Conditional(Recorded, nn.Module, ABC):
     """``(input, context) -> Distribution`` with batch shape ``[*batch]`` and the event of the role.
 
     ``late`` says that the distribution runs its networks after ``forward`` has returned (a flow does), so that stopping its parameters
-    takes a second call; ``density`` says whether it has one at all (a Dirac has not).
+    takes a second call; ``density`` says whether it has one at all (a Dirac has not); ``rows`` of how many data it holds parameters of
+    their own: its input is then their row numbers ``[B]``, int64, and ``None`` says that its input are the data.
     """
 
-    late: ClassVar[bool] = False
-    density: ClassVar[bool] = True
+    late: bool = False
+    density: bool = True
+    rows: int | None = None
 
     @abstractmethod
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
         """The distribution given ``input`` ``[*batch, *shape]`` and ``context`` ``[B, C]``."""
 
-    def adapt(self, distribution: Distribution, value: Tensor) -> None:
-        """Learn state that no gradient reaches from what was observed; called after each training pass."""
+    def prime(self, x: Tensor) -> None:
+        """Learn where to begin from some data ``[N, *event]``; called once, before the first step of a run."""
+
+    def adapt(self, distribution: Distribution, value: Tensor, weight: Tensor | None = None) -> None:
+        """Learn state that no gradient reaches from what was observed; called after each training pass.
+
+        ``weight`` ``[K, B]`` is that of each draw of the input; ``None`` means that all count the same.
+        """
 
 
 class Unconditional(Conditional, ABC):

@@ -27,6 +27,10 @@ class NumericalError(AevbError, ArithmeticError):
     """A computation that left the finite numbers and could not be continued."""
 
 
+class OutOfMemoryError(AevbError, MemoryError):
+    """A batch or a block that the memory does not hold; the message says which size to lower, and to what."""
+
+
 class MissingExtraError(AevbError, ImportError):
     """An optional dependency is not installed; the message holds the line that installs it."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 from torch import Tensor
 
-from .errors import RunError
+from .errors import AevbError, RunError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -19,18 +20,25 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises ``RunError`` where the disk refuses; the file that was there before is then untouched.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """The same for what is written piece by piece: gives the temporary file, which takes its place where the block ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if not isinstance(error, OSError):  # Ctrl-C leaves nothing behind either
+        if isinstance(error, AevbError) or not isinstance(error, OSError):  # Ctrl-C leaves nothing behind either
             raise
         kept = "; the previous one is intact" if path.exists() else ""
         raise RunError(

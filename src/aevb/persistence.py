@@ -129,7 +129,7 @@ class _Describer:
             return value
         if isinstance(value, (list, tuple)):
             return [self.describe(item) for item in value]
-        if isinstance(value, Schedule):
+        if isinstance(value, Schedule) and type(value) in NAMES:
             return {"class": NAMES[type(value)], "arguments": dataclasses.asdict(value)}
         if isinstance(value, Recorded) and type(value) in NAMES:
             return self._part(value)

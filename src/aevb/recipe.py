@@ -16,3 +16,18 @@ class Recipe:
     model: VAE
     objective: Objective
     gradient: Gradient
+
+    def at(self, step: int) -> None:
+        """Set everything that follows a schedule to its value at this step."""
+        self.objective.at(step)
+        self.gradient.at(step)
+
+    @property
+    def settled(self) -> int:
+        """The step from which nothing follows a schedule any more."""
+        return max(self.objective.settled, self.gradient.settled)
+
+    @property
+    def restless(self) -> tuple[str, ...]:
+        """The settings that never come to rest."""
+        return (*self.objective.restless, *self.gradient.restless)

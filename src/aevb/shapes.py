@@ -15,5 +15,5 @@ def as_shape(argument: str, value: int | Sequence[int]) -> tuple[int, ...]:
     """
     shape = (value,) if isinstance(value, int) else tuple(value)
     if not shape or any(not isinstance(size, int) or size < 1 for size in shape):
-        raise ArgumentError(f"`{argument}` is {value}; give a positive whole number, or several for a latent with axes.")
+        raise ArgumentError(f"`{argument}` is {value}; give a positive whole number, or several.")
     return shape

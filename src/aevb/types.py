@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 
@@ -55,6 +55,7 @@ class Score:
     target: Tensor  # [B], the bound, or beta-weighted, with free bits ...
     penalty: Tensor  # [], per batch
     posterior_target: Tensor | None = None  # [B], climbed by the posterior alone, where it differs
+    values: tuple[Tensor, ...] = ()  # [] each, what the penalties measure, named by the objective's ``measures``
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,15 @@ class Estimate:
     score: Score
     loss: Tensor  # []
     terms: Terms
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that learn at another rate than the model's: a critic's."""
+
+    parameters: tuple[nn.Parameter, ...]
+    rate: float = 1.0  # times the model's learning rate
+    betas: tuple[float, float] | None = None  # of an optimiser that has some; the model's by default
 
 
 class Recorded:

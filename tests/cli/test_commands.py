@@ -188,6 +188,24 @@ def test_info(aevb, monkeypatch):
     assert '[plot]      pictures and the report: missing: pip install "aevb[plot]"' in aevb("info").out
 
 
+def test_presets(aevb, refused):
+    found = {line["name"]: line for line in strictly(aevb("presets", "--json").out)}
+    assert found["piwae"]["kind"] == "lower bound" and found["autoencoder"]["kind"] == "reconstruction"
+    assert set(found["vimco"]) == {"name", "paper", "arguments", "kind", "when", "options"}
+    done = aevb("presets")
+    assert done.code == 0 and all(name in done.out for name in found)
+    assert "samples=5" in aevb("presets", "vimco").out and strictly(aevb("presets", "vimco", "--json").out)["name"] == "vimco"
+    assert "did you mean `piwae`?" in refused("presets", "piwea")
+
+
+def test_help_names_every_objective_and_gradient(aevb):
+    from aevb.cli.parts import names
+
+    text = " ".join(aevb("fit", "--help").out.split())
+    assert all(name in text for name in names("objectives"))
+    assert all(name in text for name in ("pathwise", "doubly-reparameterised", "score-function", "leave-one-out", "relaxed"))
+
+
 def test_demo_tells_the_story(aevb, monkeypatch):
     monkeypatch.setattr("aevb.cli.demo.TRAINING", replace(TRAINING, epochs=1))
     monkeypatch.setattr("aevb.report.write", lambda run, data, **_: run / "report.html")

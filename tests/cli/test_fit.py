@@ -83,15 +83,35 @@ def test_what_is_typed_wins_over_the_file(aevb, table):
 @pytest.mark.parametrize(
     "options, said",
     [
-        (["--objective", "iwae", "--samples", "3", "--gradient", "doubly"], "Objective: IWAE-3, gradient: DoublyReparameterised."),
-        (["--gradient", "leave-one-out", "--samples", "2"], "Objective: ELBO, gradient: LeaveOneOut."),
+        (
+            ["--objective", "iwae", "--samples", "3", "--gradient", "doubly"],
+            "Objective: IWAE-3, a lower bound; gradient: DoublyReparameterised.",
+        ),
+        (["--gradient", "leave-one-out", "--samples", "2"], "Objective: ELBO, a lower bound; gradient: LeaveOneOut."),
         (["--preset", "beta-vae", "--free-bits", "0.1"], "beta_vae (Higgins et al. 2017)"),
         (["--preset", "autoencoder"], "Held out Reconstruction log-likelihood"),
+        (["--preset", "renyi-vae", "--set", "alpha=-0.5"], "Objective: Renyi(-0.5)-5, which is no bound; gradient"),
+        (["--preset", "piwae", "--set", "groups=2", "--set", "size=3"], "Objective: PIWAE-2x3, reported as IWAE-6, a lower bound"),
+        (["--objective", "renyi", "--samples", "3", "--set", "objective.alpha=0.25"], "Objective: Renyi(0.25)-3"),
+        (["--set", "kl=sampled", "--gradient", "doubly"], "Objective: ELBO, a lower bound; gradient: DoublyReparameterised."),
+        (["--preset", "gumbel-softmax-vae", "--set", "temperature=Linear(1, 0.5, steps=2)"], "ELBO, which is no bound; gradient: Relaxed"),
+        (["--set", "beta=Linear(0, 1, steps=50)"], "The run has 1 steps, and its schedules take 50"),
         (["--average", "0.9", "--clip", "10", "--patience", "1", "--minutes", "1"], "Done"),
     ],
 )
 def test_objective_and_gradient_by_name(aevb, table, options, said):
     assert said in aevb("fit", table, "--epochs", 1, *SMALL, *options).out
+
+
+def test_what_is_set_is_what_is_trained_and_comes_back(aevb, table):
+    options = ["--preset", "reweighted-wake-sleep", "--set", "update=both", "--set", "samples=3", "--epochs", 1, *SMALL]
+    assert aevb("fit", table, "--out", "a", *options).code == 0
+    trained = json.loads(Path("a/model.json").read_text())["training"]
+    assert trained["gradient"] == {"class": "gradients.ReweightedWakeSleep", "number": 0, "arguments": {"update": "both"}}
+    assert trained["objective"]["arguments"] == {"samples": 3}
+    assert tomllib.loads(Path("a/config.toml").read_text())["set"] == ["update=both", "samples=3"]
+    assert aevb("fit", "--config", "a/config.toml", "--out", "b", "--no-report").code == 0
+    assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
 
 
 def test_ctrl_c_keeps_the_best_and_resume_ends_as_if_nothing_had_happened(aevb, table, monkeypatch):

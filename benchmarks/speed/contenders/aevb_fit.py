@@ -1,27 +1,195 @@
-"""``aevb.fit`` itself: its whole loop, on data as it loads them."""
+"""``aevb.fit`` itself, or ``aevb.fit_many``: its whole loop, on data as it loads them."""
 
+from __future__ import annotations
+
+import argparse
+import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from gate import BATCH, HIDDEN, LATENT, Gate
+from gate import (
+    BATCH,
+    DEEP,
+    DEEP_BATCH,
+    DEEP_LATENT,
+    DEEP_SAMPLES,
+    HIDDEN,
+    IMAGE_BATCH,
+    IMAGE_CHANNELS,
+    IMAGE_LATENT,
+    LATENT,
+    QUICK,
+    TABLE_BATCH,
+    TABLE_COLUMNS,
+    TABLE_HIDDEN,
+    TABLE_LATENT,
+    TABLE_ROWS,
+    Gate,
+    table,
+)
 
 import aevb
+from aevb import likelihoods, networks, objectives, posteriors, priors
+from aevb.data import Dataset, Rows
 from aevb.random import seeded
+from aevb.training.optimisers import constant
 
-threads, precision, compile = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "compiled"
-torch.set_num_threads(threads)
-data = aevb.data.load("binarized-mnist")
-with seeded(0):
-    recipe = aevb.presets.vae(data.spec, latent=LATENT, hidden=[HIDDEN])
-gate = Gate(warmup=2, samples=len(data.train) // BATCH * BATCH, torch=torch.__version__)
-aevb.fit(
-    recipe,
-    data.train,
-    batch_size=BATCH,
-    epochs=10**6,
-    rate=lambda step, total: 1.0,
-    precision=precision,
-    compile=compile,
-    progress=False,
-    callbacks=[lambda epoch, model: gate()],
-)
+
+@dataclass(frozen=True)
+class Workload:
+    """A model with its objective, and what it is trained on."""
+
+    build: Callable[[], aevb.Recipe]
+    rows: Rows
+    batch: int
+    held_out: Dataset | None = None
+
+
+def mnist(options: argparse.Namespace) -> Workload:
+    data = aevb.data.load("binarized-mnist")
+    hidden, latent, samples = options.hidden or [HIDDEN], options.latent or LATENT, options.samples
+
+    def build() -> aevb.Recipe:
+        recipe = aevb.presets.vae(data.spec, latent=latent, hidden=hidden)
+        return recipe if samples is None else aevb.Recipe(recipe.model, objectives.IWAE(samples), recipe.gradient)
+
+    return Workload(build, sized(data.train, options.rows), options.batch or BATCH, data)
+
+
+def weighted(options: argparse.Namespace) -> Workload:
+    options.hidden, options.latent, options.samples = list(DEEP), DEEP_LATENT, DEEP_SAMPLES
+    options.batch = options.batch or DEEP_BATCH
+    return mnist(options)
+
+
+def tabular(options: argparse.Namespace) -> Workload:
+    hidden, latent = options.hidden or [TABLE_HIDDEN], options.latent or TABLE_LATENT
+    rows = options.rows or TABLE_ROWS
+
+    def build() -> aevb.Recipe:
+        encoder, decoder = networks.MLP(TABLE_COLUMNS, hidden), networks.MLP(latent, hidden[::-1])
+        likelihood = likelihoods.Normal(decoder, (TABLE_COLUMNS,), scale="shared")
+        model = aevb.VAE(priors.Normal(latent), posteriors.Normal(encoder, latent), likelihood)
+        return aevb.Recipe(model, objectives.ELBO(options.samples or 1), aevb.gradients.Pathwise())
+
+    return Workload(build, Rows.of(table(rows)), options.batch or TABLE_BATCH)
+
+
+def photographs(options: argparse.Namespace) -> Workload:
+    data = aevb.data.load("cifar10")
+    everything = torch.cat([part.stored for part in (data.train, data.validation, data.test)])
+    rows = Rows(everything[:256] if QUICK else everything, data.train.decode)
+    channels, latent = options.hidden or list(IMAGE_CHANNELS), options.latent or IMAGE_LATENT
+
+    def build() -> aevb.Recipe:
+        return aevb.presets.vae(data.spec, latent=latent, hidden=channels)
+
+    return Workload(build, sized(rows, options.rows), options.batch or IMAGE_BATCH)
+
+
+NETS = {"mnist": mnist, "weighted": weighted, "table": tabular, "photographs": photographs}
+
+
+def sized(rows: Rows, count: int | None) -> Rows:
+    """So many rows: the first ones, or all of them again and again."""
+    count = count or (2560 if QUICK else len(rows))
+    return rows if count == len(rows) else rows.subset(torch.arange(count) % len(rows))
+
+
+def held_out(model: aevb.VAE, data: Dataset | None, part: str) -> float:
+    """The ELBO from one draw per datum, exact divergence."""
+    assert data is not None
+    return aevb.metrics.rate_distortion(model, {"validation": data.validation, "test": data.test}[part], samples=1).elbo.mean
+
+
+class Many:
+    """A factor on the learning rate that stands at the gate after every epoch: ``fit_many`` has no callbacks, but asks for the factor."""
+
+    def __init__(self, gate: Gate, steps: int) -> None:
+        self.gate, self.steps, self.seen = gate, steps, 0
+
+    def __call__(self, step: int, total: float) -> float:
+        if step % self.steps == 0 and step > self.seen:
+            self.seen = step
+            self.gate()
+        return 1.0
+
+
+def check_side_by_side(work: Workload, count: int) -> None:
+    """Let no run one after another pass for one side by side: a stack of this kind says what it did, once, before the clock runs."""
+    tried = aevb.fit_many(
+        [work.build() for _ in range(count)], sized(work.rows, work.batch), epochs=1, batch_size=work.batch, progress=False, compile=False
+    )
+    assert count == 1 or "side by side" in " ".join(tried[0].said), tried[0].said
+
+
+def check_compiled(wanted: bool) -> None:
+    """What was to be compiled is (``fit`` goes on without where it cannot be done), and what was not is not; nothing is compiled later."""
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    if wanted != bool(graphs):
+        raise RuntimeError(f"{graphs} graphs have been compiled, and compiling was {'asked for' if wanted else 'not asked for'}.")
+    torch.compiler.set_stance("fail_on_recompile")
+
+
+def leave_layout() -> None:
+    """Switch off that ``fit`` lays convolutions out with the channels last; it has no option for that."""
+    loop = sys.modules[aevb.fit.__module__]
+    assert "fast_layout" in vars(loop)
+    vars(loop)["fast_layout"] = lambda model: None
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("threads", type=int)
+    parser.add_argument("--net", default="mnist", choices=NETS)
+    parser.add_argument("--hidden", type=int, nargs="+")
+    parser.add_argument("--latent", type=int)
+    parser.add_argument("--samples", type=int)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--many", type=int, help="so many models side by side")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--contiguous", action="store_true", help="leave the weights of convolutions as they are")
+    parser.add_argument("--epochs", type=int, help="a whole run of so many, with the rates that a user gets; without it there is no end")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fit", type=json.loads, default={}, help="more arguments of fit, as a JSON object")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
+    torch.set_num_threads(options.threads)
+    work = NETS[options.net](options)
+    with seeded(options.seed):
+        recipes = [work.build() for _ in range(options.many or 1)]
+    if options.contiguous:
+        leave_layout()
+    steps = len(work.rows) // work.batch
+    gate = Gate(
+        len(recipes) * steps * work.batch,
+        steps,
+        score=lambda part: held_out(recipes[0].model, work.held_out, part),
+        ready=lambda: check_compiled(options.compiled),
+        torch=torch.__version__,
+    )
+    settings = {
+        "batch_size": work.batch,
+        "epochs": options.epochs or 10**6,
+        "seed": options.seed,
+        "precision": options.precision,
+        "compile": options.compiled,
+        "progress": False,
+    } | options.fit
+    if options.many:
+        check_side_by_side(work, options.many)
+        aevb.fit_many(recipes, work.rows, rate=Many(gate, steps), **settings)
+    else:
+        rate = {} if options.epochs else {"rate": constant}
+        aevb.fit(recipes[0], work.rows, callbacks=[lambda epoch, model: gate()], **rate, **settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,43 +1,74 @@
-"""A hand-written PyTorch loop, as tutorials have it: eager, float32, a DataLoader, Adam."""
+"""A hand-written PyTorch loop, as tutorials have it: eager, Adam, a DataLoader (tables and photographs lie in memory as they are)."""
 
-import sys
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-import torch.nn.functional as F
-from gate import BATCH, HIDDEN, LATENT, PIXELS, Gate, binarized_mnist
-from torch import nn
+from gate import BATCH, DEEP_BATCH, IMAGE_BATCH, TABLE_BATCH, Gate, binarized_mnist, photographs, table
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-
-torch.set_num_threads(int(sys.argv[1]))
-
-
-class Model(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden, self.mean, self.log_variance = nn.Linear(PIXELS, HIDDEN), nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
-        self.back, self.out = nn.Linear(LATENT, HIDDEN), nn.Linear(HIDDEN, PIXELS)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = F.relu(self.hidden(x))
-        mean, log_variance = self.mean(h), self.log_variance(h)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        logits = self.out(F.relu(self.back(z)))
-        error = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
-        divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(-1)
-        return (error + divergence).mean()
+from torch_nets import Digits, Photographs, Table, Weighted
 
 
-torch.manual_seed(0)
-loader = DataLoader(TensorDataset(torch.from_numpy(binarized_mnist())), batch_size=BATCH, shuffle=True, drop_last=True)
-model = Model()
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-gate = Gate(warmup=2, samples=len(loader) * BATCH, torch=torch.__version__)
-while True:
-    total = 0.0
-    for (x,) in loader:
-        optimizer.zero_grad()
-        loss = model(x)
-        loss.backward()
-        optimizer.step()
-        total += loss.item()
-    gate()
+def loader(data: Tensor, batch: int, layout: torch.memory_format) -> Callable[[], Iterable[Tensor]]:
+    rows = DataLoader(TensorDataset(data), batch_size=batch, shuffle=True, drop_last=True)
+    return lambda: (x for (x,) in rows)
+
+
+def resident(data: Tensor, batch: int, layout: torch.memory_format) -> Callable[[], Iterable[Tensor]]:
+    def epoch() -> Iterator[Tensor]:
+        for index in torch.randperm(len(data))[: len(data) // batch * batch].split(batch):
+            yield data[index].float().contiguous(memory_format=layout)
+
+    return epoch
+
+
+def held_out(model: nn.Module, part: str) -> float:
+    """The ELBO from one draw per datum, exact divergence."""
+    with torch.no_grad():
+        return -model(torch.from_numpy(binarized_mnist(part))).item()
+
+
+NETS = {
+    "mnist": (Digits, binarized_mnist, loader, BATCH),
+    "weighted": (Weighted, binarized_mnist, loader, DEEP_BATCH),
+    "table": (Table, table, resident, TABLE_BATCH),
+    "photographs": (Photographs, photographs, resident, IMAGE_BATCH),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("threads", type=int)
+    parser.add_argument("--net", default="mnist", choices=NETS)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--layout", default="contiguous", choices=["contiguous", "channels_last"])
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    layout = torch.channels_last if options.layout == "channels_last" else torch.contiguous_format
+    net, read, batches, batch = NETS[options.net]
+    data = torch.from_numpy(read())[: options.rows]
+    model = net().to(memory_format=layout)
+    epoch, steps = batches(data, batch, layout), len(data) // batch
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    gate = Gate(steps * batch, steps, score=lambda part: held_out(model, part), torch=torch.__version__)
+    low = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
+    while True:
+        total = 0.0
+        for x in epoch():
+            optimizer.zero_grad()
+            with low:
+                loss = model(x)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        gate()
+
+
+if __name__ == "__main__":
+    main()

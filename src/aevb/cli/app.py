@@ -12,8 +12,9 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from ..errors import AevbError
+from ..memory import out_of_memory
 from . import config
-from .wording import as_typed, out_of_memory
+from .wording import as_typed
 
 REFUSED, BUG, INTERRUPTED, PIPE_CLOSED = 2, 1, 130, 141
 
@@ -56,6 +57,13 @@ COMMANDS = (
     ),
     Command("report", "report:report", "Write the report of a run: one HTML file.", "aevb report runs/first"),
     Command("compare", "compare:compare", "Put runs side by side.", "aevb compare runs/digits-1 runs/digits-2"),
+    Command(
+        "sweep",
+        "sweep:sweep",
+        "Train every combination of latent sizes, betas and seeds, and compare them.",
+        "aevb sweep digits --latent 2,4,8 --beta 0.5,1,4 --out runs/sweep",
+    ),
+    Command("presets", "presets:presets", "The published models, what each is made of, and when to take it.", "aevb presets piwae"),
     Command("info", "info:info", "Versions, devices, and which extras are installed.", "aevb info"),
 )
 DATA = (

@@ -12,7 +12,7 @@ from ..errors import ArgumentError
 from .evaluate import Samples
 from .measure import SAMPLES, Evaluation, as_record, evaluate_model, with_error
 from .options import ORDERED, Common, Json, Reading
-from .runs import READS, Opened, open_run, rows_of
+from .runs import Opened, open_run, reading_of, rows_of
 from .screen import Screen
 
 HEAD = ("run", "log-likelihood", "ELBO", "rate", "distortion", "active", "model")
@@ -44,7 +44,7 @@ def compare(
 
 def _apart(runs: list[Opened]) -> bool:
     """Whether the runs' own test rows are not the same rows."""
-    split = [{name: run.settings.get(name) for name in ("source", *READS) if name not in ("likelihood", "network")} for run in runs]
+    split = [reading_of(run.settings) | {"source": run.settings.get("source"), "likelihood": None, "network": None} for run in runs]
     return any(other != split[0] for other in split)
 
 

@@ -19,7 +19,7 @@ NAME = "config.toml"
 
 def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Take what was not typed from the file of ``--config``, or, for ``--resume``, from the run folder of ``--out``."""
-    path = _asked(arguments)
+    path = _asked(commands, arguments)
     if path is None:
         return
     settings = read(path)
@@ -42,8 +42,8 @@ def read(path: Path) -> dict[str, Any]:
         raise ArgumentError(f"`{path}` cannot be read as TOML ({error}): correct it, or leave --config out.") from error
 
 
-def render(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
-    """Settings as TOML; what was chosen by the library stands there as comments.
+def render(settings: Mapping[str, Any], chosen: Mapping[str, Any], command: str = "fit") -> str:
+    """Settings of a command as TOML; what was chosen by the library stands there as comments.
 
     >>> print(render({"latent": 2, "hidden": (4, 4), "beta": None}, {"network": "mlp"}), end="")
     # aevb 0.1.0: train this again with `aevb fit --config config.toml`.
@@ -53,7 +53,7 @@ def render(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
     # chosen from the data
     # network = "mlp"
     """
-    lines = [f"# aevb {__version__}: train this again with `aevb fit --config {NAME}`."]
+    lines = [f"# aevb {__version__}: train this again with `aevb {command} --config {NAME}`."]
     lines += [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
     if chosen:
         lines += ["", "# chosen from the data", *(f"# {name} = {_toml(value)}" for name, value in chosen.items())]
@@ -66,7 +66,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _asked(arguments: ArgumentCollection) -> Path | None:
+def _asked(commands: tuple[str, ...], arguments: ArgumentCollection) -> Path | None:
     """The file to read, from what was typed."""
     typed = {argument.name: argument.tokens[0].value for argument in arguments if argument.tokens}
     if "--config" in typed:
@@ -74,7 +74,7 @@ def _asked(arguments: ArgumentCollection) -> Path | None:
     if "--resume" not in typed:
         return None
     if "--out" not in typed:
-        raise ArgumentError("--resume needs --out, the run folder to go on with: aevb fit --resume --out runs/digits-1.")
+        raise ArgumentError(f"--resume needs --out, the run folder to go on with: aevb {' '.join(commands)} --resume --out runs/digits-1.")
     if not (Path(typed["--out"]) / NAME).exists():
         raise RunError(f"`{typed['--out']}` holds no run to resume: start it without --resume.")
     return Path(typed["--out"]) / NAME

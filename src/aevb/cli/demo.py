@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .fit import Plan, finished, train
+from .fit import finished, train
 from .measure import SAMPLES, as_table, evaluate_model, write_report
 from .options import Common, Model, Training
+from .plan import Plan
 from .runs import next_run
 from .screen import Screen
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ..errors import ArgumentError
-from . import config as configuration
 from .measure import quick, write_report
 from .options import ORDERED, Common, Data, Flag, Json, Model, Training
 from .parts import recipe_of, title
+from .plan import Plan, write_settings
 from .runs import load_data, next_run
 from .screen import Screen
 
@@ -24,38 +23,12 @@ if TYPE_CHECKING:
     from ..data import Dataset, Spec
     from ..training import FitResult
 
-LATENT = 16  # codes are at most half as wide as the data, so that there is something to learn
 STOPPED = {
     "epochs": "",
     "minutes": " (the time is up)",
     "patience": " (no improvement for longer than --patience)",
     "interrupted": " (Ctrl-C)",
 }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that decides a run."""
-
-    source: str
-    data: Data = field(default_factory=Data)
-    model: Model = field(default_factory=Model)
-    training: Training = field(default_factory=Training)
-    common: Common = field(default_factory=Common)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What ``config.toml`` holds: what the result depends on, and not the machine or the screen."""
-        parts = (self.data, self.model, self.training)
-        together = {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
-        return {"source": self.source, "seed": self.common.seed} | {name: value for name, value in together.items() if value is not None}
-
-    def with_latent(self, spec: Spec) -> Plan:
-        """The same with a number of latent variables, chosen by the width of the data where none was asked for."""
-        if self.model.latent is not None:
-            return self
-        latent = max(1, min(LATENT, math.prod(spec.event_shape) // 2))
-        return replace(self, model=replace(self.model, latent=latent))
 
 
 @dataclass(frozen=True)
@@ -116,7 +89,7 @@ def train(plan: Plan, screen: Screen, out: Path | None = None, *, resume: bool =
     screen.tell("Data", *data.spec.said)
     plan = plan.with_latent(data.spec)
     with seeded(plan.common.seed):
-        recipe = recipe_of(plan.model, data.spec)
+        recipe = recipe_of(plan.model, data.spec, len(data.train))
     run = out or next_run(data.spec.name)
     screen.tell("Model", *title(plan.model, recipe))
     screen.tell("Run", f"{run}, on {device}, seed {plan.common.seed}. Ctrl-C keeps the best so far.")
@@ -188,7 +161,7 @@ def _settings_kept(run: Path, settings: dict[str, Any], spec: Spec) -> Iterator[
 
     def write(*_: Any) -> None:
         if not written and (run / "model.json").exists():
-            written.append(_write_settings(run, settings, spec))
+            written.append(write_settings(run, settings, spec))
 
     try:
         yield write
@@ -197,12 +170,3 @@ def _settings_kept(run: Path, settings: dict[str, Any], spec: Spec) -> Iterator[
             write()
         raise
     write()
-
-
-def _write_settings(run: Path, settings: dict[str, Any], spec: Spec) -> Path:
-    from ..files import read_json, write_atomically
-
-    chosen = {"likelihood": spec.likelihood, "network": spec.network, "epochs": read_json(run / "model.json")["training"]["epochs"]}
-    asked = {name: value for name, value in chosen.items() if name not in settings}
-    write_atomically(run / configuration.NAME, configuration.render(settings, asked).encode())
-    return run / configuration.NAME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,11 +16,9 @@ from .screen import Screen
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from ..data import Rows
 
-BLOCK = 4096
 PAIRS, PER_LINE = 64, 16  # at most so many reconstructions in a picture, and so many to a line
 Run = Annotated[Path, Parameter(help="The run folder.")]
 Source = Annotated[str, Parameter(help="A file, a folder of images, or the name of a set (of which the test rows are taken).")]
@@ -39,10 +36,15 @@ def sample(
     common: Common = Common(),
 ) -> None:
     """Draw new data: codes from the prior, data from the likelihood. png (images), npz, npy, csv, parquet."""
+    import torch
+
+    from .. import inference
+
     opened = _ready(run, output, common)
+    kind = torch.uint8 if opened.spec.discrete and not mean else None  # as they would be stored, where they are counted in steps
     with _drawing(opened, common):
-        x = opened.model.sample(n, mean=mean)
-    _write_events(opened, output, {"x": _array(opened, x)})
+        x = inference.sample(opened.model, n, mean=mean, dtype=kind)
+    _write_events(opened, output, {"x": x.numpy()})
     _told(common, output, f"{n:,} samples")
 
 
@@ -57,10 +59,12 @@ def encode(
     common: Common = Common(),
 ) -> None:
     """Turn data into codes, the means of the posterior. Columns z0, z1 ... and label where there are labels: csv, parquet, npz, npy."""
+    from .. import inference
+
     opened = _ready(run, output, common, codes=True)
     rows = _rows(opened, source, reading, common)
     with _drawing(opened, common):
-        z = _in_blocks(rows, lambda x: opened.model.encode(x, sample=draw))
+        z = inference.encode(opened.model, rows, sample=draw)
     names = outputs.code_names(opened.model.latent_shape)
     outputs.write(output, Result({"z": z.numpy()}, names, labels=_labels(opened, rows)))
     _told(common, output, f"{len(rows):,} codes")
@@ -75,22 +79,23 @@ def decode(
     common: Common = Common(),
 ) -> None:
     """Turn codes into the data expected there. png (images), npz, npy, csv, parquet."""
-    from ..data import Rows
+    from .. import inference
 
     opened = _ready(run, output, common)
-    rows = Rows.of(_codes(codes, opened))
-    x = _in_blocks(rows, opened.model.decode)
+    x = inference.decode(opened.model, _codes(codes, opened))
     _write_events(opened, output, {"x": x.numpy()})
-    _told(common, output, f"{len(rows):,} rows")
+    _told(common, output, f"{len(x):,} rows")
 
 
 def reconstruct(run: Run, source: Source, /, *, reading: Reading = Reading(), output: Output, common: Common = Common()) -> None:
     """Encode data and decode them again. png (the first 64 images, originals above), npz (x and original), npy, csv, parquet."""
+    from .. import inference
+
     opened = _ready(run, output, common)
     rows = _rows(opened, source, reading, common)
     if output.out.suffix.lower() == ".png":
         rows = rows.subset(slice(0, PAIRS))
-    x = _in_blocks(rows, opened.model.reconstruct)
+    x = inference.reconstruct(opened.model, rows)
     arrays = {"x": x.numpy(), "original": rows.tensor().numpy()}
     _write_events(opened, output, arrays, picture=("original", "x"), columns=min(PER_LINE, len(rows)))
     _told(common, output, f"{len(rows):,} reconstructions")
@@ -110,12 +115,12 @@ def interpolate(
     common: Common = Common(),
 ) -> None:
     """Walk from one row to another between their codes. png (images), npz (x and z), npy, csv, parquet."""
-    import aevb
+    from .. import inference
 
     opened = _ready(run, output, common)
     rows = _rows(opened, source, reading, common)
     ends = rows[[_place("--from", start, rows, source), _place("--to", end, rows, source)]].to(opened.model.device)
-    walk = aevb.inference.interpolate(opened.model, ends[0], ends[1], steps, path)
+    walk = inference.interpolate(opened.model, ends[0], ends[1], steps, path)
     _write_events(opened, output, {"x": walk.x.cpu().numpy(), "z": walk.z.cpu().numpy()}, columns=steps)
     _told(common, output, f"{steps} steps from row {start} to row {end}")
 
@@ -137,18 +142,6 @@ def _rows(opened: Opened, source: str, reading: Reading, common: Common) -> Rows
     return rows_of(opened, source, reading, Screen(common.quiet)).to(opened.model.device)
 
 
-def _in_blocks(rows: Rows, function: Callable[[Tensor], Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat([function(rows[start : start + BLOCK]).cpu() for start in range(0, len(rows), BLOCK)])
-
-
-def _array(opened: Opened, x: Tensor) -> np.ndarray:
-    """Samples as they would be stored: bytes where they are counted in steps."""
-    x = x.cpu()
-    return (x.byte() if opened.spec.discrete and bool((x == x.round()).all()) else x).numpy()
-
-
 def _labels(opened: Opened, rows: Rows) -> list[str] | None:
     if rows.labels is None or opened.spec.classes is None:
         return None
@@ -156,13 +149,15 @@ def _labels(opened: Opened, rows: Rows) -> list[str] | None:
 
 
 def _codes(path: Path, opened: Opened) -> np.ndarray:
+    import numpy as np
+
     from ..data.raw import Ask
     from ..data.read import read_path
 
     shape, ending = opened.model.latent_shape, path.suffix.lower()
     names = tuple(outputs.code_names(shape))
     asks = {".npz": Ask("z"), ".csv": Ask(columns=names), ".parquet": Ask(columns=names)}
-    values = read_path(path, asks.get(ending, Ask())).values
+    values = np.asarray(read_path(path, asks.get(ending, Ask())).values)
     if values[0].size != len(names):
         raise ArgumentError(f"`{path}` has {values[0].size} numbers per code, and the model of `{opened.path}` takes {len(names)}.")
     return values.astype("float32").reshape(-1, *shape)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
 
-ORDERED = {name: Group(name, sort_key=place) for place, name in enumerate(("Data", "Model", "Training", "Run", "Output", "Common"))}
+ORDERED = {name: Group(name, sort_key=place) for place, name in enumerate(("Grid", "Data", "Model", "Training", "Run", "Output", "Common"))}
 Flag = Parameter(negative="", show_default=False)
 
 
@@ -36,6 +36,10 @@ def _split_at_commas(number: Callable[[str], Any]) -> Callable[[Any, Sequence[To
     return convert
 
 
+def _as_typed(type_: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(token.value for token in tokens)
+
+
 def _one(type_: Any, tokens: Sequence[Token]) -> int:
     return _whole(tokens[0].value)
 
@@ -43,6 +47,12 @@ def _one(type_: Any, tokens: Sequence[Token]) -> int:
 Count = Annotated[int, Parameter(converter=_one)]
 Counts = Annotated[tuple[int, ...] | None, Parameter(converter=_split_at_commas(_whole), n_tokens=1, negative="", metavar="INT,INT")]
 Fractions = Annotated[tuple[float, ...] | None, Parameter(converter=_split_at_commas(_number), n_tokens=1, negative="", metavar="X,X,X")]
+Numbers = Annotated[tuple[float, ...] | None, Parameter(converter=_split_at_commas(_number), n_tokens=1, negative="", metavar="X,X")]
+Texts = Annotated[
+    tuple[str, ...] | None,
+    Parameter(converter=lambda type_, tokens: tuple(token.value for token in tokens), n_tokens=1, negative="", metavar="KEY=VALUE"),
+]
+Swept = Parameter(parse=False)  # asked for by the grid
 Json = Annotated[bool, Flag, Parameter(group=ORDERED["Common"], help="Print one JSON object and nothing else on stdout.")]
 
 
@@ -77,6 +87,8 @@ class Reading:
 class Data(Reading):
     """How data are read, split and modelled."""
 
+    shape: Counts = None
+    "The shape of an event whose rows are stored flat, as 28,28."
     split: Fractions = None
     "Fractions of train, validation and test rows: 0.8,0.1,0.1 where none are published."
     order: Literal["random", "time"] = "random"
@@ -87,6 +99,8 @@ class Data(Reading):
     "bernoulli, continuous_bernoulli, discretised_logistic, categorical, normal or laplace; chosen from the data by default."
     network: str | None = None
     "mlp or conv; chosen from the data by default."
+    split_seed: Annotated[Count | None, Parameter(show=False)] = None
+    "Of the split, where runs of several seeds share their rows, as those of a sweep do; --seed by default."
 
 
 @Parameter(name="*", group=ORDERED["Model"])
@@ -95,21 +109,23 @@ class Model:
     """What is trained, and for what."""
 
     preset: str = "vae"
-    "A published model: autoencoder, vae, beta_vae or iwae."
+    "A published model, as beta_vae or iwae: `aevb presets` lists them."
     latent: Count | None = None
-    "Number of latent variables; 16, or fewer for narrow tables, by default."
+    "Number of latent variables; the preset's (mostly 16), or fewer for narrow tables, by default."
     hidden: Counts = None
     "Widths of the layers, as 400,400 (the default), or channels of the convolutions, as 32,64."
     objective: str | None = None
-    "In place of the preset's: elbo, iwae, reconstruction."
+    "In place of the preset's: elbo, iwae, renyi, cubo, miwae, piwae, ciwae, reconstruction or rate."
     gradient: str | None = None
-    "In place of the preset's: pathwise, doubly, score, leave-one-out."
+    "In place of the preset's: pathwise, doubly-reparameterised, score-function, leave-one-out, rebar, relaxed, ... or the beginning of it."
     samples: Count | None = None
     "Draws per row in the objective."
     beta: float | None = None
     "Weight of the divergence in the target."
     free_bits: float | None = None
     "Nats per latent variable that the target leaves free."
+    set: Texts = None
+    "Any other argument of the preset, the objective or the gradient, as alpha=0.3 or temperature=Exponential(1,0.5,steps=5000)."
 
 
 @Parameter(name="*", group=ORDERED["Training"])
@@ -133,6 +149,39 @@ class Training:
     "Decay of a moving average of the weights, as 0.999, which is then kept in their place."
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     "Of the networks while training (auto: bfloat16 where that is faster); densities are float32 or better."
+
+
+@Parameter(name="*", group=ORDERED["Grid"])
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What is combined, every value with every other."""
+
+    latent: Counts = None
+    "Numbers of latent variables; one that suits the data by default."
+    beta: Numbers = None
+    "Weights of the divergence in the target; the preset's by default."
+    lr: Numbers = None
+    "Learning rates of Adam; 0.0015 by default."
+    seeds: Count = 3
+    "Runs of each combination, with seeds from --seed upwards."
+
+
+@Parameter(name="*", group=ORDERED["Model"])
+@dataclass(frozen=True, kw_only=True)
+class SweptModel(Model):
+    """What the runs of a grid have in common."""
+
+    latent: Annotated[Count | None, Swept] = None
+    beta: Annotated[float | None, Swept] = None
+
+
+@Parameter(name="*", group=ORDERED["Training"])
+@dataclass(frozen=True, kw_only=True)
+class SweptTraining(Training):
+    """How the runs of a grid are trained: each to its end, since runs side by side have no clock of their own."""
+
+    lr: Annotated[float, Swept] = Training.lr
+    minutes: Annotated[float | None, Swept] = None
 
 
 @Parameter(name="*", group=ORDERED["Output"])

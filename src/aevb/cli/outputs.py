@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -48,9 +47,10 @@ def kinds(spec: Spec | None = None) -> tuple[str, ...]:
 
 def write(output: Output, result: Result) -> None:
     """Write the file: whole, or not at all."""
-    from ..files import write_atomically
+    from ..files import replacing
 
-    write_atomically(output.out, WRITERS[output.out.suffix.lower()](result))
+    with replacing(output.out) as file:
+        WRITERS[output.out.suffix.lower()](result, file)
 
 
 def event_names(spec: Spec) -> list[str]:
@@ -67,13 +67,13 @@ def code_names(shape: Sequence[int]) -> list[str]:
     return [f"z{i}" for i in range(math.prod(shape))]
 
 
-def _npz(result: Result) -> bytes:
+def _npz(result: Result, file: BinaryIO) -> None:
     labels = {} if result.labels is None else {"labels": np.asarray(result.labels)}
-    return _bytes(lambda file: np.savez_compressed(file, allow_pickle=False, **result.arrays, **labels))
+    np.savez_compressed(file, allow_pickle=False, **result.arrays, **labels)
 
 
-def _npy(result: Result) -> bytes:
-    return _bytes(lambda file: np.save(file, next(iter(result.arrays.values())), allow_pickle=False))
+def _npy(result: Result, file: BinaryIO) -> None:
+    np.save(file, next(iter(result.arrays.values())), allow_pickle=False)
 
 
 def _frame(result: Result) -> Any:
@@ -86,7 +86,7 @@ def _frame(result: Result) -> Any:
     return frame if result.labels is None else frame.with_columns(polars.Series("label", list(result.labels)))
 
 
-def _png(result: Result) -> bytes:
+def _png(result: Result, file: BinaryIO) -> None:
     try:
         from PIL import Image
     except ImportError as error:
@@ -94,15 +94,15 @@ def _png(result: Result) -> bytes:
     assert result.spec is not None
     arrays = [result.arrays[name] for name in result.picture or list(result.arrays)[:1]]
     grid = tiled([grey(array, result.spec) for array in arrays], result.columns)
-    return _bytes(lambda file: Image.fromarray(grid).save(file, "PNG"))
+    Image.fromarray(grid).save(file, "PNG")
 
 
-WRITERS: dict[str, Callable[[Result], bytes]] = {
+WRITERS: dict[str, Callable[[Result, BinaryIO], None]] = {
     ".png": _png,
     ".npz": _npz,
     ".npy": _npy,
-    ".csv": lambda result: _frame(result).write_csv().encode(),
-    ".parquet": lambda result: _bytes(_frame(result).write_parquet),
+    ".csv": lambda result, file: _frame(result).write_csv(file),
+    ".parquet": lambda result, file: _frame(result).write_parquet(file),
 }
 
 
@@ -127,9 +127,3 @@ def tiled(stacks: Sequence[np.ndarray], columns: int | None = None) -> np.ndarra
             large = image.repeat(factor, 0).repeat(factor, 1)
             canvas[row * height + GAP : (row + 1) * height, column * width + GAP : (column + 1) * width] = large
     return canvas[..., 0] if channels != 3 else canvas
-
-
-def _bytes(write_to: Callable[[io.BytesIO], Any]) -> bytes:
-    file = io.BytesIO()
-    write_to(file)
-    return file.getvalue()

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from .setting import Settings, arguments_of
 from .wording import dashed
 
 if TYPE_CHECKING:
@@ -14,34 +15,77 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
     from .options import Model
 
+KINDS = {"lower bound": ", a lower bound", "upper bound": ", an upper bound", "neither": ", which is no bound", "reconstruction": ""}
 
-def recipe_of(model: Model, spec: Spec) -> Recipe:
-    """The preset, with its objective or its gradient replaced where that was asked for."""
+
+def recipe_of(model: Model, spec: Spec, rows: int | None = None) -> Recipe:
+    """The preset, with its objective or its gradient replaced or changed where that was asked for.
+
+    ``rows`` is the number of training rows, for presets that hold something for each of them.
+    """
     import aevb
 
-    tuned = {"samples": model.samples, "beta": model.beta, "free_bits": model.free_bits}
-    wanted = {name: value for name, value in tuned.items() if value is not None}
+    settings = Settings(model.set)
+    objective, gradient = _named("objectives", model.objective, settings, _tuned(model)), _named("gradients", model.gradient, settings, {})
+    entry = aevb.presets.find(model.preset)
     shape = {"latent": model.latent} | ({"hidden": model.hidden} if model.hidden is not None else {})
-    recipe = aevb.presets.preset(model.preset, spec, **shape, **({} if model.objective else wanted))
-    objective = part("objectives", model.objective, **wanted) if model.objective else recipe.objective
-    gradient = part("gradients", model.gradient) if model.gradient else recipe.gradient
-    return aevb.Recipe(recipe.model, objective, gradient)
+    shape |= {"rows": rows} if rows is not None and "rows" in entry.options else {}
+    own = settings.take("preset", f"preset `{entry.name}`", entry.build)
+    recipe = aevb.presets.preset(model.preset, spec, **(shape | ({} if model.objective else _tuned(model)) | own))
+    made = aevb.Recipe(
+        recipe.model,
+        objective or _changed("objective", recipe.objective, settings),
+        gradient or _changed("gradient", recipe.gradient, settings),
+    )
+    settings.finish()
+    return made
 
 
-def part(role: str, name: str, **options: Any) -> Any:
-    """An objective or gradient by its name, or by the beginning of it. Raises ``ArgumentError`` for a name or an option it has not."""
-    known = names(role)
-    found = [full for full in known if full.startswith(name.lower().replace("_", "-"))]
-    if name.lower() in known or len(found) == 1:
-        return _built(known[name.lower() if name.lower() in known else found[0]], role, options)
-    raise ArgumentError(f"{role[:-1]}={name!r} is not known: use one of {', '.join(known)}.")
+def check(model: Model) -> None:
+    """Raise ``ArgumentError``, before any data are read, for names that are not there and for options that they do not take."""
+    import aevb
+
+    shape = ["latent"] + (["hidden"] if model.hidden is not None else [])
+    aevb.presets.find(model.preset).check([*shape, *({} if model.objective else _tuned(model))])
+    settings = Settings(model.set)
+    _named("objectives", model.objective, settings, _tuned(model))
+    _named("gradients", model.gradient, settings, {})
+
+
+def _tuned(model: Model) -> dict[str, Any]:
+    """What the objective is asked to be."""
+    tuned = {"samples": model.samples, "beta": model.beta, "free_bits": model.free_bits}
+    return {name: value for name, value in tuned.items() if value is not None}
+
+
+def _named(role: str, name: str | None, settings: Settings, options: dict[str, Any]) -> Any:
+    """The objective or gradient that was asked for in place of the preset's, if one was."""
+    if name is None:
+        return None
+    found = find(role, name)
+    return _built(found, role, options | settings.take(role[:-1], f"{role[:-1]} `{found.__name__}`", found))
+
+
+def _changed(role: str, own: Any, settings: Settings) -> Any:
+    """The preset's own part, built again with the arguments that it is to have."""
+    asked = settings.take(role, f"{role} `{type(own).__name__}`", type(own))
+    return type(own)(**own.arguments | asked) if asked else own
+
+
+def find(role: str, name: str) -> type:
+    """The class of an objective or gradient by its name, or by the beginning of it. Raises ``ArgumentError`` where there is none."""
+    known, name = names(role), name.lower().replace("_", "-")
+    found = [full for full in known if full.startswith(name)]
+    if name not in known and len(found) != 1:
+        raise ArgumentError(f"{role[:-1]}={name!r} is not known: use one of {', '.join(known)}.")
+    return known[name if name in known else found[0]]
 
 
 def names(role: str) -> dict[str, type]:
     """The classes of a role by name: ``leave-one-out`` is ``gradients.LeaveOneOut``.
 
-    >>> list(names("gradients"))
-    ['doubly-reparameterised', 'leave-one-out', 'pathwise', 'score-function']
+    >>> names("gradients")["leave-one-out"].__name__
+    'LeaveOneOut'
     """
     from ..gradients import Gradient
     from ..objectives import Objective
@@ -49,11 +93,16 @@ def names(role: str) -> dict[str, type]:
 
     found = {full.partition(".")[2]: cls for full, cls in CLASSES.items() if full.startswith(f"{role}.")}
     usable = {name: cls for name, cls in found.items() if issubclass(cls, Objective | Gradient) and not inspect.isabstract(cls)}
-    return {dashed(name): cls for name, cls in sorted(usable.items())}
+    return {dashed(name): cls for name, cls in sorted(usable.items()) if not _made_of_parts(cls)}
+
+
+def _made_of_parts(cls: type) -> bool:
+    """Whether it takes other parts, which have no place on a command line: a preset puts them together."""
+    return any(parameter.default is inspect.Parameter.empty for parameter in arguments_of(cls).values())
 
 
 def _built(cls: type, role: str, options: dict[str, Any]) -> Any:
-    takes = list(inspect.signature(cls).parameters)
+    takes = arguments_of(cls)
     unknown = [name for name in options if name not in takes]
     if unknown:
         raise ArgumentError(
@@ -64,14 +113,22 @@ def _built(cls: type, role: str, options: dict[str, Any]) -> Any:
 
 def title(model: Model, recipe: Recipe) -> list[str]:
     """The model, and what it is trained for, a sentence each."""
-    import aevb
-
     from ..data.words import count
     from ..persistence import size_of
 
-    known = aevb.presets.PRESETS[model.preset.replace("-", "_")]
     latent = count(math.prod(recipe.model.latent_shape), "latent variable")
-    return [
-        f"{known.name} ({known.paper}) with {latent} and {size_of(recipe.model):,} weights.",
-        f"Objective: {recipe.objective.name}, gradient: {type(recipe.gradient).__name__}.",
-    ]
+    return [f"{published(model)} with {latent} and {size_of(recipe.model):,} weights.", aim(recipe)]
+
+
+def published(model: Model) -> str:
+    """The preset with its paper."""
+    import aevb
+
+    known = aevb.presets.find(model.preset)
+    return f"{known.name} ({known.paper})"
+
+
+def aim(recipe: Recipe) -> str:
+    """What a model is trained for, how, and what the number is that training reports."""
+    kind = KINDS[recipe.gradient.kind_of(recipe.objective)]
+    return f"Objective: {recipe.objective.summary}{kind}; gradient: {type(recipe.gradient).__name__}."

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..data import Dataset, Rows, Spec
     from ..models import VAE
 
-READS = ("key", "labels", "binarise", "likelihood", "network", "split", "order", "seed")
+READS = ("key", "labels", "shape", "binarise", "likelihood", "network", "split", "order", "seed")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,20 @@ def load_data(settings: dict[str, Any]) -> Dataset:
     """The data of a run, read and split as its settings say."""
     import aevb
 
-    reads = {name: settings[name] for name in READS if settings.get(name) is not None}
+    reads = reading_of(settings)
     if "split" in reads:
         reads["split"] = tuple(reads["split"])
     return aevb.data.load(settings["source"], **reads)
+
+
+def reading_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """How the data of a run are read and split: the arguments of ``aevb.data.load``.
+
+    >>> reading_of({"source": "digits", "latent": 2, "seed": 3, "split_seed": 0})
+    {'seed': 0}
+    """
+    reads = {name: settings[name] for name in READS if settings.get(name) is not None}
+    return reads if settings.get("split_seed") is None else reads | {"seed": settings["split_seed"]}
 
 
 def own_data(run: Opened, screen: Screen) -> Dataset:
@@ -79,7 +89,7 @@ def rows_of(run: Opened, source: str | None, reading: Reading, screen: Screen) -
 def _other_rows(run: Opened, source: str, reading: Reading) -> Rows:
     import aevb
 
-    return aevb.data.load_as(source, run.spec, key=reading.key, labels=reading.labels, seed=run.settings.get("seed", 0))
+    return aevb.data.load_as(source, run.spec, key=reading.key, labels=reading.labels, seed=reading_of(run.settings).get("seed", 0))
 
 
 def next_run(name: str, root: Path = Path("runs")) -> Path:

@@ -23,6 +23,8 @@ def as_typed(message: str) -> str:
     '--batch-size is 0; give at least 1.'
     >>> as_typed("Use `objectives.ELBO(samples=4)`, or `gradients.ScoreFunction()`.")
     'Use --objective elbo --samples 4, or --gradient score-function.'
+    >>> as_typed('Use `gradients.ReweightedWakeSleep(update="sleep")`.')
+    'Use --gradient reweighted-wake-sleep --set update=sleep.'
     """
     line = " ".join(message.split())
     return "".join(
@@ -48,11 +50,6 @@ def dashed(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower().replace("_", "-")
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory left, on the host or on an accelerator."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-
-
 def _pieces(line: str) -> list[str]:
     """The line in pieces, code between backticks apart."""
     return re.split(r"(`[^`]*`)", line)
@@ -60,15 +57,25 @@ def _pieces(line: str) -> list[str]:
 
 def _part(match: re.Match[str]) -> str:
     role, name, arguments = match.groups()
-    return f"{option(role)} {dashed(name)} {_NAMED.sub(_named, arguments)}".rstrip(" .")
+    return f"{option(role)} {dashed(name)} {_NAMED.sub(_argument, arguments)}".rstrip(" .").replace(",", "")
+
+
+def _argument(match: re.Match[str]) -> str:
+    """An argument of a part: an option where there is one for it, else by ``--set``."""
+    name, value = match.groups()
+    return _named(match) if name in OPTIONS else f"--set {name}={_bare(value)}"
 
 
 def _named(match: re.Match[str]) -> str:
     name, value = match.groups()
     if name not in OPTIONS:
         return match.group()
-    bare = value.strip("\"'()[]").replace(", ", ",")
+    bare = _bare(value)
     return f"{option(name)} {value if ' ' in bare else bare}"
+
+
+def _bare(value: str) -> str:
+    return value.strip("\"'()[]").replace(", ", ",")
 
 
 def _ticked(match: re.Match[str]) -> str:

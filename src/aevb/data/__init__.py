@@ -11,6 +11,7 @@ from .fetch import get
 from .load import load, load_as
 from .named import SetInfo, list_sets
 from .rows import Rows
+from .save import save
 from .spec import Spec
 from .transforms import BinariseAfresh, Cast, Decode, Unpack, binarise
 
@@ -29,4 +30,5 @@ __all__ = [
     "list_sets",
     "load",
     "load_as",
+    "save",
 ]

@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import DataError
+from .look import Seen, look
+from .mapped import Mapped, Values, obstacle, wanted
 from .raw import Ask, Raw
 from .words import count, sides
 
@@ -20,7 +22,19 @@ def from_array(source: Any, ask: Ask) -> Raw:
     """A NumPy array, a tensor or nested lists as read."""
     origin = "the tensor" if isinstance(source, Tensor) else "the array"
     ask.refuse(origin, "key", "labels")
+    if isinstance(source, np.memmap) and wanted(ask.mapped, source.nbytes):
+        return from_memmap("array", origin, source, ask)
     return Raw("array", origin, to_numpy(source, origin))
+
+
+def from_memmap(name: str, origin: str, array: np.memmap, ask: Ask) -> Raw:
+    """An array that stays in its file, or a copy where it cannot. Raises ``DataError`` where that was asked for and cannot be."""
+    reason = obstacle(array)
+    if reason is None:
+        return Raw(name, origin, Mapped.of(array))
+    if ask.mapped:
+        raise DataError(f"mapped=True: {origin} cannot be read in place, because {reason}.")
+    return Raw(name, origin, np.array(array))
 
 
 def to_numpy(source: Any, origin: str) -> np.ndarray:
@@ -48,16 +62,9 @@ def canonical(raw: Raw) -> Raw:
         return raw
     _check_dtype(raw)
     _check_shape(raw)
-    _check_finite(raw)
-    return _channels_first(replace(raw, values=_narrow(raw)))
-
-
-def whole_bytes(values: np.ndarray) -> bool:
-    """Whether all values are whole numbers from 0 to 255; looks at one row first, which settles most cases."""
-    if values.dtype == np.uint8:
-        return True
-    in_range = bool(values.min() >= 0 and values.max() <= 255)
-    return in_range and (values.dtype.kind != "f" or all(np.array_equal(part, np.rint(part)) for part in (values[:1], values)))
+    seen = look(raw.values)
+    _check_finite(raw, seen)
+    return _channels_first(_narrow(raw, seen))
 
 
 def _check_dtype(raw: Raw) -> None:
@@ -72,18 +79,18 @@ def _check_shape(raw: Raw) -> None:
     shape = raw.values.shape
     if len(shape) < 2:
         raise DataError(f"{raw.origin} has the shape {shape}, and rows need [N, *event]: write x.reshape(-1, 1) for one number per row.")
-    if raw.values.size == 0:
+    if 0 in shape:
         raise DataError(f"{raw.origin} has the shape {shape}, which holds no values: give at least one row with at least one value.")
 
 
-def _check_finite(raw: Raw) -> None:
-    bad = ~np.isfinite(raw.values)
-    if not bad.any():
+def _check_finite(raw: Raw, seen: Seen) -> None:
+    where = seen.first
+    if where is None:
         return
-    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    value = np.asarray(raw.values[where[0] : where[0] + 1])[(0, *where[1:])]
     raise DataError(
-        f"{raw.origin} holds {count(int(bad.sum()), 'NaN or infinite cell')}, the first in row {where[0]}, "
-        f"{_column(where[1:], raw.columns)} (counted from 0), value {raw.values[where]}: drop those rows, "
+        f"{raw.origin} holds {count(seen.broken, 'NaN or infinite cell')}, the first in row {where[0]}, "
+        f"{_column(where[1:], raw.columns)} (counted from 0), value {value}: drop those rows, "
         "x = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)], or fill the cells."
     )
 
@@ -94,24 +101,30 @@ def _column(where: Sequence[int], columns: tuple[str, ...] | None) -> str:
     return f"column {where[0]}" if len(where) == 1 else f"position {tuple(where)}"
 
 
-def _narrow(raw: Raw) -> np.ndarray:
-    values = raw.values
-    if values.dtype == bool or whole_bytes(values):
-        return values.astype(np.uint8, copy=False)
-    if max(-float(values.min()), float(values.max())) > float(np.finfo(np.float32).max):
+def _narrow(raw: Raw, seen: Seen) -> Raw:
+    if max(-seen.low, seen.high) > float(np.finfo(np.float32).max):
         raise DataError(f"{raw.origin} holds values beyond 3.4e38, the end of 32-bit numbers: divide the data by a constant.")
-    return values.astype(np.float32, copy=False)
+    kind = np.dtype(np.uint8 if seen.whole else np.float32)
+    low, high = (float(kind.type(value)) for value in (seen.low, seen.high))
+    return replace(raw, values=raw.values.astype(kind, copy=False), seen=replace(seen, low=low, high=high))
 
 
 def _channels_first(raw: Raw) -> Raw:
-    values = raw.values
-    if values.ndim != 4 or values.shape[-1] not in CHANNELS or values.shape[1] in CHANNELS or not _picture(values):
+    shape = raw.values.shape
+    if len(shape) != 4 or shape[-1] not in CHANNELS or shape[1] in CHANNELS or not _picture(raw):
         return raw
-    moved = np.ascontiguousarray(np.moveaxis(values, -1, 1))
-    note = f"Moved the colour channels to the front: {sides(values.shape[1:])} became {sides(moved.shape[1:])}."
+    moved = _moved(raw.values)
+    note = f"Moved the colour channels to the front: {sides(shape[1:])} became {sides(moved.shape[1:])}."
     return replace(raw, values=moved, notes=(*raw.notes, note))
 
 
-def _picture(values: np.ndarray) -> bool:
+def _moved(values: Values) -> Values:
+    if isinstance(values, Mapped):
+        return replace(values, channels_last=True)
+    return np.ascontiguousarray(np.moveaxis(values, -1, 1))
+
+
+def _picture(raw: Raw) -> bool:
     """Bytes or values in [0, 1] are pictures; other numbers with a last axis of 3 may be points in space and stay as they are."""
-    return values.dtype == np.uint8 or bool(values.min() >= 0 and values.max() <= 1)
+    seen = raw.seen
+    return raw.values.dtype == np.uint8 or (seen is not None and seen.low >= 0 and seen.high <= 1)

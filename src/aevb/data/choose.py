@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ArgumentError, DataError
+from .look import Moments, look, moments, pieces
+from .mapped import Values
 from .raw import Raw
 from .spec import Network, Support, is_image
 from .words import listing, nearest, sides
@@ -18,20 +20,21 @@ CONV_SIDE = 12  # below, two halvings leave next to nothing of an image
 
 @dataclass(frozen=True)
 class Facts:
-    """What is true of all rows: their range, whether they are whole numbers, and the shape of one."""
+    """What is true of all rows: their range, whether they are whole numbers, the shape of one, whether only 0 and 255 occur."""
 
     low: float
     high: float
     whole: bool
     event_shape: tuple[int, ...]
+    two: bool = False
 
     @classmethod
     def of(cls, raw: Raw) -> Facts:
         """The facts of canonical data: bytes are whole numbers, float32 are not (or lie beyond bytes)."""
-        values = raw.values
         if raw.packed:
             return cls(0.0, 1.0, True, raw.packed)
-        return cls(float(values.min()), float(values.max()), values.dtype == np.uint8, tuple(values.shape[1:]))
+        seen = raw.seen or look(raw.values)
+        return cls(seen.low, seen.high, raw.values.dtype == np.uint8, raw.event_shape, seen.two)
 
     @property
     def image(self) -> bool:
@@ -120,7 +123,7 @@ class Scaling:
     said: tuple[str, ...] = ()
 
 
-def choose_likelihood(facts: Facts, values: np.ndarray, asked: str | None = None) -> Choice:
+def choose_likelihood(facts: Facts, values: Values, asked: str | None = None) -> Choice:
     """The likelihood that suits the data, or the one asked for. Raises ``DataError`` where the data do not fit it.
 
     >>> choose_likelihood(Facts(0, 1, True, (28, 28)), np.zeros((1, 28, 28))).said
@@ -143,18 +146,21 @@ def check_likelihood(name: str | None) -> None:
         raise ArgumentError(f'likelihood="{name}" is not known. Known: {listing(LIKELIHOODS)}.{nearest(str(name), LIKELIHOODS)}')
 
 
-def offender(values: np.ndarray, support: Support, levels: int | None) -> float | None:
+def offender(values: Values, support: Support, levels: int | None) -> float | None:
     """The first value outside of a support, None where all are inside.
 
     >>> offender(np.array([0.0, 0.5, 2.0]), "unit", None)
     2.0
     """
-    bad = values[_OUTSIDE[support](values, levels or 256)]
-    return float(bad.flat[0]) if bad.size else None
+    for piece in pieces(values):
+        bad = piece[_OUTSIDE[support](piece, levels or 256)]
+        if bad.size:
+            return float(bad.flat[0])
+    return None
 
 
-def choose_scaling(choice: Choice, train: np.ndarray, columns: tuple[str, ...] | None) -> Scaling:
-    """Mean and deviation of the training rows for real likelihoods, levels to [0, 1] for the continuous Bernoulli, nothing for others.
+def choose_scaling(choice: Choice, values: Values, train: np.ndarray, columns: tuple[str, ...] | None) -> Scaling:
+    """Mean and deviation of the rows ``train`` for real likelihoods, levels to [0, 1] for the continuous Bernoulli, nothing for others.
 
     A table is scaled by column, an image as a whole (its pixels are of one kind).
     """
@@ -162,8 +168,8 @@ def choose_scaling(choice: Choice, train: np.ndarray, columns: tuple[str, ...] |
         return Scaling(scale=(float((choice.levels or 256) - 1),))
     if choice.likelihood not in ("normal", "laplace"):
         return Scaling()
-    table = train.reshape(len(train), -1) if train.ndim == 2 else train.reshape(-1, 1)
-    return _standard(table.astype(np.float64), columns, by_column=train.ndim == 2)
+    by_column = len(values.shape) == 2
+    return _standard(moments(values, train, by_column), columns, by_column)
 
 
 def choose_network(facts: Facts, asked: Network | None = None) -> tuple[Network, str]:
@@ -199,9 +205,8 @@ def _checked_network(asked: str, facts: Facts) -> str:
     return asked
 
 
-def _standard(table: np.ndarray, columns: tuple[str, ...] | None, by_column: bool) -> Scaling:
-    mean, deviation = table.mean(axis=0), table.std(axis=0)
-    constant = table.min(axis=0) == table.max(axis=0)
+def _standard(found: Moments, columns: tuple[str, ...] | None, by_column: bool) -> Scaling:
+    mean, deviation, constant = found.mean, found.deviation, found.constant
     narrow = ~constant & (deviation < 1e-5 * np.abs(mean))
     names = (columns or tuple(f"column {i}" for i in range(len(mean)))) if by_column else ("all values",)
     said = [f"Scaled {'each column' if by_column else 'all values'} by mean and deviation of the training rows."]
@@ -226,7 +231,7 @@ def _range(facts: Facts, support: Support) -> str:
     }[support]
 
 
-def _misfit(name: str, facts: Facts, values: np.ndarray) -> DataError:
+def _misfit(name: str, facts: Facts, values: Values) -> DataError:
     grey = facts.whole and not facts.binary
     supports: dict[str, Support] = {"bernoulli": "binary", "continuous_bernoulli": "unit"}
     hint = 'binarise="dynamic" or binarise="fixed", or ' if name == "bernoulli" and grey else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,16 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, DataError
+from ..shapes import as_shape
 from . import binarising
 from .arrays import canonical, from_array, to_numpy
 from .choose import Facts, check_likelihood, check_network, choose_likelihood, choose_network, choose_scaling, offender
 from .dataset import Dataset
 from .labels import class_names, labels_said, number_labels
+from .look import pieces
+from .mapped import Mapped
 from .named import SETS, NamedSet, find_set, read_set
+from .packing import pack, worth_packing
 from .raw import Ask, Raw
 from .read import read_path
 from .rows import Rows
@@ -32,6 +37,7 @@ def load(
     source: Any,
     *,
     key: str | None = None,
+    shape: Sequence[int] | None = None,
     binarise: Literal["dynamic", "fixed"] | None = None,
     likelihood: str | None = None,
     network: Network | None = None,
@@ -40,14 +46,19 @@ def load(
     seed: int = 0,
     labels: Any = None,
     name: str | None = None,
+    mapped: bool | None = None,
 ) -> Dataset:
     """Load data, split them, and choose what suits them; ``spec.said`` holds one sentence for each choice.
 
     ``source`` is an array, tensor or list ``[N, *event]``, a data frame, the path of a file (.npy, .npz, IDX, .csv, .tsv, .parquet; .gz
     behind it), of a folder of images, or the name of a set (``list_sets()``). A text with a path separator or an ending is a path.
-    ``key`` chooses an array of an .npz file or a column of rows of a .parquet file. ``labels`` is an array ``[N]``, or the name of a
+    ``key`` chooses an array of an .npz file or a column of rows of a .parquet file; ``shape`` is that of an event whose rows are stored
+    flat, as (28, 28). ``labels`` is an array ``[N]``, or the name of a
     column, of an array of an .npz file, or of a kind of label of a named set. ``split`` are the fractions of train, validation and test;
     a published split stays as it was published, and frames of a film stay in order.
+
+    Rows of an .npy file above 1 GiB, and of a memory-mapped array of that size, stay in the file and are read batch by batch; everything
+    is looked at a piece at a time, and the batches are those of rows in memory. ``mapped`` asks for that at any size, or forbids it.
 
     Raises ``DataError`` for data that cannot be used, ``ArgumentError`` for arguments that no data could be loaded with.
 
@@ -59,7 +70,8 @@ def load(
     check_likelihood(likelihood)
     check_network(network)
     binarising.check_binarise(binarise, likelihood)
-    raw = _read(source, Ask(key, labels if isinstance(labels, str) else None), labels)
+    ask = Ask(key, labels if isinstance(labels, str) else None, mapped=mapped)
+    raw = _read(source, ask, labels, None if shape is None else as_shape("shape", shape))
     raw = replace(raw, name=name or raw.name)
     if likelihood not in (None, "bernoulli"):
         raw = raw.unpacked()
@@ -73,9 +85,10 @@ def load(
     )
 
 
-def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = None, seed: int = 0) -> Rows:
+def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = None, seed: int = 0, mapped: bool | None = None) -> Rows:
     """Load other data for a model that was made for ``spec``: all rows, or the test rows of a named set or a ``Dataset``.
 
+    Rows that are stored flat, without names of columns, take the shape of the model's; large files stay where they are, as in ``load``.
     Columns of a table are matched by name. Where ``spec`` was binarised, grey data are binarised once with ``seed``, as the test rows of
     ``load`` are. Class names are numbered as in ``spec.classes``.
     Raises ``DataError`` for another event shape, missing columns, empty cells and values that the model cannot take.
@@ -85,8 +98,8 @@ def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = No
     True
     """
     check_split(FRACTIONS, "random", seed)
-    ask = Ask(key, labels if isinstance(labels, str) else None, spec.columns, every=True)
-    raw = _read(source.test if isinstance(source, Dataset) else source, ask, labels)
+    ask = Ask(key, labels if isinstance(labels, str) else None, spec.columns, every=True, mapped=mapped)
+    raw = _flat_as(_read(source.test if isinstance(source, Dataset) else source, ask, labels), spec)
     if _set_of(source):
         raw = raw.rows(_split(raw, FRACTIONS, "random", seed).test)
     if raw.event_shape != spec.event_shape:
@@ -108,9 +121,9 @@ def _choose(raw: Raw, rows: Split, binarise: Any, likelihood: str | None, networ
         binarising.check_grey(facts)
     seen = replace(facts, low=0.0, high=1.0) if binarise else facts
     choice = choose_likelihood(seen, raw.values, likelihood)
-    scaling = choose_scaling(choice, raw.values[rows.train], raw.columns)
+    scaling = choose_scaling(choice, raw.values, rows.train, raw.columns)
     layers, why = choose_network(seen, network)
-    binarised = (binarising.said(binarise, seed),) if binarise else _two_values(raw)
+    binarised = (binarising.said(binarise, seed),) if binarise else _two_values(facts)
     return Spec(
         name=raw.name,
         event_shape=raw.event_shape,
@@ -123,13 +136,15 @@ def _choose(raw: Raw, rows: Split, binarise: Any, likelihood: str | None, networ
         binarisation=binarise,
         columns=raw.columns,
         classes=None if raw.labels is None else class_names(raw.labels),
-        said=(_read_said(raw, facts), *raw.notes, rows.said, *binarised, choice.said, *scaling.said, why),
+        said=(_read_said(raw, facts), *_place_said(raw, binarise), *raw.notes, rows.said, *binarised, choice.said, *scaling.said, why),
     )
 
 
-def _read(source: Any, ask: Ask, labels: Any) -> Raw:
+def _read(source: Any, ask: Ask, labels: Any, shape: tuple[int, ...] | None = None) -> Raw:
     """The source in canonical form, with its labels."""
-    raw = canonical(_read_source(source, ask))
+    raw = canonical(_read_source(source, ask).shaped(shape))
+    if ask.mapped and not isinstance(raw.values, Mapped):
+        raise ArgumentError(f"mapped=True has no meaning for {raw.origin}: leave it out, or write the rows as an .npy file.")
     return raw if labels is None or isinstance(labels, str) else raw.labelled(to_numpy(labels, "labels"))
 
 
@@ -137,7 +152,8 @@ def _read_source(source: Any, ask: Ask) -> Raw:
     if isinstance(source, str | os.PathLike):
         return _read_text(source, ask)
     if isinstance(source, Rows):
-        return Raw("rows", "the rows", source.tensor().numpy(), labels=None if source.labels is None else source.labels.numpy())
+        values = source.stored if isinstance(source.stored, Mapped) and source.decode == Cast() else source.tensor().cpu().numpy()
+        return Raw("rows", "the rows", values, labels=None if source.labels is None else source.labels.cpu().numpy())
     if isinstance(source, np.ndarray | Tensor | list | tuple):
         return from_array(source, ask)
     return from_frame(source, ask)
@@ -173,8 +189,24 @@ def _split(raw: Raw, fractions: Fractions, order: Order, seed: int) -> Split:
 
 def _part(raw: Raw, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
     labels = None if raw.labels is None else number_labels(raw.labels[index], spec.classes)
-    rows = Rows(torch.from_numpy(raw.values[index]), Unpack(raw.packed) if raw.packed else Cast(), labels)
-    return binarising.binarised(rows, spec.binarisation, spec.levels or 256, seed, part) if spec.binarisation else rows
+    if spec.binarisation:
+        return binarising.binarised(Rows(_stored(raw, index), Cast(), labels), spec.binarisation, spec.levels or 256, seed, part)
+    if raw.packed:
+        return Rows(_stored(raw, index), Unpack(raw.packed), labels)
+    if spec.support == "binary" and isinstance(raw.values, np.ndarray) and worth_packing(raw.values.size):
+        return Rows(pack(pieces(raw.values, index), len(index)), Unpack(raw.event_shape), labels)
+    return Rows(_stored(raw, index), Cast(), labels)
+
+
+def _stored(raw: Raw, index: np.ndarray) -> Tensor | Mapped:
+    values = raw.values[index]
+    return values if isinstance(values, Mapped) else torch.from_numpy(values)
+
+
+def _flat_as(raw: Raw, spec: Spec) -> Raw:
+    """Flat rows without names of columns in the shape of the model's, where that holds as many numbers."""
+    flat = len(raw.event_shape) == 1 and raw.columns is None and spec.columns is None
+    return raw.shaped(spec.event_shape) if flat and raw.event_shape[0] == spec.dimensions else raw
 
 
 def _read_said(raw: Raw, facts: Facts) -> str:
@@ -187,6 +219,15 @@ def _read_said(raw: Raw, facts: Facts) -> str:
     return f"Read {count(size, kind)} of {sides(facts.event_shape[-2:])} with {_values_said(facts)}{labels}."
 
 
+def _place_said(raw: Raw, binarise: str | None) -> tuple[str, ...]:
+    """Where the rows are, where that is not the memory."""
+    if not isinstance(raw.values, Mapped):
+        return ()
+    if binarise == "fixed":
+        return (f"The file ({raw.values.size}) is gone through once; the bits drawn are held in memory.",)
+    return (f"The rows stay in the file ({raw.values.size}) and are read batch by batch.",)
+
+
 def _values_said(facts: Facts) -> str:
     if facts.binary:
         return "values 0 and 1"
@@ -194,11 +235,9 @@ def _values_said(facts: Facts) -> str:
     return f"{facts.levels} {grey} (0 to {facts.levels - 1})" if facts.whole else f"values from {facts.low:g} to {facts.high:g}"
 
 
-def _two_values(raw: Raw) -> tuple[str, ...]:
+def _two_values(facts: Facts) -> tuple[str, ...]:
     """A hint for black and white images that were saved as bytes 0 and 255."""
-    if raw.values.dtype != np.uint8 or raw.packed or raw.values.max() != 255 or ((raw.values > 0) & (raw.values < 255)).any():
-        return ()
-    return ('Only the values 0 and 255 occur: binarise="fixed" reads them as 0 and 1.',)
+    return ('Only the values 0 and 255 occur: binarise="fixed" reads them as 0 and 1.',) if facts.two else ()
 
 
 def _other_shape(raw: Raw, spec: Spec) -> str:

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError, DataError
+from .look import Seen
+from .mapped import Values
 from .splits import Split
 from .words import count
 
@@ -18,19 +20,20 @@ from .words import count
 class Raw:
     """What a reader returns: values ``[N, *event]``, or packed bits ``[N, bytes]`` where ``packed`` is the event shape.
 
-    ``labels`` are class names or numbers ``[N]``, ``split`` makes the published split
-    from a seed (part of it may be drawn), ``order`` says that rows follow one another in time.
+    ``values`` may lie in a file; ``seen`` is what was found when all of them were looked at. ``labels`` are class names or numbers
+    ``[N]``, ``split`` makes the published split from a seed (part of it may be drawn), ``order`` says that rows follow one another in time.
     """
 
     name: str
     origin: str  # how errors name it: 'file "x.npy"', "the array"
-    values: np.ndarray
+    values: Values
     labels: np.ndarray | None = None
     columns: tuple[str, ...] | None = None
     packed: tuple[int, ...] | None = None
     split: Callable[[int], Split] | None = None
     order: Literal["time"] | None = None
     notes: tuple[str, ...] = ()
+    seen: Seen | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -40,13 +43,24 @@ class Raw:
     def rows(self, index: np.ndarray) -> Raw:
         """Only the rows ``index``, without a split."""
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, values=self.values[index], labels=labels, split=None)
+        return replace(self, values=self.values[index], labels=labels, split=None, seen=None)
+
+    def shaped(self, shape: tuple[int, ...] | None) -> Raw:
+        """The same with flat rows in this shape; ``None`` leaves them. Raises ``DataError`` where it holds more or fewer numbers."""
+        if shape is None or self.event_shape == shape:
+            return self
+        if math.prod(self.event_shape) != math.prod(shape):
+            got = count(math.prod(self.event_shape), "number")
+            raise DataError(
+                f"shape={shape} holds {count(math.prod(shape))}, and a row of {self.origin} holds {got}: correct it or leave it out."
+            )
+        return replace(self, values=self.values.reshape(-1, *shape), columns=None)
 
     def unpacked(self) -> Raw:
         """The same with one byte per value."""
         if self.packed is None:
             return self
-        bits = np.unpackbits(self.values, axis=1)[:, : math.prod(self.packed)]
+        bits = np.unpackbits(np.asarray(self.values), axis=1)[:, : math.prod(self.packed)]
         return replace(self, values=bits.reshape(-1, *self.packed), packed=None)
 
     def labelled(self, labels: np.ndarray) -> Raw:
@@ -65,6 +79,7 @@ class Ask:
     labels: str | None = None
     columns: tuple[str, ...] | None = None
     every: bool = False  # whether every row must come back, so that none may be dropped
+    mapped: bool | None = None  # whether rows stay in their file; None: where it is large
 
     def refuse(self, origin: str, *options: str) -> None:
         """Raise ``ArgumentError`` where one of the options was given to a reader that has no use for it."""

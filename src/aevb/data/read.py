@@ -14,7 +14,9 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from ..errors import AevbError, DataError
+from .arrays import from_memmap
 from .images import read_folder
+from .mapped import wanted
 from .raw import Ask, Raw
 from .tables import read_csv, read_parquet
 from .words import count, listing, nearest
@@ -38,9 +40,11 @@ def read_path(path: Path, ask: Ask) -> Raw:
 
 
 def read_npy(handle: BinaryIO, path: Path, ask: Ask) -> Raw:
-    """One NumPy array; pickled objects are refused."""
+    """One NumPy array, left in the file where it is large; pickled objects are refused."""
     origin = f'file "{path}"'
     ask.refuse(origin, "key", "labels")
+    if path.suffix.lower() == ".npy" and wanted(ask.mapped, path.stat().st_size):
+        return from_memmap(path.stem, origin, np.lib.format.open_memmap(path, mode="r"), ask)
     return Raw(path.stem, origin, np.lib.format.read_array(handle, allow_pickle=False))
 
 
@@ -93,7 +97,7 @@ def guarded(path: Path) -> Iterator[None]:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-    if "allow_pickle" in reason or "Object arrays" in reason:
+    if "allow_pickle" in reason or "Object arrays" in reason or "Python objects" in reason:
         cure = "save numbers, np.save(path, x.astype(float))"
         return DataError(f'file "{path}" holds pickled Python objects, which can run code when read: {cure}.')
     return DataError(f'file "{path}" cannot be read ({reason}): it is damaged, or its ending does not fit its contents.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ..errors import ArgumentError, DataError
 from ..types import Batch
+from .mapped import Mapped, obstacle, wanted
 from .transforms import Cast, Decode
 
 Index = int | slice | Sequence[int] | np.ndarray | Tensor
@@ -21,15 +23,15 @@ Index = int | slice | Sequence[int] | np.ndarray | Tensor
 class Rows:
     """Rows as stored (uint8, packed bits, float32), which stay that small on the device and become float32 batches when read.
 
-    ``stored`` is ``[N, *row]``, ``decode`` turns stored rows ``[B, *row]`` into float32 ``[B, *event]``, ``labels`` are class numbers,
-    int64 ``[N]``.
+    ``stored`` is ``[N, *row]``, a tensor on the device or an array in a file, ``decode`` turns stored rows ``[B, *row]`` into float32
+    ``[B, *event]``, ``labels`` are class numbers, int64 ``[N]``.
 
     >>> rows = Rows.of(np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8))
     >>> len(rows), rows.event_shape, rows[0]
     (3, (2,), tensor([0., 1.]))
     """
 
-    stored: Tensor
+    stored: Tensor | Mapped
     decode: Decode = field(default_factory=Cast)
     labels: Tensor | None = None
 
@@ -43,7 +45,8 @@ class Rows:
     def of(cls, values: Any, labels: Any = None) -> Rows:
         """Rows of an array, tensor or list ``[N, *event]``; ``Rows`` are returned as they are.
 
-        Bytes and booleans stay bytes, every other number becomes float32. Raises ``DataError`` for what is not rows of numbers.
+        Bytes and booleans stay bytes, every other number becomes float32. Large memory-mapped arrays stay in their file.
+        Raises ``DataError`` for what is not rows of numbers.
 
         >>> Rows.of([[0.5], [1.5]]).tensor()
         tensor([[0.5000],
@@ -51,12 +54,27 @@ class Rows:
         """
         if isinstance(values, Rows):
             return values
-        return cls(_stored(_tensor(values)), Cast(), None if labels is None else _tensor(labels).long())
+        return cls(_mapped(values) or _stored(_tensor(values)), Cast(), None if labels is None else _tensor(labels).long())
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one decoded row."""
         return self.decode.event(tuple(self.stored.shape[1:]))
+
+    @property
+    def in_file(self) -> bool:
+        """Whether the rows stay in a file and are read batch by batch."""
+        return isinstance(self.stored, Mapped)
+
+    @property
+    def bytes(self) -> bool:
+        """Whether the values are stored as bytes or bits: whole numbers 0 to 255, however they are decoded."""
+        return self.stored.dtype in (torch.uint8, np.uint8)
+
+    @property
+    def home(self) -> torch.device:
+        """Where row numbers are looked up: the device of resident rows, the CPU for rows in a file."""
+        return torch.device("cpu") if self.in_file else self.stored.device
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -65,18 +83,22 @@ class Rows:
     def __getitem__(self, index: Index) -> Tensor:
         """Decoded rows, float32 ``[B, *event]``; one row ``[*event]`` for an integer."""
         if isinstance(index, int | np.integer):
-            return self.decode(self.stored[int(index)].unsqueeze(0))[0]
-        return self.decode(self.stored[_indexer(index, self.stored.device)])
+            return self[_one(operator.index(index), len(self))][0]
+        return self.decode(read_stored(self.stored[_indexer(index, self.home)]))
 
     def batch(self, index: Tensor) -> Batch:
         """The batch of the rows ``index``, int64 ``[B]``."""
-        index = index.to(self.stored.device)
-        return Batch(self.decode(self.stored.index_select(0, index)), index=index, total=len(self))
+        index = index.to(self.home)
+        return Batch(self.decode(self.stored.index_select(0, index)), index=index.to(self.stored.device), total=len(self))
 
     def subset(self, index: Index) -> Rows:
         """The rows ``index`` as rows, still stored as they were."""
-        where = _indexer(index, self.stored.device)
+        where = _indexer(index, self.home)
         return replace(self, stored=self.stored[where], labels=None if self.labels is None else self.labels[where])
+
+    def ordered(self) -> Rows:
+        """The same rows without labels, in the order in which a pass over all of them is fastest: that of their file if they have one."""
+        return replace(self, stored=self.stored.ordered() if isinstance(self.stored, Mapped) else self.stored, labels=None)
 
     def to(self, device: torch.device | str) -> Rows:
         """These rows on another device."""
@@ -84,7 +106,26 @@ class Rows:
 
     def tensor(self) -> Tensor:
         """All rows decoded, float32 ``[N, *event]``."""
-        return self.decode(self.stored)
+        return self.decode(read_stored(self.stored))
+
+
+def read_stored(stored: Tensor | Mapped) -> Tensor:
+    """Stored rows as a tensor ``[N, *row]`` on their device, read from the file where they lie in one."""
+    return stored.tensor() if isinstance(stored, Mapped) else stored
+
+
+def _one(index: int, total: int) -> slice:
+    """The slice that holds one row alone. Raises ``IndexError`` where there is no such row, which also ends a loop over the rows."""
+    if not -total <= index < total:
+        raise IndexError(f"row {index} of {total}")
+    return slice(index % total, index % total + 1)
+
+
+def _mapped(values: Any) -> Mapped | None:
+    """Rows that stay in their file, None where they cannot, or are better read."""
+    if not isinstance(values, np.memmap) or not wanted(None, values.nbytes) or obstacle(values) or values.dtype.kind not in "biuf":
+        return None
+    return replace(Mapped.of(values), dtype=np.dtype(np.uint8 if values.dtype.kind == "b" or values.dtype == np.uint8 else np.float32))
 
 
 def _indexer(index: Index, device: torch.device) -> slice | Tensor:

@@ -19,6 +19,16 @@ def positive(raw: Tensor) -> Tensor:
     return torch.exp(bounded(raw, BOUND))
 
 
+def unscaled(scale: Tensor) -> Tensor:
+    """The real number whose ``positive`` this scale is; scales at or beyond the bounds are taken as just inside of them.
+
+    >>> positive(unscaled(torch.tensor([0.01, 1.0]))).round(decimals=4)
+    tensor([0.0100, 1.0000])
+    """
+    inside = 1 - 1e-6  # at the bound itself the number would be infinite
+    return BOUND * torch.atanh((scale.log() / BOUND).clamp(-inside, inside))
+
+
 def bounded(raw: Tensor, bound: float) -> Tensor:
     """``bound tanh(raw / bound)``: the identity near 0, and never beyond ``bound``."""
     return bound * torch.tanh(raw / bound)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from ..models import VAE
 from ..objectives import Objective
 from ..types import Batch, Estimate
-from .gradient import Gradient, check_pair, check_reparameterised, draw, loss_of
+from .door import check_pair, check_reparameterised
+from .gradient import Gradient, draw, loss_of
+from .weighted import Weights, weighted
 
 
 class Pathwise(Gradient):
@@ -16,9 +20,17 @@ class Pathwise(Gradient):
 
     def check(self, model: VAE, objective: Objective) -> None:
         check_pair(model, objective)
-        check_reparameterised(self, model)
+        check_reparameterised(self, model, objective)
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> Estimate:
-        terms = draw(model, objective, batch, reparameterised=True)
-        score = objective(terms, model)
-        return Estimate(score, loss_of(score), terms)
+        climbed = objective.posterior_mean
+        if climbed is None:
+            terms = draw(model, objective, batch, reparameterised=True)
+            score = objective(terms, model)
+            return Estimate(score, loss_of(score), terms)
+
+        def weigh(h: Tensor, log_measure: Tensor) -> Weights:
+            slopes = climbed.weights(h, log_measure)
+            return Weights(path=slopes, score=-slopes)
+
+        return weighted(model, objective, batch, weigh, reparameterised=True)

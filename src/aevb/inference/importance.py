@@ -46,7 +46,7 @@ def importance_weights(
             "an autoencoder has a reconstruction error, but no likelihood."
         )
     running = _Running(len(batch.x), batch.x.device)
-    p, q = model.prior(None, batch.context), model.posterior(batch.x, batch.context)
+    p, q = model.prior(None, batch.context), model.infer(batch)
     score = model.likelihood.scorer(batch.x, batch.context, long=long)
     block = max(1, rows // len(batch.x))
     for start in range(0, samples, block):

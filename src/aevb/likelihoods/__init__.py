@@ -1,5 +1,6 @@
 """Distributions of a datum once its latent variable is known."""
 
+from .bayesian import Bayesian
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .continuous_bernoulli import ContinuousBernoulli
@@ -8,4 +9,4 @@ from .laplace import Laplace
 from .normal import Normal
 from .scaled import Scaled
 
-__all__ = ["Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretisedLogistic", "Laplace", "Normal", "Scaled"]
+__all__ = ["Bayesian", "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretisedLogistic", "Laplace", "Normal", "Scaled"]

@@ -29,5 +29,5 @@ class Laplace(Likelihood):
         loc, scale = self.noise(input, context)
         return Independent(TwoSided(loc, scale, validate_args=False), len(self.event_shape), validate_args=False)
 
-    def adapt(self, distribution: Independent, value: Tensor) -> None:
-        self.noise.adapt(distribution.mean, value)
+    def adapt(self, distribution: Independent, value: Tensor, weight: Tensor | None = None) -> None:
+        self.noise.adapt(distribution.mean, value, weight)

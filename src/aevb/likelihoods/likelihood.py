@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ..conditional import Conditional
@@ -21,7 +21,7 @@ class Likelihood(Conditional, ABC):
     ``discrete`` says that it gives probabilities, not densities: such data are not to be rescaled.
     """
 
-    discrete: ClassVar[bool] = False
+    discrete: bool = False
 
     event_shape: tuple[int, ...]
 
@@ -32,6 +32,20 @@ class Likelihood(Conditional, ABC):
         that compiling pays. Without gradients.
         """
         return lambda z: self(z, context).log_prob(x)
+
+    def redraw(self) -> None:
+        """Draw anew what is random in the weights, here or in a likelihood inside of this one; called before each training pass."""
+        for inner in self._inner():
+            inner.redraw()
+
+    def weight_divergence(self) -> Tensor | None:
+        """``KL(q(theta) || p(theta))`` of the weights that are random, here or inside, ``[]`` nats; ``None`` where none are."""
+        each = [inner.weight_divergence() for inner in self._inner()]
+        found = [divergence for divergence in each if divergence is not None]  # one comprehension with := cannot be traced
+        return torch.stack(found).sum() if found else None
+
+    def _inner(self) -> list[Likelihood]:
+        return [part for part in self.children() if isinstance(part, Likelihood)]
 
 
 def heads(network: nn.Module, event_shape: Sequence[int], parameters: int, latent_rank: int, per_element: int | None = None) -> Heads:

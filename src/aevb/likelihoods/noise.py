@@ -48,7 +48,11 @@ class LocationScale(nn.Module):
         return self.fixed
 
     @torch.no_grad()
-    def adapt(self, loc: Tensor, x: Tensor) -> None:
+    def adapt(self, loc: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         """Move the held error towards that of this batch: ``mean |x - loc|^power``, the scale's maximum-likelihood value."""
-        if self.kind == "optimal":
-            self.error.lerp_((x - loc).abs().pow(self.power).mean().to(self.error.dtype), 1 - MEMORY)
+        if self.kind != "optimal":
+            return
+        missed = (x - loc).abs().pow(self.power)
+        if weight is not None:
+            missed = (weight * missed.flatten(2).mean(2)).sum(0)
+        self.error.lerp_(missed.mean().to(self.error.dtype), 1 - MEMORY)

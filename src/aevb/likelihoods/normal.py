@@ -35,5 +35,5 @@ class Normal(Likelihood):
         loc, scale = self.noise(input, context)
         return Independent(Gaussian(loc, scale, validate_args=False), len(self.event_shape), validate_args=False)
 
-    def adapt(self, distribution: Independent, value: Tensor) -> None:
-        self.noise.adapt(distribution.mean, value)
+    def adapt(self, distribution: Independent, value: Tensor, weight: Tensor | None = None) -> None:
+        self.noise.adapt(distribution.mean, value, weight)

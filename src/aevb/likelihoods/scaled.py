@@ -46,5 +46,5 @@ class Scaled(Likelihood):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Affine:
         return Affine(self.likelihood(input, context), self.shift, self.scale)
 
-    def adapt(self, distribution: Affine, value: Tensor) -> None:
-        self.likelihood.adapt(distribution.base, (value - self.shift) / self.scale)
+    def adapt(self, distribution: Affine, value: Tensor, weight: Tensor | None = None) -> None:
+        self.likelihood.adapt(distribution.base, (value - self.shift) / self.scale, weight)

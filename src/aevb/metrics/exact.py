@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 from ..distributions import Affine, kl
 from ..errors import IncompatibleError
 from ..models import VAE
+from ..types import Batch
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def decomposition(model: VAE, x: Tensor) -> Decomposition:
     Raises ``IncompatibleError`` where the model is not linear-Gaussian or the posterior not Gaussian.
     """
     truth = linear_gaussian(model)
-    q = model.posterior(x)
+    q = model.infer(Batch(x, index=torch.arange(len(x), device=x.device), total=len(x)))
     loc, covariance = q.mean, _covariance(q)
     fit = Normal(loc @ truth.weight.T + truth.offset, truth.variance.sqrt(), validate_args=False).log_prob(x.flatten(1)).sum(-1)
     spread = torch.einsum("dl,bln,dn->b", truth.weight / truth.variance[:, None], covariance, truth.weight)

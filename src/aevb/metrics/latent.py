@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..distributions import kl
 from ..errors import DataError
+from ..memory import enough_memory
 from ..models import VAE
 from .sweep import blocks, dtype_of, evaluating, rows_of
 
@@ -39,8 +40,8 @@ def active_units(model: VAE, x: Any, threshold: float = THRESHOLD, *, block: int
 def encodings(model: VAE, x: Any, *, block: int = 1024) -> Tensor:
     """Posterior means ``[N, latent]``, latent axes merged, on the CPU."""
     data = rows_of(model, x)
-    with evaluating(model, seed=0):
-        means = [model.posterior(batch.x, batch.context).mean.flatten(1).cpu() for batch in blocks(data, block, dtype_of(model))]
+    with evaluating(model, seed=0), enough_memory("in an evaluation", block=block):
+        means = [model.infer(batch).mean.flatten(1).cpu() for batch in blocks(data, block, dtype_of(model))]
     return torch.cat(means)
 
 
@@ -49,9 +50,9 @@ def kl_per_dimension(model: VAE, x: Any, *, block: int = 1024) -> Tensor | None:
     if not model.posterior.density:
         return None
     data, total = rows_of(model, x), None
-    with evaluating(model, seed=0):
+    with evaluating(model, seed=0), enough_memory("in an evaluation", block=block):
         for batch in blocks(data, block, dtype_of(model)):
-            each = kl.elementwise(model.posterior(batch.x, batch.context), model.prior(None, batch.context))
+            each = kl.elementwise(model.infer(batch), model.prior(None, batch.context))
             if each is None:
                 return None
             part = each.flatten(1).double().sum(0).cpu()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..inference import importance_weights
 from ..inference.importance import ROWS
+from ..memory import enough_memory
 from ..models import VAE
 from .measured import Measured, with_error
 from .sweep import blocks, dtype_of, evaluating, networks_in, rows_of
@@ -57,8 +58,8 @@ def log_likelihood(
     """
     data = rows_of(model, x)
     long = samples * len(data) >= LONG
-    with evaluating(model, seed), networks_in(model, precision):
-        batches = blocks(data, BLOCK, dtype_of(model))
+    with evaluating(model, seed), networks_in(model, precision), enough_memory("in an evaluation", rows=rows):
+        batches = blocks(data, max(1, min(BLOCK, rows)), dtype_of(model))
         parts = [importance_weights(model, batch, samples, rows=rows, long=long, advance=advance) for batch in batches]
     per_datum = torch.cat([part.log_mean for part in parts])
     mean = Measured.of(per_datum)

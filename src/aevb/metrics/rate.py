@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import Rows
+from ..memory import enough_memory, rows_at_once
 from ..models import VAE
 from ..types import Batch
 from .measured import Measured
@@ -44,7 +46,8 @@ def rate_distortion(model: VAE, x: Any, samples: int = 8, *, seed: int = 0, bloc
 
 def rate_of_rows(model: VAE, data: Rows, samples: int, *, seed: int = 0, block: int = 256) -> RateDistortion:
     """The same of rows on the model's device that have been looked at before."""
-    with evaluating(model, seed):
+    block = rows_at_once(math.prod(model.event_shape), most=block)
+    with evaluating(model, seed), enough_memory("in an evaluation", samples=samples, block=block):
         terms = [torch.stack(both_terms(model, batch, samples)) for batch in blocks(data, block, dtype_of(model))]
     return RateDistortion.of(*torch.cat(terms, 1))
 

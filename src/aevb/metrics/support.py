@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ..data import Rows
 from ..errors import DataError
+from ..memory import rows_at_once
 from ..models import VAE
 from ..types import Batch
 
@@ -18,8 +21,9 @@ def check_data(model: VAE, rows: Rows, name: str) -> None:
     """Refuse rows that the model cannot take: another shape, a number that is not finite, a value outside the likelihood's support."""
     if tuple(rows.event_shape) != model.event_shape:
         raise DataError(f"`{name}` has events of shape {tuple(rows.event_shape)}; the model was built for {model.event_shape}.")
-    for start in range(0, len(rows), BLOCK):
-        check_batch(model, Batch(rows[start : start + BLOCK]), name, start)
+    ordered, block = rows.ordered(), rows_at_once(math.prod(model.event_shape), most=BLOCK)
+    for start in range(0, len(rows), block):
+        check_batch(model, Batch(ordered[start : start + block]), name, start)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from ..data import Rows
 from ..errors import ArgumentError, DataError
 from ..models import VAE
+from ..models.mode import at_rest
 from ..networks import Heads, set_precision
 from ..products import routed
 from ..random import seeded
@@ -31,7 +32,7 @@ def rows_of(model: VAE, x: Any) -> Rows:
 def blocks(rows: Rows, size: int, dtype: torch.dtype = torch.float32) -> Iterator[Batch]:
     """Consecutive batches of at most ``size`` rows."""
     for start in range(0, len(rows), size):
-        index = torch.arange(start, min(start + size, len(rows)), device=rows.stored.device)
+        index = torch.arange(start, min(start + size, len(rows)), device=rows.home)
         batch = rows.batch(index)
         yield Batch(batch.x.to(dtype), batch.context, batch.index, batch.total)
 
@@ -57,10 +58,5 @@ def networks_in(model: VAE, precision: Literal["float32", "bfloat16"]) -> Iterat
 @contextmanager
 def evaluating(model: VAE, seed: int) -> Iterator[None]:
     """Evaluation mode, no gradients, a stream of random numbers of its own; everything is put back afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), seeded(seed, model.device), routed():
-            yield
-    finally:
-        model.train(training)
+    with at_rest(model), torch.no_grad(), seeded(seed, model.device), routed():
+        yield

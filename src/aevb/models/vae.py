@@ -14,6 +14,7 @@ from ..errors import ArgumentError, DataError, IncompatibleError
 from ..likelihoods.likelihood import Likelihood
 from ..random import borrowed
 from ..types import Batch, Recorded, Terms
+from .mode import at_rest
 
 
 class VAE(Recorded, nn.Module):
@@ -50,18 +51,47 @@ class VAE(Recorded, nn.Module):
     @torch.no_grad()
     def probe(self) -> tuple[Distribution, Distribution]:
         """Prior and posterior for one datum of zeros: what can be asked of their types, before any computing."""
-        training, like = self.training, next(self.parameters(), torch.zeros(()))
-        self.eval()
+        like = next(self.parameters(), torch.zeros(()))
         x = torch.zeros(1, *self.event_shape, dtype=like.dtype, device=like.device)
-        p, q = self.prior(), self.posterior(x)
-        if p.event_shape == q.event_shape:
-            self.likelihood(torch.zeros_like(q.mean))  # no draw: asking must not move anyone's random stream
-        self.train(training)
+        with at_rest(self):
+            p, q = self.prior(), self.infer(Batch(x, index=torch.zeros(1, dtype=torch.long, device=like.device), total=self.posterior.rows))
+            if p.event_shape == q.event_shape:
+                self.likelihood(torch.zeros_like(q.mean))  # no draw: asking must not move anyone's random stream
         return p, q
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters(), torch.zeros(())).device
+
+    def given(self, batch: Batch) -> Tensor:
+        """What the posterior is told of a batch: its data, or their row numbers where it holds parameters for each row.
+
+        Raises ``IncompatibleError`` for rows that it holds none for.
+        """
+        rows = self.posterior.rows
+        if rows is None:
+            return batch.x
+        if batch.index is None or batch.total != rows:
+            raise IncompatibleError(
+                f"`posteriors.{type(self.posterior).__name__}` holds parameters for the {rows:,} rows it was trained on and for no others, "
+                "and these come without row numbers or from another set. Use `inference.refine(model, x).model` for new data, or "
+                f"`Batch(x, index=..., total={rows})` for rows of its own."
+            )
+        return batch.index
+
+    def check(self, batch: Batch) -> None:
+        """Raise ``IncompatibleError`` where a batch does not say what training must know of it: row numbers, or the size of its set."""
+        self.given(batch)
+        if self.likelihood.weight_divergence() is not None:
+            self._total(batch)
+
+    def infer(self, batch: Batch) -> Distribution:
+        """``q(z|x)`` for a batch, with batch shape ``[B]``."""
+        return self.posterior(self.given(batch), batch.context)
+
+    def log_joint(self, batch: Batch, z: Tensor) -> Tensor:
+        """``log p(x, z)`` for points ``z`` ``[*samples, B, *latent]``: ``[*samples, B]``."""
+        return self.likelihood(z, batch.context).log_prob(batch.x) + self.prior(None, batch.context).log_prob(z)
 
     def terms(
         self,
@@ -72,15 +102,19 @@ class VAE(Recorded, nn.Module):
         log_measure: Tensor | None = None,
         exact_kl: bool = False,
     ) -> Terms:
-        """What the model says about draws ``z`` ``[K, B, *latent]`` from ``q = posterior(x)``.
+        """What the model says about draws ``z`` ``[K, B, *latent]`` from ``q = infer(batch)``.
 
         ``log_measure`` defaults to ``-log K``, that of K samples.
         """
         p = self.prior(None, batch.context)
+        if self.training:
+            self.likelihood.redraw()
         reconstruction = self.likelihood(z, batch.context)
         log_likelihood = reconstruction.log_prob(batch.x)
         if self.training:
-            self.likelihood.adapt(reconstruction, batch.x)
+            self.likelihood.adapt(reconstruction, batch.x, None if log_measure is None else log_measure.detach().exp())
+        # in training only: new data do not pay again for what the weights have learnt
+        divergence = self.likelihood.weight_divergence() if self.training else None
         zero = log_likelihood.new_zeros(())
         return Terms(
             log_likelihood=log_likelihood,
@@ -92,19 +126,25 @@ class VAE(Recorded, nn.Module):
             q=q,
             reconstruction=reconstruction,
             batch=batch,
-            weight_kl=zero,
+            weight_kl=zero if divergence is None else divergence / self._total(batch),
             penalty=zero,
         )
 
+    def prime(self, x: Tensor) -> None:
+        """Let the parts that begin with data look at some ``[N, *event]``."""
+        for part in self.modules():
+            if isinstance(part, Conditional):
+                part.prime(x)
+
     def draw(self, batch: Batch, samples: int) -> Terms:
         """The terms of ``samples`` draws from the posterior, without a gradient through the draws."""
-        q = self.posterior(batch.x, batch.context)
+        q = self.infer(batch)
         return self.terms(batch, q.sample((samples,)), q, exact_kl=self.exact_kl)
 
     @torch.no_grad()
     def encode(self, x: Tensor, context: Tensor | None = None, *, sample: bool = False) -> Tensor:
         """Codes ``[B, *latent]`` of data ``[B, *event]``: the posterior's mean, or a draw from it."""
-        q = self.posterior(self._checked(x), context)
+        q = self.infer(Batch(self.checked(x), context))
         return q.sample() if sample else q.mean
 
     @torch.no_grad()
@@ -128,12 +168,25 @@ class VAE(Recorded, nn.Module):
         if n < 1:
             raise ArgumentError(f"`n` is {n}; ask for at least 1 sample.")
         with borrowed(generator):
-            p = self.prior(None, context)
-            z = p.sample((n,) if not p.batch_shape else ())
-            x = self.likelihood(z, context)
+            _, x = self.dream(n, context)
             return x.mean if mean else x.sample()
 
-    def _checked(self, x: Tensor) -> Tensor:
+    def dream(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Distribution]:
+        """``n`` codes ``[n, *latent]`` from the prior, and ``p(x|z)`` of each."""
+        p = self.prior(None, context)
+        z = p.sample((n,) if not p.batch_shape else ())
+        return z, self.likelihood(z, context)
+
+    def _total(self, batch: Batch) -> int:
+        if batch.total is None:
+            raise IncompatibleError(
+                "random weights share their divergence among all rows of the training set, and this batch does not say how many there "
+                "are; write `Batch(x, total=N)`, or give the data as an array."
+            )
+        return batch.total
+
+    def checked(self, x: Tensor) -> Tensor:
+        """Data ``[B, *event]`` on the model's device and in its precision. Raises ``DataError`` where their shape is another."""
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(f"data have shape {tuple(x.shape)}; this model takes {('N', *self.event_shape)}.")
         like = next(self.parameters(), torch.zeros(()))

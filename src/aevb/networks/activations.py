@@ -13,6 +13,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "elu": nn.ELU,
     "softplus": nn.Softplus,
+    "glu": nn.GLU,
     "identity": nn.Identity,
 }
 

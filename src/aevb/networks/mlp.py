@@ -21,6 +21,7 @@ class MLP(Recorded, nn.Module):
 
     ``inputs`` counts the numbers of one event; trailing axes are flattened until they make up that many, so an image needs no reshaping.
     ``context`` counts the numbers of the context, which is appended to the input. Without hidden layers the features are the input.
+    With ``activation="glu"`` every layer is gated, ``a * sigmoid(b)`` with two linear maps (Dauphin et al. 2017).
 
     >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
     torch.Size([5, 400])
@@ -35,7 +36,7 @@ class MLP(Recorded, nn.Module):
         self.layers = nn.Sequential()
         width = inputs + context
         for size in hidden:
-            self.layers.append(glorot(nn.Linear(width, size)))
+            self.layers.append(glorot(nn.Linear(width, 2 * size if activation == "glu" else size)))
             self.layers.append(named(activation))
             if dropout:
                 self.layers.append(nn.Dropout(dropout))

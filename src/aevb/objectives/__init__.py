@@ -1,9 +1,45 @@
 """What a model's terms are worth: bounds of the evidence, and what is climbed in their place."""
 
+from .adversarial import DataCritic, FactorCritic, PriorCritic
+from .aggregate import DIP, MMD, TotalCorrelation
 from .elbo import ELBO
-from .importance import IWAE
+from .importance import CIWAE, CUBO, IWAE, MIWAE, PIWAE, Renyi
 from .objective import Objective
+from .penalised import Penalised, Penalty
+from .perceptual import MSSSIM, Perceptual
+from .rate import Rate
 from .reconstruction import Reconstruction
-from .schedules import Constant, Cyclical, Linear, Schedule, Sigmoid
+from .regularised import CodeNorm, DecoderGradient, DecoderNorm
+from .schedules import Constant, Cyclical, Exponential, Linear, Schedule, Sigmoid
 
-__all__ = ["ELBO", "IWAE", "Constant", "Cyclical", "Linear", "Objective", "Reconstruction", "Schedule", "Sigmoid"]
+__all__ = [
+    "CIWAE",
+    "CUBO",
+    "DIP",
+    "ELBO",
+    "IWAE",
+    "MIWAE",
+    "MMD",
+    "MSSSIM",
+    "PIWAE",
+    "CodeNorm",
+    "Constant",
+    "Cyclical",
+    "DataCritic",
+    "DecoderGradient",
+    "DecoderNorm",
+    "Exponential",
+    "FactorCritic",
+    "Linear",
+    "Objective",
+    "Penalised",
+    "Penalty",
+    "Perceptual",
+    "PriorCritic",
+    "Rate",
+    "Reconstruction",
+    "Renyi",
+    "Schedule",
+    "Sigmoid",
+    "TotalCorrelation",
+]

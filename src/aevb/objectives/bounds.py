@@ -1,14 +1,21 @@
-"""One family of bounds: the power mean of an integrand over draws.
+"""One family of bounds: means of an integrand over draws.
 
-``f = 1/s log sum_k m_k exp(s h_k)`` with the integrand ``h`` ``[K, B]`` and the measure ``m`` (``1/K`` for samples): ``s -> 0`` is the
-evidence lower bound, ``s = 1`` the importance-weighted one, ``s = 1 - alpha`` Renyi's. What the gradients need to know of a bound is
-its first and second derivatives in ``h``, and both are closed forms of the same weights.
+The power mean of an integrand ``h`` ``[K, B]`` under a measure ``m`` (``1/K`` for samples) is ``f = 1/s log sum_k m_k exp(s h_k)``:
+``s -> 0`` is the evidence lower bound, ``s = 1`` the importance-weighted one, ``s = 1 - alpha`` Renyi's. Weighted sums of them, and means
+over groups of draws, are the bounds of Rainforth et al. (2018). What the gradients need to know of a bound is its first and second
+derivatives in ``h``, and both are closed forms of the same weights.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+Reduce = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def power_mean(h: Tensor, log_measure: Tensor, power: float) -> Tensor:
@@ -35,15 +42,79 @@ def path_factor(h: Tensor, log_measure: Tensor, power: float) -> Tensor:
     return (1 - power) + power * responsibilities(h, log_measure, power)
 
 
-def left_out(h: Tensor, log_measure: Tensor, power: float) -> Tensor:
-    """``f`` with ``h_k`` replaced by the mean of the others, for each ``k``: ``[K, B]``, independent of draw ``k``.
+def others_mean(h: Tensor) -> Tensor:
+    """For each draw the mean of all the others, ``[K, B]``. Needs two draws."""
+    return (h.sum(0) - h) / (len(h) - 1)
 
-    The baseline of RLOO for the ELBO and of VIMCO (Mnih and Rezende 2016) for the importance-weighted bound. Needs two draws.
+
+@dataclass(frozen=True)
+class Mean:
+    """``f = sum_i a_i f_i`` with ``parts`` ``(a_i, s_i)``: power means of powers ``s_i``, each averaged over ``groups`` of the draws.
+
+    >>> h, measure = torch.tensor([[0.0], [2.0]]), torch.full((2, 1), 0.5).log()
+    >>> Mean(((1.0, 0.0),))(h, measure), Mean(((1.0, 1.0),), groups=2)(h, measure)
+    (tensor([1.]), tensor([1.]))
     """
-    count = h.shape[0]
-    others = (h.sum(0) - h) / (count - 1)
-    if power == 0:
-        return others
-    itself = torch.eye(count, dtype=torch.bool, device=h.device)[..., None]
-    replaced = torch.where(itself, others[:, None], h[None])  # [k left out, K, B]
-    return torch.logsumexp(log_measure + power * replaced, 1) / power
+
+    parts: tuple[tuple[float, float], ...]
+    groups: int = 1
+
+    def __call__(self, h: Tensor, log_measure: Tensor) -> Tensor:
+        """``f`` ``[B]``."""
+        total = self._summed(power_mean, h, log_measure)
+        return total if self.groups == 1 else total.mean(0)
+
+    def weights(self, h: Tensor, log_measure: Tensor) -> Tensor:
+        """``f_k = df / dh_k`` ``[K, B]``."""
+        return self._each(responsibilities, h, log_measure)
+
+    def path_weights(self, h: Tensor, log_measure: Tensor) -> Tensor:
+        """``f_k - f_kk`` ``[K, B]``: what the path through ``z_k`` weighs in the doubly reparameterised gradient."""
+        return self._each(lambda h, m, s: responsibilities(h, m, s) * path_factor(h, m, s), h, log_measure)
+
+    def path_factor(self, h: Tensor, log_measure: Tensor) -> Tensor:
+        """``c_k = 1 - f_kk / f_k`` ``[K, B]``."""
+        if len(self.parts) == 1:
+            return self._ungrouped(path_factor(self._grouped(h), self._grouped_measure(log_measure), self.parts[0][1]))
+        weights = self.weights(h, log_measure)
+        # a sum of several means has no closed form; where all its weights vanish, so does all that they scale
+        return torch.where(weights != 0, self.path_weights(h, log_measure) / weights, 0.0)
+
+    def left_out(self, h: Tensor, log_measure: Tensor) -> Tensor:
+        """``f`` with ``h_k`` replaced by the mean of the others, for each ``k``: ``[K, B]``, independent of draw ``k``.
+
+        The baseline of RLOO for the ELBO and of VIMCO (Mnih and Rezende 2016) for the importance-weighted bound. Needs two draws.
+        """
+        others = others_mean(h)
+        if self.parts == ((1.0, 0.0),):
+            return others
+        itself = torch.eye(len(h), dtype=torch.bool, device=h.device)[..., None]
+        replaced = torch.where(itself, others[None], h[:, None])  # [K, k left out, B]
+        return self(replaced, log_measure[:, None])
+
+    def _each(self, of: Reduce, h: Tensor, log_measure: Tensor) -> Tensor:
+        total = self._summed(of, h, log_measure)
+        return self._ungrouped(total / self.groups if self.groups > 1 else total)
+
+    def _summed(self, of: Reduce, h: Tensor, log_measure: Tensor) -> Tensor:
+        h, log_measure = self._grouped(h), self._grouped_measure(log_measure)
+        first, *more = (_scaled(a, of(h, log_measure, s)) for a, s in self.parts)
+        return sum(more, start=first)
+
+    def _grouped(self, h: Tensor) -> Tensor:
+        """``[K, ...]`` as ``[K / groups, groups, ...]``."""
+        return h if self.groups == 1 else h.unflatten(0, (self.groups, -1)).transpose(0, 1)
+
+    def _grouped_measure(self, log_measure: Tensor) -> Tensor:
+        return log_measure if self.groups == 1 else self._grouped(log_measure) + math.log(self.groups)
+
+    def _ungrouped(self, each: Tensor) -> Tensor:
+        return each if self.groups == 1 else each.transpose(0, 1).flatten(0, 1)
+
+
+def _scaled(a: float, value: Tensor) -> Tensor:
+    return value if a == 1 else a * value
+
+
+AVERAGE = Mean(((1.0, 0.0),))  # the evidence lower bound, of log-weights
+IMPORTANCE = Mean(((1.0, 1.0),))  # the importance-weighted bound, of log-weights

@@ -12,9 +12,9 @@ from ..distributions import kl as divergences
 from ..errors import ArgumentError
 from ..models import VAE
 from ..types import Score, Terms
-from .bounds import power_mean
+from .bounds import AVERAGE
 from .objective import Objective
-from .schedules import Schedule, as_schedule
+from .schedules import Schedule, as_schedule, extremes
 
 
 class ELBO(Objective):
@@ -23,47 +23,65 @@ class ELBO(Objective):
     ``kl="exact"`` takes the divergence by formula, ``"sampled"`` as ``E_q[log q(z|x) - log p(z)]`` from the same draws, ``"auto"`` by
     formula where one is registered. The target climbed may weigh it by ``beta`` (a number or a schedule; Higgins et al. 2017) and leave
     ``free_bits`` nats per latent variable free (Kingma et al. 2016: a variable whose mean divergence over the batch is below is not
-    pressed further; where the divergence does not factorise, the floor is on the sum). The bound reported is always the plain one.
+    pressed further; where the divergence does not factorise, the floor is on the sum). With a ``capacity`` (nats per datum, a number or a
+    schedule) the target is ``E_q[log p(x|z)] - beta |KL - capacity|`` (Burgess et al. 2018, where ``beta`` is their gamma). The bound
+    reported is always the plain one.
 
-    Kingma and Welling (2014). Raises ``ArgumentError`` for ``beta < 0``, ``free_bits < 0`` or ``samples < 1``.
+    Kingma and Welling (2014). Raises ``ArgumentError`` for ``beta < 0``, ``free_bits < 0``, ``capacity < 0``, both of the last two at
+    once, or ``samples < 1``.
 
     >>> ELBO(samples=2, beta=4.0).name
     'ELBO'
     """
 
     beta: Tensor
-    power = 0.0
+    capacity: Tensor
+    mean = AVERAGE
 
     def __init__(
-        self, samples: int = 1, beta: float | Schedule = 1.0, free_bits: float = 0.0, kl: Literal["auto", "exact", "sampled"] = "auto"
+        self,
+        samples: int = 1,
+        beta: float | Schedule = 1.0,
+        free_bits: float = 0.0,
+        kl: Literal["auto", "exact", "sampled"] = "auto",
+        capacity: float | Schedule | None = None,
     ) -> None:
         super().__init__(samples)
-        schedule = as_schedule(beta)
-        for argument, value in {"beta": min(schedule(0), schedule(schedule.settled or 0)), "free_bits": free_bits}.items():
+        weight, room = as_schedule(beta), as_schedule(0.0 if capacity is None else capacity)
+        for argument, value in {"beta": extremes(weight)[0], "free_bits": free_bits, "capacity": extremes(room)[0]}.items():
             if not value >= 0:
                 raise ArgumentError(f"`{argument}` is {value}; give 0 or more.")
         if kl not in ("auto", "exact", "sampled"):
             raise ArgumentError(f'`kl` is {kl!r}; use "auto", "exact" or "sampled".')
+        if free_bits > 0 and capacity is not None:
+            raise ArgumentError(f"`free_bits` is {free_bits} and a capacity is given; both say where the divergence is to go: give one.")
         self.kl = kl
         self.free_bits = free_bits
-        self.importance = free_bits == 0
-        self.anneal("beta", schedule)
+        self.limited = capacity is not None
+        self.importance = free_bits == 0 and not self.limited
+        self.anneal("beta", weight)
+        if self.limited:
+            self.anneal("capacity", room)
 
     @property
     def name(self) -> str:
         return "ELBO"
 
     def integrand(self, terms: Terms, model: VAE) -> Tensor:
-        return terms.log_likelihood - self.beta * self._freed(terms, model)
+        return terms.log_likelihood - self.beta * self._pressed(terms, model)
 
     def forward(self, terms: Terms, model: VAE) -> Score:
-        bound = power_mean(terms.log_likelihood - _rate(terms), terms.log_measure, 0.0) - terms.weight_kl
-        target = power_mean(self.integrand(terms, model), terms.log_measure, 0.0) - terms.weight_kl
+        bound = AVERAGE(terms.log_likelihood - _rate(terms), terms.log_measure) - terms.weight_kl
+        target = AVERAGE(self.integrand(terms, model), terms.log_measure) - terms.weight_kl
         return Score(bound=bound, target=target, penalty=terms.penalty)
 
+    def _pressed(self, terms: Terms, model: VAE) -> Tensor:
+        """What ``beta`` weighs."""
+        if self.limited:
+            return _away(_rate(terms), self.capacity, terms.log_measure)
+        return _rate(terms) if self.free_bits == 0 else self._freed(terms, model)
+
     def _freed(self, terms: Terms, model: VAE) -> Tensor:
-        if self.free_bits == 0:
-            return _rate(terms)
         each = None if terms.kl is None else divergences.elementwise(terms.q, model.prior(None, terms.batch.context))
         if each is None:
             return _floored(_rate(terms), self.free_bits * _variables(terms.q), terms.log_measure)
@@ -76,11 +94,20 @@ def _rate(terms: Terms) -> Tensor:
     return terms.log_posterior - terms.log_prior if terms.kl is None else terms.kl
 
 
+def _per_datum(rate: Tensor, log_measure: Tensor) -> Tensor:
+    return AVERAGE(rate, log_measure) if rate.dim() > 1 else rate
+
+
 def _variables(q: Distribution) -> int:
     """How many latent variables there are; the categories of one variable are one."""
     return q.event_shape.numel() // (q.base_dist.event_shape.numel() if isinstance(q, Independent) else 1)
 
 
 def _floored(rate: Tensor, floor: float, log_measure: Tensor) -> Tensor:
-    mean = (power_mean(rate, log_measure, 0.0) if rate.dim() > 1 else rate).mean()
-    return torch.where(mean > floor, rate, floor)
+    return torch.where(_per_datum(rate, log_measure).mean() > floor, rate, floor)
+
+
+def _away(rate: Tensor, capacity: Tensor, log_measure: Tensor) -> Tensor:
+    """``|KL - capacity|`` of each datum, as one term per draw where the divergence is sampled."""
+    side = torch.sign(_per_datum(rate, log_measure) - capacity).detach()
+    return side * (rate - capacity)

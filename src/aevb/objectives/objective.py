@@ -5,61 +5,70 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ArgumentError
 from ..models import VAE
-from ..types import Recorded, Score, Terms
-from .schedules import Schedule
+from ..types import Group, Recorded, Score, Terms
+from .bounds import Mean
+from .schedules import Annealed
 
 Kind = Literal["lower bound", "upper bound", "neither", "reconstruction"]
 
 
-class Objective(Recorded, nn.Module, ABC):
+class Objective(Recorded, Annealed, ABC):
     """``(terms, model) -> Score``: the bound that is reported under the name of its ``kind``, and the target that is climbed.
 
-    ``power`` says which power mean of ``integrand`` the target is, or ``None`` where it is no function of the three log-densities of
-    each draw; score-function gradients need one. ``importance`` says that it is a function of the log-weights alone, as doubly
-    reparameterised gradients need. ``kl`` asks for the exact divergence, the sampled one, or whichever is there.
+    ``mean`` says which mean over the draws of ``integrand`` the target is, or ``None`` where it is no function of the three log-densities
+    of each draw; score-function gradients need one. ``posterior_mean`` is the mean that the posterior climbs where it is another one.
+    ``importance`` says that the target is a function of the log-weights alone, as doubly reparameterised gradients need. ``kl`` asks for
+    the exact divergence, the sampled one, or whichever is there.
     """
 
     kind: Kind = "lower bound"
-    power: float | None = None
+    mean: Mean | None = None
+    posterior_mean: Mean | None = None
     importance: bool = False
     kl: Literal["auto", "exact", "sampled"] = "sampled"
+    measures: tuple[str, ...] = ()  # the names of what is logged beside the bound
+    fits: bool = True  # whether the likelihood is trained, so that the ELBO of held-out rows tells better weights from worse
 
     def __init__(self, samples: int) -> None:
         super().__init__()
-        if samples < 1:
-            raise ArgumentError(f"`samples` is {samples}; draw at least 1 sample per datum.")
+        check_count("samples", samples)
         self.samples = samples
-        self.schedules: dict[str, Schedule] = {}
 
     @property
     @abstractmethod
     def name(self) -> str:
         """The name under which the bound is printed."""
 
+    @property
+    def summary(self) -> str:
+        """What is climbed, in a few words."""
+        return self.name
+
+    @property
+    def exact_kind(self) -> Kind:
+        """What the bound is where the mean over draws is exact: over all states, not over samples."""
+        return self.kind
+
     @abstractmethod
     def forward(self, terms: Terms, model: VAE) -> Score: ...
 
     def integrand(self, terms: Terms, model: VAE) -> Tensor:
-        """``h`` ``[K, B]``, whose power mean is the target."""
+        """``h`` ``[K, B]``, whose mean is the target."""
         return terms.log_weight
 
-    def anneal(self, setting: str, schedule: Schedule) -> None:
-        """Hold a setting as a 0-dim buffer that follows the schedule: a number would be baked into a compiled step."""
-        self.schedules[setting] = schedule
-        self.register_buffer(setting, torch.tensor(schedule(0)), persistent=False)
+    def check(self, model: VAE) -> None:
+        """Raise ``IncompatibleError``, with the line to write instead, where this objective does not exist for the model."""
 
-    def at(self, step: int) -> None:
-        """Set every annealed setting to its value at this step."""
-        for setting, schedule in self.schedules.items():
-            if schedule.settled != 0:
-                self.get_buffer(setting).fill_(schedule(step))
+    def parameter_groups(self) -> tuple[Group, ...]:
+        """Those of its own parameters that learn at another rate than the model's."""
+        return ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which no setting changes any more."""
-        return max((schedule.settled or 0 for schedule in self.schedules.values()), default=0)
+
+def check_count(name: str, count: int) -> None:
+    """Refuse a number of draws that is none."""
+    if count < 1:
+        raise ArgumentError(f"`{name}` is {count}; draw at least 1 sample per datum.")

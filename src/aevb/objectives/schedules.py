@@ -6,6 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
 from ..errors import ArgumentError
 
 
@@ -60,10 +63,12 @@ class Linear(Schedule):
 
 @dataclass(frozen=True)
 class Sigmoid(Schedule):
-    """From ``start`` to ``end`` along a logistic curve centred in the middle of ``steps``, then exactly ``end``.
+    """From exactly ``start`` to exactly ``end`` along a logistic curve centred in the middle of ``steps``, then ``end``.
 
-    >>> Sigmoid(steps=10)(5), Sigmoid(steps=10)(10)
-    (0.5, 1.0)
+    The curve is stretched to its ends: a logistic function alone would begin a little above ``start`` and jump at the last step.
+
+    >>> [Sigmoid(steps=10)(step) for step in (0, 5, 10)]
+    [0.0, 0.5, 1.0]
     """
 
     start: float = 0.0
@@ -73,11 +78,40 @@ class Sigmoid(Schedule):
 
     def __post_init__(self) -> None:
         _check_steps(self.steps)
+        if not 0 < self.sharpness <= 100:
+            raise ArgumentError(f"`sharpness` of a schedule is {self.sharpness}; give a number above 0 and at most 100.")
 
     def __call__(self, step: int) -> float:
         if step >= self.steps:
             return self.end
-        return self.start + (self.end - self.start) / (1 + math.exp(-self.sharpness * (step / self.steps - 0.5)))
+        # 2 sigmoid(t) - 1 = tanh(t / 2), which is odd about the middle
+        risen = math.tanh(self.sharpness / 2 * (step / self.steps - 0.5)) / math.tanh(self.sharpness / 4)
+        return self.start + (self.end - self.start) * (1 + risen) / 2
+
+    @property
+    def settled(self) -> int:
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """From ``start`` to ``end`` by the same factor at every step, then ``end``: how Jang et al. (2017) cool a temperature.
+
+    >>> [round(Exponential(1.0, 0.25, steps=4)(step), 2) for step in (0, 2, 4, 9)]
+    [1.0, 0.5, 0.25, 0.25]
+    """
+
+    start: float = 1.0
+    end: float = 0.5
+    steps: int = 10_000
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+        if not (self.start > 0 and self.end > 0):
+            raise ArgumentError(f"`start` and `end` of an exponential schedule are {self.start} and {self.end}; give numbers above 0.")
+
+    def __call__(self, step: int) -> float:
+        return self.end if step >= self.steps else self.start * (self.end / self.start) ** (step / self.steps)
 
     @property
     def settled(self) -> int:
@@ -121,6 +155,41 @@ class Cyclical(Schedule):
 def as_schedule(value: float | Schedule) -> Schedule:
     """A number as the schedule that never changes."""
     return value if isinstance(value, Schedule) else Constant(float(value))
+
+
+class Annealed(nn.Module, ABC):
+    """A module with settings that follow schedules, each held as a 0-dim buffer: a number would be baked into a compiled step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedules: dict[str, Schedule] = {}
+
+    def anneal(self, setting: str, schedule: Schedule) -> None:
+        """Hold a setting as a buffer that follows the schedule."""
+        self.schedules[setting] = schedule
+        self.register_buffer(setting, torch.tensor(schedule(0)), persistent=False)
+
+    def at(self, step: int) -> None:
+        """Set every annealed setting to its value at this step."""
+        for setting, schedule in self.schedules.items():
+            if schedule.settled != 0:
+                self.get_buffer(setting).fill_(schedule(step))
+
+    @property
+    def settled(self) -> int:
+        """The step from which no setting changes any more, of those that ever settle."""
+        return max((schedule.settled or 0 for schedule in self.schedules.values()), default=0)
+
+    @property
+    def restless(self) -> tuple[str, ...]:
+        """The settings whose schedule never settles."""
+        return tuple(setting for setting, schedule in self.schedules.items() if schedule.settled is None)
+
+
+def extremes(schedule: Schedule) -> tuple[float, float]:
+    """The lower and the higher of the values that a schedule begins and ends with: all that it can be checked for at the door."""
+    ends = schedule(0), schedule(schedule.settled or 0)
+    return min(ends), max(ends)
 
 
 def _check_steps(steps: int) -> None:

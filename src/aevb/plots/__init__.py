@@ -6,12 +6,13 @@ Give ``ax`` to draw into a figure of your own. Images are ``(H, W)`` or ``(C, H,
 >>> images(torch.rand(6, 8, 8), columns=3).figure.savefig("six.png")  # doctest: +SKIP
 """
 
-from .canvas import PALETTE, png
+from .canvas import PALETTE, png, svg
 from .columns import correlations, marginals
 from .curves import curves, kl_per_dimension
 from .events import interpolation, reconstructions, samples
 from .latent import Plane, latent_map, plane
 from .manifold import has_manifold, manifold, percentile_grid
+from .rate import rate_distortion
 from .tiles import high_frequency_ratio, images
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "percentile_grid",
     "plane",
     "png",
+    "rate_distortion",
     "reconstructions",
     "samples",
+    "svg",
 ]

@@ -86,13 +86,25 @@ def png(ax: Axes, scheme: Scheme = "light") -> bytes:
 
     Text and frames take the colour of the scheme: dark on white, or light on nothing, for a page that is dark.
     """
+    return _saved(ax, scheme, "png")
+
+
+def svg(ax: Axes, scheme: Scheme = "light") -> bytes:
+    """The same as the bytes of an SVG, which stays sharp at any size; the same picture has the same bytes."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "aevb"}):
+        return _saved(ax, scheme, "svg", metadata={"Date": None})
+
+
+def _saved(ax: Axes, scheme: Scheme, format: str, **options: Any) -> bytes:
     root = ax.get_figure(root=True)
     assert root is not None
     _ink(root, INK[scheme])
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks is drawn as boxes
-        root.savefig(buffer, format="png", facecolor=PAPER[scheme])
+        root.savefig(buffer, format=format, facecolor=PAPER[scheme], **options)
     return buffer.getvalue()
 
 

@@ -3,6 +3,7 @@
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .dirac import Dirac
+from .free import Free
 from .normal import Normal
 
-__all__ = ["Bernoulli", "Categorical", "Dirac", "Normal"]
+__all__ = ["Bernoulli", "Categorical", "Dirac", "Free", "Normal"]

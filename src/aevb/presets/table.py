@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..data.spec import Spec
 from ..errors import ArgumentError
+from ..objectives.objective import Kind
 from ..recipe import Recipe
-from . import basic
+from . import basic, bounds, free, learned, penalised
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,23 @@ class Preset:
     paper: str
     arguments: str  # model, objective, gradient
     when: str
+    kind: Kind = "lower bound"  # of what its training reports
 
     @property
     def options(self) -> tuple[str, ...]:
         """The keywords it takes."""
         return tuple(inspect.signature(self.build).parameters)[1:]
+
+    @property
+    def latent(self) -> int:
+        """How many latent variables it has where nobody says."""
+        return inspect.signature(self.build).parameters["latent"].default
+
+    def check(self, options: Iterable[str]) -> None:
+        """Raise ``ArgumentError`` for an option that it does not take."""
+        unknown = [option for option in options if option not in self.options]
+        if unknown:
+            raise ArgumentError(f"preset `{self.name}` takes no `{unknown[0]}`; it takes {', '.join(self.options)}.")
 
 
 _ALL = (
@@ -37,6 +50,7 @@ _ALL = (
         "Rumelhart et al. 1986",
         "Dirac posterior, Reconstruction(), Pathwise()",
         "a deterministic baseline",
+        "reconstruction",
     ),
     Preset("vae", basic.vae, "Kingma and Welling 2014", "Normal posterior, ELBO(), Pathwise()", "the place to start"),
     Preset(
@@ -49,19 +63,237 @@ _ALL = (
     Preset(
         "iwae", basic.iwae, "Burda et al. 2016", "Normal posterior, IWAE(5), DoublyReparameterised()", "the best likelihood for more time"
     ),
+    Preset(
+        "capacity_vae",
+        bounds.capacity_vae,
+        "Burgess et al. 2018",
+        "Normal posterior, ELBO(beta=1000, capacity=Linear(0, 25)), Pathwise()",
+        "as beta_vae, with the information in the codes said in nats instead of by a weight",
+    ),
+    Preset(
+        "sigma_vae",
+        bounds.sigma_vae,
+        "Rybkin et al. 2021",
+        'Normal posterior, Normal likelihood with scale="optimal", ELBO(), Pathwise()',
+        "real-valued data whose noise nobody knows: no weight to tune",
+    ),
+    Preset(
+        "stl_vae",
+        bounds.stl_vae,
+        "Roeder et al. 2017",
+        "Normal posterior, ELBO(), DoublyReparameterised()",
+        "the ELBO where the posterior can be exact: its gradient falls silent there",
+    ),
+    Preset(
+        "dreg_iwae",
+        bounds.dreg_iwae,
+        "Tucker et al. 2019",
+        "Normal posterior, IWAE(50), DoublyReparameterised()",
+        "as iwae, with as many samples as there is time for",
+    ),
+    Preset(
+        "renyi_vae",
+        bounds.renyi_vae,
+        "Li and Turner 2016",
+        "Normal posterior, Renyi(0.5, 5), DoublyReparameterised()",
+        "between vae and iwae: less noise in the posterior's gradient than iwae, a looser bound",
+    ),
+    Preset(
+        "miwae",
+        bounds.miwae,
+        "Rainforth et al. 2018",
+        "Normal posterior, MIWAE(8, 8), Pathwise()",
+        "to be compared with: dreg_iwae mends what it is for, at the tighter bound",
+    ),
+    Preset(
+        "piwae",
+        bounds.piwae,
+        "Rainforth et al. 2018",
+        "Normal posterior, PIWAE(8, 8), Pathwise()",
+        "many samples with a plain gradient: the model climbs all of them, the posterior a quieter bound",
+    ),
+    Preset(
+        "ciwae",
+        bounds.ciwae,
+        "Rainforth et al. 2018",
+        "Normal posterior, CIWAE(0.05, 64), Pathwise()",
+        "as piwae, with one bound for both",
+    ),
+    Preset(
+        "rloo_vae",
+        bounds.rloo_vae,
+        "Kool et al. 2019",
+        "Bernoulli posterior, ELBO(4), LeaveOneOut()",
+        "discrete codes: the place to start",
+    ),
+    Preset(
+        "vimco",
+        bounds.vimco,
+        "Mnih and Rezende 2016",
+        "Bernoulli posterior, IWAE(5), LeaveOneOut()",
+        "discrete codes and the best likelihood",
+    ),
+    Preset(
+        "rebar_vae",
+        bounds.rebar_vae,
+        "Tucker et al. 2017",
+        "Bernoulli posterior, ELBO(), REBAR()",
+        "discrete codes where a single draw must do; rloo_vae with 3 draws costs the same",
+    ),
+    Preset(
+        "gumbel_softmax_vae",
+        bounds.gumbel_softmax_vae,
+        "Jang et al. 2017",
+        "Categorical posterior, ELBO(), Relaxed()",
+        "discrete codes of several categories, fast; biased, and no bound of the discrete model while training",
+        "neither",
+    ),
+    Preset(
+        "wake_sleep",
+        bounds.wake_sleep,
+        "Hinton et al. 1995",
+        "Bernoulli posterior, ELBO(), WakeSleep()",
+        "a sigmoid belief net as it was first trained; reweighted_wake_sleep ends nearer",
+    ),
+    Preset(
+        "reweighted_wake_sleep",
+        bounds.reweighted_wake_sleep,
+        "Bornschein and Bengio 2015",
+        "Bernoulli posterior, IWAE(5), ReweightedWakeSleep()",
+        "discrete codes whose posterior should cover all explanations, with many samples",
+    ),
+    Preset(
+        "vamp_vae",
+        learned.vamp_vae,
+        "Tomczak and Welling 2018",
+        "Vamp prior, Normal posterior, ELBO(beta=Linear()), Pathwise()",
+        "the best likelihood of one layer of latent variables, for two to three times the time of vae",
+    ),
+    Preset(
+        "mixture_vae",
+        learned.mixture_vae,
+        "Dilokthanakul et al. 2016",
+        "Mixture prior, Normal posterior, ELBO(beta=Linear()), Pathwise()",
+        "codes that fall into clusters",
+    ),
+    Preset(
+        "mnist",
+        learned.mnist,
+        "Tomczak and Welling 2018",
+        "Vamp prior, Normal posterior, gated layers, ELBO(beta=Linear()), Pathwise()",
+        "the best likelihood of binarized MNIST for minutes of two cores",
+    ),
+    Preset(
+        "beta_tcvae",
+        penalised.beta_tcvae,
+        "Chen et al. 2018",
+        "Normal posterior, ELBO() and TotalCorrelation(beta=6), Pathwise()",
+        "independent latent variables at a smaller price in likelihood than beta_vae asks",
+    ),
+    Preset(
+        "dip_vae",
+        penalised.dip_vae,
+        "Kumar et al. 2018",
+        "Normal posterior, ELBO() and DIP(), Pathwise()",
+        "uncorrelated latent variables, by moments alone: cheap with many of them",
+    ),
+    Preset(
+        "info_vae",
+        penalised.info_vae,
+        "Zhao et al. 2019",
+        "Normal posterior, ELBO(beta=0.5) and MMD(weight=9.5), Pathwise()",
+        "codes that keep more of the data, with the codes of all data together still like the prior",
+    ),
+    Preset(
+        "wae_mmd",
+        penalised.wae_mmd,
+        "Tolstikhin et al. 2018",
+        "Dirac posterior, Reconstruction() and MMD(weight=100), Pathwise()",
+        "an autoencoder whose prior can be sampled; no likelihood",
+        "reconstruction",
+    ),
+    Preset(
+        "factor_vae",
+        penalised.factor_vae,
+        "Kim and Mnih 2018",
+        "Normal posterior, ELBO() and FactorCritic(), Pathwise()",
+        "as beta_tcvae, for posteriors without a formula or small batches; a critic to train",
+    ),
+    Preset(
+        "adversarial_ae",
+        penalised.adversarial_ae,
+        "Makhzani et al. 2015",
+        "Dirac posterior, Reconstruction() and PriorCritic(), Pathwise()",
+        "as wae_mmd, for priors that kernels tell badly apart; a critic to train",
+        "reconstruction",
+    ),
+    Preset(
+        "vae_gan",
+        penalised.vae_gan,
+        "Larsen et al. 2016",
+        "Normal posterior, Rate(likelihood=0.01) and DataCritic(), Pathwise()",
+        "sharper images; no likelihood to compare, and a critic to train",
+    ),
+    Preset(
+        "rae_l2",
+        penalised.rae_l2,
+        "Ghosh et al. 2020",
+        "Dirac posterior, Reconstruction(), CodeNorm() and DecoderNorm(), Pathwise()",
+        "a smooth autoencoder; samples need a density fitted to the codes",
+        "reconstruction",
+    ),
+    Preset(
+        "rae_gp",
+        penalised.rae_gp,
+        "Ghosh et al. 2020",
+        "Dirac posterior, Reconstruction(), CodeNorm() and DecoderGradient(), Pathwise()",
+        "as rae_l2, smooth where the codes are rather than everywhere",
+        "reconstruction",
+    ),
+    Preset(
+        "msssim_vae",
+        penalised.msssim_vae,
+        "Snell et al. 2017",
+        "Normal posterior, Rate(likelihood=0.01) and MSSSIM(), Pathwise()",
+        "images judged by structure instead of pixels; no likelihood to compare",
+    ),
+    Preset(
+        "mcem",
+        free.mcem,
+        "Kingma and Welling 2014",
+        "Normal posterior, ELBO(), MonteCarloEM()",
+        "few data and the best decoder for them: no bound in what it learns, at the cost of ten decoder passes a step",
+    ),
+    Preset(
+        "svi",
+        free.svi,
+        "Hoffman et al. 2013",
+        "Free posterior, ELBO(), Pathwise()",
+        "few data, which are all there will ever be: no encoder, and nothing lost to one; new rows need inference.refine",
+    ),
+    Preset(
+        "bayesian_vae",
+        free.bayesian_vae,
+        "Kingma and Welling 2014",
+        "Normal posterior, Bayesian likelihood, ELBO(), Pathwise()",
+        "few data, on which a decoder of fixed weights would overfit",
+    ),
 )
 PRESETS: dict[str, Preset] = {entry.name: entry for entry in _ALL}
 
 
 def preset(name: str, spec: Spec, **options: Any) -> Recipe:
     """The recipe of that name for data of this kind. Raises ``ArgumentError`` for an unknown name or an option it does not take."""
+    entry = find(name)
+    entry.check(options)
+    return entry.build(spec, **options)
+
+
+def find(name: str) -> Preset:
+    """The preset of that name, written with ``_`` or ``-``. Raises ``ArgumentError`` where there is none."""
     name = name.replace("-", "_")
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise ArgumentError(f"there is no preset `{name}`; {hint}The presets are {', '.join(PRESETS)}.")
-    entry = PRESETS[name]
-    unknown = [option for option in options if option not in entry.options]
-    if unknown:
-        raise ArgumentError(f"preset `{name}` takes no `{unknown[0]}`; it takes {', '.join(entry.options)}.")
-    return entry.build(spec, **options)
+    return PRESETS[name]

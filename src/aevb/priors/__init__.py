@@ -2,6 +2,8 @@
 
 from .bernoulli import Bernoulli
 from .categorical import Categorical
+from .mixture import Mixture
 from .normal import Normal
+from .vamp import Vamp
 
-__all__ = ["Bernoulli", "Categorical", "Normal"]
+__all__ = ["Bernoulli", "Categorical", "Mixture", "Normal", "Vamp"]

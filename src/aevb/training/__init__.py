@@ -2,6 +2,7 @@
 
 from .fit import fit
 from .history import Epoch, FitResult
+from .many import fit_many
 from .optimisers import WarmupCosine, adam
 
-__all__ = ["Epoch", "FitResult", "WarmupCosine", "adam", "fit"]
+__all__ = ["Epoch", "FitResult", "WarmupCosine", "adam", "fit", "fit_many"]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ArgumentError
 
 
 class Average:
-    """Exponential moving average of a module's parameters: ``average += (1 - decay) (weights - average)`` after each step.
+    """Exponential moving average of tensors that training moves in place: ``average += (1 - decay) (weights - average)`` after each step.
 
     Early on the decay is lowered to ``(1 + step) / (10 + step)``, so that the average does not remember the initial weights.
     Raises ``ArgumentError`` for a decay outside (0, 1).
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, live: Iterable[Tensor], decay: float) -> None:
         if not 0 < decay < 1:
             raise ArgumentError(f"`average` is {decay}; give a decay between 0 and 1, as 0.999.")
         self.decay = decay
-        self.live = [p.data for p in module.parameters()]
-        self.mean = [p.clone() for p in self.live]
+        self.live = [tensor.detach() for tensor in live]
+        self.mean = [tensor.clone() for tensor in self.live]
 
     def update(self, step: int) -> None:
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
@@ -32,7 +32,7 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The averaged weights are the module's inside the block."""
+        """The averages stand in the place of the tensors inside the block."""
         self._swap()
         try:
             yield

@@ -46,8 +46,19 @@ def write(path: Path, progress: Progress, parts: dict[str, dict[str, Tensor]], o
                 tensors[f"optimizer/{index}/{name}"] = value
             else:
                 plain.setdefault(str(index), {})[name] = value
-    record = {"progress": asdict(progress), "optimizer": plain, "groups": state["param_groups"], "settings": settings}
+    record = {
+        "progress": asdict(progress),
+        "optimizer": plain,
+        "groups": [_plain(group) for group in state["param_groups"]],
+        "settings": settings,
+    }
     write_tensors(path / FILE, tensors, {"run": json.dumps(record)})
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON, without what the device asked for: there the learning rate is a tensor."""
+    plain = {name: value.item() if isinstance(value, Tensor) else value for name, value in group.items()}
+    return plain | {"capturable": False} if "capturable" in plain else plain
 
 
 @dataclass(frozen=True)

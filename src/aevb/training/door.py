@@ -12,6 +12,7 @@ from ..errors import ArgumentError
 from ..metrics.support import check_batch, check_data
 from ..metrics.sweep import evaluating
 from ..models import VAE
+from ..recipe import Recipe
 from .source import Source
 
 
@@ -28,12 +29,36 @@ def check_seed(seed: int) -> None:
         raise ArgumentError(f"`seed` is {seed}; give a whole number from 0 to 2**63 - 1.")
 
 
+def check_parts(parts: int, batch_size: int | None) -> None:
+    """Refuse parts of a batch that would not be equal."""
+    if parts < 1 or (batch_size is not None and batch_size % parts):
+        raise ArgumentError(f"`parts` is {parts} and a batch has {batch_size} rows; give a number that divides it.")
+
+
+def check_schedules(recipe: Recipe, patience: int | None) -> None:
+    """Refuse to wait for improvement after a schedule that has no end: what is climbed would never stand still."""
+    if patience is not None and recipe.restless:
+        raise ArgumentError(
+            f"`patience` is {patience}, which counts from where every schedule has settled, and that of `{recipe.restless[0]}` never does; "
+            "leave patience out, or use a schedule with an end, as objectives.Linear(steps=1000)."
+        )
+
+
+def cut_short(recipe: Recipe, steps: float) -> tuple[str, ...]:
+    """What to say where the run is over before its schedules are."""
+    if not steps < recipe.settled:
+        return ()
+    return (f"The run has {steps:,.0f} steps, and its schedules take {recipe.settled:,}: what is climbed at the end is not yet the whole.",)
+
+
 def check_source(model: VAE, source: Source, held_out: Rows | None) -> None:
     """Look at everything that can be looked at: all rows where they are there, else the first batch."""
     with evaluating(model, seed=0):  # looking draws nothing from the caller's stream, and moves no running mean
         if source.rows is not None:
             check_data(model, source.rows, "data")
-        check_batch(model, source.first(), "data")
+        first = source.first()
+        model.check(first)
+        check_batch(model, first, "data")
         if held_out is not None:
             check_data(model, held_out, "validation")
 

@@ -9,31 +9,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.optim import Optimizer
 
 from ..compiling import Compiler
 from ..data import Dataset, Rows
-from ..errors import NumericalError
+from ..errors import IncompatibleError, NumericalError, OutOfMemoryError
 from ..gradients import Gradient, Pathwise
+from ..memory import enough_memory
 from ..metrics.sweep import dtype_of
 from ..models import VAE
-from ..networks import convolves, set_precision
+from ..networks import convolves, fast_layout, set_precision
 from ..objectives import ELBO, Objective, Reconstruction
 from ..persistence import describe
+from ..random import seeded
 from ..recipe import Recipe
 from .average import Average
 from .bar import Bar
+from .captured import Capturer, rates_on_device
 from .checkpoint import Progress
-from .door import check_numbers, check_seed, check_source, pick_device
+from .door import check_numbers, check_parts, check_schedules, check_seed, check_source, cut_short, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
-from .optimisers import Factory, WarmupCosine, adam, base_rates, set_rates
+from .optimisers import Factory, WarmupCosine, adam, base_rates, optimizer_of, set_rates
 from .precision import Precision, choose
 from .run import Run
-from .source import checked, source_of
+from .source import Source, checked, source_of
 from .step import Step
 
 Callback = Callable[[Epoch, VAE], bool | None]
 STEPS = 10_000  # of a run whose length nobody gave
+_PARTS = "go through each batch in more parts, parts=2"
+PRIMING = 1024  # rows that parts which begin with data are shown
 POLL = {"cpu": 1}  # steps between looks at the counters of refused steps; looking is free on the CPU and a wait elsewhere
 
 
@@ -52,6 +58,7 @@ def fit(
     rate: Callable[[int, float], float] | None = None,
     clip: float | None = None,
     average: float | None = None,
+    parts: int = 1,
     seed: int = 0,
     device: str | torch.device | None = None,
     precision: Precision = "float32",
@@ -67,7 +74,8 @@ def fit(
 
     Args:
         model: a ``VAE``, trained in place, or a ``Recipe`` that brings objective and gradient.
-        data: a ``Dataset``, an array or tensor ``[N, *event]`` (kept on the device as stored), or an iterable of batches.
+        data: a ``Dataset``, an array or tensor ``[N, *event]`` (kept on the device as stored, or left in its file where it is a large
+            memory-mapped one), or an iterable of batches.
         objective: what is climbed; the ELBO with exact divergence by default (``Reconstruction`` for a posterior without a density).
         gradient: how; through the draw by default.
         optimizer: a factory ``parameters -> Optimizer``; ``adam(1.5e-3)`` by default.
@@ -79,6 +87,8 @@ def fit(
         rate: factor on the learning rate, ``(step, total) -> float``; ``WarmupCosine()`` by default.
         clip: largest norm of the gradient.
         average: decay of a moving average of the weights, which is then validated and returned in their place.
+        parts: go through each batch in that many equal parts and take one step with the mean of their gradients: memory for the
+            activations of one part only. What an objective makes of a batch as a whole (a penalty, free bits) it then makes of each part.
         seed: of the order of the data and of every draw.
         device: "cpu", "cuda", "mps"; the accelerator if there is one by default.
         precision: of the networks while training, "float32", "bfloat16" or "auto"; densities are float32 or better.
@@ -97,42 +107,39 @@ def fit(
         DataError: the data are not what the model takes.
         ArgumentError: a setting that no run could use.
         RunError: ``out`` is in the way, cannot be written, or holds nothing to resume.
+        OutOfMemoryError: the memory does not hold a step; the message says which sizes to lower, the model has the best weights so far.
         NumericalError: three steps in a row were not finite; the model has the best weights so far.
     """
     check_numbers(epochs=epochs, minutes=minutes, patience=patience, clip=clip, average=average)
     check_seed(seed)
     place = pick_device(device)
-    recipe = _recipe(model, objective, gradient)
+    recipe = as_recipe(model, objective, gradient)
     model, objective, gradient = recipe.model.to(place), recipe.objective.to(place), recipe.gradient.to(place)
     gradient.check(model, objective)
+    check_schedules(recipe, patience)
     chosen = choose(precision, model, place)
     source = source_of(data, batch_size, seed, place, dtype_of(model))
-    held_out = _validation(data, validation, place)
+    held_out = held_out_rows(model, data, validation, place)
     check_source(model, source, held_out)
-    limit = _limit(epochs, minutes, source.steps)
+    check_parts(parts, source.batch_size)
+    fast_layout(model)
+    limit = planned_epochs(epochs, minutes, source.steps)
     rate = WarmupCosine() if rate is None else rate
 
-    updates = (optimizer or adam())([parameter for part in (model, objective, gradient) for parameter in part.parameters()])
+    updates = optimizer_of(recipe, optimizer or adam())
     rates = base_rates(updates)
     compiler = Compiler(compile, limit * (source.steps or 0) if minutes is None and not convolves(model) else 0)
-    take = Step(model, objective, gradient, updates, clip, compiler)
-    averaged = Average(model, average) if average is not None else None
-    recorded = {
-        "objective": describe(objective),
-        "gradient": describe(gradient),
-        "optimizer": type(updates).__name__,
-        "learning_rate": rates[0],
-        "epochs": limit if math.isfinite(limit) else None,
-        "batch_size": source.batch_size,
-        "steps_per_epoch": source.steps,
-        "seed": seed,
-        "precision": chosen.name,
-        "compiled": compiler.on,
-        "average": average,
-        "clip": clip,
-    }
+    capturer = Capturer(place, compile is not False, updates)
+    take = Step(model, objective, gradient, updates, clip, parts, compiler, capturer)
+    averaged = Average(model.parameters(), average) if average is not None else None
+    recorded = recorded_settings(recipe, updates, source, limit, seed, chosen.name, compiler.on, average, clip)
     run = Run(take, updates, averaged, seed, out, recorded, settings or {}, data.spec if isinstance(data, Dataset) else None)
     state = run.open(resume=resume, overwrite=overwrite)
+    if capturer.on:
+        rates_on_device(updates, place)
+    if state.step == 0:
+        with seeded(seed, place):
+            model.prime(source.some(PRIMING).x)
     began = time.monotonic() - state.seconds
     stopped = _ended(state, minutes, patience)
 
@@ -140,14 +147,15 @@ def fit(
     model.train()
     poll = POLL.get(place.type, 50)
     try:
-        with listening() as interrupt, Bar(progress, limit, source.steps, minutes, objective.name) as bar:
+        fewer = enough_memory("in a training step", _PARTS, batch_size=source.batch_size, samples=objective.samples)
+        with fewer, listening() as interrupt, Bar(progress, limit, source.steps, minutes, gradient.name_of(objective)) as bar:
             while state.epoch < limit and stopped == "epochs":
                 with run.stream.drawing():
                     for batch in source.epoch(state.epoch, state.position):
                         elapsed = (time.monotonic() - began) / 60
                         total = _total(source.steps, limit, minutes, state.step, elapsed)
                         set_rates(updates, rates, rate(state.step, total))
-                        objective.at(state.step)
+                        recipe.at(state.step)
                         run.totals += take(batch)
                         state.step += 1
                         state.position += 1
@@ -176,7 +184,7 @@ def fit(
                     stopped = "patience"
         state.seconds = time.monotonic() - began
         run.checkpoint()
-    except NumericalError:
+    except (NumericalError, OutOfMemoryError):
         run.finish()
         raise
     finally:
@@ -184,11 +192,44 @@ def fit(
     run.finish()
     model.eval()
     return FitResult(
-        model, tuple(state.history), state.best_epoch, stopped, (*source.said, *chosen.said, *compiler.said, *run.said), run.out
+        model,
+        tuple(state.history),
+        state.best_epoch,
+        stopped,
+        (*source.said, *cut_short(recipe, limit * (source.steps or math.inf)), *chosen.said, *compiler.said, *capturer.said, *run.said),
+        run.out,
     )
 
 
-def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> Recipe:
+def recorded_settings(
+    recipe: Recipe,
+    updates: Optimizer,
+    source: Source,
+    limit: float,
+    seed: int,
+    precision: str,
+    compiled: bool,
+    average: float | None,
+    clip: float | None,
+) -> dict[str, Any]:
+    """What a run folder remembers of how its model was trained."""
+    return {
+        "objective": describe(recipe.objective),
+        "gradient": describe(recipe.gradient),
+        "optimizer": type(updates).__name__,
+        "learning_rate": base_rates(updates)[0],
+        "epochs": limit if math.isfinite(limit) else None,
+        "batch_size": source.batch_size,
+        "steps_per_epoch": source.steps,
+        "seed": seed,
+        "precision": precision,
+        "compiled": compiled,
+        "average": average,
+        "clip": clip,
+    }
+
+
+def as_recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None) -> Recipe:
     """What was given, and the plain choice for what was not."""
     if isinstance(model, Recipe):
         return Recipe(model.model, objective or model.objective, gradient or model.gradient)
@@ -196,8 +237,15 @@ def _recipe(model: VAE | Recipe, objective: Objective | None, gradient: Gradient
     return Recipe(model, objective or plain, gradient or Pathwise())
 
 
-def _validation(data: Any, validation: Any, place: torch.device) -> Rows | None:
-    if validation is None and not isinstance(data, Dataset):
+def held_out_rows(model: VAE, data: Any, validation: Any, place: torch.device) -> Rows | None:
+    """The rows to choose the best weights by, if there are any; a posterior that holds parameters per training row has none for others."""
+    unknown = model.posterior.rows is not None
+    if unknown and validation is not None:
+        raise IncompatibleError(
+            f"`posteriors.{type(model.posterior).__name__}` holds no parameters for validation rows. Leave `validation` out, and measure "
+            "`inference.refine(model, x).model` on them afterwards."
+        )
+    if unknown or (validation is None and not isinstance(data, Dataset)):
         return None
     rows = data.validation if validation is None else Rows.of(validation)
     return checked(rows, "validation").to(place)
@@ -210,7 +258,7 @@ def _ended(state: Progress, minutes: float | None, patience: int | None) -> str:
     return "minutes" if minutes is not None and state.seconds / 60 > minutes else "epochs"
 
 
-def _limit(epochs: int | None, minutes: float | None, steps: int | None) -> float:
+def planned_epochs(epochs: int | None, minutes: float | None, steps: int | None) -> float:
     """Epochs after which a run ends: those asked for; none where only time was given; else some ten thousand steps' worth."""
     if epochs is not None:
         return epochs

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..files import write_atomically
 from ..models import VAE
@@ -29,8 +30,9 @@ class Epoch:
     validation: float | None = None  # the plain ELBO; E_q log p(x|z) for a posterior without a density
     validation_log_likelihood: float | None = None
     validation_kl: float | None = None
+    measures: dict[str, float] = field(default_factory=dict)  # what the objective's penalties measure, unweighted
 
-    def reproducible(self) -> dict[str, float | int | str | None]:
+    def reproducible(self) -> dict[str, Any]:
         """All of it but the wall clock: equal for equal seeds."""
         return {name: value for name, value in asdict(self).items() if name != "seconds"}
 

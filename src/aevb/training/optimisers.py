@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
+
+from ..recipe import Recipe
 
 Factory = Callable[[Iterable[Tensor]], Optimizer]
 
@@ -21,6 +24,19 @@ def adam(rate: float = 1.5e-3, betas: tuple[float, float] = (0.9, 0.999), eps: f
     0.001
     """
     return lambda parameters: Adam(parameters, lr=rate, betas=betas, eps=eps, fused=fused)
+
+
+def optimizer_of(recipe: Recipe, factory: Factory) -> Optimizer:
+    """The optimiser of a run: the factory's, and beside its groups one for each that the objective sets apart."""
+    apart = recipe.objective.parameter_groups()
+    owned = {id(parameter) for group in apart for parameter in group.parameters}
+    parts = (recipe.model, recipe.objective, recipe.gradient)
+    optimizer = factory([parameter for part in parts for parameter in part.parameters() if id(parameter) not in owned])
+    base = optimizer.param_groups[0]["lr"]
+    for group in apart:
+        betas = {"betas": group.betas} if group.betas is not None and "betas" in optimizer.defaults else {}
+        optimizer.add_param_group({"params": list(group.parameters), "lr": base * group.rate, **betas})
+    return optimizer
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ def updater(optimizer: Optimizer) -> Update:
 
     A fused kernel is told on the device, and no answer is awaited from there; any other optimiser has to be asked on the host.
     """
-    if type(optimizer) is Adam and _plain(optimizer):
+    if plain(optimizer):
         return _DirectAdam(optimizer)
     return partial(_guarded, optimizer, _fused(optimizer))
 
@@ -79,10 +95,11 @@ def _fused(optimizer: Optimizer) -> bool:
     return all(group.get("fused") for group in optimizer.param_groups)
 
 
-def _plain(optimizer: Adam) -> bool:
-    """Whether the kernel alone does all that this optimiser does."""
-    more = any(group[name] for group in optimizer.param_groups for name in ("amsgrad", "decoupled_weight_decay"))
-    return _fused(optimizer) and len(optimizer.param_groups) == 1 and not more
+def plain(optimizer: Optimizer) -> TypeGuard[Adam]:
+    """Whether this is Adam as published, in one group, so that its kernel alone does all that it does."""
+    if type(optimizer) is not Adam or len(optimizer.param_groups) > 1:
+        return False
+    return _fused(optimizer) and not any(optimizer.param_groups[0][name] for name in ("amsgrad", "decoupled_weight_decay"))
 
 
 def _guarded(optimizer: Optimizer, fused: bool, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], refused: Tensor) -> None:

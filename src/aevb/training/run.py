@@ -20,18 +20,23 @@ from ..errors import NumericalError, RunError
 from ..metrics.rate import RateDistortion, rate_of_rows
 from ..metrics.sweep import networks_in
 from ..models import VAE
-from ..objectives import Objective
 from ..persistence import describe, save
 from ..random import Stream
+from ..recipe import Recipe
 from ..types import Batch
 from . import checkpoint
 from .average import Average
 from .history import Epoch, write_history
-from .step import STATISTICS, Step
+from .step import STATISTICS, Step, laid_out
 
 EVERY = 30.0  # seconds between checkpoints
 MARKS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")  # any of them makes a folder a run
 FILES = (*MARKS, "config.toml", "report.html", "pictures")
+UNJUDGED = (
+    "No validation: the posterior holds parameters for the training rows alone, so the last weights are kept. "
+    "inference.refine finds posteriors of other rows."
+)
+UNFITTED = "No validation: the objective does not train the likelihood, so the ELBO cannot choose, and the last weights are kept."
 LIMIT = 3  # refused steps in a row that end a run
 
 
@@ -51,13 +56,15 @@ class Run:
     ) -> None:
         self.take, self.optimizer, self.average, self.seed = step, optimizer, average, seed
         self.model, self.objective, self.gradient = step.model, step.objective, step.gradient
+        self.recipe = Recipe(step.model, step.objective, step.gradient)
         self.out = None if out is None else Path(out)
         self.settings, self.notes, self.spec = settings, notes, spec
         self.stream = Stream(seed, self.model.device)
         self.state = checkpoint.Progress()
-        self.totals = torch.zeros(len(STATISTICS), device=self.model.device)
+        self.totals = torch.zeros(len(STATISTICS) + len(self.objective.measures), device=self.model.device)
         self.best: dict[str, Tensor] | None = None
-        self.said: list[str] = []
+        self.said = [UNJUDGED] if step.model.posterior.rows is not None and spec is not None else []
+        self.said += [] if step.objective.fits else [UNFITTED]
         self.saved = time.monotonic()
 
     def open(self, *, resume: bool, overwrite: bool) -> checkpoint.Progress:
@@ -67,14 +74,14 @@ class Run:
                 raise RunError("`resume` needs `out`, the run folder to go on with.")
             self._resume(checkpoint.read(self.out))
         elif self.out is not None:
-            self._claim(self.out, overwrite)
+            claim(self.out, overwrite)
         if self.out is not None:
             self._write_model()
         return self.state
 
     def close_epoch(self, seconds: float, learning_rate: float | Tensor) -> Epoch:
         """Read the device's sums, once, and begin the next epoch."""
-        epoch = closed(self.state, self.model, self.objective, self.totals, int(self.take.skipped), seconds, float(learning_rate))
+        epoch = closed(self.state, self.recipe, self.totals, int(self.take.skipped), seconds, float(learning_rate))
         self.totals.zero_()
         self.take.skipped.zero_()
         return epoch
@@ -82,9 +89,9 @@ class Run:
     def validate(self, epoch: Epoch, rows: Rows | None) -> Epoch:
         """Score held-out rows by the plain bound, keep the weights if they are the best so far, and remember the epoch."""
         state = self.state
-        if rows is not None:
+        if rows is not None and self.objective.fits:
             epoch = self._score(epoch, rows)
-        if judged(state, epoch, self.objective.settled):
+        if judged(state, epoch, self.recipe.settled):
             self.best = self._weights()
         if self.out is not None:
             write_history(self.out / "history.jsonl", state.history)
@@ -152,6 +159,9 @@ class Run:
         for name, module in {"model": self.model, "objective": self.objective, "gradient": self.gradient}.items():
             self._fill(name, module, held.parts.get(name, {}))
         self.optimizer.load_state_dict(held.optimizer)
+        for parameter, state in self.optimizer.state.items():
+            kept = {name: value for name, value in state.items() if isinstance(value, Tensor) and value.shape == parameter.shape}
+            state |= {name: laid_out(value, parameter) for name, value in kept.items()}
         self.state, self.best = held.progress, held.parts.get("best")
         self.totals += torch.tensor(held.progress.totals, device=self.totals.device)
         self.take.skipped += held.progress.skipped
@@ -184,37 +194,38 @@ class Run:
         save(self.model, self.out, spec=self.spec, training=self.settings | self.notes)
         checkpoint.restore(self.model, live)
 
-    @staticmethod
-    def _claim(out: Path, overwrite: bool) -> None:
-        if out.exists() and not out.is_dir():
-            raise RunError(f"`{out}` exists and is no folder; choose another --out.")
-        if out.exists() and any(out.iterdir()):
-            if not overwrite:
-                raise RunError(f"`{out}` exists and is never overwritten unasked; choose another --out, or give --force.")
-            if not any((out / name).exists() for name in MARKS):
-                raise RunError(f"`{out}` holds files that are no run; --force replaces runs only. Choose another --out.")
-            for name in FILES:
-                held = out / name
-                shutil.rmtree(held) if held.is_dir() else held.unlink(missing_ok=True)
+
+def claim(out: Path, overwrite: bool) -> None:
+    """Make sure that a run may be written to the folder, and remove the one that it replaces. Raises ``RunError``."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"`{out}` exists and is no folder; choose another --out.")
+    if out.exists() and any(out.iterdir()):
+        if not overwrite:
+            raise RunError(f"`{out}` exists and is never overwritten unasked; choose another --out, or give --force.")
+        if not any((out / name).exists() for name in MARKS):
+            raise RunError(f"`{out}` holds files that are no run; --force replaces runs only. Choose another --out.")
+        for name in FILES:
+            held = out / name
+            shutil.rmtree(held) if held.is_dir() else held.unlink(missing_ok=True)
 
 
-def closed(
-    state: checkpoint.Progress, model: VAE, objective: Objective, totals: Tensor, skipped: int, seconds: float, learning_rate: float
-) -> Epoch:
-    """The record of the epoch under way from the sums ``[5]`` over its steps; the next one begins."""
+def closed(state: checkpoint.Progress, recipe: Recipe, totals: Tensor, skipped: int, seconds: float, learning_rate: float) -> Epoch:
+    """The record of the epoch under way from the sums ``[5 + measures]`` over its steps; the next one begins."""
+    objective = recipe.objective
     taken = state.position - skipped
-    means = (totals / max(taken, 1)).tolist() if taken else [float("nan")] * len(STATISTICS)
-    bound, log_likelihood, kl, target, penalty = means
+    means = (totals / max(taken, 1)).tolist() if taken else [float("nan")] * len(totals)
+    bound, log_likelihood, kl, target, penalty, *measured = means
     epoch = Epoch(
         epoch=state.epoch + 1,
         step=state.step,
         seconds=seconds,
         bound=bound,
-        bound_name=objective.name,
+        bound_name=recipe.gradient.name_of(objective),
         log_likelihood=log_likelihood,
-        kl=kl if model.posterior.density else None,
+        kl=kl if recipe.model.posterior.density else None,
         target=target,
         penalty=penalty,
+        measures=dict(zip(objective.measures, measured, strict=True)),
         learning_rate=learning_rate,
         beta=float(objective.get_buffer("beta")) if "beta" in objective.schedules else None,
         skipped=skipped,

@@ -1,4 +1,4 @@
-"""Batches for a run: from rows that live on the device, or from any iterable."""
+"""Batches for a run: from rows on the device or in a file, or from any iterable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from torch import Tensor
 
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, DataError
+from ..memory import enough_memory
 from ..types import Batch
+
+_IN_FILE = 'leave them in a file: write aevb.data.save(rows, "rows.npy") and aevb.data.load("rows.npy", mapped=True)'
 
 
 class Source(ABC):
@@ -32,9 +35,13 @@ class Source(ABC):
     def first(self) -> Batch:
         """One batch, to look at before the run."""
 
+    def some(self, count: int) -> Batch:
+        """Up to ``count`` rows to begin with, where more than one batch can be had."""
+        return self.first()
+
 
 class Resident(Source):
-    """Rows on the device, shuffled by index there with an order that depends on the seed and the epoch alone.
+    """Rows on the device, or in a file, shuffled by index with an order that depends on the seed, the epoch and the device alone.
 
     Batches all have the same size: what is left over at the end of an epoch is dropped, other rows each time.
     """
@@ -44,7 +51,8 @@ class Resident(Source):
     batch_size: int
 
     def __init__(self, rows: Rows, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype) -> None:
-        self.rows = rows.to(device)
+        with enough_memory(f"moving {len(rows):,} rows to {device}", _IN_FILE):
+            self.rows = rows.to(device)
         self.seed, self.device, self.dtype = seed, device, dtype
         self.batch_size = min(batch_size, len(rows))
         if self.batch_size < batch_size:
@@ -57,12 +65,15 @@ class Resident(Source):
             yield self.batch(order[step * self.batch_size : (step + 1) * self.batch_size])
 
     def order(self, epoch: int) -> Tensor:
-        """The rows in the order in which an epoch goes through them, ``[N]``."""
+        """The rows in the order in which an epoch goes through them, int64 ``[N]``, where the rows look them up."""
         generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
-        return torch.randperm(len(self.rows), generator=generator, device=self.device)
+        return torch.randperm(len(self.rows), generator=generator, device=self.device).to(self.rows.home)
 
     def first(self) -> Batch:
-        return self.batch(torch.arange(self.batch_size, device=self.device))
+        return self.batch(torch.arange(self.batch_size, device=self.rows.home))
+
+    def some(self, count: int) -> Batch:
+        return self.batch(self.order(0)[:count])
 
     def batch(self, index: Tensor) -> Batch:
         """The batch of these rows, in the numbers of the model."""
@@ -88,7 +99,7 @@ class Stream(Source):
                 yield self._batch(batch)
 
     def first(self) -> Batch:
-        for batch in self.batches:
+        for batch in self.peeked or self.batches:
             if iter(self.batches) is self.batches:
                 self.peeked = [batch]
             return self._batch(batch)
@@ -120,7 +131,10 @@ def source_of(data: Any, batch_size: int, seed: int, device: torch.device, dtype
         raise ArgumentError(f"`batch_size` is {batch_size}; give at least 1.")
     if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)):
         rows = checked(data.train if isinstance(data, Dataset) else Rows.of(data), "data")
-        return Resident(rows, batch_size, seed, device, dtype)
+        source = Resident(rows, batch_size, seed, device, dtype)
+        if rows.in_file and not isinstance(data, Dataset):  # a data set has said so
+            source.said += ("The rows stay in their file and are read batch by batch.",)
+        return source
     if isinstance(data, Iterable):
         return Stream(data, device, dtype)
     raise DataError(

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Adam
 
-from ..metrics.sweep import evaluating
+from ..objectives.schedules import Annealed
 from ..random import seeded
 from ..recipe import Recipe
 from ..types import Batch
-from .step import STATISTICS, Differentiated, differentiate, learned_buffers
+from .step import Differentiated, differentiate, learned_buffers
 from .traced import Untraceable, trace
 
 CLOSE = 1e-3  # relative difference from a model's own step above which a stack is not trusted; rounding stays far below
@@ -31,6 +31,10 @@ class Trio(nn.Module):
         """All tensors by name, parameters first."""
         return dict(self.named_parameters()) | dict(self.named_buffers())
 
+    def annealed(self) -> tuple[tuple[str, Annealed], ...]:
+        """The parts with settings that follow schedules, by name."""
+        return ("objective", self.objective), ("gradient", self.gradient)
+
     def forward(self, function: Callable[[Trio, Batch], Sequence[Tensor]], batch: Batch) -> Sequence[Tensor]:
         return function(self, batch)
 
@@ -46,9 +50,9 @@ class Parallel:
 
         def alone(*inputs: Tensor) -> Sequence[Tensor]:
             held = {name: tensor.detach().requires_grad_(name in learned) for name, tensor in zip(names, inputs, strict=False)}
-            return functional_call(trio, held, (function, _batch(like, inputs[len(names) :])))
+            return functional_call(trio, held, (function, batch_of(like, inputs[len(names) :])))
 
-        inputs = [*states, *_fields(like)]
+        inputs = [*states, *fields(like)]
         traced = trace(alone, [tensor[0] for tensor in inputs])
         self.graph = traced.stacked(inputs)
         self.draws = traced.draws
@@ -63,7 +67,7 @@ class Parallel:
         return self.numbers
 
     def __call__(self, states: Sequence[Tensor], batch: Batch, drawn: Sequence[Tensor]) -> Sequence[Tensor]:
-        return self.graph(*states, *_fields(batch), *drawn)
+        return self.graph(*states, *fields(batch), *drawn)
 
 
 class Stack:
@@ -85,8 +89,10 @@ class Stack:
         self.states = [torch.stack([state[name].detach() for state in states]) for name in states[0]]
         learned = {id(buffer) for buffer in learned_buffers(self.trios[0])}
         self.buffers = [own for own, tensor in zip(self.states, states[0].values(), strict=True) if id(tensor) in learned]
-        self.annealed = {f"objective.{name}": i for i, name in enumerate(states[0])}
-        alone = _differentiated(self.trios[0], first, clip)
+        self.annealed = {
+            f"{role}.{name}": self.named()[f"{role}.{name}"] for role, part in self.trios[0].annealed() for name in part.schedules
+        }
+        alone, _ = _alone(self.trios[0], first, clip)
         used = [i for i, gradient in enumerate(alone.gradients) if gradient is not None]
         self.parallel = Parallel(_stepping(used, clip), self.trios[0], self.states, first)
         self._verify(first, clip, used)
@@ -96,7 +102,7 @@ class Stack:
         self.take = compile(self._take)
 
     def __call__(self, batch: Batch, rates: Tensor, active: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Take a step with every model that is ``active`` ``[M]``, at learning rates ``[M]``; statistics ``[M, 5]``, zeros where refused."""
+        """A step of every model that is ``active`` ``[M]``, at learning rates ``[M]``; statistics ``[M, 5]``, zeros where refused."""
         return self.take(self.states, batch.x, batch.context, batch.index, batch.total, self.parallel.draw(generators), rates, active)
 
     def _take(
@@ -115,7 +121,7 @@ class Stack:
         still = refused | ~active
         self.adam(gradients, rates, still)
         for buffer, before in zip(self.buffers, held, strict=True):
-            buffer.copy_(torch.where(_over(still, buffer), before, buffer))
+            buffer.copy_(torch.where(over(still, buffer), before, buffer))
         refused = refused & active
         self.skipped += refused
         self.streak += 1
@@ -123,31 +129,30 @@ class Stack:
         return statistics
 
     def anneal(self, step: int) -> None:
-        """Set what every objective anneals to its value at this step."""
+        """Set what every objective and every gradient anneals to its value at this step."""
         for m, trio in enumerate(self.trios):
-            trio.objective.at(step)
-            for name, schedule in trio.objective.schedules.items():
-                if schedule.settled is None or step <= schedule.settled:
-                    self.states[self.annealed[f"objective.{name}"]][m].copy_(trio.objective.get_buffer(name))
+            for role, part in trio.annealed():
+                part.at(step)
+                for name, schedule in part.schedules.items():
+                    if schedule.settled is None or step <= schedule.settled > 0:
+                        self.annealed[f"{role}.{name}"][m].copy_(part.get_buffer(name))
 
-    @torch.no_grad()
-    def unstack(self, model: int) -> Trio:
-        """That model, with the weights it has now."""
-        trio = self.trios[model]
-        for tensor, stacked in zip(trio.state().values(), self.states, strict=True):
-            tensor.copy_(stacked[model])
-        return trio
+    def named(self) -> dict[str, Tensor]:
+        """The stacked tensors by the names that each model has for its own."""
+        return dict(zip(self.trios[0].state(), self.states, strict=True))
 
     def _verify(self, first: Batch, clip: float | None, used: Sequence[int]) -> None:
         """Compare the first gradients with those of each model alone, for the same random numbers."""
         before = [buffer.clone() for buffer in self.buffers]
         drawn = self.parallel.draw([torch.Generator(first.x.device).manual_seed(0) for _ in self.trios])
         statistics, _, *gradients = self.parallel(self.states, first, drawn)
+        moved = [buffer.clone() for buffer in self.buffers]
         for buffer, held in zip(self.buffers, before, strict=True):
             buffer.copy_(held)
         for m, trio in enumerate(self.trios):
-            alone = _differentiated(trio, first, clip, m)
-            pairs = [(statistics[m], alone.statistics)]
+            alone, buffers = _alone(trio, first, clip, m)
+            pairs: list[tuple[Tensor, Tensor | None]] = [(statistics[m], alone.statistics)]
+            pairs += [(stacked[m], one) for stacked, one in zip(moved, buffers, strict=True)]
             pairs += [(stacked[m], alone.gradients[i]) for i, stacked in zip(used, gradients, strict=True)]
             if any(one is None or not _close(both, one) for both, one in pairs):
                 raise Untraceable("together they do not take the steps that each takes alone")
@@ -171,11 +176,11 @@ class StackedAdam:
         rate = (rates / (1 - self.beta1**self.count)).float()
         root = (1 - self.beta2**self.count).sqrt().float()
         for parameter, gradient, first, second in zip(self.parameters, gradients, self.first, self.second, strict=True):
-            same = _over(still, parameter)
+            same = over(still, parameter)
             gradient = self.sign * gradient + self.decay * parameter if self.decay or self.sign < 0 else gradient
             first.copy_(torch.where(same, first, torch.lerp(first, gradient, 1 - self.beta1)))
             second.copy_(torch.where(same, second, self.beta2 * second + (1 - self.beta2) * gradient * gradient))
-            moved = _over(rate, parameter) * first / (second.sqrt() / _over(root, parameter) + self.eps)
+            moved = over(rate, parameter) * first / (second.sqrt() / over(root, parameter) + self.eps)
             parameter.copy_(torch.where(same, parameter, parameter - moved))
 
 
@@ -187,35 +192,38 @@ def _stepping(used: Sequence[int], clip: float | None) -> Callable[[Trio, Batch]
     return step
 
 
-def _differentiated(trio: Trio, first: Batch, clip: float | None, model: int = 0) -> Differentiated:
-    """What a model of the stack does alone, without moving anything."""
+def _alone(trio: Trio, first: Batch, clip: float | None, model: int = 0) -> tuple[Differentiated, list[Tensor]]:
+    """What a model of the stack does by itself, and its buffers after that; it is left as it was."""
     buffers = learned_buffers(trio)
     before = [buffer.clone() for buffer in buffers]
-    batch = _batch(first, [field[model] for field in _fields(first)])
+    batch = batch_of(first, [field[model] for field in fields(first)])
     with seeded(0, first.x.device):
         made = differentiate(trio.model, trio.objective, trio.gradient, list(trio.parameters()), batch, clip)
+    after = [buffer.clone() for buffer in buffers]
     for buffer, held in zip(buffers, before, strict=True):
         buffer.copy_(held)
-    return made
+    return made, after
 
 
-def _fields(batch: Batch) -> list[Tensor]:
+def fields(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch that are there."""
     return [field for field in (batch.x, batch.context, batch.index) if field is not None]
 
 
-def _batch(like: Batch, fields: Sequence[Tensor]) -> Batch:
-    """The batch whose tensors are these, in the order of ``_fields``."""
+def batch_of(like: Batch, fields: Sequence[Tensor]) -> Batch:
+    """The batch whose tensors are these, in the order of ``fields``."""
     left = iter(fields)
     x, context, index = (None if field is None else next(left) for field in (like.x, like.context, like.index))
     assert x is not None
     return Batch(x, context, index, like.total)
 
 
-def _over(each: Tensor, like: Tensor) -> Tensor:
+def over(each: Tensor, like: Tensor) -> Tensor:
     """``[M]`` shaped to meet ``[M, *shape]``."""
     return each.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
+    one, other = one.double(), other.double()
     scale = torch.maximum(one.norm(), other.norm())
     return bool((one - other).norm() <= CLOSE * scale + 1e-6) or not bool(scale.isfinite())

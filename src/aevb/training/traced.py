@@ -24,7 +24,9 @@ _FILLS: dict[Any, tuple[str, int | None]] = {
     aten.normal.Tensor_Tensor: ("normal_", None),
 }
 # Operations on lists have no rule for one more axis; each is the plain operation for every member.
-_APART: dict[Any, Callable[..., Any]] = {aten._foreach_norm.Scalar: lambda tensors, order=2, dtype=None: [torch.linalg.vector_norm(each, order) for each in tensors]}
+_APART: dict[Any, Callable[..., Any]] = {
+    aten._foreach_norm.Scalar: lambda tensors, order=2, dtype=None: [torch.linalg.vector_norm(each, order) for each in tensors]
+}
 
 
 class Untraceable(Exception):
@@ -86,9 +88,10 @@ def _random(node: fx.Node) -> bool:
 
 def _lift(graph: fx.GraphModule, node: fx.Node) -> Draw:
     """Replace a node that draws by an input."""
-    if node.target not in _FILLS or (node.target is aten.bernoulli_.float and isinstance(node.args[1], fx.Node)):
+    fill, first = _FILLS.get(node.target, ("", 0))
+    arguments = () if first is None else node.args[first:]
+    if not fill or any(isinstance(argument, fx.Node) for argument in arguments):
         raise Untraceable(f"its draws by `{node.target}` depend on its parameters")
-    fill, first = _FILLS[node.target]
     value = node.meta["val"]
     after = [n for n in graph.graph.nodes if n.op == "placeholder"][-1]
     with graph.graph.inserting_after(after):
@@ -100,5 +103,4 @@ def _lift(graph: fx.GraphModule, node: fx.Node) -> Draw:
             replacement = graph.graph.call_function(aten.add.Tensor, (scaled, node.args[0]))
     node.replace_all_uses_with(replacement)
     graph.graph.erase_node(node)
-    arguments = () if first is None else tuple(float(argument) for argument in node.args[first:])  # pyright: ignore[reportArgumentType]
-    return Draw(tuple(value.shape), value.dtype, fill, arguments)
+    return Draw(tuple(value.shape), value.dtype, fill, tuple(float(argument) for argument in arguments))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,152 @@
+"""Three ways to train one model on 1,000 digits, as in figure 3 of the AEVB paper: log p(x) against training samples seen.
+
+Auto-encoding variational Bayes climbs the ELBO through the draw, wake-sleep has two targets, Monte-Carlo EM explains each datum by a
+chain of Hamiltonian Monte Carlo (10 leapfrog steps, tuned to an acceptance of 90 %) and has no use for an encoder. All have a Bernoulli
+decoder with 100 tanh units behind 3 latent variables, the same first weights, the same batches and Adam at one constant rate (the paper
+has Adagrad). So that no encoder has a part in the measurement either, the posterior of each datum is refined before 300 importance
+samples are drawn from it; with 3 latent variables the effective sample size stays in the hundreds.
+
+Needs the set `binarized-mnist`. Takes about 15 minutes on one core; `--contender NAME --seed N` runs one part of it (1 to 3 minutes) and
+adds it to the result, `--draw` draws what is there, `--quick` takes seconds and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import aevb
+from aevb import VAE, gradients, inference, likelihoods, metrics, networks, posteriors, priors
+from aevb.random import seeded
+from aevb.training import adam
+from aevb.training.optimisers import constant
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "mcem.json"
+PICTURE = ROOT / "docs" / "pictures" / "mcem.svg"
+
+ROWS, BATCH, LATENT, HIDDEN, RATE = 1000, 100, 3, 100, 2e-3
+MARKS = (1, 2, 5, 10, 20, 50, 100, 200)  # epochs after which is measured
+SEEDS = (0, 1, 2)
+MEASURED, REFINED, SAMPLES = 250, 100, 300  # rows, steps of refinement, importance samples
+CONTENDERS: dict[str, Callable[[], gradients.Gradient]] = {
+    "AEVB": gradients.Pathwise,
+    "wake-sleep": gradients.WakeSleep,
+    "Monte-Carlo EM": lambda: gradients.MonteCarloEM(ROWS, LATENT, leapfrogs=10, acceptance=0.9),
+}
+
+
+@dataclass
+class Curve:
+    """What one run of one contender gave at each mark: nats per datum, and how many importance samples carried the weight."""
+
+    seen: list[int] = field(default_factory=list)
+    train: list[float] = field(default_factory=list)
+    test: list[float] = field(default_factory=list)
+    effective: list[float] = field(default_factory=list)
+    seconds: float = 0.0  # of training alone
+
+
+def spread(rows: aevb.data.Rows, count: int) -> Tensor:
+    """Rows from all over a set that may be sorted."""
+    return rows[torch.linspace(0, len(rows) - 1, count).long()]
+
+
+def model_of(seed: int) -> VAE:
+    with seeded(seed):
+        return VAE(
+            priors.Normal(LATENT),
+            posteriors.Normal(networks.MLP(784, [HIDDEN], activation="tanh"), LATENT),
+            likelihoods.Bernoulli(networks.MLP(LATENT, [HIDDEN], activation="tanh"), (28, 28)),
+        )
+
+
+def measure(model: VAE, x: Tensor) -> metrics.LogLikelihood:
+    """log p(x), from posteriors that owe nothing to the encoder but where the search for them begins."""
+    return metrics.log_likelihood(inference.refine(model, x, steps=REFINED).model, x, samples=SAMPLES)
+
+
+def run(rule: gradients.Gradient, seed: int, train: Tensor, test: Tensor, marks: tuple[int, ...]) -> Curve:
+    """Train, and measure at the marks."""
+    curve, away = Curve(), [0.0]
+
+    def look(epoch: aevb.training.Epoch, model: VAE) -> None:
+        if epoch.epoch in marks:
+            began = time.perf_counter()
+            here, there = measure(model, train[:: len(train) // len(test)]), measure(model, test)
+            curve.seen.append(epoch.epoch * len(train))
+            curve.train.append(here.mean)
+            curve.test.append(there.mean)
+            curve.effective.append(there.effective_sample_size)
+            away[0] += time.perf_counter() - began
+
+    began = time.perf_counter()
+    options = {"epochs": marks[-1], "batch_size": BATCH, "optimizer": adam(RATE), "rate": constant, "seed": seed}
+    aevb.fit(model_of(seed), train, gradient=rule, callbacks=[look], compile=False, progress=False, device="cpu", **options)
+    curve.seconds = time.perf_counter() - began - away[0]
+    return curve
+
+
+def summary(record: dict) -> None:
+    """Print the last mark of every contender, its seeds together."""
+    for name, runs in record.items():
+        ends = torch.tensor([[curve["train"][-1], curve["test"][-1]] for curve in runs.values()], dtype=torch.float64)
+        error = ends.std(0) / math.sqrt(len(ends)) if len(ends) > 1 else torch.full((2,), math.nan)
+        first = next(iter(runs.values()))
+        pace = 1e3 * first["seconds"] * BATCH / first["seen"][-1]
+        train, test = (metrics.measured.with_error(ends[:, i].mean().item(), error[i].item()) for i in range(2))
+        told = f"{pace:.1f} ms per step, effective samples {first['effective'][-1]:.0f} of {SAMPLES}"
+        print(f"{name:16s} {first['seen'][-1]:>8,} samples: train {train}, test {test} nats over {len(ends)} seeds; {told}")
+
+
+def draw(record: dict, path: Path) -> None:
+    """Train and test lines of every contender; the band is the range over the seeds."""
+    from aevb.plots.canvas import PALETTE, axes, svg, tidy
+
+    ax = axes(None, 6.4, 3.4)
+    for (name, runs), colour in zip(record.items(), PALETTE, strict=False):
+        seen = next(iter(runs.values()))["seen"]
+        for part, style, label in (("test", "-", name), ("train", ":", None)):
+            values = torch.tensor([curve[part] for curve in runs.values()])
+            ax.plot(seen, values.mean(0), style, color=colour, label=label, linewidth=1.6)
+            ax.fill_between(seen, values.amin(0), values.amax(0), color=colour, alpha=0.18, linewidth=0)
+    ax.set_xscale("log")
+    tidy(ax, "training samples seen (dotted: on training rows)", "log p(x), nats per digit")
+    ax.legend(frameon=False, fontsize=8.5, loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(svg(ax))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contender", choices=list(CONTENDERS), help="this one alone")
+    parser.add_argument("--seed", type=int, choices=SEEDS, help="this seed alone")
+    parser.add_argument("--draw", action="store_true", help="train nothing; draw the picture from the result")
+    parser.add_argument("--quick", action="store_true", help="a few epochs, one seed, nothing written")
+    asked = parser.parse_args()
+    record = json.loads(RESULT.read_text()) if RESULT.exists() and not asked.quick else {name: {} for name in CONTENDERS}
+    if not asked.draw:
+        data = aevb.data.load("binarized-mnist")
+        train, test = spread(data.train, ROWS), spread(data.test, 50 if asked.quick else MEASURED)
+        for seed in (0,) if asked.quick else SEEDS if asked.seed is None else (asked.seed,):
+            for name in CONTENDERS if asked.contender is None else (asked.contender,):
+                curve = run(CONTENDERS[name](), seed, train, test, (1, 3) if asked.quick else MARKS)
+                record[name][str(seed)] = vars(curve)
+                if not asked.quick:
+                    RESULT.parent.mkdir(parents=True, exist_ok=True)
+                    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    summary({name: runs for name, runs in record.items() if runs})
+    if not asked.quick:
+        draw({name: runs for name, runs in record.items() if runs}, PICTURE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""What is refused before any computing, each with its reason and the line to write instead."""
+
+from __future__ import annotations
+
+import math
+
+from torch.distributions import Distribution
+
+from ..distributions.discrete import Bits, Codes, Discrete, discrete
+from ..distributions.support import reaches_beyond
+from ..errors import IncompatibleError
+from ..models import VAE
+from ..objectives import Objective
+from ..objectives.bounds import IMPORTANCE
+from .gradient import Gradient, wants_exact
+
+STATES = 4096  # over which a sum is still cheap
+_PRIORS = {Bits: "Bernoulli", Codes: "Categorical"}
+
+
+def check_pair(model: VAE, objective: Objective) -> None:
+    """Refuse an objective that does not exist for the model, whatever the gradient."""
+    if objective.kind != "reconstruction":
+        _check_divergence(model, objective)
+    if objective.kl == "exact" and not model.exact_kl:
+        p, q = model.probe()
+        raise IncompatibleError(
+            f'kl="exact" needs a registered divergence, and there is none from `{type(q).__name__}` to `{type(p).__name__}`. '
+            'Use `objectives.ELBO(kl="sampled")`.'
+        )
+    objective.check(model)
+
+
+def check_reparameterised(gradient: Gradient, model: VAE, objective: Objective) -> None:
+    """Refuse a posterior whose draws cannot be differentiated."""
+    _, q = model.probe()
+    if not q.has_rsample:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` needs a posterior that can be reparameterised, got `{_posterior(model)}`. "
+            f"Use {_for_discrete(model, q, objective)}."
+        )
+
+
+def check_density(gradient: Gradient, model: VAE) -> None:
+    """Refuse a posterior without a density."""
+    if not model.posterior.density:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` needs a posterior with a density, got `{_posterior(model)}`. Use `gradients.Pathwise()`."
+        )
+
+
+def check_mean(gradient: Gradient, objective: Objective) -> None:
+    """Refuse a target that is no function of each draw's log-densities."""
+    if objective.mean is None:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` needs a target of each draw's log-densities, got `{_described(objective)}`. "
+            "Use `gradients.Pathwise()`, or `objectives.ELBO(samples=2)` without penalties."
+        )
+
+
+def check_log_weights(gradient: Gradient, objective: Objective) -> None:
+    """Refuse a target that is no function of the log-weights, and a divergence by formula."""
+    if not objective.importance or objective.mean is None or objective.kl == "exact":
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` needs an objective that is a function of log-weights with a sampled divergence, got "
+            f'`{_described(objective)}`. Use `objectives.ELBO()` without free bits, capacity and kl="exact", `objectives.IWAE(...)`, '
+            "or `gradients.Pathwise()`."
+        )
+
+
+def check_one_target(gradient: Gradient, objective: Objective) -> None:
+    """Refuse an objective whose posterior climbs a target of its own."""
+    if objective.posterior_mean is not None:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` climbs one target, and in `{_described(objective)}` the posterior has its own. "
+            "Use `objectives.IWAE(...)`, or `gradients.LeaveOneOut()`."
+        )
+
+
+def check_several(gradient: Gradient, objective: Objective) -> None:
+    """Refuse a single draw, where one is to be left out."""
+    if objective.samples < 2:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` needs at least 2 samples to leave one out, got samples={objective.samples}. "
+            f"Use `objectives.{_name(objective)}({_two(objective)})`, or `gradients.ScoreFunction()`."
+        )
+
+
+def check_weighed(gradient: Gradient, objective: Objective) -> None:
+    """Refuse all but normalised importance weights."""
+    if objective.mean != IMPORTANCE or objective.posterior_mean is not None:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` weighs draws by normalised importance weights, got `{_described(objective)}`. "
+            "Use `objectives.IWAE(samples=5)`, or `gradients.WakeSleep()`."
+        )
+
+
+def check_dreams(gradient: Gradient, model: VAE) -> None:
+    """Refuse a posterior that cannot be asked about data that the model makes up."""
+    if model.posterior.rows is not None:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` asks the posterior about dreams of the model, and `{_posterior(model)}` knows its own rows. "
+            'Use `gradients.ReweightedWakeSleep(update="wake")`, or `gradients.Pathwise()`.'
+        )
+
+
+def check_discrete(gradient: Gradient, model: VAE) -> Discrete:
+    """Refuse a posterior that is not made of independent discrete variables; returns it as one that is."""
+    _, q = model.probe()
+    found = discrete(q)
+    if found is None:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` needs independent discrete latent variables, got `{_posterior(model)}`. "
+            f"Use {'`gradients.Pathwise()`' if q.has_rsample else '`gradients.LeaveOneOut()`'}."
+        )
+    return found
+
+
+def check_relaxed_prior(gradient: Gradient, model: VAE, objective: Objective) -> None:
+    """Refuse a sampled divergence where the prior cannot be relaxed like the posterior."""
+    p, q = model.probe()
+    if not wants_exact(model, objective) and type(discrete(p)) is not type(discrete(q)):
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` with a sampled divergence needs a prior of the posterior's family, got "
+            f"`priors.{type(model.prior).__name__}`. Use `gradients.LeaveOneOut()`."
+        )
+
+
+def check_states(gradient: Gradient, model: VAE, limit: int) -> None:
+    """Refuse a posterior with more states than are to be summed over."""
+    states = check_discrete(gradient, model).states
+    if states > limit:
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` sums over all states of the latent variable, and there are {_count(states)}, more than "
+            f"limit={limit:,}. Use `gradients.LeaveOneOut()`, or fewer latent variables."
+        )
+
+
+def check_enumerable(gradient: Gradient, objective: Objective) -> None:
+    """Refuse bounds that are about a number of draws: over all states they are ``log p(x)``, or nothing."""
+    own = objective.posterior_mean or objective.mean
+    if own is not None and (own.groups > 1 or all(power == 1 for _, power in own.parts)):
+        raise IncompatibleError(
+            f"gradient `{_name(gradient)}` sums over all states, where `{_described(objective)}` would be log p(x) itself, which trains no "
+            "posterior. Use `objectives.ELBO()`, or `gradients.LeaveOneOut()`."
+        )
+
+
+def _check_divergence(model: VAE, objective: Objective) -> None:
+    if not model.posterior.density:
+        raise IncompatibleError(
+            f"objective `{_name(objective)}` needs a posterior with a density, got `{_posterior(model)}`. "
+            "Use `objectives.Reconstruction()`, or `posteriors.Normal(...)`."
+        )
+    p, q = model.probe()
+    if reaches_beyond(q, p):
+        raise IncompatibleError(
+            f"`{_posterior(model)}` has mass where `priors.{type(model.prior).__name__}` has none, so their divergence is infinite. "
+            f"Give the model {_prior_for(q)}."
+        )
+
+
+def _prior_for(q: Distribution) -> str:
+    """A prior with the support of this posterior, as a line to write where one is known."""
+    found = discrete(q)
+    if found is None:
+        return "a prior on the same support"
+    shape = tuple(q.event_shape)
+    return f"prior=priors.{_PRIORS[type(found)]}({shape[0] if len(shape) == 1 else shape})"
+
+
+def _for_discrete(model: VAE, q: Distribution, objective: Objective) -> str:
+    """Gradients that exist where draws cannot be differentiated, the one to take first in front."""
+    found = discrete(q)
+    lines = ["`gradients.LeaveOneOut()` (unbiased, needs samples >= 2)", "`gradients.ScoreFunction()` (unbiased, noisy)"]
+    if found is not None:
+        lines.insert(1, "`gradients.Relaxed()` (biased, quiet)")
+        if found.states <= STATES:
+            lines.append(f"`gradients.Enumerate()` (exact, {found.states:,} states)")
+    return ", ".join(lines[:-1]) + f" or {lines[-1]}"
+
+
+def _two(objective: Objective) -> str:
+    """The argument that gives an objective several draws."""
+    return "samples=4" if "samples" in objective.arguments else "groups=2"
+
+
+def _count(states: int) -> str:
+    return f"{states:,}" if states < 10**9 else f"about 10^{math.floor(math.log10(states))}"
+
+
+def _described(objective: Objective) -> str:
+    """The objective by its class, and by the name it prints where that says more."""
+    name = _name(objective)
+    return name if objective.name in (name, "reconstruction log-likelihood") else f"{name} ({objective.name})"
+
+
+def _name(part: object) -> str:
+    return type(part).__name__
+
+
+def _posterior(model: VAE) -> str:
+    return f"posteriors.{_name(model.posterior)}"

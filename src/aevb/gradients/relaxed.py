@@ -1,0 +1,112 @@
+"""Gradients of discrete draws by way of continuous ones: quiet, and biased."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..distributions.discrete import Discrete, discrete
+from ..errors import ArgumentError
+from ..models import VAE
+from ..objectives import Objective, Schedule
+from ..objectives.objective import Kind
+from ..objectives.schedules import as_schedule, extremes
+from ..types import Batch, Estimate, Terms
+from .door import check_discrete, check_one_target, check_pair, check_relaxed_prior
+from .gradient import Gradient, loss_of, wants_exact
+
+Density = Callable[[Discrete], Tensor]
+
+
+class Relaxed(Gradient):
+    """Differentiate through a soft draw ``softmax((logits + Gumbel noise) / temperature)``; for bits, through a binary concrete one.
+
+    Where the divergence is exact it is that of the discrete distributions (Jang et al. 2017); where it is sampled, that of the relaxed
+    ones (Maddison et al. 2017). Either way the decoder sees codes between the corners, so what is reported is the bound of a relaxed
+    model, and no bound for the discrete one: compare models by ``metrics``. A lower ``temperature`` (a number or a schedule) means less
+    bias and more noise. Raises ``ArgumentError`` for a temperature that is not positive.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, temperature: float | Schedule = 0.5) -> None:
+        super().__init__()
+        cooling(self, temperature)
+
+    def check(self, model: VAE, objective: Objective) -> None:
+        check_relaxable(self, model, objective)
+
+    def forward(self, model: VAE, objective: Objective, batch: Batch) -> Estimate:
+        q = model.infer(batch)
+        found = discrete_part(q)
+        y = found.perturbed((objective.samples,))
+        terms = model.terms(batch, found.soft(y, self.temperature), q, exact_kl=wants_exact(model, objective))
+        return _estimate(model, objective, terms, lambda family: family.relaxed_log_prob(y, self.temperature))
+
+    def name_of(self, objective: Objective) -> str:
+        return f"{objective.name} of relaxed codes"
+
+    def kind_of(self, objective: Objective) -> Kind:
+        return "neither" if objective.kind != "reconstruction" else objective.kind
+
+
+class StraightThrough(Gradient):
+    """Draw a discrete code, and differentiate as if it had been the soft one at this ``temperature``. Bengio et al. (2013).
+
+    The decoder sees true codes, so what is reported is the bound itself; the gradient is biased. ``temperature`` may be a schedule.
+    Raises ``ArgumentError`` for a temperature that is not positive.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, temperature: float | Schedule = 1.0) -> None:
+        super().__init__()
+        cooling(self, temperature)
+
+    def check(self, model: VAE, objective: Objective) -> None:
+        check_relaxable(self, model, objective)
+
+    def forward(self, model: VAE, objective: Objective, batch: Batch) -> Estimate:
+        q = model.infer(batch)
+        found = discrete_part(q)
+        y = found.perturbed((objective.samples,))
+        soft = found.soft(y, self.temperature)
+        z = found.hard(y) + (soft - soft.detach())
+        terms = model.terms(batch, z, q, exact_kl=wants_exact(model, objective))
+        return _estimate(model, objective, terms, lambda family: family.log_prob(z))
+
+
+def cooling(gradient: Gradient, temperature: float | Schedule) -> None:
+    """Let the gradient hold a temperature that follows a schedule, or refuse it."""
+    schedule = as_schedule(temperature)
+    lowest = extremes(schedule)[0]
+    if not lowest > 0:
+        raise ArgumentError(f"`temperature` is {lowest}; give a positive number, as 0.5.")
+    gradient.anneal("temperature", schedule)
+
+
+def check_relaxable(gradient: Gradient, model: VAE, objective: Objective) -> None:
+    """Refuse what has no relaxation: another posterior than independent discrete variables, a prior that does not follow, two targets."""
+    check_pair(model, objective)
+    check_discrete(gradient, model)
+    check_one_target(gradient, objective)
+    check_relaxed_prior(gradient, model, objective)
+
+
+def discrete_part(q: Distribution) -> Discrete:
+    """What the door has found to be there."""
+    found = discrete(q)
+    assert found is not None
+    return found
+
+
+def _estimate(model: VAE, objective: Objective, terms: Terms, density: Density) -> Estimate:
+    """The target differentiated, with densities that are differentiable in the draw where the divergence is sampled."""
+    if not wants_exact(model, objective):
+        p = discrete_part(model.prior(None, terms.batch.context))
+        terms = replace(terms, log_prior=density(p), log_posterior=density(discrete_part(terms.q)))
+    score = objective(terms, model)
+    return Estimate(score, loss_of(score), terms)

@@ -1,0 +1,126 @@
+"""From data to codes, from codes to data, and new data, for any number of rows: a block at a time, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError, DataError
+from ..memory import enough_memory, rows_at_once
+from ..models import VAE
+from ..models.mode import at_rest
+
+SMALL = 1 << 16  # weights; below, threads wait for each other longer than they work, and on a busy machine many times as long
+
+
+class Sliced(Protocol):
+    """Rows by slices: a tensor, an array, rows of a data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice, /) -> Any: ...
+
+
+def encode(model: VAE, x: Sliced, context: Tensor | None = None, *, sample: bool = False, block: int | None = None) -> Tensor:
+    """Codes ``[N, *latent]`` on the CPU of data ``[N, *event]``: the posterior's means, or draws from it.
+
+    ``x`` may be a tensor, an array, or rows of a data set, which may stay in a file. ``block`` rows go through the network at once (chosen
+    by their size by default). Draws come from the default random stream.
+
+    Raises ``DataError`` for no rows, and ``OutOfMemoryError`` for a block that is too large.
+
+    >>> from aevb import likelihoods, networks, posteriors, priors
+    >>> model = VAE(priors.Normal(2), posteriors.Normal(networks.MLP(9, [8]), 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)))
+    >>> encode(model, torch.zeros(100_000, 9)).shape
+    torch.Size([100000, 2])
+    """
+    return _through(model, lambda x, context: model.encode(x, context, sample=sample), x, context, block)
+
+
+def decode(model: VAE, z: Sliced, context: Tensor | None = None, *, block: int | None = None) -> Tensor:
+    """Expected data ``[N, *event]`` on the CPU given codes ``[N, *latent]``."""
+    return _through(model, model.decode, z, context, block)
+
+
+def reconstruct(model: VAE, x: Sliced, context: Tensor | None = None, *, block: int | None = None) -> Tensor:
+    """``decode(encode(x))``, ``[N, *event]`` on the CPU."""
+    return _through(model, model.reconstruct, x, context, block)
+
+
+def sample(
+    model: VAE,
+    n: int,
+    context: Tensor | None = None,
+    *,
+    mean: bool = False,
+    block: int | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """``n`` data ``[n, *event]`` on the CPU, as ``VAE.sample`` draws them.
+
+    ``dtype`` is that of the result: ``torch.uint8`` takes a quarter of the memory where all draws are whole numbers 0 to 255.
+
+    Raises ``ArgumentError`` for ``n < 1``.
+    """
+    if n < 1:
+        raise ArgumentError(f"`n` is {n}; ask for at least 1 sample.")
+    size = _size(model, block)
+    parts = (model.sample(len(places), _slice(context, places), mean=mean) for places in _places(n, size))
+    return _collected(model, parts, n, size, dtype)
+
+
+def _through(
+    model: VAE, function: Callable[[Tensor, Tensor | None], Tensor], rows: Sliced, context: Tensor | None, block: int | None
+) -> Tensor:
+    if len(rows) == 0:
+        raise DataError("there are no rows: give at least one.")
+    size = _size(model, block)
+    parts = (function(_tensor(rows[places.start : places.stop]), _slice(context, places)) for places in _places(len(rows), size))
+    return _collected(model, parts, len(rows), size)
+
+
+def _collected(model: VAE, parts: Iterable[Tensor], total: int, size: int, dtype: torch.dtype | None = None) -> Tensor:
+    """The parts as one tensor on the CPU, which is made once: nothing is held twice."""
+    result, start = torch.empty(0), 0
+    with at_rest(model), _threads(model), enough_memory("going through the rows", "take fewer rows in all", block=size):
+        for part in parts:
+            if start == 0:
+                result = torch.empty((total, *part.shape[1:]), dtype=dtype or part.dtype)
+            result[start : start + len(part)] = part
+            start += len(part)
+    return result
+
+
+def _places(total: int, size: int) -> Iterator[range]:
+    return (range(start, min(start + size, total)) for start in range(0, total, size))
+
+
+def _slice(context: Tensor | None, places: range) -> Tensor | None:
+    return None if context is None else context[places.start : places.stop]
+
+
+def _tensor(part: Any) -> Tensor:
+    return part if isinstance(part, Tensor) else torch.tensor(part)
+
+
+def _size(model: VAE, block: int | None) -> int:
+    if block is not None and block < 1:
+        raise ArgumentError(f"`block` is {block}; give at least 1.")
+    return block or rows_at_once(math.prod(model.event_shape))
+
+
+@contextmanager
+def _threads(model: nn.Module) -> Iterator[None]:
+    """One thread for a small network inside the block."""
+    before = torch.get_num_threads()
+    if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,138 @@
+"""Random weights: a likelihood whose weights have a posterior, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
+from torch.func import functional_call
+
+from ..distributions import Averaged, kl, positive, unscaled
+from ..distributions.scale import BOUND
+from ..errors import ArgumentError
+from ..random import seeded
+from .likelihood import Likelihood
+
+
+class Bayesian(Likelihood):
+    """``p(x|z, theta)`` with ``q(theta) = prod N(mu, sigma^2)`` and ``p(theta) = prod N(0, s^2)``: full variational Bayes.
+
+    The weights of ``likelihood`` become the means ``mu``; ``weights`` names those that are to be random, by the beginnings of their
+    names, and ``None`` takes all. ``scale`` is the ``sigma`` to begin with, ``prior_scale`` the ``s`` of the prior, one for all weights, or
+    ``"learned"``: one for each tensor, which climbs the same bound.
+
+    In training all draws of a step share one draw of the weights, made by ``redraw``, and ``KL(q(theta) || p(theta)) / N`` is subtracted
+    from every bound. With weights of its own for each of K samples an importance-weighted bound would not be below the evidence. In
+    evaluation the likelihood is the predictive one, averaged over ``draws`` fixed draws of the weights: the same question has the same
+    answer, and new data do not pay for the weights again.
+
+    Kingma and Welling, Auto-encoding variational Bayes (2014), appendix F; Blundell et al., Weight uncertainty (2015). Raises
+    ``ArgumentError`` for scales that are not positive, ``draws < 1``, and names that no weight has (when the weights are first seen).
+
+    >>> from aevb import likelihoods, networks
+    >>> likelihood = Bayesian(likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)), draws=4)
+    >>> likelihood.eval()(torch.zeros(5, 2)).mean.shape, bool(likelihood.weight_divergence() > 0)
+    (torch.Size([5, 6]), True)
+    """
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        weights: Sequence[str] | None = None,
+        scale: float = 0.01,
+        prior_scale: float | Literal["learned"] = 1.0,
+        draws: int = 8,
+    ) -> None:
+        super().__init__()
+        _check("scale", scale)
+        if prior_scale != "learned":
+            _check("prior_scale", prior_scale, ', or "learned"')
+        if draws < 1:
+            raise ArgumentError(f"`draws` is {draws}; give at least 1 draw of the weights to average over.")
+        self.discrete = likelihood.discrete
+        self.event_shape = likelihood.event_shape
+        self.likelihood: Likelihood = likelihood
+        self.weights, self.initial, self.prior_scale, self.draws = weights, scale, prior_scale, draws
+        self.random = nn.ModuleDict()
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
+        if not self.random:
+            self._begin(input, context)
+        if self.training:
+            return self._given({name: part.drawn(mean, part.noise) for name, mean, part in self._weights()}, input, context)
+        return Averaged([self._given(weights, input, context) for weights in self._fixed()])
+
+    def redraw(self) -> None:
+        """Draw the noise of the weights for the next training pass."""
+        for _, _, part in self._weights():
+            part.noise.normal_()
+
+    def weight_divergence(self) -> Tensor | None:
+        """``KL(q(theta) || p(theta))``, ``[]`` nats."""
+        parts = [part.divergence(mean) for _, mean, part in self._weights()]
+        return torch.stack(parts).sum() if parts else None
+
+    def adapt(self, distribution: Distribution, value: Tensor, weight: Tensor | None = None) -> None:
+        self.likelihood.adapt(distribution, value, weight)
+
+    def _given(self, weights: dict[str, Tensor], input: Tensor, context: Tensor | None) -> Distribution:
+        return functional_call(self.likelihood, weights, (input, context))
+
+    def _fixed(self) -> Iterator[dict[str, Tensor]]:
+        for number in range(self.draws):
+            yield {name: part.drawn(mean, part.fixed[number]) for name, mean, part in self._weights()}
+
+    def _weights(self) -> Iterator[tuple[str, Tensor, _Random]]:
+        """Name, mean and spread of each random weight."""
+        for key, part in self.random.items():
+            name = key.replace("/", ".")
+            yield name, self.likelihood.get_parameter(name), part  # pyright: ignore[reportReturnType]
+
+    def _begin(self, input: Tensor, context: Tensor | None) -> None:
+        """Heads are made when they first see an input, and only then is it known which weights there are."""
+        with torch.no_grad():
+            self.likelihood(input, context)
+        named = dict(self.likelihood.named_parameters())
+        for asked in self.weights or ():
+            if not any(name.startswith(asked) for name in named):
+                raise ArgumentError(f"`weights` holds {asked!r}, and no weight has such a name; they are {', '.join(named)}.")
+        with seeded(0):  # the same fixed draws in every process, and nobody's stream is moved
+            for name, weight in named.items():
+                if self.weights is None or name.startswith(tuple(self.weights)):
+                    self.random[name.replace(".", "/")] = _Random(weight, self.initial, self.prior_scale, self.draws)
+
+
+def _check(argument: str, scale: float | str, instead: str = "") -> None:
+    least, most = math.exp(-BOUND), math.exp(BOUND)
+    if isinstance(scale, str) or not least < scale < most:
+        raise ArgumentError(f"`{argument}` is {scale!r}; give a number between {least:.4f} and {most:.0f}{instead}.")
+
+
+class _Random(nn.Module):
+    """What a tensor of random weights has beside its mean: the scale of its posterior, that of its prior, and noise."""
+
+    noise: Tensor
+    fixed: Tensor
+    prior_raw: Tensor
+
+    def __init__(self, weight: Tensor, scale: float, prior_scale: float | str, draws: int) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(unscaled(torch.full_like(weight, scale)))
+        if prior_scale == "learned":  # from the size that the weights begin with; for biases of 0 somewhat above their posterior's scale
+            self.prior_raw = nn.Parameter(unscaled(weight.detach().square().mean().sqrt().clamp(min=2 * scale)))
+        else:
+            self.register_buffer("prior_raw", unscaled(weight.new_tensor(float(prior_scale))), persistent=False)
+        self.register_buffer("noise", torch.zeros_like(weight), persistent=False)
+        self.register_buffer("fixed", torch.randn(draws, *weight.shape).to(weight), persistent=False)
+
+    def drawn(self, mean: Tensor, noise: Tensor) -> Tensor:
+        return mean + positive(self.raw) * noise
+
+    def divergence(self, mean: Tensor) -> Tensor:
+        q = Normal(mean, positive(self.raw), validate_args=False)
+        p = Normal(torch.zeros_like(mean), positive(self.prior_raw), validate_args=False)
+        return kl.exact(q, p).sum()
