@@ -61,14 +61,14 @@ def test_its_gradients_are_those_of_the_likelihood_and_of_the_divergence_from_th
     exact = torch.autograd.grad(-evidence(head.weight, head.bias, 0.7, x).mean(), [head.weight, head.bias])
     exact += torch.autograd.grad(gap.mean(), [fitted.weight, fitted.bias])
     learned = [head.weight, head.bias, fitted.weight, fitted.bias]
-    rule = gradients.MonteCarloEM(rows=400, latent=2)
-    explain(model, rule, x.expand(400, 3), 40)
-    found = [torch.autograd.grad(explain(model, rule, x.expand(400, 3), 3)[-1].loss, learned) for _ in range(30)]
+    rule = gradients.MonteCarloEM(rows=300, latent=2)
+    explain(model, rule, x.expand(300, 3), 30)
+    found = [torch.autograd.grad(explain(model, rule, x.expand(300, 3), 3)[-1].loss, learned) for _ in range(20)]
     for each, truth in zip(zip(*found, strict=True), exact, strict=True):
         draws = torch.stack(each)
         # three transitions at an acceptance of 0.9 leave the draws nearly independent; the remaining correlation is inside 7 errors
-        error = draws.std(0) / math.sqrt(30)
-        assert ((draws.mean(0) - truth).abs() < 7 * error).all() and error.norm() < 0.05 * truth.norm()
+        error = draws.std(0) / math.sqrt(20)
+        assert ((draws.mean(0) - truth).abs() < 7 * error).all() and error.norm() < 0.1 * truth.norm()
 
 
 def test_it_reaches_the_likelihood_of_principal_components():
@@ -76,10 +76,10 @@ def test_it_reaches_the_likelihood_of_principal_components():
     x = factor_data(n=150, noise=torch.tensor([0.5]))
     x = (x - x.mean(0)) / x.std()
     model = VAE(priors.Normal(2), posteriors.Normal(nn.Identity(), 2, "full"), likelihoods.Normal(nn.Identity(), (6,), "shared"))
-    rule = gradients.MonteCarloEM(rows=150, latent=2, leapfrogs=6)
+    rule = gradients.MonteCarloEM(rows=150, latent=2, leapfrogs=4)
     aevb.fit(model, x, gradient=rule, optimizer=adam(0.1), epochs=300, batch_size=150, progress=False, compile=False)
-    # one draw per datum and step: what Adam's averaging leaves of its noise at the last rates, some thousandths of a nat
-    assert metrics.exact_log_likelihood(model, x).mean().item() == pytest.approx(ppca(x, 2)[-1], abs=0.02)
+    # one draw per datum and step: what Adam's averaging leaves of its noise at the last rates, some hundredths of a nat
+    assert metrics.exact_log_likelihood(model, x).mean().item() == pytest.approx(ppca(x, 2)[-1], abs=0.05)
 
 
 def test_the_acceptance_is_tuned_while_it_learns():
@@ -114,6 +114,21 @@ def test_only_the_chains_of_the_batch_move_and_a_refused_step_moves_none():
     assert step.skipped == 1 and torch.equal(rule.state, held) and torch.equal(rule.step, size)
     step(Batch(torch.randn(3, 3), index=there, total=10))
     assert not torch.equal(rule.state, held) and not torch.equal(rule.step, size)
+
+
+def test_chains_go_on_where_an_interrupted_run_left_them(tmp_path):
+    def run(**options):
+        with aevb.random.seeded(0):
+            model, rule = small(), gradients.MonteCarloEM(rows=20, latent=2, leapfrogs=2)
+        x = (torch.rand(20, 6, generator=torch.Generator().manual_seed(1)) < 0.5).double()
+        aevb.fit(model, x, gradient=rule, epochs=4, batch_size=5, progress=False, compile=False, **options)
+        return model, rule
+
+    whole, chains = run()
+    run(out=tmp_path / "run", callbacks=[lambda epoch, model: epoch.epoch == 2])
+    resumed, again = run(out=tmp_path / "run", resume=True)
+    assert torch.equal(chains.state, again.state) and torch.equal(chains.step, again.step) and again.begun.all()
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 def test_without_rows_chains_begin_at_the_posterior_and_nothing_is_kept():

@@ -122,18 +122,18 @@ def dataset(x):
 def test_stochastic_variational_inference_reaches_the_best_diagonal_posterior_of_every_row():
     """The decoder is held at numbers whose best diagonal is known; minibatches, so that most rows wait most of the time."""
     model, *_ = rotated_model("diagonal")
-    x = model.sample(60)
-    model = VAE(model.prior, posteriors.Free(model.posterior, rows=60), model.likelihood)
+    x = model.sample(30)
+    model = VAE(model.prior, posteriors.Free(model.posterior, rows=30), model.likelihood)
     optimizer = torch.optim.Adam(model.posterior.parameters(), betas=(0.9, 0.99))
-    for epoch in range(250):
-        optimizer.param_groups[0]["lr"] = 0.15 / UNIT * (1 - epoch / 250)
-        for index in torch.randperm(60).split(15):
+    for epoch in range(120):
+        optimizer.param_groups[0]["lr"] = 0.15 / UNIT * (1 - epoch / 120)
+        for index in torch.randperm(30).split(10):
             optimizer.zero_grad()
-            gradients.Pathwise()(model, objectives.ELBO(8), Batch(x[index], index=index, total=60)).loss.backward()
+            gradients.Pathwise()(model, objectives.ELBO(8), Batch(x[index], index=index, total=30)).loss.backward()
             optimizer.step()
     gap = metrics.decomposition(model, x).gap
     # 4 parameters per row, each known from the last few hundred of its draws
-    assert gap.mean().item() == pytest.approx(ROTATED_GAP, abs=0.01) and (gap > ROTATED_GAP - 1e-9).all()
+    assert gap.mean().item() == pytest.approx(ROTATED_GAP, abs=0.02) and (gap > ROTATED_GAP - 1e-9).all()
 
 
 def test_fit_leaves_validation_out_and_says_so():
@@ -184,7 +184,7 @@ def test_refinement_within_a_family_that_holds_the_truth_closes_the_gap(covarian
     nn.init.constant_(model.posterior.heads.head.bias, 0.1)
     x = model.sample(10)
     rule = gradients.DoublyReparameterised()  # whose noise vanishes at the truth
-    found = inference.refine(model, x, steps=400, objective=objectives.ELBO(8, kl="sampled"), gradient=rule)
+    found = inference.refine(model, x, steps=200, objective=objectives.ELBO(8, kl="sampled"), gradient=rule)
     assert metrics.decomposition(found.model, x).gap.mean() < 1e-3
 
 
@@ -232,13 +232,14 @@ def test_a_model_without_an_encoder_is_refined_from_the_standard_member():
 
 def test_data_are_refined_in_blocks_of_any_size(monkeypatch):
     model, *_ = rotated_model("diagonal")
+    set_posterior(model, torch.zeros(2, 2), torch.zeros(2), torch.ones(2))
     x = model.sample(9)
-    whole = inference.refine(model, x, steps=200)
+    whole = inference.refine(model, x, steps=100)
     monkeypatch.setitem(inference.refine.__globals__, "BLOCK", 4)
-    pieces = inference.refine(model, x, steps=200)
+    pieces = inference.refine(model, x, steps=100)
     assert pieces.after.shape == (9,)
     gaps = [metrics.decomposition(found.model, x).gap for found in (whole, pieces)]
-    assert torch.allclose(gaps[0], gaps[1], atol=0.05)  # other draws, the same optimum, from an encoder that is up to 100 nats away
+    assert torch.allclose(gaps[0], gaps[1], atol=0.05)  # other draws, the same optimum
 
 
 def test_a_refined_model_goes_through_every_door_and_through_a_file(tmp_path):
@@ -262,6 +263,10 @@ def test_refinement_refuses_what_it_cannot_do():
         inference.refine(model, x, rate=0)
     with pytest.raises(DataError, match="this model takes"):
         inference.refine(model, torch.zeros(3, 7))
+    with pytest.raises(DataError, match="no rows"):
+        inference.refine(model, x[:0])
+    with pytest.raises(DataError, match=r"Rows; give a tensor.*data\.test\.tensor\(\)"):
+        inference.refine(model, Rows.of(x))
     with pytest.raises(IncompatibleError, match="density"):
         inference.refine(make_vae("dirac", "bernoulli"), x)
     assert torch.allclose(inference.refine(model, x, steps=0).posterior.mean, model.eval().infer(Batch(x)).mean, atol=1e-12)

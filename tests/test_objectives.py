@@ -15,6 +15,9 @@ from aevb import Batch, gradients, objectives
 from aevb.errors import ArgumentError
 from aevb.objectives.bounds import Mean, path_factor, power_mean, responsibilities
 from aevb.objectives.schedules import Constant, Cyclical, Exponential, Linear, Sigmoid
+from aevb.random import seeded
+from aevb.training import adam
+from aevb.training.step import Step
 from aevb.types import Terms
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -62,6 +65,12 @@ class TestPowerMeans:
                 second[k] = torch.autograd.grad(first[k].sum(), h, retain_graph=True)[0][k]
         # c = 1 - f_kk / f_k for the power 1; (1 - s) + s w in general is the same: f_kk = s w (1 - w)
         assert torch.allclose(path_factor(self.h, self.measure, power), 1 - second / first, atol=1e-12)
+
+    @pytest.mark.parametrize("mean", MEANS)
+    def test_weights_of_means_are_finite_for_any_log_weights(self, mean):
+        h, measure = torch.tensor([[0.0], [-50.0], [-120.0]] * 2, dtype=torch.float32), torch.full((6, 1), -math.log(6)).float()
+        for weights in (mean.weights(h, measure), mean.path_weights(h, measure), mean.path_factor(h, measure)):
+            assert weights.isfinite().all() and weights.abs().max() > 0
 
     def test_path_factor_is_finite_where_the_quotient_is_not(self):
         factor = path_factor(torch.tensor([[0.0], [-50.0], [-120.0]], dtype=torch.float32), torch.full((3, 1), -math.log(3)).float(), 1.0)
@@ -260,6 +269,49 @@ class TestFamily:
     )
     def test_kinds(self, objective, kind, exact):
         assert (objective.kind, objective.exact_kind) == (kind, exact)
+
+
+LOGGED = {
+    "ELBO": (lambda: objectives.ELBO(6, beta=4.0, kl="sampled"), lambda w: w.mean(0)),
+    "IWAE": (lambda: objectives.IWAE(6), lambda w: np.log(np.exp(w).mean(0))),
+    "Renyi": (lambda: objectives.Renyi(0.25, 6), lambda w: np.log((np.exp(w) ** 0.75).mean(0)) / 0.75),
+    "CUBO": (lambda: objectives.CUBO(3, 6), lambda w: np.log((np.exp(w) ** 3).mean(0)) / 3),
+    "MIWAE": (lambda: objectives.MIWAE(2, 3), lambda w: (np.log(np.exp(w[:3]).mean(0)) + np.log(np.exp(w[3:]).mean(0))) / 2),
+    "PIWAE": (lambda: objectives.PIWAE(2, 3), lambda w: np.log(np.exp(w).mean(0))),
+    "CIWAE": (lambda: objectives.CIWAE(0.3, 6), lambda w: 0.3 * w.mean(0) + 0.7 * np.log(np.exp(w).mean(0))),
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_the_number_logged_is_the_bound_itself(name):
+    """Not a surrogate, not the target, not the loss: what the formula says of the weights that the step has drawn."""
+    build, formula = LOGGED[name]
+    model, objective = scalar_vae(), build()
+    x = torch.tensor([[0.6], [-1.0], [2.0]])
+    take = Step(model, objective, gradients.Pathwise(), adam()(model.parameters()))
+    with seeded(3):
+        q = model.posterior(x)
+        z = q.rsample((6,))
+    weights = Normal(0.75 * z, 1.0).log_prob(x) + Normal(0.0, 1.0).log_prob(z) - Normal(0.1, 0.9).log_prob(z)
+    with seeded(3):
+        logged = take(Batch(x))[0].item()
+    assert logged == pytest.approx(formula(weights[..., 0].detach().numpy()).mean(), rel=1e-6)  # statistics are float32
+
+
+SETTINGS = {
+    "alpha": [objectives.Renyi(alpha, 4) for alpha in (0.2, 0.8)],
+    "n": [objectives.CUBO(n, 4) for n in (2.0, 3.0)],
+    "beta of CIWAE": [objectives.CIWAE(beta, 4) for beta in (0.1, 0.9)],
+    "groups": [objectives.MIWAE(*shape) for shape in ((2, 4), (4, 2))],
+    "groups of the posterior": [objectives.PIWAE(*shape) for shape in ((2, 4), (4, 2))],
+    "free bits": [objectives.ELBO(4, free_bits=bits) for bits in (0.01, 1.0)],
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_setting_changes_what_it_says_from_the_first_step(setting):
+    first, second = (spread_slopes(objective) for objective in SETTINGS[setting])
+    assert (first - second).abs().max() > 1e-3
 
 
 class TestFaultsOfOthers:

@@ -167,6 +167,8 @@ def test_curves_name_the_training_bound_and_the_validation_bound():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training: IWAE-5", "validation: ELBO"]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [-4, -3, -2])
     assert len(plots.curves([epoch(1), epoch(2)]).child_axes) == 3
+    loose = plots.curves([epoch(i, bound_name="Renyi(-1)-3", bound_kind="neither") for i in (1, 2)], ["bound"])
+    assert loose.get_legend().get_texts()[0].get_text() == "training: Renyi(-1)-3, no bound"
 
 
 def test_an_autoencoder_has_one_curve_under_its_name():

@@ -246,6 +246,17 @@ def test_refused_steps_are_named_and_three_in_a_row_end_the_run(tmp_path):
     assert weights(aevb.load(tmp_path / "run")).isfinite().all()
 
 
+def test_naming_the_culprit_leaves_no_trace():
+    """What is learned without a gradient, a running error or a baseline, survives the second look at a broken batch."""
+    with seeded(0):
+        noisy = likelihoods.Normal(networks.MLP(2, [8]), (6,), scale="optimal")
+        model = aevb.VAE(priors.Bernoulli(2), posteriors.Bernoulli(networks.MLP(6, [8]), 2), noisy)
+    rule = gradients.ScoreFunction("mean")
+    result = aevb.fit(model, batches({4}), gradient=rule, epochs=1, progress=False)
+    assert result.history[0].skipped == 1 and any("the data" in sentence for sentence in result.said)
+    assert noisy.noise.error.isfinite() and rule.mean.isfinite() and np.isfinite(result.history[0].bound)
+
+
 def test_best_weights_by_validation_are_returned_and_saved(tmp_path):
     scores = []
     result = run(optimizer=adam(0.5), epochs=15, out=tmp_path / "run", rate=lambda step, total: 1.0)
@@ -475,6 +486,16 @@ def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so():
     assert said == ["The step is not replayed from a recording: operation not permitted when stream is capturing."]
 
 
+def test_a_frozen_part_stays_as_it_is():
+    model = tiny()
+    for parameter in model.likelihood.parameters():
+        parameter.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    run(model)
+    moved = {name.split(".")[0] for name, tensor in model.named_parameters() if not torch.equal(tensor, before[name])}
+    assert moved == {"posterior"}
+
+
 def conv(seed: int = 0) -> aevb.VAE:
     with seeded(seed):
         encoder, decoder = networks.ConvEncoder((3, 9, 8), [4, 6], residual=1), networks.ConvDecoder(2, (3, 9, 8), [6, 4])
@@ -595,6 +616,7 @@ def test_an_autoencoder_reports_no_divergence_and_no_bound():
     result = run(model)
     last = result.history[-1]
     assert last.kl is None and last.bound_name == "reconstruction log-likelihood"
+    assert last.bound_kind == "reconstruction"
     assert last.validation == last.validation_log_likelihood
     with pytest.raises(IncompatibleError, match=r"objectives.Reconstruction\(\)"):
         run(model, objective=objectives.ELBO())

@@ -40,8 +40,8 @@ def through_a_loader(model: aevb.VAE, x: torch.Tensor) -> torch.Tensor:
 
 def ways(model: aevb.VAE, x: torch.Tensor, z: torch.Tensor) -> dict[str, Callable[[], object]]:
     return {
-        "encode: a DataLoader": lambda: through_a_loader(model, x),
         "encode: all rows at once": lambda: model.encode(x),
+        "encode: a DataLoader": lambda: through_a_loader(model, x),
         "encode: aevb.inference": lambda: aevb.inference.encode(model, x),
         "decode: aevb.inference": lambda: aevb.inference.decode(model, z),
         "sample: aevb.inference": lambda: aevb.inference.sample(model, len(x)),

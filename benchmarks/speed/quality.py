@@ -19,9 +19,10 @@ EAGER = "aevb eager float32"
 BOUNDS = (-110.0, -105.0, -102.0)
 
 
-def contenders(seed: int, epochs: int) -> list[Contender]:
+def contenders(seed: int, epochs: int, beside: list[str]) -> list[Contender]:
+    """Our three, and those beside them whose names hold one of these words."""
     ours = ("--epochs", str(epochs), "--seed", str(seed))
-    return [
+    every = [
         Contender(EAGER, "aevb_fit.py", ours),
         Contender("aevb compiled float32", "aevb_fit.py", (*ours, "--compiled")),
         Contender("aevb compiled bfloat16", "aevb_fit.py", (*ours, "--compiled", "--precision", "bfloat16")),
@@ -29,11 +30,12 @@ def contenders(seed: int, epochs: int) -> list[Contender]:
         Contender("Pythae's trainer", "pythae_trainer.py", (str(seed),), python=THEIRS),
         Contender("JAX lax.scan", "jax_scan.py", (str(seed),), python=THEIRS),
     ]
+    return [contender for contender in every if any(word in contender.name for word in ["aevb", *beside])]
 
 
-def trained(seed: int, epochs: int, threads: int, quick: bool) -> dict[str, dict[str, Any]]:
+def trained(seed: int, epochs: int, beside: list[str], threads: int, quick: bool) -> dict[str, dict[str, Any]]:
     """Every contender with this seed, epoch by epoch in turn: seconds trained and ELBO after each epoch, and the ELBO on the test part."""
-    all_of_them = contenders(seed, epochs)
+    all_of_them = contenders(seed, epochs, beside)
     found: dict[str, dict[str, Any]] = {c.name: {"validation": []} for c in all_of_them}
     with running(all_of_them, threads, warm=0, quick=quick):
         for number in range(epochs):
@@ -84,11 +86,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--bounds", type=float, nargs="+", default=list(BOUNDS), help="validation ELBOs to reach, in nats")
+    parser.add_argument("--beside", nargs="*", default=["PyTorch", "Pythae", "JAX"], help="whom to run beside ours, by a part of the name")
     options = parsed(parser)
     epochs, seeds = (2, 1) if options.quick else (options.epochs, options.seeds)
     runs = []
     for seed in range(seeds):
-        runs.append(trained(seed, epochs, options.threads, options.quick))
+        runs.append(trained(seed, epochs, options.beside, options.threads, options.quick))
         print(f"seed {seed}: " + ", ".join(f"{name} {run['test']:.2f}" for name, run in runs[-1].items()))
     found = summary(runs, [-250.0] if options.quick else options.bounds)
     show(found)

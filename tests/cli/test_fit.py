@@ -62,6 +62,15 @@ def test_narrow_data_get_few_latent_variables(aevb, table):
     assert "with 1 latent variable and" in aevb("fit", table, "--epochs", 1, "--hidden", 8, "--no-report").out
 
 
+def test_flat_rows_take_a_shape(aevb, tmp_path):
+    np.save(tmp_path / "flat.npy", np.random.default_rng(0).integers(0, 9, (60, 12)))
+    done = aevb("fit", "flat.npy", "--shape", "3,4", "--epochs", 1, *SMALL, "--out", "run")
+    assert "images of 3 x 4" in done.out
+    assert tomllib.loads(Path("run/config.toml").read_text())["shape"] == [3, 4]
+    assert aevb("encode", "run", "flat.npy", "--out", "codes.npy").code == 0
+    assert np.load("codes.npy").shape == (60, 2)
+
+
 def test_the_configuration_comes_back(aevb, table):
     options = ["--seed", 3, "--split", "0.6,0.2,0.2", "--order", "time", "--hidden", "8,4", "--beta", "0.5", "--lr", "0.01", "--epochs", 2]
     assert aevb("fit", table, "--labels", "colour", "--out", "a", "--no-report", *options).code == 0

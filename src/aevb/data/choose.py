@@ -98,7 +98,7 @@ LIKELIHOODS = {
 _NATURAL = {"binary": "bernoulli", "levels": "discretised_logistic", "unit": "continuous_bernoulli", "real": "normal"}
 _OUTSIDE: dict[Support, Callable[[np.ndarray, int], np.ndarray]] = {
     "binary": lambda x, levels: (x != 0) & (x != 1),
-    "levels": lambda x, levels: (x < 0) | (x > levels - 1) | (x != np.rint(x)),
+    "levels": lambda x, levels: (x < 0) | (x > levels - 1) | (x.dtype.kind == "f" and x != np.rint(x)),
     "unit": lambda x, levels: (x < 0) | (x > 1),
     "real": lambda x, levels: np.zeros(x.shape, bool),
 }
@@ -144,6 +144,16 @@ def check_likelihood(name: str | None) -> None:
     """Raise ``ArgumentError`` for the name of no likelihood."""
     if name is not None and name not in LIKELIHOODS:
         raise ArgumentError(f'likelihood="{name}" is not known. Known: {listing(LIKELIHOODS)}.{nearest(str(name), LIKELIHOODS)}')
+
+
+def inside(facts: Facts, support: Support, levels: int | None) -> bool:
+    """Whether the facts alone say that all values are inside of a support.
+
+    >>> inside(Facts(0, 16, True, (8, 8)), "levels", 17), inside(Facts(0, 16, True, (8, 8)), "unit", None)
+    (True, False)
+    """
+    within = {"binary": facts.binary, "levels": facts.whole and facts.high < (levels or 256), "unit": facts.unit, "real": True}
+    return within[support]
 
 
 def offender(values: Values, support: Support, levels: int | None) -> float | None:

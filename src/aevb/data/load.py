@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DataError
 from ..shapes import as_shape
 from . import binarising
 from .arrays import canonical, from_array, to_numpy
-from .choose import Facts, check_likelihood, check_network, choose_likelihood, choose_network, choose_scaling, offender
+from .choose import Facts, check_likelihood, check_network, choose_likelihood, choose_network, choose_scaling, inside, offender
 from .dataset import Dataset
 from .labels import class_names, labels_said, number_labels
 from .look import pieces
@@ -246,7 +246,9 @@ def _other_shape(raw: Raw, spec: Spec) -> str:
 
 
 def _check_support(raw: Raw, support: Support, spec: Spec) -> None:
-    value = None if raw.packed else offender(raw.values, support, spec.levels)
+    if inside(Facts.of(raw), support, spec.levels):
+        return
+    value = offender(raw.values, support, spec.levels)
     if value is None:
         return
     takes = {"binary": "0 and 1", "unit": "values in [0, 1]", "levels": f"whole numbers from 0 to {(spec.levels or 256) - 1}"}[support]

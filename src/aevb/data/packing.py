@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Elements of binary rows from which they are held as bits. It pays in memory alone: a batch of bits takes up to a tenth longer to read than
-# one of bytes, 3 us for 128 x 784 (benchmarks/speed/data_path.py), at any size of the set; so it begins where 64 MiB are at stake.
+# Elements of binary rows from which they are held as bits. It pays in memory alone: a batch of bits takes a tenth to a quarter longer to
+# read than one of bytes, 3 to 6 us for 128 x 784 (benchmarks/speed/data_path.py), at any size of the set; so it begins at 64 MiB of bytes.
 PACKED_FROM = 1 << 26
 
 

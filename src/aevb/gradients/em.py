@@ -119,8 +119,8 @@ class MonteCarloEM(Gradient):
     def _keep(self, batch: Batch, z: Tensor) -> None:
         if self.rows is not None:
             index = self._rows_of(batch)
-            self.state.index_copy_(0, index, z.transpose(0, 1).to(self.state))
-            self.begun.index_fill_(0, index, True)
+            self.state[index] = z.transpose(0, 1).to(self.state)
+            self.begun[index] = True
 
     def _rows_of(self, batch: Batch) -> Tensor:
         if batch.index is None or batch.total != self.rows:

@@ -25,6 +25,9 @@ class REBAR(Gradient):
     Unbiased at any ``temperature`` and ``scale`` (eta); where ``learned`` both follow the gradient of the variance, estimated in the same
     step at the price of a second backward pass. Two decoder passes more than ``LeaveOneOut`` per draw. Tucker et al., REBAR (2017). Raises
     ``ArgumentError`` for a temperature that is not positive.
+
+    >>> len(list(REBAR().parameters())), len(list(REBAR(learned=False).parameters()))
+    (2, 0)
     """
 
     log_temperature: Tensor

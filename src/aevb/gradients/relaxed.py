@@ -28,6 +28,10 @@ class Relaxed(Gradient):
     ones (Maddison et al. 2017). Either way the decoder sees codes between the corners, so what is reported is the bound of a relaxed
     model, and no bound for the discrete one: compare models by ``metrics``. A lower ``temperature`` (a number or a schedule) means less
     bias and more noise. Raises ``ArgumentError`` for a temperature that is not positive.
+
+    >>> from aevb import objectives
+    >>> Relaxed(objectives.Exponential(1.0, 0.5, steps=1000)).name_of(objectives.ELBO())
+    'ELBO of relaxed codes'
     """
 
     temperature: Tensor
@@ -58,6 +62,9 @@ class StraightThrough(Gradient):
 
     The decoder sees true codes, so what is reported is the bound itself; the gradient is biased. ``temperature`` may be a schedule.
     Raises ``ArgumentError`` for a temperature that is not positive.
+
+    >>> StraightThrough(temperature=0.5).temperature
+    tensor(0.5000)
     """
 
     temperature: Tensor

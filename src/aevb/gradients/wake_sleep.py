@@ -41,6 +41,9 @@ class ReweightedWakeSleep(Gradient):
     ``update="wake"`` climbs ``sum_k w_k log q(z_k|x)``, which descends ``KL(p(z|x) || q(z|x))`` and has no bias from the model's dreams;
     it needs no differentiable draw, and gets better, not noisier, with more samples. Bornschein and Bengio, Reweighted wake-sleep (2015).
     Raises ``ArgumentError`` for an unknown ``update``.
+
+    >>> ReweightedWakeSleep("both").wake
+    0.5
     """
 
     def __init__(self, update: Literal["wake", "sleep", "both"] = "wake") -> None:

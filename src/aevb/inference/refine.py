@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DataError
 from ..gradients import Gradient, LeaveOneOut, Pathwise
 from ..models import VAE
 from ..networks import Table
@@ -71,7 +71,11 @@ def refine(
         raise ArgumentError(f"`steps` is {steps}; give 0 or more.")
     if not rate > 0:
         raise ArgumentError(f"`rate` is {rate}; give a positive number.")
+    if not isinstance(x, Tensor):
+        raise DataError(f"`x` is of type {type(x).__name__}; give a tensor [N, *event], as `data.test.tensor()`.")
     x, rows = model.checked(x), len(x)
+    if not rows:
+        raise DataError("`x` has no rows: give at least one.")
     objective, gradient = _rule(model, objective, gradient)
     held = copy.deepcopy(model).requires_grad_(False).eval()  # a copy, so that neither model ever changes the other
     with seeded(seed, model.device):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Literal
 
 import torch
@@ -90,7 +91,7 @@ class Bayesian(Likelihood):
         """Name, mean and spread of each random weight."""
         for key, part in self.random.items():
             name = key.replace("/", ".")
-            yield name, self.likelihood.get_parameter(name), part  # pyright: ignore[reportReturnType]
+            yield name, attrgetter(name)(self.likelihood), part  # pyright: ignore[reportReturnType]
 
     def _begin(self, input: Tensor, context: Tensor | None) -> None:
         """Heads are made when they first see an input, and only then is it known which weights there are."""

@@ -70,8 +70,9 @@ def kl_per_dimension(kl: Any, active: Any = None, *, ax: Axes | None = None) -> 
 
 
 def _curve(ax: Axes, history: Sequence[Epoch], quantity: Quantity) -> None:
-    title = TITLES.get(quantity, history[-1].bound_name)
-    scored = "ELBO" if quantity == "bound" and history[-1].kl is not None else title
+    last = history[-1]
+    title = TITLES.get(quantity, f"{last.bound_name}, no bound" if last.bound_kind == "neither" else last.bound_name)
+    scored = "ELBO" if quantity == "bound" and last.kl is not None else title
     labels = ("training", "validation") if scored == title else (f"training: {title}", f"validation: {scored}")
     epochs = [epoch.epoch for epoch in history]
     lines = [_values(history, field) for field in FIELDS[quantity]]

@@ -31,6 +31,7 @@ class Epoch:
     validation_log_likelihood: float | None = None
     validation_kl: float | None = None
     measures: dict[str, float] = field(default_factory=dict)  # what the objective's penalties measure, unweighted
+    bound_kind: str = "lower bound"  # "upper bound", "neither" or "reconstruction": what the bound is of log p(x)
 
     def reproducible(self) -> dict[str, Any]:
         """All of it but the wall clock: equal for equal seeds."""

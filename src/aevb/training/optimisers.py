@@ -31,7 +31,8 @@ def optimizer_of(recipe: Recipe, factory: Factory) -> Optimizer:
     apart = recipe.objective.parameter_groups()
     owned = {id(parameter) for group in apart for parameter in group.parameters}
     parts = (recipe.model, recipe.objective, recipe.gradient)
-    optimizer = factory([parameter for part in parts for parameter in part.parameters() if id(parameter) not in owned])
+    learned = [parameter for part in parts for parameter in part.parameters() if parameter.requires_grad]  # one may be frozen
+    optimizer = factory([parameter for parameter in learned if id(parameter) not in owned])
     base = optimizer.param_groups[0]["lr"]
     for group in apart:
         betas = {"betas": group.betas} if group.betas is not None and "betas" in optimizer.defaults else {}

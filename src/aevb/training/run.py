@@ -221,6 +221,7 @@ def closed(state: checkpoint.Progress, recipe: Recipe, totals: Tensor, skipped: 
         seconds=seconds,
         bound=bound,
         bound_name=recipe.gradient.name_of(objective),
+        bound_kind=recipe.gradient.kind_of(objective),
         log_likelihood=log_likelihood,
         kl=kl if recipe.model.posterior.density else None,
         target=target,

@@ -93,8 +93,11 @@ class Step:
 
     def culprit(self, batch: Batch) -> str:
         """The first tensor that is not finite when the model looks at this batch again, by name."""
+        held = [buffer.clone() for buffer in self.state]
         with seeded(0, self.model.device):
             estimate = self.gradient(self.model, self.objective, batch)
+        for buffer, before in zip(self.state, held, strict=True):  # looking leaves no trace in what is learned without a gradient
+            buffer.copy_(before)
         terms, score = estimate.terms, estimate.score
         named = {
             "the data": batch.x,
