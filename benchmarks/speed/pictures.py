@@ -22,8 +22,9 @@ def bars(title: str, results: Sequence[dict[str, Any]], path: Path) -> None:
     thickness = 0.8 / len(results)
     ax = figure(WIDTH, 0.7 + 0.22 * len(results) * len(names) + 0.06 * len(names), layout="constrained").add_subplot()
     for number, (result, shade) in enumerate(zip(results, SHADES[-len(results) :], strict=True)):
-        places = np.arange(len(names)) + (number - (len(results) - 1) / 2) * thickness
-        _bars(ax, places, thickness, [result["contenders"][name] for name in names], [_colour(name) for name in names], shade)
+        there = [name for name in names if name in result["contenders"]]  # one may have been measured on one thread only
+        places = np.array([names.index(name) for name in there]) + (number - (len(results) - 1) / 2) * thickness
+        _bars(ax, places, thickness, [result["contenders"][name] for name in there], [_colour(name) for name in there], shade)
     tidy(ax, "samples per second", "", SIZE)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()

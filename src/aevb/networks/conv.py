@@ -115,7 +115,7 @@ def convolves(model: nn.Module) -> bool:
 
 
 def fast_layout(model: nn.Module) -> None:
-    """Lay convolutions out with the channels last, which makes a step of theirs a fifth faster; values and shapes stay what they are."""
+    """Lay convolutions out with the channels last, which makes steps a tenth to a quarter faster; values and shapes stay what they are."""
     if convolves(model):
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 

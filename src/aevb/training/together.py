@@ -13,6 +13,7 @@ from torch.optim import Adam
 
 from ..compiling import Compile, Compiler
 from ..data import Rows
+from ..memory import enough_memory
 from ..metrics.rate import RateDistortion, both_terms
 from ..metrics.sweep import blocks, dtype_of
 from ..random import borrowed, seeded
@@ -89,7 +90,9 @@ class Together:
         """Train all of them; their models have the best weights afterwards."""
         began = time.monotonic()
         label = f"{len(self.members)} models, first: {self.members[0].recipe.objective.name}"
-        with listening() as interrupt, Bar(self.plan.progress, self.plan.epochs, self.steps, None, label) as bar:
+        size, samples = self.sources[0].batch_size, self.members[0].recipe.objective.samples
+        fewer = enough_memory(f"in a training step of {len(self.members)} models", batch_size=size, samples=samples)
+        with fewer, listening() as interrupt, Bar(self.plan.progress, self.plan.epochs, self.steps, None, label) as bar:
             for epoch in range(self.plan.epochs):
                 for position, batch in enumerate(self._batches(epoch), 1):
                     self._step(epoch * self.steps + position - 1, batch)
