@@ -80,8 +80,7 @@ def test_a_bound_beats_what_knows_nothing_of_the_codes(name):
     options = {"latent": 8, "hidden": (100,), "rows": len(data.train), "warmup": 100}
     with seeded(0):
         recipe = preset(name, data.spec, **{key: value for key, value in options.items() if key in entry.options})
-    result = aevb.fit(recipe, data, epochs=60, progress=False)
-    model = result.model
+    model = aevb.fit(recipe, data, epochs=200, progress=False).model
     if model.posterior.rows is not None:  # codes of its own rows only: those of others are found by refinement
         model = aevb.inference.refine(model, data.test.tensor(), steps=200).model
     reading = READING.get(name, {})

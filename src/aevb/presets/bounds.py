@@ -26,10 +26,13 @@ def capacity_vae(
     hidden: Hidden = None,
     scale: Scale = None,
     samples: int = 1,
-    gamma: float = 1000.0,
+    gamma: float = 30.0,
     capacity: float | Schedule = Linear(0.0, 25.0, steps=10_000),
 ) -> Recipe:
-    """Burgess et al., Understanding disentangling in beta-VAE (2018): the divergence is held at a capacity that rises slowly."""
+    """Burgess et al., Understanding disentangling in beta-VAE (2018): the divergence is held at a capacity that rises slowly.
+
+    They weigh the distance to it by ``gamma=1000``; 30 holds it as well, and leaves the likelihood its part of the gradient.
+    """
     objective = objectives.ELBO(samples, beta=gamma, capacity=capacity)
     return Recipe(gaussian(spec, latent, hidden, scale), objective, gradients.Pathwise())
 

@@ -67,7 +67,7 @@ _ALL = (
         "capacity_vae",
         bounds.capacity_vae,
         "Burgess et al. 2018",
-        "Normal posterior, ELBO(beta=1000, capacity=Linear(0, 25)), Pathwise()",
+        "Normal posterior, ELBO(beta=30, capacity=Linear(0, 25)), Pathwise()",
         "as beta_vae, with the information in the codes said in nats instead of by a weight",
     ),
     Preset(
