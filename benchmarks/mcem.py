@@ -121,7 +121,8 @@ def draw(record: dict, path: Path) -> None:
             ax.plot(seen, values.mean(0), style, color=colour, label=label, linewidth=1.6)
             ax.fill_between(seen, values.amin(0), values.amax(0), color=colour, alpha=0.18, linewidth=0)
     ax.set_xscale("log")
-    ax.set_ylim(bottom=LOWEST)  # what the first hundred steps of wake-sleep are like would leave no room for the rest
+    highest = max(value for runs in record.values() for curve in runs.values() for value in curve["train"])
+    ax.set_ylim(LOWEST, highest + 5)  # what the first hundred steps of wake-sleep are like would leave no room for the rest
     tidy(ax, "training samples seen (dotted: on training rows)", "log p(x), nats per digit")
     ax.legend(frameon=False, fontsize=8.5, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)

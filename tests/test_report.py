@@ -112,7 +112,7 @@ def test_the_numbers_are_those_of_the_metrics(reported, digits):
 def test_a_report_names_the_bound_what_is_missing_and_who_made_it(reported):
     page = reported[1]
     assert "<td>not available on real data</td>" in page and "in expectation a lower bound" in page
-    objective = "ELBO(samples=1, beta=1, free_bits=0, kl=auto)"
+    objective = "ELBO(samples=1, beta=1, free_bits=0, kl=auto"
     for words in (objective, "Pathwise()", "Adam", "float32", "1,437 train, 180 validation, 180 test"):
         assert words in page
     assert re.search(r"quarter cycle per pixel is \d\.\d\d times", page)
