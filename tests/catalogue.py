@@ -29,6 +29,9 @@ class Posterior:
     build: Callable[[nn.Module], Conditional]
     prior: str
     dreams: bool = True  # whether it can be asked about data that are not its own
+    exact: bool = True  # whether its divergence to that prior has a formula
+    traced: bool = True  # whether a step with it is one graph; eager-only else
+    implicit: bool = False  # whether draws are differentiated by their distribution function, not as a function of noise
 
 
 PRIORS = {
@@ -38,6 +41,22 @@ PRIORS = {
     "categorical": lambda: priors.Categorical(CODES),
     "categorical-learned": lambda: priors.Categorical(CODES, learned=True),
     "mixture": lambda: priors.Mixture(LATENT, components=3),
+    "laplace": lambda: priors.Laplace(LATENT),
+    "logistic": lambda: priors.Logistic(LATENT),
+    "student-t": lambda: priors.StudentT(LATENT, 10.0),
+    "log-normal": lambda: priors.LogNormal(LATENT),
+    "exponential": lambda: priors.Exponential(LATENT, 0.7),
+    "gamma": lambda: priors.Gamma(LATENT, 1.5, 0.8),
+    "beta": lambda: priors.Beta(LATENT, 1.5, 1.2),
+    "dirichlet": lambda: priors.Dirichlet(LATENT, 1.5),
+    "logistic-normal": lambda: priors.LogisticNormal(LATENT),
+    "sphere": lambda: priors.Sphere(LATENT),
+    "wrapped-normal": lambda: priors.WrappedNormal(LATENT, 0.8),
+    "flow-maf": lambda: priors.Flow(LATENT, "maf", 2, [WIDTH]),
+    "flow-iaf": lambda: priors.Flow(LATENT, "iaf", 2, [WIDTH]),
+    "flow-coupling": lambda: priors.Flow(LATENT, "coupling", 2, [WIDTH]),
+    "flow-spline": lambda: priors.Flow(LATENT, "spline", 2, [WIDTH]),
+    "product": lambda: priors.Product([priors.Normal(LATENT), priors.Bernoulli(LATENT, learned=True)]),
     "vamp": lambda: priors.Vamp(make_posterior("normal-diagonal"), EVENT, components=3, low=None, high=None),
 }
 
@@ -50,6 +69,29 @@ POSTERIORS = {
     "categorical": Posterior(lambda net: posteriors.Categorical(net, CODES), "categorical-learned"),
     "dirac": Posterior(lambda net: posteriors.Dirac(net, LATENT), "normal"),
     "free": Posterior(lambda net: posteriors.Free(posteriors.Normal(net, LATENT, covariance="full"), ROWS), "normal", dreams=False),
+    "laplace": Posterior(lambda net: posteriors.Laplace(net, LATENT), "laplace"),
+    "logistic": Posterior(lambda net: posteriors.Logistic(net, LATENT), "logistic", exact=False),
+    "student-t": Posterior(lambda net: posteriors.StudentT(net, LATENT, 10.0), "student-t", exact=False),
+    "log-normal": Posterior(lambda net: posteriors.LogNormal(net, LATENT), "log-normal"),
+    "exponential": Posterior(lambda net: posteriors.Exponential(net, LATENT), "exponential"),
+    "gamma": Posterior(lambda net: posteriors.Gamma(net, LATENT), "gamma", implicit=True),
+    "weibull": Posterior(lambda net: posteriors.Weibull(net, LATENT), "gamma"),
+    "beta": Posterior(lambda net: posteriors.Beta(net, LATENT), "beta", implicit=True),
+    "kumaraswamy": Posterior(lambda net: posteriors.Kumaraswamy(net, LATENT), "beta", exact=False),
+    "dirichlet": Posterior(lambda net: posteriors.Dirichlet(net, LATENT), "dirichlet", implicit=True),
+    "logistic-normal": Posterior(lambda net: posteriors.LogisticNormal(net, LATENT), "logistic-normal", exact=False),
+    "von-mises-fisher": Posterior(lambda net: posteriors.VonMisesFisher(net, LATENT), "sphere"),
+    "power-spherical": Posterior(lambda net: posteriors.PowerSpherical(net, LATENT), "sphere", implicit=True),
+    "wrapped-normal": Posterior(lambda net: posteriors.WrappedNormal(net, LATENT), "wrapped-normal", exact=False),
+    "flow-maf": Posterior(lambda net: posteriors.Flow(net, LATENT, "maf", 2, [WIDTH], 3), "normal", exact=False, traced=False),
+    "flow-iaf": Posterior(lambda net: posteriors.Flow(net, LATENT, "iaf", 2, [WIDTH], 3), "flow-maf", exact=False, traced=False),
+    "flow-coupling": Posterior(lambda net: posteriors.Flow(net, LATENT, "coupling", 2, [WIDTH], 3), "normal", exact=False, traced=False),
+    "flow-spline": Posterior(lambda net: posteriors.Flow(net, LATENT, "spline", 2, [WIDTH], 3), "flow-spline", exact=False, traced=False),
+    "planar": Posterior(lambda net: posteriors.Planar(net, LATENT, 2), "normal", exact=False, traced=False),
+    "radial": Posterior(lambda net: posteriors.Radial(net, LATENT, 2), "normal", exact=False, traced=False),
+    "sylvester": Posterior(lambda net: posteriors.Sylvester(net, LATENT, 2), "normal", exact=False, traced=False),
+    "mixture": Posterior(lambda net: posteriors.Mixture(net, LATENT, 3), "normal", exact=False, implicit=True),
+    "product": Posterior(lambda net: posteriors.Product([posteriors.Normal(net, LATENT), posteriors.Bernoulli(net, LATENT)]), "product"),
 }
 
 # a network and the number of latent axes -> likelihood
@@ -72,18 +114,54 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "laplace-optimal": lambda net, rank: likelihoods.Laplace(net, EVENT, "optimal", rank),
     "scaled": lambda net, rank: likelihoods.Scaled(likelihoods.Normal(net, EVENT, "shared", rank), [1.0], [10.0]),
     "scaled-per-element": lambda net, rank: likelihoods.Scaled(likelihoods.Laplace(net, EVENT, 0.5, rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30]),
+    "student-fixed": lambda net, rank: likelihoods.StudentT(net, EVENT, 0.5, 6.0, rank),
+    "student-shared": lambda net, rank: likelihoods.StudentT(net, EVENT, "shared", "shared", rank),
+    "student-per-element": lambda net, rank: likelihoods.StudentT(net, EVENT, "predicted", "per_element", rank),
+    "poisson": lambda net, rank: likelihoods.Poisson(net, EVENT, 3.0, rank),
+    "negative-binomial": lambda net, rank: likelihoods.NegativeBinomial(net, EVENT, unit=3.0, latent_rank=rank),
+    "negative-binomial-predicted": lambda net, rank: likelihoods.NegativeBinomial(net, EVENT, "predicted", latent_rank=rank),
+    "zero-inflated": lambda net, rank: likelihoods.ZeroInflatedNegativeBinomial(net, EVENT, "predicted", 3.0, rank),
+    "gamma": lambda net, rank: likelihoods.Gamma(net, EVENT, "shared", 2.0, rank),
+    "gamma-predicted": lambda net, rank: likelihoods.Gamma(net, EVENT, "predicted", latent_rank=rank),
+    "log-normal": lambda net, rank: likelihoods.LogNormal(net, EVENT, 0.5, rank),
+    "log-normal-optimal": lambda net, rank: likelihoods.LogNormal(net, EVENT, "optimal", rank),
+    "beta": lambda net, rank: likelihoods.Beta(net, EVENT, "shared", rank),
+    "beta-predicted": lambda net, rank: likelihoods.Beta(net, EVENT, "predicted", rank),
+    "von-mises": lambda net, rank: likelihoods.VonMises(net, EVENT, rank),
+    "ordinal": lambda net, rank: likelihoods.Ordinal(net, EVENT, 4, "shared", rank),
+    "ordinal-2": lambda net, rank: likelihoods.Ordinal(net, EVENT, 2, latent_rank=rank),
+    "logistic-mixture": lambda net, rank: likelihoods.LogisticMixture(net, EVENT, 17, 3, rank),
+    "missing-scaled": lambda net, rank: likelihoods.Missing(
+        likelihoods.Scaled(likelihoods.Normal(net, EVENT, "optimal", rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30])
+    ),
+    "missing-bernoulli": lambda net, rank: likelihoods.Missing(likelihoods.Bernoulli(net, EVENT, rank)),
+    "missing-counts": lambda net, rank: likelihoods.Missing(likelihoods.Poisson(net, EVENT, latent_rank=rank)),
     "bayesian": lambda net, rank: likelihoods.Bayesian(likelihoods.Normal(net, EVENT, "shared", rank), scale=0.2, draws=3),
     "bayesian-learned": lambda net, rank: likelihoods.Bayesian(likelihoods.Bernoulli(net, EVENT, rank), ["heads.head"], 0.1, "learned", 2),
 }
 
 # the size of data that is not about 1
-UNITS = {"logistic-17": 16.0, "logistic-256": 255.0, "scaled": 10.0, "scaled-per-element": 10.0}
+UNITS = {
+    "logistic-17": 16.0,
+    "logistic-256": 255.0,
+    "logistic-mixture": 16.0,
+    "scaled": 10.0,
+    "scaled-per-element": 10.0,
+    "missing-scaled": 10.0,
+    **dict.fromkeys(["poisson", "negative-binomial", "zero-inflated", "gamma"], 3.0),
+}
 
 # a number of inputs -> network
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="silu"),
     "mlp-gated": lambda inputs: networks.MLP(inputs, [WIDTH], activation="glu"),
     "mlp-linear": lambda inputs: networks.MLP(inputs),
+    "mlp-residual": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], residual=True),
+    "fill-and-flag": lambda inputs: networks.FillAndFlag(networks.MLP(2 * inputs, [WIDTH])),
+    "gru": lambda inputs: nn.Sequential(nn.Unflatten(-1, (inputs, 1)), networks.GRU(1, WIDTH)),
+    "sequence-conv": lambda inputs: nn.Sequential(nn.Unflatten(-1, (inputs, 1)), networks.SequenceConv(1, [WIDTH, WIDTH])),
+    "deep-sets": lambda inputs: nn.Sequential(nn.Unflatten(-1, (inputs, 1)), networks.DeepSets(1, [WIDTH], [WIDTH])),
+    "made": lambda inputs: networks.MADE(inputs, [WIDTH], parameters=2, activation="silu"),
     "mlp-dropout": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], dropout=0.1),
     "standardise": lambda inputs: networks.Standardise(networks.MLP(inputs, [WIDTH]), [0.5], [2.0]),
     "user": lambda inputs: Flat(inputs),
@@ -163,11 +241,15 @@ GRADIENTS: dict[str, Callable[[], Gradient]] = {
     "em-rows": lambda: gradients.MonteCarloEM(ROWS, LATENT, chains=2, leapfrogs=2),
 }
 
+# one of each kind that anything but a density can tell apart, for products with everything else
+KINDS = [*(name for name in POSTERIORS if name.startswith("normal")), "bernoulli", "categorical", "dirac", "free"]
 DISCRETE = ["bernoulli", "categorical"]
-PATHWISE = [name for name in POSTERIORS if name not in DISCRETE]
+PATHWISE = [name for name in POSTERIORS if name not in (*DISCRETE, "product")]
 AMORTISED = [name for name, entry in POSTERIORS.items() if entry.dreams]
 WITH_DENSITY = [name for name in AMORTISED if name != "dirac"]
 REPARAMETERISED = [name for name in PATHWISE if name in AMORTISED]
+TRACED = [name for name in REPARAMETERISED if POSTERIORS[name].traced]
+IMPLICIT = [name for name, entry in POSTERIORS.items() if entry.implicit]
 GAUSSIAN = [name for name in POSTERIORS if name.startswith("normal")]
 
 

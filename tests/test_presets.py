@@ -11,7 +11,7 @@ from aevb.presets import PRESETS, likelihood_of
 from aevb.presets.table import find, preset
 from aevb.random import seeded
 
-READING = {"sigma_vae": {"likelihood": "normal"}, "mnist": {"binarise": "fixed"}}  # methods for data of one kind
+READING = {"sigma_vae": {"likelihood": "normal"}, "student_vae": {"likelihood": "student_t"}, "mnist": {"binarise": "fixed"}}  # methods for data of one kind
 
 
 @functools.cache

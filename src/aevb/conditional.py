@@ -59,8 +59,10 @@ def detached(module: nn.Module) -> Callable[..., Distribution]:
     >>> detached(posterior)(torch.zeros(1, 3)).mean.requires_grad
     False
     """
-    held = {name: parameter.detach() for name, parameter in module.named_parameters()}
-    return lambda *inputs: functional_call(module, held, inputs)
+    # each place once: torch's own search for shared weights puts a module that occurs twice back with the stopped ones
+    places = [(prefix, name, p) for prefix, part in module.named_modules() for name, p in part.named_parameters(recurse=False)]
+    held = {f"{prefix}.{name}".lstrip("."): parameter.detach() for prefix, name, parameter in places}
+    return lambda *inputs: functional_call(module, held, inputs, tie_weights=False)
 
 
 def stop(module: Conditional, q: Distribution, input: Tensor, context: Tensor | None = None) -> Distribution:

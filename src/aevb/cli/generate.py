@@ -41,7 +41,8 @@ def sample(
     from .. import inference
 
     opened = _ready(run, output, common)
-    kind = torch.uint8 if opened.spec.discrete and not mean else None  # as they would be stored, where they are counted in steps
+    whole = torch.int32 if opened.model.likelihood.unbounded else torch.uint8
+    kind = whole if opened.spec.discrete and not mean else None  # as they would be stored, where they are counted in steps
     with _drawing(opened, common):
         x = inference.sample(opened.model, n, mean=mean, dtype=kind)
     _write_events(opened, output, {"x": x.numpy()})

@@ -12,7 +12,7 @@ from ..errors import ArgumentError, DataError
 from .look import Moments, look, moments, pieces
 from .mapped import Values
 from .raw import Raw
-from .spec import Network, Support, is_image
+from .spec import COUNTS, REAL, Network, Support, is_image
 from .words import listing, nearest, sides
 
 CONV_SIDE = 12  # below, two halvings leave next to nothing of an image
@@ -94,6 +94,9 @@ LIKELIHOODS = {
     "categorical": Likelihood("categorical", "whole numbers from 0 to 255", lambda facts: facts.whole, lambda facts: "levels"),
     "normal": Likelihood("normal", "any real numbers", lambda facts: True, _natural_support),
     "laplace": Likelihood("Laplace", "any real numbers", lambda facts: True, _natural_support),
+    "student_t": Likelihood("Student t", "any real numbers", lambda facts: True, _natural_support),
+    "poisson": Likelihood("Poisson", "whole numbers from 0", lambda facts: facts.low >= 0, _natural_support),
+    "negative_binomial": Likelihood("negative binomial", "whole numbers from 0", lambda facts: facts.low >= 0, _natural_support),
 }
 _NATURAL = {"binary": "bernoulli", "levels": "discretised_logistic", "unit": "continuous_bernoulli", "real": "normal"}
 _OUTSIDE: dict[Support, Callable[[np.ndarray, int], np.ndarray]] = {
@@ -131,7 +134,7 @@ def choose_likelihood(facts: Facts, values: Values, asked: str | None = None) ->
     """
     name = asked or _NATURAL[_natural_support(facts)]
     likelihood = LIKELIHOODS[name]
-    if not likelihood.fits(facts):
+    if not likelihood.fits(facts) or (name in COUNTS and _no_count(values) is not None):
         raise _misfit(name, facts, values)
     support = likelihood.support(facts)
     levels = facts.levels if support == "levels" else None
@@ -162,21 +165,33 @@ def offender(values: Values, support: Support, levels: int | None) -> float | No
     >>> offender(np.array([0.0, 0.5, 2.0]), "unit", None)
     2.0
     """
+    return _first(values, lambda piece: _OUTSIDE[support](piece, levels or 256))
+
+
+def _no_count(values: Values) -> float | None:
+    """The first value that is not one of 0, 1, 2, ...; of any size, where ``Facts.whole`` knows bytes only."""
+    return _first(values, lambda piece: (piece < 0) | (piece != np.rint(piece)))
+
+
+def _first(values: Values, wrong: Callable[[np.ndarray], np.ndarray]) -> float | None:
     for piece in pieces(values):
-        bad = piece[_OUTSIDE[support](piece, levels or 256)]
+        bad = piece[wrong(piece)]
         if bad.size:
             return float(bad.flat[0])
     return None
 
 
 def choose_scaling(choice: Choice, values: Values, train: np.ndarray, columns: tuple[str, ...] | None) -> Scaling:
-    """Mean and deviation of the rows ``train`` for real likelihoods, levels to [0, 1] for the continuous Bernoulli, nothing for others.
+    """Mean and deviation of the rows ``train`` for real likelihoods, their mean for counts, [0, 1] for the continuous Bernoulli.
 
     A table is scaled by column, an image as a whole (its pixels are of one kind).
     """
     if choice.likelihood == "continuous_bernoulli" and choice.support == "levels":
         return Scaling(scale=(float((choice.levels or 256) - 1),))
-    if choice.likelihood not in ("normal", "laplace"):
+    if choice.likelihood in COUNTS:
+        mean = float(moments(values, train, by_column=False).mean[0])
+        return Scaling(scale=(mean or 1.0,), said=(f"The decoder begins at the mean of the training rows, {mean:.3g}.",))
+    if choice.likelihood not in REAL:
         return Scaling()
     by_column = len(values.shape) == 2
     return _standard(moments(values, train, by_column), columns, by_column)
@@ -246,7 +261,7 @@ def _misfit(name: str, facts: Facts, values: Values) -> DataError:
     supports: dict[str, Support] = {"bernoulli": "binary", "continuous_bernoulli": "unit"}
     hint = 'binarise="dynamic" or binarise="fixed", or ' if name == "bernoulli" and grey else ""
     instead = "continuous_bernoulli" if hint or facts.unit else "normal"
-    value = offender(values, supports.get(name, "levels"), 256)
+    value = _no_count(values) if name in COUNTS else offender(values, supports.get(name, "levels"), 256)
     got = f"{value:g}" if value is not None and math.isfinite(value) else f"{facts.low:g} to {facts.high:g}"
     takes = LIKELIHOODS[name].values
     return DataError(f'likelihood="{name}" is for values that are {takes}, and the data hold {got}: write {hint}likelihood="{instead}".')

@@ -11,6 +11,8 @@ from ..errors import DataError
 
 Support = Literal["binary", "levels", "unit", "real"]
 Network = Literal["mlp", "conv"]
+REAL = ("normal", "laplace", "student_t")  # likelihoods with a scale, of data brought to mean 0 and deviation 1
+COUNTS = ("poisson", "negative_binomial")  # likelihoods of 0, 1, 2, ..., whose networks work in units of ``Spec.scale``
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Spec:
     @property
     def discrete(self) -> bool:
         """Whether the likelihood gives probabilities of values counted in steps, and not densities."""
-        return self.likelihood in ("bernoulli", "discretised_logistic", "categorical")
+        return self.likelihood in ("bernoulli", "discretised_logistic", "categorical", *COUNTS)
 
     @property
     def image(self) -> bool:

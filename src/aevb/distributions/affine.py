@@ -48,7 +48,9 @@ class Affine(Distribution):
         return self.shift + self.scale * self.base.rsample(Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_jacobian = self.scale.log().expand(self.event_shape).sum()
+        log_jacobian = self.scale.log()
+        if self.event_shape:
+            log_jacobian = log_jacobian.expand(self.event_shape).sum()
         return self.base.log_prob((value - self.shift) / self.scale) - log_jacobian
 
 

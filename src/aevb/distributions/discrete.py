@@ -16,6 +16,12 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, OneHotCategorical
 
 
+def uniform(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Uniform draws strictly between 0 and 1, of which logarithms exist on both sides."""
+    drawn = torch.rand(shape, dtype=like.dtype, device=like.device)
+    return drawn.clamp(min=torch.finfo(like.dtype).tiny, max=1 - torch.finfo(like.dtype).eps / 2)
+
+
 class Discrete(ABC):
     """A factorised discrete distribution by its logits ``[*batch, *event]``.
 
@@ -78,9 +84,7 @@ class Discrete(ABC):
         return each.flatten(each.dim() - self.event_dim).sum(-1)
 
     def _uniform(self, shape: tuple[int, ...]) -> Tensor:
-        uniform = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
-        tiny = torch.finfo(uniform.dtype).tiny
-        return uniform.clamp(min=tiny, max=1 - torch.finfo(uniform.dtype).eps / 2)
+        return uniform(shape, self.logits)
 
 
 class Bits(Discrete):

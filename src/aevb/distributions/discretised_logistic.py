@@ -41,7 +41,7 @@ class DiscretisedLogistic(Distribution):
         low = (value - 0.5 - self.loc) * width
         below = -F.softplus(-(low + width))  # log P(X <= value) of the uncut logistic
         above = -F.softplus(low)  # log P(X >= value)
-        inner = below + above + torch.log(-torch.expm1(-width))
+        inner = log_between(below, above, width)
         return torch.where(value <= 0, below, torch.where(value >= self.levels - 1, above, inner))
 
     @property
@@ -63,3 +63,8 @@ class DiscretisedLogistic(Distribution):
         uniform = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device).clamp(1e-7, 1 - 1e-7)
         with torch.no_grad():
             return (self.loc + self.scale * torch.logit(uniform)).round().clamp(0, self.levels - 1)
+
+
+def log_between(below: Tensor, above: Tensor, width: Tensor) -> Tensor:
+    """``log P(low < X <= low + width)`` of a logistic, from ``below = log P(X <= low + width)`` and ``above = log P(X > low)``."""
+    return below + above + torch.log(-torch.expm1(-width))

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
     Distribution,
+    Gamma,
     Independent,
     LowRankMultivariateNormal,
     MultivariateNormal,
@@ -18,6 +20,10 @@ from torch.distributions import (
     OneHotCategorical,
     kl_divergence,
 )
+
+from .families import Weibull
+from .product import Product
+from .sphere import Directed, PowerSpherical, UniformSphere, VonMisesFisher
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,23 @@ def _categorical(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
     return (q.probs * (q.logits - p.logits)).sum(-1)
 
 
+def _weibull(q: Weibull, p: Gamma) -> Tensor:
+    k, log_scale, a, log_rate = q.concentration, q.scale.log(), p.concentration, p.rate.log()
+    euler = -torch.digamma(torch.ones_like(k))
+    mean = (log_rate + log_scale + torch.lgamma(1 + 1 / k)).exp()
+    return euler * (a / k - 1) - a * (log_scale + log_rate) + k.log() + mean - 1 + torch.lgamma(a)
+
+
+def _product(q: Product, p: Product) -> Tensor:
+    if q.sizes != p.sizes:
+        raise NotImplementedError
+    return torch.stack([exact(mine, theirs) for mine, theirs in zip(q.parts, p.parts, strict=True)]).sum(0)
+
+
+def _directed(q: Directed, p: UniformSphere) -> Tensor:
+    return q.divergence()
+
+
 def _reduced(value: Tensor, axes: int) -> Tensor:
     return value.sum(tuple(range(-axes, 0))) if axes else value
 
@@ -114,4 +137,8 @@ _FORMULAS: dict[tuple[type, type], Callable[..., Tensor]] = {
     (LowRankMultivariateNormal, Normal): _low_rank_against_diagonal,
     (Bernoulli, Bernoulli): _bernoulli,
     (OneHotCategorical, OneHotCategorical): _categorical,
+    (Weibull, Gamma): _weibull,
+    (VonMisesFisher, UniformSphere): _directed,
+    (PowerSpherical, UniformSphere): _directed,
+    (Product, Product): _product,
 }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
 
+from .affine import Affine
 from .dirac import Dirac
 
 
@@ -20,6 +21,9 @@ def marginals(q: Distribution) -> Distribution | None:
         return q.base_dist
     if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
         return Normal(q.mean, q.variance.sqrt(), validate_args=False)
+    if isinstance(q, Affine):
+        inner = marginals(q.base)
+        return None if inner is None else Affine(inner, q.shift, q.scale)
     return None
 
 

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from ..random import seeded
+from .sphere import sphere
 
 DRAWS = 64
+THIN = (type(constraints.simplex), type(sphere))  # sets without a volume: a density on one is none on another
 
 
 def reaches_beyond(q: Distribution, p: Distribution) -> bool:
@@ -22,10 +24,12 @@ def reaches_beyond(q: Distribution, p: Distribution) -> bool:
     >>> reaches_beyond(Normal(5.0, 0.1), Exponential(1.0)), reaches_beyond(Exponential(1.0), Normal(0.0, 1.0))
     (True, False)
     """
-    mine, theirs = _core(q.support), _core(p.support)
+    mine, theirs = core(q.support), core(p.support)
     if mine is None or theirs is None:
         return False
     if mine.is_discrete != theirs.is_discrete:
+        return True
+    if type(mine) is not type(theirs) and (isinstance(mine, THIN) or isinstance(theirs, THIN)):
         return True
     here, there = _interval(mine), _interval(theirs)
     if here is not None and there is not None:
@@ -42,9 +46,9 @@ def _holds_draws(q: Distribution, p: Distribution) -> bool:
     return support is None or bool(support.check(draws).all())
 
 
-def _core(support: constraints.Constraint | None) -> constraints.Constraint | None:
+def core(support: constraints.Constraint | None) -> constraints.Constraint | None:
     """The constraint on one element."""
-    return _core(support.base_constraint) if isinstance(support, type(constraints.real_vector)) else support
+    return core(support.base_constraint) if isinstance(support, type(constraints.real_vector)) else support
 
 
 def _interval(support: constraints.Constraint) -> tuple[Tensor, Tensor] | None:

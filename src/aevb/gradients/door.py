@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
+from ..distributions.ball import ball
 from ..distributions.discrete import Bits, Codes, Discrete, discrete
-from ..distributions.support import reaches_beyond
+from ..distributions.sphere import sphere
+from ..distributions.support import core, reaches_beyond
 from ..errors import IncompatibleError
 from ..models import VAE
 from ..objectives import Objective
@@ -16,6 +18,14 @@ from .gradient import Gradient, wants_exact
 
 STATES = 4096  # over which a sum is still cheap
 _PRIORS = {Bits: "Bernoulli", Codes: "Categorical"}
+_BY_SUPPORT = {
+    type(constraints.real): "Normal",
+    type(constraints.positive): "Gamma",
+    type(constraints.unit_interval): "Beta",
+    type(constraints.simplex): "Dirichlet",
+    type(sphere): "Sphere",
+    type(ball): "WrappedNormal",
+}
 
 
 def check_pair(model: VAE, objective: Objective) -> None:
@@ -163,10 +173,11 @@ def _check_divergence(model: VAE, objective: Objective) -> None:
 def _prior_for(q: Distribution) -> str:
     """A prior with the support of this posterior, as a line to write where one is known."""
     found = discrete(q)
-    if found is None:
+    name = _BY_SUPPORT.get(type(core(q.support))) if found is None else _PRIORS[type(found)]
+    if name is None:
         return "a prior on the same support"
     shape = tuple(q.event_shape)
-    return f"prior=priors.{_PRIORS[type(found)]}({shape[0] if len(shape) == 1 else shape})"
+    return f"prior=priors.{name}({shape[0] if len(shape) == 1 else shape})"
 
 
 def _for_discrete(model: VAE, q: Distribution, objective: Objective) -> str:

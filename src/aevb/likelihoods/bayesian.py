@@ -40,6 +40,8 @@ class Bayesian(Likelihood):
     (torch.Size([5, 6]), True)
     """
 
+    factorises = False  # an average over weights: what one cell shows of them, the others feel
+
     def __init__(
         self,
         likelihood: Likelihood,
@@ -54,7 +56,7 @@ class Bayesian(Likelihood):
             _check("prior_scale", prior_scale, ', or "learned"')
         if draws < 1:
             raise ArgumentError(f"`draws` is {draws}; give at least 1 draw of the weights to average over.")
-        self.discrete = likelihood.discrete
+        self.discrete, self.unbounded, self.missing = likelihood.discrete, likelihood.unbounded, likelihood.missing
         self.event_shape = likelihood.event_shape
         self.likelihood: Likelihood = likelihood
         self.weights, self.initial, self.prior_scale, self.draws = weights, scale, prior_scale, draws

@@ -18,10 +18,15 @@ Scorer = Callable[[Tensor], Tensor]
 class Likelihood(Conditional, ABC):
     """``p(x|z)`` over events of shape ``event_shape``; its support is that of the distribution it returns.
 
-    ``discrete`` says that it gives probabilities, not densities: such data are not to be rescaled.
+    ``discrete`` says that it gives probabilities, not densities: such data are not to be rescaled; ``unbounded`` that they have no
+    greatest value. ``factorises`` says that the cells of
+    a datum are independent once ``z`` is known, ``missing`` that cells may be empty (NaN).
     """
 
     discrete: bool = False
+    unbounded: bool = False
+    factorises: bool = True
+    missing: bool = False
 
     event_shape: tuple[int, ...]
 

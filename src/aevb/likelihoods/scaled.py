@@ -37,6 +37,12 @@ class Scaled(Likelihood):
                 f"`likelihoods.Scaled` needs a likelihood with a density, got `likelihoods.{name}`. "
                 f"Use `likelihoods.{name}(...)` on the data as given."
             )
+        if likelihood.missing:
+            raise IncompatibleError(
+                "`likelihoods.Scaled` counts its Jacobian for every cell, and `likelihoods.Missing` leaves cells out. "
+                "Use `likelihoods.Missing(likelihoods.Scaled(...))`."
+            )
+        self.factorises = likelihood.factorises
         self.likelihood: Conditional = likelihood
         self.event_shape = likelihood.event_shape
         for name, values in {"shift": shift, "scale": scale}.items():

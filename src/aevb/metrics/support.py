@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from ..data import Rows
 from ..errors import DataError
@@ -32,30 +33,54 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
     x = batch.x
     if tuple(x.shape[1:]) != model.event_shape:
         raise DataError(f"`{name}` has batches of shape {tuple(x.shape)}; the model takes {('B', *model.event_shape)}.")
-    broken = ~x.isfinite().flatten(1).all(1)
+    empty = x.isnan() if model.likelihood.missing else torch.zeros_like(x, dtype=torch.bool)
+    broken = ~(x.isfinite() | empty).flatten(1).all(1)
     if broken.any():
         raise DataError(
-            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, which this model cannot take; drop or fill it."
+            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, which this model cannot take; drop or fill it"
+            + ("." if model.likelihood.missing else ", or let NaN mean an empty cell: likelihoods.Missing(...), networks.FillAndFlag(...).")
         )
+    _check_encoder(model, batch, empty, name, start)
     like = next(model.parameters(), torch.zeros(()))
     support = model.likelihood(torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)).support
-    inside = support.check(x.to(like)) if support is not None else None
-    if inside is not None and not inside.all():
+    if support is None:
+        return
+    inside = support.check(x.to(like))
+    if not inside.all():
         row = int((~inside.reshape(len(x), -1).all(1)).nonzero()[0])
         raise DataError(
-            f"row {start + row} of `{name}` holds {_offender(x[row]):g}, outside the support of "
+            f"row {start + row} of `{name}` holds {_offender(x.to(like)[row], support):g}, outside the support of "
             f"`likelihoods.{type(model.likelihood).__name__}`. " + _advice(x)
         )
 
 
-def _offender(row: Tensor) -> float:
-    low, high = row.min().item(), row.max().item()
-    fractions = row[row != row.round()]
-    return low if low < 0 else high if high > 1 or not len(fractions) else fractions[0].item()
+def _check_encoder(model: VAE, batch: Batch, empty: Tensor, name: str, start: int) -> None:
+    """Refuse empty cells where the posterior's network would make NaN of them."""
+    holed = empty.flatten(1).any(1).nonzero()
+    if not len(holed) or model.posterior.rows is not None:
+        return
+    row = int(holed[0])
+    context = None if batch.context is None else batch.context[row : row + 1]
+    if model.infer(Batch(batch.x[row : row + 1].to(model.device), context)).mean.isnan().any():
+        raise DataError(
+            f"row {start + row} of `{name}` has empty cells, of which the posterior's network makes NaN; put `networks.FillAndFlag(...)` "
+            "around it, inside of `networks.Standardise` where there is one."
+        )
+
+
+def _offender(row: Tensor, support: constraints.Constraint) -> float:
+    """A value of the row that the support does not hold: its least, its greatest, or one with a fraction."""
+    there = row[~row.isnan()]
+    suspects = [there.min(), there.max(), *there[there != there.round()][:1]]
+    outside = [value for value in suspects if not support.check(value.expand(1, *row.shape)).all()]
+    return (outside or suspects)[0].item()
 
 
 def _advice(x: Tensor) -> str:
+    x = x[~x.isnan()]
     low, high, whole = x.min().item(), x.max().item(), bool((x == x.round()).all())
+    if low >= 0 and whole and high > 255:
+        return "Use likelihoods.NegativeBinomial for counts."
     if low >= 0 and whole:
         return f"Use likelihoods.DiscretisedLogistic(..., levels={max(int(high) + 1, 2)}) for grey levels."
     if low >= 0 and high <= 1:

@@ -13,7 +13,7 @@ from ..errors import ArgumentError
 from ..types import Recorded
 from .activations import activation as named
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class MLP(Recorded, nn.Module):
@@ -21,25 +21,32 @@ class MLP(Recorded, nn.Module):
 
     ``inputs`` counts the numbers of one event; trailing axes are flattened until they make up that many, so an image needs no reshaping.
     ``context`` counts the numbers of the context, which is appended to the input. Without hidden layers the features are the input.
-    With ``activation="glu"`` every layer is gated, ``a * sigmoid(b)`` with two linear maps (Dauphin et al. 2017).
+    With ``activation="glu"`` every layer is gated, ``a * sigmoid(b)`` with two linear maps (Dauphin et al. 2017). ``residual`` adds to a
+    layer's output its input, where both have the same width (He et al. 2016): many layers then train as easily as few.
 
     >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
     torch.Size([5, 400])
     """
 
-    def __init__(self, inputs: int, hidden: Sequence[int] = (), activation: str = "relu", context: int = 0, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int] = (),
+        activation: str = "relu",
+        context: int = 0,
+        dropout: float = 0.0,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
-        for argument, value in {"inputs": inputs, **{f"hidden[{i}]": width for i, width in enumerate(hidden)}}.items():
-            if value < 1:
-                raise ArgumentError(f"`{argument}` of an MLP is {value}; give at least 1.")
+        check_sizes("an MLP", inputs=inputs, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         self.inputs = inputs
         self.layers = nn.Sequential()
         width = inputs + context
         for size in hidden:
-            self.layers.append(glorot(nn.Linear(width, 2 * size if activation == "glu" else size)))
-            self.layers.append(named(activation))
+            layer = [glorot(nn.Linear(width, 2 * size if activation == "glu" else size)), named(activation)]
             if dropout:
-                self.layers.append(nn.Dropout(dropout))
+                layer.append(nn.Dropout(dropout))
+            self.layers.extend([Skip(*layer)] if residual and size == width else layer)
             width = size
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -47,6 +54,20 @@ class MLP(Recorded, nn.Module):
         if context is not None:
             x = torch.cat([x, context.expand(*x.shape[:-1], -1)], -1)
         return self.layers(x)
+
+
+class Skip(nn.Sequential):
+    """``x + layers(x)``."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input + super().forward(input)
+
+
+def check_sizes(what: str, **sizes: int) -> None:
+    """Refuse sizes that no layer has."""
+    for argument, value in sizes.items():
+        if value < 1:
+            raise ArgumentError(f"`{argument}` of {what} is {value}; give at least 1.")
 
 
 def flatten_event(x: Tensor, size: int) -> Tensor:

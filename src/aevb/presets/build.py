@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from .. import likelihoods, networks
-from ..data.spec import Spec
+from ..data.spec import COUNTS, REAL, Spec
 from ..errors import ArgumentError
 from ..likelihoods.likelihood import Likelihood
 from ..shapes import as_shape
@@ -32,7 +32,7 @@ def conditionals(
     """Encoder and likelihood for data of this kind.
 
     ``hidden`` are the widths of the fully connected layers (400, 400 by default), mirrored in the decoder, or the channels of the
-    convolutions (32, 64 by default). ``scale`` is that of a Normal or Laplace likelihood, in standardised units.
+    convolutions (32, 64 by default). ``scale`` is that of a Normal, Laplace or Student t likelihood, in standardised units.
     """
     codes = math.prod(as_shape("latent", latent))
     encoder, decoder = _networks(spec, codes, hidden)
@@ -50,11 +50,11 @@ def likelihood_of(spec: Spec, network: nn.Module, latent_rank: int = 1, scale: f
     """The likelihood that the spec names, in the units of the data: where they are rescaled, the log-Jacobian is part of it."""
     if spec.likelihood not in _LIKELIHOODS:
         raise ArgumentError(f"`likelihood` is {spec.likelihood!r}; use one of {', '.join(_LIKELIHOODS)}.")
-    if scale is not None and spec.likelihood not in ("normal", "laplace"):
+    if scale is not None and spec.likelihood not in REAL:
         raise ArgumentError(f"`scale` is {scale!r}, and a {spec.likelihood} likelihood has none; leave it out, or use likelihood=normal.")
     inner = _LIKELIHOODS[spec.likelihood](network, spec, latent_rank, "per_element" if scale is None else scale)
-    if tuple(spec.shift) == (0.0,) and tuple(spec.scale) == (1.0,):
-        return inner
+    if spec.likelihood in COUNTS or (tuple(spec.shift) == (0.0,) and tuple(spec.scale) == (1.0,)):
+        return inner  # counts have no units; what they are measured in stands inside
     return likelihoods.Scaled(inner, list(spec.shift), list(spec.scale))
 
 
@@ -76,4 +76,9 @@ _LIKELIHOODS: dict[str, Callable[[nn.Module, Spec, int, float | str], Likelihood
     "categorical": lambda network, spec, rank, scale: likelihoods.Categorical(network, list(spec.event_shape), spec.levels or 256, rank),
     "normal": lambda network, spec, rank, scale: likelihoods.Normal(network, list(spec.event_shape), scale, rank),
     "laplace": lambda network, spec, rank, scale: likelihoods.Laplace(network, list(spec.event_shape), scale, rank),
+    "student_t": lambda network, spec, rank, scale: likelihoods.StudentT(network, list(spec.event_shape), scale, latent_rank=rank),
+    "poisson": lambda network, spec, rank, scale: likelihoods.Poisson(network, list(spec.event_shape), spec.scale[0], rank),
+    "negative_binomial": lambda network, spec, rank, scale: likelihoods.NegativeBinomial(
+        network, list(spec.event_shape), unit=spec.scale[0], latent_rank=rank
+    ),
 }

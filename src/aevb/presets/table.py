@@ -12,7 +12,7 @@ from ..data.spec import Spec
 from ..errors import ArgumentError
 from ..objectives.objective import Kind
 from ..recipe import Recipe
-from . import basic, bounds, free, learned, penalised
+from . import basic, bounds, families, free, learned, likelihood, penalised
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,62 @@ _ALL = (
         "the best likelihood of binarized MNIST for minutes of two cores",
     ),
     Preset(
+        "full_covariance_vae",
+        families.full_covariance_vae,
+        "Kingma and Welling 2019",
+        "Normal posterior with full covariance, ELBO(), Pathwise()",
+        "few latent variables that the decoder entangles: closes the gap that a diagonal leaves",
+    ),
+    Preset(
+        "planar_vae",
+        families.planar_vae,
+        "Rezende and Mohamed 2015",
+        "Planar posterior, ELBO(), Pathwise()",
+        "posteriors that bend, with few parameters; iaf_vae bends them further",
+    ),
+    Preset(
+        "iaf_vae",
+        families.iaf_vae,
+        "Kingma et al. 2016",
+        "Flow posterior, ELBO(), Pathwise()",
+        "posteriors of any shape: the tightest bound of one layer, for one masked network more",
+    ),
+    Preset(
+        "maf_vae",
+        families.maf_vae,
+        "Papamakarios et al. 2017",
+        "Flow posterior, ELBO(), Pathwise()",
+        "as iaf_vae where the density of other points matters; draws take a pass per latent variable",
+    ),
+    Preset(
+        "spline_vae",
+        families.spline_vae,
+        "Durkan et al. 2019",
+        "Flow posterior, ELBO(), Pathwise()",
+        "posteriors in several pieces, draws and densities in one pass each",
+    ),
+    Preset(
+        "flow_prior_vae",
+        families.flow_prior_vae,
+        "Chen et al. 2017",
+        "Flow prior, Normal posterior, ELBO(), Pathwise()",
+        "a prior that learns what the codes look like: better samples than vae; slower draws",
+    ),
+    Preset(
+        "spherical_vae",
+        families.spherical_vae,
+        "Davidson et al. 2018",
+        "VonMisesFisher posterior, Sphere prior, ELBO(), Pathwise()",
+        "codes that are directions: compared by angle, no empty middle",
+    ),
+    Preset(
+        "poincare_vae",
+        families.poincare_vae,
+        "Mathieu et al. 2019",
+        "WrappedNormal posterior and prior, ELBO(), Pathwise()",
+        "data that branch like a tree, in few latent variables",
+    ),
+    Preset(
         "beta_tcvae",
         penalised.beta_tcvae,
         "Chen et al. 2018",
@@ -277,6 +333,20 @@ _ALL = (
         "Kingma and Welling 2014",
         "Normal posterior, Bayesian likelihood, ELBO(), Pathwise()",
         "few data, on which a decoder of fixed weights would overfit",
+    ),
+    Preset(
+        "student_vae",
+        likelihood.student_vae,
+        "Takahashi et al. 2018",
+        "Normal posterior, StudentT likelihood, ELBO(), Pathwise()",
+        "real numbers with outliers, which a Normal likelihood would bend to",
+    ),
+    Preset(
+        "count_vae",
+        likelihood.count_vae,
+        "Lopez et al. 2018",
+        "Normal posterior, NegativeBinomial likelihood, ELBO(), Pathwise()",
+        "counts, as of words, genes or events",
     ),
 )
 PRESETS: dict[str, Preset] = {entry.name: entry for entry in _ALL}

@@ -1,0 +1,74 @@
+"""Several distributions as one, over one vector."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, constraints
+
+
+class Product(Distribution):
+    """``p(z) = prod_i p_i(z_i)`` where ``z`` ``[*batch, D]`` is the events of the parts, flattened and put end to end.
+
+    >>> from torch.distributions import Bernoulli, Independent, Normal
+    >>> numbers, bits = Independent(Normal(torch.zeros(2), 1.0), 1), Independent(Bernoulli(logits=torch.zeros(3)), 1)
+    >>> Product([numbers, bits]).sample((4,)).shape
+    torch.Size([4, 5])
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, parts: Sequence[Distribution]) -> None:
+        self.parts = list(parts)
+        self.sizes = [part.event_shape.numel() for part in self.parts]
+        self.has_rsample = all(part.has_rsample for part in self.parts)
+        super().__init__(self.parts[0].batch_shape, Size((sum(self.sizes),)), validate_args=False)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        return _Parts([(part.support or constraints.real, part.event_shape) for part in self.parts], self.sizes)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._joined([part.mean for part in self.parts])
+
+    @property
+    def variance(self) -> Tensor:
+        return self._joined([part.variance for part in self.parts])
+
+    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        return self._joined([part.sample(Size(sample_shape)) for part in self.parts])
+
+    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        return self._joined([part.rsample(Size(sample_shape)) for part in self.parts])
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        pieces = cut(value, [part.event_shape for part in self.parts])
+        return torch.stack([part.log_prob(piece) for part, piece in zip(self.parts, pieces, strict=True)]).sum(0)
+
+    def _joined(self, values: Sequence[Tensor]) -> Tensor:
+        pairs = zip(values, self.parts, strict=True)
+        return torch.cat([value.reshape(*value.shape[: value.dim() - len(part.event_shape)], -1) for value, part in pairs], -1)
+
+
+class _Parts(constraints.Constraint):
+    is_discrete, event_dim = False, 1
+
+    def __init__(self, parts: Sequence[tuple[constraints.Constraint, Size]], sizes: Sequence[int]) -> None:
+        self.parts, self.sizes = list(parts), list(sizes)
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        batch = value.shape[:-1]
+        pieces = cut(value, [shape for _, shape in self.parts])
+        held = [support.check(piece).reshape(*batch, -1).all(-1) for (support, _), piece in zip(self.parts, pieces, strict=True)]
+        return torch.stack(held).all(0)
+
+
+def cut(value: Tensor, shapes: Sequence[Size]) -> list[Tensor]:
+    """The parts of a vector ``[*batch, D]``, each ``[*batch, *shape]``."""
+    ends = itertools.accumulate(shape.numel() for shape in shapes)
+    return [value[..., end - shape.numel() : end].reshape(*value.shape[:-1], *shape) for shape, end in zip(shapes, ends, strict=True)]

@@ -1,0 +1,61 @@
+"""Priors on proportions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Dirichlet as DirichletLaw
+
+from .. import distributions
+from ..conditional import Unconditional
+from ..errors import ArgumentError
+from ..shapes import as_shape
+from .elementwise import above_zero
+
+
+class Dirichlet(Unconditional):
+    """``latent`` proportions that sum to 1; ``concentration=1`` is uniform, below it they are sparse.
+
+    Raises ``ArgumentError`` for less than 2 proportions or a concentration that is not positive.
+
+    >>> Dirichlet(3)().log_prob(torch.ones(3) / 3).exp()
+    tensor(2.)
+    """
+
+    one: Tensor
+
+    def __init__(self, latent: int, concentration: float = 1.0) -> None:
+        super().__init__()
+        self.concentration = above_zero("concentration", concentration)
+        self.register_buffer("one", torch.ones(proportions(latent)), persistent=False)
+
+    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> DirichletLaw:
+        return DirichletLaw(self.concentration * self.one, validate_args=False)
+
+
+class LogisticNormal(Unconditional):
+    """``latent`` proportions, the softmax of independent Gaussians of standard deviation ``scale``, the last of them 0.
+
+    Raises ``ArgumentError`` for less than 2 proportions or a scale that is not positive.
+
+    >>> LogisticNormal(3)().sample().shape
+    torch.Size([3])
+    """
+
+    zero: Tensor
+
+    def __init__(self, latent: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = above_zero("scale", scale)
+        self.register_buffer("zero", torch.zeros(proportions(latent) - 1), persistent=False)
+
+    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> distributions.LogisticNormal:
+        return distributions.LogisticNormal(self.zero, self.zero + self.scale)
+
+
+def proportions(latent: int) -> int:
+    """A number of proportions, at least 2, or an error."""
+    (size, *more) = as_shape("latent", latent)
+    if size < 2 or more:
+        raise ArgumentError(f"`latent` is {latent}; proportions sum to 1, so give one number of them, at least 2.")
+    return size
