@@ -1,6 +1,7 @@
 """Every published method in the table can be built, is what its line says, and takes a step."""
 
 import functools
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,12 @@ from aevb.presets import PRESETS, likelihood_of
 from aevb.presets.table import find, preset
 from aevb.random import seeded
 
-READING = {"sigma_vae": {"likelihood": "normal"}, "student_vae": {"likelihood": "student_t"}, "mnist": {"binarise": "fixed"}}  # methods for data of one kind
+READING = {  # methods for data of one kind
+    "sigma_vae": {"likelihood": "normal"},
+    "student_vae": {"likelihood": "student_t"},
+    "mnist": {"binarise": "fixed"},
+}
+PAGES = Path(__file__).resolve().parents[1]
 
 
 @functools.cache
@@ -35,6 +41,13 @@ def test_its_line_says_what_it_is(name):
     assert type(recipe.gradient).__name__ in entry.arguments
     assert entry.paper[-4:].isdigit() and entry.when
     assert entry.build.__name__ == name and entry.build is getattr(aevb.presets, name)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/choose.md"])
+def test_every_preset_has_its_line(page):
+    """A row of a table whose first cells name it."""
+    lines = [line for line in (PAGES / page).read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert [name for name in PRESETS if not any(f"`{name}`" in line for line in lines)] == []
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -454,11 +454,16 @@ def pretending(step):
     return lambda: result.copy_(step()), result
 
 
+@pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_replayed_steps_are_the_steps(tmp_path, monkeypatch, interrupted):
-    """All that changes between two steps reaches the recording: batches, rates, annealed weights, draws, counters; also when taken up."""
+def test_replayed_steps_are_the_steps(tmp_path, monkeypatch, interrupted, length):
+    """All that changes between two steps reaches the recording: rows, rates, annealed weights, draws, counters; also when taken up.
+
+    Also where three steps are one recording, with a rest of one at the end of each epoch.
+    """
+    monkeypatch.setattr("aevb.training.stride.LENGTH", length)
     fit = importlib.import_module("aevb.training.fit")
-    settings = {"epochs": 5, "average": 0.9, "objective": objectives.ELBO(beta=objectives.Linear(steps=12)), "clip": 1.0}
+    settings = {"epochs": 8, "average": 0.9, "objective": objectives.ELBO(beta=objectives.Linear(steps=12)), "clip": 1.0}
     plain = run(**settings)
 
     def capturer(device, wanted, optimizer):
@@ -484,6 +489,23 @@ def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so():
     step = Captured(lambda x: 2 * x, refusing, said)
     assert [step(torch.tensor(float(i))).item() for i in range(8)] == [2.0 * i for i in range(8)]
     assert said == ["The step is not replayed from a recording: operation not permitted when stream is capturing."]
+
+
+def test_small_steps_take_one_thread_and_large_ones_all():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = []
+        look = [lambda epoch, model: seen.append(torch.get_num_threads())]
+        run(epochs=1, callbacks=look)
+        wide = aevb.VAE(
+            priors.Normal(2), posteriors.Normal(networks.MLP(6, [1000, 1000]), 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (6,))
+        )
+        run(wide, epochs=1, callbacks=look)
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_frozen_part_stays_as_it_is():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from ..errors import ArgumentError, DataError
 from ..memory import enough_memory, rows_at_once
 from ..models import VAE
 from ..models.mode import at_rest
+from ..processor import one_thread
 
 SMALL = 1 << 16  # weights; below, threads wait for each other longer than they work, and on a busy machine many times as long
 
@@ -114,13 +115,6 @@ def _size(model: VAE, block: int | None) -> int:
     return block or rows_at_once(math.prod(model.event_shape))
 
 
-@contextmanager
-def _threads(model: nn.Module) -> Iterator[None]:
+def _threads(model: nn.Module) -> AbstractContextManager[None]:
     """One thread for a small network inside the block."""
-    before = torch.get_num_threads()
-    if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread(sum(parameter.numel() for parameter in model.parameters()) < SMALL)

@@ -25,10 +25,17 @@ class Average:
         self.live = [tensor.detach() for tensor in live]
         self.mean = [tensor.clone() for tensor in self.live]
 
+    def weight(self, step: int) -> float:
+        """The share of the way to the weights that the average goes after a step."""
+        return 1 - min(self.decay, (1 + step) / (10 + step))
+
     def update(self, step: int) -> None:
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-            self.mean, self.live, 1 - min(self.decay, (1 + step) / (10 + step))
-        )
+        torch._foreach_lerp_(self.mean, self.live, self.weight(step))  # pyright: ignore[reportPrivateImportUsage]
+
+    def towards(self, weight: Tensor) -> None:
+        """The same move by a share ``[]`` that the device holds: a recorded step reads it anew each time."""
+        for mean, live in zip(self.mean, self.live, strict=True):
+            mean.lerp_(live, weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from ..models import VAE
 from ..networks import convolves, fast_layout, set_precision
 from ..objectives import ELBO, Objective, Reconstruction
 from ..persistence import describe
+from ..processor import one_thread
 from ..random import seeded
 from ..recipe import Recipe
 from .average import Average
@@ -30,16 +31,18 @@ from .checkpoint import Progress
 from .door import check_numbers, check_parts, check_schedules, check_seed, check_source, cut_short, pick_device
 from .history import Epoch, FitResult
 from .interrupt import listening
-from .optimisers import Factory, WarmupCosine, adam, base_rates, optimizer_of, set_rates
+from .optimisers import Factory, WarmupCosine, adam, base_rates, optimizer_of
 from .precision import Precision, choose
 from .run import Run
 from .source import Source, checked, source_of
 from .step import Step
+from .stride import Stride
 
 Callback = Callable[[Epoch, VAE], bool | None]
 STEPS = 10_000  # of a run whose length nobody gave
 _PARTS = "go through each batch in more parts, parts=2"
 PRIMING = 1024  # rows that parts which begin with data are shown
+SMALL = 4_000_000  # multiplications of a pass over a batch: below, threads wait for each other longer than they work
 POLL = {"cpu": 1}  # steps between looks at the counters of refused steps; looking is free on the CPU and a wait elsewhere
 
 
@@ -137,6 +140,7 @@ def fit(
     state = run.open(resume=resume, overwrite=overwrite)
     if capturer.on:
         rates_on_device(updates, place)
+    stride = Stride(take, source, updates, rates, rate, averaged, run.totals, capturer)
     if state.step == 0:
         with seeded(seed, place):
             model.prime(source.some(PRIMING).x)
@@ -148,21 +152,17 @@ def fit(
     poll = POLL.get(place.type, 50)
     try:
         fewer = enough_memory("in a training step", _PARTS, batch_size=source.batch_size, samples=objective.samples)
-        with fewer, listening() as interrupt, Bar(progress, limit, source.steps, minutes, gradient.name_of(objective)) as bar:
+        alone = one_thread(place.type == "cpu" and small_steps(model, source.batch_size, objective.samples))
+        with fewer, alone, listening() as interrupt, Bar(progress, limit, source.steps, minutes, gradient.name_of(objective)) as bar:
             while state.epoch < limit and stopped == "epochs":
                 with run.stream.drawing():
-                    for batch in source.epoch(state.epoch, state.position):
+                    for work in stride.works(state.epoch, state.position):
                         elapsed = (time.monotonic() - began) / 60
-                        total = _total(source.steps, limit, minutes, state.step, elapsed)
-                        set_rates(updates, rates, rate(state.step, total))
-                        recipe.at(state.step)
-                        run.totals += take(batch)
-                        state.step += 1
-                        state.position += 1
-                        if averaged is not None:
-                            averaged.update(state.step)
-                        if state.step % poll == 0 and take.streak > 0:
-                            run.note_refusal(batch)
+                        taken = stride(work, state.step, _total(source.steps, limit, minutes, state.step, elapsed))
+                        state.step += taken
+                        state.position += taken
+                        if state.step % poll < taken and take.streak > 0:
+                            run.note_refusal(stride.last)
                         bar.advance(state.epoch, state.position, elapsed)
                         run.save_now_and_then(began)
                         if interrupt.asked:
@@ -249,6 +249,12 @@ def held_out_rows(model: VAE, data: Any, validation: Any, place: torch.device) -
         return None
     rows = data.validation if validation is None else Rows.of(validation)
     return checked(rows, "validation").to(place)
+
+
+def small_steps(model: VAE, batch_size: int | None, samples: int) -> bool:
+    """Whether steps are too small for threads: they gain nothing there, and take many times as long where other work keeps one waiting."""
+    multiplications = sum(parameter.numel() for parameter in model.parameters()) * (batch_size or 1) * samples
+    return multiplications < SMALL and not convolves(model)
 
 
 def _ended(state: Progress, minutes: float | None, patience: int | None) -> str:

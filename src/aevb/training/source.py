@@ -39,6 +39,14 @@ class Source(ABC):
         """Up to ``count`` rows to begin with, where more than one batch can be had."""
         return self.first()
 
+    def resident_order(self, epoch: int) -> Tensor | None:
+        """The order of an epoch's rows, int64 ``[N]``, where all of them lie on the device; else ``None``."""
+        return None
+
+    def batch(self, index: Tensor) -> Batch:
+        """The batch of these rows, where rows have numbers."""
+        raise NotImplementedError
+
 
 class Resident(Source):
     """Rows on the device, or in a file, shuffled by index with an order that depends on the seed, the epoch and the device alone.
@@ -69,6 +77,9 @@ class Resident(Source):
         generator = torch.Generator(self.device).manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         return torch.randperm(len(self.rows), generator=generator, device=self.device).to(self.rows.home)
 
+    def resident_order(self, epoch: int) -> Tensor | None:
+        return None if self.rows.in_file else self.order(epoch)
+
     def first(self) -> Batch:
         return self.batch(torch.arange(self.batch_size, device=self.rows.home))
 
@@ -78,7 +89,8 @@ class Resident(Source):
     def batch(self, index: Tensor) -> Batch:
         """The batch of these rows, in the numbers of the model."""
         batch = self.rows.batch(index)
-        return batch if batch.x.dtype == self.dtype else replace(batch, x=batch.x.to(self.dtype))
+        context = None if batch.context is None else batch.context.to(self.dtype)
+        return batch if batch.x.dtype == self.dtype else replace(batch, x=batch.x.to(self.dtype), context=context)
 
 
 class Stream(Source):
@@ -107,7 +119,8 @@ class Stream(Source):
 
     def _batch(self, batch: Any) -> Batch:
         if isinstance(batch, Batch):
-            context, index = (None if value is None else value.to(self.device) for value in (batch.context, batch.index))
+            context = None if batch.context is None else batch.context.to(self.device, self.dtype)
+            index = None if batch.index is None else batch.index.to(self.device)
             return replace(batch, x=batch.x.to(self.device, self.dtype), context=context, index=index)
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         return Batch(torch.as_tensor(x).to(self.device, self.dtype))

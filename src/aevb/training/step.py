@@ -22,7 +22,7 @@ STATISTICS = ("bound", "log_likelihood", "kl", "target", "penalty")
 class Differentiated(NamedTuple):
     """What one pass over a batch gives."""
 
-    statistics: Tensor  # [5 + measures], in the order of STATISTICS and of the objective's measures; zeros where refused
+    statistics: Tensor  # [5 + measures], in the order of STATISTICS and of the recipe's measures; zeros where refused
     refused: Tensor  # [], whether the loss or the gradient's norm is not finite
     gradients: tuple[Tensor | None, ...]  # as the parameters
 
@@ -62,6 +62,10 @@ class Step:
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step; returns its statistics ``[5 + measures]``, zeros where it was refused."""
         return self.take(batch.x, batch.context, batch.index, batch.total)
+
+    def plainly(self, batch: Batch) -> Tensor:
+        """The same without a recording of its own: for steps that are part of a longer one."""
+        return self._take(batch.x, batch.context, batch.index, batch.total)
 
     def _take(self, x: Tensor, context: Tensor | None, index: Tensor | None, total: int | None) -> Tensor:
         batch = Batch(x, context, index, total)
@@ -155,10 +159,11 @@ def learned_buffers(module: nn.Module) -> list[Tensor]:
 
 @torch.no_grad()
 def statistics(estimate: Estimate) -> Tensor:
-    """Means over the batch, in the order of ``STATISTICS``, and after them what the penalties measure."""
+    """Means over the batch, in the order of ``STATISTICS``, after them what penalties measure, and the divergence of each layer."""
     terms, score = estimate.terms, estimate.score
     weight = terms.log_measure.exp()
     rate = (weight * (terms.log_posterior - terms.log_prior)).sum(0) if terms.kl is None else terms.kl
     log_likelihood = (weight * terms.log_likelihood).sum(0)
-    means = (score.bound.mean(), log_likelihood.mean(), rate.mean(), score.target.mean(), score.penalty, *score.values)
+    layers = () if terms.layers is None else (weight * terms.layers).sum(1).mean(1).unbind()
+    means = (score.bound.mean(), log_likelihood.mean(), rate.mean(), score.target.mean(), score.penalty, *score.values, *layers)
     return torch.stack([mean.float() for mean in means])
