@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb import VAE, Batch, gradients, likelihoods, models, networks, objectives, posteriors, priors
 from aevb.conditional import Conditional
 from aevb.gradients import Gradient
 from aevb.likelihoods.likelihood import Likelihood
@@ -52,11 +52,16 @@ PRIORS = {
     "logistic-normal": lambda: priors.LogisticNormal(LATENT),
     "sphere": lambda: priors.Sphere(LATENT),
     "wrapped-normal": lambda: priors.WrappedNormal(LATENT, 0.8),
+    "mixture-full": lambda: priors.Mixture(LATENT, 3, "full"),
+    "scaled": lambda: priors.Scaled(priors.Laplace(LATENT), [1.0, -0.5], [2.0, 0.5]),
     "flow-maf": lambda: priors.Flow(LATENT, "maf", 2, [WIDTH]),
     "flow-iaf": lambda: priors.Flow(LATENT, "iaf", 2, [WIDTH]),
     "flow-coupling": lambda: priors.Flow(LATENT, "coupling", 2, [WIDTH]),
     "flow-spline": lambda: priors.Flow(LATENT, "spline", 2, [WIDTH]),
+    "autoregressive": lambda: priors.Autoregressive(LATENT, [WIDTH]),
+    "autoregressive-codes": lambda: priors.Autoregressive(CODES, [WIDTH]),
     "product": lambda: priors.Product([priors.Normal(LATENT), priors.Bernoulli(LATENT, learned=True)]),
+    "chain": lambda: priors.Chain([posteriors.Normal(networks.MLP(1, [WIDTH], "silu"), 1), priors.Normal(1)]),
     "vamp": lambda: priors.Vamp(make_posterior("normal-diagonal"), EVENT, components=3, low=None, high=None),
 }
 
@@ -90,8 +95,40 @@ POSTERIORS = {
     "planar": Posterior(lambda net: posteriors.Planar(net, LATENT, 2), "normal", exact=False, traced=False),
     "radial": Posterior(lambda net: posteriors.Radial(net, LATENT, 2), "normal", exact=False, traced=False),
     "sylvester": Posterior(lambda net: posteriors.Sylvester(net, LATENT, 2), "normal", exact=False, traced=False),
+    "autoregressive": Posterior(lambda net: posteriors.Autoregressive(net, LATENT, [WIDTH], 3), "autoregressive", exact=False),
+    "autoregressive-codes": Posterior(lambda net: posteriors.Autoregressive(net, CODES, [WIDTH], 3), "autoregressive-codes", exact=False),
     "mixture": Posterior(lambda net: posteriors.Mixture(net, LATENT, 3), "normal", exact=False, implicit=True),
+    "chain": Posterior(
+        lambda net: posteriors.Chain([posteriors.Normal(net, 1), posteriors.Normal(networks.MLP(1, [WIDTH], "silu"), 1)]),
+        "chain",
+        exact=False,
+    ),
+    "ladder": Posterior(lambda net: posteriors.Ladder(PRIORS["chain"](), [net, nn.Identity()]), "chain", exact=False),
+    "hamiltonian": Posterior(
+        lambda net: posteriors.Hamiltonian(
+            net, 1, priors.Normal(2), likelihoods.Normal(networks.Part(networks.MLP(1, [WIDTH], "silu"), 1), EVENT, 0.5), step=0.1
+        ),
+        "normal",
+        exact=False,
+        traced=False,
+    ),
     "product": Posterior(lambda net: posteriors.Product([posteriors.Normal(net, LATENT), posteriors.Bernoulli(net, LATENT)]), "product"),
+}
+
+# priors whose density is an estimate without bias, of which no single value obeys a law: tests/test_fit_prior.py holds what it obeys
+ESTIMATED = {
+    "two-stage": lambda: priors.TwoStage(
+        priors.Normal(1), posteriors.Normal(Rows(nn.Linear(LATENT, 2)), 1), likelihoods.Normal(Rows(nn.Linear(1, 2)), [LATENT])
+    ),
+}
+
+# posteriors whose prior is their own codebook: tests/test_codes.py holds what such a pair obeys
+QUANTISED: dict[str, Callable[[nn.Module], Conditional]] = {
+    "vector": lambda net: posteriors.VectorQuantised(net, (2, 4), 3),
+    "vector-gradient": lambda net: posteriors.VectorQuantised(net, (2, 4), 3, "gradient"),
+    "vector-image": lambda net: posteriors.VectorQuantised(net, (4, 1, 2), 3),
+    "residual": lambda net: posteriors.ResidualQuantised(net, (2, 4), 3, 2),
+    "scalar": lambda net: posteriors.FiniteScalar(net, 2, (4, 3)),
 }
 
 # a network and the number of latent axes -> likelihood
@@ -130,7 +167,13 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "von-mises": lambda net, rank: likelihoods.VonMises(net, EVENT, rank),
     "ordinal": lambda net, rank: likelihoods.Ordinal(net, EVENT, 4, "shared", rank),
     "ordinal-2": lambda net, rank: likelihoods.Ordinal(net, EVENT, 2, latent_rank=rank),
+    "autoregressive": lambda net, rank: likelihoods.Autoregressive(net, EVENT, hidden=[WIDTH], features=3, latent_rank=rank),
+    "autoregressive-levels": lambda net, rank: likelihoods.Autoregressive(net, EVENT, "categorical", 3, 1, [WIDTH], 3, rank),
+    "autoregressive-17": lambda net, rank: likelihoods.Autoregressive(net, EVENT, "logistic_mixture", 17, 2, [WIDTH], 3, rank),
     "logistic-mixture": lambda net, rank: likelihoods.LogisticMixture(net, EVENT, 17, 3, rank),
+    "pixel": lambda net, rank: likelihoods.Pixel(net, EVENT, features=3, layers=2, latent_rank=rank),
+    "pixel-levels": lambda net, rank: likelihoods.Pixel(net, EVENT, "categorical", 3, features=3, layers=1, latent_rank=rank),
+    "pixel-mixture": lambda net, rank: likelihoods.Pixel(net, EVENT, "logistic_mixture", 17, 2, 3, 1, latent_rank=rank),
     "missing-scaled": lambda net, rank: likelihoods.Missing(
         likelihoods.Scaled(likelihoods.Normal(net, EVENT, "optimal", rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30])
     ),
@@ -145,10 +188,21 @@ UNITS = {
     "logistic-17": 16.0,
     "logistic-256": 255.0,
     "logistic-mixture": 16.0,
+    "pixel-mixture": 16.0,
+    "autoregressive-17": 16.0,
     "scaled": 10.0,
     "scaled-per-element": 10.0,
     "missing-scaled": 10.0,
     **dict.fromkeys(["poisson", "negative-binomial", "zero-inflated", "gamma"], 3.0),
+}
+
+# parts that share their features, which no other part fits
+HIERARCHIES = {
+    "top-down": lambda: models.top_down(
+        networks.Pyramid(EVENT, [3]),
+        networks.TopDown(EVENT, [3], latent=1, layers=2),
+        likelihoods.Bernoulli(networks.Conv(3, 2), EVENT, latent_rank=3),
+    ),
 }
 
 # a number of inputs -> network
@@ -215,6 +269,7 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "rae-l2": lambda: penalised(objectives.Reconstruction(), objectives.CodeNorm(), objectives.DecoderNorm()),
     "rae-gradient": lambda: penalised(objectives.Reconstruction(2), objectives.CodeNorm(), objectives.DecoderGradient(probes=2)),
     "ms-ssim": lambda: penalised(objectives.Rate(), objectives.MSSSIM(10.0, data_range=2.0)),
+    "ex-post": lambda: objectives.ExPost(objectives.ELBO(2), priors.Normal(LATENT)),
     "perceptual": lambda: penalised(objectives.ELBO(), objectives.Perceptual(networks.MLP(4, [WIDTH]))),
 }
 
@@ -244,13 +299,20 @@ GRADIENTS: dict[str, Callable[[], Gradient]] = {
 # one of each kind that anything but a density can tell apart, for products with everything else
 KINDS = [*(name for name in POSTERIORS if name.startswith("normal")), "bernoulli", "categorical", "dirac", "free"]
 DISCRETE = ["bernoulli", "categorical"]
-PATHWISE = [name for name in POSTERIORS if name not in (*DISCRETE, "product")]
+PATHWISE = [name for name in POSTERIORS if name not in (*DISCRETE, "product") and not name.startswith("autoregressive")]
 AMORTISED = [name for name, entry in POSTERIORS.items() if entry.dreams]
 WITH_DENSITY = [name for name in AMORTISED if name != "dirac"]
 REPARAMETERISED = [name for name in PATHWISE if name in AMORTISED]
 TRACED = [name for name in REPARAMETERISED if POSTERIORS[name].traced]
 IMPLICIT = [name for name, entry in POSTERIORS.items() if entry.implicit]
 GAUSSIAN = [name for name in POSTERIORS if name.startswith("normal")]
+
+
+# what cannot be traced beside the posteriors that say so; likelihoods of angles
+EAGER = [*(name for name in PRIORS if name.startswith("flow")), "gru"]
+CIRCULAR = ["von-mises"]
+# laws that a prior cannot keep without its posterior: what they share is made, and half of it trained, by that one
+SHARED = {"top-down": {"parameters", "saved"}}
 
 
 class Flat(nn.Module):
@@ -302,6 +364,15 @@ def make_vae(posterior: str = "normal-diagonal", likelihood: str = "normal-share
     p = PRIORS[prior or POSTERIORS[posterior].prior]()
     latent = tuple(p().event_shape)
     return VAE(p, make_posterior(posterior, network, UNITS.get(likelihood, 1.0)), make_likelihood(likelihood, latent, network))
+
+
+def make_quantised(name: str, likelihood: str = "normal-shared", learned: bool = False) -> VAE:
+    """A model whose codes are entries of a codebook, under the uniform prior or under a learned one."""
+    posterior = QUANTISED[name](Rows(NETWORKS["mlp"](4)))
+    posterior.eval()(torch.zeros(2, *EVENT))
+    book = posterior.book()
+    prior = priors.Codebook(posterior, priors.Autoregressive((book.codes, book.size), [WIDTH]) if learned else None)
+    return VAE(prior, posterior.train(), make_likelihood(likelihood, tuple(book.event_shape)))
 
 
 def make_batch(model: VAE, size: int = ROWS) -> Batch:

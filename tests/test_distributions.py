@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.catalogue import EVENT, make_posterior
 from torch.autograd import gradcheck
 from torch.distributions import Bernoulli, Categorical, Independent, Laplace, MixtureSameFamily, Normal, TransformedDistribution
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions.transforms import AffineTransform
 
+from aevb import priors
 from aevb.distributions import Affine, ContinuousBernoulli, Dirac, DiscretisedLogistic, Levels, NormalMixture, bounded, positive
 from aevb.distributions.continuous_bernoulli import NEAR, STEEP
 from aevb.distributions.softplus import product_form
@@ -65,6 +67,14 @@ class TestContinuousBernoulli:
     )
     def test_published_means(self, mean_parameter, mean):
         assert ContinuousBernoulli(torch.logit(torch.tensor(mean_parameter))).mean.item() == pytest.approx(mean, abs=1e-14)
+
+    @pytest.mark.parametrize("x", [0.0, 0.001, -0.004, 0.009])
+    def test_normaliser_near_a_half_is_the_published_series(self, x):
+        """``C(1/2) = 2``; at ``x = 0.009`` from there what the series leaves out is 3e-12."""
+        logits = torch.logit(torch.tensor(0.5 + x))
+        constant = ContinuousBernoulli(logits).log_prob(torch.tensor(0.0)) - torch.log1p(-torch.tensor(0.5 + x))
+        series = math.log(2) + (4 / 3 + 104 / 45 * x**2) * x**2
+        assert constant.item() == pytest.approx(series, abs=4e-12 if x else 1e-15)
 
     def test_normaliser_is_that_of_the_paper(self):
         l = torch.tensor([0.01, 0.2, 0.49, 0.51, 0.8, 0.99])
@@ -212,6 +222,16 @@ class TestBernoulliLogits:
         (gradient,) = torch.autograd.grad(value, l)
         assert value.item() == pytest.approx(-math.log1p(math.exp(-logit)) if logit > -700 else logit, rel=1e-6)
         assert gradient.item() == pytest.approx(1 - torch.sigmoid(l).item(), abs=1e-7)
+
+
+@pytest.mark.parametrize("build", ["mixture", "vamp"])
+def test_one_component_is_a_single_gaussian(build):
+    """A learned mixture of one, and a VampPrior with one pseudo-datum, which is the posterior of that datum."""
+    posterior = make_posterior("normal-diagonal")
+    prior = priors.Mixture(2, components=1) if build == "mixture" else priors.Vamp(posterior, EVENT, 1, low=None, high=None)
+    p, z = prior(), torch.randn(20, 2)
+    one = Independent(Normal(p.mean, p.stddev), 1) if build == "mixture" else posterior(prior.pseudo)
+    assert torch.allclose(p.log_prob(z), one.log_prob(z), rtol=0, atol=1e-10)
 
 
 def test_a_mixture_by_matrix_products_has_the_density_of_the_mixture():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests import catalogue
 from torch import nn
 
+import aevb
 from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
 from aevb.errors import ArgumentError
 from aevb.networks import MLP, ConvDecoder, ConvEncoder, Heads, Standardise, set_precision
@@ -147,13 +148,9 @@ class TestHeads:
 
 
 class TestPrecision:
-    @pytest.mark.parametrize(
-        "posterior, likelihood",
-        [(name, "normal-shared") for name in catalogue.POSTERIORS if name != "normal-diagonal"]
-        + [("normal-diagonal", name) for name in catalogue.LIKELIHOODS],
-    )
-    def test_networks_in_bfloat16_leave_densities_in_float32(self, posterior, likelihood):
-        model = catalogue.make_vae(posterior, likelihood)
+    def test_networks_in_bfloat16_leave_densities_in_float32(self):
+        """Of a whole model; each family by itself obeys the law of this name."""
+        model = catalogue.make_vae()
         batch = catalogue.make_batch(model)
         set_precision(model, torch.bfloat16)
         seen = []
@@ -176,3 +173,91 @@ class TestPrecision:
         assert torch.allclose(model.likelihood(torch.ones(1, 2)).log_prob(batch.x), exact, atol=0.05)
         gradients.Pathwise()(model, objectives.ELBO(), batch).loss.backward()
         assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
+
+
+BUILT = {
+    "mlp": lambda **made: networks.MLP(6, [5, 5], **made),
+    "conv encoder": lambda **made: networks.ConvEncoder((3, 2), [4], 1, **made),
+    "conv decoder": lambda **made: networks.ConvDecoder(6, (3, 2), [4], **made),
+    "res-net": lambda **made: networks.ResNet((3, 2), [4, 5], **made),
+    "res-net decoder": lambda **made: networks.ResNetDecoder(6, (3, 2), [5, 4], **made),
+    "made": lambda **made: networks.MADE(6, [5], **made),
+    "gru": lambda **made: networks.GRU(1, 5, **made),
+    "sequence": lambda **made: networks.SequenceConv(1, [4], **made),
+    "sets": lambda **made: networks.DeepSets(1, [4], [4], **made),
+    "embedding": lambda **made: networks.Embed(nn.Identity(), 4, 3, **made),
+    "pixels": lambda **made: networks.PixelCNN((3, 2), 1, 2, **made),
+}
+
+
+def weights(network):
+    return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+
+@pytest.mark.parametrize("name", BUILT)
+class TestMade:
+    def test_a_seed_is_the_weights_and_moves_no_other_stream(self, name):
+        state = torch.get_rng_state()
+        first, second, other = (weights(BUILT[name](seed=seed)) for seed in (3, 3, 4))
+        assert torch.equal(state, torch.get_rng_state())
+        assert torch.equal(first, second) and not torch.equal(first, other)
+        assert not torch.equal(weights(BUILT[name]()), weights(BUILT[name]())), "without a seed the next draws of the default stream"
+
+    def test_precision(self, name):
+        wide = BUILT[name](seed=3, dtype="float64")
+        assert {p.dtype for p in wide.parameters()} == {torch.float64}
+        assert torch.equal(weights(wide).float(), weights(BUILT[name](seed=3))), "the same weights"
+        assert torch.equal(weights(BUILT[name](seed=3, dtype=torch.float64)), weights(wide))
+
+    def test_all_three_are_in_the_record_but_the_place(self, name):
+        record = aevb.persistence.describe(BUILT[name](seed=3, dtype=torch.float64, device="cpu"))
+        assert record["arguments"]["seed"] == 3 and record["arguments"]["dtype"] == "float64" and "device" not in record["arguments"]
+        if name != "embedding":  # whose network is one of torch's own
+            again = aevb.persistence.build(record)
+            assert torch.equal(weights(again), weights(BUILT[name](seed=3, dtype="float64"))) and aevb.persistence.describe(again) == record
+
+    @pytest.mark.parametrize("wrong", [{"dtype": "float16"}, {"dtype": torch.bfloat16}, {"seed": -1}, {"device": "abacus"}])
+    def test_what_no_weights_are_made_of_is_refused(self, name, wrong):
+        with pytest.raises(ArgumentError, match=f"`{next(iter(wrong))}` is"):
+            BUILT[name](**wrong)
+
+
+def test_a_model_lives_in_one_precision_the_widest_of_its_parts():
+    network = networks.MLP(4, [5], dtype="float64", seed=0)
+    model = VAE(priors.Mixture(2, 3), posteriors.Normal(network, 2), likelihoods.Bernoulli(networks.MLP(2, [5]), (4,)))
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    assert aevb.fit(model, (torch.rand(16, 4) < 0.5).float(), epochs=1, progress=False).history[0].skipped == 0
+
+
+class TestResNet:
+    @pytest.mark.parametrize("shape", [(1, 1), (300, 17), (3, 7, 5), (2, 1, 9)])
+    def test_any_size_trains(self, shape):
+        encoder, decoder = networks.ResNet(shape, [3, 4, 2], 1), networks.ResNetDecoder(2, shape, [2, 4, 3], 1)
+        model = VAE(priors.Normal(2), posteriors.Normal(encoder, 2), likelihoods.Bernoulli(decoder, shape))
+        optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+        batch = Batch(model.sample(2))
+        for _ in range(2):  # blocks that add nothing at first pass no slope on before they have moved
+            optimizer.zero_grad()
+            gradients.Pathwise()(model, objectives.ELBO(), batch).loss.backward()
+            optimizer.step()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+    def test_sides_are_halved_between_stages_and_doubled_back(self):
+        assert networks.ResNet((3, 9, 5), [4, 6, 8])(torch.zeros(2, 3, 9, 5)).shape == (2, 8, 3, 2)
+        assert networks.ResNetDecoder(3, (3, 9, 5), [8, 6, 4])(torch.zeros(2, 3)).shape == (2, 4, 9, 5)
+
+    def test_what_a_datum_gives_does_not_depend_on_the_others(self):
+        network, x = networks.ResNet((6, 6), [4, 4]).train(), torch.randn(5, 6, 6)
+        assert torch.allclose(network(x)[2:3], network(x[2:3]), atol=1e-6)
+
+    @pytest.mark.parametrize("name, options", [("channels", {"channels": []}), ("blocks", {"blocks": 0})])
+    def test_arguments_that_no_run_could_use(self, name, options):
+        with pytest.raises(ArgumentError, match=f"`{name}`"):
+            networks.ResNet((4, 4), **options)
+
+    @pytest.mark.parametrize("name", ["conv encoder", "conv decoder", "res-net", "res-net decoder"])
+    def test_context_reaches_the_features(self, name):
+        network = BUILT[name](context=2)
+        x = torch.randn(5, 6) if "decoder" in name else torch.randn(5, 3, 2)
+        told = network(x, torch.ones(5, 2))
+        assert told.shape == BUILT[name]()(x).shape and not torch.allclose(told, network(x, torch.zeros(5, 2)))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from tests import catalogue
-from tests.catalogue import EVENT, LATENT, make_batch, make_likelihood, make_posterior, make_vae
+from tests.catalogue import EVENT, LATENT, make_posterior, make_vae
 from torch.autograd.functional import jacobian
 
-from aevb import VAE, distributions, gradients, objectives, posteriors, priors
+from aevb import distributions, gradients, objectives, posteriors, priors
 from aevb.distributions.sphere import log_area
 from aevb.errors import ArgumentError, IncompatibleError
 
@@ -114,28 +114,6 @@ def test_a_flow_remembers_the_density_of_its_draw_as_the_inverse_gives_it(name):
     slopes = [torch.autograd.grad(value.sum(), list(posterior.parameters()), retain_graph=True) for value in (q.log_prob(z), other)]
     # roots of maps are held to 1e-8
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*slopes, strict=True))
-
-
-@pytest.mark.parametrize("posterior", catalogue.WITH_DENSITY)
-def test_every_prior_fits_or_is_refused(posterior):
-    """No other outcome, and a posterior on a sphere or of proportions goes with priors on its own set only."""
-    posterior_made, refused = make_posterior(posterior), []
-    for prior in catalogue.PRIORS:
-        p = catalogue.PRIORS[prior]()
-        likelihood = make_likelihood("normal-shared", tuple(p().event_shape))
-        try:
-            model = VAE(p, posterior_made, likelihood)
-            gradient = gradients.LeaveOneOut() if posterior in (*catalogue.DISCRETE, "product") else gradients.Pathwise()
-            gradient.check(model, objectives.ELBO(2))
-        except IncompatibleError as error:
-            refused.append((prior, str(error)))
-            continue
-        terms = model.draw(make_batch(model), 2)
-        # values may be those of an edge; they are never without one
-        assert not terms.log_prior.isnan().any(), prior
-        thin = {"sphere", "dirichlet", "logistic-normal"}
-        assert catalogue.POSTERIORS[posterior].prior not in thin or prior in thin, prior
-    assert all("prior" in said and name != catalogue.POSTERIORS[posterior].prior for name, said in refused)
 
 
 @pytest.mark.parametrize("prior, line", [("normal", "priors.Sphere"), ("dirichlet", "priors.Sphere")])

@@ -713,3 +713,18 @@ def test_time_alone_ends_a_run_whose_epochs_nobody_counted():
     result = run(epochs=None, minutes=1.5 / 60)
     assert result.stopped == "minutes"
     assert len(result.history) > 10
+
+
+def test_what_a_compiled_step_takes_for_granted_is_checked_again_in_each_epoch():
+    """A callback that changes the model between two epochs is obeyed: the compiled run ends where the eager one does."""
+
+    def calm(epoch, model):
+        next(module for module in model.modules() if isinstance(module, nn.Dropout)).p = 0.5 if epoch.epoch < 2 else 0.0
+
+    def made():
+        with seeded(0):
+            network = nn.Sequential(nn.Dropout(0.0), nn.Linear(6, 8), nn.ReLU())
+            return aevb.VAE(priors.Normal(2), posteriors.Normal(network, 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)))
+
+    eager, compiled = (run(made(), compile=way, callbacks=[calm], epochs=4) for way in (False, True))
+    torch.testing.assert_close(weights(eager.model), weights(compiled.model), rtol=1e-4, atol=1e-6)

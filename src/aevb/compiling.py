@@ -20,11 +20,20 @@ Compile = bool | Literal["auto"]
 
 
 class Compiler:
-    """Turns a function of tensors into one graph, or leaves it as it is; ``said`` tells which and why."""
+    """Turns a function of tensors into one graph, or leaves it as it is; ``said`` tells which and why.
 
-    def __init__(self, wanted: Compile, steps: float) -> None:
+    A graph takes much for granted (shapes, modes, whatever the function reads), and checks it at each call, which takes as long as a
+    product of matrices. Where calls are ``alike`` it is checked once, and again after ``doubt``.
+    """
+
+    def __init__(self, wanted: Compile, steps: float, alike: bool = False) -> None:
         self.said: list[str] = []
         self.on = self._decide(wanted, steps)
+        self.alike, self.doubts = alike, 0
+
+    def doubt(self) -> None:
+        """Something else than the values of tensors may have changed since the last call."""
+        self.doubts += 1
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """One graph, for fixed shapes, that draws the numbers the function itself would draw; the function where it cannot be traced."""
@@ -36,14 +45,20 @@ class Compiler:
         options = {"fallback_random": True, "post_grad_custom_post_pass": graph_pass()}
         graph = torch.compile(function, fullgraph=True, dynamic=False, options=options)
         traced: bool | None = None
+        checked = -1  # the doubt after which the graph was found to hold
 
         def call(*inputs: Any) -> Any:
-            nonlocal traced
+            nonlocal traced, checked
             if traced is False:
                 return function(*inputs)
+            if traced and self.alike and checked == self.doubts:
+                with torch.compiler.set_stance("default", skip_guard_eval_unsafe=True):
+                    return graph(*inputs)
             if traced:  # entering the patch below costs as much as a small product, and only tracing asks for it
                 with suppress(Unsupported):  # another shape: traced anew
-                    return graph(*inputs)
+                    result = graph(*inputs)
+                    checked = self.doubts
+                    return result
             try:
                 with torch._dynamo.config.patch(trace_autograd_ops=True):
                     result = graph(*inputs)

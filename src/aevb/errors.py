@@ -27,6 +27,10 @@ class NumericalError(AevbError, ArithmeticError):
     """A computation that left the finite numbers and could not be continued."""
 
 
+class LawError(AevbError, AssertionError):
+    """A part that breaks a law which every part of its kind obeys; the message says which, what was measured and what was expected."""
+
+
 class OutOfMemoryError(AevbError, MemoryError):
     """A batch or a block that the memory does not hold; the message says which size to lower, and to what."""
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
+from .scale import positive
+
 
 class DiscretisedLogistic(Distribution):
     """The probability of the bin of width 1 around each level; the two end bins reach to infinity, so the levels sum to 1.
@@ -68,3 +70,12 @@ class DiscretisedLogistic(Distribution):
 def log_between(below: Tensor, above: Tensor, width: Tensor) -> Tensor:
     """``log P(low < X <= low + width)`` of a logistic, from ``below = log P(X <= low + width)`` and ``above = log P(X > low)``."""
     return below + above + torch.log(-torch.expm1(-width))
+
+
+def levelled(loc: Tensor, raw: Tensor, levels: int, middle: float | Tensor = 0.5) -> DiscretisedLogistic:
+    """A network's outputs in units of the full range, the mean from its ``middle``, the scale from a tenth of it.
+
+    The same initial weights then suit 17 levels and 256.
+    """
+    top = levels - 1
+    return DiscretisedLogistic(top * (middle + loc), 0.1 * top * positive(raw), levels)

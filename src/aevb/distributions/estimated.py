@@ -14,13 +14,14 @@ DRAWS = 256
 
 
 class Estimated(Distribution, ABC):
-    """Mean and variance are those of 256 draws, always the same ones: a sixteenth of a standard deviation from the truth.
+    """Mean and variance are those of ``draws`` draws, always the same ones: with 256, a sixteenth of a standard deviation from the truth.
 
     Asking moves no random stream.
     """
 
     arg_constraints = {}  # pyright: ignore[reportAssignmentType]
     has_rsample = True
+    draws: int = DRAWS
 
     @abstractmethod
     def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor: ...
@@ -28,7 +29,7 @@ class Estimated(Distribution, ABC):
     def _drawn(self) -> Tensor:
         probe = self._like()
         with seeded(0, probe.device):
-            return self.rsample(Size((DRAWS,)))
+            return self.rsample(Size((self.draws,)))
 
     @abstractmethod
     def _like(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
-from torch.distributions import Distribution, LogNormal, constraints
+from torch.distributions import Distribution, Independent, LogNormal, Normal, constraints
 
 from .discrete import uniform
 
@@ -76,9 +76,10 @@ class Kumaraswamy(Distribution):
         return z.clamp(torch.finfo(z.dtype).tiny, 1 - torch.finfo(z.dtype).eps / 2)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # value^a may round to 1 or to 0, where the logarithms below still have their limits
-        log_value = value.log()
-        return self.a.log() + self.b.log() + (self.a - 1) * log_value + (self.b - 1) * log1mexp(self.a * log_value)
+        # value^a may round to 1 or to 0, where the logarithms below still have their limits; at 1 itself the limit is (1 - b) infinities
+        end = ((1 - self.b.detach()) * torch.inf).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        rest = torch.where(value < 1, (self.b - 1) * log1mexp(self.a * value.log()), end)
+        return self.a.log() + self.b.log() + torch.xlogy(self.a - 1, value) + rest
 
 
 class Weibull(Distribution):
@@ -121,6 +122,15 @@ class Weibull(Distribution):
 def log_normal(loc: Tensor, scale: Tensor) -> LogNormal:
     """The exponential of a Gaussian."""
     return LogNormal(loc, scale, validate_args=False)
+
+
+def gaussian(loc: Tensor, scale: Tensor) -> Independent:
+    """Independent Gaussians over all axes but the first: ``[N, *event]`` numbers to batch shape ``[N]``.
+
+    >>> gaussian(torch.zeros(5, 2, 3), torch.ones(5, 2, 3)).batch_shape
+    torch.Size([5])
+    """
+    return Independent(Normal(loc, scale, validate_args=False), loc.dim() - 1, validate_args=False)
 
 
 def log1mexp(x: Tensor) -> Tensor:

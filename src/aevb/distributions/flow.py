@@ -9,7 +9,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import constraints
 
-from .estimated import Estimated, standard_normal
+from .estimated import DRAWS, Estimated, standard_normal
 
 
 class Flow(Estimated):
@@ -17,7 +17,7 @@ class Flow(Estimated):
 
     ``loc`` and ``scale`` are ``[*batch, D]``. ``transform`` maps noise to ``f(e)`` and says its Jacobian (``call_and_ladj``); the density
     of a point that is no draw of this distribution takes its inverse, that of a draw has been computed with it. Mean and variance are
-    estimated.
+    estimated from ``draws`` draws.
 
     >>> from zuko.transforms import ComposedTransform
     >>> from aevb.distributions import RadialStep
@@ -28,8 +28,8 @@ class Flow(Estimated):
 
     support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
 
-    def __init__(self, loc: Tensor, scale: Tensor, transform: Any) -> None:
-        self.loc, self.scale, self.transform = loc, scale, transform
+    def __init__(self, loc: Tensor, scale: Tensor, transform: Any, draws: int = DRAWS) -> None:
+        self.loc, self.scale, self.transform, self.draws = loc, scale, transform, draws
         self.last: tuple[Tensor, Tensor, bool] | None = None
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 

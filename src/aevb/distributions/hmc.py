@@ -55,20 +55,24 @@ class Samples:
     step: Tensor  # as the warm-up left it: [*chains], or the shape that was given
 
 
-def phase(log_density: LogDensity, z: Tensor, momentum: Tensor) -> Phase:
-    """Ask the log-density for its value and its gradient at ``z``; nothing else receives a gradient."""
+def phase(log_density: LogDensity, z: Tensor, momentum: Tensor, *, attached: bool = False) -> Phase:
+    """Ask the log-density for its value and its gradient at ``z``; nothing else receives a gradient.
+
+    ``attached`` keeps what is found differentiable, in ``z`` and in what the log-density depends on.
+    """
     with torch.enable_grad():
-        point = z.detach().requires_grad_()
+        point = z if attached and z.requires_grad else z.detach().requires_grad_()
         value = log_density(point)
-        (slope,) = torch.autograd.grad(value.sum(), point)
-    return Phase(z.detach(), momentum, value.detach(), slope)
+        (slope,) = torch.autograd.grad(value.sum(), point, create_graph=attached)
+    return Phase(point, momentum, value, slope) if attached else Phase(z.detach(), momentum, value.detach(), slope)
 
 
-def leapfrog(log_density: LogDensity, start: Phase, step: Tensor, leapfrogs: int) -> Phase:
+def leapfrog(log_density: LogDensity, start: Phase, step: Tensor, leapfrogs: int, *, attached: bool = False) -> Phase:
     """Follow Hamilton's equations for ``leapfrogs`` steps of size ``step``, which broadcasts against ``[*chains]``.
 
     For any step size the map is reversible (turn the momentum, and it runs back) and preserves volume, so that a proposal needs no
-    correction but that of its energy. Neal, MCMC using Hamiltonian dynamics (2011).
+    correction but that of its energy; with the step turned it runs back. ``attached`` keeps it differentiable in all that it depends on.
+    Neal, MCMC using Hamiltonian dynamics (2011).
 
     >>> def gaussian(z):
     ...     return -0.5 * z.square().sum(-1)
@@ -80,7 +84,7 @@ def leapfrog(log_density: LogDensity, start: Phase, step: Tensor, leapfrogs: int
     there = start
     for _ in range(leapfrogs):
         half = there.momentum + 0.5 * size * there.slope
-        there = phase(log_density, there.z + size * half, half)
+        there = phase(log_density, there.z + size * half, half, attached=attached)
         there = Phase(there.z, half + 0.5 * size * there.slope, there.log_density, there.slope)
     return there
 

@@ -22,7 +22,9 @@ from torch.distributions import (
 )
 
 from .families import Weibull
+from .labelled import Choice, Labelled
 from .product import Product
+from .quantised import Codes, Quantised
 from .sphere import Directed, PowerSpherical, UniformSphere, VonMisesFisher
 
 
@@ -118,6 +120,13 @@ def _weibull(q: Weibull, p: Gamma) -> Tensor:
     return euler * (a / k - 1) - a * (log_scale + log_rate) + k.log() + mean - 1 + torch.lgamma(a)
 
 
+def _choice(q: Choice, p: Labelled) -> Tensor:
+    if q.shapes != p.shapes:
+        raise NotImplementedError
+    codes = q.over_classes(exact(q.given, p.rest))
+    return (q.log_weight.exp() * (q.log_weight - p.log_weight)).sum(-1) + codes
+
+
 def _product(q: Product, p: Product) -> Tensor:
     if q.sizes != p.sizes:
         raise NotImplementedError
@@ -126,6 +135,10 @@ def _product(q: Product, p: Product) -> Tensor:
 
 def _directed(q: Directed, p: UniformSphere) -> Tensor:
     return q.divergence()
+
+
+def _codes(q: Quantised, p: Codes) -> Tensor:
+    return -p.log_prob_of(q.numbers)  # all mass at one code
 
 
 def _reduced(value: Tensor, axes: int) -> Tensor:
@@ -141,4 +154,6 @@ _FORMULAS: dict[tuple[type, type], Callable[..., Tensor]] = {
     (VonMisesFisher, UniformSphere): _directed,
     (PowerSpherical, UniformSphere): _directed,
     (Product, Product): _product,
+    (Choice, Labelled): _choice,
+    (Quantised, Codes): _codes,
 }

@@ -39,3 +39,12 @@ def covariance(q: Distribution) -> Tensor | None:
     if isinstance(q, Dirac) or (isinstance(q, Independent) and not q.base_dist.event_shape):
         return torch.diag_embed(q.variance.flatten(len(q.batch_shape)))
     return None
+
+
+def variables(q: Distribution) -> int:
+    """How many latent variables there are; the categories of one variable are one.
+
+    >>> variables(Independent(torch.distributions.OneHotCategorical(torch.ones(4, 3)), 1))
+    4
+    """
+    return q.event_shape.numel() // (q.base_dist.event_shape.numel() if isinstance(q, Independent) else 1)

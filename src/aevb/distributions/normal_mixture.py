@@ -52,3 +52,46 @@ class NormalMixture(Distribution):
     def variance(self) -> Tensor:
         second = (self.log_weight.exp()[:, None] * (self.std.square() + self.loc.square())).sum(0)
         return second - self.mean.square()
+
+
+class FullNormalMixture(Distribution):
+    """``sum_c w_c N(z; mean_c, L_c L_c^T)``, ``[D]``; ``log_weight`` ``[C]``, ``mean`` ``[C, D]``, lower ``factor`` ``[C, D, D]``.
+
+    Points are brought to every component's own units by one matrix product with all inverse factors.
+
+    >>> p = FullNormalMixture(torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1, 1))
+    >>> p.log_prob(torch.zeros(3, 1)).shape, p.variance
+    (torch.Size([3]), tensor([2.]))
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+    support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, log_weight: Tensor, mean: Tensor, factor: Tensor) -> None:
+        self.log_weight = log_weight - log_weight.logsumexp(-1)
+        self.loc, self.factor = mean, factor
+        super().__init__(Size(), mean.shape[-1:], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        size = self.event_shape[0]
+        inverse = torch.linalg.solve_triangular(self.factor, torch.eye(size).to(self.factor), upper=False)
+        centre = self.loc.detach().mean(0)  # measured from here, little cancels
+        moved = (inverse @ (self.loc - centre)[..., None]).squeeze(-1)
+        white = ((value - centre) @ inverse.flatten(0, 1).T).unflatten(-1, (-1, size)) - moved
+        normaliser = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * size * math.log(2 * math.pi)
+        return torch.logsumexp(self.log_weight - normaliser - 0.5 * white.square().sum(-1), -1)
+
+    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        with torch.no_grad():
+            which = Categorical(logits=self.log_weight, validate_args=False).sample(Size(sample_shape))
+            noise = torch.randn((*which.shape, *self.event_shape, 1), dtype=self.loc.dtype, device=self.loc.device)
+            return self.loc[which] + (self.factor[which] @ noise).squeeze(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.log_weight.exp() @ self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        second = self.log_weight.exp() @ (self.factor.square().sum(-1) + self.loc.square())
+        return second - self.mean.square()

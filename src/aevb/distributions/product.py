@@ -29,7 +29,7 @@ class Product(Distribution):
 
     @constraints.dependent_property(is_discrete=False, event_dim=1)
     def support(self) -> constraints.Constraint:
-        return _Parts([(part.support or constraints.real, part.event_shape) for part in self.parts], self.sizes)
+        return Parts([(part.support or constraints.real, part.event_shape) for part in self.parts], self.sizes)
 
     @property
     def mean(self) -> Tensor:
@@ -54,7 +54,9 @@ class Product(Distribution):
         return torch.cat([value.reshape(*value.shape[: value.dim() - len(part.event_shape)], -1) for value, part in pairs], -1)
 
 
-class _Parts(constraints.Constraint):
+class Parts(constraints.Constraint):
+    """Each part of a vector on a set of its own."""
+
     is_discrete, event_dim = False, 1
 
     def __init__(self, parts: Sequence[tuple[constraints.Constraint, Size]], sizes: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 BOUND = 6.0  # scales lie in [exp(-6), exp(6)] = [0.0025, 403]: wide enough for standardised data, and its square and log stay finite
+SLOPE = 30.0  # in units of a variable's own scale: correlations reach 0.9994, and no factorisation meets a singular matrix
 RATE_BOUND = 15.0  # counts span more than scales do
 
 
@@ -28,13 +29,42 @@ def unscaled(scale: Tensor) -> Tensor:
     >>> positive(unscaled(torch.tensor([0.01, 1.0]))).round(decimals=4)
     tensor([0.0100, 1.0000])
     """
-    inside = 1 - 1e-6  # at the bound itself the number would be infinite
-    return BOUND * torch.atanh((scale.log() / BOUND).clamp(-inside, inside))
+    return unbounded(scale.log(), BOUND)
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
     """``bound tanh(raw / bound)``: the identity near 0, and never beyond ``bound``."""
     return bound * torch.tanh(raw / bound)
+
+
+def unbounded(value: Tensor, bound: float) -> Tensor:
+    """The number whose ``bounded`` this value is; values at or beyond the bound are taken as just inside of it."""
+    inside = 1 - 1e-6  # at the bound itself the number would be infinite
+    return bound * torch.atanh((value / bound).clamp(-inside, inside))
+
+
+def triangular(raw: Tensor, below: Tensor) -> Tensor:
+    """The lower triangular factor ``S L`` ``[*, D, D]`` of ``S L L^T S``: scales ``S`` from ``raw`` ``[*, D]``, ``L`` with ones on its
+    diagonal and bounded entries from ``below`` ``[*, D, D]``.
+
+    >>> triangular(torch.zeros(2), torch.tensor([[5.0, 5.0], [0.5, 5.0]])).round(decimals=3)
+    tensor([[1.0000, 0.0000],
+            [0.5000, 1.0000]])
+    """
+    unit = torch.tril(bounded(below, SLOPE), -1) + torch.eye(raw.shape[-1], dtype=raw.dtype, device=raw.device)
+    return positive(raw)[..., None] * unit
+
+
+def untriangular(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """``raw`` and ``below`` whose ``triangular`` this factor is; what lies beyond the bounds is taken as just inside of them.
+
+    >>> factor = torch.tensor([[2.0, 0.0], [-1.0, 0.5]])
+    >>> bool(torch.allclose(triangular(*untriangular(factor)), factor, atol=1e-5))
+    True
+    """
+    scale = factor.diagonal(dim1=-2, dim2=-1)
+    slopes = torch.tril(factor, -1) / scale[..., None]
+    return unscaled(scale), unbounded(slopes, SLOPE)
 
 
 def rate(raw: Tensor) -> Tensor:

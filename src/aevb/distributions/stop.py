@@ -17,16 +17,17 @@ def stopped(q: Distribution) -> Distribution:
     >>> stopped(torch.distributions.Normal(loc, 1.0)).loc.requires_grad
     False
     """
-    return _stopped(q)
+    return _stopped(q, {})
 
 
-def _stopped(value: Any) -> Any:
+def _stopped(value: Any, seen: dict[int, Any]) -> Any:
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, (Distribution, Transform)):
-        twin = copy.copy(value)
-        twin.__dict__.update({name: _stopped(held) for name, held in vars(value).items()})
-        return twin
+        if id(value) not in seen:  # a transform and its inverse hold each other once either has been asked for
+            twin = seen[id(value)] = copy.copy(value)
+            twin.__dict__.update({name: _stopped(held, seen) for name, held in vars(value).items()})
+        return seen[id(value)]
     if isinstance(value, (list, tuple)):
-        return type(value)(_stopped(held) for held in value)
+        return type(value)(_stopped(held, seen) for held in value)
     return value

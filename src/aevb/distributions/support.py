@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from ..random import seeded
+from .quantised import Coded
 from .sphere import sphere
 
 DRAWS = 64
@@ -31,6 +32,8 @@ def reaches_beyond(q: Distribution, p: Distribution) -> bool:
         return True
     if type(mine) is not type(theirs) and (isinstance(mine, THIN) or isinstance(theirs, THIN)):
         return True
+    if isinstance(mine, Coded) or isinstance(theirs, Coded):
+        return not (isinstance(mine, Coded) and isinstance(theirs, Coded) and mine.key == theirs.key)
     here, there = _interval(mine), _interval(theirs)
     if here is not None and there is not None:
         return bool((here[0] < there[0]).any() or (here[1] > there[1]).any())

@@ -1,0 +1,144 @@
+"""One variable after another, each given those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Size, Tensor
+from torch.distributions import Bernoulli, Distribution, OneHotCategorical, constraints
+
+from ..random import seeded
+from .discrete import discrete
+
+DRAWS = 64  # over which moments are averaged
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variable: what a network's numbers say of it, and how its value is shown to the network."""
+
+    parameters: int  # numbers that say its distribution
+    of: Callable[[Tensor], Distribution]  # from [*batch, parameters], any real numbers, to batch shape [*batch]
+    shown: Callable[[Tensor], Tensor]  # from a value [*batch, *shape] to [*batch, size]
+    shape: tuple[int, ...] = ()  # of its value
+    size: int = 1  # numbers that show it
+
+
+def bit() -> Cell:
+    """0 or 1, by its logit; shown as -1 or 1, so that a 0 is seen, too."""
+    return Cell(1, lambda raw: Bernoulli(logits=raw.squeeze(-1), validate_args=False), lambda value: 2 * value.unsqueeze(-1) - 1)
+
+
+def code(categories: int) -> Cell:
+    """A one-hot code, by a logit for each category."""
+    return Cell(categories, lambda raw: OneHotCategorical(logits=raw, validate_args=False), lambda value: value, (categories,), categories)
+
+
+def level(levels: int, parameters: int, of: Callable[[Tensor], Distribution]) -> Cell:
+    """One of 0 ... levels-1, shown as a number from -1 to 1."""
+    return Cell(parameters, of, lambda value: (2 * value / (levels - 1) - 1).unsqueeze(-1))
+
+
+class Autoregressive(Distribution):
+    """``p(z) = prod_d p(z_d | z_1 ... z_(d-1))``: the density of any point in one pass, a draw in as many steps as there are variables.
+
+    ``layers`` are masked weights and biases (``networks.MADE.weights``), the first of which sees the values shown and then a ``context``
+    ``[*batch, C]``; between two lies ``activation``. ``offset`` ``[*batch, variables, parameters]`` is added to what they say. An event is
+    ``event_shape`` variables, in row-major order, each a ``cell``. Mean and variance are averages of those of the variables over 64 draws
+    of what comes before them, always the same ones: at most an eighth of a standard deviation from the truth.
+
+    >>> p = Autoregressive([(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), torch.zeros(2))], torch.relu, bit(), (2,))
+    >>> p.log_prob(torch.tensor([[1.0, 1.0], [1.0, 0.0]])).exp()
+    tensor([4.9994e-01, 6.1697e-05])
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[Tensor, Tensor]],
+        activation: Callable[[Tensor], Tensor],
+        cell: Cell,
+        variables: Sequence[int],
+        context: Tensor | None = None,
+        offset: Tensor | None = None,
+        draws: int = DRAWS,
+    ) -> None:
+        self.layers, self.activation, self.cell, self.draws = list(layers), activation, cell, draws
+        self.variables = Size(variables)
+        self.context, self.offset = context, offset
+        told = context if context is not None else offset.flatten(-2) if offset is not None else None
+        super().__init__(Size() if told is None else told.shape[:-1], self.variables + Size(cell.shape), validate_args=False)
+
+    @constraints.dependent_property(is_discrete=True)
+    def support(self) -> constraints.Constraint | None:
+        inside = self.cell.of(torch.zeros(self.cell.parameters)).support
+        return None if inside is None else constraints.independent(inside, len(self.variables))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        count = self.variables.numel()
+        each = value.reshape(*value.shape[: value.dim() - len(self.event_shape)], count, *self.cell.shape)
+        said = self._said(self._ground() + F.linear(self.cell.shown(each).flatten(-2), self._first))
+        raw = said.unflatten(-1, (count, self.cell.parameters))
+        return self.cell.of(raw if self.offset is None else raw + self.offset).log_prob(each).sum(-1)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        return self._joined([value for value, _ in self._drawn(Size(sample_shape))])
+
+    @property
+    def mean(self) -> Tensor:
+        return self._averaged()[0]
+
+    @property
+    def variance(self) -> Tensor:
+        mean, square = self._averaged()
+        return square - mean**2
+
+    @torch.no_grad()
+    def _averaged(self) -> tuple[Tensor, Tensor]:
+        """``E[z]`` and ``E[z^2]`` of each variable, as means over what may come before it of what is then expected."""
+        with seeded(0, self._first.device):
+            given = [given for _, given in self._drawn(Size((self.draws,)))]
+        squares = [one.variance + one.mean**2 for one in given]
+        return self._joined([one.mean.mean(0) for one in given]), self._joined([square.mean(0) for square in squares])
+
+    def _drawn(self, sample_shape: Size) -> Iterator[tuple[Tensor, Distribution]]:
+        """Each variable, and the distribution that it was drawn from; what the first layer has seen so far is carried along."""
+        seen = self._ground().expand(*sample_shape, *self.batch_shape, -1)
+        for d in range(self.variables.numel()):
+            raw = self._said(seen, d)
+            given = self.cell.of(raw if self.offset is None else raw + self.offset[..., d, :])
+            found = discrete(given)
+            value = given.sample() if found is None else found.hard(found.perturbed())  # which takes logits that are not finite
+            places = slice(d * self.cell.size, (d + 1) * self.cell.size)
+            seen = seen + F.linear(self.cell.shown(value), self._first[:, places])
+            yield value, given
+
+    def _ground(self) -> Tensor:
+        """What the first layer puts out before any value is seen, ``[*batch, width]``."""
+        weight, bias = self.layers[0]
+        return bias if self.context is None else F.linear(self.context, weight[:, -self.context.shape[-1] :], bias)
+
+    @property
+    def _first(self) -> Tensor:
+        """The part of the first layer that sees values."""
+        return self.layers[0][0][:, : self.variables.numel() * self.cell.size]
+
+    def _said(self, seen: Tensor, variable: int | None = None) -> Tensor:
+        """What the other layers make of what the first one puts out: the parameters of all variables in a row, or those of one."""
+        places = slice(None) if variable is None else slice(variable * self.cell.parameters, (variable + 1) * self.cell.parameters)
+        if len(self.layers) == 1:
+            return seen[..., places]
+        for weight, bias in self.layers[1:-1]:
+            seen = F.linear(self.activation(seen), weight, bias)
+        weight, bias = self.layers[-1]
+        return F.linear(self.activation(seen), weight[places], bias[places])
+
+    def _joined(self, values: Sequence[Tensor]) -> Tensor:
+        """One value ``[*batch, *shape]`` per variable as events ``[*batch, *event]``."""
+        axis = values[0].dim() - len(self.cell.shape)
+        return torch.stack(list(values), axis).reshape(*values[0].shape[:axis], *self.event_shape)
