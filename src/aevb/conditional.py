@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -20,20 +21,22 @@ class Conditional(Recorded, nn.Module, ABC):
     """``(input, context) -> Distribution`` with batch shape ``[*batch]`` and the event of the role.
 
     ``late`` says that the distribution runs its networks after ``forward`` has returned (a flow does), so that stopping its parameters
-    takes a second call; ``density`` says whether it has one at all (a Dirac has not); ``rows`` of how many data it holds parameters of
+    takes a second call; ``density`` says whether it has one at all (a Dirac has not); ``covers`` whether it has mass wherever the prior
+    may, as weighing its draws takes (a quantised posterior has all of it at one code); ``rows`` of how many data it holds parameters of
     their own: its input is then their row numbers ``[B]``, int64, and ``None`` says that its input are the data.
     """
 
     late: bool = False
     density: bool = True
+    covers: bool = True
     rows: int | None = None
 
     @abstractmethod
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
         """The distribution given ``input`` ``[*batch, *shape]`` and ``context`` ``[B, C]``."""
 
-    def prime(self, x: Tensor) -> None:
-        """Learn where to begin from some data ``[N, *event]``; called once, before the first step of a run."""
+    def prime(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Learn where to begin from some data ``[N, *event]`` and their context; called once, before the first step of a run."""
 
     def adapt(self, distribution: Distribution, value: Tensor, weight: Tensor | None = None) -> None:
         """Learn state that no gradient reaches from what was observed; called after each training pass.
@@ -41,9 +44,17 @@ class Conditional(Recorded, nn.Module, ABC):
         ``weight`` ``[K, B]`` is that of each draw of the input; ``None`` means that all count the same.
         """
 
+    def penalty(self, distribution: Distribution) -> Tensor | None:
+        """What this part wants descended beside the bound, ``[]``, a mean over the batch; ``None`` for nothing."""
+
 
 class Unconditional(Conditional, ABC):
-    """A conditional that needs no input: a prior. Called with nothing, its batch shape is empty."""
+    """A conditional that needs no input: a prior. Called with nothing, its batch shape is empty.
+
+    ``told`` says that it is another one for each context, so that it must be called with one.
+    """
+
+    told: bool = False
 
     @abstractmethod
     def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Distribution: ...
@@ -59,10 +70,26 @@ def detached(module: nn.Module) -> Callable[..., Distribution]:
     >>> detached(posterior)(torch.zeros(1, 3)).mean.requires_grad
     False
     """
-    # each place once: torch's own search for shared weights puts a module that occurs twice back with the stopped ones
-    places = [(prefix, name, p) for prefix, part in module.named_modules() for name, p in part.named_parameters(recurse=False)]
-    held = {f"{prefix}.{name}".lstrip("."): parameter.detach() for prefix, name, parameter in places}
-    return lambda *inputs: functional_call(module, held, inputs, tie_weights=False)
+    return _replacing(module, {name: parameter.detach() for name, parameter in _places(module).items()})
+
+
+def held(module: nn.Module) -> Callable[..., Any]:
+    """The module with the parameters that it has now: where they are stopped for the time of a call, so they are in what runs later.
+
+    Where they are its own, this is the module itself.
+    """
+    places = _places(module)
+    return module if all(isinstance(value, nn.Parameter) for value in places.values()) else _replacing(module, places)
+
+
+def _places(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters by name, each place once: torch's own search for shared weights puts a module that occurs twice back as it stands."""
+    named = [(prefix, name, p) for prefix, part in module.named_modules() for name, p in part.named_parameters(recurse=False)]
+    return {f"{prefix}.{name}".lstrip("."): parameter for prefix, name, parameter in named}
+
+
+def _replacing(module: nn.Module, values: dict[str, Tensor]) -> Callable[..., Any]:
+    return lambda *inputs: functional_call(module, values, inputs, tie_weights=False)
 
 
 def stop(module: Conditional, q: Distribution, input: Tensor, context: Tensor | None = None) -> Distribution:

@@ -23,6 +23,11 @@ class Recipe:
         self.gradient.at(step)
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of what is logged beside bound, divergence and fit: what penalties measure, and the divergence of each layer."""
+        return (*self.objective.measures, *(f"kl_{i + 1}" for i in range(len(self.model.formulas))))
+
+    @property
     def settled(self) -> int:
         """The step from which nothing follows a schedule any more."""
         return max(self.objective.settled, self.gradient.settled)

@@ -33,13 +33,14 @@ class Terms:
     log_prior: Tensor  # log p(z)  [K, B]
     log_posterior: Tensor  # log q(z|x)  [K, B]
     log_measure: Tensor  # [K, 1] or [K, B]: -log K for samples, log q(z|x) where every state is listed
-    kl: Tensor | None  # KL(q || p)  [B], exact, where wanted and registered
+    kl: Tensor | None  # KL(q || p)  [B], exact, where wanted and registered; [K, B] of a hierarchy, exact given the layers before
     z: Tensor  # [K, B, *latent]
     q: Distribution
     reconstruction: Distribution
     batch: Batch
     weight_kl: Tensor  # [], KL(q(theta) || p(theta)) / N where weights are random
     penalty: Tensor  # [], from modules that have one
+    layers: Tensor | None = None  # [L, K, B], what each layer of a hierarchy adds to the divergence, from the data up
 
     @property
     def log_weight(self) -> Tensor:

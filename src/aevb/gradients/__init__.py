@@ -4,6 +4,7 @@ from .doubly import DoublyReparameterised
 from .em import MonteCarloEM
 from .enumerate import Enumerate
 from .gradient import Gradient
+from .labels import EnumerateLabels
 from .pathwise import Pathwise
 from .rebar import REBAR
 from .relaxed import Relaxed, StraightThrough
@@ -14,6 +15,7 @@ __all__ = [
     "REBAR",
     "DoublyReparameterised",
     "Enumerate",
+    "EnumerateLabels",
     "Gradient",
     "LeaveOneOut",
     "MonteCarloEM",

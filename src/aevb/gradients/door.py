@@ -8,6 +8,7 @@ from torch.distributions import Distribution, constraints
 
 from ..distributions.ball import ball
 from ..distributions.discrete import Bits, Codes, Discrete, discrete
+from ..distributions.quantised import Coded
 from ..distributions.sphere import sphere
 from ..distributions.support import core, reaches_beyond
 from ..errors import IncompatibleError
@@ -25,6 +26,8 @@ _BY_SUPPORT = {
     type(constraints.simplex): "Dirichlet",
     type(sphere): "Sphere",
     type(ball): "WrappedNormal",
+    type(constraints.boolean): "Bernoulli",
+    type(constraints.one_hot): "Categorical",
 }
 
 
@@ -52,8 +55,8 @@ def check_reparameterised(gradient: Gradient, model: VAE, objective: Objective) 
 
 
 def check_density(gradient: Gradient, model: VAE) -> None:
-    """Refuse a posterior without a density."""
-    if not model.posterior.density:
+    """Refuse a posterior without a density, and one with all its mass at a single code: neither has a score."""
+    if not (model.posterior.density and model.posterior.covers):
         raise IncompatibleError(
             f"gradient `{_name(gradient)}` needs a posterior with a density, got `{_posterior(model)}`. Use `gradients.Pathwise()`."
         )
@@ -172,6 +175,8 @@ def _check_divergence(model: VAE, objective: Objective) -> None:
 
 def _prior_for(q: Distribution) -> str:
     """A prior with the support of this posterior, as a line to write where one is known."""
+    if isinstance(q.support, Coded):
+        return "prior=priors.Codebook(posterior), made with this very posterior"
     found = discrete(q)
     name = _BY_SUPPORT.get(type(core(q.support))) if found is None else _PRIORS[type(found)]
     if name is None:

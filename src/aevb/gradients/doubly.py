@@ -7,7 +7,7 @@ from ..models import VAE
 from ..objectives import Objective
 from ..objectives.bounds import AVERAGE
 from ..types import Batch, Estimate
-from .door import check_log_weights, check_pair, check_reparameterised
+from .door import check_density, check_log_weights, check_pair, check_reparameterised
 from .gradient import Gradient, loss_of
 from .weighted import Weights, weighted
 
@@ -24,6 +24,7 @@ class DoublyReparameterised(Gradient):
         check_pair(model, objective)
         check_log_weights(self, objective)
         check_reparameterised(self, model, objective)
+        check_density(self, model)
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> Estimate:
         climbed = objective.posterior_mean

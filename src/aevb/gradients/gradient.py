@@ -55,7 +55,7 @@ def sampled(q: Distribution, samples: int) -> Tensor:
 
 def wants_exact(model: VAE, objective: Objective) -> bool:
     """Whether the divergence is to be had by formula."""
-    return objective.kl != "sampled" and model.exact_kl
+    return objective.kl != "sampled" and model.by_formula
 
 
 def loss_of(score: Score, surrogate: Tensor | None = None) -> Tensor:

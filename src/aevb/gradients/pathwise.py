@@ -7,7 +7,7 @@ from torch import Tensor
 from ..models import VAE
 from ..objectives import Objective
 from ..types import Batch, Estimate
-from .door import check_pair, check_reparameterised
+from .door import check_one_target, check_pair, check_reparameterised
 from .gradient import Gradient, draw, loss_of
 from .weighted import Weights, weighted
 
@@ -21,6 +21,8 @@ class Pathwise(Gradient):
     def check(self, model: VAE, objective: Objective) -> None:
         check_pair(model, objective)
         check_reparameterised(self, model, objective)
+        if not model.posterior.covers:
+            check_one_target(self, objective)
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> Estimate:
         climbed = objective.posterior_mean

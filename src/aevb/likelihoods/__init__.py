@@ -1,5 +1,6 @@
 """Distributions of a datum once its latent variable is known."""
 
+from .autoregressive import Autoregressive
 from .bayesian import Bayesian
 from .bernoulli import Bernoulli
 from .beta import Beta
@@ -14,12 +15,15 @@ from .missing import Missing
 from .negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
 from .normal import Normal
 from .ordinal import Ordinal
+from .pixel import Pixel
 from .poisson import Poisson
 from .scaled import Scaled
 from .student_t import StudentT
+from .top_down import TopDown
 from .von_mises import VonMises
 
 __all__ = [
+    "Autoregressive",
     "Bayesian",
     "Bernoulli",
     "Beta",
@@ -34,9 +38,11 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "Ordinal",
+    "Pixel",
     "Poisson",
     "Scaled",
     "StudentT",
+    "TopDown",
     "VonMises",
     "ZeroInflatedNegativeBinomial",
 ]

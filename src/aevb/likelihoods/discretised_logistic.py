@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from .. import distributions
-from ..distributions import positive
+from ..distributions import levelled
 from ..errors import ArgumentError
 from .likelihood import Likelihood, event, heads
 
@@ -36,6 +35,4 @@ class DiscretisedLogistic(Likelihood):
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         loc, raw = self.heads(input, context)
-        top = self.levels - 1
-        logistic = distributions.DiscretisedLogistic(top * (0.5 + loc), 0.1 * top * positive(raw), self.levels)
-        return Independent(logistic, len(self.event_shape), validate_args=False)
+        return Independent(levelled(loc, raw, self.levels), len(self.event_shape), validate_args=False)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ..conditional import Conditional
+from ..distributions.chain import Passage
 from ..networks import Heads
 from ..shapes import as_shape
 
@@ -37,6 +39,10 @@ class Likelihood(Conditional, ABC):
         that compiling pays. Without gradients.
         """
         return lambda z: self(z, context).log_prob(x)
+
+    def along(self, passage: Passage, z: Tensor, context: Tensor | None = None) -> Distribution:
+        """``p(x|z)`` where a passage through the layers of ``z`` ``[K, B, D]`` has been made: a decoder that goes the same way need not."""
+        return self(z, context)
 
     def redraw(self) -> None:
         """Draw anew what is random in the weights, here or in a likelihood inside of this one; called before each training pass."""

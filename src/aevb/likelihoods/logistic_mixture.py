@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical as Choice
 from torch.distributions import Independent, MixtureSameFamily
 
-from .. import distributions
-from ..distributions import positive
+from ..distributions import levelled
 from ..errors import ArgumentError
 from .likelihood import Likelihood, event, heads
 
@@ -37,12 +36,20 @@ class LogisticMixture(Likelihood):
                 raise ArgumentError(f"`{name}` is {value}; give at least {least}.")
         self.event_shape = event(event_shape)
         self.levels = levels
-        self.register_buffer("offset", (torch.arange(components) + 0.5) / components, persistent=False)
+        self.register_buffer("offset", offsets(components), persistent=False)
         self.heads = heads(network, (components, *self.event_shape), 3, latent_rank)  # in front, so that images can come from convolutions
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         logits, loc, raw = (part.movedim(-1 - len(self.event_shape), -1).contiguous() for part in self.heads(input, context))
-        top = self.levels - 1
-        parts = distributions.DiscretisedLogistic(top * (self.offset + loc), 0.1 * top * positive(raw), self.levels)
-        mixture = MixtureSameFamily(Choice(logits=logits, validate_args=False), parts, validate_args=False)
-        return Independent(mixture, len(self.event_shape), validate_args=False)
+        return Independent(mixture(logits, loc, raw, self.offset, self.levels), len(self.event_shape), validate_args=False)
+
+
+def mixture(logits: Tensor, loc: Tensor, raw: Tensor, offset: Tensor, levels: int) -> MixtureSameFamily:
+    """The mixture of each element from what a network puts out, the components on the last axis."""
+    parts = levelled(loc, raw, levels, offset)
+    return MixtureSameFamily(Choice(logits=logits, validate_args=False), parts, validate_args=False)
+
+
+def offsets(components: int) -> Tensor:
+    """Where the components begin, as parts of the range: side by side."""
+    return (torch.arange(components) + 0.5) / components

@@ -46,4 +46,7 @@ class Missing(Likelihood):
         self.likelihood.adapt(distribution.base, value, weight)
 
 
-_INSTEAD = {"Bayesian": "Use `likelihoods.Bayesian(likelihoods.Missing(...))`."}
+_INSTEAD = {
+    "Bayesian": "Use `likelihoods.Bayesian(likelihoods.Missing(...))`.",
+    "Pixel": "Use one whose pixels are independent given the code, as `likelihoods.Bernoulli(...)` or `likelihoods.LogisticMixture(...)`.",
+}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ..conditional import Conditional, Unconditional
-from ..distributions import kl
+from ..distributions import formulas, kl, layered
 from ..errors import ArgumentError, DataError, IncompatibleError
 from ..likelihoods.likelihood import Likelihood
+from ..networks.condition import Condition
 from ..random import borrowed
 from ..types import Batch, Recorded, Terms
 from .mode import at_rest
@@ -22,6 +25,9 @@ class VAE(Recorded, nn.Module):
 
     The three parts may be any conditionals whose shapes fit; they are tried on one datum of zeros here, so that what does not fit is
     said now. Raises ``IncompatibleError`` where the latent of the posterior is not that of the prior.
+
+    With networks that are told something of each datum (``networks.Conditioned``) all of it is given that: ``p(x, z|c)`` and
+    ``q(z|x, c)``. What they are told is ``condition``; batches bring it as ``context``, and calls take ``label=`` instead.
 
     >>> from aevb import likelihoods, networks, posteriors, priors
     >>> model = VAE(
@@ -39,6 +45,8 @@ class VAE(Recorded, nn.Module):
         self.posterior = posterior
         self.likelihood = likelihood
         self.event_shape = likelihood.event_shape
+        self._check_condition()
+        self._gather()
         p, q = self.probe()
         if p.event_shape != q.event_shape:
             raise IncompatibleError(
@@ -46,7 +54,16 @@ class VAE(Recorded, nn.Module):
                 f"build the prior with latent={_argument(q.event_shape)}."
             )
         self.latent_shape = tuple(q.event_shape)
+        self.formulas = formulas(q, p)  # of a hierarchy: of which layers the divergence has one
         self.exact_kl = posterior.density and kl.registered(q, p)
+        self.by_formula = self.exact_kl or any(self.formulas)
+
+    def _gather(self) -> None:
+        """Bring the parts to one place and one precision: the accelerator where one of them is on it, the widest of theirs."""
+        weights = [parameter for parameter in self.parameters() if parameter.is_floating_point()]
+        if weights:
+            place = next((weight.device for weight in weights if weight.device.type != "cpu"), weights[0].device)
+            self.to(place, functools.reduce(torch.promote_types, (weight.dtype for weight in weights)))
 
     @torch.no_grad()
     def probe(self) -> tuple[Distribution, Distribution]:
@@ -54,10 +71,51 @@ class VAE(Recorded, nn.Module):
         like = next(self.parameters(), torch.zeros(()))
         x = torch.zeros(1, *self.event_shape, dtype=like.dtype, device=like.device)
         with at_rest(self):
-            p, q = self.prior(), self.infer(Batch(x, index=torch.zeros(1, dtype=torch.long, device=like.device), total=self.posterior.rows))
+            index, context = torch.zeros(1, dtype=torch.long, device=like.device), self.blank
+            p, q = self.prior(None, context), self.infer(Batch(x, context, index, total=self.posterior.rows))
             if p.event_shape == q.event_shape:
-                self.likelihood(torch.zeros_like(q.mean))  # no draw: asking must not move anyone's random stream
+                self.likelihood(torch.zeros_like(q.mean), context)  # no draw: asking must not move anyone's random stream
         return p, q
+
+    @property
+    def condition(self) -> Condition | None:
+        """What the model is told of each datum, where it is told anything."""
+        return next((part for part in self.modules() if isinstance(part, Condition)), None)
+
+    @property
+    def blank(self) -> Tensor | None:
+        """A context of zeros ``[1, C]``, for questions whose answer does not depend on it."""
+        condition, like = self.condition, next(self.parameters(), torch.zeros(()))
+        return None if condition is None or condition.optional else like.new_zeros(1, condition.width)
+
+    def told(self, n: int, context: Tensor | None = None, label: Any = None) -> Tensor | None:
+        """The context ``[n, C]`` of ``n`` data from what a caller gave: ``context`` ``[n, C]`` or ``[C]``, or ``label`` as it is called.
+
+        Raises ``IncompatibleError`` where the model is told something and neither was given, or the other way round, and what
+        ``networks.Condition.of`` raises.
+        """
+        condition, like = self.condition, next(self.parameters(), torch.zeros(()))
+        if condition is None:
+            if label is not None:
+                raise IncompatibleError(
+                    f"label={label!r}: this model is told nothing of its data. Leave label out, or train one that is, as with "
+                    'condition="label".'
+                )
+            return context
+        if label is not None:
+            return condition.of(label, n).to(like)
+        if context is None and condition.optional:
+            return None
+        context = condition.told(context).to(like)
+        if context.dim() > 1 and len(context) not in (1, n):
+            raise DataError(f"`context` has {len(context)} rows for {n} data: give one for each, or a single one for all.")
+        return context.expand(n, -1)
+
+    def _check_condition(self) -> None:
+        found = {part.factors for part in self.modules() if isinstance(part, Condition)}
+        if len(found) > 1:
+            names = " and ".join(", ".join(factor.name for factor in factors) for factors in found)
+            raise IncompatibleError(f"parts of the model are told different things ({names}); give all of them the same `Condition`.")
 
     @property
     def device(self) -> torch.device:
@@ -80,10 +138,27 @@ class VAE(Recorded, nn.Module):
         return batch.index
 
     def check(self, batch: Batch) -> None:
-        """Raise ``IncompatibleError`` where a batch does not say what training must know of it: row numbers, or the size of its set."""
+        """Raise ``IncompatibleError`` where a batch lacks what training must know of it: row numbers, the size of its set, context."""
         self.given(batch)
+        self._check_context(batch)
         if self.likelihood.weight_divergence() is not None:
             self._total(batch)
+
+    def _check_context(self, batch: Batch) -> None:
+        condition = self.condition
+        if condition is not None and not (condition.optional and batch.context is None):
+            context = condition.told(batch.context)
+            row = (~context.isfinite().all(1)).nonzero()
+            if len(row) and not condition.optional:
+                raise DataError(
+                    f"row {int(row[0])} of the first batch comes without {', '.join(condition.names)}, and the model is told it of each "
+                    "datum; fill it or drop the row, or use preset=semi_supervised_vae, which infers a class."
+                )
+        elif condition is None and batch.context is not None:
+            raise IncompatibleError(
+                "the data come with a context and no network of the model is told it: build the networks with context="
+                f"{batch.context.shape[-1]} inside of `networks.Conditioned(...)`, as presets do, or read the data without condition."
+            )
 
     def infer(self, batch: Batch) -> Distribution:
         """``q(z|x)`` for a batch, with batch shape ``[B]``."""
@@ -109,64 +184,87 @@ class VAE(Recorded, nn.Module):
         p = self.prior(None, batch.context)
         if self.training:
             self.likelihood.redraw()
-        reconstruction = self.likelihood(z, batch.context)
+        layers = layered(q, p, z, self.formulas if exact_kl else ())
+        reconstruction = self.likelihood(z, batch.context) if layers is None else self.likelihood.along(layers.passage, z, batch.context)
         log_likelihood = reconstruction.log_prob(batch.x)
         if self.training:
             self.likelihood.adapt(reconstruction, batch.x, None if log_measure is None else log_measure.detach().exp())
+            self.posterior.adapt(q, z)
         # in training only: new data do not pay again for what the weights have learnt
         divergence = self.likelihood.weight_divergence() if self.training else None
-        zero = log_likelihood.new_zeros(())
+        zero, penalty = log_likelihood.new_zeros(()), self.posterior.penalty(q)
+        if layers is None:
+            log_prior, log_posterior, exact = p.log_prob(z), q.log_prob(z), kl.exact(q, p) if exact_kl else None
+        else:
+            log_prior, log_posterior, exact = layers.log_prior, layers.log_posterior, layers.divergence.sum(0) if exact_kl else None
         return Terms(
             log_likelihood=log_likelihood,
-            log_prior=p.log_prob(z),
-            log_posterior=q.log_prob(z),
+            log_prior=log_prior,
+            log_posterior=log_posterior,
             log_measure=torch.full_like(log_likelihood[:, :1], -math.log(len(z))) if log_measure is None else log_measure,
-            kl=kl.exact(q, p) if exact_kl else None,
+            kl=exact,
             z=z,
             q=q,
             reconstruction=reconstruction,
             batch=batch,
             weight_kl=zero if divergence is None else divergence / self._total(batch),
-            penalty=zero,
+            penalty=zero if penalty is None else penalty,
+            layers=None if layers is None else layers.divergence,
         )
 
-    def prime(self, x: Tensor) -> None:
-        """Let the parts that begin with data look at some ``[N, *event]``."""
+    def prime(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Let the parts that begin with data look at some ``[N, *event]``, and at what is told of them ``[N, C]``."""
         for part in self.modules():
             if isinstance(part, Conditional):
-                part.prime(x)
+                part.prime(x, context)
 
     def draw(self, batch: Batch, samples: int) -> Terms:
         """The terms of ``samples`` draws from the posterior, without a gradient through the draws."""
         q = self.infer(batch)
-        return self.terms(batch, q.sample((samples,)), q, exact_kl=self.exact_kl)
+        return self.terms(batch, q.sample((samples,)), q, exact_kl=self.by_formula)
 
     @torch.no_grad()
-    def encode(self, x: Tensor, context: Tensor | None = None, *, sample: bool = False) -> Tensor:
-        """Codes ``[B, *latent]`` of data ``[B, *event]``: the posterior's mean, or a draw from it."""
-        q = self.infer(Batch(self.checked(x), context))
+    def encode(self, x: Tensor, context: Tensor | None = None, *, label: Any = None, sample: bool = False) -> Tensor:
+        """Codes ``[B, *latent]`` of data ``[B, *event]``: the posterior's mean, or a draw from it.
+
+        A model that is told something of each datum takes it as ``context`` ``[B, C]``, or as ``label``: a value for all, a list of
+        ``B``, or a dict of these by name. So do ``decode``, ``reconstruct`` and ``sample``.
+        """
+        q = self.infer(Batch(self.checked(x), self.told(len(x), context, label)))
         return q.sample() if sample else q.mean
 
     @torch.no_grad()
-    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+    def decode(self, z: Tensor, context: Tensor | None = None, *, label: Any = None) -> Tensor:
         """Expected data ``[*batch, *event]`` given codes ``[*batch, *latent]``, in the units of the data."""
-        if tuple(z.shape[z.dim() - len(self.latent_shape) :]) != self.latent_shape:
+        batch = z.shape[: z.dim() - len(self.latent_shape)]
+        if tuple(z.shape[len(batch) :]) != self.latent_shape:
             raise DataError(f"codes have shape {tuple(z.shape)}; this model decodes {('N', *self.latent_shape)}.")
         like = next(self.parameters(), torch.zeros(()))
-        return self.likelihood(z.to(like.device, like.dtype), context).mean
+        context = self.told(batch[-1] if batch else 1, context, label)
+        return self.likelihood(z.to(like.device, like.dtype), context if batch or context is None else context[0]).mean
 
-    def reconstruct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def reconstruct(self, x: Tensor, context: Tensor | None = None, *, label: Any = None) -> Tensor:
         """``decode(encode(x))``, ``[B, *event]``."""
+        context = self.told(len(x), context, label)
         return self.decode(self.encode(x, context), context)
 
     @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None, *, mean: bool = False, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        *,
+        label: Any = None,
+        mean: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """``n`` data ``[n, *event]`` by ancestral sampling: ``z`` from the prior, ``x`` from the likelihood (or its mean).
 
         The encoder is not used. ``generator`` must live on the model's device; it moves on by what was drawn.
         """
         if n < 1:
             raise ArgumentError(f"`n` is {n}; ask for at least 1 sample.")
+        context = self.told(n, context, label)
         with borrowed(generator):
             _, x = self.dream(n, context)
             return x.mean if mean else x.sample()

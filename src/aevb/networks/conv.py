@@ -11,39 +11,54 @@ from torch import Tensor, nn
 from ..errors import ArgumentError
 from ..types import Recorded
 from .activations import activation as named
-from .mlp import flatten_event, glorot
+from .made import Device, Dtype, made
+from .mlp import check_sizes, flatten_event, glorot, with_context
 
 
 class ConvEncoder(Recorded, nn.Module):
     """Strided convolutions: images ``[N, *event_shape]`` to features ``[N, channels[-1], h, w]``, each side halved (rounded up) per stage.
 
     ``event_shape`` is ``(H, W)`` or ``(C, H, W)``, of any size from 1 x 1 up. ``residual`` adds that many residual blocks per stage
-    (He et al. 2016, pre-activation).
+    (He et al. 2016, pre-activation). ``context`` counts the numbers of a context, each of which becomes a channel of one value. For
+    ``seed``, ``dtype`` and ``device`` see ``MLP``.
 
     >>> import torch
     >>> ConvEncoder((28, 28))(torch.zeros(5, 28, 28)).shape
     torch.Size([5, 64, 7, 7])
     """
 
-    def __init__(self, event_shape: Sequence[int], channels: Sequence[int] = (32, 64), residual: int = 0, activation: str = "relu") -> None:
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        channels: Sequence[int] = (32, 64),
+        residual: int = 0,
+        activation: str = "relu",
+        context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
+    ) -> None:
         super().__init__()
         self.event_shape = image_shape(event_shape)
+        check_channels(channels)
         self.stages = nn.Sequential()
-        width = self.event_shape[0]
-        for size in channels:
-            self.stages.append(glorot(nn.Conv2d(width, size, 3, stride=2, padding=1)))
-            self.stages.extend(Residual(size, activation) for _ in range(residual))
-            self.stages.append(named(activation))
-            width = size
+        width = self.event_shape[0] + context
+        with made(self, seed, dtype, device):
+            for size in channels:
+                self.stages.append(glorot(nn.Conv2d(width, size, 3, stride=2, padding=1)))
+                self.stages.extend(Residual(size, activation) for _ in range(residual))
+                self.stages.append(named(activation))
+                width = size
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.stages(x.reshape(-1, *self.event_shape))
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.stages(with_planes(x.reshape(-1, *self.event_shape), context))
 
 
 class ConvDecoder(Recorded, nn.Module):
     """Transposed convolutions: codes ``[N, latent]`` to features ``[N, channels[-1], H, W]``, each side doubled per stage and cut to size.
 
-    The stages mirror those of a ``ConvEncoder`` with as many channels.
+    The stages mirror those of a ``ConvEncoder`` with as many channels. ``context`` counts the numbers of a context, which stand beside the
+    code. For ``seed``, ``dtype`` and ``device`` see ``MLP``.
 
     >>> import torch
     >>> ConvDecoder(16, (28, 28))(torch.zeros(5, 16)).shape
@@ -51,25 +66,125 @@ class ConvDecoder(Recorded, nn.Module):
     """
 
     def __init__(
-        self, latent: int, event_shape: Sequence[int], channels: Sequence[int] = (64, 32), residual: int = 0, activation: str = "relu"
+        self,
+        latent: int,
+        event_shape: Sequence[int],
+        channels: Sequence[int] = (64, 32),
+        residual: int = 0,
+        activation: str = "relu",
+        context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
     ) -> None:
         super().__init__()
+        check_channels(channels)
         self.latent = latent
         sizes = halved(image_shape(event_shape)[1:], len(channels))
         self.start = (channels[0], *sizes[-1])
-        self.project = glorot(nn.Linear(latent, math.prod(self.start)))
-        self.activation = named(activation)
-        self.stages = nn.Sequential()
-        width = channels[0]
-        for size, target in zip(channels, reversed(sizes[:-1]), strict=True):
-            self.stages.append(Upsample(width, size, target))
-            self.stages.extend(Residual(size, activation) for _ in range(residual))
-            self.stages.append(named(activation))
-            width = size
+        with made(self, seed, dtype, device):
+            self.project = glorot(nn.Linear(latent + context, math.prod(self.start)))
+            self.activation = named(activation)
+            self.stages = nn.Sequential()
+            width = channels[0]
+            for size, target in zip(channels, reversed(sizes[:-1]), strict=True):
+                self.stages.append(Upsample(width, size, target))
+                self.stages.extend(Residual(size, activation) for _ in range(residual))
+                self.stages.append(named(activation))
+                width = size
 
-    def forward(self, z: Tensor) -> Tensor:
-        start = self.project(flatten_event(z, self.latent))
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        start = self.project(with_context(flatten_event(z, self.latent), context))
         return self.stages(self.activation(start.reshape(-1, *self.start)))
+
+
+class ResNet(Recorded, nn.Module):
+    """Residual blocks: images ``[N, *event_shape]`` to features ``[N, channels[-1], h, w]``, each side halved (rounded up) per stage.
+
+    A first convolution at full size, then ``blocks`` blocks of two convolutions per stage, activation first; the first block of every
+    stage but the first strides. Blocks add nothing at first, so a deep one trains as soon as a shallow one, and nothing is normalised over
+    a batch: what is said of a datum depends on that datum alone. ``event_shape``, ``context`` as for ``ConvEncoder``, ``seed``, ``dtype``
+    and ``device`` as for ``MLP``.
+
+    He et al., Identity mappings in deep residual networks (2016); Zhang et al., Fixup initialization (2019).
+
+    >>> import torch
+    >>> ResNet((3, 32, 32), channels=[16, 32, 64])(torch.zeros(5, 3, 32, 32)).shape
+    torch.Size([5, 64, 8, 8])
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        channels: Sequence[int] = (32, 64),
+        blocks: int = 2,
+        activation: str = "silu",
+        context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
+    ) -> None:
+        super().__init__()
+        self.event_shape = image_shape(event_shape)
+        check_channels(channels)
+        check_sizes("a ResNet", blocks=blocks)
+        with made(self, seed, dtype, device):
+            self.stages = nn.Sequential(glorot(nn.Conv2d(self.event_shape[0] + context, channels[0], 3, padding=1)))
+            width = channels[0]
+            for number, size in enumerate(channels):
+                self.stages.append(Residual(width, activation, size, stride=2 if number else 1))
+                self.stages.extend(Residual(size, activation) for _ in range(blocks - 1))
+                width = size
+            self.stages.append(named(activation))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.stages(with_planes(x.reshape(-1, *self.event_shape), context))
+
+
+class ResNetDecoder(Recorded, nn.Module):
+    """The way back: codes ``[N, latent]`` to features ``[N, channels[-1], H, W]``, each side doubled from stage to stage and cut to size.
+
+    The stages mirror those of a ``ResNet`` with as many channels; a side is doubled by repeating every pixel, so that all of them are made
+    in the same way (Odena et al., Deconvolution and checkerboard artifacts, 2016). Arguments as for ``ConvDecoder`` and ``ResNet``.
+
+    >>> import torch
+    >>> ResNetDecoder(16, (3, 32, 32))(torch.zeros(5, 16)).shape
+    torch.Size([5, 32, 32, 32])
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        event_shape: Sequence[int],
+        channels: Sequence[int] = (64, 32),
+        blocks: int = 2,
+        activation: str = "silu",
+        context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
+    ) -> None:
+        super().__init__()
+        check_channels(channels)
+        check_sizes("a ResNet", blocks=blocks)
+        self.latent = latent
+        sizes = halved(image_shape(event_shape)[1:], len(channels) - 1)
+        self.start = (channels[0], *sizes[-1])
+        with made(self, seed, dtype, device):
+            self.project = glorot(nn.Linear(latent + context, math.prod(self.start)))
+            self.stages = nn.Sequential()
+            width = channels[0]
+            for number, (size, target) in enumerate(zip(channels, reversed(sizes), strict=True)):
+                if number:
+                    self.stages.append(Repeat(target))
+                self.stages.append(Residual(width, activation, size))
+                self.stages.extend(Residual(size, activation) for _ in range(blocks - 1))
+                width = size
+            self.stages.append(named(activation))
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        start = self.project(with_context(flatten_event(z, self.latent), context))
+        return self.stages(start.reshape(-1, *self.start))
 
 
 class Upsample(nn.Module):
@@ -84,20 +199,51 @@ class Upsample(nn.Module):
         return self.conv(x)[..., : self.size[0], : self.size[1]]
 
 
-class Residual(nn.Module):
-    """``x + conv(act(conv(act(x))))`` at one resolution; the last convolution starts at 0, so the block starts as the identity."""
+class Repeat(nn.Module):
+    """Every pixel four times, cut to the size wanted."""
 
-    def __init__(self, channels: int, activation: str) -> None:
+    def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        last = nn.Conv2d(channels, channels, 3, padding=1)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, -2).repeat_interleave(2, -1)[..., : self.size[0], : self.size[1]]
+
+
+class Residual(nn.Module):
+    """``x + conv(act(conv(act(x))))``; the last convolution starts at 0, so the block starts as the identity.
+
+    Where the number of channels changes or the block strides, a 1x1 convolution stands in for the identity.
+    """
+
+    def __init__(self, channels: int, activation: str, outputs: int | None = None, stride: int = 1) -> None:
+        super().__init__()
+        outputs = channels if outputs is None else outputs
+        last = nn.Conv2d(outputs, outputs, 3, padding=1)
         nn.init.zeros_(last.weight)
         if last.bias is not None:
             nn.init.zeros_(last.bias)
-        first = glorot(nn.Conv2d(channels, channels, 3, padding=1))
+        first = glorot(nn.Conv2d(channels, outputs, 3, stride=stride, padding=1))
         self.branch = nn.Sequential(named(activation), first, named(activation), last)
+        same = outputs == channels and stride == 1
+        self.shortcut = nn.Identity() if same else glorot(nn.Conv2d(channels, outputs, 1, stride=stride))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
+        return self.shortcut(x) + self.branch(x)
+
+
+def with_planes(x: Tensor, context: Tensor | None) -> Tensor:
+    """Images ``[N, C, H, W]`` with every number of the context ``[N, c]`` as a channel of one value behind them."""
+    if context is None:
+        return x
+    return torch.cat([x, context[..., None, None].expand(len(x), -1, *x.shape[-2:])], 1)
+
+
+def check_channels(channels: Sequence[int]) -> None:
+    """Refuse a convolution without a stage, or with one of no width."""
+    if not channels:
+        raise ArgumentError("`channels` is empty; give the width of at least one stage, as in channels=(32, 64).")
+    check_sizes("a convolution", **{f"channels[{i}]": size for i, size in enumerate(channels)})
 
 
 def image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:

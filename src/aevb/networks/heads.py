@@ -11,7 +11,19 @@ from torch import Tensor, nn
 from ..errors import ArgumentError
 
 
-class Heads(nn.Module):
+class Cast(nn.Module):
+    """A module that may run in low precision (``set_precision``)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.precision: torch.dtype | None = None
+
+    def cast(self, x: Tensor) -> torch.autocast:
+        """The precision of what is computed inside the block, on the device of ``x``."""
+        return torch.autocast(x.device.type, self.precision, enabled=self.precision is not None)
+
+
+class Heads(Cast):
     """A network and the one linear map that turns its features into parameter tensors of the shapes asked for.
 
     The map is a 1x1 convolution where the features have image shape ``[N, C, H, W]`` and every parameter is an image of that size,
@@ -32,11 +44,12 @@ class Heads(nn.Module):
         self.shapes = [tuple(shape) for shape in shapes]
         self.rank = rank
         self.head: nn.Module | None = None
-        self.precision: torch.dtype | None = None
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> list[Tensor]:
-        batch = x.shape[: 1 if self.rank is None else x.dim() - self.rank]
-        features = self.features(x, context)
+        return self.read(self.features(x, context), x.shape[: 1 if self.rank is None else x.dim() - self.rank])
+
+    def read(self, features: Tensor, batch: Sequence[int]) -> list[Tensor]:
+        """The parameters ``[*batch, *shape]`` that features ``[N, ...]`` of as many rows hold."""
         if self.head is None:
             self.head = self._make(features)
         flat = self.map(features)
@@ -47,7 +60,7 @@ class Heads(nn.Module):
         """What the head is given: ``[N, C, H, W]`` for a convolution, else ``[N, F]``, with ``N`` rows for all leading axes of ``x``."""
         batch = x.shape[: 1 if self.rank is None else x.dim() - self.rank]
         rows = x if len(batch) == 1 else x.flatten(0, len(batch) - 1) if batch else x.unsqueeze(0)
-        with self._cast(x):
+        with self.cast(x):
             features = self.network(rows) if context is None else self.network(rows, self._unfold(context, batch))
         if features.dim() < 2:
             raise ArgumentError(f"the network's features have shape {tuple(features.shape)}; return one row per datum: [N, features].")
@@ -56,12 +69,9 @@ class Heads(nn.Module):
     def map(self, features: Tensor) -> Tensor:
         """The head's output ``[N, parameters]`` or ``[N, parameters, H, W]``, float32 or better."""
         assert self.head is not None
-        with self._cast(features):
+        with self.cast(features):
             flat = self.head(features)
         return flat.to(torch.promote_types(flat.dtype, torch.float32))
-
-    def _cast(self, x: Tensor) -> torch.autocast:
-        return torch.autocast(x.device.type, self.precision, enabled=self.precision is not None)
 
     def _as_image(self, features: Tensor) -> bool:
         return features.dim() == 4 and all(shape[-2:] == features.shape[-2:] for shape in self.shapes)
@@ -89,5 +99,5 @@ class Heads(nn.Module):
 def set_precision(model: nn.Module, dtype: torch.dtype | None) -> None:
     """Run every network of the model in ``dtype`` (autocast); heads included, densities not."""
     for module in model.modules():
-        if isinstance(module, Heads):
+        if isinstance(module, Cast):
             module.precision = dtype

@@ -11,14 +11,17 @@ from ..errors import ArgumentError
 from ..types import Recorded
 from .activations import ACTIVATIONS
 from .activations import activation as named
-from .mlp import check_sizes, flatten_event
+from .made import Device, Dtype, made
+from .mlp import check_sizes, flatten_event, with_context
 
 
 class MADE(Recorded, nn.Module):
     """Masked layers: ``[N, inputs]`` to ``[N, inputs, parameters]``, where row ``d`` depends on the inputs before ``d`` alone.
 
     One pass gives the parameters of every factor of ``p(x) = prod_d p(x_d | x_1 ... x_(d-1))``. ``context`` counts the numbers of a
-    context that every output sees. Germain et al., MADE (2015); the masked layers are zuko's.
+    context that every output sees, ``size`` those that say one input: its categories, for a code; ``seed``, ``dtype`` and ``device`` are
+    as for ``MLP``. Germain et al., MADE (2015); the masked layers are zuko's. Raises ``ArgumentError`` for a single input without a
+    context, whose output would depend on nothing.
 
     >>> network, x = MADE(3, [16]), torch.zeros(1, 3, requires_grad=True)
     >>> (torch.autograd.grad(network(x)[0, 1].sum(), x)[0] != 0).tolist()
@@ -26,23 +29,37 @@ class MADE(Recorded, nn.Module):
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int] = (64, 64), parameters: int = 1, activation: str = "relu", context: int = 0
+        self,
+        inputs: int,
+        hidden: Sequence[int] = (64, 64),
+        parameters: int = 1,
+        activation: str = "relu",
+        context: int = 0,
+        size: int = 1,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
     ) -> None:
         super().__init__()
         from zuko.nn import MaskedMLP
 
-        check_sizes("MADE", inputs=inputs, parameters=parameters, **{f"hidden[{i}]": size for i, size in enumerate(hidden)})
-        named(activation)  # or an error
+        check_sizes("MADE", inputs=inputs, parameters=parameters, size=size, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
         if activation == "glu":
             raise ArgumentError('`activation` is "glu", which mixes outputs that the masks keep apart; use another, as "silu".')
-        self.inputs, self.parameters_each = inputs, parameters
+        if inputs < 2 and not context:
+            raise ArgumentError(f"`inputs` of MADE is {inputs}: each output sees the inputs before it, so give at least 2, or a context.")
+        self.inputs, self.parameters_each, self.size = inputs, parameters, size
+        self.activation = named(activation)
         number = torch.arange(inputs)
-        earlier = (number[:, None] > number).repeat_interleave(parameters, 0)
+        earlier = (number[:, None] > number).repeat_interleave(parameters, 0).repeat_interleave(size, 1)
         seen = torch.cat([earlier, torch.ones(inputs * parameters, context, dtype=torch.bool)], 1)
-        self.layers = MaskedMLP(seen, list(hidden), ACTIVATIONS[activation])  # pyright: ignore[reportArgumentType]
+        with made(self, seed, dtype, device):
+            self.layers = MaskedMLP(seen, list(hidden), ACTIVATIONS[activation])  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        x = flatten_event(x, self.inputs)
-        if context is not None:
-            x = torch.cat([x, context.expand(*x.shape[:-1], -1)], -1)
-        return self.layers(x).unflatten(-1, (self.inputs, self.parameters_each))
+        told = with_context(flatten_event(x, self.inputs * self.size), context)
+        return self.layers(told).unflatten(-1, (self.inputs, self.parameters_each))
+
+    def weights(self) -> list[tuple[Tensor, Tensor]]:
+        """Masked weights ``[outputs, inputs]`` and biases of the layers, the first one in front; between two lies ``activation``."""
+        return [(layer.get_buffer("mask") * layer.weight, layer.bias) for layer in self.layers if isinstance(layer, nn.Linear)]

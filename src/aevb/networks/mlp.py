@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..errors import ArgumentError
 from ..types import Recorded
 from .activations import activation as named
+from .condition import check_context
+from .made import Device, Dtype, made
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -23,6 +25,9 @@ class MLP(Recorded, nn.Module):
     ``context`` counts the numbers of the context, which is appended to the input. Without hidden layers the features are the input.
     With ``activation="glu"`` every layer is gated, ``a * sigmoid(b)`` with two linear maps (Dauphin et al. 2017). ``residual`` adds to a
     layer's output its input, where both have the same width (He et al. 2016): many layers then train as easily as few.
+
+    ``seed``, ``dtype`` and ``device`` are those of the initial weights, here and in every network: the same seed gives the same weights
+    wherever they are and moves no other random stream; without one they are the next draws of the default stream.
 
     >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
     torch.Size([5, 400])
@@ -36,24 +41,26 @@ class MLP(Recorded, nn.Module):
         context: int = 0,
         dropout: float = 0.0,
         residual: bool = False,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
     ) -> None:
         super().__init__()
         check_sizes("an MLP", inputs=inputs, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
-        self.inputs = inputs
+        self.inputs, self.context = inputs, context
         self.layers = nn.Sequential()
         width = inputs + context
-        for size in hidden:
-            layer = [glorot(nn.Linear(width, 2 * size if activation == "glu" else size)), named(activation)]
-            if dropout:
-                layer.append(nn.Dropout(dropout))
-            self.layers.extend([Skip(*layer)] if residual and size == width else layer)
-            width = size
+        with made(self, seed, dtype, device):
+            for size in hidden:
+                layer = [glorot(nn.Linear(width, 2 * size if activation == "glu" else size)), named(activation)]
+                if dropout:
+                    layer.append(nn.Dropout(dropout))
+                self.layers.extend([Skip(*layer)] if residual and size == width else layer)
+                width = size
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        x = flatten_event(x, self.inputs)
-        if context is not None:
-            x = torch.cat([x, context.expand(*x.shape[:-1], -1)], -1)
-        return self.layers(x)
+        check_context(context, self.context)
+        return self.layers(with_context(flatten_event(x, self.inputs), context))
 
 
 class Skip(nn.Sequential):
@@ -78,6 +85,11 @@ def flatten_event(x: Tensor, size: int) -> Tensor:
         if math.prod(x.shape[-axes:]) == size:
             return x.flatten(-axes)
     raise ArgumentError(f"the network takes {size} numbers per datum, got a tensor of shape {tuple(x.shape)}; build it with inputs=N.")
+
+
+def with_context(x: Tensor, context: Tensor | None) -> Tensor:
+    """``[*batch, D]`` with the context ``[*batch, C]`` behind it."""
+    return x if context is None else torch.cat([x, context.expand(*x.shape[:-1], -1)], -1)
 
 
 def glorot(layer: Layer) -> Layer:

@@ -1,7 +1,8 @@
 """Networks for sequences and for sets, of one length or of several.
 
 An event is ``[T, D]``: ``T`` steps, or members, of ``D`` numbers. One that holds NaN only is not there: shorter sequences are filled up
-with such steps, and ``likelihoods.Missing`` does not score them.
+with such steps, and ``likelihoods.Missing`` does not score them. ``seed``, ``dtype`` and
+``device`` are those of the initial weights, as for ``MLP``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import ArgumentError
 from ..types import Recorded
 from .activations import activation as named
+from .made import Device, Dtype, made
 from .mlp import MLP, check_sizes, glorot
 
 
@@ -31,11 +33,21 @@ class GRU(Recorded, nn.Module):
     (torch.Size([5, 16]), True)
     """
 
-    def __init__(self, inputs: int, width: int, layers: int = 1, context: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        layers: int = 1,
+        context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
+    ) -> None:
         super().__init__()
         check_sizes("a GRU", inputs=inputs, width=width, layers=layers)
         self.inputs = inputs
-        self.cells = nn.GRU(inputs + context, width, layers, batch_first=True)
+        with made(self, seed, dtype, device):
+            self.cells = nn.GRU(inputs + context, width, layers, batch_first=True)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x, there = steps(x, self.inputs)
@@ -58,7 +70,15 @@ class SequenceConv(Recorded, nn.Module):
     """
 
     def __init__(
-        self, inputs: int, channels: Sequence[int] = (32, 64), kernel: int = 3, activation: str = "relu", context: int = 0
+        self,
+        inputs: int,
+        channels: Sequence[int] = (32, 64),
+        kernel: int = 3,
+        activation: str = "relu",
+        context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
     ) -> None:
         super().__init__()
         check_sizes("a convolution", inputs=inputs, **{f"channels[{i}]": size for i, size in enumerate(channels)})
@@ -67,10 +87,11 @@ class SequenceConv(Recorded, nn.Module):
         self.inputs = inputs
         self.activation = named(activation)
         widths = [inputs + context, *channels]
-        self.layers = nn.ModuleList(
-            glorot(nn.Conv1d(width, size, kernel, padding="same", dilation=2**depth))
-            for depth, (width, size) in enumerate(zip(widths, channels, strict=False))
-        )
+        with made(self, seed, dtype, device):
+            self.layers = nn.ModuleList(
+                glorot(nn.Conv1d(width, size, kernel, padding="same", dilation=2**depth))
+                for depth, (width, size) in enumerate(zip(widths, channels, strict=False))
+            )
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x, there = steps(x, self.inputs)
@@ -100,14 +121,18 @@ class DeepSets(Recorded, nn.Module):
         pool: str = "mean",
         activation: str = "relu",
         context: int = 0,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
     ) -> None:
         super().__init__()
         if pool not in ("sum", "mean", "max"):
             raise ArgumentError(f"`pool` is {pool!r}; use sum, mean or max.")
         self.inputs = inputs
         self.pool = pool
-        self.inner = MLP(inputs, inner, activation)
-        self.outer = MLP([inputs, *inner][-1], outer, activation, context)
+        with made(self, seed, dtype, device):
+            self.inner = MLP(inputs, inner, activation)
+            self.outer = MLP([inputs, *inner][-1], outer, activation, context)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x, there = steps(x, self.inputs)
@@ -132,11 +157,20 @@ class Embed(Recorded, nn.Module):
     torch.Size([1, 3, 4])
     """
 
-    def __init__(self, network: nn.Module, vocabulary: int, width: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        vocabulary: int,
+        width: int,
+        seed: int | None = None,
+        dtype: Dtype = None,
+        device: Device = None,
+    ) -> None:
         super().__init__()
         check_sizes("an embedding", vocabulary=vocabulary, width=width)
         self.network = network
-        self.table = nn.Parameter(torch.randn(vocabulary, width) / width**0.5)
+        with made(self, seed, dtype, device):
+            self.table = nn.Parameter(torch.randn(vocabulary, width) / width**0.5)
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
         missing = x.isnan()

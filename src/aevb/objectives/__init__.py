@@ -2,7 +2,10 @@
 
 from .adversarial import DataCritic, FactorCritic, PriorCritic
 from .aggregate import DIP, MMD, TotalCorrelation
+from .classification import Classification
+from .codebook import CodebookUsage
 from .elbo import ELBO
+from .ex_post import ExPost
 from .importance import CIWAE, CUBO, IWAE, MIWAE, PIWAE, Renyi
 from .objective import Objective
 from .penalised import Penalised, Penalty
@@ -22,12 +25,15 @@ __all__ = [
     "MMD",
     "MSSSIM",
     "PIWAE",
+    "Classification",
     "CodeNorm",
+    "CodebookUsage",
     "Constant",
     "Cyclical",
     "DataCritic",
     "DecoderGradient",
     "DecoderNorm",
+    "ExPost",
     "Exponential",
     "FactorCritic",
     "Linear",

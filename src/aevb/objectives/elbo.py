@@ -6,9 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
 
 from ..distributions import kl as divergences
+from ..distributions.chain import layers_of
+from ..distributions.moments import variables
 from ..errors import ArgumentError
 from ..models import VAE
 from ..types import Score, Terms
@@ -23,7 +24,8 @@ class ELBO(Objective):
     ``kl="exact"`` takes the divergence by formula, ``"sampled"`` as ``E_q[log q(z|x) - log p(z)]`` from the same draws, ``"auto"`` by
     formula where one is registered. The target climbed may weigh it by ``beta`` (a number or a schedule; Higgins et al. 2017) and leave
     ``free_bits`` nats per latent variable free (Kingma et al. 2016: a variable whose mean divergence over the batch is below is not
-    pressed further; where the divergence does not factorise, the floor is on the sum). With a ``capacity`` (nats per datum, a number or a
+    pressed further; where the divergence does not factorise, the floor is on the sum; in a hierarchy it is on the sum of each layer, the
+    divergence of which is exact given the layers drawn before it). With a ``capacity`` (nats per datum, a number or a
     schedule) the target is ``E_q[log p(x|z)] - beta |KL - capacity|`` (Burgess et al. 2018, where ``beta`` is their gamma). The bound
     reported is always the plain one.
 
@@ -82,9 +84,12 @@ class ELBO(Objective):
         return _rate(terms) if self.free_bits == 0 else self._freed(terms, model)
 
     def _freed(self, terms: Terms, model: VAE) -> Tensor:
+        if terms.layers is not None:
+            floors = [self.free_bits * count for count in layers_of(terms.q)]
+            return torch.stack([_floored(*layer, terms.log_measure) for layer in zip(terms.layers, floors, strict=True)]).sum(0)
         each = None if terms.kl is None else divergences.elementwise(terms.q, model.prior(None, terms.batch.context))
         if each is None:
-            return _floored(_rate(terms), self.free_bits * _variables(terms.q), terms.log_measure)
+            return _floored(_rate(terms), self.free_bits * variables(terms.q), terms.log_measure)
         each = each.flatten(1)
         return torch.where(each.mean(0) > self.free_bits, each, self.free_bits).sum(1)
 
@@ -96,11 +101,6 @@ def _rate(terms: Terms) -> Tensor:
 
 def _per_datum(rate: Tensor, log_measure: Tensor) -> Tensor:
     return AVERAGE(rate, log_measure) if rate.dim() > 1 else rate
-
-
-def _variables(q: Distribution) -> int:
-    """How many latent variables there are; the categories of one variable are one."""
-    return q.event_shape.numel() // (q.base_dist.event_shape.numel() if isinstance(q, Independent) else 1)
 
 
 def _floored(rate: Tensor, floor: float, log_measure: Tensor) -> Tensor:

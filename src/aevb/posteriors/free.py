@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from ..conditional import Conditional
 from ..errors import ArgumentError, DataError, IncompatibleError
 from ..networks import Heads, Table
+from ..priors.codebook import refuse_codebooks
 
 
 class Free(Conditional):
@@ -35,6 +36,7 @@ class Free(Conditional):
         super().__init__()
         if rows < 1:
             raise ArgumentError(f"`rows` is {rows}; give the number of training rows, as in rows=len(data.train).")
+        refuse_codebooks("posteriors.Free", [posterior])
         self.rows = rows
         self.late, self.density = posterior.late, posterior.density
         self.posterior = copy.deepcopy(posterior)

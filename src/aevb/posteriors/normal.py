@@ -6,20 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
 from torch.distributions import Normal as Gaussian
 
 from ..conditional import Conditional
-from ..distributions import bounded, positive
+from ..distributions import bounded, positive, triangular
+from ..distributions.scale import SLOPE
 from ..errors import ArgumentError
 from ..networks import Heads
 from ..shapes import as_shape
 
 Covariance = Literal["diagonal", "low_rank", "full"]
-
-SLOPE = 30.0  # in units of a variable's own scale: correlations reach 0.9994, and no factorisation meets a singular matrix
 
 
 class Normal(Conditional):
@@ -62,6 +60,4 @@ def _low_rank(loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankMultivariateNo
 
 
 def _full(loc: Tensor, raw: Tensor, below: Tensor) -> MultivariateNormal:
-    unit = torch.tril(bounded(below, SLOPE), -1) + torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
-    lower = positive(raw)[..., None] * unit
-    return MultivariateNormal(loc, scale_tril=lower, validate_args=False)
+    return MultivariateNormal(loc, scale_tril=triangular(raw, below), validate_args=False)

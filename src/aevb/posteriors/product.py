@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .. import distributions
 from ..conditional import Conditional
+from ..priors.codebook import refuse_codebooks
 from ..priors.product import several
 
 
@@ -15,7 +16,8 @@ class Product(Conditional):
     """``q(z|x) = prod_i q_i(z_i|x)``: posteriors side by side, a continuous and a discrete one for instance, over one vector.
 
     The codes of the parts are flattened and put end to end, in the order given; so are those of ``priors.Product``. With a discrete part
-    draws cannot be differentiated: use ``gradients.LeaveOneOut()``. Raises ``ArgumentError`` for no part.
+    draws cannot be differentiated: use ``gradients.LeaveOneOut()``. Raises ``ArgumentError`` for no part, and
+    ``IncompatibleError`` for a part with a codebook.
 
     >>> import torch
     >>> from aevb import posteriors
@@ -27,6 +29,7 @@ class Product(Conditional):
     def __init__(self, parts: Sequence[Conditional]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(several(parts))
+        refuse_codebooks("posteriors.Product", parts)
         self.late = any(part.late for part in parts)
         self.density = all(part.density for part in parts)
 

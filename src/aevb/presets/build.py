@@ -16,6 +16,7 @@ from ..shapes import as_shape
 
 HIDDEN = (400, 400)
 CHANNELS = (32, 64)
+Make = Callable[[Spec, nn.Module, int, float | str | None], Likelihood]
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,38 @@ class Conditionals:
 
 
 def conditionals(
-    spec: Spec, latent: int | Sequence[int], hidden: Sequence[int] | None = None, scale: float | str | None = None
+    spec: Spec,
+    latent: int | Sequence[int],
+    hidden: Sequence[int] | None = None,
+    scale: float | str | None = None,
+    *,
+    more: bool = False,
+    likelihood: Make | None = None,
 ) -> Conditionals:
     """Encoder and likelihood for data of this kind.
 
     ``hidden`` are the widths of the fully connected layers (400, 400 by default), mirrored in the decoder, or the channels of the
-    convolutions (32, 64 by default). ``scale`` is that of a Normal, Laplace or Student t likelihood, in standardised units.
+    convolutions (32, 64 by default). ``scale`` is that of a Normal, Laplace or Student t likelihood, in standardised units. Both are told
+    what ``spec.condition`` says. ``more`` says that codes have further numbers, which the decoder is not shown. ``likelihood`` makes
+    another one than the spec names. Raises ``ArgumentError``
+    where a condition is known of some rows only.
     """
     codes = math.prod(as_shape("latent", latent))
-    encoder, decoder = _networks(spec, codes, hidden)
+    encoder, decoder = networks_of(spec, codes, hidden)
+    decoder = networks.Part(decoder, codes) if more else decoder
+    return Conditionals(standardised(spec, encoder), (likelihood or likelihood_of)(spec, decoder, len(as_shape("latent", latent)), scale))
+
+
+def standardised(spec: Spec, network: nn.Module) -> nn.Module:
+    """A network of the data that sees numbers of about unit size."""
     if spec.support == "levels" and spec.likelihood in ("discretised_logistic", "categorical"):
         middle = ((spec.levels or 256) - 1) / 2
         shift, size = (middle,), (middle,)
     else:
         shift, size = spec.shift, spec.scale
-    if tuple(shift) != (0.0,) or tuple(size) != (1.0,):
-        encoder = networks.Standardise(encoder, list(shift), list(size))
-    return Conditionals(encoder, likelihood_of(spec, decoder, len(as_shape("latent", latent)), scale))
+    if tuple(shift) == (0.0,) and tuple(size) == (1.0,):
+        return network
+    return networks.Standardise(network, list(shift), list(size))
 
 
 def likelihood_of(spec: Spec, network: nn.Module, latent_rank: int = 1, scale: float | str | None = None) -> Likelihood:
@@ -58,13 +74,47 @@ def likelihood_of(spec: Spec, network: nn.Module, latent_rank: int = 1, scale: f
     return likelihoods.Scaled(inner, list(spec.shift), list(spec.scale))
 
 
-def _networks(spec: Spec, codes: int, hidden: Sequence[int] | None) -> tuple[nn.Module, nn.Module]:
+def networks_of(spec: Spec, codes: int, hidden: Sequence[int] | None) -> tuple[nn.Module, nn.Module]:
+    """Encoder and decoder for events of this kind, both told what ``spec.condition`` says."""
+    condition = condition_of(spec)
+    context = 0 if condition is None else condition.width
+    encoder, decoder = networks_for(spec, codes, hidden, context)
+    if condition is None:
+        return encoder, decoder
+    return networks.Conditioned(encoder, condition), networks.Conditioned(decoder, condition)
+
+
+def networks_for(spec: Spec, codes: int, hidden: Sequence[int] | None, context: int = 0) -> tuple[nn.Module, nn.Module]:
+    """Encoder and decoder for events of this kind, both with so many numbers of context."""
+    return encoder_for(spec, hidden, context), decoder_for(spec, codes, hidden, context)
+
+
+def encoder_for(spec: Spec, hidden: Sequence[int] | None, context: int = 0) -> nn.Module:
+    """A network for events of this kind, with so many numbers of context."""
     if spec.network == "conv":
-        channels = list(hidden or CHANNELS)
-        encoder = networks.ConvEncoder(list(spec.event_shape), channels)
-        return encoder, networks.ConvDecoder(codes, list(spec.event_shape), channels[::-1])
-    widths = list(HIDDEN if hidden is None else hidden)
-    return networks.MLP(math.prod(spec.event_shape), widths), networks.MLP(codes, widths[::-1])
+        return networks.ConvEncoder(list(spec.event_shape), list(hidden or CHANNELS), context=context)
+    return networks.MLP(math.prod(spec.event_shape), list(HIDDEN if hidden is None else hidden), context=context)
+
+
+def decoder_for(spec: Spec, codes: int, hidden: Sequence[int] | None, context: int = 0) -> nn.Module:
+    """The way back from so many codes."""
+    if spec.network == "conv":
+        return networks.ConvDecoder(codes, list(spec.event_shape), list(hidden or CHANNELS)[::-1], context=context)
+    return networks.MLP(codes, list(HIDDEN if hidden is None else hidden)[::-1], context=context)
+
+
+def condition_of(spec: Spec) -> networks.Condition | None:
+    """What models of these data are told of each datum. Raises ``ArgumentError`` where it is known of some rows only."""
+    if spec.condition is None:
+        return None
+    condition = networks.Condition(spec.condition)
+    if condition.optional:
+        names = ", ".join(condition.names)
+        raise ArgumentError(
+            f"`condition` is {names}, known of some rows only, and this preset is told it of each: use preset=semi_supervised_vae, which "
+            "infers a class, or read the data without partial."
+        )
+    return condition
 
 
 _LIKELIHOODS: dict[str, Callable[[nn.Module, Spec, int, float | str], Likelihood]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from .. import gradients, networks, objectives
@@ -128,7 +129,7 @@ def vae_gan(
     rate: float = 0.1,
 ) -> Recipe:
     """Larsen et al., Autoencoding beyond pixels using a learned similarity metric (2016); the critic is a second encoder."""
-    network = conditionals(spec, latent, hidden, scale).encoder
+    network = conditionals(replace(spec, condition=None), latent, hidden, scale).encoder  # the critic judges by the data alone
     critic = objectives.DataCritic(network, list(spec.event_shape), features, adversarial, rate)
     return _penalised(gaussian(spec, latent, hidden, scale), objectives.Rate(samples, likelihood=likelihood), critic)
 

@@ -6,13 +6,13 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..data.spec import Spec
 from ..errors import ArgumentError
 from ..objectives.objective import Kind
 from ..recipe import Recipe
-from . import basic, bounds, families, free, learned, likelihood, penalised
+from . import after, basic, bounds, codes, conditional, families, free, hierarchies, learned, likelihood, penalised
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Preset:
     arguments: str  # model, objective, gradient
     when: str
     kind: Kind = "lower bound"  # of what its training reports
+    labels: Literal["", "each", "few"] = ""  # whether it is told the label of each datum, or of a few, where nobody says of what
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -240,6 +241,77 @@ _ALL = (
         "data that branch like a tree, in few latent variables",
     ),
     Preset(
+        "vq_vae",
+        codes.vq_vae,
+        "van den Oord et al. 2017",
+        "VectorQuantised posterior, Codebook prior, ELBO() and CodebookUsage(), Pathwise()",
+        "data as a few symbols, for a model of symbols to go on with; the ELBO is a bound, and there is no better estimate of log p(x)",
+    ),
+    Preset(
+        "residual_vq_vae",
+        codes.residual_vq_vae,
+        "Lee et al. 2022",
+        "ResidualQuantised posterior, Codebook prior, ELBO() and CodebookUsage(), Pathwise()",
+        "as vq_vae, with many more vectors from small codebooks: symbols from coarse to fine",
+    ),
+    Preset(
+        "fsq_vae",
+        codes.fsq_vae,
+        "Mentzer et al. 2023",
+        "FiniteScalar posterior, Codebook prior, ELBO() and CodebookUsage(), Pathwise()",
+        "as vq_vae, with nothing to learn in the codebook and nothing to tune: all of it is used",
+    ),
+    Preset(
+        "gumbel_vae",
+        codes.gumbel_vae,
+        "Maddison et al. 2017",
+        "Categorical posterior, IWAE(5), Relaxed(Exponential(1, 0.5))",
+        "as gumbel_softmax_vae, with several samples: a better likelihood for more time",
+        "neither",
+    ),
+    Preset(
+        "darn",
+        codes.darn,
+        "Gregor et al. 2014",
+        "Autoregressive prior, posterior and likelihood, ELBO(2), LeaveOneOut()",
+        "binary codes that depend on each other, and the best likelihood of small discrete data; draws take a step per element",
+    ),
+    Preset(
+        "ladder_vae",
+        hierarchies.ladder_vae,
+        "Sonderby et al. 2016",
+        "Chain prior, Ladder posterior, ELBO(beta=Linear(), free_bits=0.05), Pathwise()",
+        "several layers of latent variables, the upper ones for what is far from the pixels",
+    ),
+    Preset(
+        "top_down_vae",
+        hierarchies.top_down_vae,
+        "Child 2021",
+        "TopDown prior, posterior and likelihood, ELBO(beta=Linear()), Pathwise()",
+        "images: latent images at every size, the best likelihood where there is time for convolutions",
+    ),
+    Preset(
+        "hamiltonian_vae",
+        hierarchies.hamiltonian_vae,
+        "Caterini et al. 2018",
+        "Hamiltonian posterior, ELBO(), Pathwise()",
+        "a posterior that follows the decoder's own slope, with hardly a parameter more; several decoder passes a step",
+    ),
+    Preset(
+        "two_stage_vae",
+        after.two_stage_vae,
+        "Dai and Wipf 2019",
+        "TwoStage prior, Normal posterior, ExPost(ELBO()), Pathwise()",
+        "better samples than vae from the same codes: a second model learns where they are",
+    ),
+    Preset(
+        "pixel_vae",
+        after.pixel_vae,
+        "Gulrajani et al. 2017",
+        "Normal posterior, Pixel likelihood, ELBO(beta=Linear()), Pathwise()",
+        "images whose fine grain no code should hold: sharp draws, far better likelihood, one pass per pixel for each draw",
+    ),
+    Preset(
         "beta_tcvae",
         penalised.beta_tcvae,
         "Chen et al. 2018",
@@ -335,6 +407,22 @@ _ALL = (
         "few data, on which a decoder of fixed weights would overfit",
     ),
     Preset(
+        "cvae",
+        conditional.cvae,
+        "Sohn et al. 2015",
+        "Normal posterior, networks told the condition, ELBO(), Pathwise()",
+        "data to be made for a class, or for given numbers: condition= says which, the label where nothing is said",
+        labels="each",
+    ),
+    Preset(
+        "semi_supervised_vae",
+        conditional.semi_supervised_vae,
+        "Kingma et al. 2014",
+        "Labelled posterior and prior, ELBO() and Classification(), EnumerateLabels()",
+        "many rows and few labels: the others are inferred; --set labels=N says how many of them are used, 100 where nobody does",
+        labels="few",
+    ),
+    Preset(
         "student_vae",
         likelihood.student_vae,
         "Takahashi et al. 2018",
@@ -356,7 +444,10 @@ def preset(name: str, spec: Spec, **options: Any) -> Recipe:
     """The recipe of that name for data of this kind. Raises ``ArgumentError`` for an unknown name or an option it does not take."""
     entry = find(name)
     entry.check(options)
-    return entry.build(spec, **options)
+    recipe = entry.build(spec, **options)
+    if spec.condition is not None and recipe.model.condition is None:
+        raise ArgumentError(f"preset `{entry.name}` can be told nothing of its data; leave condition out, or use preset=cvae.")
+    return recipe
 
 
 def find(name: str) -> Preset:

@@ -42,7 +42,7 @@ class Vamp(Unconditional):
         self.pseudo = nn.Parameter(torch.randn(shape) if low is None or high is None else low + (high - low) * torch.rand(shape))
 
     @torch.no_grad()
-    def prime(self, x: Tensor) -> None:
+    def prime(self, x: Tensor, context: Tensor | None = None) -> None:
         """Begin as data, pulled a little towards the middle: what lies on an edge could leave it by rounding and learn no more."""
         if self.primed:
             return
@@ -54,6 +54,11 @@ class Vamp(Unconditional):
         self.pseudo.copy_(rows)
 
     def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> NormalMixture:
+        if context is not None:
+            raise IncompatibleError(
+                "`priors.Vamp` is the posterior of made-up data, and nothing says what a model is told of these. Use `priors.Normal(...)`, "
+                "or `priors.Given(...)`, which learns another prior for each thing told; preset=cvae has both."
+            )
         q = self.posterior(self.pseudo.clamp(self.low, self.high) if self.low is not None or self.high is not None else self.pseudo)
         base = q.base_dist if isinstance(q, Independent) else q
         if not isinstance(base, Normal) or base.loc.dim() != 2:

@@ -1,0 +1,100 @@
+"""Posteriors that follow the slope of the model's own density."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .. import distributions
+from ..conditional import Conditional, Unconditional, held
+from ..distributions import positive, unscaled
+from ..distributions.trajectory import Trajectory
+from ..errors import ArgumentError, IncompatibleError
+from ..likelihoods.likelihood import Likelihood
+from ..networks import Heads
+
+DRAWS = 32  # that the mean of a code is estimated from: each takes a slope of the decoder for every step
+
+
+class Hamiltonian(Conditional):
+    """``q(z, r|x)``: a diagonal Gaussian whose draws, with momenta ``r``, follow Hamilton's equations on ``log p(x, z)``.
+
+    ``z_0 ~ N(mu(x), sigma(x)^2)``, ``r_0 ~ N(0, T^2)``; then ``steps`` leapfrog steps, after each of which the momentum is cooled by the factor
+    ``T_k / T_{k-1}``, with ``T_k = T + (1 - T) (k / K)^2`` from ``T`` down to 1. Without tempering energy is kept, and the bound is hardly
+    better than the Gaussian's: what cools is what is gained.
+
+    Momenta are part of the code: it has ``2 * latent`` numbers, codes first, and its density is exact. The model's prior is one of codes
+    and momenta, ``priors.Normal(2 * latent)`` or ``priors.Product([p(z), priors.Normal(latent)])``, and its likelihood sees the codes
+    alone, by ``networks.Part``; both are given here and shared. The ``step`` sizes, one per variable, and ``tempering``, which is ``T``,
+    are what they begin with; they learn with all the rest, but for a ``tempering`` of 1, which is none. Mean and variance are estimated.
+
+    Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder (2018), with the quadratic schedule of its section 3.3. Raises
+    ``ArgumentError`` for no step, a step size that is not positive or a tempering below 1, and ``IncompatibleError`` for a prior over
+    another number of variables.
+
+    >>> from aevb import likelihoods, networks, priors
+    >>> prior = priors.Normal(4)
+    >>> likelihood = likelihoods.Bernoulli(networks.Part(networks.MLP(2, [8]), 2), (9,))
+    >>> posterior = Hamiltonian(networks.MLP(9, [8]), 2, prior, likelihood)
+    >>> posterior(torch.zeros(5, 9)).rsample((3,)).shape
+    torch.Size([3, 5, 4])
+    """
+
+    late = True
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent: int,
+        prior: Unconditional,
+        likelihood: Likelihood,
+        steps: int = 3,
+        step: float = 0.05,
+        tempering: float = 1.5,
+    ) -> None:
+        super().__init__()
+        for argument, value, enough in (("steps", steps, steps >= 1), ("step", step, step > 0), ("tempering", tempering, tempering >= 1)):
+            if not enough:
+                least = "a positive number, as 0.05" if argument == "step" else "at least 1"
+                raise ArgumentError(f"`{argument}` is {value}; give {least}.")
+        self.latent, self.steps = latent, steps
+        self.joint = _Joint(prior, likelihood, latent)
+        self.heads = Heads(network, (latent,), (latent,))
+        self.sizes = nn.Parameter(unscaled(torch.full((latent,), float(step))))
+        self.hotter = nn.Parameter(unscaled(torch.tensor(tempering - 1.0))) if tempering > 1 else None
+
+    @property
+    def step(self) -> Tensor:
+        """Step sizes ``[latent]``, between 0.0025 and 403."""
+        return positive(self.sizes)
+
+    @property
+    def heats(self) -> list[Tensor]:
+        """The spread of momenta before the first step and after each, down to 1; ``[]`` each."""
+        more = self.sizes.new_zeros(()) if self.hotter is None else positive(self.hotter)
+        return [1 + more * (1 - (k / self.steps) ** 2) for k in range(self.steps + 1)]
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> distributions.Flow:
+        joint = held(self.joint)
+        loc, raw = self.heads(input, context)
+        trajectory = Trajectory(lambda z: joint(z, input, context), loc, positive(raw), self.step, self.heats)
+        plain = torch.zeros_like(torch.cat([loc, loc], -1))
+        return distributions.Flow(plain, plain + 1, trajectory, DRAWS)
+
+
+class _Joint(nn.Module):
+    """``log p(x, z)`` ``[*samples, B]`` at momenta of 0, of codes ``[*samples, B, latent]``."""
+
+    def __init__(self, prior: Unconditional, likelihood: Likelihood, latent: int) -> None:
+        super().__init__()
+        self.prior, self.likelihood = prior, likelihood
+        found = tuple(prior().event_shape) if not prior.told else (2 * latent,)
+        if found != (2 * latent,):
+            raise IncompatibleError(
+                f"`prior` is one over {found}; for latent={latent} with as many momenta, write "
+                f"priors.Normal({2 * latent}), or priors.Product([..., priors.Normal({latent})])."
+            )
+
+    def forward(self, z: Tensor, x: Tensor, context: Tensor | None) -> Tensor:
+        whole = torch.cat([z, torch.zeros_like(z)], -1)
+        return self.likelihood(whole, context).log_prob(x) + self.prior(None, context).log_prob(whole)
