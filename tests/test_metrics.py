@@ -1,12 +1,19 @@
-"""A number is reported of data that the model is about, or not at all."""
+"""A number is reported of data that the model is about, or not at all; and with an error bar that is true."""
+
+import math
 
 import pytest
+import scipy.stats
 import torch
+from tests.catalogue import make_vae
+from tests.linear import linear_vae, scalar_vae, set_posterior, true_posterior
 from torch import nn
 
-from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
+from aevb import VAE, Batch, likelihoods, metrics, networks, posteriors, priors
 from aevb.data import load
-from aevb.errors import DataError
+from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError
+from aevb.inference import Annealing, importance, importance_weights
+from aevb.inference.pareto import pareto_k, tail_length
 
 
 def bernoulli() -> VAE:
@@ -44,3 +51,187 @@ def test_measuring_draws_nothing_and_moves_nothing_outside():
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(now, then) for now, then in zip(model.buffers(), held, strict=True))
     assert model.training
+
+
+# error bars
+
+
+@pytest.mark.usefixtures("float64")
+def test_standard_errors_are_calibrated():
+    """2,000 repetitions with data drawn anew: the 95 % interval holds E log p(x), which is known, as often as it says."""
+    weight, offset, scale = torch.randn(8, 2), torch.randn(8), torch.full((8,), 0.5)
+    model, (gain, shift, covariance) = linear_vae(weight, offset, scale), true_posterior(weight, offset, scale)
+    set_posterior(model, gain, shift, 1.2 * covariance.diagonal().sqrt())
+    rows, repeats, samples = 200, 2000, 8
+    truth = -metrics.linear_gaussian(model).evidence().entropy().item()
+    x = model.sample(rows * repeats)
+    blocks = [importance_weights(model, Batch(part), samples, rows=1 << 20).log_mean for part in x.split(50_000)]
+    found = torch.cat(blocks).reshape(repeats, rows)
+    errors = found.std(1) / math.sqrt(rows)
+    assert metrics.Measured.of(found[7]) == metrics.Measured(found[7].mean().item(), errors[7].item())
+    bias = (found.flatten() - metrics.exact_log_likelihood(model, x)).mean()
+    assert abs(bias) < 0.1 * errors.mean()
+    held = ((found.mean(1) - truth).abs() < 1.96 * errors).double().mean().item()
+    assert 0.935 < held < 0.965  # three standard errors of 2,000 coins
+
+
+def test_a_datum_that_cannot_be_is_named_and_not_averaged_away():
+    """So far out that the square of its distance is no number of single precision: likelihood 0 at every code."""
+    model = VAE(priors.Normal(2), posteriors.Normal(networks.MLP(6, [8]), 2), likelihoods.Normal(networks.MLP(2, [8]), (6,), scale=1.0))
+    x = torch.zeros(5, 6)
+    x[3] = 1e22
+    found = metrics.log_likelihood(model, x, samples=30)
+    assert found.mean == -math.inf and math.isnan(found.standard_error)
+    assert found.impossible.tolist() == [3] and found.per_datum[[0, 1, 2, 4]].isfinite().all()
+    assert "row 3" in str(found) and math.isnan(found.pareto_k[3])
+
+
+def test_a_likelihood_that_is_no_number_is_refused_with_its_row():
+    model = bernoulli()
+    metrics.log_likelihood(model, torch.zeros(1, 6), 1)  # its heads are made
+    with torch.no_grad():
+        model.likelihood.heads.head.bias.fill_(torch.nan)
+    with pytest.raises(NumericalError, match=r"log p\(x\) of row 0 is not a number"):
+        metrics.log_likelihood(model, torch.zeros(2, 6), 3)
+
+
+# importance weights
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
+def test_the_tail_of_pareto_weights_is_found(shape):
+    """Weights whose tail is generalised Pareto with a known shape; scipy's maximum of the likelihood beside it."""
+    torch.manual_seed(3)
+    uniform = torch.rand(20_000, 40, dtype=torch.float64)
+    log_weight = (((uniform**-shape - 1) / shape) + 1).log().sort(0, descending=True).values
+    length = tail_length(20_000)
+    found = pareto_k(log_weight[: length + 1])
+    # of the maximum of the likelihood: (1 + k) / sqrt(M); the prior pulls by (0.5 - k) * 10 / M
+    error = (1 + shape) / math.sqrt(length)
+    assert ((found - shape).abs() < 5 * error).all() and abs(found.mean() - shape) < 5 * error / math.sqrt(40) + 0.02
+    weights = log_weight[: length + 1, 0].exp()
+    fitted = scipy.stats.genpareto.fit((weights[:-1] - weights[-1]).numpy(), floc=0)[0]
+    assert found[0].item() == pytest.approx(fitted, abs=0.05)
+
+
+def test_weights_without_a_tail():
+    same = torch.zeros(30, 2, dtype=torch.float64)
+    none = torch.full((30, 1), -torch.inf, dtype=torch.float64)
+    assert (pareto_k(same) == 0).all() and pareto_k(none).isnan().all() and pareto_k(same[:3]).isnan().all()
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("samples", [1, 40, 64, 100])
+def test_weights_are_summed_up_the_same_in_any_pieces(samples, monkeypatch):
+    log_weight = 3 * torch.randn(samples, 5)
+    log_weight[::3, 4] = -torch.inf
+    whole = importance.Collected(5, samples, torch.device("cpu"))
+    whole.add(log_weight)
+    monkeypatch.setattr(importance, "HELD", 80)  # 16 draws at a time
+    pieces = importance.Collected(5, samples, torch.device("cpu"))
+    assert pieces.capacity == 16
+    for part in log_weight.split(7):
+        pieces.add(part)
+    one, other = whole.weights(), pieces.weights()
+    assert torch.allclose(one.log_mean, torch.logsumexp(log_weight, 0) - math.log(samples), rtol=1e-12)
+    for name in ("log_mean", "effective_sample_size", "elbo", "pareto_k", "curve"):
+        assert torch.allclose(getattr(one, name), getattr(other, name), rtol=1e-10, equal_nan=True), name
+    assert len(one.curve) == len(importance.group_sizes(samples))
+    assert torch.equal(one.curve[-1], one.log_mean) and torch.allclose(one.curve[0], one.elbo, rtol=1e-12)
+
+
+def test_the_curve_climbs_from_the_bound_to_the_estimate():
+    """At K = 1, 2, 16 and 64 the published gaps of a Gaussian proposal: NaN-free, rising, each within its noise."""
+    model = scalar_vae()
+    x = torch.full((3000, 1), 0.625)
+    found = metrics.log_likelihood(model, x, samples=64)
+    truth = metrics.exact_log_likelihood(model, x[:1]).item()
+    assert found.curve.samples == (1, 2, 4, 8, 16, 32, 64)
+    gap = {k: truth - value.mean for k, value in zip(found.curve.samples, found.curve.values, strict=True)}
+    for k, known in ((1, 0.046279), (2, 0.019087), (16, 0.002077), (64, 0.000511)):
+        error = found.curve.values[found.curve.samples.index(k)].standard_error
+        assert abs(gap[k] - known) < 5 * error + 2e-5
+    assert list(gap.values()) == sorted(gap.values(), reverse=True)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_defensive_mixture_bounds_the_weights_of_a_narrow_posterior():
+    """A proposal of a third of the posterior's deviation has weights without a variance; with a tenth from the prior they have one."""
+    model = scalar_vae()
+    set_posterior(model, torch.zeros(1, 1), torch.tensor([0.3]), torch.tensor([0.25]))
+    x = torch.full((4000, 1), 0.625)
+    truth = metrics.exact_log_likelihood(model, x[:1]).exp()
+    plain, safe = (importance_weights(model, Batch(x), 50, defensive=share) for share in (0.0, 0.1))
+    estimate = safe.log_mean.exp()
+    assert abs(estimate.mean() - truth) < 5 * estimate.std() / math.sqrt(4000)
+    assert estimate.var() < 0.2 * plain.log_mean.exp().var()
+    tails = [importance_weights(model, Batch(x[:50]), 2000, rows=100_000, defensive=share).pareto_k.median() for share in (0.0, 0.1)]
+    assert tails[1] < 0.5 < 0.7 < tails[0]
+
+
+@pytest.mark.usefixtures("float64")
+def test_draws_from_the_prior_are_as_many_as_they_are_weighed():
+    """The mean of any function is kept in blocks of any size: here of 1, whose weights average to the ratio of the densities, 1."""
+    model = make_vae("normal-full", "missing-bernoulli").eval()
+    x = torch.full((400, 2, 2), torch.nan)
+    model = VAE(model.prior, posteriors.Free(model.posterior, 400), model.likelihood)
+    batch = Batch(x, index=torch.arange(400), total=400)
+    for rows in (400, 4000):
+        w = importance_weights(model, batch, 30, rows=rows, defensive=0.21).log_mean.exp()
+        assert abs(w.mean() - 1) < 5 * w.std() / math.sqrt(400)
+
+
+@pytest.mark.parametrize(
+    "measure, error, words",
+    [
+        (lambda: importance_weights(bernoulli(), Batch(torch.zeros(1, 6)), 5, defensive=1.0), ArgumentError, "`defensive` is 1.0"),
+        (lambda: importance_weights(bernoulli(), Batch(torch.zeros(1, 6)), 1, defensive=0.5), ArgumentError, "`samples` is 1 with"),
+        (
+            lambda: importance_weights(gamma_on_reals(), Batch(torch.zeros(1, 4)), 5, defensive=0.5),
+            IncompatibleError,
+            r"`posteriors\.Gamma` has none at some",
+        ),
+        (lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 5, "exactly"), ArgumentError, "`method` is 'exactly'"),
+        (lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), method="exact"), IncompatibleError, "code of few states|Normal"),
+        (lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 0), ArgumentError, "`samples` is 0"),
+        (lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 0, "ais"), ArgumentError, "`samples` is 0; draw"),
+        (lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 5, "exact"), ArgumentError, "`samples` is 5 with"),
+        (lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 5, "ais", defensive=0.1), ArgumentError, "`defensive` is 0.1 with"),
+        (
+            lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 5, annealing=Annealing(3)),
+            ArgumentError,
+            r"`annealing` is Annealing\(temperatures=3",
+        ),
+        (lambda: metrics.bracket(bernoulli(), 0), ArgumentError, "`n` is 0"),
+        (lambda: metrics.bracket(bernoulli(), 2, 0), ArgumentError, "`samples` is 0; draw at least"),
+        (lambda: metrics.log_likelihood(make_vae("dirac"), torch.zeros(1, 2, 2), 5), IncompatibleError, r"got `posteriors\.Dirac`"),
+    ],
+)
+def test_what_cannot_be_weighed_is_refused_by_name(measure, error, words):
+    with pytest.raises(error, match=words):
+        measure()
+
+
+def gamma_on_reals():
+    return VAE(priors.Normal(2), posteriors.Gamma(nn.Identity(), 2), likelihoods.Normal(nn.Identity(), (4,), scale=1.0))
+
+
+# codes of few states
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("family", ["bernoulli", "categorical"])
+def test_sums_over_few_states_are_the_truth(family):
+    """The bound and the gap, each by its own sum, add up to the evidence, which adds up to 1 over all data."""
+    model = make_vae(family, "bernoulli").eval()
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).reshape(-1, 2, 2)
+    evidence = metrics.exact_log_likelihood(model, every, rows=7)
+    assert evidence.exp().sum().item() == pytest.approx(1, abs=1e-12)
+    parts = metrics.decomposition(model, every)
+    assert torch.allclose(parts.log_likelihood, parts.elbo + parts.gap, atol=1e-12) and (parts.gap > 0).all()
+    assert torch.allclose(parts.log_likelihood, evidence, atol=1e-12)
+    exact = metrics.log_likelihood(model, every, method="exact")
+    many = metrics.log_likelihood(model, every, samples=2000)
+    error = (1 / many.effective_sample_size) ** 0.5
+    assert exact.lower == exact.upper == exact.value and ((exact.per_datum - many.per_datum).abs() < 6 * error).all()
+    assert many.lower.mean == pytest.approx(parts.elbo.mean().item(), abs=0.05)

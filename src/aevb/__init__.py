@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .models import VAE
     from .persistence import load, save
     from .recipe import Recipe
-    from .training import FitResult, fit, fit_many
+    from .training import FitResult, fit, fit_many, fit_prior
     from .types import Batch
 
 # Where each name lives. A name is looked up when it is first used: `aevb --help` then answers before torch could be imported.
@@ -25,6 +25,7 @@ _HOMES = {
     "Recipe": "recipe",
     "fit": "training",
     "fit_many": "training",
+    "fit_prior": "training",
     "load": "persistence",
     "save": "persistence",
 }
@@ -38,6 +39,7 @@ __all__ = [
     "data",
     "fit",
     "fit_many",
+    "fit_prior",
     "gradients",
     "inference",
     "likelihoods",

@@ -52,8 +52,8 @@ class Saved:
 
 def save(model: VAE, path: str | Path, *, spec: Spec | None = None, training: dict[str, Any] | None = None) -> Path:
     """Write ``model.safetensors`` and ``model.json`` into the folder ``path``, each atomically; returns the folder."""
-    folder = Path(path)
-    write_tensors(folder / "model.safetensors", model.state_dict())
+    folder, first = Path(path), _first(model)
+    write_tensors(folder / "model.safetensors", {name: tensor for name, tensor in model.state_dict().items() if first[name] == name})
     write_json(
         folder / "model.json",
         {
@@ -100,11 +100,18 @@ def read(path: str | Path, model: VAE | None = None) -> Saved:
 def fill(model: VAE, path: Path) -> None:
     """Put the weights of a file into a model, or raise ``RunError`` where they are not its own."""
     tensors, _ = read_tensors(path)
+    shared = {name: tensors[first] for name, first in _first(model).items() if name not in tensors and first in tensors}
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(tensors | shared)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise RunError(f"the weights in `{path}` do not fit the model: {reason}") from error
+
+
+def _first(model: nn.Module) -> dict[str, str]:
+    """For every name of a weight the first of the names that the same weight has: parts that share weights save them once."""
+    names: dict[int, str] = {}
+    return {name: names.setdefault(id(tensor), name) for name, tensor in model.state_dict(keep_vars=True).items()}
 
 
 def describe(value: Any) -> Any:
@@ -127,6 +134,8 @@ class _Describer:
     def describe(self, value: Any) -> Any:
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
+        if isinstance(value, torch.dtype):
+            return str(value).removeprefix("torch.")
         if isinstance(value, (list, tuple)):
             return [self.describe(item) for item in value]
         if isinstance(value, Schedule) and type(value) in NAMES:
@@ -139,7 +148,8 @@ class _Describer:
         if id(value) in self.seen:
             return {"same": self.seen[id(value)]}
         number = self.seen[id(value)] = len(self.seen)
-        arguments = {name: self.describe(argument) for name, argument in value.arguments.items()}
+        # where a part was made is no property of the part: it is built again where the model is loaded
+        arguments = {name: self.describe(argument) for name, argument in value.arguments.items() if name != "device"}
         return {"class": NAMES[type(value)], "number": number, "arguments": arguments}
 
 

@@ -40,10 +40,31 @@ def test_a_named_set_stands_for_its_test_rows_as_they_were_split(aevb, table, di
 
 def test_evaluate_prints_a_table(aevb, digits):
     done = aevb("evaluate", digits, "--samples", 2)
-    assert [line.split("  ")[0] for line in done.out.splitlines()[-7:]] == [
-        "log-likelihood", "effective samples", "bits per dimension", "ELBO", "rate", "distortion", "active units",
+    assert [line.split("  ")[0] for line in done.out.splitlines()[-8:]] == [
+        "log-likelihood", "effective samples", "bits per dimension", "upper bound", "ELBO", "rate", "distortion", "active units",
     ]  # fmt: skip
     assert done.err == ""
+
+
+def test_evaluate_brackets_the_likelihood(aevb, digits):
+    """Three numbers with three names: on real data no upper bound, and both bounds on data that the model made up."""
+    annealed = ("evaluate", digits, "--method", "ais", "--samples", 2, "--temperatures", 3, "--rows", 5, "--bracket", 3)
+    found = strictly(aevb(*annealed, "--json").out)
+    assert found["n"] == 5 and found["log_likelihood"]["method"] == "ais" and found["upper_bound"] is None
+    assert found["lower_bound"]["mean"] < found["log_likelihood"]["mean"]
+    assert found["bracket"]["n"] == 3 and found["bracket"]["gap"]["mean"] > 0
+    lines = aevb(*annealed).out.splitlines()
+    assert any(line.startswith("upper bound") and "not available" in line for line in lines)
+    assert [line.split("  ")[0] for line in lines[-3:]] == ["bracket: lower", "bracket: upper", "bracket: width"]
+    assert max(map(len, lines[lines.index("") :])) <= 80
+
+
+def test_evaluate_says_how_far_importance_samples_can_be_trusted(aevb, digits):
+    found = strictly(aevb("evaluate", digits, "--samples", 30, "--rows", 20, "--json").out)["log_likelihood"]
+    assert 0 <= found["pareto_k"]["reliable"] <= 1 and found["impossible_rows"] == []
+    assert [point["samples"] for point in found["curve"]] == [1, 2, 4, 8, 16, 30]
+    lines = aevb("evaluate", digits, "--samples", 30, "--rows", 20, "--defensive", 0.1).out.splitlines()
+    assert any(line.startswith("Pareto k") for line in lines) and max(map(len, lines[lines.index("") :])) <= 80
 
 
 def test_an_autoencoder_has_no_likelihood(aevb, table):

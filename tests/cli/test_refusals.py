@@ -151,6 +151,11 @@ def test_data_of_another_shape_are_refused(refused, digits, files):
         (["interpolate", "digits", "--from", "0", "--to", "999", "--out", "x.npy"], "--to 999: digits has rows 0 to 179"),
         (["interpolate", "digits", "--from", "0", "--to", "1", "--steps", "1", "--out", "x.npy"], "--steps is 1"),
         (["evaluate", "--samples", "0"], "--samples is 0"),
+        (["evaluate", "--rows", "0"], "`rows` is 0; take at least 1"),
+        (["evaluate", "--method", "exact"], "exact likelihoods need `likelihoods.Normal`"),
+        (["evaluate", "--method", "ais", "--defensive", "0.1"], "`defensive` is 0.1 with"),
+        (["evaluate", "--temperatures", "9"], "`temperatures` is 9 with"),
+        (["evaluate", "--bracket", "-1"], "`bracket` is -1"),
     ],
 )
 def test_results_that_cannot_be_are_refused(refused, digits, files, arguments, sentence):

@@ -99,7 +99,7 @@ def test_a_missing_set_says_what_to_put_where_and_what_to_run(bare):
 
 def test_the_list_names_all_sets_and_where_they_are(bare):
     found = {info.name: info for info in list_sets()}
-    assert list(found) == ["digits", "mnist", "binarized-mnist", "fashion-mnist", "frey-faces", "omniglot", "cifar10"]
+    assert list(found) == ["digits", "sprites", "mnist", "binarized-mnist", "fashion-mnist", "frey-faces", "omniglot", "cifar10"]
     assert found["digits"].found is not None
     assert found["cifar10"].found is None
     assert found["cifar10"].event_shape == (3, 32, 32)

@@ -43,8 +43,27 @@ COMMANDS = (
         "Likelihood, bound, rate and distortion of held-out data.",
         "aevb evaluate runs/first --samples 500",
     ),
+    Command(
+        "quality",
+        "quality:quality",
+        "Samples, reconstructions and codes against held-out data.",
+        "aevb quality runs/digits-1",
+    ),
+    Command(
+        "fit-prior",
+        "fit_prior:fit_prior",
+        "Fit a prior to the codes of a trained model, to sample from.",
+        "aevb fit-prior runs/digits-1 --family mixture",
+    ),
+    Command("doctor", "doctor:doctor", "What is wrong with a run or its data, and which setting to change.", "aevb doctor runs/first"),
     Command("sample", "generate:sample", "Draw new data from a model.", "aevb sample runs/first -n 64 --out samples.png"),
     Command("encode", "generate:encode", "Turn data into codes.", "aevb encode runs/first measurements.csv --out codes.csv"),
+    Command(
+        "predict",
+        "labels:predict",
+        "The label of each row, by a model that infers labels.",
+        "aevb predict runs/digits-1 measurements.csv --out labels.csv",
+    ),
     Command("decode", "generate:decode", "Turn codes into data.", "aevb decode runs/first codes.csv --out decoded.csv"),
     Command(
         "reconstruct", "generate:reconstruct", "Encode data and decode them again.", "aevb reconstruct runs/digits-1 digits --out pairs.png"

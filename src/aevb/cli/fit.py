@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import ArgumentError
+from .doctor import in_short
+from .labels import judged
 from .measure import quick, write_report
 from .options import ORDERED, Common, Data, Flag, Json, Model, Training
 from .parts import recipe_of, title
@@ -21,6 +24,7 @@ from .screen import Screen
 
 if TYPE_CHECKING:
     from ..data import Dataset, Spec
+    from ..models import VAE
     from ..training import FitResult
 
 STOPPED = {
@@ -141,16 +145,31 @@ def duration(seconds: float) -> str:
 def _conclude(done: Trained, screen: Screen, common: Common, report: bool) -> None:
     """What came out, where it is, and what to do with it."""
     measured = quick(done.result.model, done.data, common.seed)
-    screen.tell("Held out", measured.sentence)
+    right = judged(done.result.model, done.data.test, done.data)
+    screen.tell("Held out", measured.sentence, *([] if right is None else [right.sentence]))
+    screen.tell("Doctor", *in_short(done.result, done.data, common.seed, done.run))
     if report:
         write_report(done.run, done.data, screen, common)
     screen.tell(
-        "Next", f"aevb evaluate {done.run}", f"aevb sample {done.run} -n 64 --out samples{'.png' if done.data.spec.image else '.csv'}"
+        "Next",
+        f"aevb evaluate {done.run}",
+        f"aevb sample {done.run} -n 64{_told(done.result.model)} --out samples{'.png' if done.data.spec.image else '.csv'}",
     )
+    more = measured.record | ({} if right is None else right.record)
     if screen.json:
-        screen.object({"run": str(done.run), "best_epoch": done.result.best_epoch, "stopped": done.result.stopped, **measured.record})
+        screen.object({"run": str(done.run), "best_epoch": done.result.best_epoch, "stopped": done.result.stopped, **more})
     elif screen.quiet:
         screen.result(str(done.run))
+
+
+def _told(model: VAE) -> str:
+    """What a conditional model must be told to draw from it, as it is typed."""
+    condition = model.condition
+    if condition is None or condition.optional:
+        return ""
+    if len(condition.factors) == 1:
+        return f" --label {shlex.quote(condition.factors[0].example)}"
+    return "".join(f" --label {shlex.quote(f'{factor.name}={factor.example}')}" for factor in condition.factors)
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..errors import ArgumentError
 from . import outputs
-from .options import ORDERED, Common, Count, Flag, Output, Reading
+from .options import ORDERED, Common, Count, Flag, Output, Reading, Told
 from .outputs import Result
 from .runs import Opened, open_run, rows_of
 from .screen import Screen
@@ -32,6 +32,7 @@ def sample(
     mean: Annotated[
         bool, Flag, Parameter(help="The expected data for each drawn code, not a draw of the data.", group=ORDERED["Run"])
     ] = False,
+    label: Told = None,
     output: Output,
     common: Common = Common(),
 ) -> None:
@@ -41,12 +42,18 @@ def sample(
     from .. import inference
 
     opened = _ready(run, output, common)
+    if not opened.samplable:
+        Screen(common.quiet).note(
+            f"the codes of an autoencoder follow no prior, and these are decoded from N(0, I), where none may lie; `aevb fit-prior {run}` "
+            "fits one to its codes."
+        )
     whole = torch.int32 if opened.model.likelihood.unbounded else torch.uint8
     kind = whole if opened.spec.discrete and not mean else None  # as they would be stored, where they are counted in steps
+    context = opened.model.told(n, None, _label(opened, label))
     with _drawing(opened, common):
-        x = inference.sample(opened.model, n, mean=mean, dtype=kind)
+        x = inference.sample(opened.model, n, context, mean=mean, dtype=kind)
     _write_events(opened, output, {"x": x.numpy()})
-    _told(common, output, f"{n:,} samples")
+    told(common, output, f"{n:,} samples")
 
 
 def encode(
@@ -65,10 +72,10 @@ def encode(
     opened = _ready(run, output, common, codes=True)
     rows = _rows(opened, source, reading, common)
     with _drawing(opened, common):
-        z = inference.encode(opened.model, rows, sample=draw)
+        z = inference.encode(opened.model, rows, rows.context, sample=draw)
     names = outputs.code_names(opened.model.latent_shape)
     outputs.write(output, Result({"z": z.numpy()}, names, labels=_labels(opened, rows)))
-    _told(common, output, f"{len(rows):,} codes")
+    told(common, output, f"{len(rows):,} codes")
 
 
 def decode(
@@ -76,6 +83,7 @@ def decode(
     codes: Annotated[Path, Parameter(name="FILE", help="Codes: a table with columns z0, z1 ..., or an array z.")],
     /,
     *,
+    label: Told = None,
     output: Output,
     common: Common = Common(),
 ) -> None:
@@ -83,9 +91,10 @@ def decode(
     from .. import inference
 
     opened = _ready(run, output, common)
-    x = inference.decode(opened.model, _codes(codes, opened))
+    z = _codes(codes, opened)
+    x = inference.decode(opened.model, z, opened.model.told(len(z), None, _label(opened, label)))
     _write_events(opened, output, {"x": x.numpy()})
-    _told(common, output, f"{len(x):,} rows")
+    told(common, output, f"{len(x):,} rows")
 
 
 def reconstruct(run: Run, source: Source, /, *, reading: Reading = Reading(), output: Output, common: Common = Common()) -> None:
@@ -96,10 +105,10 @@ def reconstruct(run: Run, source: Source, /, *, reading: Reading = Reading(), ou
     rows = _rows(opened, source, reading, common)
     if output.out.suffix.lower() == ".png":
         rows = rows.subset(slice(0, PAIRS))
-    x = inference.reconstruct(opened.model, rows)
+    x = inference.reconstruct(opened.model, rows, rows.context)
     arrays = {"x": x.numpy(), "original": rows.tensor().numpy()}
     _write_events(opened, output, arrays, picture=("original", "x"), columns=min(PER_LINE, len(rows)))
-    _told(common, output, f"{len(rows):,} reconstructions")
+    told(common, output, f"{len(rows):,} reconstructions")
 
 
 def interpolate(
@@ -120,10 +129,10 @@ def interpolate(
 
     opened = _ready(run, output, common)
     rows = _rows(opened, source, reading, common)
-    ends = rows[[_place("--from", start, rows, source), _place("--to", end, rows, source)]].to(opened.model.device)
-    walk = inference.interpolate(opened.model, ends[0], ends[1], steps, path)
+    ends = rows.subset([_place("--from", start, rows, source), _place("--to", end, rows, source)]).to(opened.model.device)
+    walk = inference.interpolate(opened.model, ends[0], ends[1], steps, path, context=ends.context)
     _write_events(opened, output, {"x": walk.x.cpu().numpy(), "z": walk.z.cpu().numpy()}, columns=steps)
-    _told(common, output, f"{steps} steps from row {start} to row {end}")
+    told(common, output, f"{steps} steps from row {start} to row {end}")
 
 
 def _ready(run: Path, output: Output, common: Common, codes: bool = False) -> Opened:
@@ -146,7 +155,21 @@ def _rows(opened: Opened, source: str, reading: Reading, common: Common) -> Rows
 def _labels(opened: Opened, rows: Rows) -> list[str] | None:
     if rows.labels is None or opened.spec.classes is None:
         return None
-    return [opened.spec.classes[number] for number in rows.labels.tolist()]
+    return ["" if number < 0 else opened.spec.classes[number] for number in rows.labels.tolist()]
+
+
+def _label(opened: Opened, texts: tuple[str, ...] | None) -> Any:
+    """What was typed as a model takes it: a value, or values by name. Raises ``ArgumentError`` where it is neither."""
+    condition = opened.model.condition
+    if not texts or condition is None:
+        return texts
+    pairs = [text.partition("=") for text in texts]
+    if all(equals and name in condition.names for name, equals, _ in pairs):
+        return {name: value for name, _, value in pairs}
+    if len(texts) > 1 or len(condition.names) > 1:
+        typed = " ".join(f"--label {factor.name}={factor.example}" for factor in condition.factors)
+        raise ArgumentError(f"--label {' --label '.join(texts)}: the model is told {', '.join(condition.names)}; write {typed}.")
+    return texts[0]
 
 
 def _codes(path: Path, opened: Opened) -> np.ndarray:
@@ -176,5 +199,5 @@ def _write_events(
     outputs.write(output, Result(arrays, outputs.event_names(opened.spec), opened.spec, picture=picture, columns=columns))
 
 
-def _told(common: Common, output: Output, what: str) -> None:
+def told(common: Common, output: Output, what: str) -> None:
     Screen(common.quiet).tell("Wrote", f"{output.out}: {what}.")

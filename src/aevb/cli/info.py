@@ -16,7 +16,8 @@ EXTRAS = {  # what each is for, and the distribution behind each module
     "tables": ("reading and writing csv and parquet", {"polars": "polars"}),
     "images": ("folders of images, png files", {"PIL": "pillow"}),
     "plot": ("pictures and the report", {"matplotlib": "matplotlib"}),
-    "sklearn": ("scikit-learn estimators", {"sklearn": "scikit-learn"}),
+    "sklearn": ("scikit-learn estimators, probes, clusters and tests", {"sklearn": "scikit-learn"}),
+    "onnx": ("features of samples by a network in an .onnx file", {"onnxruntime": "onnxruntime"}),
 }
 CORE = ("torch", "numpy", "safetensors", "zuko", "narwhals", "cyclopts", "rich")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import IncompatibleError, MissingExtraError
+from ..errors import ArgumentError, IncompatibleError, MissingExtraError
 from .options import Common
 from .screen import Screen
 
 if TYPE_CHECKING:
     from ..data import Dataset, Rows, Spec
-    from ..metrics import LogLikelihood, Measured, RateDistortion
+    from ..inference import Annealing
+    from ..metrics import CodebookUsage, LogLikelihood, Measured, RateDistortion
     from ..models import VAE
 
 SAMPLES = 100  # importance samples where nobody says how many
@@ -51,13 +53,68 @@ class Evaluation:
     log_likelihood: LogLikelihood | None
     active: int | None
     latent: int
+    bracket: LogLikelihood | None = None
+    usage: CodebookUsage | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is an ELBO: of an autoencoder there is none."""
+        return not math.isnan(self.terms.rate.mean)
+
+    @property
+    def binarisation(self) -> str | None:
+        """How grey values became 0 or 1: likelihoods compare only where this is the same."""
+        return self.spec.binarisation or ("as given" if self.spec.support == "binary" else None)
 
     @property
     def bits(self) -> Measured | None:
         """Bits per dimension, for values that are counted in steps."""
-        if self.log_likelihood is None or not self.spec.discrete:
+        if not (self.bounded and self.spec.discrete):
             return None
-        return self.log_likelihood.value.bits_per_dimension(self.spec.dimensions)
+        best = self.terms.elbo if self.log_likelihood is None else self.log_likelihood.value
+        return best.bits_per_dimension(self.spec.dimensions)
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How log p(x) is found: by which method, with how many samples or chains per row, and with how many made-up rows in a bracket."""
+
+    method: Literal["importance", "ais", "exact"] = "importance"
+    samples: int | None = None
+    temperatures: int | None = None
+    defensive: float = 0.0
+    bracket: int = 0
+
+    def __post_init__(self) -> None:
+        if self.bracket < 0:
+            raise ArgumentError(f"`bracket` is {self.bracket}; give the number of rows that the model is to make up.")
+        if self.temperatures is not None and self.method != "ais" and not self.bracket:
+            raise ArgumentError(f'`temperatures` is {self.temperatures} with method={self.method}; it belongs to method="ais".')
+
+    @property
+    def count(self) -> int:
+        """Samples or chains per row."""
+        from ..metrics.likelihood import SAMPLES
+
+        return SAMPLES[self.method] if self.samples is None else self.samples
+
+    @property
+    def chains(self) -> int:
+        """Of the bracket."""
+        from ..inference.ais import CHAINS
+
+        return self.count if self.method == "ais" else CHAINS
+
+    @property
+    def annealing(self) -> Annealing:
+        from ..inference import Annealing
+
+        return Annealing() if self.temperatures is None else Annealing(temperatures=self.temperatures)
+
+    def work(self, rows: int) -> int:
+        """The total of what is told on the way."""
+        own = self.annealing.work(rows, self.count) if self.method == "ais" else rows * self.count
+        return own + (self.annealing.work(self.bracket, self.chains, both=True) if self.bracket else 0)
 
 
 @dataclass(frozen=True)
@@ -78,62 +135,179 @@ class Effort:
         return cls(min(rows, PAIRS[network] // samples), samples)
 
 
-def evaluate_model(model: VAE, rows: Rows, spec: Spec, samples: int, seed: int, screen: Screen) -> Evaluation:
-    """Every number that ``aevb evaluate`` prints."""
-    from ..report.story import Findings
+def evaluate_model(
+    model: VAE, rows: Rows, spec: Spec, samples: int, seed: int, screen: Screen, weighing: Weighing | None = None
+) -> Evaluation:
+    """Every number that ``aevb evaluate`` prints; log p(x) as ``weighing`` says, by importance sampling with ``samples`` by default."""
+    from .. import metrics
 
-    rows = rows.to(model.device)
+    rows, how = rows.to(model.device), weighing or Weighing(samples=samples)
     fitted = able(model, rows)
-    with screen.progress("importance sampling", len(rows) * samples) as advance:
-        found = Findings.of(fitted, rows, samples, seed, advance)
-    return Evaluation(
-        n=len(rows),
-        spec=spec,
-        terms=found.rate_distortion,
-        log_likelihood=found.log_likelihood,
-        active=None if found.active is None else found.active.count,
-        latent=math.prod(model.latent_shape),
-    )
+    terms = metrics.rate_distortion(fitted, rows, seed=seed)
+    several = model.posterior.density and model.posterior.covers
+    active = metrics.active_units(fitted, rows).count if several and len(rows) > 1 else None
+    usage = None if model.posterior.covers or not model.posterior.density else metrics.codebook_usage(fitted, rows)
+    weighed = bracket = None
+    if several:
+        with screen.progress("log p(x)", how.work(len(rows))) as advance:
+            asked: dict[str, Any] = {"annealing": how.annealing} if how.method == "ais" else {}
+            weighed = metrics.log_likelihood(
+                fitted, rows, how.samples, how.method, defensive=how.defensive, **asked, seed=seed, advance=advance
+            )
+            bracket = _bracket(model, rows, how, seed, advance) if how.bracket else None
+    if weighed is not None and len(weighed.impossible):
+        screen.note(f"{weighed}.")
+    return Evaluation(len(rows), spec, terms, weighed, active, math.prod(model.latent_shape), bracket, usage)
+
+
+def _bracket(model: VAE, rows: Rows, how: Weighing, seed: int, advance: Callable[[int], None]) -> LogLikelihood:
+    """Of rows that the model makes up, given what it was told of rows like these."""
+    from .. import metrics
+
+    told = None if rows.context is None else rows.context[[place % len(rows) for place in range(how.bracket)]]
+    return metrics.bracket(model, how.bracket, how.chains, context=told, annealing=how.annealing, seed=seed, advance=advance)
 
 
 def able(model: VAE, rows: Rows) -> VAE:
     """The model, or where its posterior holds parameters for training rows alone a copy with some for these, found by refinement."""
     import aevb
 
-    return model if model.posterior.rows is None else aevb.inference.refine(model, rows.tensor()).model
+    return model if model.posterior.rows is None else aevb.inference.refine(model, rows.tensor(), context=rows.context).model
 
 
 def as_record(numbers: Evaluation) -> dict[str, Any]:
     """The numbers for JSON."""
     weighed, terms = numbers.log_likelihood, numbers.terms
-    more = {} if weighed is None else {"samples": weighed.samples, "effective_sample_size": weighed.effective_sample_size}
     record = {
         "n": numbers.n,
-        "elbo": None if weighed is None else record_of(terms.elbo),
-        "log_likelihood": None if weighed is None else {**(record_of(weighed) or {}), **more},
-        "rate": None if weighed is None else record_of(terms.rate),
+        "elbo": record_of(terms.elbo) if numbers.bounded else None,
+        "log_likelihood": None if weighed is None else _weighed(weighed),
+        "lower_bound": None if weighed is None else record_of(weighed.lower),
+        "upper_bound": None if weighed is None else record_of(weighed.upper),
+        "bracket": None if numbers.bracket is None else _bracketed(numbers.bracket),
+        "rate": record_of(terms.rate) if numbers.bounded else None,
         "distortion": record_of(terms.distortion),
         "active_units": numbers.active,
         "bits_per_dimension": record_of(numbers.bits),
+        "binarisation": numbers.binarisation,
     }
-    return record if weighed is not None else record | {"reconstruction_log_likelihood": record_of(terms.reconstruction)}
+    if numbers.usage is not None:
+        record["codebook"] = {
+            "entries": numbers.usage.size,
+            "unused": numbers.usage.dead,
+            "perplexity": numbers.usage.perplexity.tolist(),
+        }
+    return record if numbers.bounded else record | {"reconstruction_log_likelihood": record_of(terms.reconstruction)}
+
+
+def _weighed(found: LogLikelihood) -> dict[str, Any]:
+    """The estimate, and what says how far it can be trusted."""
+    curve = found.curve and [{"samples": k} | (record_of(v) or {}) for k, v in zip(found.curve.samples, found.curve.values, strict=True)]
+    return {
+        **(record_of(found) or {}),
+        "method": found.method,
+        "samples": found.samples,
+        "effective_sample_size": found.effective_sample_size,
+        "pareto_k": None if found.pareto_k is None else {"median": found.pareto_k.nanmedian().item(), "reliable": found.reliable},
+        "acceptance": found.acceptance,
+        "curve": curve,
+        "impossible_rows": found.impossible.tolist(),
+    }
+
+
+def _bracketed(found: LogLikelihood) -> dict[str, Any]:
+    parts = {"lower": found.lower, "estimate": found.value, "upper": found.upper, "gap": found.gap}
+    return {"n": len(found.per_datum), "chains": found.samples} | {name: record_of(value) for name, value in parts.items()}
 
 
 def as_table(numbers: Evaluation) -> list[tuple[str, str, str]]:
-    """Name, value, and what it is, for each number there is."""
+    """Name, value, and what it is, for each number there is; 80 columns wide."""
     weighed, terms, one = numbers.log_likelihood, numbers.terms, numbers.spec.one
-    if weighed is None:
+    if not numbers.bounded:
         return [("reconstruction log-likelihood", str(terms.reconstruction), f"nats per {one}; an autoencoder has no likelihood")]
-    rows = [
-        ("log-likelihood", with_error(weighed), f"log p(x) in nats per {one}, by importance sampling"),
-        ("effective samples", f"{weighed.effective_sample_size:.1f} of {weighed.samples:,}", "importance samples that carry the weight"),
-        ("ELBO", str(terms.elbo), "its lower bound, -distortion - rate"),
-        ("rate", str(terms.rate), "KL(q||p): nats that the codes carry"),
-        ("distortion", str(terms.distortion), "-E log p(x|z): nats still missing, given the code"),
-        ("active units", f"{numbers.active} of {numbers.latent}", "latent variables whose mean moves with the data"),
-    ]
     bits = numbers.bits
-    return rows if bits is None else [*rows[:2], ("bits per dimension", with_error(bits, 4), "-log2 p(x) per value"), *rows[2:]]
+    if weighed is None:
+        return _of_one_code(numbers)
+    return [
+        ("log-likelihood", with_error(weighed), f"log p(x), nats per {one}, {_BY[weighed.method]}"),
+        *_trust(weighed),
+        *([] if bits is None else [("bits per dimension", with_error(bits, 4), "-log2 p(x) per value")]),
+        *_bounds(weighed),
+        ("ELBO", str(terms.elbo), "a lower bound: -distortion - rate"),
+        ("rate", str(terms.rate), "KL(q||p): nats that the codes carry"),
+        ("distortion", str(terms.distortion), "-E log p(x|z): nats missing given the code"),
+        (
+            "active units",
+            "-" if numbers.active is None else f"{numbers.active} of {numbers.latent}",
+            "codes whose mean moves with the data",
+        ),
+        *([] if numbers.bracket is None else _between(numbers.bracket)),
+        *([] if numbers.binarisation is None else [("binarisation", *_BINARISED[numbers.binarisation])]),
+    ]
+
+
+def _of_one_code(numbers: Evaluation) -> list[tuple[str, str, str]]:
+    """What there is where each datum has a single code, with which no draws can be weighed."""
+    terms, bits, usage = numbers.terms, numbers.bits, numbers.usage
+    entries = (
+        []
+        if usage is None
+        else [("codebook", f"{usage.size - usage.dead} of {usage.size}", f"entries in use, worth {usage.perplexity.mean():.1f} each table")]
+    )
+    return [
+        ("ELBO", str(terms.elbo), f"a lower bound of log p(x), nats per {numbers.spec.one}"),
+        ("log-likelihood", "-", "one code per datum: nothing to weigh"),
+        *([] if bits is None else [("bits per dimension", with_error(bits, 4), "-ELBO / ln 2 per value: a code's length")]),
+        ("rate", str(terms.rate), "KL(q||p): nats that the codes cost"),
+        ("distortion", str(terms.distortion), "-E log p(x|z): nats missing given the code"),
+        *entries,
+    ]
+
+
+_BY = {"importance": "by sampling", "ais": "by annealing", "exact": "exact"}
+_BINARISED = {
+    "as given": ("as given", "the data are binary already"),
+    "fixed": ("fixed", "once, before training"),
+    "dynamic": ("dynamic", "afresh each epoch of training, here once"),
+}
+
+
+def _trust(found: LogLikelihood) -> list[tuple[str, str, str]]:
+    """How far the estimate can be trusted."""
+    if found.method == "exact":
+        return []
+    effective = f"{found.effective_sample_size:.1f} of {found.samples:,}"
+    if found.method == "ais":
+        moved = f"{100 * (found.acceptance or 0):.0f} %"
+        return [("effective chains", effective, "that carry the weight"), ("acceptance", moved, "of the chains' proposals")]
+    return [("effective samples", effective, "importance samples that carry the weight"), *_health(found)]
+
+
+def _health(found: LogLikelihood) -> list[tuple[str, str, str]]:
+    from ..inference.pareto import reliable_below
+
+    if found.pareto_k is None or found.reliable is None:
+        return []
+    limit = reliable_below(found.samples)
+    return [("Pareto k", f"{found.pareto_k.nanmedian():.2f}", f"median; below {limit:.2f} (good) in {100 * found.reliable:.0f} % of rows")]
+
+
+def _bounds(found: LogLikelihood) -> list[tuple[str, str, str]]:
+    """Where the truth lies."""
+    upper = ("upper bound", "not available", "on real data: true codes are unknown")
+    if found.method == "exact":
+        return []
+    return [upper] if found.method == "importance" else [("lower bound", str(found.lower), "mean log-weight of the chains"), upper]
+
+
+def _between(found: LogLikelihood) -> list[tuple[str, str, str]]:
+    """Both bounds of rows that the model made up."""
+    made_up = f"log p(x) of {len(found.per_datum):,} rows the model made up"
+    return [
+        ("bracket: lower", str(found.lower), made_up),
+        ("bracket: upper", str(found.upper), made_up),
+        ("bracket: width", str(found.gap), "the truth is in it: how near annealing is"),
+    ]
 
 
 def quick(model: VAE, data: Dataset, seed: int) -> Quick:

@@ -52,6 +52,20 @@ Texts = Annotated[
     tuple[str, ...] | None,
     Parameter(converter=lambda type_, tokens: tuple(token.value for token in tokens), n_tokens=1, negative="", metavar="KEY=VALUE"),
 ]
+_COLUMNS = Parameter(converter=_split_at_commas(str.strip), n_tokens=1, negative="", metavar="COLUMN,COLUMN")
+Names = Annotated[tuple[str, ...] | None, _COLUMNS]
+Told = Annotated[
+    tuple[str, ...] | None,
+    Parameter(
+        name="--label",
+        converter=_as_typed,
+        n_tokens=1,
+        negative="",
+        metavar="VALUE",
+        help="What the model is told, as 7; of several columns each by its name, as --label sex=f --label age=40.",
+        group=ORDERED["Run"],
+    ),
+]
 Swept = Parameter(parse=False)  # asked for by the grid
 Json = Annotated[bool, Flag, Parameter(group=ORDERED["Common"], help="Print one JSON object and nothing else on stdout.")]
 
@@ -99,6 +113,8 @@ class Data(Reading):
     "bernoulli, continuous_bernoulli, discretised_logistic, categorical, normal or laplace; chosen from the data by default."
     network: str | None = None
     "mlp or conv; chosen from the data by default."
+    condition: Names = None
+    "Tell the model this column of each row, or several; label: the labels of a set, a folder or --labels. They are then no data."
     split_seed: Annotated[Count | None, Parameter(show=False)] = None
     "Of the split, where runs of several seeds share their rows, as those of a sweep do; --seed by default."
 

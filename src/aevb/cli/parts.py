@@ -12,6 +12,7 @@ from .wording import dashed
 
 if TYPE_CHECKING:
     from ..data import Spec
+    from ..models import VAE
     from ..recipe import Recipe
     from .options import Model
 
@@ -31,6 +32,8 @@ def recipe_of(model: Model, spec: Spec, rows: int | None = None) -> Recipe:
     shape = {"latent": model.latent} | ({"hidden": model.hidden} if model.hidden is not None else {})
     shape |= {"rows": rows} if rows is not None and "rows" in entry.options else {}
     own = settings.take("preset", f"preset `{entry.name}`", entry.build)
+    if entry.labels == "few":
+        settings.labels()  # which the data have followed already
     recipe = aevb.presets.preset(model.preset, spec, **(shape | ({} if model.objective else _tuned(model)) | own))
     made = aevb.Recipe(
         recipe.model,
@@ -113,11 +116,21 @@ def _built(cls: type, role: str, options: dict[str, Any]) -> Any:
 
 def title(model: Model, recipe: Recipe) -> list[str]:
     """The model, and what it is trained for, a sentence each."""
-    from ..data.words import count
     from ..persistence import size_of
 
-    latent = count(math.prod(recipe.model.latent_shape), "latent variable")
+    latent = latents(recipe.model)
     return [f"{published(model)} with {latent} and {size_of(recipe.model):,} weights.", aim(recipe)]
+
+
+def latents(model: VAE) -> str:
+    """How many latent variables a model has, or how many codes of a codebook."""
+    from ..data.words import count
+    from ..distributions import Quantised
+
+    q = model.probe()[1]
+    if isinstance(q, Quantised):
+        return f"{count(q.book.codes, 'code')} of {q.book.size:,} entries"
+    return count(math.prod(model.latent_shape), "latent variable")
 
 
 def published(model: Model) -> str:

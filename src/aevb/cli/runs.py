@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
-from .options import Common, Reading
+from .options import Common, Model, Reading
 from .screen import Screen
+from .setting import Settings
 
 if TYPE_CHECKING:
     from ..data import Dataset, Rows, Spec
     from ..models import VAE
 
-READS = ("key", "labels", "shape", "binarise", "likelihood", "network", "split", "order", "seed")
+READS = ("key", "labels", "shape", "binarise", "likelihood", "network", "split", "order", "condition", "seed")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A run folder as read: the model on its device, what its data are, and the settings it was trained with."""
+    """A run folder as read: the model on its device, what its data are, and how it was trained."""
 
     path: Path
     model: VAE
     spec: Spec
-    settings: dict[str, Any]
+    training: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings it was trained with, as they were typed or chosen."""
+        return self.training.get("config", {})
+
+    @property
+    def samplable(self) -> bool:
+        """Whether codes were brought to the prior that samples come from, in training or afterwards: those of an autoencoder are not."""
+        from ..objectives import MMD, PriorCritic
+        from ..persistence import NAMES
+
+        matched = json.dumps(self.training.get("objective", ""))
+        return self.model.posterior.density or "prior" in self.training or any(f'"{NAMES[part]}"' in matched for part in (MMD, PriorCritic))
 
     @property
     def about(self) -> str:
         """The model in a few words."""
         latent = " x ".join(str(side) for side in self.model.latent_shape)
-        return f"{self.settings.get('preset', 'model')}, latent {latent}, data {self.spec.name}"
+        prior = f" with a prior fitted afterwards ({self.settings['prior']})" if "prior" in self.settings else ""
+        return f"{self.settings.get('preset', 'model')}{prior}, latent {latent}, data {self.spec.name}"
 
 
 def open_run(path: Path, common: Common) -> Opened:
@@ -41,17 +58,21 @@ def open_run(path: Path, common: Common) -> Opened:
     saved = read(path)
     if saved.spec is None:
         raise DataError(f"`{path}` was saved without a description of its data: use it from Python, as aevb.load({str(path)!r}).")
-    return Opened(path, saved.model.to(pick_device(common.device)), saved.spec, saved.training.get("config", {}))
+    return Opened(path, saved.model.to(pick_device(common.device)), saved.spec, saved.training)
 
 
 def load_data(settings: dict[str, Any]) -> Dataset:
-    """The data of a run, read and split as its settings say."""
+    """The data of a run, read and split as its settings say, with the labels that its preset is told."""
     import aevb
 
-    reads = reading_of(settings)
+    labels = aevb.presets.find(settings.get("preset", Model.preset)).labels
+    reads: dict[str, Any] = reading_of(settings)
     if "split" in reads:
         reads["split"] = tuple(reads["split"])
-    return aevb.data.load(settings["source"], **reads)
+    if labels:
+        reads = {"condition": "label", **reads, "partial": labels == "few"}
+    data = aevb.data.load(settings["source"], **reads)
+    return aevb.data.few_labels(data, Settings(settings.get("set")).labels(), reads.get("seed", 0)) if labels == "few" else data
 
 
 def reading_of(settings: dict[str, Any]) -> dict[str, Any]:

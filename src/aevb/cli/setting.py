@@ -93,6 +93,10 @@ class Settings:
         _check_types(build, options)
         return options
 
+    def labels(self) -> int | None:
+        """How many labels a model that infers the others is told; None where nobody says."""
+        return self.take("labels", "the data", _labelled).get("labels")
+
     def finish(self) -> None:
         """Raise ``ArgumentError`` for what nobody has taken, with what there is."""
         for setting in self.rest:
@@ -101,6 +105,10 @@ class Settings:
             hint = f'Did you mean "{near[0]}"? ' if near else ""
             listed = "; ".join(f"{title} takes {', '.join(names) or 'nothing'}" for title, names in takes.items())
             raise ArgumentError(f"--set {setting.name}: there is no such argument. {hint}{listed[:1].upper()}{listed[1:]}.")
+
+
+def _labelled(labels: int = 100) -> None:
+    """What such data can be asked for."""
 
 
 def arguments_of(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -7,7 +7,12 @@ from dataclasses import fields
 
 from .options import Common, Data, Model, Training
 
-OPTIONS = frozenset(field.name for record in (Common, Data, Model, Training) for field in fields(record)) | {"path", "steps"}
+OPTIONS = frozenset(field.name for record in (Common, Data, Model, Training) for field in fields(record)) | {
+    "path",
+    "steps",
+    "label",
+    "family",
+}
 _VALUE = r'("[^"]*"|\'[^\']*\'|\([^)]*\)|\[[^\]]*\]|[\w.+-]*\w)'
 _NAMED = re.compile(rf"\b([a-z_]+)={_VALUE}")
 _TICKED = re.compile(r"`([a-z_]+)`(?= is )")

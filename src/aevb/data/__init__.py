@@ -8,6 +8,7 @@
 from .choose import LIKELIHOODS
 from .dataset import Dataset
 from .fetch import get
+from .few import few_labels
 from .load import load, load_as
 from .named import SetInfo, list_sets
 from .rows import Rows
@@ -26,6 +27,7 @@ __all__ = [
     "Spec",
     "Unpack",
     "binarise",
+    "few_labels",
     "get",
     "list_sets",
     "load",

@@ -7,35 +7,46 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..networks.condition import class_name
 from .words import count, listing, nearest
 
 
 def class_names(values: np.ndarray) -> tuple[str, ...]:
-    """The distinct labels in sorted order, as names.
+    """The distinct labels in sorted order, as names; None and NaN are none.
 
-    >>> class_names(np.array([3.0, 1.0, 3.0]))
+    >>> class_names(np.array([3.0, 1.0, 3.0, np.nan]))
     ('1', '3')
 
     Raises ``DataError`` for numbers that are not whole: those are measured, not classes.
     """
-    return tuple(_name(value) for value in np.unique(_checked(values)))
+    return tuple(class_name(value) for value in np.unique(_checked(values[~unknown(values)])))
 
 
-def number_labels(values: np.ndarray, classes: tuple[str, ...] | None = None) -> Tensor:
-    """Class numbers, int64 ``[N]``: places among ``classes``, or among the sorted distinct values.
+def number_labels(values: np.ndarray, classes: tuple[str, ...] | None = None, what: str = "label") -> Tensor:
+    """Class numbers, int64 ``[N]``: places among ``classes``, or among the sorted distinct values; -1 where there is none.
 
-    >>> number_labels(np.array(["cat", "ant", "cat"]))
-    tensor([1, 0, 1])
+    >>> number_labels(np.array(["cat", "ant", None, "cat"], dtype=object))
+    tensor([ 1,  0, -1,  1])
 
     Raises ``DataError`` for a label that is not among ``classes``.
     """
-    distinct, index = np.unique(_checked(values), return_inverse=True)
-    names = [_name(value) for value in distinct]
+    there = ~unknown(values)
+    distinct, index = np.unique(_checked(values[there]), return_inverse=True)
+    names = [class_name(value) for value in distinct]
     places = {name: place for place, name in enumerate(classes or names)}
-    unknown = [name for name in names if name not in places]
-    if unknown:
-        raise DataError(f'label "{unknown[0]}" is not among the known classes {listing(places)}.{nearest(unknown[0], places)}')
-    return torch.tensor([places[name] for name in names])[torch.from_numpy(index.reshape(-1))]
+    strange = [name for name in names if name not in places]
+    if strange:
+        raise DataError(f'{what} "{strange[0]}" is not among the known classes {listing(places)}.{nearest(strange[0], places)}')
+    numbers = np.full(len(values), -1)
+    numbers[there] = np.array([places[name] for name in names], dtype=np.int64)[index.reshape(-1)]
+    return torch.from_numpy(numbers)
+
+
+def unknown(values: np.ndarray) -> np.ndarray:
+    """Which labels are missing, ``[N]``: None among names, NaN among numbers."""
+    if values.dtype.kind == "O":
+        return np.array([value is None or value != value for value in values], dtype=bool)
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
 def labels_said(classes: tuple[str, ...]) -> str:
@@ -56,7 +67,3 @@ def _checked(values: np.ndarray) -> np.ndarray:
     if broken.size:
         raise DataError(f"labels hold {broken[0]:g}, and labels are whole numbers or names: leave labels out for a measured quantity.")
     return values
-
-
-def _name(value: object) -> str:
-    return str(int(value)) if isinstance(value, np.bool_ | np.integer | np.floating) else str(value)

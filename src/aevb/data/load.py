@@ -13,15 +13,17 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, DataError
+from ..networks.condition import Condition, Factor, Labels
 from ..shapes import as_shape
 from . import binarising
 from .arrays import canonical, from_array, to_numpy
 from .choose import Facts, check_likelihood, check_network, choose_likelihood, choose_network, choose_scaling, inside, offender
 from .dataset import Dataset
-from .labels import class_names, labels_said, number_labels
+from .labels import class_names, labels_said, number_labels, unknown
 from .look import pieces
 from .mapped import Mapped
 from .named import SETS, NamedSet, find_set, read_set
+from .order import order_said
 from .packing import pack, worth_packing
 from .raw import Ask, Raw
 from .read import read_path
@@ -29,6 +31,7 @@ from .rows import Rows
 from .spec import Network, Spec, Support
 from .splits import FRACTIONS, Fractions, Order, Split, check_split, split_rows
 from .tables import from_frame
+from .told import Given, Told, Wanted, columns_of, factors_of, found, wanted_of
 from .transforms import Cast, Unpack
 from .words import count, listing, nearest, sides
 
@@ -47,6 +50,8 @@ def load(
     labels: Any = None,
     name: str | None = None,
     mapped: bool | None = None,
+    condition: Any = None,
+    partial: bool = False,
 ) -> Dataset:
     """Load data, split them, and choose what suits them; ``spec.said`` holds one sentence for each choice.
 
@@ -60,6 +65,11 @@ def load(
     Rows of an .npy file above 1 GiB, and of a memory-mapped array of that size, stay in the file and are read batch by batch; everything
     is looked at a piece at a time, and the batches are those of rows in memory. ``mapped`` asks for that at any size, or forbids it.
 
+    ``condition`` is what a model is to be told of each datum: a column of a table, several, ``"label"`` for the labels of a set, of a
+    folder or of ``labels``, or an array ``[N]``. Text and a few whole numbers are classes, other numbers are brought to mean 0 and
+    deviation 1; ``"age:label"`` and ``"grade:number"`` say otherwise. Such columns are no data. With ``partial`` classes may be empty, for
+    models that infer them: held-out rows then come without.
+
     Raises ``DataError`` for data that cannot be used, ``ArgumentError`` for arguments that no data could be loaded with.
 
     >>> data = load(np.random.default_rng(0).normal(size=(100, 3)))
@@ -70,13 +80,21 @@ def load(
     check_likelihood(likelihood)
     check_network(network)
     binarising.check_binarise(binarise, likelihood)
-    ask = Ask(key, labels if isinstance(labels, str) else None, mapped=mapped)
+    wanted = wanted_of(condition)
+    ask = Ask(
+        key, labels if isinstance(labels, str) else None, mapped=mapped, condition=tuple(each.name for each in wanted), partial=partial
+    )
     raw = _read(source, ask, labels, None if shape is None else as_shape("shape", shape))
-    raw = replace(raw, name=name or raw.name)
+    raw = replace(raw, name=name or raw.name, given=_given(raw, condition, wanted))
     if likelihood not in (None, "bernoulli"):
         raw = raw.unpacked()
     rows = _split(raw, split, order, seed)
+    raw = replace(raw, notes=(*raw.notes, *_order_said(raw, order)))
+    factors, told = factors_of(raw.given, rows.train, partial)
+    raw = _labelled_by(raw, factors)
+    _check_labels(raw, partial)
     spec = _choose(raw, rows, binarise, likelihood, network, seed)
+    spec = replace(spec, condition=factors, said=(*spec.said, *told))
     return Dataset(
         _part(raw, rows.train, spec, seed, "train"),
         _part(raw, rows.validation, spec, seed, "validation"),
@@ -85,12 +103,22 @@ def load(
     )
 
 
-def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = None, seed: int = 0, mapped: bool | None = None) -> Rows:
+def load_as(
+    source: Any,
+    spec: Spec,
+    *,
+    key: str | None = None,
+    labels: Any = None,
+    seed: int = 0,
+    mapped: bool | None = None,
+    condition: Any = None,
+) -> Rows:
     """Load other data for a model that was made for ``spec``: all rows, or the test rows of a named set or a ``Dataset``.
 
     Rows that are stored flat, without names of columns, take the shape of the model's; large files stay where they are, as in ``load``.
     Columns of a table are matched by name. Where ``spec`` was binarised, grey data are binarised once with ``seed``, as the test rows of
-    ``load`` are. Class names are numbered as in ``spec.classes``.
+    ``load`` are. Class names are numbered as in ``spec.classes``. What the model is told of each datum is read as it was for training, by
+    the names in ``spec.condition``, or is the array ``condition`` ``[N]``; classes that the model infers are not read.
     Raises ``DataError`` for another event shape, missing columns, empty cells and values that the model cannot take.
 
     >>> data = load("digits", binarise="dynamic")
@@ -98,8 +126,12 @@ def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = No
     True
     """
     check_split(FRACTIONS, "random", seed)
-    ask = Ask(key, labels if isinstance(labels, str) else None, spec.columns, every=True, mapped=mapped)
+    factors = () if spec.condition is None or _inferred(spec.condition) else spec.condition
+    wanted = () if condition is not None else tuple(Wanted(factor.name) for factor in factors)
+    names = tuple(each.name for each in wanted)
+    ask = Ask(key, labels if isinstance(labels, str) else None, spec.columns, every=True, mapped=mapped, condition=names)
     raw = _flat_as(_read(source.test if isinstance(source, Dataset) else source, ask, labels), spec)
+    raw = replace(raw, given=_renamed(_given(raw, condition, wanted), factors) if factors else ())
     if _set_of(source):
         raw = raw.rows(_split(raw, FRACTIONS, "random", seed).test)
     if raw.event_shape != spec.event_shape:
@@ -110,6 +142,7 @@ def load_as(source: Any, spec: Spec, *, key: str | None = None, labels: Any = No
     _check_support(raw, "levels" if binarises else spec.support, spec)
     if raw.labels is not None and spec.classes is not None and labels is None and not set(class_names(raw.labels)) <= set(spec.classes):
         raw = replace(raw, labels=None)  # a foreign set with classes of its own: nobody asked for them
+    _check_labels(raw, partial=not factors and spec.condition is not None)
     fixed = replace(spec, binarisation="fixed" if binarises else None)
     return _part(raw, np.arange(len(raw.values)), fixed, seed, "test")
 
@@ -153,7 +186,8 @@ def _read_source(source: Any, ask: Ask) -> Raw:
         return _read_text(source, ask)
     if isinstance(source, Rows):
         values = source.stored if isinstance(source.stored, Mapped) and source.decode == Cast() else source.tensor().cpu().numpy()
-        return Raw("rows", "the rows", values, labels=None if source.labels is None else source.labels.cpu().numpy())
+        labels, given = None if source.labels is None else source.labels.cpu().numpy(), () if source.told is None else source.told.given()
+        return Raw("rows", "the rows", values, labels=labels, given=given)
     if isinstance(source, np.ndarray | Tensor | list | tuple):
         return from_array(source, ask)
     return from_frame(source, ask)
@@ -178,6 +212,13 @@ def _path_like(source: str | os.PathLike[str]) -> bool:
     return not isinstance(source, str) or bool({"/", "\\", os.sep} & set(source)) or bool(Path(source).suffix)
 
 
+def _order_said(raw: Raw, order: Order) -> tuple[str, ...]:
+    """What to say of rows that follow one another in time, where nobody did and they are split at random."""
+    if raw.split is not None or (raw.order or order) != "random":
+        return ()
+    return order_said(len(raw.values), lambda index: np.asarray(raw.values[index]))
+
+
 def _split(raw: Raw, fractions: Fractions, order: Order, seed: int) -> Split:
     """The published split where there is one, else one by fractions."""
     if raw.split is None:
@@ -187,7 +228,55 @@ def _split(raw: Raw, fractions: Fractions, order: Order, seed: int) -> Split:
     return raw.split(seed)
 
 
+def _given(raw: Raw, condition: Any, wanted: Sequence[Wanted]) -> tuple[Given, ...]:
+    """What a model is told, as read from the source or given as values; nothing where nothing was asked for."""
+    values = columns_of(condition)
+    if not values and not wanted:
+        return ()
+    return found(values or raw.given, wanted, raw.labels, raw.origin, len(raw.values))
+
+
+def _renamed(given: Sequence[Given], factors: Sequence[Factor]) -> tuple[Given, ...]:
+    """Columns given as values under the names that the model knows them by. Raises ``DataError`` for more or fewer of them."""
+    if len(given) != len(factors):
+        names = listing(factor.name for factor in factors)
+        raise DataError(f"condition has {count(len(given), 'column')}, and the model is told {names}: give one column for each.")
+    return tuple(replace(column, name=factor.name) for column, factor in zip(given, factors, strict=True))
+
+
+def _inferred(factors: Sequence[Factor]) -> bool:
+    """Whether a model infers all that it may be told."""
+    return Condition(factors).optional
+
+
+def _labelled_by(raw: Raw, factors: Sequence[Factor] | None) -> Raw:
+    """With the first class that a model is told as labels, where there are no others: reports colour and name rows by it."""
+    classes = [column for column, factor in zip(raw.given, factors or (), strict=True) if isinstance(factor, Labels)]
+    return raw if raw.labels is not None or not classes else raw.labelled(classes[0].values)
+
+
+def _check_labels(raw: Raw, partial: bool) -> None:
+    if raw.labels is None or partial:
+        return
+    missing = unknown(raw.labels)
+    if missing.any():
+        raise DataError(
+            f"labels of {raw.origin} are missing, the first in row {int(np.flatnonzero(missing)[0])}: fill or drop them, or write "
+            'condition="label", partial=True for a model that infers them.'
+        )
+
+
 def _part(raw: Raw, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
+    """The rows of a part; where a model infers what it may be told, only training rows tell it."""
+    rows = _rows(raw, index, spec, seed, part)
+    if not spec.condition:
+        return rows
+    hidden = part != "train" and _inferred(spec.condition)
+    given = () if hidden else [column.rows(index) for column in raw.given]
+    return replace(rows, told=Told.unknown(len(index), spec.condition) if hidden else Told.of(given, spec.condition))
+
+
+def _rows(raw: Raw, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
     labels = None if raw.labels is None else number_labels(raw.labels[index], spec.classes)
     if spec.binarisation:
         return binarising.binarised(Rows(_stored(raw, index), Cast(), labels), spec.binarisation, spec.levels or 256, seed, part)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DataError
+from . import sprites
 from .raw import Ask, Raw
 from .read import guarded, idx_array
 from .splits import Split, shuffled
@@ -53,7 +54,9 @@ class NamedSet:
     by_hand: str | None = None
 
     def found(self) -> Path | None:
-        """The first data folder that holds all files of the set."""
+        """The first data folder that holds all files of the set; the library itself where it draws the set."""
+        if not self.files:
+            return Path(__file__).parent
         return next((root for root in _roots() if all((root / file.path).is_file() for file in self.files)), None)
 
 
@@ -76,7 +79,7 @@ def read_set(known: NamedSet, ask: Ask) -> Raw:
     if root is None:
         raise DataError(absent(known))
     ask.refuse(f'the set "{known.name}"', "key")
-    with guarded(root / known.files[0].path):
+    with guarded(root / known.files[0].path if known.files else root):
         return known.read(known, root, ask)
 
 
@@ -132,6 +135,10 @@ def _read_frames(known: NamedSet, root: Path, ask: Ask) -> Raw:
     return _raw(known, _npz(known, root)["images"], order="time")
 
 
+def _read_sprites(known: NamedSet, root: Path, ask: Ask) -> Raw:
+    return _raw(known, sprites.pictures(), labels=sprites.named(ask.labels or "shape"))
+
+
 def _read_mnist(known: NamedSet, root: Path, ask: Ask) -> Raw:
     ask.refuse(f'the set "{known.name}"', "labels")
     arrays = [idx_array(gzip.decompress((root / file.path).read_bytes()), root / file.path) for file in known.files]
@@ -185,6 +192,15 @@ _SETS = (
         "CC BY 4.0 (UCI)",
         (File("digits.npz", "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e"),),
         _read_plain,
+    ),
+    NamedSet(
+        "sprites",
+        "Shapes of known kind, size, rotation and place, 32 x 32 in black and white (drawn by the library)",
+        6144,
+        (32, 32),
+        "Apache-2.0",
+        (),
+        _read_sprites,
     ),
     NamedSet(
         "mnist",

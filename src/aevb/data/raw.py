@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DataError
 from .look import Seen
 from .mapped import Values
 from .splits import Split
+from .told import Given
 from .words import count
 
 
@@ -34,6 +35,7 @@ class Raw:
     order: Literal["time"] | None = None
     notes: tuple[str, ...] = ()
     seen: Seen | None = None
+    given: tuple[Given, ...] = ()  # columns that a model may be told
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -43,7 +45,8 @@ class Raw:
     def rows(self, index: np.ndarray) -> Raw:
         """Only the rows ``index``, without a split."""
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, values=self.values[index], labels=labels, split=None, seen=None)
+        given = tuple(column.rows(index) for column in self.given)
+        return replace(self, values=self.values[index], labels=labels, given=given, split=None, seen=None)
 
     def shaped(self, shape: tuple[int, ...] | None) -> Raw:
         """The same with flat rows in this shape; ``None`` leaves them. Raises ``DataError`` where it holds more or fewer numbers."""
@@ -80,6 +83,8 @@ class Ask:
     columns: tuple[str, ...] | None = None
     every: bool = False  # whether every row must come back, so that none may be dropped
     mapped: bool | None = None  # whether rows stay in their file; None: where it is large
+    condition: tuple[str, ...] = ()  # columns that a model is told, which are then none of its data
+    partial: bool = False  # whether these may be empty
 
     def refuse(self, origin: str, *options: str) -> None:
         """Raise ``ArgumentError`` where one of the options was given to a reader that has no use for it."""

@@ -19,6 +19,7 @@ from .images import read_folder
 from .mapped import wanted
 from .raw import Ask, Raw
 from .tables import read_csv, read_parquet
+from .told import Given
 from .words import count, listing, nearest
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -51,11 +52,13 @@ def read_npy(handle: BinaryIO, path: Path, ask: Ask) -> Raw:
 def read_npz(handle: BinaryIO, path: Path, ask: Ask) -> Raw:
     """The array ``key`` of an archive, or its only one; ``labels`` names another array."""
     arrays = np.lib.npyio.NpzFile(handle, allow_pickle=False)
-    rest = [name for name in arrays.files if name != ask.labels]
+    told = [name for name in ask.condition if name in arrays.files]
+    rest = [name for name in arrays.files if name not in (ask.labels, *told)]
     key = ask.key or (rest[0] if len(rest) == 1 else None)
     if key is None:
         raise DataError(f'file "{path}" holds {count(len(rest), "array")}: {listing(rest)}. Choose one with key="...".')
-    raw = Raw(path.stem, f'file "{path}"', _member(arrays, "key", key, path))
+    given = tuple(Given(name, arrays[name]) for name in told)
+    raw = Raw(path.stem, f'file "{path}"', _member(arrays, "key", key, path), given=given)
     return raw if ask.labels is None else raw.labelled(_member(arrays, "labels", ask.labels, path))
 
 

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, DataError
+from ..networks.condition import Condition
 from ..types import Batch
 from .mapped import Mapped, obstacle, wanted
+from .told import Told, told_as
 from .transforms import Cast, Decode
 
 Index = int | slice | Sequence[int] | np.ndarray | Tensor
@@ -24,7 +26,8 @@ class Rows:
     """Rows as stored (uint8, packed bits, float32), which stay that small on the device and become float32 batches when read.
 
     ``stored`` is ``[N, *row]``, a tensor on the device or an array in a file, ``decode`` turns stored rows ``[B, *row]`` into float32
-    ``[B, *event]``, ``labels`` are class numbers, int64 ``[N]``.
+    ``[B, *event]``, ``labels`` are class numbers, int64 ``[N]``, -1 where nobody knows. ``told`` is what a model is told of the rows: every
+    batch of them brings it as its ``context``.
 
     >>> rows = Rows.of(np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8))
     >>> len(rows), rows.event_shape, rows[0]
@@ -34,9 +37,12 @@ class Rows:
     stored: Tensor | Mapped
     decode: Decode = field(default_factory=Cast)
     labels: Tensor | None = None
+    told: Told | None = None
 
     def __post_init__(self) -> None:
-        """Refuse labels that do not belong to the rows."""
+        """Refuse labels, and what is told, where they do not belong to the rows."""
+        if self.told is not None and len(self.told) != len(self.stored):
+            raise ArgumentError(f"told has {len(self.told)} rows, but there are {len(self.stored)}: give one for each.")
         if self.labels is not None and self.labels.shape != self.stored.shape[:1]:
             got = tuple(self.labels.shape)
             raise ArgumentError(f"labels have the shape {got}, but there are {len(self.stored)} rows: give one class number per row.")
@@ -89,20 +95,43 @@ class Rows:
     def batch(self, index: Tensor) -> Batch:
         """The batch of the rows ``index``, int64 ``[B]``."""
         index = index.to(self.home)
-        return Batch(self.decode(self.stored.index_select(0, index)), index=index.to(self.stored.device), total=len(self))
+        there = index.to(self.stored.device)
+        context = None if self.told is None else self.told.rows(there).context
+        return Batch(self.decode(self.stored.index_select(0, index)), context, there, len(self))
+
+    @property
+    def context(self) -> Tensor | None:
+        """What a model is told of all rows, float32 ``[N, C]``; None where it is told nothing."""
+        return None if self.told is None else self.told.context
+
+    def with_label(self, condition: Condition | None, label: Any) -> Rows:
+        """These rows, told to a model as ``label``: a value for all, a list of one for each, or a dict of these by name.
+
+        Raises ``ArgumentError`` for a class that was never seen, and where the model is told nothing (``condition`` is None).
+
+        >>> from aevb.networks import Condition, Labels
+        >>> Rows.of([[0.5], [1.5]]).with_label(Condition([Labels("digit", range(3))]), ["2", "0"]).context
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+        """
+        if condition is None:
+            raise ArgumentError(f"label={label!r}: the model is told nothing of its data. Leave it out.")
+        return replace(self, told=told_as(condition, label, len(self)).to(self.stored.device))
 
     def subset(self, index: Index) -> Rows:
         """The rows ``index`` as rows, still stored as they were."""
         where = _indexer(index, self.home)
-        return replace(self, stored=self.stored[where], labels=None if self.labels is None else self.labels[where])
+        labels, told = None if self.labels is None else self.labels[where], None if self.told is None else self.told.rows(where)
+        return replace(self, stored=self.stored[where], labels=labels, told=told)
 
     def ordered(self) -> Rows:
-        """The same rows without labels, in the order in which a pass over all of them is fastest: that of their file if they have one."""
-        return replace(self, stored=self.stored.ordered() if isinstance(self.stored, Mapped) else self.stored, labels=None)
+        """The rows alone, without what belongs to them, in the order in which a pass over all is fastest: that of their file."""
+        return replace(self, stored=self.stored.ordered() if isinstance(self.stored, Mapped) else self.stored, labels=None, told=None)
 
     def to(self, device: torch.device | str) -> Rows:
         """These rows on another device."""
-        return replace(self, stored=self.stored.to(device), labels=None if self.labels is None else self.labels.to(device))
+        labels, told = None if self.labels is None else self.labels.to(device), None if self.told is None else self.told.to(device)
+        return replace(self, stored=self.stored.to(device), labels=labels, told=told)
 
     def tensor(self) -> Tensor:
         """All rows decoded, float32 ``[N, *event]``."""

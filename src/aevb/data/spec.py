@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from ..errors import DataError
+from ..networks.condition import Covariate, Factor, Labels
 
 Support = Literal["binary", "levels", "unit", "real"]
 Network = Literal["mlp", "conv"]
@@ -22,7 +23,8 @@ class Spec:
     ``support`` is ``binary`` (0 or 1), ``levels`` (integers 0 ... levels-1), ``unit`` (the interval [0, 1]) or ``real``.
     ``shift`` and ``scale`` (one number, or one per element of the event in row-major order) bring the data to mean 0 and deviation 1, or
     to [0, 1]: the model divides by ``scale`` at its door and adds the log-Jacobian, so that log-densities stay in the units of the data.
-    ``levels`` is the number of grey levels; where data are binarised (``binarisation``), of the data before that.
+    ``levels`` is the number of grey levels; where data are binarised (``binarisation``), of the data before that. ``condition`` is what
+    a model is told of each datum, in this order, and how it is coded.
 
     >>> spec = Spec(name="digits", event_shape=(8, 8), support="levels", likelihood="discretised_logistic", network="mlp", levels=17)
     >>> spec.discrete, spec.image, Spec.from_dict(spec.to_dict()) == spec
@@ -41,6 +43,7 @@ class Spec:
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
     said: tuple[str, ...] = ()
+    condition: tuple[Factor, ...] | None = None
 
     @property
     def discrete(self) -> bool:
@@ -77,9 +80,16 @@ class Spec:
                 f"record of a data set: missing or unknown fields {', '.join(wrong)}: it was edited, or written by another version."
             )
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        if values.get("condition") is not None:
+            values["condition"] = tuple(factor_from(factor) for factor in values["condition"])
         return cls(**values)
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
     """Whether an event of this shape is an image: ``(H, W)`` or ``(C, H, W)``."""
     return len(event_shape) in (2, 3)
+
+
+def factor_from(record: Mapping[str, Any]) -> Factor:
+    """A factor of a condition from its record."""
+    return Labels(**record) if "categories" in record else Covariate(**record)

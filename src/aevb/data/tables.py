@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import DataError, extra
-from .cells import Column, read_column
+from .cells import EMPTY, Column, read_column
 from .form import Form
 from .raw import Ask, Raw
+from .told import LABEL, Given
 from .words import count, listing, nearest
 
 
@@ -59,10 +60,11 @@ def from_frame(source: Any, ask: Ask) -> Raw:
 
 def from_sheet(sheet: Sheet, ask: Ask) -> Raw:
     """The numbers of a sheet. Raises ``DataError`` for missing columns, stray text, and where nothing is left."""
+    ask = _named(sheet, ask)
     _check_names(sheet, ask)
     if len(sheet.frame) == 0:
         raise DataError(f"{sheet.origin} holds no rows: give at least one.")
-    names = [name for name in ask.columns or sheet.frame.columns if name != ask.labels]
+    names = [name for name in ask.columns or sheet.frame.columns if name not in (ask.labels, *ask.condition)]
     nested = [name for name in names if _is_nested(sheet.frame[name])]
     if ask.key or (nested and not ask.columns):
         return _from_nested(sheet, ask, nested)
@@ -76,12 +78,15 @@ def _from_columns(sheet: Sheet, ask: Ask, columns: list[Column]) -> Raw:
     if not kept:
         raise DataError(f"{sheet.origin} has no column of numbers among {listing(sheet.frame.columns)}: write text as numbers first.")
     labels = None if ask.labels is None else sheet.frame[ask.labels].to_numpy()
+    given = [_given(name, sheet.frame[name]) for name in ask.condition]
     full = np.ones(len(sheet.frame), bool) if ask.labels is None else ~sheet.frame[ask.labels].is_null().to_numpy()
     full &= ~np.any([np.isnan(column.cells) for column in kept], axis=0)
-    holes = _holes(sheet, ask, kept, full)
+    full &= ~np.any([np.zeros(len(full), bool), *(column.empty for column in given if not ask.partial)], axis=0)
+    holes = _holes(sheet, ask, kept, given, full)
     values = np.stack([column.cells for column in kept], axis=1)[full]
     notes = (*sheet.notes, *_set_aside(columns), *holes)
     raw = Raw(sheet.name, sheet.origin, values, columns=tuple(column.name for column in kept), notes=notes)
+    raw = replace(raw, given=tuple(column.rows(full) for column in given))
     return raw if labels is None else raw.labelled(labels[full])
 
 
@@ -93,11 +98,27 @@ def _set_aside(columns: list[Column]) -> tuple[str, ...]:
     return (f"Set aside {count(len(aside), 'column')} without numbers: {names}.",)
 
 
-def _holes(sheet: Sheet, ask: Ask, kept: list[Column], full: np.ndarray) -> tuple[str, ...]:
+def _named(sheet: Sheet, ask: Ask) -> Ask:
+    """The same with the column of labels by its name; as what a model is told, it is read with the other columns."""
+    names = tuple(ask.labels if name in LABEL and name not in sheet.frame.columns and ask.labels else name for name in ask.condition)
+    return replace(ask, condition=names, labels=None if ask.labels in names else ask.labels)
+
+
+def _given(name: str, series: Any) -> Given:
+    """A column that a model is told: numbers, or text."""
+    column = read_column(name, series, wanted=False)
+    if column.numeric and column.stray is None:
+        return Given(name, column.cells)
+    texts = [None if cell is None or str(cell).strip().lower() in EMPTY else str(cell).strip() for cell in series.to_list()]
+    return Given(name, np.array(texts, dtype=object))
+
+
+def _holes(sheet: Sheet, ask: Ask, kept: list[Column], given: list[Given], full: np.ndarray) -> tuple[str, ...]:
     """The sentence about rows with empty cells; an error where all rows have some, or where every row must get an answer."""
     empty = {column.name: int(np.isnan(column.cells).sum()) for column in kept}
     if ask.labels is not None:
         empty[ask.labels] = int(sheet.frame[ask.labels].is_null().sum())
+    empty |= {column.name: int(column.empty.sum()) for column in given if not ask.partial}
     names = listing(f"{name} ({number:,})" for name, number in empty.items() if number)
     dropped = int((~full).sum())
     if dropped and ask.every:
@@ -126,7 +147,8 @@ def _row(sheet: Sheet, row: int) -> str:
 
 def _check_names(sheet: Sheet, ask: Ask) -> None:
     have = list(sheet.frame.columns)
-    for argument, name in [("key", ask.key), ("labels", ask.labels), *(("column", name) for name in ask.columns or ())]:
+    told = [("condition", name) for name in ask.condition]
+    for argument, name in [("key", ask.key), ("labels", ask.labels), *told, *(("column", name) for name in ask.columns or ())]:
         if name is not None and name not in have:
             raise DataError(f'{argument}="{name}": {sheet.origin} has no such column, it has {listing(have)}.{nearest(name, have)}')
 
@@ -138,9 +160,9 @@ def _from_nested(sheet: Sheet, ask: Ask, nested: list[str]) -> Raw:
     name = ask.key or nested[0]
     if name not in nested:
         raise DataError(f'key="{name}": that column of {sheet.origin} holds single cells. Leave key out to read all columns of numbers.')
-    aside = [other for other in sheet.frame.columns if other not in (name, ask.labels)]
+    aside = [other for other in sheet.frame.columns if other not in (name, ask.labels, *ask.condition)]
     notes = (f"Set aside {count(len(aside), 'column')} beside {name}: {listing(aside)}.",) if aside else ()
-    raw = Raw(sheet.name, sheet.origin, _stack(sheet, name), notes=notes)
+    raw = Raw(sheet.name, sheet.origin, _stack(sheet, name), notes=notes, given=tuple(_given(c, sheet.frame[c]) for c in ask.condition))
     return raw if ask.labels is None else raw.labelled(sheet.frame[ask.labels].to_numpy())
 
 

@@ -1,17 +1,27 @@
 """What one does with a model once it is there: weigh, walk, decode, infer again."""
 
+from .ais import Annealed, Annealing, anneal
 from .blocks import decode, encode, reconstruct, sample
+from .classify import Classified, classify
 from .importance import Weights, importance_weights
+from .impute import Imputed, impute
 from .latent import Walk, interpolate, traverse
 from .refine import Refined, refine
 
 __all__ = [
+    "Annealed",
+    "Annealing",
+    "Classified",
+    "Imputed",
     "Refined",
     "Walk",
     "Weights",
+    "anneal",
+    "classify",
     "decode",
     "encode",
     "importance_weights",
+    "impute",
     "interpolate",
     "reconstruct",
     "refine",

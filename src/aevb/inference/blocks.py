@@ -40,17 +40,17 @@ def encode(model: VAE, x: Sliced, context: Tensor | None = None, *, sample: bool
     >>> encode(model, torch.zeros(100_000, 9)).shape
     torch.Size([100000, 2])
     """
-    return _through(model, lambda x, context: model.encode(x, context, sample=sample), x, context, block)
+    return through(model, lambda x, context: model.encode(x, context, sample=sample), x, context, block)
 
 
 def decode(model: VAE, z: Sliced, context: Tensor | None = None, *, block: int | None = None) -> Tensor:
     """Expected data ``[N, *event]`` on the CPU given codes ``[N, *latent]``."""
-    return _through(model, model.decode, z, context, block)
+    return through(model, model.decode, z, context, block)
 
 
 def reconstruct(model: VAE, x: Sliced, context: Tensor | None = None, *, block: int | None = None) -> Tensor:
     """``decode(encode(x))``, ``[N, *event]`` on the CPU."""
-    return _through(model, model.reconstruct, x, context, block)
+    return through(model, model.reconstruct, x, context, block)
 
 
 def sample(
@@ -75,9 +75,10 @@ def sample(
     return _collected(model, parts, n, size, dtype)
 
 
-def _through(
+def through(
     model: VAE, function: Callable[[Tensor, Tensor | None], Tensor], rows: Sliced, context: Tensor | None, block: int | None
 ) -> Tensor:
+    """What ``function(x, context)`` makes of rows, a block at a time, as one tensor on the CPU."""
     if len(rows) == 0:
         raise DataError("there are no rows: give at least one.")
     size = _size(model, block)

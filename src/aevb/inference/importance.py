@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
+from ..distributions.support import reaches_beyond
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
 from ..types import Batch
+from .pareto import pareto_k, tail_length
 
 ROWS = 1024  # (sample, datum) pairs decoded at once: their outputs stay in the processor's cache, which is also the fastest
+HELD = 1 << 22  # log-weights that wait to be summed up: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -24,41 +28,171 @@ class Weights:
     effective_sample_size: Tensor  # [B]: (sum w)^2 / sum w^2, between 1 and K
     elbo: Tensor  # [B]: 1/K sum log w_k
     samples: int
+    pareto_k: Tensor  # [B]: shape of the tail of the weights, NaN for fewer than 25 of them
+    curve: Tensor  # [sizes, B]: the estimate with 1, 2, 4 ... of the weights, averaged over all groups of that size; then with all
 
 
 @torch.no_grad()
 def importance_weights(
-    model: VAE, batch: Batch, samples: int, *, rows: int = ROWS, long: bool = False, advance: Callable[[int], None] | None = None
+    model: VAE,
+    batch: Batch,
+    samples: int,
+    *,
+    rows: int = ROWS,
+    long: bool = False,
+    defensive: float = 0.0,
+    advance: Callable[[int], None] | None = None,
 ) -> Weights:
     """Weigh ``samples`` draws from the posterior against the joint: ``p(x) = E_q[p(x, z) / q(z|x)]``.
 
-    Encodes once; decodes ``rows`` pairs at a time; keeps a running maximum, sum and sum of squares per datum in float64. ``long`` says
-    that this is part of so much work that compiling pays; ``advance`` is told how many pairs have been done. Draws come from the default
-    random stream.
+    Encodes once; decodes ``rows`` pairs at a time; sums in float64. ``long`` says that this is part of so much work that compiling pays;
+    ``advance`` is told how many pairs have been done. Draws come from the default random stream.
 
-    Raises ``ArgumentError`` for ``samples < 1`` and ``IncompatibleError`` for a posterior without a density.
+    ``defensive`` is the share of draws that come from the prior instead, each weighed against the mixture of both: no weight then exceeds
+    ``p(x|z) / defensive``, however narrow the posterior is. Hesterberg, Weighted average importance sampling and defensive mixture
+    distributions (1995).
+
+    Raises ``ArgumentError`` for ``samples < 1`` or a share that is none, and ``IncompatibleError`` for a posterior without a density, or
+    for a defensive mixture where the prior reaches beyond the posterior's support.
     """
     if samples < 1:
         raise ArgumentError(f"`samples` is {samples}; draw at least 1.")
-    if not model.posterior.density:
-        raise IncompatibleError(
-            f"importance sampling needs a posterior with a density, got `posteriors.{type(model.posterior).__name__}`; "
-            "an autoencoder has a reconstruction error, but no likelihood."
-        )
-    running = _Running(len(batch.x), batch.x.device)
+    check_density(model, "importance sampling")
     p, q = model.prior(None, batch.context), model.infer(batch)
+    proposal = Proposal(q, p, _from_prior(model, samples, defensive), samples)
+    collected = Collected(len(batch.x), samples, batch.x.device)
     score = model.likelihood.scorer(batch.x, batch.context, long=long)
     block = max(1, rows // len(batch.x))
     for start in range(0, samples, block):
         count = min(block, samples - start)
-        z = q.sample((count,))
-        running.add(score(z) + p.log_prob(z) - q.log_prob(z))
+        z = proposal.drawn(start, count)
+        collected.add(score(z) + p.log_prob(z) - proposal.log_prob(z))
         if advance is not None:
             advance(count * len(batch.x))
-    return running.weights(samples)
+    return collected.weights()
 
 
-class _Running:
+def check_density(model: VAE, doing: str) -> None:
+    """Refuse a posterior without a density, or with all its mass at one code. Raises ``IncompatibleError``."""
+    if not model.posterior.density:
+        raise IncompatibleError(
+            f"{doing} needs a posterior with a density, got `posteriors.{type(model.posterior).__name__}`; "
+            "an autoencoder has a reconstruction error, but no likelihood."
+        )
+    if not model.posterior.covers:
+        raise IncompatibleError(
+            f"{doing} needs a posterior that may draw what the prior may, and `posteriors.{type(model.posterior).__name__}` "
+            "draws one code per datum. Use `metrics.rate_distortion(model, x).elbo`, its lower bound of log p(x)."
+        )
+
+
+def group_sizes(samples: int) -> tuple[int, ...]:
+    """The numbers of weights that a curve is known for: powers of 2, and all.
+
+    >>> group_sizes(1), group_sizes(8), group_sizes(10)
+    ((1,), (1, 2, 4, 8), (1, 2, 4, 8, 10))
+    """
+    powers = [1 << level for level in range(samples.bit_length())]
+    return tuple(powers if powers[-1] == samples else [*powers, samples])
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """``samples`` draws, ``from_prior`` of which come from the prior: weighed as draws from the mixture with just these shares.
+
+    That the shares are fixed and not drawn keeps the mean, and takes noise away (Owen and Zhou, Safe and effective importance sampling,
+    2000).
+    """
+
+    q: Distribution
+    p: Distribution
+    from_prior: int
+    samples: int
+
+    def drawn(self, start: int, count: int) -> Tensor:
+        """The draws ``start`` to ``start + count``, ``[count, B, *latent]``."""
+        z = self.q.sample((count,))
+        if not self.from_prior:
+            return z
+        number = torch.arange(start, start + count, device=z.device)
+        turn = (number + 1) * self.from_prior // self.samples > number * self.from_prior // self.samples  # evenly spread among the others
+        other = self.p.sample((count,) if self.p.batch_shape else (count, z.shape[1]))
+        return torch.where(turn.reshape(-1, *[1] * (z.dim() - 1)), other, z)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """``[count, B]``."""
+        if not self.from_prior:
+            return self.q.log_prob(z)
+        share = self.from_prior / self.samples
+        return torch.logaddexp(self.q.log_prob(z) + math.log1p(-share), self.p.log_prob(z) + math.log(share))
+
+
+def _from_prior(model: VAE, samples: int, defensive: float) -> int:
+    if not 0 <= defensive < 1:
+        raise ArgumentError(f"`defensive` is {defensive}; give the share of draws from the prior, at least 0 and below 1.")
+    if not defensive:
+        return 0
+    if samples < 2:
+        raise ArgumentError(f"`samples` is {samples} with defensive={defensive}; draw at least 2, one of them from the prior.")
+    p, q = model.probe()
+    if reaches_beyond(p, q):
+        name = type(model.posterior).__name__
+        raise IncompatibleError(
+            f"a defensive mixture needs the posterior's density at draws from the prior, and `posteriors.{name}` has none at some of them. "
+            "Write defensive=0."
+        )
+    return min(max(1, round(defensive * samples)), samples - 1)
+
+
+class Collected:
+    """Log-weights as they come, block by block, in any number: what is told of them needs some of them at a time, in float64."""
+
+    def __init__(self, size: int, samples: int, device: torch.device) -> None:
+        self.samples = samples
+        self.capacity = 1 << max(0, (HELD // size).bit_length() - 1)  # a power of 2: what was summed up fills whole groups
+        self.waiting: list[Tensor] = []
+        self.room = self.capacity
+        self.running = Running(size, device)
+        self.curve = _Curve()
+        self.largest = torch.empty(0, size, dtype=torch.float64, device=device)
+
+    def add(self, log_weight: Tensor) -> None:
+        """Some more log-weights ``[n, B]``."""
+        while len(log_weight):
+            part, log_weight = log_weight[: self.room], log_weight[self.room :]
+            self.waiting.append(part.double())
+            self.room -= len(part)
+            if not self.room:
+                self._settle()
+
+    def weights(self) -> Weights:
+        """What they say, all of them together."""
+        self._settle()
+        first = self.running.log_mean(self.samples)
+        curve = self.curve.means(self.samples)
+        return Weights(
+            log_mean=first,
+            effective_sample_size=self.running.effective_sample_size(),
+            elbo=self.running.logs / self.samples,
+            samples=self.samples,
+            pareto_k=pareto_k(self.largest),
+            curve=torch.stack(curve if len(curve) == len(group_sizes(self.samples)) else [*curve, first]),
+        )
+
+    def _settle(self) -> None:
+        if not self.waiting:
+            return
+        log_weight = torch.cat(self.waiting)
+        self.waiting, self.room = [], self.capacity
+        self.running.add(log_weight)
+        self.curve.add(log_weight)
+        tail = tail_length(self.samples)
+        if tail:
+            both = torch.cat([self.largest, log_weight])
+            self.largest = both.topk(min(tail + 1, len(both)), 0).values
+
+
+class Running:
     """Log-sum-exp of weights and of their squares, and the sum of their logs, one block after another."""
 
     def __init__(self, size: int, device: torch.device) -> None:
@@ -66,8 +200,8 @@ class _Running:
         self.peak = torch.full_like(zero, -math.inf)
         self.first, self.second, self.logs = zero, zero, zero
 
-    def add(self, log_weight: Tensor) -> None:
-        log_weight = log_weight.double()
+    def add(self, log_weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Some more ``[n, B]``, float64; returns by what all sums so far shrink ``[B]``, and the new weights on that scale."""
         peak = torch.maximum(self.peak, log_weight.amax(0))
         finite = torch.where(peak.isfinite(), peak, 0.0)  # a datum of likelihood 0 keeps a sum of 0, not NaN
         shift = torch.exp(self.peak - finite)
@@ -76,8 +210,51 @@ class _Running:
         self.second = self.second * shift**2 + scaled.square().sum(0)
         self.logs = self.logs + log_weight.sum(0)
         self.peak = peak
+        return shift, scaled
 
-    def weights(self, samples: int) -> Weights:
-        log_mean = self.peak + self.first.log() - math.log(samples)
-        effective = torch.where(self.second > 0, self.first.square() / self.second, 0.0)
-        return Weights(log_mean=log_mean, effective_sample_size=effective, elbo=self.logs / samples, samples=samples)
+    def log_mean(self, samples: int) -> Tensor:
+        return self.peak + self.first.log() - math.log(samples)
+
+    def effective_sample_size(self) -> Tensor:
+        return torch.where(self.second > 0, self.first.square() / self.second, 0.0)
+
+
+class _Curve:
+    """``log 1/n sum w`` for groups of ``n = 1, 2, 4 ...`` weights, averaged over the groups: each block but the last is a power of 2."""
+
+    def __init__(self) -> None:
+        self.sums: list[Tensor] = []
+        self.counts: list[int] = []
+        self.roots: list[Tensor] = []
+
+    def add(self, log_weight: Tensor) -> None:
+        self.roots.append(self._climb(log_weight, 0))
+
+    def means(self, samples: int) -> list[Tensor]:
+        level = len(self.sums)
+        if len(self.roots) > 1:  # a last block that is no whole group is left out
+            whole = self.roots if samples % (1 << (level - 1)) == 0 else self.roots[:-1]
+            self._climb(_paired(torch.stack(whole)), level)
+        return [total / count for total, count in zip(self.sums, self.counts, strict=True)]
+
+    def _climb(self, log_sums: Tensor, level: int) -> Tensor:
+        """Note these groups and all that are made of them; returns the largest."""
+        root = log_sums[0] if len(log_sums) else torch.empty(0)
+        while len(log_sums):
+            root = log_sums[0]
+            self._note(log_sums, level)
+            log_sums, level = _paired(log_sums), level + 1
+        return root
+
+    def _note(self, log_sums: Tensor, level: int) -> None:
+        if level == len(self.sums):
+            self.sums.append(torch.zeros_like(log_sums[0]))
+            self.counts.append(0)
+        self.sums[level] = self.sums[level] + (log_sums - level * math.log(2)).sum(0)
+        self.counts[level] += len(log_sums)
+
+
+def _paired(log_sums: Tensor) -> Tensor:
+    """The log-sums of neighbours, ``[n, B]`` to ``[n // 2, B]``."""
+    whole = log_sums[: len(log_sums) // 2 * 2]
+    return torch.logaddexp(whole[0::2], whole[1::2])

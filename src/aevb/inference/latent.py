@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,8 +23,12 @@ class Walk:
     x: Tensor
 
 
-def interpolate(model: VAE, start: Tensor, end: Tensor, steps: int = 11, path: Path = "linear") -> Walk:
+def interpolate(
+    model: VAE, start: Tensor, end: Tensor, steps: int = 11, path: Path = "linear", *, context: Tensor | None = None, label: Any = None
+) -> Walk:
     """From one datum ``[*event]`` to another, between their codes; the ends are the two reconstructions.
+
+    What a model is told of the two, ``context`` ``[2, C]`` or ``label`` (one for both, or two), changes evenly from one to the other.
 
     ``spherical`` turns from one code to the other at a steadily changing length (Shoemake 1985; White 2016): a straight line passes
     through regions nearer to the origin than draws from a Gaussian prior ever are.
@@ -33,21 +37,25 @@ def interpolate(model: VAE, start: Tensor, end: Tensor, steps: int = 11, path: P
         raise ArgumentError(f"`steps` is {steps}; an interpolation has at least its 2 ends.")
     if path not in ("linear", "spherical"):
         raise ArgumentError(f'`path` is {path!r}; use "linear" or "spherical".')
-    a, b = model.encode(torch.stack([start, end]))
+    context = model.told(2, context, label)
+    a, b = model.encode(torch.stack([start, end]), context)
     share = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device).reshape(-1, *[1] * a.dim())
     z = torch.lerp(a, b, share) if path == "linear" else _slerp(a, b, share)
-    return Walk(z, model.decode(z))
+    between = None if context is None else torch.lerp(context[0], context[1], share.reshape(-1, 1))
+    return Walk(z, model.decode(z, between))
 
 
-def traverse(model: VAE, z: Tensor, dimension: int, values: Sequence[float] | Tensor) -> Walk:
-    """One code ``[latent]`` with one of its variables set to each of ``values``."""
+def traverse(
+    model: VAE, z: Tensor, dimension: int, values: Sequence[float] | Tensor, *, context: Tensor | None = None, label: Any = None
+) -> Walk:
+    """One code ``[latent]`` with one of its variables set to each of ``values``; ``context`` ``[C]`` or ``label`` as for ``VAE.decode``."""
     if not 0 <= dimension < z.numel():
         raise ArgumentError(f"`dimension` is {dimension}; this latent has variables 0 to {z.numel() - 1}.")
     steps = torch.as_tensor(values, dtype=z.dtype, device=z.device)
     codes = z.flatten().repeat(len(steps), 1)
     codes[:, dimension] = steps
     codes = codes.reshape(-1, *z.shape)
-    return Walk(codes, model.decode(codes))
+    return Walk(codes, model.decode(codes, context, label=label))
 
 
 def _slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:

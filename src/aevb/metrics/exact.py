@@ -1,19 +1,23 @@
-"""The truth, where it can be had: models whose decoder is linear and whose noise is Gaussian.
+"""The truth, where it can be had: a linear decoder with Gaussian noise, or a code that can take few values.
 
 ``z ~ N(0, I)``, ``x = W z + b + noise`` with independent noise: probabilistic PCA where the noise is shared (Tipping and Bishop 1999),
-factor analysis where it is not.
+factor analysis where it is not. A code of few bits or categories is summed over.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
-from ..distributions import Affine, kl
+from ..distributions import Affine, Observed, kl
+from ..distributions.discrete import Discrete, discrete
 from ..errors import IncompatibleError
+from ..gradients.door import STATES
+from ..inference.importance import ROWS
 from ..models import VAE
 from ..types import Batch
 
@@ -30,12 +34,26 @@ class LinearGaussian:
         """``p(x) = N(b, W W^T + diag(variance))``."""
         return LowRankMultivariateNormal(self.offset, self.weight, self.variance, validate_args=False)
 
+    def log_prob(self, x: Tensor) -> Tensor:
+        """``log p(x)`` of ``x`` ``[B, D]``, of the cells that are there where some are NaN: ``[B]``."""
+        there = ~x.isnan()
+        if there.all():
+            return self.evidence().log_prob(x)
+        weight, variance = self.weight * there[..., None], torch.where(there, self.variance, 1.0)
+        away = torch.where(there, x - self.offset, 0.0)
+        # an empty cell is a standard normal variable of its own, found at its mean
+        known = LowRankMultivariateNormal(torch.zeros_like(away), weight, variance, validate_args=False).log_prob(away)
+        return known + 0.5 * math.log(2 * math.pi) * (~there).sum(-1)
+
     def posterior(self, x: Tensor) -> MultivariateNormal:
-        """``p(z|x) = N(S W^T V^-1 (x - b), S)`` with ``S = (I + W^T V^-1 W)^-1``, for ``x`` ``[B, D]``."""
+        """``p(z|x) = N(S W^T V^-1 (x - b), S)`` with ``S = (I + W^T V^-1 W)^-1``, for ``x`` ``[B, D]``; empty cells tell nothing."""
+        there = ~x.isnan()
         scaled = self.weight / self.variance[:, None]
+        if not there.all():
+            scaled = scaled * there[..., None]
         precision = torch.eye(self.weight.shape[1], dtype=x.dtype, device=x.device) + self.weight.T @ scaled
-        factor = torch.linalg.cholesky(precision)
-        loc = torch.cholesky_solve(((x - self.offset) @ scaled).T, factor).T
+        away = torch.where(there, x - self.offset, 0.0)[:, None]
+        loc = torch.cholesky_solve((away @ scaled).mT, torch.linalg.cholesky(precision))[..., 0]
         return MultivariateNormal(loc, precision_matrix=precision, validate_args=False)
 
 
@@ -69,22 +87,48 @@ def linear_gaussian(model: VAE) -> LinearGaussian:
     bent = (mean - (corners @ weight.T + offset)).abs().max() > tolerance or (variance - variance[0]).abs().max() > tolerance
     if bent:
         raise IncompatibleError(
-            "exact likelihoods need a linear decoder with the same noise everywhere, and this one is not; "
+            "exact likelihoods need a linear decoder with the same noise everywhere, or a code of few states, and this model has neither; "
             "use `metrics.log_likelihood(model, x, samples=...)`."
         )
     return LinearGaussian(weight, offset, variance[0])
 
 
 def _moments(likelihood: Distribution) -> tuple[Tensor, Tensor]:
-    inner = likelihood.base if isinstance(likelihood, Affine) else likelihood
+    inner = likelihood
+    while isinstance(inner, (Affine, Observed)):
+        inner = inner.base
     if not (isinstance(inner, Independent) and isinstance(inner.base_dist, Normal)):
         raise IncompatibleError("exact likelihoods need `likelihoods.Normal`; use `metrics.log_likelihood(model, x, samples=...)`.")
     return likelihood.mean.flatten(1), likelihood.variance.flatten(1)
 
 
-def exact_log_likelihood(model: VAE, x: Tensor) -> Tensor:
-    """``log p(x)`` ``[B]`` of data ``[B, *event]`` under a linear-Gaussian model."""
-    return linear_gaussian(model).evidence().log_prob(x.flatten(1))
+def states_of(model: VAE) -> Discrete | None:
+    """The latent variable as one with few states, at most 4096; ``None`` where it is none."""
+    found = [each for each in map(discrete, model.probe()) if each is not None and each.states <= STATES]
+    return found[0] if found else None
+
+
+@torch.no_grad()
+def exact_log_likelihood(model: VAE, x: Tensor, context: Tensor | None = None, *, rows: int = ROWS) -> Tensor:
+    """``log p(x)`` ``[B]`` of data ``[B, *event]``: by formula for a linear-Gaussian model, by a sum over a code of at most 4096 states.
+
+    Empty cells (NaN) are integrated out. ``rows`` bounds how many pairs of state and datum are decoded at once. Raises
+    ``IncompatibleError`` for any other model.
+
+    >>> from torch import nn
+    >>> from aevb import VAE, likelihoods, posteriors, priors
+    >>> model = VAE(priors.Bernoulli(3), posteriors.Bernoulli(nn.Identity(), 3), likelihoods.Bernoulli(nn.Identity(), (4,)))
+    >>> every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+    >>> exact_log_likelihood(model, every).exp().sum().round(decimals=5)
+    tensor(1., dtype=torch.float64)
+    """
+    if states_of(model) is None:
+        if context is not None:
+            raise IncompatibleError("exact likelihoods given a context need a code of few states; use `metrics.log_likelihood(...)`.")
+        return linear_gaussian(model).log_prob(x.flatten(1))
+    starts = range(0, len(x), rows)
+    blocks = (Batch(x[start : start + rows], None if context is None else context[start : start + rows]) for start in starts)
+    return torch.cat([_joint_of_states(model, block, rows).logsumexp(0) for block in blocks])
 
 
 def exact_posterior(model: VAE, x: Tensor) -> MultivariateNormal:
@@ -94,18 +138,48 @@ def exact_posterior(model: VAE, x: Tensor) -> MultivariateNormal:
 
 @torch.no_grad()
 def decomposition(model: VAE, x: Tensor) -> Decomposition:
-    """Both sides of ``log p(x) = ELBO + gap`` for a linear-Gaussian model with a Gaussian posterior, each in closed form.
+    """Both sides of ``log p(x) = ELBO + gap``, each by a formula of its own.
 
-    Raises ``IncompatibleError`` where the model is not linear-Gaussian or the posterior not Gaussian.
+    In closed form for a linear-Gaussian model with a Gaussian posterior, by sums over a code of at most 4096 states. Raises
+    ``IncompatibleError`` for any other model.
     """
-    truth = linear_gaussian(model)
-    q = model.infer(Batch(x, index=torch.arange(len(x), device=x.device), total=len(x)))
-    loc, covariance = q.mean, _covariance(q)
-    fit = Normal(loc @ truth.weight.T + truth.offset, truth.variance.sqrt(), validate_args=False).log_prob(x.flatten(1)).sum(-1)
-    spread = torch.einsum("dl,bln,dn->b", truth.weight / truth.variance[:, None], covariance, truth.weight)
+    batch = Batch(x, index=torch.arange(len(x), device=x.device), total=len(x))
+    return _decomposed_by_formula(model, batch) if states_of(model) is None else _decomposed_by_states(model, batch)
+
+
+def _decomposed_by_formula(model: VAE, batch: Batch) -> Decomposition:
+    truth, q, x = linear_gaussian(model), model.infer(batch), batch.x.flatten(1)
+    loc, covariance, there = q.mean, _covariance(q), ~x.isnan()
+    fit = Normal(loc @ truth.weight.T + truth.offset, truth.variance.sqrt(), validate_args=False).log_prob(x).where(there, 0.0).sum(-1)
+    spread = torch.einsum("dl,bln,dn,bd->b", truth.weight, covariance, truth.weight, there / truth.variance)
     elbo = fit - 0.5 * spread - kl.exact(q, model.prior())
-    gap = kl_divergence(MultivariateNormal(loc, covariance, validate_args=False), truth.posterior(x.flatten(1)))
-    return Decomposition(truth.evidence().log_prob(x.flatten(1)), elbo, gap)
+    gap = kl_divergence(MultivariateNormal(loc, covariance, validate_args=False), truth.posterior(x))
+    return Decomposition(truth.log_prob(x), elbo, gap)
+
+
+def _decomposed_by_states(model: VAE, batch: Batch) -> Decomposition:
+    joint, found = _joint_of_states(model, batch, ROWS), states_of(model)
+    assert found is not None
+    log_q = model.infer(batch).log_prob(found.enumerated()[:, None]).double()
+    log_likelihood = joint.logsumexp(0)
+    elbo = _expected(log_q, joint - log_q)
+    return Decomposition(log_likelihood, elbo, _expected(log_q, log_q - (joint - log_likelihood)))
+
+
+def _expected(log_q: Tensor, value: Tensor) -> Tensor:
+    """``sum_z q(z) value(z)``; a state of no probability counts for nothing, whatever its value."""
+    q = log_q.exp()
+    return (q * value.where(q > 0, 0.0)).sum(0)
+
+
+def _joint_of_states(model: VAE, batch: Batch, rows: int) -> Tensor:
+    """``log p(x, z)`` of every state of the code, ``[states, B]`` float64; ``rows`` pairs are decoded at once."""
+    found = states_of(model)
+    assert found is not None
+    states, size = found.enumerated()[:, None], max(1, rows // len(batch.x))
+    if batch.context is not None:  # which may tell the data apart
+        states = states.expand(-1, len(batch.x), *found.event_shape)
+    return torch.cat([model.log_joint(batch, states[start : start + size]).double() for start in range(0, len(states), size)])
 
 
 def _covariance(q: Distribution) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
+from ..data import Rows
 from ..errors import IncompatibleError
 from ..inference import Refined, refine
 from ..models import VAE
@@ -54,8 +55,8 @@ def gaps(model: VAE, x: Any, steps: int = 200, samples: int = 1000, *, rate: flo
     rows = rows_of(model, x)
     with evaluating(model, seed):  # rows that are binarised afresh are read once
         data = rows.tensor().to(dtype_of(model))
-    found = refine(model, data, steps, rate=rate, seed=seed)
-    return _exactly(model, found, data) or _sampled(found, data, samples, seed)
+    found = refine(model, data, steps, context=rows.context, rate=rate, seed=seed)
+    return _exactly(model, found, data) or _sampled(found, replace(Rows.of(data), told=rows.told), samples, seed)
 
 
 def _exactly(model: VAE, found: Refined, x: Tensor) -> Gaps | None:
@@ -68,7 +69,7 @@ def _exactly(model: VAE, found: Refined, x: Tensor) -> Gaps | None:
     return _gaps(own.log_likelihood, best.elbo, own.elbo, exact=True)
 
 
-def _sampled(found: Refined, x: Tensor, samples: int, seed: int) -> Gaps:
+def _sampled(found: Refined, x: Rows, samples: int, seed: int) -> Gaps:
     weighed = log_likelihood(found.model, x, samples, seed=seed).per_datum
     return _gaps(weighed, found.after.to(weighed.device), found.before.to(weighed.device), exact=False)
 

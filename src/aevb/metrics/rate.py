@@ -59,4 +59,5 @@ def both_terms(model: VAE, batch: Batch, samples: int) -> tuple[Tensor, Tensor]:
     if not model.posterior.density:
         return torch.full_like(distortion, torch.nan), distortion
     sampled = (terms.log_posterior - terms.log_prior).double().mean(0)
-    return sampled if terms.kl is None else terms.kl.double(), distortion
+    exact = sampled if terms.kl is None else terms.kl.double()
+    return exact.mean(0) if exact.dim() > 1 else exact, distortion

@@ -42,7 +42,7 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
         )
     _check_encoder(model, batch, empty, name, start)
     like = next(model.parameters(), torch.zeros(()))
-    support = model.likelihood(torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)).support
+    support = model.likelihood(torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device), model.blank).support
     if support is None:
         return
     inside = support.check(x.to(like))
@@ -60,8 +60,8 @@ def _check_encoder(model: VAE, batch: Batch, empty: Tensor, name: str, start: in
     if not len(holed) or model.posterior.rows is not None:
         return
     row = int(holed[0])
-    context = None if batch.context is None else batch.context[row : row + 1]
-    if model.infer(Batch(batch.x[row : row + 1].to(model.device), context)).mean.isnan().any():
+    context = model.blank if batch.context is None else batch.context[row : row + 1]
+    if model.infer(Batch(model.checked(batch.x[row : row + 1]), context)).mean.isnan().any():
         raise DataError(
             f"row {start + row} of `{name}` has empty cells, of which the posterior's network makes NaN; put `networks.FillAndFlag(...)` "
             "around it, inside of `networks.Standardise` where there is one."

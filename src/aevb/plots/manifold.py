@@ -60,12 +60,14 @@ def percentile_grid(n: int) -> Tensor:
 @torch.no_grad()
 def has_manifold(model: VAE) -> bool:
     """Whether the latent is two-dimensional and its prior standard normal."""
-    return model.latent_shape == (2,) and is_standard_normal(model)
+    return model.latent_shape == (2,) and model.condition is None and is_standard_normal(model)
 
 
 @torch.no_grad()
 def is_standard_normal(model: VAE) -> bool:
-    """Whether the prior is ``N(0, I)``."""
-    p = model.prior()
+    """Whether the prior is ``N(0, I)``, whatever the model is told."""
+    if model.prior.told:
+        return False
+    p = model.prior(None, model.blank)
     gaussian = isinstance(p, Independent) and isinstance(p.base_dist, Normal)
     return gaussian and bool((p.mean == 0).all() and (p.stddev == 1).all())

@@ -37,9 +37,11 @@ def latent_map(story: Story) -> Section:
     where = story.spread(MAP)
     seen = plots.plane(encodings(story.model, story.rows.subset(where)), story.findings.kl)
     labels = None if story.rows.labels is None else story.rows.labels.cpu()[where]
+    labels = None if labels is None or (labels < 0).any() else labels  # where some are unknown, colours would tell half of the story
     rings = seen.coordinates and story.model.posterior.density and is_standard_normal(story.model)
     ax = plots.latent_map(seen.points, labels, story.spec.classes, names=seen.names, rings=rings)
-    coloured = " Colours are the labels, each named at its median; the model has not seen them." if labels is not None else ""
+    unseen = "" if story.labels_told else "; the model has not seen them"
+    coloured = f" Colours are the labels, each named at its median{unseen}." if labels is not None else ""
     circles = " The dashed circles hold 50 % and 95 % of the prior; samples hardly ever come from outside." if rings else ""
     how = "means of q(z|x)" if story.model.posterior.density else "a single code for each"
     caption = f"Codes of {count(len(where), 'held-out ' + story.one)}, {how}: {seen.said}.{coloured}{circles}"
@@ -76,8 +78,10 @@ def divergence(story: Story) -> Section | None:
 
 
 def _walk(story: Story, start: int, end: int, way: Path) -> str:
+    ends = story.rows.subset([start, end])
+    x, context = ends.tensor(), ends.context
     with evaluating(story.model, story.seed):
-        walk = interpolate(story.model, story.rows[start], story.rows[end], STEPS, way)
+        walk = interpolate(story.model, x[0], x[1], STEPS, way, context=context)
     straight = f"A straight line in {STEPS} steps between the codes of held-out {story.named(start)} and {story.named(end)}."
     caption = {
         "linear": f"{straight} Its ends are their reconstructions.",
@@ -94,7 +98,7 @@ def _ends(story: Story) -> tuple[int, int]:
     among = torch.arange(min(WALKERS, len(story.rows)))
     if story.rows.labels is not None:
         labels = story.rows.labels[: len(among)].tolist()
-        first, *others = _classes_of_ends(labels, story.spec.classes or ())
+        first, *others = _classes_of_ends([label for label in labels if label >= 0] or labels, story.spec.classes or ())
         if others:
             return labels.index(first), labels.index(others[0])
     codes = encodings(story.model, story.rows.subset(among))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import plots
 from ..metrics.sweep import evaluating
+from ..networks.condition import Labels, coded
 from ..plots.columns import LIMIT, correlation, rows_of
 from .html import Section, paragraph, table
 from .story import Story
@@ -19,13 +20,15 @@ REAL = 10_000  # rows of data beside them
 LISTED = 8  # rows of a table that are printed
 PAIRS = 20  # images reconstructed
 POINTS = 300  # rows reconstructed
+CLASSES, ACROSS = 20, 12  # classes that are shown, and draws of each
 
 
 def reconstructions(story: Story) -> Section:
     """Held-out data above, what the model makes of their codes below."""
-    picked = story.shown(PAIRS if story.spec.image else POINTS)
+    rows = story.rows.subset(story.spread(PAIRS if story.spec.image else POINTS))
+    picked = rows.tensor()
     with evaluating(story.model, story.seed):
-        made = story.model.reconstruct(picked)
+        made = story.model.reconstruct(picked, rows.context)
     ax = plots.reconstructions(picked, made, story.spec.columns, limits=story.limits)
     how = "the mean of p(x|z) at the code of the original"
     if story.spec.image:
@@ -38,8 +41,8 @@ def reconstructions(story: Story) -> Section:
 
 
 def samples(story: Story) -> Section | None:
-    """What the model makes up; an autoencoder has no distribution of codes to draw from."""
-    if not story.model.posterior.density:
+    """What the model makes up; an autoencoder has no distribution of codes to draw from, unless one was fitted afterwards."""
+    if not story.model.posterior.density and "prior" not in story.saved.training:
         return None
     return _images(story) if story.spec.image else _rows(story)
 
@@ -83,7 +86,45 @@ def _listed(story: Story, draws: Tensor) -> str:
 def _draw(story: Story, n: int, mean: bool) -> Tensor:
     """The same seed for means and draws: the codes, drawn first, are the same."""
     with evaluating(story.model, story.seed):
-        return story.model.sample(n, mean=mean).cpu()
+        return story.model.sample(n, _told(story, n), mean=mean).cpu()
+
+
+def _told(story: Story, n: int) -> Tensor | None:
+    """What ``n`` draws are told: what held-out rows, evenly spread, were."""
+    context = story.rows.context
+    return None if context is None else context[torch.linspace(0, len(story.rows) - 1, n).round().long()]
+
+
+def by_label(story: Story) -> Section | None:
+    """Draws for each class that a model is told: a line of each, the same codes in every line."""
+    condition = story.model.condition
+    if condition is None or condition.labels is None or not story.model.posterior.density:
+        return None
+    labels = condition.labels
+    names, codes = labels.categories[:CLASSES], min(ACROSS, DRAWS)
+    drawn = [_of_class(story, labels, place, codes) for place in range(len(names))]
+    if not story.spec.image:
+        means = [[f"{value:.4g}".replace("-", "−") for value in each.flatten(1)[:, :LIMIT].mean(0).tolist()] for each in drawn]
+        head = ("", *list(story.spec.columns or map(str, range(1, story.dimensions + 1)))[:LIMIT])
+        below = paragraph(f"Means of {codes} rows drawn for each {labels.name}.")
+        return Section("labels", f"By {labels.name}", below + table(head, [(n, *m) for n, m in zip(names, means, strict=True)], "cells"))
+    ax = plots.images(torch.cat(drawn), codes, limits=story.limits)
+    more = f" The first {len(names)} of {labels.width}." if labels.width > len(names) else ""
+    caption = (
+        f"A line for each {labels.name}: {', '.join(names)}. Draws of a column share the noise of their code, so lines differ in what the "
+        f"model was told, and columns in the rest; means of p(x|z).{more}"
+    )
+    return story.picture("labels", f"By {labels.name}", ax, f"{codes} images drawn for each of {len(names)} classes.", caption)
+
+
+def _of_class(story: Story, labels: Labels, place: int, n: int) -> Tensor:
+    """Means of ``n`` draws told one class, and else what held-out rows were; the same seed for every class."""
+    rows = story.rows.subset(torch.linspace(0, len(story.rows) - 1, n).round().long())
+    assert rows.told is not None
+    values = rows.told.values.clone()
+    values[:, rows.told.factors.index(labels)] = place
+    with evaluating(story.model, story.seed):
+        return story.model.sample(n, coded(rows.told.factors, values), mean=True).cpu()
 
 
 def _sharpness(originals: Tensor, made: Tensor) -> str:

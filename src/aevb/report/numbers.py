@@ -23,6 +23,7 @@ ELBO = (
 )
 RATE = "KL(q(z|x) ‖ p(z)), averaged: the nats that the code tells of the datum. At 0 the code would be ignored."
 DISTORTION = "−E log p(x|z): the nats that are missing once the code is known; lower is a closer reconstruction."
+PERPLEXITY = "As many entries, all used alike, would tell as much; one number per table of entries."
 ACTIVE = f"Latent variables whose posterior mean varies over the data, with a variance above {THRESHOLD}."
 
 
@@ -36,6 +37,11 @@ def verdict(story: Story) -> str:
     """The one sentence that the page opens with."""
     rows = f"{len(story.rows):,} held-out {story.one}{'' if len(story.rows) == 1 else 's'}"
     weighed = story.findings.log_likelihood
+    if weighed is None and story.model.posterior.density:
+        return (
+            f"On {rows} the ELBO, a lower bound of the log-likelihood, is {with_error(story.findings.rate_distortion.elbo)} nats per "
+            f"{story.one}; each has a single code, of which no better estimate can be made."
+        )
     if weighed is None:
         return (
             f"On {rows} the reconstruction log-likelihood is {with_error(story.findings.reconstruction)} nats per {story.one}; "
@@ -51,6 +57,8 @@ def verdict(story: Story) -> str:
 def cards(story: Story) -> list[tuple[str, str]]:
     """The few numbers at the top: value and name."""
     found, weighed = story.findings, story.findings.log_likelihood
+    if weighed is None and story.model.posterior.density:
+        return _of_codes(story)
     if weighed is None:
         return [
             (_short(story.findings.reconstruction), f"reconstruction log-likelihood, nats per {story.one}"),
@@ -67,9 +75,25 @@ def cards(story: Story) -> list[tuple[str, str]]:
     return shown
 
 
+def _of_codes(story: Story) -> list[tuple[str, str]]:
+    """Where each datum is one entry, or several, of a codebook."""
+    terms, usage = story.findings.rate_distortion, story.findings.usage
+    entries = [] if usage is None else [(f"{usage.size - usage.dead} of {usage.size}", "entries of the codebook in use")]
+    return [
+        (_short(terms.elbo), f"ELBO, a lower bound of log p(x), nats per {story.one}"),
+        (_short(terms.rate), "rate: nats that the codes cost"),
+        (_short(terms.distortion), "distortion: nats still missing"),
+        *entries,
+    ]
+
+
 def section(story: Story) -> Section:
     """Every number, its error bar, and its meaning."""
-    rows = _of_autoencoder(story) if story.findings.log_likelihood is None else _of_model(story, story.findings.log_likelihood)
+    weighed = story.findings.log_likelihood
+    if weighed is None:
+        rows = _of_codebook(story) if story.model.posterior.density else _of_autoencoder(story)
+    else:
+        rows = _of_model(story, weighed)
     return Section("numbers", "The numbers", paragraph(_units(story), BAR) + table(("", "value", "what it means"), rows))
 
 
@@ -98,6 +122,20 @@ def _of_bound(story: Story) -> list[Row]:
         ("distortion", with_error(terms.distortion), DISTORTION),
         *units,
     ]
+
+
+def _of_codebook(story: Story) -> list[Row]:
+    usage = story.findings.usage
+    why = "A datum has one code, and importance sampling needs others to weigh it against: the ELBO is the number to compare."
+    rows = [*_of_bound(story), ("log p(x)", "not estimated", why)]
+    if story.spec.discrete:
+        bits = with_error(story.findings.rate_distortion.elbo.bits_per_dimension(story.dimensions), 4)
+        rows.append(("bits per dimension", bits, BITS.format(size=f"{story.dimensions:,}").replace("log p(x)", "ELBO")))
+    if usage is None:
+        return rows
+    worth = ", ".join(f"{value:.1f}" for value in usage.perplexity.tolist())
+    used = "Entries of the codebook that some held-out datum uses."
+    return [*rows, ("codebook", f"{usage.size - usage.dead} of {usage.size}", used), ("perplexity", worth, PERPLEXITY)]
 
 
 def _of_autoencoder(story: Story) -> list[Row]:

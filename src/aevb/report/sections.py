@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import codes, looks, notes, numbers, setting
+from . import codes, health, looks, notes, numbers, quality, setting
 from .html import Section
 from .story import Story
 
 SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
     numbers.section,
     notes.watch,
+    health.section,
     setting.data,
     looks.reconstructions,
     looks.samples,
+    looks.by_label,
     codes.interpolation,
     codes.latent_map,
     codes.manifold,
     codes.divergence,
+    quality.section,
     setting.curves,
     setting.model,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import plots
 from ..data.labels import labels_said
 from ..data.words import count, sides
+from ..networks import Condition
 from ..plots.curves import available
 from . import parts
 from .html import Section, bullets, pairs, paragraph, side_by_side, text
@@ -24,7 +25,10 @@ def data(story: Story) -> Section:
         ("measured on", measured),
     ]
     if spec.classes:
-        rows.append(("classes", f"{labels_said(spec.classes)}; the model has not seen them"))
+        rows.append(("classes", f"{labels_said(spec.classes)}{'' if story.labels_told else '; the model has not seen them'}"))
+    if spec.condition:
+        what = "the model infers it where it is not told" if Condition(spec.condition).optional else "every number is of p(x) given it"
+        rows.append(("told of each datum", f"{', '.join(factor.name for factor in spec.condition)}; {what}"))
     return Section("data", "The data", pairs(rows) + bullets(spec.said) + _binarised(story))
 
 
@@ -47,7 +51,9 @@ def model(story: Story) -> Section:
     """What was built, how it was trained, and how to take it up again."""
     rows = parts.architecture(story.model) + parts.training(story.saved.training, story.history)
     shape = ", ".join(map(str, (10, *story.spec.event_shape)))
-    use = f"model.sample(10)  # [{shape}]" if story.model.posterior.density else f"model.reconstruct(x)  # x: [N, {shape[4:]}]"
+    condition = story.model.condition
+    told = "" if condition is None or condition.optional else f", {condition.example}"
+    use = f"model.sample(10{told})  # [{shape}]" if story.model.posterior.density else f"model.reconstruct(x)  # x: [N, {shape[4:]}]"
     code = f'import aevb\n\nmodel = aevb.load("{story.saved.path.name}")\n{use}'
     return Section("model", "The model", pairs(rows) + f"<pre>{text(code)}</pre>")
 

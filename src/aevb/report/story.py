@@ -12,7 +12,18 @@ from torch import Tensor
 from ..data import Dataset, Rows
 from ..data.spec import Spec
 from ..errors import DataError
-from ..metrics import ActiveUnits, LogLikelihood, Measured, RateDistortion, active_units, kl_per_dimension, log_likelihood, rate_distortion
+from ..metrics import (
+    ActiveUnits,
+    CodebookUsage,
+    LogLikelihood,
+    Measured,
+    RateDistortion,
+    active_units,
+    codebook_usage,
+    kl_per_dimension,
+    log_likelihood,
+    rate_distortion,
+)
 from ..models import VAE
 from ..persistence import Saved
 from ..plots.columns import LIMIT
@@ -33,6 +44,7 @@ class Findings:
     log_likelihood: LogLikelihood | None
     active: ActiveUnits | None
     kl: Tensor | None  # [latent]
+    usage: CodebookUsage | None = None  # of a codebook; log p(x) of such a model can be bounded, and not estimated
 
     @property
     def reconstruction(self) -> Measured:
@@ -45,6 +57,8 @@ class Findings:
         terms = rate_distortion(model, rows, seed=seed)
         if not model.posterior.density:
             return Findings(terms, None, None, None)
+        if not model.posterior.covers:
+            return Findings(terms, None, None, None, codebook_usage(model, rows))
         weighed = log_likelihood(model, rows, samples, seed=seed, advance=advance)
         active = active_units(model, rows) if len(rows) > 1 else None
         return Findings(terms, weighed, active, kl_per_dimension(model, rows))
@@ -104,9 +118,15 @@ class Story:
         """A section that is one picture."""
         return Section(anchor, title, self.album.add(anchor, ax, alt, caption))
 
+    @property
+    def labels_told(self) -> bool:
+        """Whether the model has seen the classes that the labels are."""
+        condition = self.model.condition
+        return condition is not None and any(factor.classes == self.spec.classes for factor in condition.factors if factor.classes)
+
     def named(self, row: int) -> str:
         """A held-out row as the text calls it, with its class where there is one."""
-        if self.rows.labels is None or self.spec.classes is None:
+        if self.rows.labels is None or self.spec.classes is None or self.rows.labels[row] < 0:
             return f"{self.one} {row}"
         return f"{self.one} {row} ({self.spec.classes[int(self.rows.labels[row])]})"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 
 import torch
 
@@ -12,6 +11,7 @@ from ..errors import ArgumentError
 from ..metrics.support import check_batch, check_data
 from ..metrics.sweep import evaluating
 from ..models import VAE
+from ..processor import there
 from ..recipe import Recipe
 from .source import Source
 
@@ -67,10 +67,4 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     """The device asked for, or the accelerator if there is one, else the CPU."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-        torch.zeros(1, device=picked)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = textwrap.shorten(str(error).splitlines()[0], 60, placeholder=" ...")
-        raise ArgumentError(f'`device` is {str(device)!r}, which is not there ({reason}); use "cpu", or see `aevb info`.') from error
-    return picked
+    return there(device)

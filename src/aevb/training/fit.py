@@ -131,7 +131,8 @@ def fit(
 
     updates = optimizer_of(recipe, optimizer or adam())
     rates = base_rates(updates)
-    compiler = Compiler(compile, limit * (source.steps or 0) if minutes is None and not convolves(model) else 0)
+    planned = limit * (source.steps or 0) if minutes is None and not convolves(model) else 0
+    compiler = Compiler(compile, planned, alike=source.steps is not None)
     capturer = Capturer(place, compile is not False, updates)
     take = Step(model, objective, gradient, updates, clip, parts, compiler, capturer)
     averaged = Average(model.parameters(), average) if average is not None else None
@@ -143,7 +144,8 @@ def fit(
     stride = Stride(take, source, updates, rates, rate, averaged, run.totals, capturer)
     if state.step == 0:
         with seeded(seed, place):
-            model.prime(source.some(PRIMING).x)
+            some = source.some(PRIMING)
+            model.prime(some.x, some.context)
     began = time.monotonic() - state.seconds
     stopped = _ended(state, minutes, patience)
 
@@ -155,6 +157,7 @@ def fit(
         alone = one_thread(place.type == "cpu" and small_steps(model, source.batch_size, objective.samples))
         with fewer, alone, listening() as interrupt, Bar(progress, limit, source.steps, minutes, gradient.name_of(objective)) as bar:
             while state.epoch < limit and stopped == "epochs":
+                compiler.doubt()
                 with run.stream.drawing():
                     for work in stride.works(state.epoch, state.position):
                         elapsed = (time.monotonic() - began) / 60

@@ -30,7 +30,7 @@ class Epoch:
     validation: float | None = None  # the plain ELBO; E_q log p(x|z) for a posterior without a density
     validation_log_likelihood: float | None = None
     validation_kl: float | None = None
-    measures: dict[str, float] = field(default_factory=dict)  # what the objective's penalties measure, unweighted
+    measures: dict[str, float] = field(default_factory=dict)  # what penalties measure, unweighted; "kl_1" ... of a hierarchy's layers
     bound_kind: str = "lower bound"  # "upper bound", "neither" or "reconstruction": what the bound is of log p(x)
 
     def reproducible(self) -> dict[str, Any]:

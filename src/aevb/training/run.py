@@ -61,7 +61,7 @@ class Run:
         self.settings, self.notes, self.spec = settings, notes, spec
         self.stream = Stream(seed, self.model.device)
         self.state = checkpoint.Progress()
-        self.totals = torch.zeros(len(STATISTICS) + len(self.objective.measures), device=self.model.device)
+        self.totals = torch.zeros(len(STATISTICS) + len(self.recipe.measures), device=self.model.device)
         self.best: dict[str, Tensor] | None = None
         self.said = [UNJUDGED] if step.model.posterior.rows is not None and spec is not None else []
         self.said += [] if step.objective.fits else [UNFITTED]
@@ -226,7 +226,7 @@ def closed(state: checkpoint.Progress, recipe: Recipe, totals: Tensor, skipped: 
         kl=kl if recipe.model.posterior.density else None,
         target=target,
         penalty=penalty,
-        measures=dict(zip(objective.measures, measured, strict=True)),
+        measures=dict(zip(recipe.measures, measured, strict=True)),
         learning_rate=learning_rate,
         beta=float(objective.get_buffer("beta")) if "beta" in objective.schedules else None,
         skipped=skipped,

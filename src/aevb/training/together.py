@@ -68,10 +68,11 @@ class Together:
         self.steps, self.device = self.sources[0].steps, self.sources[0].device
         self.generators = [torch.Generator(self.device).manual_seed(member.seed) for member in members]
         self.shared = _same_rows([source.rows for source in self.sources]) and not _draws(self.sources[0])
-        self.compiler = Compiler(plan.compile, plan.epochs * self.steps)
+        self.compiler = Compiler(plan.compile, plan.epochs * self.steps, alike=True)
         for member in members:
             with seeded(member.seed, self.device):
-                member.recipe.model.prime(member.source.some(PRIMING).x)
+                some = member.source.some(PRIMING)
+                member.recipe.model.prime(some.x, some.context)
             member.recipe.model.train()
         recipes, optimizers = [member.recipe for member in members], [member.optimizer for member in members]
         first = _stacked([source.first() for source in self.sources])
@@ -83,7 +84,7 @@ class Together:
         self.scorers: dict[int, Parallel] = {}
         self.base = torch.tensor([optimizer.param_groups[0]["lr"] for optimizer in optimizers], dtype=torch.float64, device=self.device)
         self.active = torch.ones(len(members), dtype=torch.bool, device=self.device)
-        self.totals = torch.zeros(len(members), len(STATISTICS) + len(recipes[0].objective.measures), device=self.device)
+        self.totals = torch.zeros(len(members), len(STATISTICS) + len(recipes[0].measures), device=self.device)
         self._scored()  # what cannot be scored together is noticed before a step is taken
 
     def run(self) -> None:
@@ -94,6 +95,7 @@ class Together:
         fewer = enough_memory(f"in a training step of {len(self.members)} models", batch_size=size, samples=samples)
         with fewer, listening() as interrupt, Bar(self.plan.progress, self.plan.epochs, self.steps, None, label) as bar:
             for epoch in range(self.plan.epochs):
+                self.compiler.doubt()
                 for position, batch in enumerate(self._batches(epoch), 1):
                     self._step(epoch * self.steps + position - 1, batch)
                     bar.advance(epoch, position, (time.monotonic() - began) / 60)
@@ -227,7 +229,8 @@ def _stacked(batches: Sequence[Batch]) -> Batch:
 
 
 def _same_rows(rows: Sequence[Rows]) -> bool:
-    return all(each.stored is rows[0].stored and each.decode == rows[0].decode for each in rows)
+    first = rows[0]
+    return all(each.stored is first.stored and each.decode == first.decode and each.told is first.told for each in rows)
 
 
 def _draws(source: Resident) -> bool:

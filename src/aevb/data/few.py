@@ -1,0 +1,69 @@
+"""A data set of whose training rows only a few labels are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, DataError
+from ..networks.condition import Labels
+from .dataset import Dataset
+from .rows import Rows
+from .splits import shuffled
+from .told import TOLD, Told
+from .words import count
+
+
+def few_labels(data: Dataset, labels: int | None = None, seed: int = 0) -> Dataset:
+    """The same rows, of which a model is told ``labels`` labels of training rows, as many of each class as can be, and no others.
+
+    By default 100, or those of half of the rows where these are fewer.
+
+    For models that infer the rest: ``presets.semi_supervised_vae``. Held-out rows keep their ``labels`` to be compared with, and tell none.
+    Data whose labels are partly missing already (``load(..., partial=True)``) are returned as they are.
+
+    Raises ``DataError`` for data without labels, ``ArgumentError`` for fewer labels than classes or more than there are.
+
+    >>> from aevb.data import load
+    >>> data = few_labels(load("digits"), labels=100)
+    >>> int(data.train.context.isfinite().all(1).sum()), data.spec.condition[0].known
+    (100, 0.06958942240779402)
+    """
+    if any(isinstance(factor, Labels) and factor.known < 1 for factor in data.spec.condition or ()):
+        return data
+    classes = data.spec.classes
+    if data.train.labels is None or classes is None:
+        raise DataError(f'"{data.spec.name}" comes without labels, and some must be known: name their column, labels="COLUMN".')
+    total = len(data.train)
+    labels = max(len(classes), min(100, total // 2)) if labels is None else labels
+    if not len(classes) <= labels <= total:
+        raise ArgumentError(f"`labels` is {labels}; give at least one for each of {len(classes)} classes, and at most {total:,}.")
+    chosen = _chosen(data.train.labels, labels, seed)
+    factors = (Labels("label", classes, labels / total),)
+    values = torch.full((total, 1), math.nan)
+    values[chosen, 0] = data.train.labels[chosen].float()
+    each = f", {labels // len(classes)} or more of each class," if labels < total else ""
+    said = f"Labels: {count(labels)} of {total:,} training rows{each} are used, chosen with seed {seed}; the model infers the others."
+    before = [sentence for sentence in data.spec.said if not sentence.startswith(TOLD)]
+    spec = replace(data.spec, condition=factors, said=(*before, said))
+    hidden = [replace(rows, told=Told.unknown(len(rows), factors)) for rows in (data.validation, data.test)]
+    return Dataset(replace(data.train, told=Told(values, factors)), hidden[0], hidden[1], spec)
+
+
+def known(rows: Rows) -> Tensor:
+    """The places of rows whose label a model is told, int64."""
+    context = rows.context
+    return torch.arange(0) if context is None else context.isfinite().all(1).nonzero().flatten()
+
+
+def _chosen(labels: Tensor, number: int, seed: int) -> Tensor:
+    """Rows in a random order, every class in turn."""
+    order = torch.from_numpy(shuffled(len(labels), seed))
+    turn = torch.zeros(len(labels), dtype=torch.long)
+    for label in labels.unique():
+        mine = order[labels[order] == label]
+        turn[mine] = torch.arange(len(mine))
+    return order[torch.sort(turn[order], stable=True).indices][:number]

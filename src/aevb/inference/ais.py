@@ -1,0 +1,278 @@
+"""Annealed importance sampling: from where one can draw to the posterior in many small steps, each of them weighed.
+
+Neal, Annealed importance sampling (2001); Wu, Burda, Salakhutdinov and Grosse, On the quantitative analysis of decoder-based generative
+models (2017). Run backwards from an exact draw of the posterior it bounds from above: Grosse, Ghahramani and Adams, Sandwiching the
+marginal likelihood using bidirectional Monte Carlo (2015).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, biject_to
+
+from ..distributions import hmc
+from ..distributions.support import reaches_beyond
+from ..errors import ArgumentError, IncompatibleError
+from ..models import VAE
+from ..types import Batch
+from .importance import Collected, check_density
+
+CHAINS = 16
+PILOTS = 4  # chains that find the step sizes, and are not counted: the others then move by kernels that know nothing of their past
+WARMUP = 20  # transitions of the pilots before the first temperature
+FIRST = 0.5  # step size to begin with, in units of the scale of each variable
+GAIN = 0.1  # of its adaptation along the way
+SCALE_DRAWS = 64  # from which the scale of each variable is read
+SPREAD = 4.0  # of the sigmoid whose equal steps the temperatures are: slow near both ends
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """How chains go from ``start`` to ``p(z|x)``: through ``q^(1 - beta) p(x, z)^beta`` at ``temperatures`` + 1 values of ``beta``.
+
+    At each one proposal of Hamiltonian Monte Carlo with ``leapfrogs`` steps, whose size is such that the share ``acceptance`` of proposals
+    is taken. ``start`` is the model's posterior approximation, mostly the shorter way, or its prior. The betas are equal steps of a
+    sigmoid, or equally spaced (``"linear"``). The bounds come closer to ``log p(x)`` as one over ``temperatures``; at the same cost many
+    temperatures with few leapfrog steps bring them closer than the reverse.
+
+    Raises ``ArgumentError`` for counts below 1, an acceptance outside (0, 1), and names that are none.
+
+    >>> Annealing(temperatures=4).betas().round(decimals=3).tolist()
+    [0.0, 0.105, 0.5, 0.895, 1.0]
+    """
+
+    temperatures: int = 500
+    start: Literal["posterior", "prior"] = "posterior"
+    leapfrogs: int = 3
+    acceptance: float = 0.65  # of Wu et al. (2017)
+    schedule: Literal["sigmoid", "linear"] = "sigmoid"
+
+    def __post_init__(self) -> None:
+        for argument, count in (("temperatures", self.temperatures), ("leapfrogs", self.leapfrogs)):
+            if count < 1:
+                raise ArgumentError(f"`{argument}` is {count}; give at least 1.")
+        if not 0 < self.acceptance < 1:
+            raise ArgumentError(f"`acceptance` is {self.acceptance}; give the share of proposals to be accepted, between 0 and 1.")
+        for argument, name, known in (
+            ("start", self.start, ("posterior", "prior")),
+            ("schedule", self.schedule, ("sigmoid", "linear")),
+        ):
+            if name not in known:
+                raise ArgumentError(f'`{argument}` is {name!r}; use "{known[0]}" or "{known[1]}".')
+
+    def betas(self) -> Tensor:
+        """``[temperatures + 1]`` from 0 to 1, float64."""
+        even = torch.linspace(0, 1, self.temperatures + 1, dtype=torch.float64)
+        if self.schedule == "linear":
+            return even
+        curve = torch.sigmoid(SPREAD * (2 * even - 1))
+        return (curve - curve[0]) / (curve[-1] - curve[0])
+
+    def work(self, rows: int, chains: int, both: bool = False) -> int:
+        """How many moves of one chain on one datum that is, forwards or in both directions: the total of what ``advance`` is told.
+
+        >>> Annealing(temperatures=3).work(rows=10, chains=2)
+        940
+        """
+        return rows * ((self.temperatures - 1) * (PILOTS + chains * (2 if both else 1)) + PILOTS * WARMUP + chains)
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """What the weights ``w`` of annealed chains say of each datum, ``E w = p(x)``; nats, float64."""
+
+    lower: Tensor  # [B]: mean log w, at most log p(x) in expectation
+    log_mean: Tensor  # [B]: log mean w, the estimate: in expectation between the lower bound and log p(x)
+    upper: Tensor | None  # [B]: mean log w of chains that ran backwards from an exact draw, at least log p(x) in expectation
+    effective_sample_size: Tensor  # [B], between 1 and the number of chains
+    acceptance: Tensor  # [B], of proposals, the mean over all temperatures
+    chains: int
+
+
+@torch.no_grad()
+def anneal(
+    model: VAE,
+    batch: Batch,
+    chains: int = CHAINS,
+    annealing: Annealing = Annealing(),
+    *,
+    z: Tensor | None = None,
+    advance: Advance | None = None,
+) -> Annealed:
+    """Weigh ``chains`` annealed chains for each datum of a batch; all of them move together, ``[chains, B, *latent]``.
+
+    ``z`` ``[B, *latent]`` are the codes that the data were drawn with, where the model itself made them up: exact draws from ``p(z|x)``,
+    from which chains run backwards and give an upper bound. Latents on a constrained support move in unconstrained coordinates, with the
+    spread of the posterior approximation as their unit. Draws come from the default random stream.
+
+    Raises ``ArgumentError`` for ``chains < 1``, and ``IncompatibleError`` for a posterior without a density, for latent variables that
+    do not move continuously, and for a posterior that does not reach all of the prior, from which there is no way.
+
+    >>> from aevb import VAE, likelihoods, networks, posteriors, priors
+    >>> net = networks.MLP(6, [8])
+    >>> model = VAE(priors.Normal(2), posteriors.Normal(net, 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)))
+    >>> z, p = model.dream(3)
+    >>> found = anneal(model, Batch(p.sample()), chains=4, annealing=Annealing(temperatures=50), z=z)
+    >>> bool((found.lower < found.upper + 0.5).all())
+    True
+    """
+    if chains < 1:
+        raise ArgumentError(f"`chains` is {chains}; run at least 1.")
+    check_annealed(model, annealing)
+    path = _Path(model, batch, annealing)
+    steps = _step_sizes(path, advance)
+    forward = _forwards(path, steps, chains, advance)
+    backward = None if z is None else _backwards(path, steps, z.expand(chains, *z.shape), advance)
+    collected = Collected(len(batch.x), chains, batch.x.device)
+    collected.add(forward.log_weight)
+    weights = collected.weights()
+    return Annealed(
+        lower=weights.elbo,
+        log_mean=weights.log_mean,
+        upper=None if backward is None else backward.log_weight.mean(0),
+        effective_sample_size=weights.effective_sample_size,
+        acceptance=forward.acceptance,
+        chains=chains,
+    )
+
+
+def check_annealed(model: VAE, annealing: Annealing) -> None:
+    """Refuse models whose chains cannot move, or could not arrive. Raises ``IncompatibleError``."""
+    check_density(model, "annealed importance sampling")
+    p, q = model.probe()
+    try:
+        biject_to(p.support)
+    except NotImplementedError:
+        raise IncompatibleError(
+            f"annealed importance sampling moves codes continuously, and those of `priors.{type(model.prior).__name__}` cannot be. "
+            'Use method="importance".'
+        ) from None
+    if annealing.start == "posterior" and (reaches_beyond(p, q) or reaches_beyond(q, p)):
+        raise IncompatibleError(
+            f"`posteriors.{type(model.posterior).__name__}` and `priors.{type(model.prior).__name__}` have different supports, so there is "
+            'no way from the one to the other. Write annealing=Annealing(start="prior").'
+        )
+
+
+class _Path:
+    """``log f_beta(u) = (1 - beta) log start(z) + beta log p(x, z) + log |dz/du|`` for unconstrained ``u`` ``[chains, B, *latent]``."""
+
+    def __init__(self, model: VAE, batch: Batch, annealing: Annealing) -> None:
+        self.annealing, self.size = annealing, len(batch.x)
+        self.model, self.batch = model, batch
+        prior, posterior = model.prior(None, batch.context), model.infer(batch)
+        self.start = posterior if annealing.start == "posterior" else prior
+        self.betas: list[float] = annealing.betas().tolist()
+        self.free: Any = biject_to(prior.support)  # a Transform, whose calls torch annotates as if they could give nothing
+        self.first = self._precision(self.start)
+        self.last = self._precision(posterior)
+
+    def begin(self, chains: int) -> Tensor:
+        """Draws from where the chains start."""
+        return self.free.inv(self._drawn(self.start, chains))
+
+    def gain(self, u: Tensor) -> Tensor:
+        """``log p(x, z) - log start(z)``, ``[chains, B]``: what a change of ``beta`` is multiplied by."""
+        z = self.free(u)
+        return (self.model.log_joint(self.batch, z) - self.start.log_prob(z)).double()
+
+    def move(self, u: Tensor, number: int, step: Tensor) -> hmc.Transition:
+        """One proposal for each chain at the temperature ``number``, in units of the scale that each variable has there."""
+        beta = self.betas[number]
+        scale = torch.rsqrt(torch.lerp(self.first, self.last, beta))
+        moved = hmc.transition(lambda v: self._log_density(v * scale, beta), u / scale, step, self.annealing.leapfrogs)
+        return hmc.Transition(moved.z * scale, moved.acceptance, moved.accepted)
+
+    def _log_density(self, u: Tensor, beta: float) -> Tensor:
+        z = self.free(u)
+        return (1 - beta) * self.start.log_prob(z) + beta * self.model.log_joint(self.batch, z) + self.free.log_abs_det_jacobian(u, z)
+
+    def _precision(self, distribution: Distribution) -> Tensor:
+        """One over the variance of each variable in unconstrained coordinates, ``[B, *latent]``; precisions of Gaussians add up."""
+        variance = self.free.inv(self._drawn(distribution, SCALE_DRAWS)).var(0)
+        return 1 / variance.clamp(min=torch.finfo(variance.dtype).tiny ** 0.5)
+
+    def _drawn(self, distribution: Distribution, count: int) -> Tensor:
+        return distribution.sample((count,) if distribution.batch_shape else (count, self.size))
+
+
+@dataclass(frozen=True)
+class _Run:
+    log_weight: Tensor  # [chains, B]
+    acceptance: Tensor  # [B]
+
+
+def _step_sizes(path: _Path, advance: Advance | None) -> list[Tensor]:
+    """A step size for each temperature and each datum, ``[B]``, from a few chains of their own."""
+    u, told = path.begin(PILOTS), _Told(advance, PILOTS * path.size)
+    step = torch.full_like(u.flatten(2)[0, :, 0], FIRST)
+    steps = [step]
+    moves = [min(1, path.annealing.temperatures - 1)] * WARMUP + list(range(1, path.annealing.temperatures))
+    for number in moves:
+        moved = path.move(u, number, step)
+        u, step = moved.z, hmc.tuned(step, moved.acceptance, path.annealing.acceptance, GAIN)
+        steps.append(step)
+        told()
+    return steps[WARMUP:]
+
+
+def _forwards(path: _Path, steps: list[Tensor], chains: int, advance: Advance | None) -> _Run:
+    """``log w = sum_t (beta_t - beta_t-1) gain(z_t-1)``, where ``z_t`` comes from ``z_t-1`` by the kernel of ``beta_t``."""
+    u, weight, told = path.begin(chains), _Weight(path), _Told(advance, chains * path.size)
+    for number in range(1, path.annealing.temperatures):
+        weight.add(u, number)
+        moved = path.move(u, number, steps[number])
+        u = moved.z
+        weight.acceptance.append(moved.acceptance.mean(0))
+        told()
+    weight.add(u, path.annealing.temperatures)
+    told()
+    return weight.run()
+
+
+def _backwards(path: _Path, steps: list[Tensor], z: Tensor, advance: Advance | None) -> _Run:
+    """The same weights of the same chains in reverse: Hamiltonian kernels are their own reversal."""
+    u, weight, told = path.free.inv(z), _Weight(path), _Told(advance, len(z) * path.size)
+    weight.add(u, path.annealing.temperatures)
+    for number in range(path.annealing.temperatures - 1, 0, -1):
+        u = path.move(u, number, steps[number]).z
+        weight.add(u, number)
+        told()
+    return weight.run()
+
+
+class _Weight:
+    """The logarithm of the weight of each chain, as it grows."""
+
+    def __init__(self, path: _Path) -> None:
+        self.path = path
+        self.log = torch.zeros((), dtype=torch.float64)
+        self.acceptance: list[Tensor] = []
+
+    def add(self, u: Tensor, number: int) -> None:
+        """What the chains at ``u`` gain where ``beta`` rises to its value ``number``."""
+        change = self.path.betas[number] - self.path.betas[number - 1]
+        self.log = self.log + change * self.path.gain(u)
+
+    def run(self) -> _Run:
+        told = torch.stack(self.acceptance).mean(0) if self.acceptance else torch.full_like(self.log[0], math.nan)
+        return _Run(self.log, told)
+
+
+class _Told:
+    """Says that so many chains have moved."""
+
+    def __init__(self, advance: Advance | None, amount: int) -> None:
+        self.advance, self.amount = advance, amount
+
+    def __call__(self) -> None:
+        if self.advance is not None:
+            self.advance(self.amount)

@@ -1,0 +1,256 @@
+"""What samples are compared in: their numbers as they are, principal components, codes, or what a network of one's own makes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import json
+import math
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Rows
+from ..errors import ArgumentError, DataError, extra
+from ..memory import rows_at_once
+from ..models import VAE
+from .sweep import dtype_of, evaluating
+
+COMPONENTS = 64  # principal components: a covariance of these is settled by some hundred rows
+EXAMPLES = re.compile(r"(^|/)data/sample_inputs/")
+PLAIN = re.compile(
+    r"(^|/)(archive_\w+|byteorder|version|\.data/\w+|models/\w+\.json|data/(weights|constants)/(\w+\.json|weight_\d+|tensor_\d+))$"
+)
+SIZE = re.compile(  # of an axis, in terms of the batch
+    r"(Symbol|Integer|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|positive|nonnegative|integer|True|False"
+    r"|'[su]\d+'|[su](?=\d)|[\d\s+\-*/(),<>=])*"
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A function from data ``[N, *event]`` to features ``[N, ...]``, and the hash of what it computes with.
+
+    ``digest`` is the beginning of a SHA-256: numbers are comparable where names and digests agree. A Python function has none.
+
+    >>> mean = Features("mean", lambda x: x.flatten(1).mean(1, keepdim=True))
+    >>> mean(torch.ones(3, 2, 2)).tolist(), str(mean)
+    ([[1.0], [1.0], [1.0]], 'mean (no hash: a function)')
+    """
+
+    name: str
+    function: Callable[[Tensor], Tensor] = field(repr=False)
+    digest: str | None = None
+
+    @torch.no_grad()
+    def __call__(self, x: Any) -> Tensor:
+        """Features ``[N, D]``, float64 on the CPU. Raises ``DataError`` where they are not finite, or not one row for each datum."""
+        rows = Rows.of(x)
+        block = rows_at_once(math.prod(rows.event_shape), most=1024)
+        parts = [self._block(rows[start : start + block]) for start in range(0, len(rows), block)]
+        if not parts:
+            raise DataError("there are no rows: give at least 2.")
+        return torch.cat(parts)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({f'sha256 {self.digest}' if self.digest else 'no hash: a function'})"
+
+    def _block(self, x: Tensor) -> Tensor:
+        found = self.function(x)
+        if not isinstance(found, Tensor) or len(found) != len(x):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise DataError(f'features "{self.name}" made {shape} of {len(x)} rows: return a tensor with a row for each, [N, D].')
+        features = found.detach().double().cpu().reshape(len(x), -1)
+        if not features.isfinite().all():
+            raise DataError(f'features "{self.name}" are NaN or infinite for some rows; compare features that exist for all of them.')
+        return features
+
+
+def as_features(given: Features | Callable[[Tensor], Tensor] | str | Path, reference: Any) -> Features:
+    """What ``features=`` may be: ``"pixels"``, ``"standardised"``, ``"pca"``, a ``.pt2`` or ``.onnx`` file, a function, ``Features``.
+
+    Scales and principal components are those of the ``reference`` rows.
+    """
+    if isinstance(given, Features):
+        return given
+    if callable(given):
+        return of_function(given)
+    if isinstance(given, str) and given in _NAMED:
+        return _NAMED[given](reference)
+    if isinstance(given, str | Path) and Path(given).suffix in _LOADERS:
+        return network(given)
+    raise ArgumentError(
+        f'`features` is {given!r}; use "pixels", "standardised", "pca", the path of a .pt2 or .onnx file, a function, '
+        "or `metrics.features.encoder(model)`."
+    )
+
+
+def pixels(unit: float = 1.0) -> Features:
+    """The numbers of a datum in this unit (255 for bytes, to compare pictures of 0 to 1)."""
+    name = "pixels" if unit == 1 else f"pixels over {unit:g}"
+    return Features(name, lambda x: x.flatten(1).double() / unit, _digest(name.encode()))
+
+
+def standardised(x: Any) -> Features:
+    """Each number less its mean over the rows ``x``, over its deviation: columns of a table in units that compare."""
+    table = pixels()(x)
+    mean, scale = table.mean(0), table.std(0, correction=0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    return Features("standardised values", lambda x: (x.flatten(1).cpu().double() - mean) / scale, digest_of([mean, scale]))
+
+
+def principal_components(x: Any, components: int = COMPONENTS, unit: float = 1.0) -> Features:
+    """The first principal components of the rows ``x`` in this unit, as many as they can have.
+
+    Raises ``DataError`` for a single row.
+    """
+    table = pixels(unit)(x)
+    if len(table) < 2:
+        raise DataError("`x` has 1 row, and principal components need at least 2.")
+    mean, kept = table.mean(0), min(components, table.shape[1], len(table) - 1)
+    basis = _directions(table - mean)[:, :kept].contiguous()
+    return Features(f"{kept} principal components", lambda x: (x.flatten(1).cpu().double() / unit - mean) @ basis, digest_of([mean, basis]))
+
+
+def _directions(centred: Tensor) -> Tensor:
+    """Principal directions of centred rows ``[N, D]`` as columns, the widest first, by whichever of both ways has less to do."""
+    if len(centred) > centred.shape[1]:
+        return torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
+    return torch.linalg.svd(centred, full_matrices=False).Vh.T
+
+
+def encoder(model: VAE) -> Features:
+    """Codes of a model: means of its posterior."""
+
+    def codes(x: Tensor) -> Tensor:
+        with evaluating(model, seed=0):
+            return model.encode(x.to(model.device, dtype_of(model)))
+
+    return Features("codes of the encoder", codes, digest_of(model.posterior.state_dict().values()))
+
+
+def of_function(function: Callable[[Tensor], Tensor]) -> Features:
+    """A network or a function of one's own; a network is put into evaluation mode while it is asked."""
+    if not isinstance(function, nn.Module):
+        return Features(str(getattr(function, "__name__", type(function).__name__)), function)
+    return Features(type(function).__name__, _resting(function), digest_of(function.state_dict().values()))
+
+
+def network(path: str | Path) -> Features:
+    """A network in a file: ``.pt2`` (``torch.export.save``) or ``.onnx`` (needs onnxruntime). Its input is float32 ``[N, *event]``.
+
+    A batch of any size must be allowed (``torch.export.Dim("batch")``). A ``.pt2`` file with pickled parts is refused, since reading one
+    can run code; what is left is a program: take it from where you would take a program.
+
+    Raises ``DataError`` for a file that cannot be read, and ``MissingExtraError`` where onnxruntime is not installed.
+    """
+    path = Path(path)
+    if path.suffix not in _LOADERS:
+        raise ArgumentError(f'`path` is "{path}"; give a .pt2 file of torch.export.save, or an .onnx file.')
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f'features "{path}" cannot be read ({error.strerror or error}).') from error
+    return Features(path.name, _LOADERS[path.suffix](path), _digest(content))
+
+
+def digest_of(tensors: Iterable[Any]) -> str:
+    """The beginning of the SHA-256 of tensors: of their types, shapes and bytes, in order.
+
+    >>> digest_of([torch.zeros(2)]) == digest_of([torch.zeros(2)]), digest_of([torch.zeros(2)]) == digest_of([torch.zeros(2, 1)])
+    (True, False)
+    """
+    found = hashlib.sha256()
+    for tensor in tensors:
+        if isinstance(tensor, Tensor):
+            found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:12]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _resting(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    def function(x: Tensor) -> Tensor:
+        modes = {part: part.training for part in module.modules()}
+        module.eval()
+        try:
+            return module(x)
+        finally:
+            for part, training in modes.items():
+                part.training = training
+
+    return function
+
+
+def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
+    copy = _plain_copy(path)
+    try:
+        return torch.export.load(copy).module()
+    except Exception as error:  # whatever is wrong with a file, its parser says it in an error of its own kind
+        raise DataError(f'features "{path}" cannot be read as a program of torch.export ({_first(error)}).') from error
+
+
+def _plain_copy(path: Path) -> io.BytesIO:
+    """The graph and its tensors alone. Example inputs are pickled and of no use here; where anything else is pickled, ``DataError``."""
+    copy = io.BytesIO()
+    try:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as kept:
+            for name in archive.namelist():
+                if EXAMPLES.search(name):
+                    kept.writestr(name, b"")
+                elif PLAIN.search(name):
+                    kept.writestr(name, _checked(path, name, archive.read(name)))
+    except zipfile.BadZipFile as error:
+        raise DataError(f'features "{path}" cannot be read as a program of torch.export ({_first(error)}).') from error
+    copy.seek(0)
+    return copy
+
+
+def _checked(path: Path, name: str, content: bytes) -> bytes:
+    """The contents of an entry of the archive. Raises ``DataError`` for what would be unpickled or evaluated while it is read."""
+    fields = list(_fields(json.loads(content))) if name.endswith(".json") else []
+    if any(key == "use_pickle" and value for key, value in fields):
+        raise DataError(f'features "{path}" holds pickled parts, and reading these can run code: save plain tensors only.')
+    odd = [value for key, value in fields if key == "expr_str" and not SIZE.fullmatch(str(value))]
+    if odd:
+        raise DataError(f'features "{path}" has a size that is no arithmetic, {odd[0]!r}: it was not made by torch.export.save.')
+    return content
+
+
+def _fields(record: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, at any depth."""
+    if isinstance(record, dict):
+        yield from record.items()
+    for value in record.values() if isinstance(record, dict) else record if isinstance(record, list) else ():
+        yield from _fields(value)
+
+
+def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
+    try:
+        onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise extra("onnx", "features of an .onnx file") from error
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no base but Python's
+        raise DataError(f'features "{path}" cannot be read as an ONNX network ({_first(error)}).') from error
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.float().cpu().numpy()})[0])
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+_NAMED: dict[Any, Callable[[Any], Features]] = {"pixels": lambda x: pixels(), "standardised": standardised, "pca": principal_components}
+_LOADERS: dict[str, Callable[[Path], Callable[[Tensor], Tensor]]] = {".pt2": _load_pt2, ".onnx": _load_onnx}

@@ -1,0 +1,57 @@
+"""What the doctor says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong."""
+
+    name: str
+    measured: str  # what was seen, with its figures
+    means: str
+    change: str  # which setting, and in which direction
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.measured} {self.means} {self.change}"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One thing that was looked at."""
+
+    what: str
+    value: str
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything that was looked at; causes come before their consequences."""
+
+    examined: tuple[Examined, ...]
+    rows: int  # of the data, that were looked at
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong, the first cause first; nothing where the model is well."""
+        return tuple(one.finding for one in self.examined if one.finding is not None)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def to_dict(self) -> dict[str, Any]:
+        """The diagnosis as what JSON can hold."""
+        findings = [{"name": f.name, "measured": f.measured, "means": f.means, "change": f.change} for f in self.findings]
+        return {"rows": self.rows, "findings": findings, "examined": {one.what: one.value for one in self.examined}}
+
+    def __str__(self) -> str:
+        if self.healthy:
+            return f"nothing found in {len(self.examined)} examinations."
+        first, more = self.findings[0], len(self.findings) - 1
+        return f"{first.name}: {first.measured} {first.change}" + (f" And {more} more." if more else "")
