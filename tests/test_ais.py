@@ -1,0 +1,186 @@
+"""Annealed importance sampling: unbiased weights, and bounds that hold the truth between them."""
+
+import math
+
+import pytest
+import torch
+from tests.catalogue import make_vae
+from tests.linear import linear_vae, set_posterior, true_posterior
+from torch import nn
+from torch.distributions import Normal
+
+from aevb import VAE, Batch, inference, likelihoods, metrics, networks, posteriors, priors
+from aevb.errors import ArgumentError, IncompatibleError
+from aevb.inference import Annealing, anneal
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+# p(z) = N(0, 1), p(x|z) = N(z, 0.5^2) at x = 1.3: p(z|x) = N(1.04, 0.2)
+TRUTH = -1.7065103088617777
+
+
+def scalar(rows):
+    """The conjugate model, ``rows`` copies of x, and an exact draw of the posterior for each; q is the prior."""
+    model = linear_vae(torch.ones(1, 1), torch.zeros(1), 0.5)
+    set_posterior(model, torch.zeros(1, 1), torch.zeros(1), torch.ones(1))
+    return model, torch.full((rows, 1), 1.3), 1.04 + math.sqrt(0.2) * torch.randn(rows, 1)
+
+
+def loose(times=1.5, size=6, latent=3):
+    """A linear-Gaussian model whose posterior has the right means, no correlations, and deviations that are so many times too large."""
+    weight, offset, scale = torch.randn(size, latent), torch.randn(size), torch.rand(size) + 0.4
+    model = linear_vae(weight, offset, scale)
+    gain, shift, covariance = true_posterior(weight, offset, scale)
+    set_posterior(model, gain, shift, times * covariance.diagonal().sqrt())
+    return model
+
+
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
+def test_the_published_bracket_holds_the_truth(start, schedule):
+    """50 temperatures; each datum is a repetition. -1.854 and -1.584 are what another implementation gave, with kernels of its own."""
+    model, x, z = scalar(1500)
+    found = anneal(model, Batch(x), 1, Annealing(50, start, schedule=schedule), z=z)
+    for bound, low, high in ((found.lower, -1.91, TRUTH), (found.upper, TRUTH, -1.56)):
+        error = bound.std() / math.sqrt(1500)
+        assert low - 5 * error < bound.mean() < high + 5 * error
+        assert (bound.mean() - TRUTH).abs() > 5 * error  # the bounds are apart, so the sides are told apart
+    w = found.log_mean.exp()
+    assert abs(w.mean() - math.exp(TRUTH)) < 5 * w.std() / math.sqrt(1500)
+
+
+def test_weights_are_unbiased_however_few_the_temperatures():
+    """From q with half the posterior's spread, whose importance weights have no variance; moves widen it."""
+    model, x, _ = scalar(8000)
+    set_posterior(model, torch.zeros(1, 1), torch.tensor([1.04]), torch.tensor([0.8 * math.sqrt(0.2)]))
+    for temperatures in (1, 2, 5):
+        w = anneal(model, Batch(x), 1, Annealing(temperatures)).log_mean.exp()
+        assert abs(w.mean() - math.exp(TRUTH)) < 5 * w.std() / math.sqrt(8000)
+
+
+def test_one_temperature_is_importance_sampling():
+    model = loose()
+    x = model.sample(5)
+    torch.manual_seed(1)
+    found = anneal(model, Batch(x), 4000, Annealing(1))
+    exact = metrics.exact_log_likelihood(model, x)
+    assert ((found.log_mean - exact).abs() < 0.15).all()  # the effective size is above 1000: 5 errors are 0.15
+    assert found.acceptance.isnan().all()
+
+
+def test_more_temperatures_bring_the_bounds_together():
+    """The gaps fall as one over the number of temperatures, and the exact value lies between."""
+    model = loose()
+    z, p = model.dream(48)
+    x = p.sample()
+    truth, gaps = metrics.exact_log_likelihood(model, x), []
+    for temperatures in (10, 80):
+        found = anneal(model, Batch(x), 16, Annealing(temperatures), z=z)
+        below, above = truth - found.lower, found.upper - truth
+        for side in (below, above):
+            assert side.mean() > -5 * side.std() / math.sqrt(48)
+        gaps.append((found.upper - found.lower).mean().item())
+    assert 3 < gaps[0] / gaps[1] < 25 and gaps[1] < 0.2  # 8 where both were perfect
+
+
+def test_the_bracket_of_made_up_data_is_tight():
+    model = loose(1.2)
+    found = metrics.bracket(model, n=16, samples=8, annealing=Annealing(150), seed=3)
+    assert found.method == "ais" and found.samples == 8 and 0.5 < found.acceptance < 0.8
+    assert abs(found.gap.mean) < 0.05
+    assert found.gap.mean == pytest.approx(found.upper.mean - found.lower.mean, abs=1e-12)
+    assert found.lower.mean < found.mean < found.upper.mean + found.gap.standard_error
+
+
+def test_real_data_have_no_upper_bound():
+    model = loose()
+    found = metrics.log_likelihood(model, model.sample(6), 4, "ais", annealing=Annealing(20))
+    assert found.upper is None and found.gap is None and found.lower.mean < found.mean
+    assert "4 annealed chains" in str(found)
+
+
+def test_the_blocks_of_an_evaluation_do_not_matter_to_its_truth():
+    """In blocks of 2 rows or of all: other draws, the same answer, and the same answer again for the same seed."""
+    model = loose()
+    x = model.sample(4)
+    truth = metrics.exact_log_likelihood(model, x.float().double())  # rows are stored in single precision
+    runs = [metrics.log_likelihood(model, x, 16, "ais", annealing=Annealing(60), rows=rows) for rows in (32, 32, 1024)]
+    assert torch.equal(runs[0].per_datum, runs[1].per_datum)
+    assert all(((run.per_datum - truth).abs() < 0.2).all() for run in runs)
+
+
+def test_empty_cells_are_left_out():
+    model = loose()
+    holed = VAE(model.prior, posteriors.Normal(networks.FillAndFlag(networks.MLP(12)), 3), likelihoods.Missing(model.likelihood))
+    set_posterior(holed, torch.zeros(3, 12), torch.zeros(3), torch.ones(3))
+    x = model.sample(4)
+    x[torch.rand(4, 6) < 0.4] = torch.nan
+    found = anneal(holed, Batch(x), 200, Annealing(20))
+    assert ((found.log_mean - metrics.exact_log_likelihood(holed, x)).abs() < 0.2).all()
+
+
+@pytest.mark.parametrize("family", ["gamma", "beta", "dirichlet", "flow-maf", "student-t"])
+def test_latents_of_every_continuous_support_are_moved(family):
+    """Held against importance sampling with many draws, which knows nothing of transforms."""
+    model = make_vae(family, "normal-fixed").eval()
+    x = model.sample(3)
+    with torch.no_grad():
+        many = inference.importance_weights(model, Batch(x), 20_000, rows=100_000)
+        found = anneal(model, Batch(x), 64, Annealing(30, "prior"))
+    error = (1 / many.effective_sample_size + 1 / found.effective_sample_size).sqrt()
+    assert (error < 0.25).all() and ((many.log_mean - found.log_mean).abs() < 5 * error).all()
+
+
+def test_codes_of_few_states_are_summed_over():
+    model = make_vae("bernoulli", "bernoulli")
+    x = model.sample(5)
+    for found in (metrics.log_likelihood(model, x, 4, "ais"), metrics.bracket(model, 5)):
+        assert found.method == "exact" and found.gap.mean == 0 and found.lower == found.value
+
+
+@pytest.mark.parametrize(
+    "model, words",
+    [
+        (lambda: make_vae("dirac"), r"posterior with a density, got `posteriors\.Dirac`"),
+        (lambda: make_vae("von-mises-fisher"), r"moves codes continuously, and those of `priors\.Sphere` cannot be"),
+        (lambda: make_vae("product"), r"`priors\.Product` cannot be. Use method=\"importance\""),
+        (
+            lambda: VAE(priors.Normal(2), posteriors.Exponential(nn.Flatten(), 2), likelihoods.Normal(nn.Identity(), (4,), scale=1.0)),
+            r"different supports.*start=\"prior\"",
+        ),
+    ],
+)
+def test_models_whose_chains_cannot_move_are_refused_by_name(model, words):
+    built = model()
+    with pytest.raises(IncompatibleError, match=words):
+        anneal(built, Batch(torch.zeros(2, *built.event_shape)), 2, Annealing(5))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperatures": 0}, {"leapfrogs": 0}, {"acceptance": 1.0}, {"start": "posteriors"}, {"schedule": "geometric"}]
+)
+def test_settings_that_no_chain_could_use_are_refused_by_name(settings):
+    with pytest.raises(ArgumentError, match=rf"`{next(iter(settings))}`"):
+        Annealing(**settings)
+
+
+def test_no_chains_are_refused():
+    with pytest.raises(ArgumentError, match="`chains` is 0"):
+        anneal(loose(), Batch(torch.zeros(1, 6)), 0)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_work_told_is_the_work_promised(both):
+    model, annealing, told = loose(), Annealing(7), []
+    if both:
+        metrics.bracket(model, 5, 3, annealing=annealing, rows=6, advance=told.append)
+    else:
+        metrics.log_likelihood(model, model.sample(5), 3, "ais", annealing=annealing, rows=6, advance=told.append)
+    assert sum(told) == annealing.work(5, 3, both)
+
+
+def test_a_datum_that_cannot_be_has_the_weight_zero():
+    """Two values that no code explains: every start has likelihood 0 in double precision."""
+    model = linear_vae(torch.ones(1, 1), torch.zeros(1), 1e-160)
+    found = anneal(model, Batch(torch.tensor([[1e10], [-1e10]])), 2, Annealing(3, "prior"))
+    assert (found.log_mean == -torch.inf).all() and Normal(0.0, 1.0).log_prob(torch.zeros(())) < 0

@@ -1,0 +1,165 @@
+"""Scores of codes against known factors: 1 for perfect codes, chance for independent ones, and what each definition says in between."""
+
+import math
+
+import pytest
+import torch
+
+from aevb import metrics
+from aevb.errors import DataError, MissingExtraError
+
+SIZES = (3, 4, 5, 6)
+CHANCE = 1 / len(SIZES)
+QUICK = {"repeats": 3}
+
+# Every combination of four independent, uniform factors, five times.
+FACTORS = torch.cartesian_prod(*map(torch.arange, SIZES)).repeat(5, 1)
+PERFECT = FACTORS[:, [2, 0, 3, 1]].double()
+SCORES = {
+    "mutual_information_gap": metrics.mutual_information_gap,
+    "separated_attribute_predictability": metrics.separated_attribute_predictability,
+    "modularity": metrics.modularity,
+    "factor_vae": metrics.factor_vae_score,
+    "beta_vae": metrics.beta_vae_score,
+    "interventional_robustness": metrics.interventional_robustness,
+}
+
+
+def independent(seed=0, latent=6):
+    return torch.randn(len(FACTORS), latent, generator=torch.Generator().manual_seed(seed))
+
+
+def rotated(angle):
+    """Two continuous, independent codes that are two factors, turned together."""
+    factors = torch.cartesian_prod(torch.arange(12), torch.arange(12)).repeat(10, 1)
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
+    return factors.double() @ turn.T, factors
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_perfect_codes(name):
+    found = SCORES[name](PERFECT, FACTORS, **QUICK)
+    # predictability of a perfect code is not 1: the second code still predicts by chance, 1/3, 1/4, 1/5 and 1/6 of the factors
+    expected = 1 - sum(1 / size for size in SIZES) / 4 if name == "separated_attribute_predictability" else 1.0
+    tolerance = 0.03 if name == "separated_attribute_predictability" else 1e-9  # the chance of 900 rows, of six codes the luckiest
+    assert found.value == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize("name, chance, tolerance", [
+    ("mutual_information_gap", 0.0, 0.01),  # counts of 1800 rows overstate both codes' information by the same
+    ("separated_attribute_predictability", 0.0, 0.04),  # the luckiest of six codes on 900 rows
+    ("factor_vae", CHANCE, 0.1),  # 667 votes of rows that are shared: five deviations
+    ("beta_vae", CHANCE, 0.12),  # 333 votes: five deviations
+])  # fmt: skip
+def test_independent_codes_are_left_to_chance(name, chance, tolerance):
+    assert SCORES[name](independent(), FACTORS, **QUICK).value == pytest.approx(chance, abs=tolerance)
+
+
+def test_a_rotation_by_45_degrees_shares_the_information():
+    straight, turned = (metrics.mutual_information_gap(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
+    assert straight == pytest.approx(1.0, abs=1e-9) and turned < 0.1
+    straight, turned = (metrics.separated_attribute_predictability(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
+    assert turned < straight / 3
+    straight, turned = (metrics.modularity(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
+    assert straight == pytest.approx(1.0, abs=1e-9) and turned < 0.1
+
+
+@pytest.mark.parametrize("measure", [metrics.mutual_information_gap, metrics.modularity, metrics.interventional_robustness])
+def test_scale_shift_and_sign_of_codes_do_not_matter(measure):
+    codes, factors = rotated(0.3)
+    moved = codes * torch.tensor([-3.0, 0.01]) + torch.tensor([5.0, -1.0])
+    # a bin's edge may fall to the other side of a value that lies on it
+    assert measure(moved, factors, **QUICK).value == pytest.approx(measure(codes, factors, **QUICK).value, abs=0.02)
+
+
+def test_mutual_information_is_that_of_scikit_learn():
+    scores = pytest.importorskip("sklearn.metrics")
+    codes = torch.randint(0, 7, (300, 2), generator=torch.Generator().manual_seed(0))
+    factors = torch.stack([codes[:, 0] // 2, torch.arange(300) % 3], 1)
+    expected = [[scores.mutual_info_score(a.numpy(), b.numpy()) for b in factors.T] for a in codes.T]
+    assert torch.allclose(metrics.mutual_information(codes, factors), torch.tensor(expected, dtype=torch.float64), atol=1e-9)
+
+
+def test_a_continuous_code_is_cut_into_bins_of_equal_width():
+    code = torch.linspace(0, 1, 1000).double()[:, None]
+    factors = torch.stack([(code[:, 0] * 4).long().clamp(max=3), torch.arange(1000) % 2], 1)
+    found = metrics.mutual_information(code, factors, bins=4)
+    assert found[0, 0] == pytest.approx(math.log(4), abs=0.02)  # one row of 1000 beyond a quarter
+
+
+def test_dci_of_a_permutation():
+    found = metrics.dci(PERFECT, FACTORS, **QUICK)
+    assert found.disentanglement.value == pytest.approx(1, abs=1e-6) and found.completeness.value == pytest.approx(1, abs=1e-6)
+    assert found.informativeness.value == 1
+    assert found.importance.argmax(0).tolist() == [1, 3, 0, 2]
+
+
+def test_dci_tells_a_code_of_two_factors_from_a_factor_of_two_codes():
+    both = torch.stack([FACTORS[:, 0] * 4 + FACTORS[:, 1], FACTORS[:, 2], FACTORS[:, 3]], 1)
+    mixed = metrics.dci(both, FACTORS, **QUICK)
+    assert mixed.disentanglement.value < 0.9 and mixed.completeness.value > 0.95
+    split = torch.cat([PERFECT[:, :3], (PERFECT[:, 3:] > 1).double(), PERFECT[:, 3:] % 2], 1)
+    found = metrics.dci(split, FACTORS, **QUICK)
+    assert found.disentanglement.value > 0.95 and found.completeness.value < 0.95
+
+
+def test_robustness_of_a_code_that_moves_with_two_factors():
+    """``z = a + b / 2`` of two uniform factors in 0 and 1: held ``a``, it deviates by 1/4 of at most 3/4."""
+    factors = torch.cartesian_prod(torch.arange(2), torch.arange(2)).repeat(100, 1)
+    found = metrics.interventional_robustness(factors[:, :1] + factors[:, 1:] / 2, factors, **QUICK)
+    assert found.value == pytest.approx(1 - (1 / 4) / (3 / 4), abs=1e-9)
+
+
+def test_codes_that_do_not_move_have_no_vote():
+    dead = torch.cat([PERFECT, torch.zeros(len(PERFECT), 3)], 1)
+    assert metrics.factor_vae_score(dead, FACTORS, **QUICK).value == 1
+    assert metrics.factor_vae_score(torch.zeros(len(FACTORS), 3), FACTORS, **QUICK).value == CHANCE
+    assert metrics.mutual_information_gap(dead, FACTORS, **QUICK).value == pytest.approx(1, abs=1e-9)
+    assert metrics.interventional_robustness(torch.zeros(len(FACTORS), 3), FACTORS, **QUICK).value == 0
+
+
+def test_the_interval_of_a_gap_covers():
+    """Codes with noise, 200 rows at a time, against the gap of very many rows with the bias of 200: the mean over repetitions."""
+
+    def one(seed):
+        generator = torch.Generator().manual_seed(seed)
+        factors = torch.randint(0, 3, (200, 2), generator=generator)
+        codes = (factors + (torch.rand(200, 2, generator=generator) < 0.2)).double()
+        return metrics.mutual_information_gap(codes, factors, repeats=10, seed=seed)
+
+    found = [one(seed) for seed in range(100)]
+    truth = sum(gap.value for gap in found) / 100
+    inside = sum(gap.low <= truth <= gap.high for gap in found) / 100
+    assert inside > 0.95 - 5 * math.sqrt(0.95 * 0.05 / 100)  # five binomial deviations
+
+
+def test_all_scores_together():
+    found = metrics.disentanglement(PERFECT, FACTORS, repeats=2)
+    assert found.mutual_information_gap.value == pytest.approx(1) and found.dci is not None
+    assert (found.chance, found.rows, found.mutual_information.shape) == (CHANCE, len(FACTORS), (4, 4))
+    assert "random halves" in found.factor_vae.how
+
+
+def test_without_scikit_learn_two_scores_are_missing(monkeypatch):
+    for module in ("sklearn", "sklearn.linear_model", "sklearn.ensemble"):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    found = metrics.disentanglement(PERFECT, FACTORS, repeats=2)
+    assert found.beta_vae is None and found.dci is None and found.factor_vae.value == 1
+    with pytest.raises(MissingExtraError, match=r"aevb\[sklearn\]"):
+        metrics.dci(PERFECT, FACTORS)
+
+
+@pytest.mark.parametrize(
+    "codes, factors, words",
+    [
+        (PERFECT[:30], FACTORS[:30], "30 rows, and scores of factors need at least 40"),
+        (PERFECT, FACTORS[:9], "1,800 rows and `factors` 9"),
+        (PERFECT, FACTORS[:, :1], "`factors` has 1 column"),
+        (PERFECT, FACTORS * torch.tensor([1, 0, 1, 1]), "factor 1 is 0 in all rows"),
+        (PERFECT, torch.stack([FACTORS[:, 0].double(), torch.rand(len(FACTORS)).double()], 1), "factor 1 has .* values in 1,800 rows"),
+        (PERFECT * math.nan, FACTORS, "NaN"),
+    ],
+)
+def test_what_cannot_be_scored(codes, factors, words):
+    with pytest.raises(DataError, match=words):
+        metrics.mutual_information_gap(codes, factors)

@@ -1,0 +1,163 @@
+"""Empty cells: filled by their mean and at random, held against the conditional Gaussian of probabilistic PCA."""
+
+import math
+
+import pytest
+import torch
+from tests.catalogue import make_vae
+from tests.linear import linear_vae, set_posterior
+from torch import nn
+
+from aevb import VAE, likelihoods, metrics, networks, posteriors
+from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError
+from aevb.inference import impute
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def holed(weight, offset, scale):
+    """Probabilistic PCA for data with empty cells; q is the prior, a little wider."""
+    plain, latent = linear_vae(weight, offset, scale), weight.shape[1]
+    encoder = networks.FillAndFlag(networks.MLP(2 * len(offset)))
+    model = VAE(plain.prior, posteriors.Normal(encoder, latent), likelihoods.Missing(plain.likelihood))
+    set_posterior(model, torch.zeros(latent, 2 * len(offset)), torch.zeros(latent), torch.full((latent,), 1.1))
+    return model
+
+
+def conditional(weight, offset, scale, x):
+    """Mean and covariance of the empty cells of one row given the others, by the textbook formula with an inverse."""
+    covariance = weight @ weight.T + scale**2 * torch.eye(len(offset))
+    empty = x.isnan()
+    across = covariance[empty][:, ~empty] @ torch.linalg.inv(covariance[~empty][:, ~empty])
+    mean = offset[empty] + across @ (x[~empty] - offset[~empty])
+    return mean, covariance[empty][:, empty] - across @ covariance[~empty][:, empty]
+
+
+def some_rows(size=5, latent=2, n=3):
+    weight, offset = torch.randn(size, latent), torch.randn(size)
+    model = holed(weight, offset, 0.7)
+    x = model.sample(n)
+    x[0, :2] = x[1, 3] = x[2, 1:4] = torch.nan
+    return model, (weight, offset, 0.7), x
+
+
+def test_one_filling_is_the_conditional_mean():
+    model, parameters, x = some_rows()
+    found = impute(model, x, samples=40_000, rows=50_000)
+    for row, filled, spread, effective in zip(x, found.x, found.spread, found.effective_sample_size, strict=True):
+        mean, covariance = conditional(*parameters, row)
+        deviation, empty = covariance.diagonal().sqrt(), row.isnan()
+        assert effective > 1000
+        assert ((filled[empty] - mean).abs() < 5 * deviation / effective.sqrt()).all()
+        # of a Gaussian's deviation: itself over sqrt(2 n)
+        assert ((spread[empty] - deviation).abs() < 5 * deviation / effective.sqrt()).all()
+        assert torch.equal(filled[~empty], row[~empty]) and (spread[~empty] == 0).all()
+
+
+def test_many_fillings_have_the_conditional_covariance():
+    """The cells of one filling belong together: they share a code."""
+    model, parameters, x = some_rows(n=3)
+    found = impute(model, x, samples=4000, draws=4000, rows=2000)
+    row, draws = x[2], found.draws[:, 2]
+    mean, covariance = conditional(*parameters, row)
+    empty = row.isnan()
+    # fillings share the codes they are drawn from, of which so many count
+    count = 1 / (1 / 4000 + 1 / found.effective_sample_size[2].item())
+    spread = covariance.diagonal()
+    assert ((draws[:, empty].mean(0) - mean).abs() < 5 * (spread / count).sqrt()).all()
+    error = ((covariance**2 + torch.outer(spread, spread)) / count).sqrt()
+    found_covariance = torch.cov(draws[:, empty].T)
+    assert ((found_covariance - covariance).abs() < 5 * error).all()
+    assert (covariance - torch.diag(spread)).abs().max() > 5 * error.max()  # independent cells would be told apart
+    assert torch.equal(draws[:, ~empty], row[~empty].expand(4000, -1))
+
+
+def test_codes_are_kept_by_their_weight_whatever_the_blocks():
+    """One observed cell that all but names the code: of four thousand codes a few hundred count, wherever they come."""
+    weight, offset = torch.tensor([[1.0], [1.0]]), torch.zeros(2)
+    model = holed(weight, offset, 0.05)
+    x = torch.tensor([[1.2, torch.nan]])
+    for rows in (16, 4000):
+        draws = impute(model, x, samples=4000, draws=500, rows=rows).draws[:, 0, 1]
+        mean, covariance = conditional(weight, offset, 0.05, x[0])
+        assert abs(draws.mean() - mean) < 5 * math.sqrt(covariance.item() / 100) and draws.std() < 2 * covariance.sqrt()
+
+
+def test_an_empty_row_is_filled_from_the_prior():
+    model, (weight, offset, scale), x = some_rows()
+    found = impute(model, torch.full_like(x[:1], torch.nan), samples=20_000, rows=20_000)
+    spread = ((weight @ weight.T).diagonal() + scale**2).sqrt()
+    assert ((found.x[0] - offset).abs() < 5 * spread / 100).all() and torch.allclose(found.spread[0], spread, rtol=0.1)
+
+
+def test_the_exact_evidence_and_posterior_know_empty_cells():
+    model, (weight, offset, scale), x = some_rows()
+    covariance = weight @ weight.T + scale**2 * torch.eye(5)
+    for row, value in zip(x, metrics.exact_log_likelihood(model, x), strict=True):
+        there = ~row.isnan()
+        dense = torch.distributions.MultivariateNormal(offset[there], covariance[there][:, there])
+        assert value.item() == pytest.approx(dense.log_prob(row[there]).item(), abs=1e-11)
+    codes = metrics.exact_posterior(model, x)
+    for row, z in zip(x, codes.mean, strict=True):
+        empty = row.isnan()
+        mean, _ = conditional(weight, offset, scale, row)
+        assert torch.allclose((weight @ z + offset)[empty], mean, atol=1e-11)
+    parts = metrics.decomposition(model, x)
+    assert torch.allclose(parts.log_likelihood, parts.elbo + parts.gap, atol=1e-9)
+    found = metrics.log_likelihood(model, x, samples=20_000, rows=60_000)
+    # rows are stored in single precision; the effective size is above 2000
+    assert ((found.per_datum - parts.log_likelihood).abs() < 0.12).all()
+
+
+def test_filling_disturbs_no_other_stream_and_repeats_itself():
+    model, _, x = some_rows()
+    before = torch.get_rng_state()
+    first, again, other = (impute(model, x, 50, draws=3, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first.draws, again.draws) and not torch.equal(first.x, other.x)
+
+
+def test_counts_are_filled_with_counts():
+    model = _counts()
+    x = model.sample(4)
+    x[:, 1] = torch.nan
+    found = impute(model, x, 50, draws=3)
+    assert (found.draws == found.draws.round()).all() and not found.x.isnan().any()
+
+
+def _counts():
+    encoder = networks.FillAndFlag(networks.MLP(8, [4]))
+    return VAE(
+        likelihood=likelihoods.Missing(likelihoods.Poisson(networks.MLP(2, [4]), (4,))),
+        posterior=posteriors.Normal(encoder, 2),
+        prior=make_vae().prior,
+    )
+
+
+@pytest.mark.parametrize(
+    "fill, error, words",
+    [
+        (lambda: impute(make_vae("dirac"), torch.zeros(2, 2, 2)), IncompatibleError, r"imputation needs .*`posteriors\.Dirac`"),
+        (lambda: impute(make_vae(), torch.full((2, 2, 2), torch.nan)), IncompatibleError, r"`likelihoods\.Normal` takes no empty cells"),
+        (lambda: impute(some_rows()[0], torch.zeros(2, 5), samples=0), ArgumentError, "`samples` is 0"),
+        (lambda: impute(some_rows()[0], torch.zeros(2, 5), draws=-1), ArgumentError, "`draws` is -1"),
+        (lambda: impute(some_rows()[0], torch.zeros(2, 4)), DataError, r"data have shape \(2, 4\)"),
+        (lambda: impute(some_rows()[0], torch.zeros(0, 5)), DataError, "no rows"),
+        (lambda: impute(some_rows()[0], torch.full((2, 5), torch.inf)), DataError, "row 0 of `x` holds infinity"),
+        (lambda: impute(unflagged(), torch.full((2, 5), torch.nan)), DataError, r"put `networks\.FillAndFlag"),
+        (lambda: impute(hopeless(), torch.tensor([[0.0, torch.nan], [1e10, torch.nan]])), NumericalError, "row 1 of `x` has likelihood 0"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused_by_name(fill, error, words):
+    with pytest.raises(error, match=words):
+        fill()
+
+
+def unflagged():
+    model = some_rows()[0]
+    return VAE(model.prior, posteriors.Normal(nn.Linear(5, 2), 2), model.likelihood)
+
+
+def hopeless():
+    """So little noise that a datum far away has likelihood 0 in double precision at every code that is drawn."""
+    return holed(torch.tensor([[1e-300], [1.0]]), torch.zeros(2), 1e-160)
