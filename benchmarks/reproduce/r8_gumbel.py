@@ -1,0 +1,66 @@
+"""R8: twenty categorical codes of ten values by Gumbel-softmax, as a VAE and as an importance-weighted one, on the fixed binarized MNIST.
+
+Encoder 784-512-256 and its mirror as decoder, ReLU, 20 x 10 one-hot codes under a uniform prior, the temperature cooled from 1 to 0.5 over
+the run, batch 100, Adam at 1e-3 down a cosine, 50 epochs, the weights that were best on the validation part (Jang, Gu and Poole 2017;
+Maddison, Mnih and Teh 2017). Published: 92.88 nats (VAE) and 92.31 (IWAE, k = 5). The importance-weighted one is trained twice: with
+relaxed codes and their densities, and with true codes that the gradient goes through as if they were relaxed. Compared is log p(x) of the
+discrete model, by 500 importance samples for each of the 10,000 test images. Reproduced: within 1.0.
+
+Takes about 6 minutes for the VAE and 11 for each IWAE on one core with bfloat16 instructions; `--cases relaxed-1` does one of them.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import frame
+from frame import NATS, Number, Watch
+
+import aevb
+from aevb import VAE, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb.data import Dataset
+from aevb.metrics import LogLikelihood
+from aevb.random import seeded
+from aevb.training import adam
+
+PUBLISHED = {1: -92.88, 5: -92.31}
+CASES = {"relaxed-1": "VAE", "relaxed-5": "IWAE, k = 5", "straight-5": "IWAE, k = 5, straight through"}
+RULES = {"relaxed": gradients.Relaxed, "straight": gradients.StraightThrough}
+CODES, HIDDEN, BATCH, SAMPLES = (20, 10), [512, 256], 100, 500
+
+
+def measured(rule: str, k: int, data: Dataset, options: Namespace) -> LogLikelihood:
+    """Trained with ``k`` samples by this gradient, and its likelihood."""
+    with seeded(options.seed):
+        likelihood = likelihoods.Bernoulli(networks.MLP(200, HIDDEN[::-1]), (28, 28), latent_rank=2)
+        model = VAE(priors.Categorical(CODES), posteriors.Categorical(networks.MLP(784, HIDDEN), CODES), likelihood)
+    steps = options.epochs * (len(data.train) // BATCH)
+    aevb.fit(
+        model,
+        data,
+        objective=objectives.ELBO() if k == 1 else objectives.IWAE(k),
+        gradient=RULES[rule](objectives.Exponential(1.0, 0.5, steps=max(steps, 1))),
+        optimizer=adam(1e-3),
+        epochs=options.epochs,
+        batch_size=BATCH,
+        seed=options.seed,
+        precision=options.precision,
+        callbacks=[frame.told(5)],
+    )
+    return frame.log_likelihood(model, data, SAMPLES, options)
+
+
+def main() -> None:
+    options = frame.options(__doc__, epochs=50, cases=list(CASES))
+    data = frame.load("binarized-mnist", options)
+    watch = Watch()
+    for case in options.cases:
+        rule, k = case.split("-")[0], int(case.split("-")[1])
+        found, published = measured(rule, k, data, options), PUBLISHED[k]
+        near = {"published": published, "low": published - 1.0, "high": published + 1.0}
+        number = Number(f"{NATS}, {CASES[case]}", found.mean, found.standard_error, **near, seconds=watch())
+        frame.keep("r8", [number], options, add=True, importance_samples=SAMPLES)
+
+
+if __name__ == "__main__":
+    main()
