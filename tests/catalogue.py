@@ -103,7 +103,7 @@ POSTERIORS = {
         "chain",
         exact=False,
     ),
-    "ladder": Posterior(lambda net: posteriors.Ladder(PRIORS["chain"](), [net, nn.Identity()]), "chain", exact=False),
+    "ladder": Posterior(lambda net: posteriors.Ladder(PRIORS["chain"](), [net, networks.MLP(WIDTH)]), "chain", exact=False),
     "hamiltonian": Posterior(
         lambda net: posteriors.Hamiltonian(
             net, 1, priors.Normal(2), likelihoods.Normal(networks.Part(networks.MLP(1, [WIDTH], "silu"), 1), EVENT, 0.5), step=0.1
@@ -203,6 +203,18 @@ HIERARCHIES = {
         networks.TopDown(EVENT, [3], latent=1, layers=2),
         likelihoods.Bernoulli(networks.Conv(3, 2), EVENT, latent_rank=3),
     ),
+}
+
+# the parts of models that are told something of each datum, or of some; their laws are in test_conditional.py
+TOLD = networks.Condition([networks.Labels("class", ["a", "b", "c"])])
+CONDITIONAL: dict[str, Callable[[], nn.Module]] = {
+    "given": lambda: priors.Given(posteriors.Normal(networks.MLP(TOLD.width, [WIDTH]), LATENT), TOLD),
+    "labelled-prior": lambda: priors.Labelled(priors.Normal(LATENT), TOLD),
+    "labelled-posterior": lambda: posteriors.Labelled(
+        networks.MLP(4, [WIDTH]), posteriors.Normal(networks.MLP(4, [WIDTH], context=TOLD.width), LATENT), TOLD
+    ),
+    "classification": lambda: objectives.Classification(),
+    "enumerate-labels": lambda: gradients.EnumerateLabels(),
 }
 
 # a number of inputs -> network

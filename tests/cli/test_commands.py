@@ -73,7 +73,7 @@ def test_an_autoencoder_has_no_likelihood(aevb, table):
     assert found["log_likelihood"] is None and found["elbo"] is None and found["rate"] is None
     assert found["reconstruction_log_likelihood"]["mean"] == -found["distortion"]["mean"]
     assert "an autoencoder has no likelihood" in aevb("evaluate", "run").out
-    assert aevb("compare", "run").out.splitlines()[1].split()[:3] == ["run", "-", "-"]
+    assert any(line.split()[:3] == ["A", "-", "-"] for line in aevb("compare", "run").out.splitlines())
 
 
 def test_a_single_row_has_no_error_bar(aevb, digits, tmp_path):
@@ -136,20 +136,6 @@ def test_a_table_comes_out_with_its_columns(aevb, table):
     assert frame.columns == ["width", "height", "depth"] and len(frame) == 7
     assert aevb("reconstruct", "run", "new.csv", "--out", "again.parquet").code == 0
     assert polars.read_parquet("again.parquet").columns == frame.columns
-
-
-def test_compare_puts_runs_side_by_side(aevb, digits, table):
-    done = aevb("compare", digits, digits, "--samples", 2)
-    head, first, second = done.out.splitlines()
-    assert head.split()[:2] == ["run", "log-likelihood"] and first == second and done.err == ""
-    assert [line["n"] for line in strictly(aevb("compare", digits, digits, "--samples", 2, "--json").out)] == [180, 180]
-
-
-def test_compare_notes_that_test_rows_differ(aevb, table):
-    for seed in (0, 1):
-        aevb("fit", table, "--seed", seed, "--epochs", 1, "--hidden", 4, "--out", f"run{seed}", "--no-report")
-    assert "their test rows differ" in aevb("compare", "run0", "run1", "--samples", 2).err
-    assert aevb("compare", "run0", "run1", "--source", table, "--samples", 2).err == ""
 
 
 def test_report_of_a_run(aevb, digits, tmp_path, monkeypatch):

@@ -69,9 +69,7 @@ def fit_prior(
     if before is not None and after is not None:
         screen.tell("Before", _said(before, opened))
         screen.tell("After", _said(after, opened))
-    screen.tell(
-        "Changed", f"samples, likelihoods and reports of {out} are those of the new prior; codes and reconstructions stay."
-    )
+    screen.tell("Changed", f"samples, likelihoods and reports of {out} are those of the new prior; codes and reconstructions stay.")
     screen.tell("Next", f"aevb sample {out} -n 64 --out samples{'.png' if opened.spec.image else '.csv'}")
     if json:
         screen.object({"run": str(out), "family": family, "before": record_of(before), "after": record_of(after)})

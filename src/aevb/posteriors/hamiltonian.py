@@ -7,21 +7,23 @@ from torch import Tensor, nn
 
 from .. import distributions
 from ..conditional import Conditional, Unconditional, held
-from ..distributions import positive, unscaled
+from ..distributions import bounded, positive, unscaled
 from ..distributions.trajectory import Trajectory
 from ..errors import ArgumentError, IncompatibleError
 from ..likelihoods.likelihood import Likelihood
 from ..networks import Heads
 
+LONGEST = 0.5  # step in a variable whose prior has the scale 1; longer ones leave every valley, and at 2 even the prior's
+BOUND = 8.0  # of the logits of step sizes: none becomes 0
 DRAWS = 32  # that the mean of a code is estimated from: each takes a slope of the decoder for every step
 
 
 class Hamiltonian(Conditional):
     """``q(z, r|x)``: a diagonal Gaussian whose draws, with momenta ``r``, follow Hamilton's equations on ``log p(x, z)``.
 
-    ``z_0 ~ N(mu(x), sigma(x)^2)``, ``r_0 ~ N(0, T^2)``; then ``steps`` leapfrog steps, after each of which the momentum is cooled by the factor
-    ``T_k / T_{k-1}``, with ``T_k = T + (1 - T) (k / K)^2`` from ``T`` down to 1. Without tempering energy is kept, and the bound is hardly
-    better than the Gaussian's: what cools is what is gained.
+    ``z_0 ~ N(mu(x), sigma(x)^2)``, ``r_0 ~ N(0, T^2)``; then ``steps`` leapfrog steps, after each of which the momentum is cooled by the
+    factor ``T_k / T_{k-1}``, with ``T_k = T + (1 - T) (k / K)^2`` from ``T`` down to 1. Without tempering energy is kept, and the bound is
+    hardly better than the Gaussian's: what cools is what is gained.
 
     Momenta are part of the code: it has ``2 * latent`` numbers, codes first, and its density is exact. The model's prior is one of codes
     and momenta, ``priors.Normal(2 * latent)`` or ``priors.Product([p(z), priors.Normal(latent)])``, and its likelihood sees the codes
@@ -29,7 +31,7 @@ class Hamiltonian(Conditional):
     are what they begin with; they learn with all the rest, but for a ``tempering`` of 1, which is none. Mean and variance are estimated.
 
     Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder (2018), with the quadratic schedule of its section 3.3. Raises
-    ``ArgumentError`` for no step, a step size that is not positive or a tempering below 1, and ``IncompatibleError`` for a prior over
+    ``ArgumentError`` for no step, a step size outside [0.001, 0.5) or a tempering below 1, and ``IncompatibleError`` for a prior over
     another number of variables.
 
     >>> from aevb import likelihoods, networks, priors
@@ -53,20 +55,24 @@ class Hamiltonian(Conditional):
         tempering: float = 1.5,
     ) -> None:
         super().__init__()
-        for argument, value, enough in (("steps", steps, steps >= 1), ("step", step, step > 0), ("tempering", tempering, tempering >= 1)):
+        for argument, value, enough in (
+            ("steps", steps, steps >= 1),
+            ("step", step, 1e-3 <= step < LONGEST),
+            ("tempering", tempering, tempering >= 1),
+        ):
             if not enough:
-                least = "a positive number, as 0.05" if argument == "step" else "at least 1"
+                least = f"at least 0.001 and less than {LONGEST}" if argument == "step" else "at least 1"
                 raise ArgumentError(f"`{argument}` is {value}; give {least}.")
         self.latent, self.steps = latent, steps
         self.joint = _Joint(prior, likelihood, latent)
         self.heads = Heads(network, (latent,), (latent,))
-        self.sizes = nn.Parameter(unscaled(torch.full((latent,), float(step))))
+        self.sizes = nn.Parameter(BOUND * torch.atanh(torch.logit(torch.full((latent,), step / LONGEST)) / BOUND))
         self.hotter = nn.Parameter(unscaled(torch.tensor(tempering - 1.0))) if tempering > 1 else None
 
     @property
     def step(self) -> Tensor:
-        """Step sizes ``[latent]``, between 0.0025 and 403."""
-        return positive(self.sizes)
+        """Step sizes ``[latent]``, between 0.0002 and 0.5."""
+        return LONGEST * torch.sigmoid(bounded(self.sizes, BOUND))
 
     @property
     def heats(self) -> list[Tensor]:

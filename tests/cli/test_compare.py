@@ -1,0 +1,165 @@
+"""Runs side by side from the command line: what is printed, taken together, left out, written and refused."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import aevb as library
+from aevb.cli import main
+from aevb.metrics import log_likelihood, rate_distortion
+
+SMALL = ["--hidden", "8", "--epochs", "2", "--split-seed", "0", "--no-report", "--quiet"]
+RUNS = {
+    "small-0": ["--latent", "1", "--seed", "0"],
+    "small-1": ["--latent", "1", "--seed", "1"],
+    "large-0": ["--latent", "3", "--seed", "0"],
+    "large-1": ["--latent", "3", "--seed", "1"],
+    "densities": ["--latent", "1", "--likelihood", "normal"],
+    "codes": ["--latent", "1", "--preset", "autoencoder"],
+    "binary": ["--latent", "1", "--binarise", "fixed"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs on the digits by name, in a folder."""
+    folder = tmp_path_factory.mktemp("compared")
+    for name, options in RUNS.items():
+        assert main(["fit", "digits", "--out", str(folder / name), *SMALL, *options]) == 0
+    return folder
+
+
+@pytest.fixture
+def compared(aevb, runs):
+    """Compares runs by their names, with two samples."""
+    return lambda *names, more=(): aevb("compare", *(runs / name for name in names), "--samples", 2, *more)
+
+
+def found(done):
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_runs_stand_side_by_side_within_80_columns(compared):
+    done = compared("small-0", "large-0")
+    lines = done.out.splitlines()
+    head = next(place for place, line in enumerate(lines) if "log-likelihood" in line)
+    assert lines[head].split() == ["log-likelihood", "ELBO", "rate", "distortion", "bits/dim", "active"]
+    assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["A", "B"]
+    assert max(map(len, lines[head : head + 8])) <= 80 and done.err == ""
+    assert "180 test rows of digits, the same for all; 2 importance samples each." in done.out
+    assert re.search(r"A +\S+small-0 +latent 1\n", done.out) and "What another seed would change is not in them." in done.out
+
+
+def test_the_numbers_are_those_of_the_metrics(compared, runs):
+    record = found(compared("small-0", "large-0", more=["--json"]))
+    rows = library.data.load("digits").test
+    models = [library.load(runs / name) for name in ("small-0", "large-0")]
+    each = [log_likelihood(model, rows, 2).per_datum for model in models]
+    apart = library.metrics.Measured.of(each[0] - each[1])
+    assert record["comparison"]["decided_by"] == "log_likelihood" and record["comparison"]["errors_between"] == "paired rows"
+    (side, difference), *_ = record["comparison"]["differences"]["log_likelihood"].items()
+    sign = 1 if side == "A" else -1
+    # the same draws in the same order; float64 sums
+    assert difference["mean"] == pytest.approx(sign * apart.mean, rel=1e-9)
+    assert difference["standard_error"] == pytest.approx(apart.standard_error, rel=1e-9)
+    terms = rate_distortion(models[1], rows)
+    assert record["runs"][1]["rate"]["mean"] == pytest.approx(terms.rate.mean, rel=1e-9)
+    assert record["settings"] == {"latent": ["1", "3"]}
+
+
+def test_seeds_of_one_configuration_are_taken_together(compared):
+    done = compared("small-0", "large-0", "small-1", "large-1", more=["--json"])
+    record = found(done)
+    assert [run["key"] for run in record["runs"]] == ["A1", "B1", "A2", "B2"]
+    assert [side["runs"] for side in record["comparison"]["sides"]] == [["A1", "A2"], ["B1", "B2"]]
+    means = {run["key"]: run["log_likelihood"]["mean"] for run in record["runs"]}
+    (difference,) = record["comparison"]["differences"]["log_likelihood"].values()
+    between = abs(means["A1"] + means["A2"] - means["B1"] - means["B2"]) / 2
+    assert abs(difference["mean"]) == pytest.approx(between, rel=1e-9)
+    assert record["comparison"]["errors_between"] == "seeds"
+    assert "So few seeds show large differences only" in " ".join(record["comparison"]["said"])
+
+
+def test_seeds_alone_are_told_apart_by_rows_and_their_mean_is_said(compared):
+    done = compared("small-0", "small-1")
+    assert "The runs differ in their seed alone: their mean is -" in done.out
+    same = found(compared("small-0", "small-0", more=["--json"]))["comparison"]
+    assert [side["verdict"] for side in same["sides"]] == ["best", "noise"]
+    assert same["differences"]["elbo"]["B"] == {"mean": 0.0, "standard_error": 0.0, "p": 1.0, "noise": True}
+
+
+@pytest.mark.parametrize(
+    "odd, why",
+    [
+        ("densities", "it gives densities, and the others probabilities"),
+        ("codes", "it is an autoencoder, which has no likelihood"),
+        ("binary", "it has another binarisation (fixed; the others: none)"),
+    ],
+)
+def test_what_cannot_be_compared_is_shown_and_said(compared, odd, why):
+    done = compared(odd, "small-0", "large-0")
+    assert done.code == 0 and f"{odd} is not compared: {why}." in done.err
+    assert re.search(r"\nA +(-|\S+ ± )", done.out) and not re.search(r"\nA.*(best|worse|noise)\n", done.out)
+
+
+def test_runs_on_other_data_are_not_compared(compared, aevb, table):
+    assert aevb("fit", table, "--labels", "colour", "--latent", 1, "--out", "flowers", *SMALL).code == 0
+    assert (
+        "is not compared: it is of events of shape (3,), and the others of (8, 8)"
+        in compared("small-0", "large-0", Path.cwd() / "flowers").err
+    )
+
+
+def test_rows_that_differ_are_not_paired_and_that_is_said(aevb, table):
+    for seed in (0, 1):
+        aevb("fit", table, "--seed", seed, "--epochs", 1, "--hidden", 4, "--latent", 1 + seed, "--out", f"run{seed}", "--no-report")
+    done = aevb("compare", "run0", "run1", "--samples", 2)
+    assert "their test rows differ" in done.err and "differences are not paired" in done.out
+    same = aevb("compare", "run0", "run1", "--source", table, "--samples", 2)
+    assert same.err == "" and f"60 rows of {table}, the same for all" in same.out and "row by row" in same.out
+
+
+def test_the_page_holds_the_numbers_the_pictures_and_nothing_else(compared, runs):
+    done = compared("small-0", "large-0", "codes", more=["--out", "compare.html"])
+    page = Path("compare.html").read_text()
+    assert done.out.endswith("Page     compare.html\n") and not re.search(r"<(script|link)|https?:|@import|url\(", page)
+    verdict = re.search(r"Verdict +(.) has the highest log p\(x\): (\S+)", done.out)
+    assert f"{verdict[1]} (" in page and verdict[2].replace("-", "−") in page
+    for words in ("What differs", "autoencoder, which has no likelihood", "Samples", "Reconstructions", str(runs / "large-0")):
+        assert words in page
+    # light and dark of differences and validation; pixels, once each: three reconstructions, two samples
+    assert page.count("data:image/png;base64,") == 2 * 2 + 3 + 2
+
+
+def test_the_page_of_tables(aevb, table):
+    for latent in (1, 2):
+        assert aevb("fit", table, "--labels", "colour", "--latent", latent, "--out", f"run{latent}", *SMALL).code == 0
+    assert aevb("compare", "run1", "run2", "--samples", 2, "--out", "page.html").code == 0
+    page = Path("page.html").read_text()
+    assert "Originals across, reconstructions upwards" in page and "bits/dim" not in page
+    assert "--force" in aevb("compare", "run1", "run2", "--out", "page.html").err
+    assert aevb("compare", "run1", "run2", "--samples", 2, "--out", "page.html", "--force").code == 0
+
+
+def test_runs_that_python_trained_differ_in_what_the_library_remembers(aevb):
+    data = library.data.load("digits")
+    for samples in (1, 2):
+        recipe = library.presets.preset("vae", data.spec, latent=1, hidden=[4], samples=samples)
+        library.fit(recipe, data, epochs=1, out=f"run{samples}", device="cpu", progress=False)
+    done = aevb("compare", "run1", "run2", "--source", "digits", "--samples", 2)
+    assert done.code == 0 and "objective ELBO(samples=2" in done.out
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ([], "RUN is missing: give run folders"),
+        (["run", "--out", "page.pdf"], "--out page.pdf: the page is HTML; write --out compare.html"),
+        (["gone"], "gone"),
+    ],
+)
+def test_what_cannot_be_is_refused(refused, arguments, sentence):
+    assert sentence in refused("compare", *arguments)
