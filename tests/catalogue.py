@@ -297,6 +297,7 @@ GRADIENTS: dict[str, Callable[[], Gradient]] = {
     "rebar": lambda: gradients.REBAR(),
     "rebar-fixed": lambda: gradients.REBAR(temperature=0.3, scale=0.7, learned=False),
     "relaxed": lambda: gradients.Relaxed(),
+    "relaxed-discrete": lambda: gradients.Relaxed(density="discrete"),
     "relaxed-cooling": lambda: gradients.Relaxed(Exponential(1.0, 0.3, steps=10)),
     "straight-through": lambda: gradients.StraightThrough(),
     "enumerate": lambda: gradients.Enumerate(),

@@ -190,6 +190,18 @@ def test_relaxed_importance_weights_bound_the_relaxed_evidence():
     assert gaps[0] > gaps[1] + errors[0] and gaps[1] > -errors[1] - 1e-6
 
 
+def test_discrete_densities_of_soft_codes_become_those_of_true_codes_as_they_are_cooled():
+    """At a temperature of 0.001 a code is a corner but where two logits are within a hundredth: one draw in a few hundred."""
+    model, batch = discrete_vae("categorical"), Batch(X.expand(200, 3))
+    cooled, soft = gradients.Relaxed(1e-3, density="discrete"), gradients.Relaxed(1.0, density="discrete")
+    for rule in (cooled, soft):
+        terms = rule(model, objectives.IWAE(3), batch).terms
+        plain = model.terms(batch, terms.z.detach().round(), terms.q)
+        share = torch.isclose(terms.log_weight, plain.log_weight, atol=1e-6).double().mean()
+        assert (share > 0.9) == (rule is cooled)
+    assert cooled.kind_of(objectives.IWAE(3)) == "neither"
+
+
 def test_straight_through_decodes_true_codes_and_reports_the_true_bound():
     model, rule = discrete_vae("categorical"), gradients.StraightThrough(0.8)
     for objective in (objectives.ELBO(3), objectives.IWAE(3)):
@@ -241,6 +253,7 @@ REFUSED = {
     "temperature that ends at 0": lambda: gradients.StraightThrough(Linear(1.0, 0.0)),
     "temperature below 0": lambda: gradients.REBAR(temperature=-1.0),
     "no states": lambda: gradients.Enumerate(limit=1),
+    "unknown density": lambda: gradients.Relaxed(density="soft"),
     "unknown update": lambda: gradients.ReweightedWakeSleep("dream"),
 }
 

@@ -11,7 +11,9 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
 from aevb.errors import ArgumentError, IncompatibleError
-from aevb.metrics.comparison import Kind, Scores, column, holm, of_scores, rise_of, two_sided
+from aevb.metrics.comparison import Scores, column, of_scores, rise_of
+from aevb.metrics.kind import Kind
+from aevb.metrics.noise import holm, two_sided
 
 
 def two_truths():

@@ -255,10 +255,12 @@ def tally_of(elbos):
 
 
 def test_what_luck_may_have_put_behind_is_called_close():
-    # mean -10, error 1; gaps of 2.8 and 2.9 against twice the root of 1 + 1, which is 2.83
-    tally = tally_of([(-9, -11), (-11.8, -13.8), (-11.9, -13.9)])
+    # variance 2 with three degrees of freedom, so an error of the root of 2 for each difference; corrected for three pairs, the largest
+    # is real above 4.857 of these (Student's t at 1 - 0.05 / 6), which is 6.87
+    tally = tally_of([(-9, -11), (-11.8, -13.8), (-15.9, -17.9)])
     assert [line[-1] for line in tally.table] == ["best", "close", ""]
-    assert "As good within 2 standard errors of the difference: 1 other." in tally.verdict
+    assert [line[-1] for line in tally_of([(-9, -11), (-11.8, -13.8), (-15.8, -17.8)]).table] == ["best", "close", "close"]
+    assert "Not told apart from it by so few seeds: 1 other." in tally.verdict
     assert [line[-1] for line in tally_of([(-10.0,), (-10.1,)]).table] == ["best", ""]  # a single seed does not tell
 
 

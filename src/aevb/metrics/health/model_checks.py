@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -135,7 +137,9 @@ def aggregate(patient: Patient) -> Examined | None:
         )
     said = "" if moments is None else f", {moments:.2f} by its moments"
     return Examined(
-        "information in codes; codes from prior", f"{information} nats (of {PAIRS} rows at most 6.2); {apart.mean:.2f} nats{said}", finding
+        "information in codes; codes from prior",
+        f"{information} nats (of {PAIRS} rows at most {math.log(PAIRS):.1f}); {apart.mean:.2f} nats{said}",
+        finding,
     )
 
 

@@ -15,7 +15,7 @@ from ...data import Rows
 from ...errors import IncompatibleError
 from ...models import VAE
 from ...types import Batch
-from ..latent import ActiveUnits, active_units, encodings, kl_per_dimension
+from ..latent import ActiveUnits, active_units, encodings, information, kl_per_dimension
 from ..likelihood import LogLikelihood, log_likelihood
 from ..measured import Measured
 from ..rate import RateDistortion, rate_of_rows
@@ -24,7 +24,8 @@ from ..sweep import blocks, dtype_of, evaluating
 ROWS = 2000  # looked at, of the data and of the training rows
 WEIGHED = 200  # rows whose importance weights are drawn
 SAMPLES = 100  # of each of them
-PAIRS = 500  # rows whose posteriors are held against each other's draws
+PAIRS = 200  # rows whose posteriors are held against each other's draws
+AT_ONCE = 16  # of these draws
 
 
 class Epoch(Protocol):
@@ -92,25 +93,12 @@ class Patient:
 
     @cached_property
     def information(self) -> tuple[Measured, Measured] | None:
-        """``I(x; z)`` and ``KL(q(z) || p(z))`` in nats, from the posteriors of some rows; ``None`` where these know their own draws only.
-
-        ``q(z)`` is the mean of ``n`` posteriors, so that the first is at most ``log n``, and what it lacks is in the second.
-        """
-        if not self.model.posterior.density:
-            return None
-        batch = self.batch(PAIRS)
+        """``I(x; z)`` and ``KL(q(z) || p(z))`` in nats, of some rows; ``None`` where posteriors know their own draws only."""
         try:
-            with evaluating(self.model, self.seed):
-                q = self.model.infer(batch)
-                z = q.sample()  # [n, *latent]
-                own = q.log_prob(z).double()
-                mixed = (
-                    torch.logsumexp(q.log_prob(z.unsqueeze(1)).double(), 1) - torch.tensor(len(own)).log()
-                )  # every draw by every posterior
-                prior = self.model.prior(None, batch.context).log_prob(z).double()
+            found = information(self.model, some(self.rows, PAIRS), seed=self.seed, block=AT_ONCE)
         except (IncompatibleError, NotImplementedError):
             return None
-        return Measured.of((own - mixed).cpu()), Measured.of((mixed - prior).cpu())
+        return found.mutual, found.aggregate
 
     @cached_property
     def decoded(self) -> Distribution:
