@@ -75,7 +75,12 @@ COMMANDS = (
         "aevb interpolate runs/digits-1 digits --from 0 --to 1 --out walk.png",
     ),
     Command("report", "report:report", "Write the report of a run: one HTML file.", "aevb report runs/first"),
-    Command("compare", "compare:compare", "Put runs side by side.", "aevb compare runs/digits-1 runs/digits-2"),
+    Command(
+        "compare",
+        "compare:compare",
+        "Put runs side by side, and say which differences are noise.",
+        "aevb compare runs/digits-1 runs/digits-2",
+    ),
     Command(
         "sweep",
         "sweep:sweep",

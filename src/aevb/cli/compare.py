@@ -1,21 +1,33 @@
-"""``aevb compare``: runs side by side."""
+"""``aevb compare``: runs side by side, and which of their differences are noise."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, RunError
+from .beside import SEED, Beside, Run, measure
 from .evaluate import Samples
-from .measure import SAMPLES, Evaluation, as_record, evaluate_model, with_error
-from .options import ORDERED, Common, Json, Reading
-from .runs import Opened, open_run, reading_of, rows_of
+from .measure import SAMPLES, with_error
+from .options import ORDERED, Common, Flag, Json, Reading
+from .runs import open_run
 from .screen import Screen
 
-HEAD = ("run", "log-likelihood", "ELBO", "rate", "distortion", "active", "model")
+if TYPE_CHECKING:
+    from ..metrics.comparison import Difference
+
+TITLES = {
+    "log_likelihood": "log-likelihood",
+    "elbo": "ELBO",
+    "rate": "rate",
+    "distortion": "distortion",
+    "reconstruction": "reconstruction",
+}
+LARGE = 10  # a standard error beside which decimals say nothing, and take the width of the terminal
+VERDICTS = {"best": "best", "noise": "noise", "worse": "worse", "unknown": "?"}
 
 
 def compare(
@@ -24,35 +36,110 @@ def compare(
         str | None, Parameter(help="Measure all of them on these data; each on its own test rows by default.", group=ORDERED["Data"])
     ] = None,
     samples: Samples = SAMPLES,
+    out: Annotated[Path | None, Parameter(help="Write a page with pictures, as compare.html.", group=ORDERED["Output"])] = None,
+    force: Annotated[bool, Flag, Parameter(help="Overwrite it where it exists.", group=ORDERED["Output"])] = False,
     reading: Reading = Reading(),
     json: Json = False,
     common: Common = Common(),
 ) -> None:
-    """Put runs side by side: the numbers of `aevb evaluate`, a line for each, in nats per row, ± one standard error."""
+    """Put runs side by side, in nats per row: their numbers, how far each is from the best one, and which differences are noise.
+
+    Runs on the same rows are compared row by row; runs that differ in their seed alone are taken together.
+    """
     if not runs:
         raise ArgumentError("RUN is missing: give run folders, as in `aevb compare runs/digits-1 runs/digits-2`.")
+    if out is not None:
+        _check_page(out, force)
     screen = Screen(common.quiet, json)
-    opened = [open_run(run, common) for run in runs]
-    measured = [evaluate_model(run.model, rows_of(run, source, reading, screen), run.spec, samples, common.seed, screen) for run in opened]
-    if source is None and _apart(opened):
+    beside = measure([open_run(run, common) for run in runs], source, samples, reading, common, screen)
+    for run in beside.runs:
+        if run.why is not None:
+            screen.note(f"{run.opened.path} is not compared: it {run.why}.")
+    if not beside.same_rows:
         screen.note("the runs were not split alike, so their test rows differ; give --source to measure all on the same rows.")
     if json:
-        screen.object([{"run": str(run.path)} | as_record(numbers) for run, numbers in zip(opened, measured, strict=True)])
-        return
-    screen.table([_line(run, numbers) for run, numbers in zip(opened, measured, strict=True)], HEAD, right=range(1, 6))
+        screen.object(beside.record)
+    else:
+        _print(beside, source, samples, screen)
+    if out is not None:
+        _write(beside, source, samples, common, out)
+        screen.tell("Page", str(out))
 
 
-def _apart(runs: list[Opened]) -> bool:
-    """Whether the runs' own test rows are not the same rows."""
-    split = [reading_of(run.settings) | {"source": run.settings.get("source"), "likelihood": None, "network": None} for run in runs]
-    return any(other != split[0] for other in split)
+def _check_page(out: Path, force: bool) -> None:
+    if out.suffix.lower() != ".html":
+        raise ArgumentError(f"--out {out}: the page is HTML; write --out compare.html.")
+    if out.is_dir() or (out.exists() and not force):
+        raise RunError(f"`{out}` exists and is never overwritten unasked; choose another --out, or give --force.")
 
 
-def _line(run: Opened, numbers: Evaluation) -> list[str]:
+def _print(beside: Beside, source: str | None, samples: int, screen: Screen) -> None:
+    """Names, numbers, differences, and what they come to."""
+    screen.table([(run.key, str(run.opened.path), beside.about(run)) for run in beside.runs], ("", "run", "in which they differ"))
+    screen.result("")
+    screen.tell("Rows", measured(beside, source, samples), "")
+    bits = any(run.numbers.bits is not None for run in beside.runs)
+    head = ["", "log-likelihood", "ELBO", "rate", "distortion", *(["bits/dim"] if bits else []), "active"]
+    screen.table([_line(run, bits) for run in beside.runs], head, right=range(1, len(head)))
+    found = beside.found
+    if len(found.sides) > 1:
+        less = f"less {found.sides[found.best].name}"
+        head = [less, *(TITLES[column.quantity] for column in found.columns), ""]
+        rows = [
+            [side.name, *(_less(column.differences[place]) for column in found.columns), VERDICTS[found.verdicts[place]]]
+            for place, side in enumerate(found.sides)
+        ]
+        screen.result("")
+        screen.table(rows, head, right=range(1, len(head) - 1))
+        screen.tell("", "")
+        screen.tell("Verdict", *found.said, "Marked *: more than noise.")
+
+
+def measured(beside: Beside, source: str | None, samples: int) -> str:
+    """On what, in a sentence."""
+    first = beside.runs[0]
+    rows = f"rows of {source}" if source else f"test rows of {first.opened.spec.name}"
+    sampled = f"; {samples:,} importance samples each" if any(run.numbers.log_likelihood for run in beside.runs) else ""
+    counts = sorted({len(run.rows) for run in beside.compared})
+    number = " or ".join(f"{each:,}" for each in counts)
+    return f"{number} {rows}, {'the same' if beside.same_rows else 'not the same'} for all{sampled}."
+
+
+def _line(run: Run, bits: bool) -> list[str]:
+    numbers = run.numbers
     weighed = "-" if numbers.log_likelihood is None else with_error(numbers.log_likelihood)
-    mean = [
-        "-" if math.isnan(value.mean) else f"{value.mean:.2f}"
-        for value in (numbers.terms.elbo, numbers.terms.rate, numbers.terms.distortion)
-    ]
-    active = "-" if numbers.active is None else f"{numbers.active}/{numbers.latent}"
-    return [str(run.path), weighed, *mean, active, str(run.settings.get("preset", ""))]
+    terms = [_mean(value.mean) for value in (numbers.terms.elbo, numbers.terms.rate, numbers.terms.distortion)]
+    shown = [] if not bits else ["-" if numbers.bits is None else f"{numbers.bits.mean:.4f}"]
+    return [run.key, weighed, *terms, *shown, "-" if numbers.active is None else f"{numbers.active}/{numbers.latent}"]
+
+
+def _mean(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _less(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    digits = 2 if not found.value.standard_error >= LARGE else 0
+    return ("+" if found.value.mean > 0 else "") + with_error(found.value, digits) + ("*" if found.real else " ")
+
+
+def _write(beside: Beside, source: str | None, samples: int, common: Common, out: Path) -> None:
+    """The page."""
+    from ..data import Dataset
+    from ..persistence import Saved
+    from ..report.comparison import Contest, Entry, write_comparison
+    from ..report.story import Findings, Story
+    from ..training.history import read_history
+
+    entries = []
+    for run in beside.runs:
+        opened, rows = run.opened, run.rows.to(run.opened.model.device)
+        saved = Saved(opened.model, opened.spec, opened.training, opened.path)
+        findings = Findings(run.numbers.terms, run.numbers.log_likelihood, None, None, run.numbers.usage)
+        data = Dataset(rows, rows, rows, opened.spec)
+        story = Story(saved, data, rows, read_history(opened.path / "history.jsonl"), findings, common.seed)
+        side = run.side if beside.found.spread == "seeds" else run.key
+        entries.append(Entry(run.key, side, beside.about(run), beside.about(run, but=SEED), story, run.numbers.active, run.why))
+    title = f"{source or beside.runs[0].opened.spec.name}: {len(entries)} runs"
+    write_comparison(Contest(title, entries, beside.found, list(beside.settings.items()), measured(beside, source, samples)), out)

@@ -119,18 +119,25 @@ def interpolate(
     start: Annotated[Count, Parameter(name="--from", help="The first row, counted from 0.", group=ORDERED["Run"])],
     end: Annotated[Count, Parameter(name="--to", help="The last row.", group=ORDERED["Run"])],
     steps: Annotated[Count, Parameter(help="Rows of the walk, its ends among them.", group=ORDERED["Run"])] = 11,
-    path: Annotated[Literal["linear", "spherical"], Parameter(help="Between the codes.", group=ORDERED["Run"])] = "linear",
+    path: Annotated[
+        Literal["linear", "spherical", "geodesic"],
+        Parameter(help="Between the codes: straight, an arc, or shortest as measured in the data.", group=ORDERED["Run"]),
+    ] = "linear",
     reading: Reading = Reading(),
     output: Output,
     common: Common = Common(),
 ) -> None:
     """Walk from one row to another between their codes. png (images), npz (x and z), npy, csv, parquet."""
+    import torch
+
     from .. import inference
 
     opened = _ready(run, output, common)
     rows = _rows(opened, source, reading, common)
     ends = rows.subset([_place("--from", start, rows, source), _place("--to", end, rows, source)]).to(opened.model.device)
-    walk = inference.interpolate(opened.model, ends[0], ends[1], steps, path, context=ends.context)
+    unit = torch.tensor(opened.spec.scale)
+    unit = unit.reshape(opened.spec.event_shape if len(unit) > 1 else ())
+    walk = inference.interpolate(opened.model, ends[0], ends[1], steps, path, context=ends.context, unit=unit)
     _write_events(opened, output, {"x": walk.x.cpu().numpy(), "z": walk.z.cpu().numpy()}, columns=steps)
     told(common, output, f"{steps} steps from row {start} to row {end}")
 

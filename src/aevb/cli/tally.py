@@ -15,10 +15,10 @@ from .measure import record_of, with_error
 
 if TYPE_CHECKING:
     from ..metrics import Measured, RateDistortion
+    from ..metrics.comparison import Difference
     from ..training import FitResult
 
 NUMBERS = ("elbo", "rate", "distortion")
-CLOSE = 2  # standard errors of a difference that luck makes often enough
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Tally:
         named = ", ".join(f"{name} {written(self.best.values[name])}" for name in self.columns)
         first = f"Of {number} combinations {named} has the highest ELBO" if number > 1 else f"The ELBO of {named}"
         close = sum(map(self._close, self.combinations))
-        rest = f" As good within {CLOSE} standard errors of the difference: {count(close, 'other')}." if close else ""
+        rest = f" Not told apart from it by so few seeds: {count(close, 'other')}." if close else ""
         return f"{first}: {self.best.numbers['elbo']} nats per {self.one}{mean}, on {count(self.rows, f'{self.part} row')}.{rest}"
 
     @property
@@ -164,10 +164,20 @@ class Tally:
     def _mark(self, combination: Combination) -> str:
         return "best" if combination is self.best else "close" if self._close(combination) else ""
 
+    @cached_property
+    def _less(self) -> tuple[Difference | None, ...]:
+        """The ELBO of each combination less that of the best, judged by the spread between seeds as `aevb compare` does it."""
+        import torch
+
+        from ..metrics.comparison import column
+
+        tables = [torch.tensor([run.terms.elbo.mean for run in each.runs], dtype=torch.float64) for each in self.combinations]
+        return column("elbo", tables, "seeds", [each is self.best for each in self.combinations].index(True)).differences
+
     def _close(self, other: Combination) -> bool:
         """Whether luck alone may have put the best one before another; a single seed does not tell."""
-        best, its = self.best.numbers["elbo"], other.numbers["elbo"]
-        return other is not self.best and best.mean - its.mean <= CLOSE * math.hypot(best.standard_error, its.standard_error)
+        found = next(less for each, less in zip(self.combinations, self._less, strict=True) if each is other)
+        return found is not None and found.noise
 
 
 def _height(bound: Measured) -> float:

@@ -13,6 +13,7 @@ from .quantised import Coded
 from .sphere import sphere
 
 DRAWS = 64
+FAR = 1e6 + 0.5  # inside of no interval, and no count
 THIN = (type(constraints.simplex), type(sphere))  # sets without a volume: a density on one is none on another
 
 
@@ -40,6 +41,17 @@ def reaches_beyond(q: Distribution, p: Distribution) -> bool:
     if type(mine) is type(theirs) and not vars(mine):
         return False
     return not _holds_draws(q, p)
+
+
+def is_real(p: Distribution) -> bool:
+    """Whether every real number has a density: codes may then move wherever they like.
+
+    >>> from torch.distributions import Exponential, Normal
+    >>> is_real(Normal(0.0, 1.0)), is_real(Exponential(1.0))
+    (True, False)
+    """
+    far = torch.full(p.event_shape, FAR, dtype=p.mean.dtype, device=p.mean.device)
+    return p.support is None or all(bool(p.support.check(place).all()) for place in (far, -far))
 
 
 def _holds_draws(q: Distribution, p: Distribution) -> bool:

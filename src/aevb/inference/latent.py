@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..errors import ArgumentError
 from ..models import VAE
+from .geodesic import geodesic
 
-Path = Literal["linear", "spherical"]
+Path = Literal["linear", "spherical", "geodesic"]
 
 
 @dataclass(frozen=True)
@@ -22,25 +23,44 @@ class Walk:
     z: Tensor
     x: Tensor
 
+    @property
+    def lengths(self) -> Tensor:
+        """How far apart the data of successive steps are, ``[steps - 1]``, in the units of the data."""
+        return self.x.diff(dim=0).flatten(1).norm(dim=1)
+
 
 def interpolate(
-    model: VAE, start: Tensor, end: Tensor, steps: int = 11, path: Path = "linear", *, context: Tensor | None = None, label: Any = None
+    model: VAE,
+    start: Tensor,
+    end: Tensor,
+    steps: int = 11,
+    path: Path = "linear",
+    *,
+    context: Tensor | None = None,
+    label: Any = None,
+    unit: Tensor | None = None,
 ) -> Walk:
     """From one datum ``[*event]`` to another, between their codes; the ends are the two reconstructions.
 
     What a model is told of the two, ``context`` ``[2, C]`` or ``label`` (one for both, or two), changes evenly from one to the other.
 
     ``spherical`` turns from one code to the other at a steadily changing length (Shoemake 1985; White 2016): a straight line passes
-    through regions nearer to the origin than draws from a Gaussian prior ever are.
+    through regions nearer to the origin than draws from a Gaussian prior ever are. ``geodesic`` is the shortest path as measured in the
+    expected data, where ``unit`` ``[*event]`` counts as a difference of one in each element: ``inference.geodesic.geodesic`` says more.
     """
     if steps < 2:
         raise ArgumentError(f"`steps` is {steps}; an interpolation has at least its 2 ends.")
-    if path not in ("linear", "spherical"):
-        raise ArgumentError(f'`path` is {path!r}; use "linear" or "spherical".')
+    if path not in ("linear", "spherical", "geodesic"):
+        raise ArgumentError(f'`path` is {path!r}; use "linear", "spherical" or "geodesic".')
     context = model.told(2, context, label)
     a, b = model.encode(torch.stack([start, end]), context)
     share = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device).reshape(-1, *[1] * a.dim())
-    z = torch.lerp(a, b, share) if path == "linear" else _slerp(a, b, share)
+    ways = {
+        "linear": lambda: torch.lerp(a, b, share),
+        "spherical": lambda: _slerp(a, b, share),
+        "geodesic": lambda: geodesic(model, a, b, steps, context=context, unit=unit),
+    }
+    z = ways[path]()
     between = None if context is None else torch.lerp(context[0], context[1], share.reshape(-1, 1))
     return Walk(z, model.decode(z, between))
 

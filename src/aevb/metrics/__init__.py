@@ -3,6 +3,7 @@
 from .accuracy import Accuracy, accuracy
 from .codebook import CodebookUsage, codebook_usage
 from .codes import Clustering, Separation, clustering, neighbour_accuracy, probe_accuracy, separation
+from .comparison import Comparison, Scores, compare
 from .disentanglement import (
     DCI,
     Disentanglement,
@@ -20,7 +21,7 @@ from .exact import Decomposition, LinearGaussian, decomposition, exact_log_likel
 from .features import Features
 from .gaps import Gaps, gaps
 from .health import Diagnosis, Examined, Finding, doctor
-from .latent import ActiveUnits, active_units, kl_per_dimension, total_correlation
+from .latent import ActiveUnits, Information, active_units, information, kl_per_dimension, total_correlation
 from .likelihood import Curve, LogLikelihood, bracket, log_likelihood
 from .measured import Measured
 from .quality import Closeness, Quality, quality
@@ -47,6 +48,7 @@ __all__ = [
     "Closeness",
     "Clustering",
     "CodebookUsage",
+    "Comparison",
     "Curve",
     "Decomposition",
     "Diagnosis",
@@ -56,6 +58,7 @@ __all__ = [
     "Finding",
     "FrechetDistance",
     "Gaps",
+    "Information",
     "Jackknifed",
     "KernelDistance",
     "LinearGaussian",
@@ -66,6 +69,7 @@ __all__ = [
     "Ranged",
     "RateDistortion",
     "Reconstruction",
+    "Scores",
     "Separation",
     "TwoSampleTest",
     "accuracy",
@@ -75,6 +79,7 @@ __all__ = [
     "classifier_test",
     "clustering",
     "codebook_usage",
+    "compare",
     "dci",
     "decomposition",
     "disentanglement",
@@ -85,6 +90,7 @@ __all__ = [
     "frechet",
     "frechet_distance",
     "gaps",
+    "information",
     "interventional_robustness",
     "kernel_distance",
     "kl_per_dimension",

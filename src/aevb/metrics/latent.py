@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..distributions import kl
-from ..errors import DataError
+from ..errors import DataError, IncompatibleError
 from ..memory import enough_memory
 from ..models import VAE
+from .measured import Measured
 from .ranged import GROUPS, Jackknifed, grouped, jackknife
 from .sweep import blocks, dtype_of, evaluating, rows_of
 
@@ -59,6 +61,42 @@ def kl_per_dimension(model: VAE, x: Any, *, block: int = 1024) -> Tensor | None:
             part = each.flatten(1).double().sum(0).cpu()
             total = part if total is None else total + part
     return None if total is None else total / len(data)
+
+
+@dataclass(frozen=True)
+class Information:
+    """The mean divergence ``E KL(q(z|x) || p(z))`` in two parts, in nats."""
+
+    mutual: Measured  # I(x; z): what codes tell of their data, at most the logarithm of the number of rows
+    aggregate: Measured  # KL(q(z) || p(z)): how far all codes together are from the prior
+    rows: int
+
+
+def information(model: VAE, x: Any, *, seed: int = 0, block: int = 256) -> Information:
+    """``I(x; z) = E log q(z|x) / q(z)`` and ``KL(q(z) || p(z))`` over data ``[N, *event]``, from one draw for each.
+
+    ``q(z)`` is the mean of the ``N`` posteriors of these data, so that the first is at most ``log N``, and what it lacks is in the second.
+
+    Hoffman and Johnson, ELBO surgery (2016). Raises ``IncompatibleError`` for a posterior without a density.
+
+    >>> from aevb import likelihoods, networks, posteriors, priors
+    >>> model = VAE(priors.Normal(2), posteriors.Normal(networks.MLP(9, [8]), 2), likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)))
+    >>> information(model, torch.ones(50, 9)).rows
+    50
+    """
+    if not model.posterior.density:
+        raise IncompatibleError(
+            f"`posteriors.{type(model.posterior).__name__}` has no density, and the information in its codes no measure; use a VAE."
+        )
+    data = rows_of(model, x)
+    with evaluating(model, seed), enough_memory("in an evaluation", block=block):
+        (batch,) = blocks(data, len(data), dtype_of(model))
+        q = model.infer(batch)
+        z = q.sample()
+        own = q.log_prob(z).double()
+        mixed = torch.cat([q.log_prob(part.unsqueeze(1)).double().logsumexp(1) for part in z.split(block)]) - math.log(len(z))
+        prior = model.prior(None, batch.context).log_prob(z).double()
+    return Information(Measured.of((own - mixed).cpu()), Measured.of((mixed - prior).cpu()), len(data))
 
 
 def total_correlation(codes: Any, *, groups: int = GROUPS, seed: int = 0) -> Jackknifed:

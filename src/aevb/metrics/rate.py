@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,11 +24,13 @@ class RateDistortion:
     rate: Measured  # E KL(q(z|x) || p(z))
     distortion: Measured  # -E log p(x|z)
     elbo: Measured
+    per_datum: Tensor | None = field(default=None, compare=False, repr=False)  # [2, N], rate and distortion of each datum
 
     @staticmethod
     def of(rate: Tensor, distortion: Tensor) -> RateDistortion:
         """Means over data from both terms of each datum, ``[N]``."""
-        return RateDistortion(Measured.of(rate), Measured.of(distortion), Measured.of(-rate - distortion))
+        each = torch.stack([rate, distortion])
+        return RateDistortion(Measured.of(rate), Measured.of(distortion), Measured.of(-rate - distortion), each)
 
     @property
     def reconstruction(self) -> Measured:

@@ -8,6 +8,7 @@ Give ``ax`` to draw into a figure of your own. Images are ``(H, W)`` or ``(C, H,
 
 from .canvas import PALETTE, png, svg
 from .columns import correlations, marginals
+from .comparison import differences, validation
 from .curves import curves, kl_per_dimension
 from .events import interpolation, reconstructions, samples
 from .latent import Plane, latent_map, plane
@@ -20,6 +21,7 @@ __all__ = [
     "Plane",
     "correlations",
     "curves",
+    "differences",
     "has_manifold",
     "high_frequency_ratio",
     "images",
@@ -35,4 +37,5 @@ __all__ = [
     "reconstructions",
     "samples",
     "svg",
+    "validation",
 ]

@@ -75,25 +75,26 @@ def _curve(ax: Axes, history: Sequence[Epoch], quantity: Quantity) -> None:
     scored = "ELBO" if quantity == "bound" and last.kl is not None else title
     labels = ("training", "validation") if scored == title else (f"training: {title}", f"validation: {scored}")
     epochs = [epoch.epoch for epoch in history]
-    lines = [_values(history, field) for field in FIELDS[quantity]]
+    lines = [values_of(history, field) for field in FIELDS[quantity]]
     for values, label, colour in zip(lines, labels, (GREY, PALETTE[0]), strict=True):
         if np.isfinite(values).any():
             ax.plot(epochs, values, color=colour, label=label, linewidth=1.6, marker="." if len(epochs) < 8 else "")
     tidy(ax, "epoch", "nats per datum")
     ax.set_title(title if scored == title else "bound", fontsize=TEXT)
     ax.legend(frameon=False, fontsize=TEXT - 1)
-    _zoom(ax, np.stack(lines))
+    zoom(ax, lines)
 
 
-def _values(history: Sequence[Epoch], field: str) -> np.ndarray:
+def values_of(history: Sequence[Epoch], field: str) -> np.ndarray:
+    """A number of each epoch, NaN where it has none."""
     values = [getattr(epoch, field) for epoch in history]
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
-def _zoom(ax: Axes, lines: np.ndarray) -> None:
-    """Let the scale be set by what comes after the first tenth of the epochs."""
-    late = lines[:, int(np.ceil(EARLY * lines.shape[1])) :]
+def zoom(ax: Axes, lines: Sequence[np.ndarray], early: float = EARLY) -> None:
+    """Let the scale be set by what comes after the ``early`` part of the epochs of each line."""
+    late = np.concatenate([line[int(np.ceil(early * len(line))) :] for line in lines])
     late = late[np.isfinite(late)]
-    if lines.shape[1] >= 10 and late.size and np.ptp(late) > 0:
+    if max(map(len, lines)) >= 10 and late.size and np.ptp(late) > 0:
         margin = 0.08 * np.ptp(late)
         ax.set_ylim(late.min() - margin, late.max() + margin)

@@ -1,0 +1,68 @@
+"""Runs side by side: how they were trained, and how far apart they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import ArgumentError
+from ..metrics.comparison import Difference
+from ..training.history import Epoch
+from .canvas import GREY, PALETTE, TEXT, axes, plain, tidy
+from .curves import values_of, zoom
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROW = 0.34  # inches for a side
+WORSE = PALETTE[2]
+EARLY = 0.4  # of the epochs of each run: runs of other lengths are told apart at their ends
+
+
+def validation(histories: Sequence[Sequence[Epoch]], names: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """The number that runs were judged by in training, on their validation rows against epochs; those of one name have one colour.
+
+    Raises ``ArgumentError`` where there is no history, or not a name for each.
+
+    >>> def epoch(number):
+    ...     return Epoch(number, number, 1.0, -9.0, "ELBO", -8.0, 1.0, -9.0, 0.0, 1e-3, 1.0, 0, validation=-9.0 + number)
+    >>> ax = validation([[epoch(1), epoch(2)], [epoch(1)], [epoch(1)]], ["A", "B", "B"])
+    >>> len(ax.lines), [text.get_text() for text in ax.get_legend().get_texts()]
+    (3, ['A', 'B'])
+    """
+    if not histories or len(names) != len(histories):
+        raise ArgumentError(f"`names` holds {len(names)} for {len(histories)} histories; give one for each, of at least one run.")
+    ax, lines = axes(ax, width=6.2, height=3.6), [values_of(history, "validation") for history in histories]
+    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(dict.fromkeys(names))}
+    shown: set[str] = set()
+    for history, values, name in zip(histories, lines, names, strict=True):
+        few = "." if len(history) < 8 else ""
+        label = "" if name in shown else plain(name)
+        ax.plot([epoch.epoch for epoch in history], values, color=colours[name], label=label, linewidth=1.5, marker=few)
+        shown.add(name)
+    tidy(ax, "epoch", "validation, nats per datum")
+    ax.legend(frameon=False, fontsize=TEXT - 1, ncols=1 + len(colours) // 8)
+    zoom(ax, lines, EARLY)
+    return ax
+
+
+def differences(found: Sequence[Difference | None], names: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Sides less the best one, None for that one itself: a bar of two standard errors to each side, grey where it is noise.
+
+    >>> from aevb.metrics import Measured
+    >>> ax = differences([None, Difference(Measured(-2.0, 0.5), 0.001)], ["A", "B"])
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['A', 'B']
+    """
+    ax = axes(ax, width=6.2, height=0.75 + ROW * len(found))
+    ax.axvline(0, color=GREY, linewidth=1)
+    for place, each in enumerate(found):
+        mean, reach = (0.0, 0.0) if each is None else (each.value.mean, 2 * each.value.standard_error)
+        mean = mean if math.isfinite(mean) else math.nan
+        colour = PALETTE[0] if each is None else WORSE if each.real else GREY
+        ax.errorbar(mean, place, xerr=reach, fmt="o", color=colour, markersize=5, elinewidth=1.6, capsize=2.5)
+    tidy(ax, "nats per datum, less the best", "")
+    ax.set_yticks(range(len(found)), [plain(name) for name in names])
+    ax.set_ylim(len(found) - 0.4, -0.6)
+    return ax
