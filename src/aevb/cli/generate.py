@@ -176,7 +176,7 @@ def _label(opened: Opened, texts: tuple[str, ...] | None) -> Any:
     if len(texts) > 1 or len(condition.names) > 1:
         typed = " ".join(f"--label {factor.name}={factor.example}" for factor in condition.factors)
         raise ArgumentError(f"--label {' --label '.join(texts)}: the model is told {', '.join(condition.names)}; write {typed}.")
-    return texts[0]
+    return next(iter(texts))
 
 
 def _codes(path: Path, opened: Opened) -> np.ndarray:

@@ -87,7 +87,7 @@ class Down(nn.Module):
 
     def __init__(self, reader: Reader, width: int, layers: int, half: int) -> None:
         super().__init__()
-        self.reader, self.half, self.reach = reader, half, half * layers
+        self.reader, self.margin, self.reach = reader, half, half * layers
         inputs = reader.channels * reader.width
         first = glorot(nn.Conv2d(inputs, 2 * width, (half, 2 * half + 1)))  # not the row itself
         later = [glorot(nn.Conv2d(width, 2 * width, (half + 1, 2 * half + 1))) for _ in range(layers - 1)]
@@ -97,7 +97,7 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         seen, told = self.reader(x), []
         for layer, tell in zip(self.layers, self.told, strict=True):
-            wide = layer(F.pad(seen, (self.half, self.half, self.half, 0)))[..., : x.shape[-2], :]
+            wide = layer(F.pad(seen, (self.margin, self.margin, self.margin, 0)))[..., : x.shape[-2], :]
             told.append(tell(wide))
             seen = gated(wide)
         return told
@@ -108,7 +108,7 @@ class Along(nn.Module):
 
     def __init__(self, reader: Reader, features: int, layers: int, half: int, condition: int, parameters: int) -> None:
         super().__init__()
-        self.reader, self.half, self.reach = reader, half, half * layers
+        self.reader, self.margin, self.reach = reader, half, half * layers
         channels, width = reader.channels, features * reader.channels
         widths = [reader.channels * reader.width] + [width] * (layers - 1)
         self.layers = nn.ModuleList(
@@ -122,7 +122,7 @@ class Along(nn.Module):
     def forward(self, x: Tensor, told: list[Tensor], condition: Tensor) -> Tensor:
         seen, state = self.reader(x), None
         for layer, mix, bias, above in zip(self.layers, self.mixed, self.conditions, told, strict=True):
-            step = mix(gated(layer(F.pad(seen, (self.half, 0))) + above + bias(condition)))
+            step = mix(gated(layer(F.pad(seen, (self.margin, 0))) + above + bias(condition)))
             seen = state = step if state is None else state + step
         return (self.head(F.silu(seen)) + self.direct(condition)).unflatten(1, (self.reader.channels, -1))
 

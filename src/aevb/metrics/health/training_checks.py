@@ -45,7 +45,7 @@ def _fall(patient: Patient) -> float:
     """The largest fall of the training bound between two epochs, in shares of its range over the run."""
     bounds = [epoch.bound for epoch in patient.history if math.isfinite(epoch.bound)]
     spread = max(bounds, default=0.0) - min(bounds, default=0.0)
-    return max((a - b for a, b in itertools.pairwise(bounds)), default=0.0) / spread if spread > 0 else 0.0
+    return max(0.0, *(a - b for a, b in itertools.pairwise(bounds))) / spread if spread > 0 else 0.0
 
 
 def length(patient: Patient) -> Examined | None:
