@@ -29,9 +29,8 @@ REMARKS: dict[str, str] = {
     "r3": "Missed. By this protocol the net of one hidden layer overfits slowly, and its ELBO on the validation part stands still before "
     "the end. Rezende and Mohamed had 400 maxout units of four pieces each, not 400 rectified ones. The script of Pythae that states this "
     "net has a second layer of 400 units commented out; whether the number belongs to that net is what `--layers 2` would tell.",
-    "r8": "Missed for k = 5. Where the divergence is sampled, densities of relaxed codes stand in for those of true ones (Maddison, Mnih "
-    "and Teh 2017), and what is climbed then is far from the discrete model that is measured. In short trials the straight-through "
-    "gradient, which keeps the densities of true codes, did not have this fault: `--cases straight-5`.",
+    "r8": "With densities of relaxed codes in the place of those of true ones (Maddison, Mnih and Teh 2017), several samples lead far from "
+    "the discrete model that is measured; with the discrete probabilities, at soft codes, they do not.",
     "r9": "Measured before the results kept a description of the machine and the time; both gradients in float32. So early in training the "
     "gain is that of faster learning, not the one that is left at the end.",
 }

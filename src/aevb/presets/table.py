@@ -265,7 +265,7 @@ _ALL = (
         "gumbel_vae",
         codes.gumbel_vae,
         "Maddison et al. 2017",
-        "Categorical posterior, IWAE(5), Relaxed(Exponential(1, 0.5))",
+        'Categorical posterior, IWAE(5), Relaxed(Exponential(1, 0.5), "discrete")',
         "as gumbel_softmax_vae, with several samples: a better likelihood for more time",
         "neither",
     ),
