@@ -103,6 +103,16 @@ def test_pictures(aevb, digits):
     assert size_of("i.png") == (5 * 58 + 2, 58 + 2)
 
 
+def test_the_shortest_walk_ends_where_the_straight_one_does(aevb, table):
+    """Of a table each column counts in units of its deviation."""
+    fitted = ("--labels", "colour", "--latent", 2, "--hidden", 8, "--epochs", 2, "--no-report", "--out", "runs/x")
+    assert aevb("fit", table, *fitted).code == 0
+    for path in ("linear", "geodesic"):
+        assert aevb("interpolate", "runs/x", table, "--from", 0, "--to", 3, "--path", path, "--out", f"{path}.npz").code == 0
+    straight, shortest = (np.load(f"{path}.npz")["x"] for path in ("linear", "geodesic"))
+    np.testing.assert_allclose(shortest[[0, -1]], straight[[0, -1]], rtol=1e-5)
+
+
 def test_results_are_overwritten_by_force(aevb, digits):
     assert [aevb("sample", digits, "--out", "s.npy", *force).code for force in ([], [], ["--force"])] == [0, 2, 0]
 
