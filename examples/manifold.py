@@ -35,10 +35,10 @@ def smoothness(model: VAE, n: int = GRID) -> dict[str, float]:
 
 
 def main() -> None:
-    models = {"digits": train(aevb.data.load("digits"), 3 if SMOKE else 500, hidden=400)}
+    models = {"digits": train(aevb.data.load("digits"), 3 if SMOKE else 300, hidden=200)}
     draw("manifold", plots.manifold(models["digits"], n=10 if SMOKE else GRID))
     if not SMOKE and any(known.name == "frey-faces" and known.found for known in list_sets()):
-        models["faces"] = train(aevb.data.load("frey-faces"), 300, hidden=200)
+        models["faces"] = train(aevb.data.load("frey-faces", network="mlp"), 150, hidden=200)
         draw("manifold_faces", plots.manifold(models["faces"], n=16))
     figures: dict[str, Any] = {name: {str(n): smoothness(model, n) for n in (GRID // 2, GRID)} for name, model in models.items()}
     keep("manifold", figures)

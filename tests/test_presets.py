@@ -65,7 +65,13 @@ def test_it_takes_a_step(name):
     assert result.history[0].skipped == 0
 
 
-BOUNDS = [name for name in PRESETS if PRESETS[name].kind == "lower bound"]
+NOT_CLIMBED = ["vae_gan", "msssim_vae"]  # they report the ELBO, and train their decoder by something else
+BOUNDS = [name for name in PRESETS if PRESETS[name].kind == "lower bound" and name not in NOT_CLIMBED]
+
+
+@pytest.mark.parametrize("name", NOT_CLIMBED)
+def test_a_bound_that_is_not_climbed_is_said(name):
+    assert not small(name).objective.fits
 
 
 @functools.cache
