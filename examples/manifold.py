@@ -1,4 +1,4 @@
-"""The latent space at equally spaced percentiles of the prior, as a picture: digits, and faces. Takes about two minutes.
+"""The latent space at equally spaced percentiles of the prior, as a picture: digits, and faces. Takes about a minute.
 
 With two latent variables the whole of the space can be seen; neighbours are alike, and one digit turns into another. Printed is how much
 neighbours on the grid differ, beside any two of its pictures. Writes manifold.png and manifold.json, and manifold_faces.png where the set

@@ -12,9 +12,9 @@ PAGE = ROOT / "docs" / "experiments.md"
 
 HEAD = """# The theory in pictures
 
-Written by `examples/common/document.py` from `benchmarks/results/`; do not edit. Each section is one script: `python
-examples/NAME.py` makes
-the picture and prints the figures, on one core in the time that it says. Intervals are 95 %; log-probabilities are in nats.
+Written by `examples/common/document.py` from `benchmarks/results/`; do not edit. Each section is one script:
+`python examples/NAME.py` makes the picture and prints the figures, on one core in the time that it says.
+Intervals are 95 %; log-probabilities are in nats.
 """
 
 
@@ -85,7 +85,7 @@ def manifold() -> str:
 {faces}
 `examples/manifold.py`: what is expected at equally spaced percentiles of the prior. Equal areas are equally probable, and pictures change
 smoothly along each axis: the mean squared difference of neighbours, over that of any two pictures of the grid, falls
-to about a quarter when
+to about a third when
 the grid is twice as fine.
 
 {table(["", "grid", "along the first variable", "along the second"], *rows)}
@@ -182,14 +182,15 @@ what is gained seed by seed; plain copies and noisy copies of the digits, as man
 {table(["", *kinds], *rows)}
 
 With one label of each class neighbours help both classifiers. Of what the regression gains, noise in the pixels gives most, too; the
-nearest neighbour gains from decoded neighbours alone. With five labels of each class they do harm.
+nearest neighbour gains from decoded neighbours alone. With five labels of each class they help neither, and harm the
+regression.
 """
 
 
 def elsewhere() -> str:
     return """## Elsewhere
 
-- How far the approximation and how far the amortisation leave the bound from the truth: `metrics.gaps`, exact in `examples/exact_truth.py`.
+- How far the approximation and how far the amortisation leave the bound from the truth: `metrics.gaps`.
 - The variance of score-function and pathwise gradients against the number of latent variables: `benchmarks/gradient_variance.py`,
   [picture](pictures/gradient_variance.svg).
 - How well codes separate classes: `metrics.separation`, in every report of labelled data.
