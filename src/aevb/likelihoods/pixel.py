@@ -33,6 +33,7 @@ class Pixel(Likelihood):
     van den Oord et al., Conditional image generation with PixelCNN decoders (2016); Gulrajani et al., PixelVAE (2017). Raises
     ``ArgumentError`` for what is no image, an unknown output, and levels that do not fit it.
 
+    >>> import torch
     >>> Pixel(nn.Identity(), (4, 4), layers=1)(torch.zeros(5, 2)).sample().shape
     torch.Size([5, 4, 4])
     """

@@ -262,7 +262,7 @@ class Conditioned(Recorded, nn.Module):
     >>> from aevb.networks import MLP
     >>> condition = Condition([Labels("digit", range(10))])
     >>> network = Conditioned(MLP(64, [32], context=condition.width), condition)
-    >>> network(torch.zeros(5, 8, 8), condition.of("7", n=5)).shape
+    >>> network(torch.zeros(5, 8, 8), condition.of("7", n=5).float()).shape
     torch.Size([5, 32])
     """
 

@@ -27,6 +27,7 @@ class Normal(Conditional):
     come through ``distributions.positive`` and the entries of ``W`` and ``L`` through ``distributions.bounded``, so that the density, the
     draws and the divergence see the same number and none of them can overflow. ``latent`` may have axes where the covariance is diagonal.
 
+    >>> import torch
     >>> Normal(nn.Identity(), latent=2, covariance="full")(torch.zeros(5, 3)).rsample((4,)).shape
     torch.Size([4, 5, 2])
     """
