@@ -150,8 +150,9 @@ class Collected:
     def __init__(self, size: int, samples: int, device: torch.device) -> None:
         self.samples = samples
         self.capacity = 1 << max(0, (HELD // size).bit_length() - 1)  # a power of 2: what was summed up fills whole groups
-        self.waiting: list[Tensor] = []
-        self.room = self.capacity
+        # one piece of memory: many small ones between the large ones of decoding would leave holes that nothing fits into
+        self.held = torch.empty(min(self.capacity, samples), size, dtype=torch.float64, device=device)
+        self.waiting = 0
         self.running = Running(size, device)
         self.curve = _Curve()
         self.largest = torch.empty(0, size, dtype=torch.float64, device=device)
@@ -159,10 +160,10 @@ class Collected:
     def add(self, log_weight: Tensor) -> None:
         """Some more log-weights ``[n, B]``."""
         while len(log_weight):
-            part, log_weight = log_weight[: self.room], log_weight[self.room :]
-            self.waiting.append(part.double())
-            self.room -= len(part)
-            if not self.room:
+            count = min(len(log_weight), len(self.held) - self.waiting)
+            self.held[self.waiting : self.waiting + count] = log_weight[:count]
+            self.waiting, log_weight = self.waiting + count, log_weight[count:]
+            if self.waiting == len(self.held):
                 self._settle()
 
     def weights(self) -> Weights:
@@ -182,8 +183,7 @@ class Collected:
     def _settle(self) -> None:
         if not self.waiting:
             return
-        log_weight = torch.cat(self.waiting)
-        self.waiting, self.room = [], self.capacity
+        log_weight, self.waiting = self.held[: self.waiting], 0
         self.running.add(log_weight)
         self.curve.add(log_weight)
         tail = tail_length(self.samples)
@@ -228,7 +228,7 @@ class _Curve:
         self.roots: list[Tensor] = []
 
     def add(self, log_weight: Tensor) -> None:
-        self.roots.append(self._climb(log_weight, 0))
+        self.roots.append(self._climb(log_weight, 0).clone())
 
     def means(self, samples: int) -> list[Tensor]:
         level = len(self.sums)
