@@ -10,12 +10,18 @@ import torch
 
 import aevb
 from aevb import likelihoods, networks, posteriors, priors
-from aevb.data.order import succession
+from aevb.data.order import Succession, succession
 from aevb.errors import IncompatibleError
 from aevb.metrics import doctor
 from aevb.metrics.health.data_checks import kolmogorov, kolmogorov_p
 from aevb.random import seeded
 from aevb.training import adam
+
+
+def steps_of(rows: np.ndarray) -> Succession:
+    found = succession(len(rows), lambda index: rows[index])
+    assert found is not None
+    return found
 
 
 @functools.cache
@@ -98,20 +104,39 @@ def test_frey_faces_are_a_film():
     assert any("follow one another" in sentence for sentence in aevb.data.load(frames).spec.said)
 
 
+def test_rows_that_are_sorted_are_not_taken_for_a_film():
+    """Flowers in order of their species, and rows in order of a column: neighbours are alike, and no more so than rows further apart."""
+    flowers = pytest.importorskip("sklearn.datasets").load_iris().data
+    column = np.random.default_rng(0).normal(size=(300, 2)) * [5.0, 1.0]
+    for rows in (flowers, column[column[:, 0].argsort()]):
+        found = steps_of(rows)
+        assert found.near < 0.5
+        assert not found.timely
+        assert not any("follow one another" in sentence for sentence in aevb.data.load(rows).spec.said)
+
+
 def test_succession_of_independent_rows_and_of_a_walk():
-    """The ratio is 1 for independent rows (standard error 0.01 of 10,000 numbers); of a walk it is near 0."""
+    """The ratio is 1 for independent rows (standard error 0.01 of 10,000 numbers) and the share 1/2 (0.016 of 1,000); of a walk 0 and 1."""
     rows = np.random.default_rng(1).normal(size=(1001, 10))
-    assert succession(len(rows), lambda index: rows[index]) == pytest.approx(1.0, abs=0.05)
-    walk = rows.cumsum(0)
-    assert succession(len(walk), lambda index: walk[index]) == pytest.approx(0.0, abs=0.05)
+    alone, walk = steps_of(rows), steps_of(rows.cumsum(0))
+    assert (alone.near, alone.nearer) == (pytest.approx(1.0, abs=0.05), pytest.approx(0.5, abs=0.08))
+    assert (walk.near, walk.nearer) == (pytest.approx(0.0, abs=0.05), pytest.approx(1.0, abs=0.05))
     assert succession(10, lambda index: rows[index]) is None
+
+
+def test_rows_with_noise_are_drift_by_their_density_too():
+    """Noise of half a deviation of the pixels: codes may look alike, the ELBO does not."""
+    model, data = trained().model, digits()
+    noisy = data.test.tensor() + 2 * torch.randn(data.test.tensor().shape, generator=torch.Generator().manual_seed(0))
+    found = {finding.name: finding for finding in doctor(model, noisy, train=data.train).findings}
+    assert "ELBO" in found["Drift"].measured
 
 
 def test_kolmogorov_smirnov_against_scipy():
     stats = pytest.importorskip("scipy.stats")
     a, b = torch.randn(300, generator=torch.Generator().manual_seed(0)), torch.randn(200, generator=torch.Generator().manual_seed(1)) + 0.1
     distance = stats.ks_2samp(a.numpy(), b.numpy(), method="asymp").statistic
-    assert kolmogorov(a, b).item() == pytest.approx(distance, abs=1e-12)
+    assert kolmogorov(a, b) == pytest.approx(distance, abs=1e-12)
     for one in (0.05, distance, 0.3):  # scipy's limit distribution: the same series
         assert kolmogorov_p(one, 300, 200) == pytest.approx(stats.kstwobign.sf(one * 120**0.5), abs=1e-12)
 
@@ -120,7 +145,7 @@ def test_the_drift_test_keeps_its_level():
     """Of 400 pairs of samples from one distribution about 5 % have p < 0.05; 10 % would be more than 4 standard errors away."""
     generator = torch.Generator().manual_seed(0)
     pairs = [(torch.randn(200, generator=generator), torch.randn(300, generator=generator)) for _ in range(400)]
-    rejected = np.mean([kolmogorov_p(kolmogorov(a, b).item(), 200, 300) < 0.05 for a, b in pairs])
+    rejected = np.mean([kolmogorov_p(kolmogorov(a, b), 200, 300) < 0.05 for a, b in pairs])
     assert 0.01 < rejected < 0.1
 
 
