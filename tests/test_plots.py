@@ -173,7 +173,7 @@ def test_curves_name_the_training_bound_and_the_validation_bound():
 
 def test_an_autoencoder_has_one_curve_under_its_name():
     name = "reconstruction log-likelihood"
-    history = [epoch(i, kl=None, validation_kl=None, bound_name=name) for i in range(1, 4)]
+    history = [epoch(i, kl=None, validation_kl=None, bound_name=name, validation_name=name) for i in range(1, 4)]
     ax = plots.curves(history)
     assert ax.get_title() == name
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation"]

@@ -18,7 +18,7 @@ from aevb import gradients, likelihoods, networks, objectives, posteriors, prior
 from aevb.compiling import ENOUGH, Compiler
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError, RunError
 from aevb.files import write_atomically
-from aevb.metrics import Measured
+from aevb.metrics.sweep import evaluating
 from aevb.random import seeded
 from aevb.training import WarmupCosine, adam, checkpoint
 from aevb.training.captured import Captured, Capturer
@@ -268,15 +268,42 @@ def test_best_weights_by_validation_are_returned_and_saved(tmp_path):
 
 def test_a_validation_that_is_not_a_number_is_never_the_best(monkeypatch):
     module = importlib.import_module("aevb.training.run")
-    original, calls = module.rate_of_rows, []
+    original, calls = module.score, []
 
     def once_nan(*arguments, **options):
         calls.append(1)
-        scored = original(*arguments, **options)
-        return replace(scored, elbo=Measured(float("nan"), 0.0)) if len(calls) == 1 else scored
+        held = original(*arguments, **options)
+        return replace(held, bound=float("nan")) if len(calls) == 1 else held
 
-    monkeypatch.setattr(module, "rate_of_rows", once_nan)
+    monkeypatch.setattr(module, "score", once_nan)
     assert run().best_epoch != 1
+
+
+JUDGES = (
+    (objectives.ELBO(samples=3, beta=4.0), "ELBO"),
+    (objectives.IWAE(4), "IWAE-4"),
+    (objectives.MIWAE(2, 3), "MIWAE-2x3"),
+    (objectives.PIWAE(2, 3), "IWAE-6"),
+    (objectives.Renyi(0.5, 4), "Renyi(0.5)-4"),
+    (objectives.Renyi(-1.0, 4), "IWAE-4"),
+    (objectives.CUBO(samples=4), "IWAE-4"),
+    (objectives.Penalised(objectives.IWAE(4), [objectives.TotalCorrelation(1.0)]), "IWAE-4"),
+)
+
+
+@pytest.mark.parametrize("objective, name", JUDGES, ids=[objective.summary for objective, _ in JUDGES])
+def test_held_out_rows_are_scored_by_a_lower_bound_of_the_evidence(objective, name):
+    """The ELBO whatever weighs it, the objective's own bound where that is a mean of log-weights; recomputed here draw by draw."""
+    result = run(objective=objective, epochs=1)
+    last, judge = result.history[-1], objective.judge
+    assert (last.validation_name, judge.name) == (name, name)
+    with evaluating(result.model, seed=0):
+        terms = result.model.draw(Batch(bits(32, seed=1)), judge.samples)
+    weights = terms.log_weight if terms.kl is None or name != "ELBO" else terms.log_likelihood - terms.kl
+    again = judge.mean(weights.double(), terms.log_measure.double()).mean().item()
+    assert last.validation == pytest.approx(again, abs=1e-5)  # float32 densities
+    assert last.validation_elbo == pytest.approx(last.validation_log_likelihood - last.validation_kl, abs=1e-12)
+    assert (last.validation > last.validation_elbo) == (name != "ELBO")
 
 
 def test_patience_waits_for_the_warm_up():

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data import Rows
 from ..memory import enough_memory, rows_at_once
 from ..models import VAE
-from ..types import Batch
+from ..types import Terms
 from .measured import Measured
 from .sweep import blocks, dtype_of, evaluating, rows_of
 
@@ -50,13 +50,12 @@ def rate_of_rows(model: VAE, data: Rows, samples: int, *, seed: int = 0, block: 
     """The same of rows on the model's device that have been looked at before."""
     block = rows_at_once(math.prod(model.event_shape), most=block)
     with evaluating(model, seed), enough_memory("in an evaluation", samples=samples, block=block):
-        terms = [torch.stack(both_terms(model, batch, samples)) for batch in blocks(data, block, dtype_of(model))]
+        terms = [torch.stack(both_terms(model, model.draw(batch, samples))) for batch in blocks(data, block, dtype_of(model))]
     return RateDistortion.of(*torch.cat(terms, 1))
 
 
-def both_terms(model: VAE, batch: Batch, samples: int) -> tuple[Tensor, Tensor]:
-    """Rate and distortion of every datum of a batch, ``[B]`` each, float64, from fresh draws."""
-    terms = model.draw(batch, samples)
+def both_terms(model: VAE, terms: Terms) -> tuple[Tensor, Tensor]:
+    """Rate and distortion of every datum, ``[B]`` each, float64."""
     distortion = -terms.log_likelihood.double().mean(0)
     if not model.posterior.density:
         return torch.full_like(distortion, torch.nan), distortion

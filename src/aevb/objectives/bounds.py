@@ -64,6 +64,11 @@ class Mean:
         total = self._summed(power_mean, h, log_measure)
         return total if self.groups == 1 else total.mean(0)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is the average over draws, which a divergence by formula makes quieter."""
+        return self.parts == ((1.0, 0.0),)
+
     def weights(self, h: Tensor, log_measure: Tensor) -> Tensor:
         """``f_k = df / dh_k`` ``[K, B]``."""
         return self._each(responsibilities, h, log_measure)
@@ -86,7 +91,7 @@ class Mean:
         The baseline of RLOO for the ELBO and of VIMCO (Mnih and Rezende 2016) for the importance-weighted bound. Needs two draws.
         """
         others = others_mean(h)
-        if self.parts == ((1.0, 0.0),):
+        if self.plain:
             return others
         itself = torch.eye(len(h), dtype=torch.bool, device=h.device)[..., None]
         replaced = torch.where(itself, others[None], h[:, None])  # [K, k left out, B]

@@ -9,7 +9,7 @@ from ..errors import ArgumentError
 from ..models import VAE
 from ..types import Score, Terms
 from .bounds import AVERAGE, IMPORTANCE, Mean
-from .objective import Kind, Objective, check_count
+from .objective import Judge, Kind, Objective, check_count
 
 NEAR = 1e-4  # a power this close to 0 is 0: in single precision its rounding is larger than what it changes
 
@@ -20,6 +20,13 @@ class LogWeights(Objective, ABC):
     importance = True
     mean: Mean
     reported: Mean | None = None  # the mean that is logged, where it is not the one that the model climbs
+
+    @property
+    def judge(self) -> Judge:
+        """The bound that the model climbs: its ELBO falls while the posterior learns to cover, and would choose early weights."""
+        if self.kind == "lower bound":
+            return Judge(self.name, self.mean, self.samples)
+        return Judge(f"IWAE-{self.samples}", IMPORTANCE, self.samples)
 
     def forward(self, terms: Terms, model: VAE) -> Score:
         h, measure = terms.log_weight, terms.log_measure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
@@ -10,10 +11,19 @@ from torch import Tensor
 from ..errors import ArgumentError
 from ..models import VAE
 from ..types import Group, Recorded, Score, Terms
-from .bounds import Mean
+from .bounds import AVERAGE, Mean
 from .schedules import Annealed
 
 Kind = Literal["lower bound", "upper bound", "neither", "reconstruction"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The lower bound of ``log p(x)`` by which held-out rows choose the weights: ``mean`` of the log-weights of so many draws."""
+
+    name: str = "ELBO"
+    mean: Mean = AVERAGE
+    samples: int = 1
 
 
 class Objective(Recorded, Annealed, ABC):
@@ -47,6 +57,11 @@ class Objective(Recorded, Annealed, ABC):
     def summary(self) -> str:
         """What is climbed, in a few words."""
         return self.name
+
+    @property
+    def judge(self) -> Judge:
+        """What held-out rows are scored by: the plain ELBO, whatever weighs or penalises the one that is climbed."""
+        return Judge()
 
     @property
     def exact_kind(self) -> Kind:

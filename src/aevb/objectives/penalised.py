@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
 from ..types import Group, Recorded, Score, Terms
-from .objective import Objective
+from .objective import Judge, Objective
 from .schedules import Annealed, Schedule, as_schedule, extremes
 
 
@@ -91,6 +91,10 @@ class Penalised(Objective):
     @property
     def summary(self) -> str:
         return f"{self.objective.summary} with {' and '.join(type(penalty).__name__ for penalty in self.penalties)}"
+
+    @property
+    def judge(self) -> Judge:
+        return self.objective.judge
 
     def forward(self, terms: Terms, model: VAE) -> Score:
         score = self.objective(terms, model)

@@ -21,19 +21,19 @@ EARLY = 0.4  # of the epochs of each run: runs of other lengths are told apart a
 
 
 def validation(histories: Sequence[Sequence[Epoch]], names: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """The number that runs were judged by in training, on their validation rows against epochs; those of one name have one colour.
+    """The ELBO of the validation rows of each run against epochs; those of one name have one colour.
 
     Raises ``ArgumentError`` where there is no history, or not a name for each.
 
     >>> def epoch(number):
-    ...     return Epoch(number, number, 1.0, -9.0, "ELBO", -8.0, 1.0, -9.0, 0.0, 1e-3, 1.0, 0, validation=-9.0 + number)
+    ...     return Epoch(number, number, 1.0, -9.0, "ELBO", -8.0, 1.0, -9.0, 0.0, 1e-3, 1.0, 0, validation_log_likelihood=-9.0 + number)
     >>> ax = validation([[epoch(1), epoch(2)], [epoch(1)], [epoch(1)]], ["A", "B", "B"])
     >>> len(ax.lines), [text.get_text() for text in ax.get_legend().get_texts()]
     (3, ['A', 'B'])
     """
     if not histories or len(names) != len(histories):
         raise ArgumentError(f"`names` holds {len(names)} for {len(histories)} histories; give one for each, of at least one run.")
-    ax, lines = axes(ax, width=6.2, height=3.6), [values_of(history, "validation") for history in histories]
+    ax, lines = axes(ax, width=6.2, height=3.6), [values_of(history, "validation_elbo") for history in histories]
     colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(dict.fromkeys(names))}
     shown: set[str] = set()
     for history, values, name in zip(histories, lines, names, strict=True):
@@ -41,7 +41,7 @@ def validation(histories: Sequence[Sequence[Epoch]], names: Sequence[str], *, ax
         label = "" if name in shown else plain(name)
         ax.plot([epoch.epoch for epoch in history], values, color=colours[name], label=label, linewidth=1.5, marker=few)
         shown.add(name)
-    tidy(ax, "epoch", "validation, nats per datum")
+    tidy(ax, "epoch", "ELBO of validation rows, nats per datum")
     ax.legend(frameon=False, fontsize=TEXT - 1, ncols=1 + len(colours) // 8)
     zoom(ax, lines, EARLY)
     return ax

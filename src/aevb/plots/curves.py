@@ -28,9 +28,9 @@ EARLY = 0.1  # of the epochs: their steep rise does not set the scale
 def curves(history: Sequence[Epoch], quantities: Sequence[Quantity] | None = None, *, ax: Axes | None = None) -> Axes:
     """Training and validation against epochs, in nats per datum, each number under its own name.
 
-    ``bound`` is the objective's bound in training and the plain ELBO in validation (for a posterior without a density both are the
-    reconstruction log-likelihood), ``log_likelihood`` is ``E_q log p(x|z)``, ``kl`` the divergence to the prior. By default all that the
-    run has; a single quantity fills the axes.
+    ``bound`` is the objective's bound in training and the one that chooses the weights in validation (for a posterior without a density
+    both are the reconstruction log-likelihood), ``log_likelihood`` is ``E_q log p(x|z)``, ``kl`` the divergence to the prior. By default
+    all that the run has; a single quantity fills the axes.
     """
     if not history:
         raise ArgumentError("`history` is empty: a run has curves once its first epoch is over.")
@@ -72,7 +72,7 @@ def kl_per_dimension(kl: Any, active: Any = None, *, ax: Axes | None = None) -> 
 def _curve(ax: Axes, history: Sequence[Epoch], quantity: Quantity) -> None:
     last = history[-1]
     title = TITLES.get(quantity, f"{last.bound_name}, no bound" if last.bound_kind == "neither" else last.bound_name)
-    scored = "ELBO" if quantity == "bound" and last.kl is not None else title
+    scored = last.validation_name if quantity == "bound" else title
     labels = ("training", "validation") if scored == title else (f"training: {title}", f"validation: {scored}")
     epochs = [epoch.epoch for epoch in history]
     lines = [values_of(history, field) for field in FIELDS[quantity]]

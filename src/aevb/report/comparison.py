@@ -36,7 +36,7 @@ LESS = (
 FOREST_ALT = "The difference of each run to the best one, with error bars."
 FOREST = "Bars reach two standard errors of the difference to each side, before correction. Grey is noise, red is worse, blue the best."
 CURVES = (
-    "What each run was judged by while it was trained: the ELBO (of an autoencoder the reconstruction) on its own validation rows. "
+    "The ELBO (of an autoencoder the reconstruction) of each run on its own validation rows while it was trained. "
     "The steep beginning does not set the scale."
 )
 VERDICTS = {"best": "best", "noise": "noise", "worse": "worse", "unknown": ""}

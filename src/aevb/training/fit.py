@@ -85,7 +85,8 @@ def fit(
         epochs: passes over the data; by default about 10,000 steps, at least 20 and at most 500 epochs, or as many as ``minutes`` allow.
         minutes: stop after that long, whatever ``epochs`` says; the learning rate then follows the clock, and runs do not repeat exactly.
         batch_size: rows per step; what is left over at the end of an epoch is dropped.
-        validation: rows to choose the best weights by; those of the ``Dataset`` by default. Always scored by the plain ELBO.
+        validation: rows to choose the best weights by; those of the ``Dataset`` by default. Scored by the plain ELBO, or by the
+            objective's own bound where that is a mean of importance weights.
         patience: stop after that many epochs without improvement, counted from when the objective's schedules have settled.
         rate: factor on the learning rate, ``(step, total) -> float``; ``WarmupCosine()`` by default.
         clip: largest norm of the gradient.

@@ -27,11 +27,19 @@ class Epoch:
     learning_rate: float
     beta: float | None  # weight of the divergence at the end of the epoch, where the objective has one
     skipped: int  # steps refused for a non-finite number
-    validation: float | None = None  # the plain ELBO; E_q log p(x|z) for a posterior without a density
+    validation: float | None = None  # the bound in ``validation_name``, by which the weights are chosen
     validation_log_likelihood: float | None = None
     validation_kl: float | None = None
     measures: dict[str, float] = field(default_factory=dict)  # what penalties measure, unweighted; "kl_1" ... of a hierarchy's layers
     bound_kind: str = "lower bound"  # "upper bound", "neither" or "reconstruction": what the bound is of log p(x)
+    validation_name: str = "ELBO"  # that of the objective where it is a mean of importance weights
+
+    @property
+    def validation_elbo(self) -> float | None:
+        """The plain ELBO of held-out rows, which every objective has; ``E_q log p(x|z)`` for a posterior without a density."""
+        if self.validation_log_likelihood is None or self.validation_kl is None:
+            return self.validation_log_likelihood
+        return self.validation_log_likelihood - self.validation_kl
 
     def reproducible(self) -> dict[str, Any]:
         """All of it but the wall clock: equal for equal seeds."""

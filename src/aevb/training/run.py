@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,7 @@ from torch.optim import Optimizer
 from ..data import Rows
 from ..data.spec import Spec
 from ..errors import NumericalError, RunError
-from ..metrics.rate import RateDistortion, rate_of_rows
 from ..metrics.sweep import networks_in
-from ..models import VAE
 from ..persistence import describe, save
 from ..random import Stream
 from ..recipe import Recipe
@@ -28,6 +24,7 @@ from . import checkpoint
 from .average import Average
 from .history import Epoch, write_history
 from .step import STATISTICS, Step, laid_out
+from .validation import judged, score, validated
 
 EVERY = 30.0  # seconds between checkpoints
 MARKS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")  # any of them makes a folder a run
@@ -87,7 +84,7 @@ class Run:
         return epoch
 
     def validate(self, epoch: Epoch, rows: Rows | None) -> Epoch:
-        """Score held-out rows by the plain bound, keep the weights if they are the best so far, and remember the epoch."""
+        """Score held-out rows, keep the weights if they are the best so far, and remember the epoch."""
         state = self.state
         if rows is not None and self.objective.fits:
             epoch = self._score(epoch, rows)
@@ -146,8 +143,8 @@ class Run:
     def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
         averaged = self.average.applied() if self.average is not None else nullcontext()
         with averaged, networks_in(self.model, "float32"):  # as the finished model will be measured
-            scored = rate_of_rows(self.model, rows, samples=1, seed=self.seed)
-        return validated(epoch, self.model, scored)
+            held = score(self.model, rows, self.objective.judge, self.seed)
+        return validated(epoch, self.objective.judge, held)
 
     def _weights(self) -> dict[str, Tensor]:
         with self.average.applied() if self.average is not None else nullcontext():
@@ -233,23 +230,3 @@ def closed(state: checkpoint.Progress, recipe: Recipe, totals: Tensor, skipped: 
     )
     state.epoch, state.position = state.epoch + 1, 0
     return epoch
-
-
-def validated(epoch: Epoch, model: VAE, scored: RateDistortion) -> Epoch:
-    """The epoch with what held-out rows say: the plain bound, or the fit alone where the posterior has no density."""
-    log_likelihood = -scored.distortion.mean
-    if not model.posterior.density:
-        return replace(epoch, validation=log_likelihood, validation_log_likelihood=log_likelihood)
-    return replace(epoch, validation=scored.elbo.mean, validation_log_likelihood=log_likelihood, validation_kl=scored.rate.mean)
-
-
-def judged(state: checkpoint.Progress, epoch: Epoch, settled: int) -> bool:
-    """Whether the epoch is the best so far; it is remembered, and waiting counts from where no schedule moves any more."""
-    state.history.append(epoch)
-    if epoch.validation is None:
-        return False
-    if epoch.validation > (-math.inf if state.best is None else state.best):  # NaN is no best
-        state.best, state.best_epoch, state.waited = epoch.validation, epoch.epoch, 0
-        return True
-    state.waited += epoch.step >= settled
-    return False

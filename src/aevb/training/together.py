@@ -14,7 +14,6 @@ from torch.optim import Adam
 from ..compiling import Compile, Compiler
 from ..data import Rows
 from ..memory import enough_memory
-from ..metrics.rate import RateDistortion, both_terms
 from ..metrics.sweep import blocks, dtype_of
 from ..random import borrowed, seeded
 from ..recipe import Recipe
@@ -24,12 +23,11 @@ from .bar import Bar
 from .checkpoint import Progress
 from .fit import PRIMING
 from .interrupt import listening
-from .run import LIMIT, closed, judged, validated
+from .run import LIMIT, closed
 from .source import Resident
 from .stack import Parallel, Stack, Trio, batch_of, fields, over
 from .step import STATISTICS
-
-BLOCK = 256  # held-out rows scored at a time, as for a single model
+from .validation import Held, block_for, held_terms, judged, summed_up, validated
 
 
 @dataclass
@@ -137,7 +135,7 @@ class Together:
             if member.stopped == "epochs":
                 state = member.progress
                 epoch = closed(state, member.recipe, self.totals[m], int(skipped[m]), seconds, rates[m])
-                epoch = validated(epoch, member.recipe.model, scores[m]) if scores else epoch
+                epoch = validated(epoch, member.recipe.objective.judge, scores[m]) if scores else epoch
                 improved[m] = judged(state, epoch, member.recipe.settled)
                 tired[m] = self.plan.patience is not None and state.waited >= self.plan.patience
         with self._averaged():
@@ -147,25 +145,27 @@ class Together:
         self.totals.zero_()
         self.stack.skipped.zero_()
 
-    def _scored(self) -> list[RateDistortion]:
-        """Rate and distortion of every model on its held-out rows, as ``rate_of_rows`` would give them; none where there are no rows."""
+    def _scored(self) -> list[Held]:
+        """What the held-out rows of every model say of it, as ``score`` alone would; nothing where there are no rows."""
         generators = [torch.Generator(self.device).manual_seed(member.seed) for member in self.members]
         terms = []
         with self._averaged():
             for batch in self._held_out():
                 scorer = self._scorer(batch)
-                terms.append(torch.stack(list(scorer(self.stack.states, batch, scorer.draw(generators)))))
-        return [RateDistortion.of(rate, distortion) for rate, distortion in torch.cat(terms, 2).unbind(1)] if terms else []
+                terms += scorer(self.stack.states, batch, scorer.draw(generators))
+        found = torch.cat(terms, 2) if terms else []
+        return [summed_up(member.recipe.model, each) for member, each in zip(self.members, found, strict=False)]
 
     def _held_out(self) -> Iterator[Batch]:
         """Held-out rows in blocks ``[M, B, *event]``."""
         held_out = [member.held_out for member in self.members if member.held_out is not None]
-        dtype = dtype_of(self.members[0].recipe.model)
+        first = self.members[0].recipe
+        dtype, size = dtype_of(first.model), block_for(first.objective.judge)
         if held_out and _same_rows(held_out):
-            for batch in blocks(held_out[0], BLOCK, dtype):
+            for batch in blocks(held_out[0], size, dtype):
                 yield batch_of(batch, [field.expand(len(self.members), *field.shape) for field in fields(batch)])
         elif held_out:
-            for batches in zip(*(blocks(rows, BLOCK, dtype) for rows in held_out), strict=True):
+            for batches in zip(*(blocks(rows, size, dtype) for rows in held_out), strict=True):
                 yield _stacked(batches)
 
     def _scorer(self, like: Batch) -> Parallel:
@@ -220,7 +220,7 @@ class Together:
 
 def _terms(trio: Trio, batch: Batch) -> Sequence[Tensor]:
     with torch.no_grad():
-        return both_terms(trio.model, batch, 1)
+        return (held_terms(trio.model, batch, trio.objective.judge),)
 
 
 def _stacked(batches: Sequence[Batch]) -> Batch:
