@@ -406,8 +406,9 @@ def test_a_trajectory_without_tempering_is_hamiltons():
     def in_steps(z):
         return gaussian_slope(z * units)
 
-    start = hmc.phase(in_steps, (there.loc + there.scale * e) / units, momentum)
-    by_sampler = hmc.leapfrog(in_steps, start, torch.tensor(1.0), 3)
+    field = hmc.field(in_steps)
+    start = hmc.Phase(field((there.loc + there.scale * e) / units), momentum)
+    by_sampler = hmc.leapfrog(field, start, torch.tensor(1.0), 3)
     assert torch.allclose(end, torch.cat([by_sampler.z * units, by_sampler.momentum], -1), atol=1e-13)
     assert (by_sampler.energy - start.energy).abs().item() < 0.1
 

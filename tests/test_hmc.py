@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from aevb.distributions.hmc import leapfrog, phase, sample, transition, tuned
+from aevb.distributions.hmc import Phase, field, leapfrog, sample, transition, tuned
 from aevb.errors import ArgumentError
+
+
+def phase(density, z, momentum):
+    return Phase(field(density)(z), momentum)
+
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -33,8 +38,8 @@ def bent(z):
 def test_the_flow_runs_back_when_the_momentum_is_turned(density, size, step):
     start = phase(density, torch.randn(5, size), torch.randn(5, size))
     steps = step * (1 + torch.arange(5.0) / 5)
-    there = leapfrog(density, start, steps, 20)
-    back = leapfrog(density, phase(density, there.z, -there.momentum), steps, 20)
+    there = leapfrog(field(density), start, steps, 20)
+    back = leapfrog(field(density), phase(density, there.z, -there.momentum), steps, 20)
     assert (there.z - start.z).abs().max() > 0.05
     assert torch.allclose(back.z, start.z, atol=1e-10) and torch.allclose(-back.momentum, start.momentum, atol=1e-10)
 
@@ -46,7 +51,7 @@ def test_the_flow_preserves_volume(density, size):
 
     def flow(points):
         z, momentum = points.split(size, -1)
-        there = leapfrog(density, phase(density, z, momentum), torch.tensor(0.15), 7)
+        there = leapfrog(field(density), phase(density, z, momentum), torch.tensor(0.15), 7)
         return torch.cat([there.z, there.momentum], -1)
 
     # fourth-order differences: the error is about width^4 = 1e-16 times a fifth derivative, and 1e-16 / width of rounding
@@ -58,7 +63,8 @@ def test_the_flow_preserves_volume(density, size):
 def test_the_energy_is_kept_to_the_square_of_the_step():
     start = phase(gaussian, torch.randn(50, 3), torch.randn(50, 3))
     errors = [
-        (leapfrog(gaussian, start, torch.tensor(step), round(0.8 / step)).energy - start.energy).abs().mean() for step in (0.02, 0.01)
+        (leapfrog(field(gaussian), start, torch.tensor(step), round(0.8 / step)).energy - start.energy).abs().mean()
+        for step in (0.02, 0.01)
     ]
     # half the step over the same time: a quarter of the error, up to the next order, which is 1e-4 of it
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.02)
@@ -67,9 +73,9 @@ def test_the_energy_is_kept_to_the_square_of_the_step():
 def test_chains_may_have_any_axes_and_steps_of_their_own():
     z, momentum = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
     steps = torch.rand(4) / 10
-    together = leapfrog(gaussian, phase(gaussian, z, momentum), steps, 5)
-    alone = leapfrog(gaussian, phase(gaussian, z[1, 2], momentum[1, 2]), steps[2], 5)
-    assert together.log_density.shape == (2, 4)
+    together = leapfrog(field(gaussian), phase(gaussian, z, momentum), steps, 5)
+    alone = leapfrog(field(gaussian), phase(gaussian, z[1, 2], momentum[1, 2]), steps[2], 5)
+    assert together.place.log_density.shape == (2, 4)
     assert torch.allclose(together.z[1, 2], alone.z, atol=1e-14) and torch.allclose(together.energy[1, 2], alone.energy, atol=1e-13)
 
 
@@ -101,13 +107,14 @@ def test_one_transition_leaves_the_target_as_it_is():
     """Started in equilibrium, whatever the step: too long a one is accepted less often, and is never wrong."""
     start = MultivariateNormal(MEAN, scale_tril=FACTOR).sample((40_000,))
     for step in (0.1, 0.9):
-        moved = transition(gaussian, start, torch.tensor(step), 5)
-        error = moved.z.std(0) / math.sqrt(40_000)
-        assert ((moved.z.mean(0) - MEAN).abs() < 5 * error).all()
-        spread = moved.z.var(0) - (FACTOR @ FACTOR.T).diagonal()
+        moved = transition(field(gaussian), field(gaussian)(start), torch.tensor(step), 5)
+        z = moved.place.z
+        error = z.std(0) / math.sqrt(40_000)
+        assert ((z.mean(0) - MEAN).abs() < 5 * error).all()
+        spread = z.var(0) - (FACTOR @ FACTOR.T).diagonal()
         # of a Gaussian's variance: sqrt(2 / n) of itself
-        assert (spread.abs() < 5 * math.sqrt(2 / 40_000) * moved.z.var(0)).all()
-    assert moved.acceptance.mean() < 0.7 and (moved.accepted == (moved.z != start).any(-1)).all()
+        assert (spread.abs() < 5 * math.sqrt(2 / 40_000) * z.var(0)).all()
+    assert moved.acceptance.mean() < 0.7 and (moved.accepted == (z != start).any(-1)).all()
 
 
 @pytest.mark.parametrize("shape, target", [((), 0.65), ((), 0.9), ((30,), 0.9), ((1, 30), 0.65)])
@@ -142,7 +149,7 @@ def test_a_chain_that_stands_on_no_density_leaves_it_at_the_first_chance():
 
     z = torch.full((30, 1), -0.05)
     for _ in range(200):
-        z = transition(half, z, torch.tensor(0.3), 3).z
+        z = transition(field(half), field(half)(z), torch.tensor(0.3), 3).place.z
     assert (z > 0).all()
 
 

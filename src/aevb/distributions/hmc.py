@@ -1,21 +1,21 @@
 """Hamiltonian Monte Carlo on a log-density: many chains at once, each accepted or rejected by itself.
 
 A log-density maps points ``[*chains, *event]`` (an event has at least one axis) to ``[*chains]``, and the value of a chain depends on its
-own point alone. Kernels hold nothing: points and step sizes go in and come out, so that training, sampling and a ladder of temperatures
-can share them. Draws come from the default random stream.
+own point alone. A ``Field`` says where one stands: the value there and its slope. Kernels hold nothing: places and step sizes go in and
+come out, so that training, sampling and a ladder of temperatures can share them, and nothing is asked twice of the same point. Draws come
+from the default random stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import ArgumentError
-
-LogDensity = Callable[[Tensor], Tensor]
 
 ACCEPTANCE = 0.8  # between the 0.65 of many independent variables (Neal 2011) and the 0.9 of the AEVB paper
 JITTER = 0.2  # of the step size, either way: a trajectory of one whole period would bring every chain back to where it began
@@ -23,25 +23,43 @@ DECAY = 0.6  # of the gain in the second half of a warm-up: a Robbins-Monro sequ
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A point of each chain with its momentum, and what the log-density says there."""
+class Place:
+    """A point of each chain, and what the log-density says there. A field may give a kind of its own, with more to remember."""
 
     z: Tensor  # [*chains, *event]
-    momentum: Tensor  # [*chains, *event]
     log_density: Tensor  # [*chains]
     slope: Tensor  # [*chains, *event], the gradient of the log-density
+
+
+P = TypeVar("P", bound=Place)
+LogDensity = Callable[[Tensor], Tensor]
+Field = Callable[[Tensor], P]
+
+
+@dataclass(frozen=True)
+class Phase(Generic[P]):
+    """A place with a momentum."""
+
+    place: P
+    momentum: Tensor  # [*chains, *event]
+
+    @property
+    def z(self) -> Tensor:
+        """The point, ``[*chains, *event]``."""
+        return self.place.z
 
     @property
     def energy(self) -> Tensor:
         """``-log p(z) + |momentum|^2 / 2``, ``[*chains]``: what the exact flow would keep."""
-        return 0.5 * self.momentum.square().flatten(self.log_density.dim()).sum(-1) - self.log_density
+        log_density = self.place.log_density
+        return 0.5 * self.momentum.square().flatten(log_density.dim()).sum(-1) - log_density
 
 
 @dataclass(frozen=True)
-class Transition:
+class Transition(Generic[P]):
     """Where the chains are after one proposal each."""
 
-    z: Tensor  # [*chains, *event]
+    place: P
     acceptance: Tensor  # [*chains], the probability with which the proposal was accepted; 0 where its energy is not finite
     accepted: Tensor  # [*chains], whether it was
 
@@ -55,60 +73,83 @@ class Samples:
     step: Tensor  # as the warm-up left it: [*chains], or the shape that was given
 
 
-def phase(log_density: LogDensity, z: Tensor, momentum: Tensor, *, attached: bool = False) -> Phase:
-    """Ask the log-density for its value and its gradient at ``z``; nothing else receives a gradient.
+def field(log_density: LogDensity, *, attached: bool = False) -> Field[Place]:
+    """The log-density as a field, by autograd; nothing but the point receives a gradient.
 
     ``attached`` keeps what is found differentiable, in ``z`` and in what the log-density depends on.
     """
+
+    def at(z: Tensor) -> Place:
+        value, slope = valued(log_density, z, attached=attached)
+        return Place(z if attached else z.detach(), value, slope)
+
+    return at
+
+
+def valued(log_density: LogDensity, z: Tensor, *, attached: bool = False) -> tuple[Tensor, Tensor]:
+    """The value ``[*chains]`` at ``z`` and its gradient ``[*chains, *event]``."""
     with torch.enable_grad():
         point = z if attached and z.requires_grad else z.detach().requires_grad_()
         value = log_density(point)
         (slope,) = torch.autograd.grad(value.sum(), point, create_graph=attached)
-    return Phase(point, momentum, value, slope) if attached else Phase(z.detach(), momentum, value.detach(), slope)
+    return (value, slope) if attached else (value.detach(), slope)
 
 
-def leapfrog(log_density: LogDensity, start: Phase, step: Tensor, leapfrogs: int, *, attached: bool = False) -> Phase:
+def leapfrog(field: Field[P], start: Phase[P], step: Tensor, leapfrogs: int, scale: Tensor | None = None) -> Phase[P]:
     """Follow Hamilton's equations for ``leapfrogs`` steps of size ``step``, which broadcasts against ``[*chains]``.
 
+    ``scale`` ``[*event]``, or what broadcasts to ``z``, gives each variable a unit of its own: steps are ``step * scale`` long.
     For any step size the map is reversible (turn the momentum, and it runs back) and preserves volume, so that a proposal needs no
-    correction but that of its energy; with the step turned it runs back. ``attached`` keeps it differentiable in all that it depends on.
-    Neal, MCMC using Hamiltonian dynamics (2011).
+    correction but that of its energy; with the step turned it runs back. Neal, MCMC using Hamiltonian dynamics (2011).
 
-    >>> def gaussian(z):
-    ...     return -0.5 * z.square().sum(-1)
-    >>> start = phase(gaussian, torch.ones(1, 2), torch.zeros(1, 2))
+    >>> gaussian = field(lambda z: -0.5 * z.square().sum(-1))
+    >>> start = Phase(gaussian(torch.ones(1, 2)), torch.zeros(1, 2))
     >>> leapfrog(gaussian, start, torch.tensor(0.1), 5).z.round(decimals=2)  # cos(0.5)
     tensor([[0.8800, 0.8800]])
     """
-    size = step.reshape(*step.shape, *[1] * (start.z.dim() - start.log_density.dim()))
-    there = start
+    size = _over(step, start.z, start.place.log_density)
+    size = size if scale is None else size * scale
+    place, momentum = start.place, start.momentum
     for _ in range(leapfrogs):
-        half = there.momentum + 0.5 * size * there.slope
-        there = phase(log_density, there.z + size * half, half, attached=attached)
-        there = Phase(there.z, half + 0.5 * size * there.slope, there.log_density, there.slope)
-    return there
+        half = momentum + 0.5 * size * place.slope
+        place = field(place.z + size * half)
+        momentum = half + 0.5 * size * place.slope
+    return Phase(place, momentum)
 
 
-def transition(log_density: LogDensity, z: Tensor, step: Tensor, leapfrogs: int = 10, jitter: float = JITTER) -> Transition:
+def transition(
+    field: Field[P], here: P, step: Tensor, leapfrogs: int = 10, jitter: float = JITTER, scale: Tensor | None = None
+) -> Transition[P]:
     """One step of the kernel that leaves ``exp(log_density)`` as it is: fresh momenta, a trajectory, and a decision for each chain.
 
-    ``step`` broadcasts against ``[*chains]``; each chain's is changed at random by up to the fraction ``jitter``. A proposal of an energy
-    that is not finite is rejected.
+    ``step`` broadcasts against ``[*chains]``; each chain's is changed at random by up to the fraction ``jitter``. ``scale`` is that of
+    ``leapfrog``. A proposal of an energy that is not finite is rejected.
 
     >>> torch.manual_seed(0).initial_seed()
     0
-    >>> transition(lambda z: -0.5 * z.square().sum(-1), torch.zeros(4, 2), torch.tensor(0.1)).accepted
+    >>> gaussian = field(lambda z: -0.5 * z.square().sum(-1))
+    >>> transition(gaussian, gaussian(torch.zeros(4, 2)), torch.tensor(0.1)).accepted
     tensor([True, True, True, True])
     """
-    start = phase(log_density, z, torch.randn_like(z))
-    jittered = step * (1 + jitter * (2 * torch.rand_like(start.log_density) - 1))
-    end = leapfrog(log_density, start, jittered, leapfrogs)
+    start = Phase(here, torch.randn_like(here.z))
+    jittered = step * (1 + jitter * (2 * torch.rand_like(here.log_density) - 1))
+    end = leapfrog(field, start, jittered, leapfrogs, scale)
     # where a chain stands on no density at all, every proposal that has one is taken
     gain = start.energy.nan_to_num(nan=torch.inf) - end.energy
     acceptance = torch.where(end.energy.isfinite(), gain.clamp(max=0).exp(), 0.0)
     accepted = torch.rand_like(acceptance) < acceptance
-    chosen = accepted.reshape(*accepted.shape, *[1] * (z.dim() - accepted.dim()))
-    return Transition(torch.where(chosen, end.z, start.z), acceptance, accepted)
+    return Transition(_either(accepted, end.place, here), acceptance, accepted)
+
+
+def _either(first: Tensor, one: P, other: P) -> P:
+    """For each chain what ``one`` holds where ``first`` ``[*chains]``, and what ``other`` holds elsewhere."""
+    pairs = {each.name: (getattr(one, each.name), getattr(other, each.name)) for each in fields(one)}
+    return replace(one, **{name: torch.where(_over(first, a, first), a, b) for name, (a, b) in pairs.items()})
+
+
+def _over(value: Tensor, like: Tensor, chains: Tensor) -> Tensor:
+    """A number for each chain with the axes of an event behind it, as ``like`` has them behind those of ``chains``."""
+    return value.reshape(*value.shape, *[1] * (like.dim() - chains.dim()))
 
 
 def tuned(step: Tensor, acceptance: Tensor, target: float = ACCEPTANCE, gain: float = 0.1) -> Tensor:
@@ -150,31 +191,28 @@ def sample(
             raise ArgumentError(f"`{argument}` is {value}; give at least {least}.")
     if not 0 < target < 1:
         raise ArgumentError(f"`target` is {target}; give the share of proposals to be accepted, between 0 and 1.")
-    z, size = _warm(log_density, z, _steps(log_density, z, step), warmup, leapfrogs, target)
+    known = field(log_density)
+    here = known(z)
+    here, size = _warm(
+        known, here, step if isinstance(step, Tensor) else torch.full_like(here.log_density, step), warmup, leapfrogs, target
+    )
     kept, acceptance = [], []
     for _ in range(draws):
         for _ in range(thin):
-            moved = transition(log_density, z, size, leapfrogs)
-            z = moved.z
-        kept.append(z)
+            moved = transition(known, here, size, leapfrogs)
+            here = moved.place
+        kept.append(here.z)
         acceptance.append(moved.acceptance)
     return Samples(torch.stack(kept), torch.stack(acceptance).mean(0), size)
 
 
-def _steps(log_density: LogDensity, z: Tensor, step: Tensor | float) -> Tensor:
-    if isinstance(step, Tensor):
-        return step
-    with torch.no_grad():
-        return torch.full_like(log_density(z), step)
-
-
-def _warm(log_density: LogDensity, z: Tensor, step: Tensor, warmup: int, leapfrogs: int, target: float) -> tuple[Tensor, Tensor]:
+def _warm(field: Field[Place], here: Place, step: Tensor, warmup: int, leapfrogs: int, target: float) -> tuple[Place, Tensor]:
     """The chains after their warm-up, and the step size found."""
     logs = []
     for number in range(warmup):
         later = number - warmup // 2
-        moved = transition(log_density, z, step, leapfrogs)
-        z, step = moved.z, tuned(step, moved.acceptance, target, gain=max(later + 1, 1) ** -DECAY)
+        moved = transition(field, here, step, leapfrogs)
+        here, step = moved.place, tuned(step, moved.acceptance, target, gain=max(later + 1, 1) ** -DECAY)
         if later >= 0:
             logs.append(step.log())
-    return z, torch.stack(logs).mean(0).exp() if logs else step
+    return here, torch.stack(logs).mean(0).exp() if logs else step

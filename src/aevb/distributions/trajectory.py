@@ -47,29 +47,21 @@ class Trajectory:
 
     def _there(self, noise: Tensor) -> Tensor:
         e, g = noise.chunk(2, -1)
-        now = self._at(self.loc + self.scale * e, self.heats[0] * g)
+        field = self._field()
+        now = hmc.Phase(field((self.loc + self.scale * e) / self.step), self.heats[0] * g)
         for before, after in zip(self.heats[:-1], self.heats[1:], strict=True):
-            now = self._moved(now, 1.0)
-            now = self._with(now, after / before * now.momentum)
+            now = hmc.leapfrog(field, now, self.loc.new_tensor(1.0), 1)
+            now = hmc.Phase(now.place, after / before * now.momentum)
         return torch.cat([now.z * self.step, now.momentum], -1)
 
     def _back(self, end: Tensor) -> Tensor:
         z, momentum = end.chunk(2, -1)
-        now = self._at(z, momentum)
+        field = self._field()
+        now = hmc.Phase(field(z / self.step), momentum)
         for before, after in reversed(list(zip(self.heats[:-1], self.heats[1:], strict=True))):
-            now = self._moved(self._with(now, before / after * now.momentum), -1.0)
+            now = hmc.leapfrog(field, hmc.Phase(now.place, before / after * now.momentum), self.loc.new_tensor(-1.0), 1)
         return torch.cat([(now.z * self.step - self.loc) / self.scale, now.momentum / self.heats[0]], -1)
 
-    def _at(self, z: Tensor, momentum: Tensor) -> hmc.Phase:
-        return hmc.phase(self._in_steps, z / self.step, momentum, attached=torch.is_grad_enabled())
-
-    def _moved(self, now: hmc.Phase, step: float) -> hmc.Phase:
-        return hmc.leapfrog(self._in_steps, now, self.loc.new_tensor(step), 1, attached=torch.is_grad_enabled())
-
-    def _in_steps(self, z: Tensor) -> Tensor:
+    def _field(self) -> hmc.Field[hmc.Place]:
         """The landscape with each variable in units of its own step size, so that every step has the size 1."""
-        return self.log_density(z * self.step)
-
-    @staticmethod
-    def _with(now: hmc.Phase, momentum: Tensor) -> hmc.Phase:
-        return hmc.Phase(now.z, momentum, now.log_density, now.slope)
+        return hmc.field(lambda z: self.log_density(z * self.step), attached=torch.is_grad_enabled())

@@ -99,12 +99,13 @@ class MonteCarloEM(Gradient):
             z = free(u)
             return model.log_joint(batch, z) + free.log_abs_det_jacobian(u, z)
 
-        u = free.inv(self._begin(batch, q))
+        field = hmc.field(log_density)
+        here = field(free.inv(self._begin(batch, q)))
         for _ in range(self.transitions):
-            moved = hmc.transition(log_density, u, self.step, self.leapfrogs)
-            u = moved.z
+            moved = hmc.transition(field, here, self.step, self.leapfrogs)
+            here = moved.place
             self.step.copy_(hmc.tuned(self.step, moved.acceptance, self.acceptance, GAIN))
-        z = free(u)
+        z = free(here.z)
         self._keep(batch, z)
         return z
 

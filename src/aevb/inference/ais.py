@@ -162,38 +162,54 @@ def check_annealed(model: VAE, annealing: Annealing) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Rung(hmc.Place):
+    """A place under one temperature. What the decoder says there holds at every other, and is not asked for again."""
+
+    log_likelihood: Tensor  # [chains, B], log p(x|z)
+    pull: Tensor  # [chains, B, *latent], its slope
+    gain: Tensor  # [chains, B], log p(x, z) - log start(z), float64: what a change of beta is multiplied by
+
+
 class _Path:
     """``log f_beta(u) = (1 - beta) log start(z) + beta log p(x, z) + log |dz/du|`` for unconstrained ``u`` ``[chains, B, *latent]``."""
 
     def __init__(self, model: VAE, batch: Batch, annealing: Annealing) -> None:
         self.annealing, self.size = annealing, len(batch.x)
-        self.model, self.batch = model, batch
-        prior, posterior = model.prior(None, batch.context), model.infer(batch)
-        self.start = posterior if annealing.start == "posterior" else prior
+        self.prior, posterior = model.prior(None, batch.context), model.infer(batch)
+        self.start = posterior if annealing.start == "posterior" else self.prior
+        self.score = model.likelihood.scorer(batch.x, batch.context)
         self.betas: list[float] = annealing.betas().tolist()
-        self.free: Any = biject_to(prior.support)  # a Transform, whose calls torch annotates as if they could give nothing
+        self.free: Any = biject_to(self.prior.support)  # a Transform, whose calls torch annotates as if they could give nothing
         self.first = self._precision(self.start)
         self.last = self._precision(posterior)
 
-    def begin(self, chains: int) -> Tensor:
+    def begin(self, chains: int) -> _Rung:
         """Draws from where the chains start."""
-        return self.free.inv(self._drawn(self.start, chains))
+        return self.at(self.free.inv(self._drawn(self.start, chains)), 0)
 
-    def gain(self, u: Tensor) -> Tensor:
-        """``log p(x, z) - log start(z)``, ``[chains, B]``: what a change of ``beta`` is multiplied by."""
-        z = self.free(u)
-        return (self.model.log_joint(self.batch, z) - self.start.log_prob(z)).double()
+    def at(self, u: Tensor, number: int) -> _Rung:
+        """What there is to know of ``u`` at the temperature ``number``."""
+        return self._rung(u, number, *hmc.valued(lambda point: self.score(self.free(point)), u))
 
-    def move(self, u: Tensor, number: int, step: Tensor) -> hmc.Transition:
+    def move(self, here: _Rung, number: int, step: Tensor) -> hmc.Transition[_Rung]:
         """One proposal for each chain at the temperature ``number``, in units of the scale that each variable has there."""
-        beta = self.betas[number]
-        scale = torch.rsqrt(torch.lerp(self.first, self.last, beta))
-        moved = hmc.transition(lambda v: self._log_density(v * scale, beta), u / scale, step, self.annealing.leapfrogs)
-        return hmc.Transition(moved.z * scale, moved.acceptance, moved.accepted)
+        scale = torch.rsqrt(torch.lerp(self.first, self.last, self.betas[number]))
+        tempered = self._rung(here.z, number, here.log_likelihood, here.pull)
+        return hmc.transition(lambda u: self.at(u, number), tempered, step, self.annealing.leapfrogs, scale=scale)
 
-    def _log_density(self, u: Tensor, beta: float) -> Tensor:
-        z = self.free(u)
-        return (1 - beta) * self.start.log_prob(z) + beta * self.model.log_joint(self.batch, z) + self.free.log_abs_det_jacobian(u, z)
+    def _rung(self, u: Tensor, number: int, log_likelihood: Tensor, pull: Tensor) -> _Rung:
+        beta, gain = self.betas[number], torch.empty(0)
+
+        def without_data(point: Tensor) -> Tensor:
+            nonlocal gain
+            z = self.free(point)
+            start, prior = self.start.log_prob(z), self.prior.log_prob(z)
+            gain = (log_likelihood + prior - start).detach().double()
+            return (1 - beta) * start + beta * prior + self.free.log_abs_det_jacobian(point, z)
+
+        value, slope = hmc.valued(without_data, u)
+        return _Rung(u, value + beta * log_likelihood, slope + beta * pull, log_likelihood, pull, gain)
 
     def _precision(self, distribution: Distribution) -> Tensor:
         """One over the variance of each variable in unconstrained coordinates, ``[B, *latent]``; precisions of Gaussians add up."""
@@ -212,13 +228,13 @@ class _Run:
 
 def _step_sizes(path: _Path, advance: Advance | None) -> list[Tensor]:
     """A step size for each temperature and each datum, ``[B]``, from a few chains of their own."""
-    u, told = path.begin(PILOTS), _Told(advance, PILOTS * path.size)
-    step = torch.full_like(u.flatten(2)[0, :, 0], FIRST)
+    here, told = path.begin(PILOTS), _Told(advance, PILOTS * path.size)
+    step = torch.full_like(here.log_density[0], FIRST)
     steps = [step]
     moves = [min(1, path.annealing.temperatures - 1)] * WARMUP + list(range(1, path.annealing.temperatures))
     for number in moves:
-        moved = path.move(u, number, step)
-        u, step = moved.z, hmc.tuned(step, moved.acceptance, path.annealing.acceptance, GAIN)
+        moved = path.move(here, number, step)
+        here, step = moved.place, hmc.tuned(step, moved.acceptance, path.annealing.acceptance, GAIN)
         steps.append(step)
         told()
     return steps[WARMUP:]
@@ -226,25 +242,25 @@ def _step_sizes(path: _Path, advance: Advance | None) -> list[Tensor]:
 
 def _forwards(path: _Path, steps: list[Tensor], chains: int, advance: Advance | None) -> _Run:
     """``log w = sum_t (beta_t - beta_t-1) gain(z_t-1)``, where ``z_t`` comes from ``z_t-1`` by the kernel of ``beta_t``."""
-    u, weight, told = path.begin(chains), _Weight(path), _Told(advance, chains * path.size)
+    here, weight, told = path.begin(chains), _Weight(path.betas), _Told(advance, chains * path.size)
     for number in range(1, path.annealing.temperatures):
-        weight.add(u, number)
-        moved = path.move(u, number, steps[number])
-        u = moved.z
+        weight.add(here, number)
+        moved = path.move(here, number, steps[number])
+        here = moved.place
         weight.acceptance.append(moved.acceptance.mean(0))
         told()
-    weight.add(u, path.annealing.temperatures)
+    weight.add(here, path.annealing.temperatures)
     told()
     return weight.run()
 
 
 def _backwards(path: _Path, steps: list[Tensor], z: Tensor, advance: Advance | None) -> _Run:
     """The same weights of the same chains in reverse: Hamiltonian kernels are their own reversal."""
-    u, weight, told = path.free.inv(z), _Weight(path), _Told(advance, len(z) * path.size)
-    weight.add(u, path.annealing.temperatures)
+    here, weight, told = path.at(path.free.inv(z), path.annealing.temperatures), _Weight(path.betas), _Told(advance, len(z) * path.size)
+    weight.add(here, path.annealing.temperatures)
     for number in range(path.annealing.temperatures - 1, 0, -1):
-        u = path.move(u, number, steps[number]).z
-        weight.add(u, number)
+        here = path.move(here, number, steps[number]).place
+        weight.add(here, number)
         told()
     return weight.run()
 
@@ -252,15 +268,14 @@ def _backwards(path: _Path, steps: list[Tensor], z: Tensor, advance: Advance | N
 class _Weight:
     """The logarithm of the weight of each chain, as it grows."""
 
-    def __init__(self, path: _Path) -> None:
-        self.path = path
+    def __init__(self, betas: list[float]) -> None:
+        self.betas = betas
         self.log = torch.zeros((), dtype=torch.float64)
         self.acceptance: list[Tensor] = []
 
-    def add(self, u: Tensor, number: int) -> None:
-        """What the chains at ``u`` gain where ``beta`` rises to its value ``number``."""
-        change = self.path.betas[number] - self.path.betas[number - 1]
-        self.log = self.log + change * self.path.gain(u)
+    def add(self, here: _Rung, number: int) -> None:
+        """What the chains gain where ``beta`` rises to its value ``number``."""
+        self.log = self.log + (self.betas[number] - self.betas[number - 1]) * here.gain
 
     def run(self) -> _Run:
         told = torch.stack(self.acceptance).mean(0) if self.acceptance else torch.full_like(self.log[0], math.nan)
