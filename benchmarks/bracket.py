@@ -3,7 +3,8 @@
 The linear-Gaussian model has 10 dimensions, 4 latent variables, and a posterior approximation without correlations and with deviations
 1.5 times too large; everything is in double precision, so what is left between a bound and the exact value is the bound's own. Data are
 made up by the model, so that chains can also run backwards. The digits show the same for a trained model, whose truth only the bracket
-knows, and what importance sampling says of the same data.
+knows, and what importance sampling says of the same data. For both, brackets at one price: few temperatures with many leapfrog steps
+each, or many with few.
 
 Takes 5 minutes on one core; --quick takes seconds and writes nothing.
 """
@@ -28,6 +29,7 @@ RESULT = Path(__file__).resolve().parent / "results" / "bracket.json"
 SIZE, LATENT, NOISE, ROWS, CHAINS = 10, 4, 0.6, 64, 16
 TEMPERATURES = (10, 30, 100, 300, 1000)
 DIGITS = (100, 300, 1000)
+PASSES, LEAPFROGS = 600, (1, 2, 3, 5)  # through the decoder and back for each chain, shared out among temperatures
 
 
 def linear() -> VAE:
@@ -44,7 +46,7 @@ def linear() -> VAE:
     return model
 
 
-def known(quick: bool) -> list[dict[str, Any]]:
+def known(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Bounds against the exact value, from both starts."""
     torch.set_default_dtype(torch.float64)
     table = []
@@ -60,7 +62,7 @@ def known(quick: bool) -> list[dict[str, Any]]:
                 assert found.upper is not None
                 sides = {"lower": found.lower - truth, "estimate": found.log_mean - truth, "upper": found.upper - truth}
                 row: dict[str, Any] = {"start": start, "temperatures": temperatures, "seconds": time.perf_counter() - began}
-                row["slopes"] = settings.work(1, CHAINS, both=True) * (settings.leapfrogs + 1)
+                row["slopes"] = settings.work(1, CHAINS, both=True) * settings.leapfrogs
                 row |= {name: vars(metrics.Measured.of(side)) for name, side in sides.items()}
                 row["width"] = vars(metrics.Measured.of(found.upper - found.lower))
                 table.append(row)
@@ -70,8 +72,22 @@ def known(quick: bool) -> list[dict[str, Any]]:
                     f"{row['estimate']['standard_error']:.4f}; {row['slopes']:,} gradients per datum, {row['seconds']:.1f} s",
                     flush=True,
                 )
+        shared = priced(model, quick)
     torch.set_default_dtype(torch.float32)
-    return table
+    return table, shared
+
+
+def priced(model: VAE, quick: bool) -> dict[str, Any]:
+    """Width of the bracket by leapfrog steps, at the same number of passes, from both starts."""
+    found: dict[str, Any] = {}
+    for start in ("posterior", "prior"):
+        for leapfrogs in LEAPFROGS[: 2 if quick else None]:
+            annealing = Annealing((60 if quick else PASSES) // leapfrogs, start, leapfrogs)
+            gap = metrics.bracket(model, 64, 8, annealing=annealing).gap
+            assert gap is not None
+            found.setdefault(start, {})[leapfrogs] = vars(gap)
+            print(f"{annealing.temperatures:4} temperatures of {leapfrogs} leapfrog steps, from the {start}: {gap} apart", flush=True)
+    return found
 
 
 def digits(quick: bool) -> dict[str, Any]:
@@ -97,13 +113,17 @@ def digits(quick: bool) -> dict[str, Any]:
             f"{made_up.lower} to {made_up.upper}, {made_up.gap} apart",
             flush=True,
         )
-    return found
+    return found | {"priced": priced(model, quick)}
 
 
 def said(found: metrics.LogLikelihood) -> dict[str, Any]:
     """The numbers by name."""
     parts = {"lower": found.lower, "estimate": found.value, "upper": found.upper, "gap": found.gap}
-    return {name: None if value is None else vars(value) for name, value in parts.items()} | {"effective": found.effective_sample_size}
+    k = None if found.pareto_k is None else found.pareto_k.median().item()
+    return {name: None if value is None else vars(value) for name, value in parts.items()} | {
+        "effective": found.effective_sample_size,
+        "pareto_k": k,
+    }
 
 
 def main() -> None:
@@ -111,7 +131,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few temperatures; nothing written")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
-    record = {"rows": ROWS, "chains": CHAINS, "linear_gaussian": known(quick), "digits": digits(quick)}
+    bounds, shared = known(quick)
+    record = {"rows": ROWS, "chains": CHAINS, "linear_gaussian": bounds, "priced": shared, "digits": digits(quick)}
     if not quick:
         RESULT.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -55,6 +55,32 @@ def test_independent_codes_are_left_to_chance(name, chance, tolerance):
     assert SCORES[name](independent(), FACTORS, **QUICK).value == pytest.approx(chance, abs=tolerance)
 
 
+@pytest.mark.parametrize("rows, sizes", [(200, (3, 4, 8)), (200, (20, 3)), (60, (6, 3))])
+def test_chance_is_chance_however_few_rows_share_a_value(rows, sizes):
+    """Codes that know nothing, over 20 draws: votes that are tested on the rows they were learnt from score up to 0.3 more."""
+    generator = torch.Generator().manual_seed(0)
+    for measure in (metrics.factor_vae_score, metrics.beta_vae_score):
+        found = []
+        for seed in range(20):
+            factors = torch.stack([torch.randint(size, (rows,), generator=generator) for size in sizes], 1)
+            found.append(measure(torch.randn(rows, 4, generator=generator), factors, repeats=2, seed=seed).value)
+        scores = torch.tensor(found)
+        assert scores.mean() < 1 / len(sizes) + 4 * scores.std() / math.sqrt(20)
+
+
+def test_scores_do_not_depend_on_the_scale_of_codes():
+    small = PERFECT * torch.tensor([1.0, 1e-3, 1e-6, 10.0])
+    assert metrics.factor_vae_score(small, FACTORS, **QUICK).value == 1
+
+
+def test_halves_are_cut_where_all_rows_are():
+    """Forty codes are cut into 20 bins; of twenty of them each would be a class of its own, tell everything, and leave no gap."""
+    generator = torch.Generator().manual_seed(1)
+    codes, factors = torch.randn(40, 3, generator=generator), torch.stack([torch.arange(40) % 2, torch.arange(40) % 4], 1)
+    found = metrics.mutual_information_gap(codes, factors)
+    assert found.high > found.value > found.low
+
+
 def test_a_rotation_by_45_degrees_shares_the_information():
     straight, turned = (metrics.mutual_information_gap(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
     assert straight == pytest.approx(1.0, abs=1e-9) and turned < 0.1
@@ -157,7 +183,11 @@ def test_without_scikit_learn_two_scores_are_missing(monkeypatch):
         (PERFECT, FACTORS[:, :1], "`factors` has 1 column"),
         (PERFECT, FACTORS * torch.tensor([1, 0, 1, 1]), "factor 1 is 0 in all rows"),
         (PERFECT, torch.stack([FACTORS[:, 0].double(), torch.rand(len(FACTORS)).double()], 1), "factor 1 has .* values in 1,800 rows"),
-        (PERFECT * math.nan, FACTORS, "NaN"),
+        (PERFECT * math.nan, FACTORS, "`codes` holds NaN"),
+        (PERFECT, FACTORS * math.nan, "`factors` holds NaN"),
+        (PERFECT[:, :0], FACTORS, "`codes` has no columns"),
+        (PERFECT, [["a", "b"]] * len(PERFECT), "`factors` holds no numbers"),
+        (PERFECT[:100], torch.stack([torch.arange(100) // 5, torch.arange(100) % 2], 1), "20 values in 100 rows, and scores need 10"),
     ],
 )
 def test_what_cannot_be_scored(codes, factors, words):

@@ -84,8 +84,10 @@ def _read(path: Path, rows: int) -> Tensor:
 
     try:
         table = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError) as error:
-        raise DataError(f'--factors "{path}" cannot be read ({str(error).rstrip(".")}): write it with np.save(path, factors).') from error
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f'--factors "{path}" cannot be read as an array of numbers ({str(error).rstrip(".")}): write it with np.save(path, factors).'
+        ) from error
     if table.ndim != 2 or len(table) != rows:
         raise DataError(
             f'--factors "{path}" has the shape {tuple(table.shape)}, and {rows:,} rows are measured: one line of factors for each.'
@@ -110,7 +112,7 @@ def _print(screen: Screen, found: Quality, data: str, mean: bool) -> None:
         screen.tell(label, *said)
         screen.table(lines, ("", "value (95 % interval)", "beside", ""))
     if not found.samples:
-        screen.note("no samples were compared: an autoencoder has none, and comparing takes 12 rows of each and no empty cells.")
+        screen.note(f"no samples were compared: {found.unasked}.")
 
 
 def _samples_said(found: Quality, mean: bool) -> tuple[str, ...]:
@@ -140,11 +142,13 @@ def _samples(found: Quality) -> list[Line]:
     ]
     if made.test is not None and real.test is not None:
         lines.append(("told from data", made.test.accuracy, real.test.accuracy, f"best 0.5; p = {made.test.p_value:.2g}"))
-    return [(name, str(value), value.figure(beside.value), means) for name, value, beside, means in lines]
+    return [(name, str(value), value.figure(beside.value), means) for name, value, beside, means in lines if value and beside]
 
 
 def _reconstruction(found: Quality) -> list[Line]:
     made = found.reconstruction
+    if made.psnr is None:
+        return [("squared error", str(made.squared_error), "1", "that of columns' means")]
     lines = [("squared error", str(made.squared_error), "", "per value"), ("PSNR", str(made.psnr), "", "decibels")]
     return lines if made.ssim is None else [*lines, ("SSIM", str(made.ssim), "", "best 1")]
 

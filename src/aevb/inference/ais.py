@@ -40,8 +40,9 @@ class Annealing:
 
     At each one proposal of Hamiltonian Monte Carlo with ``leapfrogs`` steps, whose size is such that the share ``acceptance`` of proposals
     is taken. ``start`` is the model's posterior approximation, mostly the shorter way, or its prior. The betas are equal steps of a
-    sigmoid, or equally spaced (``"linear"``). The bounds come closer to ``log p(x)`` as one over ``temperatures``; at the same cost many
-    temperatures with few leapfrog steps bring them closer than the reverse.
+    sigmoid, or equally spaced (``"linear"``). The bounds come closer to ``log p(x)`` as one over ``temperatures``. Every leapfrog step is
+    one pass through the decoder and back, and a new temperature is none: at the same cost many temperatures with one or two leapfrog
+    steps bring the bounds closer than the reverse (``benchmarks/bracket.py``).
 
     Raises ``ArgumentError`` for counts below 1, an acceptance outside (0, 1), and names that are none.
 
@@ -51,7 +52,7 @@ class Annealing:
 
     temperatures: int = 500
     start: Literal["posterior", "prior"] = "posterior"
-    leapfrogs: int = 3
+    leapfrogs: int = 2
     acceptance: float = 0.65  # of Wu et al. (2017)
     schedule: Literal["sigmoid", "linear"] = "sigmoid"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +18,11 @@ from ..inference import encode
 from ..models import VAE
 from .latent import encodings
 from .optional import scikit, where_installed
-from .ranged import Ranged, over_seeds, share
+from .ranged import REPEATS, Ranged, from_halves, halves, share, summed
 from .sweep import evaluating
 
 BLOCK = 2048  # held-out rows whose neighbours are looked for at once
+MOST = 100_000  # the largest class number
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class Separation:
 def neighbour_accuracy(codes: Any, labels: Any, held_out: Any, held_out_labels: Any, neighbours: int = 5) -> Ranged:
     """Share of held-out rows whose class most of their nearest ``neighbours`` among the codes have; of a draw the smallest class.
 
-    Codes ``[N, latent]`` and ``[M, latent]``, labels ``[N]`` and ``[M]``. The interval is over held-out rows; with the codes drawn again
-    with repetition, neighbours would come in copies.
+    Codes ``[N, latent]`` and ``[M, latent]``, labels ``[N]`` and ``[M]``, whole numbers. The interval has the noise of the held-out rows
+    and that of the codes, from random halves of these; drawn again with repetition, neighbours would come in copies.
 
-    Raises ``DataError`` for labels of a single class and for fewer codes than neighbours.
+    Raises ``DataError`` for labels of a single class, ``ArgumentError`` for more neighbours than codes.
 
     >>> codes = torch.tensor([[0.0], [0.1], [5.0], [5.1]])
     >>> neighbour_accuracy(codes, [0, 0, 1, 1], [[0.2], [4.9]], [0, 1], neighbours=1).value
@@ -60,9 +63,12 @@ def neighbour_accuracy(codes: Any, labels: Any, held_out: Any, held_out_labels: 
     _check(known)
     if not 1 <= neighbours <= len(known.codes):
         raise ArgumentError(f"`neighbours` is {neighbours}; give a number from 1 to {len(known.codes)}, that of the codes.")
-    near = torch.cat([torch.cdist(part, known.codes).topk(neighbours, largest=False).indices for part in asked.codes.split(BLOCK)])
-    votes = F.one_hot(known.labels[near], int(known.labels.max()) + 1).sum(1)
-    return share(votes.argmax(1) == asked.labels)
+    _same_width(known, asked)
+    rows = len(known.codes)
+    sets = [torch.arange(rows), *(halves(rows, REPEATS, seed=0) if rows >= 4 * neighbours else ())]
+    hits = torch.cat([_named(known, part, sets, neighbours) for part in asked.codes.split(BLOCK)], 1) == asked.labels
+    found = share(hits[0])
+    return found if len(sets) == 1 else summed(found, from_halves(found.value, hits[1:].double().mean(1), rows), bounds=(0.0, 1.0))
 
 
 def probe_accuracy(codes: Any, labels: Any, held_out: Any, held_out_labels: Any) -> Ranged:
@@ -73,27 +79,38 @@ def probe_accuracy(codes: Any, labels: Any, held_out: Any, held_out_labels: Any)
     linear = scikit("linear_model", "a linear probe")
     known, asked = _labelled(codes, labels, "codes"), _labelled(held_out, held_out_labels, "held_out")
     _check(known)
+    _same_width(known, asked)
     mean, scale = known.codes.mean(0), known.codes.std(0).clamp(min=1e-12)
     model = linear.LogisticRegression(max_iter=1000).fit(((known.codes - mean) / scale).numpy(), known.labels.numpy())
     return share(torch.from_numpy(model.predict(((asked.codes - mean) / scale).numpy())) == asked.labels)
 
 
 def clustering(codes: Any, labels: Any, clusters: int | None = None, *, seeds: int = 5) -> Clustering:
-    """Agreement of labels with clusters of codes by k-means, as many as there are classes by default; over seeds of its beginning.
+    """Agreement of labels with clusters of codes by k-means, as many as there are classes by default.
+
+    The value is the mean over ``seeds`` of where the clusters begin; the interval comes from random halves of the codes, each with a
+    beginning of its own.
 
     Hubert and Arabie, Comparing partitions (1985); Vinh, Epps and Bailey, Information theoretic measures for clusterings comparison (2010).
-    Needs scikit-learn. Raises ``DataError`` for labels of a single class.
+    Needs scikit-learn. Raises ``DataError`` for labels of a single class, ``ArgumentError`` for more clusters than half of the codes.
     """
     cluster, scores = (scikit(module, "clustering of codes") for module in ("cluster", "metrics"))
     known = _labelled(codes, labels, "codes")
-    number = clusters or _check(known)
-    table, truth = known.codes.numpy(), known.labels.numpy()
-    found = [cluster.KMeans(number, n_init=1, random_state=seed).fit_predict(table) for seed in range(seeds)]
-    return Clustering(
-        over_seeds([float(scores.adjusted_rand_score(truth, part)) for part in found]),
-        over_seeds([float(scores.adjusted_mutual_info_score(truth, part)) for part in found]),
-        number,
-    )
+    classes, rows = _check(known), len(known.codes)
+    number = classes if clusters is None else clusters
+    for name, value, most in (("clusters", number, rows // 2), ("seeds", seeds, math.inf)):
+        if not 1 <= value <= most:
+            raise ArgumentError(f"`{name}` is {value}; give 1 or more" + (f", at most half of the {rows} codes." if value > most else "."))
+
+    def agreement(part: Tensor, seed: int) -> list[float]:
+        table, truth = known.codes[part].numpy(), known.labels[part].numpy()
+        found = cluster.KMeans(number, n_init=1, random_state=seed).fit_predict(table)
+        return [float(scores.adjusted_rand_score(truth, found)), float(scores.adjusted_mutual_info_score(truth, found))]
+
+    whole = torch.tensor([agreement(torch.arange(rows), seed) for seed in range(seeds)]).mean(0)
+    parts = torch.tensor([agreement(half, seeds + place) for place, half in enumerate(halves(rows, REPEATS, seed=0))])
+    ranged = [from_halves(value, column, rows, (-1.0, 1.0)) for value, column in zip(whole.tolist(), parts.T, strict=True)]
+    return Clustering(*ranged, clusters=number)
 
 
 def separation(model: VAE, train: Rows, held_out: Rows, *, neighbours: int = 5, everything: bool = True, seed: int = 0) -> Separation:
@@ -126,7 +143,9 @@ def separation(model: VAE, train: Rows, held_out: Rows, *, neighbours: int = 5, 
         neighbours=neighbour_accuracy(*both, neighbours=nearest),
         drawn=neighbour_accuracy(drawn[0], known.labels, drawn[1], asked.labels, neighbours=nearest),
         probe=where_installed(lambda: probe_accuracy(*both)) if everything else None,
-        clustering=where_installed(lambda: clustering(asked.codes, asked.labels, min(classes, len(asked.codes)))) if everything else None,
+        clustering=where_installed(lambda: clustering(asked.codes, asked.labels, classes))
+        if everything and classes <= len(asked.codes) // 2 and len(asked.labels.unique()) > 1
+        else None,
         chance=(asked.labels == largest).double().mean().item(),
         classes=classes,
         rows=len(asked.codes),
@@ -141,10 +160,35 @@ class _Labelled:
 
 def _labelled(codes: Any, labels: Any, name: str) -> _Labelled:
     table, classes = torch.as_tensor(codes).detach().cpu().double(), _classes(labels)
+    if not len(table):
+        raise DataError(f"`{name}` has no rows: give at least one.")
     table = table.reshape(len(table), -1)
     if len(table) != len(classes):
         raise DataError(f"`{name}` has {count(len(table), 'row')} and {count(len(classes), 'label')}: give one label per row.")
+    if not table.isfinite().all():
+        raise DataError(f"`{name}` holds NaN or infinity; encode rows that the model can take.")
     return _Labelled(table, classes)
+
+
+def _same_width(known: _Labelled, asked: _Labelled) -> None:
+    if known.codes.shape[1] != asked.codes.shape[1]:
+        raise DataError(
+            f"`codes` has {count(known.codes.shape[1], 'latent variable')} and `held_out` {asked.codes.shape[1]}: give codes of one model."
+        )
+
+
+def _named(known: _Labelled, asked: Tensor, sets: Sequence[Tensor], neighbours: int) -> Tensor:
+    """The class that most of the nearest codes name ``[sets, n]``, among those of each set of row numbers."""
+    rows = len(known.codes)
+    # of half of the codes the nearest few are, all but surely, among eight times as many of all
+    near = torch.cdist(asked, known.codes).topk(min(rows, 8 * neighbours), largest=False).indices
+    votes = F.one_hot(known.labels[near], int(known.labels.max()) + 1)  # [n, near, classes]
+    named = []
+    for part in sets:
+        there = torch.zeros(rows, dtype=torch.bool).index_fill_(0, part, True)[near]
+        counted = there & (there.cumsum(1) <= neighbours)
+        named.append((votes * counted[..., None]).sum(1).argmax(1))
+    return torch.stack(named)
 
 
 def _of_known_class(rows: Rows) -> Rows:
@@ -153,7 +197,19 @@ def _of_known_class(rows: Rows) -> Rows:
 
 
 def _classes(labels: Any) -> Tensor:
-    return torch.as_tensor(labels).detach().cpu().long().reshape(-1)
+    """Labels as int64 ``[N]``. Raises ``DataError`` for what is no class number."""
+    try:
+        given = torch.as_tensor(labels).detach().cpu().reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise DataError("labels are class numbers; turn names into numbers, as numpy.unique(labels, return_inverse=True) does.") from error
+    classes = given.long()
+    odd = given[(classes != given) | (classes < 0) | (classes > MOST)]
+    if len(odd):
+        raise DataError(
+            f"a label is {odd[0].item():g}, and classes are whole numbers from 0 to {MOST:,}; leave out rows of unknown class, and number "
+            "the classes, as numpy.unique(labels, return_inverse=True) does."
+        )
+    return classes
 
 
 def _check(known: _Labelled) -> int:

@@ -7,7 +7,7 @@ rows whose factors are independent, as on a full grid.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.words import count
-from ..errors import DataError
-from .latent import THRESHOLD
+from ..errors import ArgumentError, DataError
 from .optional import scikit, where_installed
 from .ranged import REPEATS, Ranged, by_halves, from_halves, halves
 
 BINS = 20  # of a continuous code
+EACH = 10  # rows for each value of a factor, on average: of fewer, scores tell how rare values are
+SEEN = 5  # rows that share a value, from which their spread says something
 TOGETHER = 64  # rows that share a factor in one vote
 VOTES = 2000  # a third of them test what the others have shown
 TREES, DEEP = 10, 2000  # of a forest, and the rows it grows on at most
@@ -57,7 +58,7 @@ def disentanglement(codes: Any, factors: Any, *, repeats: int = 10, seed: int = 
     """All scores of codes ``[N, latent]`` against known factors ``[N, F]``.
 
     Locatello et al., Challenging common assumptions in the unsupervised learning of disentangled representations (2019), compare them.
-    Raises ``DataError`` for fewer than 40 rows, for a factor with a single value, and for a single factor.
+    Raises ``DataError`` for fewer than 40 rows, for a factor with a single value or one for every few rows, and for a single factor.
     """
     scene = _Scene.of(codes, factors)
     options: dict[str, Any] = {"repeats": repeats, "seed": seed}
@@ -69,7 +70,7 @@ def disentanglement(codes: Any, factors: Any, *, repeats: int = 10, seed: int = 
         interventional_robustness=interventional_robustness(codes, factors, **options),
         beta_vae=where_installed(lambda: beta_vae_score(codes, factors, **options)),
         dci=where_installed(lambda: dci(codes, factors, **options)),
-        mutual_information=scene.information(BINS),
+        mutual_information=scene.information(),
         chance=1 / scene.factors.shape[1],
         rows=len(scene.codes),
     )
@@ -84,7 +85,7 @@ def mutual_information(codes: Any, factors: Any, bins: int = BINS) -> Tensor:
     >>> torch.allclose(mutual_information(factors, factors), torch.tensor([2.0, 3.0]).double().log().diag(), atol=1e-9)
     True
     """
-    return _Scene.of(codes, factors).information(bins)
+    return _Scene.of(codes, factors, bins).information()
 
 
 def mutual_information_gap(codes: Any, factors: Any, *, bins: int = BINS, repeats: int = REPEATS, seed: int = 0) -> Ranged:
@@ -96,11 +97,11 @@ def mutual_information_gap(codes: Any, factors: Any, *, bins: int = BINS, repeat
     >>> round(mutual_information_gap(factors, factors).value, 9)
     1.0
     """
-    scene = _Scene.of(codes, factors)
+    scene = _Scene.of(codes, factors, bins)
 
     def gap(rows: Tensor, seed: int) -> float:
         part = scene.some(rows)
-        return (_gap(part.information(bins)) / part.entropies().clamp(min=1e-300)).mean().item()
+        return (_gap(part.information()) / part.entropies().clamp(min=1e-300)).mean().item()
 
     return by_halves(gap, len(scene.codes), repeats=repeats, seed=seed)
 
@@ -115,8 +116,7 @@ def separated_attribute_predictability(codes: Any, factors: Any, *, repeats: int
     scene = _Scene.of(codes, factors)
 
     def gap(rows: Tensor, seed: int) -> float:
-        shuffled = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
-        known, asked = (scene.some(part) for part in shuffled.tensor_split(2))
+        known, asked = scene.split(rows, seed)
         scores = [_thresholds(known, asked, k) for k in range(scene.factors.shape[1])]
         return _gap(torch.stack(scores, 1)).mean().item()
 
@@ -128,10 +128,10 @@ def modularity(codes: Any, factors: Any, *, bins: int = BINS, repeats: int = REP
 
     A code that tells nothing counts 0. Ridgeway and Mozer, Learning deep disentangled embeddings with the F-statistic loss (2018).
     """
-    scene = _Scene.of(codes, factors)
+    scene = _Scene.of(codes, factors, bins)
 
     def score(rows: Tensor, seed: int) -> float:
-        squared = scene.some(rows).information(bins).square()
+        squared = scene.some(rows).information().square()
         most = squared.amax(1)
         rest = (squared.sum(1) - most) / (most.clamp(min=1e-300) * (squared.shape[1] - 1))
         return torch.where(most > 1e-24, 1 - rest, 0.0).mean().item()
@@ -139,27 +139,26 @@ def modularity(codes: Any, factors: Any, *, bins: int = BINS, repeats: int = REP
     return by_halves(score, len(scene.codes), repeats=repeats, seed=seed)
 
 
-def factor_vae_score(codes: Any, factors: Any, *, threshold: float = THRESHOLD, repeats: int = REPEATS, seed: int = 0) -> Ranged:
+def factor_vae_score(codes: Any, factors: Any, *, threshold: float = 0.0, repeats: int = REPEATS, seed: int = 0) -> Ranged:
     """Accuracy of the majority vote that names a fixed factor by the code that varies least among rows that share it.
 
-    Variances are relative to those over all rows; codes whose variance is at most ``threshold`` have no vote. Chance is ``1/F``.
+    Variances are relative to those over all rows; codes whose variance is at most ``threshold`` times the largest have no vote. Votes are
+    collected on half of the rows and tested on the other: chance is then ``1/F`` however few rows share a value.
 
     Kim and Mnih, Disentangling by factorising (2018).
     """
     scene = _Scene.of(codes, factors)
 
     def score(rows: Tensor, seed: int) -> float:
-        part = scene.some(rows)
-        variance = part.codes.var(0)
-        if not (variance > threshold).any():
-            return 1 / part.factors.shape[1]
-        fixed, members = part.sharing(VOTES, seed)
-        relative = part.codes[members].var(1) / variance
-        least = relative.masked_fill(variance <= threshold, math.inf).argmin(1)
-        known = 2 * VOTES // 3
-        votes = torch.zeros(part.codes.shape[1], part.factors.shape[1])
-        votes.index_put_((least[:known], fixed[:known]), torch.ones(known), accumulate=True)
-        return (votes.argmax(1)[least[known:]] == fixed[known:]).double().mean().item()
+        variance = scene.codes[rows].var(0)
+        moving = variance > threshold * variance.max()
+        parts = [part.sharing(VOTES // 2, seed) for part in scene.split(rows, seed)]
+        if not moving.any() or any(part is None for part in parts):
+            return 1 / scene.factors.shape[1]
+        (known, named), (asked, truth) = ((_stillest(part, variance, moving), part.factor) for part in parts if part is not None)
+        votes = torch.zeros(scene.codes.shape[1], scene.factors.shape[1])
+        votes.index_put_((known, named), torch.ones(len(named)), accumulate=True)
+        return (votes.argmax(1)[asked] == truth).double().mean().item()
 
     return by_halves(score, len(scene.codes), repeats=repeats, seed=seed)
 
@@ -167,20 +166,20 @@ def factor_vae_score(codes: Any, factors: Any, *, threshold: float = THRESHOLD, 
 def beta_vae_score(codes: Any, factors: Any, *, repeats: int = REPEATS, seed: int = 0) -> Ranged:
     """Accuracy of a linear classifier that names a fixed factor by the mean of ``|z_1 - z_2|`` over pairs of rows that share it.
 
-    Chance is ``1/F``. Higgins et al., beta-VAE (2017). Needs scikit-learn.
+    It learns from pairs in half of the rows, and names those in the other: chance is ``1/F``. Higgins et al., beta-VAE (2017). Needs
+    scikit-learn.
     """
     linear = scikit("linear_model", "the beta-VAE score")
     scene = _Scene.of(codes, factors)
 
     def score(rows: Tensor, seed: int) -> float:
-        part = scene.some(rows)
-        fixed, members = part.sharing(VOTES // 2, seed)
-        first, second = (part.codes[half] for half in members.tensor_split(2, 1))
-        apart = (first - second).abs().mean(1)
-        table = ((apart - apart.mean(0)) / apart.std(0).clamp(min=1e-12)).numpy()
-        known = len(fixed) * 2 // 3
-        model = linear.LogisticRegression(max_iter=500).fit(table[:known], fixed[:known].numpy())
-        return float(model.score(table[known:], fixed[known:].numpy()))
+        known, asked = (part.sharing(VOTES // 4, seed) for part in scene.split(rows, seed))
+        if known is None or asked is None or len(known.factor.unique()) < 2:
+            return 1 / scene.factors.shape[1]
+        apart, others = _apart(known), _apart(asked)
+        mean, scale = apart.mean(0), apart.std(0).clamp(min=1e-12)
+        model = linear.LogisticRegression(max_iter=500).fit(((apart - mean) / scale).numpy(), known.factor.numpy())
+        return float(model.score(((others - mean) / scale).numpy(), asked.factor.numpy()))
 
     return by_halves(score, len(scene.codes), repeats=repeats, seed=seed)
 
@@ -229,54 +228,98 @@ class _Scene:
 
     codes: Tensor  # [N, latent] float64
     factors: Tensor  # [N, F] int64, 0 ... values - 1
+    cut: Tensor  # [N, latent] int64, class numbers of the codes: the same ones for any of the rows
 
     @staticmethod
-    def of(codes: Any, factors: Any) -> _Scene:
-        table, given = (torch.as_tensor(x).detach().cpu() for x in (codes, factors))
-        table, given = table.double().reshape(len(table), -1), given.reshape(len(given), -1)
+    def of(codes: Any, factors: Any, bins: int = BINS) -> _Scene:
+        table, given = _numbers("codes", codes).double(), _numbers("factors", factors)
+        if bins < 1:
+            raise ArgumentError(f"`bins` is {bins}; cut a continuous code into at least 1.")
         if len(table) != len(given):
             raise DataError(f"`codes` has {count(len(table), 'row')} and `factors` {count(len(given))}: give the factors of each row.")
         if len(table) < 40:
             raise DataError(f"`codes` has {count(len(table), 'row')}, and scores of factors need at least 40, to halve them.")
+        if not given.double().isfinite().all():
+            raise DataError("`factors` holds NaN or infinity; leave out rows whose factors nobody knows.")
         if not table.isfinite().all():
             raise DataError("`codes` holds NaN or infinity; encode rows that the model can take.")
+        if not table.shape[1]:
+            raise DataError("`codes` has no columns; give at least 1 latent variable.")
         if given.shape[1] < 2:
             raise DataError("`factors` has 1 column, and nothing can be told apart from it; give at least 2 factors.")
         columns = [column.unique(return_inverse=True) for column in given.T]
         for place, (values, _) in enumerate(columns):
             if len(values) < 2:
                 raise DataError(f"factor {place} is {values[0].item():g} in all rows: leave out what does not vary.")
-            if len(values) > len(table) // 2:
+            if EACH * len(values) > len(table):
                 raise DataError(
-                    f"factor {place} has {len(values):,} values in {len(table):,} rows: cut it into classes, as torch.bucketize does."
+                    f"factor {place} has {len(values):,} values in {len(table):,} rows, and scores need {EACH} rows for each: give more "
+                    "rows, or cut it into classes, as torch.bucketize does."
                 )
-        return _Scene(table, torch.stack([places for _, places in columns], 1))
+        cut = torch.stack([_cut(column, bins) for column in table.T], 1)
+        return _Scene(table, torch.stack([places for _, places in columns], 1), cut)
 
     def some(self, rows: Tensor) -> _Scene:
-        return _Scene(self.codes[rows], self.factors[rows])
+        return _Scene(self.codes[rows], self.factors[rows], self.cut[rows])
+
+    def split(self, rows: Tensor, seed: int) -> tuple[_Scene, _Scene]:
+        """These rows in two halves: one to learn from, and one to be asked about."""
+        known, asked = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))].tensor_split(2)
+        return self.some(known), self.some(asked)
 
     def entropies(self) -> Tensor:
         """``H(v_k)`` in nats ``[F]``."""
         return torch.stack([_entropy(torch.bincount(column)) for column in self.factors.T])
 
-    def information(self, bins: int) -> Tensor:
+    def information(self) -> Tensor:
         """``I(z_j; v_k)`` in nats ``[latent, F]``."""
-        cut = [_cut(column, bins) for column in self.codes.T]
-        return torch.stack([torch.stack([_information(code, factor) for factor in self.factors.T]) for code in cut])
+        return torch.stack([torch.stack([_information(code, factor) for factor in self.factors.T]) for code in self.cut.T])
 
-    def sharing(self, votes: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Factors ``[votes]``, and for each the numbers of rows that have one value of it in common ``[votes, TOGETHER]``."""
+    def sharing(self, votes: int, seed: int) -> _Sharing | None:
+        """Groups of rows that share a value of a factor at random, one that ``SEEN`` rows have; ``None`` where there is no such value.
+
+        Rows come in pairs of two different ones: one that is paired with itself would tell how rare the value is.
+        """
         generator = torch.Generator().manual_seed(seed)
-        fixed = torch.randint(self.factors.shape[1], (votes,), generator=generator)
-        pivots = torch.randint(len(self.codes), (votes,), generator=generator)
-        members = torch.empty(votes, TOGETHER, dtype=torch.long)
+        fixed, members = [], []
         for k, column in enumerate(self.factors.T):
-            mine = (fixed == k).nonzero()[:, 0]
             sizes, order = torch.bincount(column), column.argsort()
-            starts, value = sizes.cumsum(0) - sizes, column[pivots[mine]]
-            places = (torch.rand(len(mine), TOGETHER, generator=generator, dtype=torch.float64) * sizes[value, None]).long()
-            members[mine] = order[starts[value, None] + places]
-        return fixed, members
+            common = (sizes[column] >= SEEN).nonzero()[:, 0]
+            if len(common):
+                pivots = common[torch.randint(len(common), (votes // self.factors.shape[1],), generator=generator)]
+                starts, value = sizes.cumsum(0) - sizes, column[pivots]
+                size, chance = sizes[value, None], torch.rand(2, len(pivots), TOGETHER // 2, generator=generator, dtype=torch.float64)
+                first = (chance[0] * size).long()
+                second = (first + 1 + (chance[1] * (size - 1)).long()) % size
+                members.append(self.codes[order[starts[value, None] + torch.cat([first, second], 1)]])
+                fixed.append(torch.full((len(pivots),), k))
+        return _Sharing(torch.cat(fixed), torch.cat(members)) if fixed else None
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    factor: Tensor  # [votes], which is shared
+    codes: Tensor  # [votes, TOGETHER, latent], of rows that share its value
+
+
+def _stillest(groups: _Sharing, variance: Tensor, moving: Tensor) -> Tensor:
+    """The code ``[votes]`` that varies least in each group, of those that move at all, relative to its ``variance`` ``[latent]``."""
+    return (groups.codes.var(1) / variance).masked_fill(~moving, math.inf).argmin(1)
+
+
+def _apart(groups: _Sharing) -> Tensor:
+    """``mean |z_1 - z_2|`` over pairs in each group, ``[votes, latent]``."""
+    first, second = groups.codes.tensor_split(2, 1)
+    return (first - second).abs().mean(1)
+
+
+def _numbers(name: str, given: Any) -> Tensor:
+    """A table ``[N, columns]`` on the CPU. Raises ``DataError`` for what holds no numbers."""
+    try:
+        table = torch.as_tensor(given).detach().cpu()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"`{name}` holds no numbers: number what has names, as numpy.unique(..., return_inverse=True) does.") from error
+    return table.reshape(len(table), -1) if len(table) else table.reshape(0, 0)
 
 
 @dataclass(frozen=True)
@@ -287,8 +330,9 @@ class _Forests:
 
 def _forests(scene: _Scene, rows: Tensor, seed: int) -> _Forests:
     ensemble = scikit("ensemble", "DCI scores")
-    shuffled = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
-    known, asked = (scene.some(part[:DEEP]) for part in shuffled.tensor_split(2))
+    reach = scene.codes.abs().amax(0).clamp(min=1e-300)  # trees know order alone, and scikit-learn float32 alone
+    parts = (part.some(torch.arange(min(DEEP, len(part.codes)))) for part in scene.split(rows, seed))
+    known, asked = (replace(part, codes=part.codes / reach) for part in parts)
     importance, accuracy = [], []
     for learnt, truth in zip(known.factors.T, asked.factors.T, strict=True):
         # every split sees all codes: one that tells nothing is then chosen by none
@@ -353,6 +397,7 @@ def _thresholds(known: _Scene, asked: _Scene, factor: int) -> Tensor:
 
 
 def _deviations(codes: Tensor, factor: Tensor) -> Tensor:
-    """How far codes move while a factor is held, ``[latent]``: averaged over its values."""
+    """How far codes move while a factor is held, ``[latent]``: averaged over its values; those of very few rows tell nothing of it."""
     parts = [codes[factor == value] for value in factor.unique()]
-    return torch.stack([(part - part.mean(0)).abs().quantile(QUANTILE, 0) for part in parts]).mean(0)
+    seen = [part for part in parts if len(part) >= SEEN] or [codes]
+    return torch.stack([(part - part.mean(0)).abs().quantile(QUANTILE, 0) for part in seen]).mean(0)

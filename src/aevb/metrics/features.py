@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Rows
-from ..errors import ArgumentError, DataError, extra
+from ..data.words import count
+from ..errors import AevbError, ArgumentError, DataError, extra
 from ..memory import rows_at_once
 from ..models import VAE
 from .sweep import dtype_of, evaluating
@@ -54,7 +55,7 @@ class Features:
         """Features ``[N, D]``, float64 on the CPU. Raises ``DataError`` where they are not finite, or not one row for each datum."""
         rows = Rows.of(x)
         block = rows_at_once(math.prod(rows.event_shape), most=1024)
-        parts = [self._block(rows[start : start + block]) for start in range(0, len(rows), block)]
+        parts = [self._block(rows[start : start + block], start) for start in range(0, len(rows), block)]
         if not parts:
             raise DataError("there are no rows: give at least 2.")
         return torch.cat(parts)
@@ -62,14 +63,26 @@ class Features:
     def __str__(self) -> str:
         return f"{self.name} ({f'sha256 {self.digest}' if self.digest else 'no hash: a function'})"
 
-    def _block(self, x: Tensor) -> Tensor:
-        found = self.function(x)
-        if not isinstance(found, Tensor) or len(found) != len(x):
+    def _block(self, x: Tensor, start: int) -> Tensor:
+        try:
+            found = self.function(x)
+        except AevbError:
+            raise
+        except Exception as error:  # whatever the function of somebody else raises
+            raise DataError(
+                f'features "{self.name}" cannot be computed of rows of shape {tuple(x.shape)} ({_first(error)}): they must take batches '
+                '[N, *event] of these data, of any size (a .pt2 file: dynamic_shapes=({0: torch.export.Dim("batch")},)).'
+            ) from error
+        if not isinstance(found, Tensor) or found.dim() == 0 or len(found) != len(x):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise DataError(f'features "{self.name}" made {shape} of {len(x)} rows: return a tensor with a row for each, [N, D].')
         features = found.detach().double().cpu().reshape(len(x), -1)
-        if not features.isfinite().all():
-            raise DataError(f'features "{self.name}" are NaN or infinite for some rows; compare features that exist for all of them.')
+        broken = (~features.isfinite().all(1)).nonzero()
+        if len(broken):
+            raise DataError(
+                f'features "{self.name}" are NaN or infinite for {count(len(broken), "row")}, the first of them row '
+                f"{start + int(broken[0])}; compare rows without empty cells, or features that exist for all of them."
+            )
         return features
 
 
@@ -92,10 +105,13 @@ def as_features(given: Features | Callable[[Tensor], Tensor] | str | Path, refer
     )
 
 
-def pixels(unit: float = 1.0) -> Features:
-    """The numbers of a datum in this unit (255 for bytes, to compare pictures of 0 to 1)."""
+def pixels(unit: float | Tensor = 1.0) -> Features:
+    """The numbers of a datum in this unit (255 for bytes, to compare pictures of 0 to 1), or each in one of its own, ``[*event]``."""
+    if isinstance(unit, Tensor):
+        scale = unit.flatten().cpu().double()
+        return Features("values in units of their own", lambda x: x.flatten(1).cpu().double() / scale, digest_of([scale]))
     name = "pixels" if unit == 1 else f"pixels over {unit:g}"
-    return Features(name, lambda x: x.flatten(1).double() / unit, _digest(name.encode()))
+    return Features(name, lambda x: x.flatten(1).cpu().double() / unit, _digest(name.encode()))
 
 
 def standardised(x: Any) -> Features:
@@ -106,17 +122,19 @@ def standardised(x: Any) -> Features:
     return Features("standardised values", lambda x: (x.flatten(1).cpu().double() - mean) / scale, digest_of([mean, scale]))
 
 
-def principal_components(x: Any, components: int = COMPONENTS, unit: float = 1.0) -> Features:
-    """The first principal components of the rows ``x`` in this unit, as many as they can have.
+def principal_components(x: Any, components: int = COMPONENTS, unit: float | Tensor = 1.0) -> Features:
+    """The first principal components of the rows ``x`` in this unit, or each number in one of its own, as many as they can have.
 
     Raises ``DataError`` for a single row.
     """
-    table = pixels(unit)(x)
+    measured = pixels(unit)
+    table = measured(x)
     if len(table) < 2:
         raise DataError("`x` has 1 row, and principal components need at least 2.")
     mean, kept = table.mean(0), min(components, table.shape[1], len(table) - 1)
     basis = _directions(table - mean)[:, :kept].contiguous()
-    return Features(f"{kept} principal components", lambda x: (x.flatten(1).cpu().double() / unit - mean) @ basis, digest_of([mean, basis]))
+    scaled, units = measured.function, [unit] if isinstance(unit, Tensor) else []
+    return Features(f"{kept} principal components", lambda x: (scaled(x) - mean) @ basis, digest_of([mean, basis, *units]))
 
 
 def _directions(centred: Tensor) -> Tensor:
@@ -133,14 +151,14 @@ def encoder(model: VAE) -> Features:
         with evaluating(model, seed=0):
             return model.encode(x.to(model.device, dtype_of(model)))
 
-    return Features("codes of the encoder", codes, digest_of(model.posterior.state_dict().values()))
+    return Features("codes of the encoder", codes, digest_of_network(model.posterior))
 
 
 def of_function(function: Callable[[Tensor], Tensor]) -> Features:
     """A network or a function of one's own; a network is put into evaluation mode while it is asked."""
     if not isinstance(function, nn.Module):
         return Features(str(getattr(function, "__name__", type(function).__name__)), function)
-    return Features(type(function).__name__, _resting(function), digest_of(function.state_dict().values()))
+    return Features(type(function).__name__, _resting(function), digest_of_network(function))
 
 
 def network(path: str | Path) -> Features:
@@ -175,6 +193,14 @@ def digest_of(tensors: Iterable[Any]) -> str:
     return found.hexdigest()[:12]
 
 
+def digest_of_network(module: nn.Module) -> str | None:
+    """The same of a network: of how it describes itself, and of its tensors under their names; ``None`` where it has no tensors."""
+    state = module.state_dict()
+    if not state:
+        return None
+    return _digest(f"{module!r} {list(state)} {digest_of(state.values())}".encode())
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
@@ -184,7 +210,7 @@ def _resting(module: nn.Module) -> Callable[[Tensor], Tensor]:
         modes = {part: part.training for part in module.modules()}
         module.eval()
         try:
-            return module(x)
+            return _at_home(module)(x)
         finally:
             for part, training in modes.items():
                 part.training = training
@@ -192,10 +218,16 @@ def _resting(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return function
 
 
+def _at_home(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network on rows from anywhere: they are taken to where its weights are."""
+    home = next((tensor.device for tensor in module.state_dict().values()), None)
+    return module if home is None else lambda x: module(x.to(home))
+
+
 def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
     copy = _plain_copy(path)
     try:
-        return torch.export.load(copy).module()
+        return _at_home(torch.export.load(copy).module())
     except Exception as error:  # whatever is wrong with a file, its parser says it in an error of its own kind
         raise DataError(f'features "{path}" cannot be read as a program of torch.export ({_first(error)}).') from error
 
@@ -240,10 +272,13 @@ def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise extra("onnx", "features of an .onnx file") from error
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:  # from the bytes that are hashed: weights in other files would not be
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base but Python's
-        raise DataError(f'features "{path}" cannot be read as an ONNX network ({_first(error)}).') from error
+        raise DataError(
+            f'features "{path}" cannot be read as an ONNX network with its weights inside ({_first(error)}): export it with '
+            "external_data=False."
+        ) from error
     name = session.get_inputs()[0].name
     return lambda x: torch.from_numpy(session.run(None, {name: x.float().cpu().numpy()})[0])
 

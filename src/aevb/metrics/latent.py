@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..distributions import kl
-from ..errors import DataError, IncompatibleError
+from ..errors import ArgumentError, DataError, IncompatibleError
 from ..memory import enough_memory
 from ..models import VAE
 from .measured import Measured
@@ -102,8 +102,12 @@ def information(model: VAE, x: Any, *, seed: int = 0, block: int = 256) -> Infor
 def total_correlation(codes: Any, *, groups: int = GROUPS, seed: int = 0) -> Jackknifed:
     """``1/2 (sum_j log C_jj - log det C)`` in nats: how far codes ``[N, latent]`` with covariance ``C`` are from independent, if Gaussian.
 
-    Variables that do not move are left out. ``plain`` is what ``N`` codes give, about ``D (D - 1) / (4 N)`` too large; ``corrected`` is
-    without that. Watanabe (1960). Raises ``DataError`` for too few codes for a covariance.
+    Variables that do not move are left out. ``plain`` is what ``N`` codes give; ``corrected`` is without what ``N`` independent draws of
+    any Gaussian give too much, ``1/2 (D psi(m / 2) - sum_(i<D) psi((m - i) / 2))`` with ``m = N - 1``: logarithms of chi-square variables,
+    of which the determinant of a Wishart matrix is a product. Infinite where a variable follows from the others.
+
+    Watanabe, Information theoretical analysis of multivariate correlation (1960); Bartlett, On the theory of statistical regression
+    (1933), on the determinant. Raises ``DataError`` for too few codes for a covariance, and for NaN or infinity.
 
     >>> codes = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
     >>> abs(total_correlation(codes).corrected.value) < 0.01
@@ -111,6 +115,10 @@ def total_correlation(codes: Any, *, groups: int = GROUPS, seed: int = 0) -> Jac
     """
     table = torch.as_tensor(codes).detach().cpu().double()
     table = table.reshape(len(table), -1)
+    if not table.isfinite().all():
+        raise DataError("`codes` holds NaN or infinity; encode rows that the model can take.")
+    if groups < 2:
+        raise ArgumentError(f"`groups` is {groups}; leave out at least 2 in turn.")
     table = table[:, table.amax(0) > table.amin(0)] if len(table) else table
     least = table.shape[1] + 2
     if len(table) < 2 * least:
@@ -118,8 +126,17 @@ def total_correlation(codes: Any, *, groups: int = GROUPS, seed: int = 0) -> Jac
             f"`codes` has {len(table)} rows, and a covariance of {table.shape[1]} variables with an interval needs {2 * least}."
         )
     group = grouped(len(table), min(groups, len(table) // least), seed)
-    without = [_correlated(table[group != g]) for g in range(int(group.max()) + 1)]
-    return jackknife(_correlated(table), torch.tensor(without, dtype=torch.float64))
+    parts = [table[group != g] for g in range(int(group.max()) + 1)]
+    plain = torch.tensor([_correlated(part) for part in parts], dtype=torch.float64)
+    without = plain - torch.tensor([_too_much(*part.shape) for part in parts], dtype=torch.float64)
+    whole, width = _correlated(table), table.shape[1]
+    return Jackknifed(jackknife(whole, plain, bounds=(0.0, math.inf)).plain, jackknife(whole - _too_much(len(table), width), without).plain)
+
+
+def _too_much(rows: int, variables: int) -> float:
+    """What chance adds to the total correlation of that many Gaussian codes, nats."""
+    degrees = torch.arange(rows - 1, rows - 1 - variables, -1, dtype=torch.float64) / 2
+    return 0.5 * (torch.digamma(degrees[:1]) - torch.digamma(degrees)).sum().item()
 
 
 def _correlated(table: Tensor) -> float:

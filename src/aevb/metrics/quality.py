@@ -14,7 +14,7 @@ from ..inference import sample
 from ..models import VAE
 from .codes import Separation, separation
 from .disentanglement import Disentanglement, disentanglement
-from .features import Features, as_features, pixels, principal_components, standardised
+from .features import COMPONENTS, Features, as_features, pixels, principal_components, standardised
 from .latent import encodings, total_correlation
 from .optional import where_installed
 from .ranged import Jackknifed
@@ -53,21 +53,22 @@ class Quality:
     """What a model makes up, what it gives back, and what its codes tell; ``None`` where a measure has no meaning."""
 
     rows: int  # held-out
-    reconstruction: Reconstruction
+    reconstruction: Reconstruction  # of a table in units of each column's deviation: 1 is what the columns' means leave
     samples: Closeness | None  # as many draws from the model as there are held-out rows
     training: Closeness | None  # as many training rows in their place: what a perfect model would reach
+    unasked: str | None  # why no samples were compared
     separation: Separation | None  # of labelled data
     total_correlation: Jackknifed | None
     disentanglement: Disentanglement | None  # where factors are known
     shuffled: Disentanglement | None  # the same with the codes of other rows: what chance gives
 
 
-def closeness(real: Any, others: Any, features: Features, *, table: bool = False, repeats: int = 20, seed: int = 0) -> Closeness:
+def closeness(real: Any, others: Any, features: Features, *, table: bool = False, seed: int = 0) -> Closeness:
     """All measures of how close ``others`` are to ``real``; the classifier's test where they are tables."""
     return Closeness(
         frechet_distance(real, others, features, seed=seed),
         kernel_distance(real, others, features, seed=seed),
-        precision_recall(real, others, features, repeats=repeats, seed=seed),
+        precision_recall(real, others, features, seed=seed),
         where_installed(lambda: classifier_test(real, others, seed=seed)) if table and min(len(real), len(others)) >= 20 else None,
     )
 
@@ -95,16 +96,19 @@ def quality(
     """
     most = KNOWN if everything and spec.dimensions <= WIDE else FEWER
     train, held_out = (rows.to(model.device) for rows in (_few(train, max(most, len(held_out)), seed), held_out))
-    generates = model.posterior.density and min(len(held_out), len(train)) >= LEAST and bool(torch.isfinite(held_out.tensor()).all())
-    used = _compared_in(features, spec, train) if generates else None
-    options: dict[str, Any] = {"table": everything and not spec.image, "repeats": 20 if everything else 10, "seed": seed}
+    whole = tuple(map(_complete, (train, held_out)))
+    size = min(map(len, whole))  # so that both comparisons are of as many rows
+    unasked, real = _unasked(model, train, held_out, size), _few(whole[1], size, seed)
+    used = None if unasked else _compared_in(features, spec, whole[0], size)
+    options: dict[str, Any] = {"table": everything and not spec.image, "seed": seed}
     labelled = all(rows.labels is not None and len(rows.labels[rows.labels >= 0].unique()) > 1 for rows in (train, held_out))
     codes = encodings(model, held_out)
     return Quality(
         rows=len(held_out),
-        reconstruction=reconstruction_quality(model, held_out, _range(spec)),
-        samples=closeness(held_out, _drawn(model, held_out, mean, seed), used, **options) if used else None,
-        training=closeness(held_out, _few(train, len(held_out), seed), used, **options) if used else None,
+        reconstruction=reconstruction_quality(model, held_out, _range(spec), units=None if spec.image else _deviations(train)),
+        samples=closeness(real, _drawn(model, real, mean, seed), used, **options) if used else None,
+        training=closeness(real, _few(whole[0], size, seed), used, **options) if used else None,
+        unasked=unasked,
         separation=separation(model, train, held_out, everything=everything, seed=seed) if labelled else None,
         total_correlation=total_correlation(codes) if 1 < codes.shape[1] <= len(codes) // 4 - 2 else None,
         disentanglement=None if factors is None else disentanglement(codes, factors, seed=seed),
@@ -123,14 +127,46 @@ def as_record(value: Any) -> Any:
     return value
 
 
-def _compared_in(features: Any, spec: Spec, train: Rows) -> Features:
-    """Pictures in units of their range, so that the kernel's 1 is of their size; what was asked for, or what suits the data."""
-    unit = _range(spec) or 1.0
-    if features == "pixels" or (features is None and spec.image and spec.dimensions <= FLAT):
+def _compared_in(features: Any, spec: Spec, train: Rows, size: int) -> Features:
+    """Pictures in units of their range, so that the kernel's 1 is of their size; what was asked for, or what suits the data.
+
+    By default fewer features than half of the rows that are compared, ``size``: a covariance of more is mostly noise.
+    """
+    unit, few = _range(spec) or 1.0, max(2, min(COMPONENTS, size // 4))
+    if features == "pixels" or (features is None and spec.image and spec.dimensions <= min(FLAT, size // 2)):
         return pixels(unit)
     if features == "pca" or (features is None and spec.image):
-        return principal_components(train, unit=unit)
+        return principal_components(train, COMPONENTS if features else few, unit=unit)
+    if features is None and spec.dimensions > size // 2:
+        return principal_components(train, few, unit=_deviations(train))
     return standardised(train) if features is None else as_features(features, train)
+
+
+def _complete(rows: Rows) -> Rows:
+    """The rows without empty cells, which alone have a place among features."""
+    there = torch.cat([rows[start : start + 4096].isfinite().flatten(1).all(1) for start in range(0, len(rows), 4096)])
+    return rows if there.all() else rows.subset(there.nonzero()[:, 0])
+
+
+def _unasked(model: VAE, train: Rows, held_out: Rows, size: int) -> str | None:
+    """Why samples cannot be compared with data."""
+    if not model.posterior.density:
+        return "an autoencoder has none"
+    if size >= LEAST:
+        return None
+    if min(len(train), len(held_out)) >= LEAST:
+        return f"comparing samples takes {LEAST} rows without empty cells, of held-out and of training rows, and there are {size}"
+    return f"comparing samples takes {LEAST} held-out and as many training rows, and there are {len(held_out):,} and {len(train):,}"
+
+
+def _deviations(rows: Rows) -> Tensor:
+    """The standard deviation of each element over rows, ``[*event]``, of cells that are there; 1 where it does not vary."""
+    table = rows.tensor().double()
+    there = ~table.isnan()
+    count = there.sum(0).clamp(min=1)
+    mean = table.nan_to_num(0.0).sum(0) / count
+    deviation = (torch.where(there, table - mean, 0.0).square().sum(0) / count).sqrt()
+    return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _range(spec: Spec) -> float | None:

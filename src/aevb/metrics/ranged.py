@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..data.words import count
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 
 NORMAL = 1.959963984540054  # of a normal distribution, 97.5 % lies below
 FEW = (12.706204736432095, 4.302652729911275, 3.182446305284263, 2.7764451051977987)  # the same of Student's t with 1 to 4 degrees
@@ -86,11 +86,11 @@ def over_seeds(values: Sequence[float]) -> Ranged:
     return around(table.mean().item(), table.std().item() / math.sqrt(len(values)), len(values) - 1, f"{len(values)} seeds")
 
 
-def over_rows(values: Tensor) -> Ranged:
+def over_rows(values: Tensor, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Ranged:
     """The mean of ``[N]`` values of independent rows, by Student's t."""
     values = values.double()
     error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return around(values.mean().item(), error, len(values) - 1, f"spread of {count(len(values), 'row')}")
+    return around(values.mean().item(), error, len(values) - 1, f"spread of {count(len(values), 'row')}", bounds)
 
 
 def share(hits: Tensor) -> Ranged:
@@ -110,6 +110,15 @@ def wilson(p: float, n: int) -> Ranged:
     return Ranged(p, max(min(low, p), 0.0), min(max(high, p), 1.0), f"Wilson's score over {n:,} rows")
 
 
+def summed(one: Ranged, other: Ranged, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Ranged:
+    """The value of ``one`` with both errors, which are independent: each side is as long as the root of the squares."""
+    low, high = (
+        math.hypot(*(part.value - part.low for part in (one, other))),
+        math.hypot(*(part.high - part.value for part in (one, other))),
+    )
+    return Ranged(one.value, max(bounds[0], one.value - low), min(bounds[1], one.value + high), f"{one.how}, and {other.how}")
+
+
 def wider(one: Ranged, other: Ranged) -> Ranged:
     """An interval that holds both."""
     return Ranged(one.value, min(one.low, other.low), max(one.high, other.high), f"{one.how}, and {other.how}")
@@ -127,7 +136,9 @@ def from_halves(value: float, of_halves: Tensor, rows: int, bounds: tuple[float,
 
 
 def halves(rows: int, repeats: int, seed: int) -> Iterator[Tensor]:
-    """Row numbers of random halves ``[rows // 2]``, sorted, each without repetition."""
+    """Row numbers of random halves ``[rows // 2]``, sorted, each without repetition. Raises ``ArgumentError`` for fewer than 2 halves."""
+    if repeats < 2:
+        raise ArgumentError(f"`repeats` is {repeats}; an interval takes at least 2 random halves.")
     generator = torch.Generator().manual_seed(seed)
     for _ in range(repeats):
         yield torch.randperm(rows, generator=generator)[: rows // 2].sort().values
@@ -150,13 +161,16 @@ class Jackknifed:
     corrected: Ranged
 
 
-def jackknife(whole: float, without: Tensor) -> Jackknifed:
-    """The interval of a smooth statistic from its values without each of ``G`` equal groups of rows, ``[G]``. Tukey (1958)."""
+def jackknife(whole: float, without: Tensor, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Jackknifed:
+    """The interval of a smooth statistic from its values without each of ``G`` equal groups of rows, ``[G]``. Tukey (1958).
+
+    ``bounds`` are those of the statistic as it is computed; without its bias it may go beyond them.
+    """
     count = len(without)
     mean = without.mean().item()
     error = math.sqrt((count - 1) / count * (without - mean).square().sum().item())
     how = f"jackknife over {count} groups of rows"
-    return Jackknifed(around(whole, error, count - 1, how), around(count * whole - (count - 1) * mean, error, count - 1, how))
+    return Jackknifed(around(whole, error, count - 1, how, bounds), around(count * whole - (count - 1) * mean, error, count - 1, how))
 
 
 def grouped(rows: int, groups: int, seed: int) -> Tensor:

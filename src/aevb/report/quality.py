@@ -44,9 +44,11 @@ def _said(found: Quality, story: Story) -> str:
 def _rows(found: Quality) -> list[Row]:
     made = found.reconstruction
     rows = [] if found.samples is None or found.training is None else _samples(found.samples, found.training)
-    rows.append(
-        _row("PSNR", made.psnr, "", f"of reconstructions, in decibels: 10 log10(range² / squared error), range {made.data_range:g}")
-    )
+    if made.psnr is None:
+        rows.append(_row("squared error", made.squared_error, "", "of reconstructions, in units of what the columns' means leave"))
+    else:
+        means = f"of reconstructions, in decibels: 10 log10(range² / squared error), range {made.data_range:g}"
+        rows.append(_row("PSNR", made.psnr, "", means))
     if made.ssim is not None:
         rows.append(_row("SSIM", made.ssim, "", "of reconstructions: structure kept, 1 at best"))
     if found.separation is not None:
@@ -74,7 +76,7 @@ def _samples(made: Closeness, real: Closeness) -> list[Row]:
         ("density", made.cover.density, real.cover.density, "how many data lie around a sample, 1 as around data"),
         ("coverage", made.cover.coverage, real.cover.coverage, "share of data with a sample nearby"),
     )
-    return [_row(name, value, _minus(value.figure(beside.value)), means) for name, value, beside, means in pairs]
+    return [_row(name, value, _minus(value.figure(beside.value)), means) for name, value, beside, means in pairs if value and beside]
 
 
 def _row(name: str, value: Ranged, beside: str, means: str) -> Row:
