@@ -1,6 +1,7 @@
 """Differences are what they are known to be, their error bars hold, and noise is called noise as often as it says."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import scipy.stats
@@ -129,6 +130,7 @@ def test_each_way_of_judging_is_the_textbook_test():
     # float64; Welch's fractional degrees of freedom are rounded down, which is cautious
     assert p([a, b], "paired rows") == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue, rel=1e-9)
     assert p([a, c], "seeds") == pytest.approx(scipy.stats.ttest_ind(a, c).pvalue, rel=1e-9)
+    assert p([a, b], "paired seeds") == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue, rel=1e-9)  # of two configurations
     welch = scipy.stats.ttest_ind(a, c, equal_var=False).pvalue
     assert welch <= p([a, c], "rows") < 1.1 * welch
 
@@ -177,6 +179,18 @@ def test_seeds_of_a_configuration_are_taken_together():
     assert alone.spread == "paired rows" and len(alone.sides) == 2
     assert alone.over_seeds.mean == pytest.approx(-11.1) and alone.over_seeds.standard_error == pytest.approx(0.1)
     assert "differ in their seed alone" in " ".join(alone.said)
+
+
+def test_seeds_that_bring_their_own_rows_are_paired():
+    """What a split makes of all configurations alike (here 100 nats) is no error of their differences; the same rows are not paired."""
+    values = [[-10.0, -12.0], [-110.0, -112.4], [-11.0, -13.2], [-111.4, -113.0]]
+    scores = scores_of(*values, configurations=["small", "small", "large", "large"])
+    seeded = [replace(score, seed=place % 2) for place, score in enumerate(scores)]
+    found = of_scores(seeded, same_rows=False)
+    assert found.spread == "paired seeds" and found.deciding.differences[1].value.standard_error < 0.5
+    assert "seed by seed" in " ".join(found.said) and "So few seeds" in " ".join(found.said)
+    assert of_scores(seeded).spread == of_scores(scores, same_rows=False).spread == "seeds"
+    assert of_scores(scores, same_rows=False).deciding.differences[1].value.standard_error > 50
 
 
 def test_an_estimate_that_still_rises_is_said():
@@ -231,13 +245,13 @@ def test_numbers_of_different_things_are_refused(other, words):
 
 
 def test_what_else_makes_numbers_differ_is_named():
-    one = Kind(True, True, (6,), data="mnist", binarisation="fixed")
-    assert one.obstacle(one) is None
-    assert (
-        one.obstacle(Kind(True, True, (6,), data="omniglot", binarisation="fixed")) == "is about other data (omniglot; the others: mnist)"
-    )
-    assert "another binarisation (dynamic; the others: fixed)" in one.obstacle(Kind(True, True, (6,), (), "mnist", "dynamic"))
-    assert "of p(x) given digit, and the others of p(x)" in one.obstacle(Kind(True, True, (6,), ("digit",), "mnist", "fixed"))
+    one = Kind(True, True, (6,), data="mnist", binarisation="fixed", rows="70000-1")
+    assert one.obstacle(one) is None and one.obstacle(replace(one, data="a copy")) is None
+    assert one.obstacle(replace(one, data="omniglot", rows="100-2")) == "is about other data (omniglot; the others: mnist)"
+    assert one.obstacle(replace(one, rows="100-2")) == "is about other data (mnist, and its rows are others)"
+    assert one.obstacle(replace(one, columns=("a", "b"))) == "is about other columns (a, b; the others: none named)"
+    assert "another binarisation (dynamic; the others: fixed)" in one.obstacle(replace(one, binarisation="dynamic", rows="70000-3"))
+    assert "of p(x) given digit, and the others of p(x)" in one.obstacle(replace(one, given=("digit",)))
 
 
 @pytest.mark.parametrize(

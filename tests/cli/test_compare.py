@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,30 @@ def test_seeds_of_one_configuration_are_taken_together(compared):
 def test_seeds_alone_are_told_apart_by_rows_and_their_mean_is_said(compared):
     done = compared("small-0", "small-1")
     assert "The runs differ in their seed alone: their mean is -" in done.out
-    same = found(compared("small-0", "small-0", more=["--json"]))["comparison"]
+
+
+def test_a_run_is_not_compared_with_itself(compared, runs, refused):
+    assert "small-0` is given twice" in refused("compare", runs / "small-0", runs / "large-0", runs / "small-0")
+    shutil.copytree(runs / "small-0", "copy")
+    same = found(compared("small-0", Path.cwd() / "copy", more=["--json"]))["comparison"]
     assert [side["verdict"] for side in same["sides"]] == ["best", "noise"]
     assert same["differences"]["elbo"]["B"] == {"mean": 0.0, "standard_error": 0.0, "p": 1.0, "noise": True}
+    assert not any("still rise" in sentence for sentence in same["said"])
+
+
+def test_data_are_known_by_their_rows_and_not_by_the_name_of_their_file(aevb, table):
+    """A copy under another name is the same data, other rows under the same name are not."""
+    lines = table.read_text().splitlines()
+    for name, rows in {"copy.csv": lines, "other/flowers.csv": [lines[0], *lines[:15:-1]]}.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("\n".join(rows) + "\n")
+    for source, out in ((table, "own"), ("copy.csv", "copied"), ("other/flowers.csv", "others")):
+        assert aevb("fit", source, "--latent", 1, "--out", out, *SMALL).code == 0
+    assert "is not compared" not in (done := aevb("compare", "own", "copied", "--samples", 2)).err and "the same for all;" in done.out
+    done = aevb("compare", "own", "others", "copied", "--samples", 2)
+    assert "others is not compared: it is about other data (flowers, and its rows are others)." in done.err
+    assert "the same for all that are compared" in done.out and re.search(r"active +rows\n", done.out)
+    assert "no two of these runs can be compared" in aevb("compare", "own", "others", "--samples", 2).out
 
 
 @pytest.mark.parametrize(
@@ -117,9 +139,17 @@ def test_rows_that_differ_are_not_paired_and_that_is_said(aevb, table):
     for seed in (0, 1):
         aevb("fit", table, "--seed", seed, "--epochs", 1, "--hidden", 4, "--latent", 1 + seed, "--out", f"run{seed}", "--no-report")
     done = aevb("compare", "run0", "run1", "--samples", 2)
-    assert "their test rows differ" in done.err and "differences are not paired" in done.out
+    assert "their test rows differ: train them with one --split-seed" in done.err and "differences are not paired" in done.out
     same = aevb("compare", "run0", "run1", "--source", table, "--samples", 2)
-    assert same.err == "" and f"60 rows of {table}, the same for all" in same.out and "row by row" in same.out
+    assert f"60 rows of {table}, the same for all" in same.out and "row by row" in same.out
+
+
+def test_rows_of_training_that_are_measured_again_are_said(aevb, table):
+    aevb("fit", table, "--epochs", 1, "--hidden", 4, "--latent", 1, "--out", "run", "--no-report")
+    for command in ("evaluate", "quality"):
+        assert f"80% of the rows of {table} are rows that run was trained on" in aevb(command, "run", table).err
+    assert "trained on" in aevb("compare", "run", "--source", table, "--samples", 2).err
+    assert "trained on" not in aevb("evaluate", "run").err
 
 
 def test_the_page_holds_the_numbers_the_pictures_and_nothing_else(compared, runs):

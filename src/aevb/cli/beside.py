@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .measure import Evaluation, as_record, evaluate_model, record_of
 from .options import Common, Reading
-from .runs import Opened, own_data, reading_of
+from .runs import Opened, own_data, reading_of, say_copies
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ class Beside:
         """The comparison of those that can be compared."""
         from ..metrics.comparison import Scores, of_scores
 
-        scores = [Scores.of(run.key, run.numbers.terms, run.numbers.log_likelihood, run.side) for run in self.compared]
+        scores = [
+            replace(Scores.of(run.key, run.numbers.terms, run.numbers.log_likelihood, run.side), seed=run.opened.settings.get("seed"))
+            for run in self.compared
+        ]
         return of_scores(scores, self.same_rows)
 
     @property
@@ -93,13 +96,13 @@ def measure(opened: Sequence[Opened], source: str | None, samples: int, reading:
     """The numbers of every run on its test rows, or all on the rows of ``source``."""
     from ..metrics.kind import Kind
 
-    parts = _rows(opened, source, reading, screen)
-    kinds = [Kind.of(run.model, run.spec, data=source is None) for run in opened]
+    parts = _parts(opened, source, reading, screen)
+    kinds = [Kind.of(run.model, run.spec, part.data) for run, part in zip(opened, parts, strict=True)]
     usual = Counter(kinds).most_common(1)[0][0]
     runs = []
-    for run, rows, kind in zip(opened, parts, kinds, strict=True):
-        numbers = evaluate_model(run.model, rows, run.spec, samples, common.seed, screen)
-        runs.append(Run(run, rows, numbers, kind, why=usual.obstacle(kind)))
+    for run, part, kind in zip(opened, parts, kinds, strict=True):
+        numbers = evaluate_model(run.model, part.rows, run.spec, samples, common.seed, screen)
+        runs.append(Run(run, part.rows, numbers, kind, why=usual.obstacle(kind)))
     alike = [run.rows for run in runs if run.why is None]
     return Beside(_keyed(runs), all(_same(alike[0], rows) for rows in alike[1:]))
 
@@ -119,17 +122,30 @@ def _remembered(run: Opened) -> dict[str, str]:
     return {"data": run.spec.name} | dict(parts.architecture(run.model)[:-1]) | known
 
 
-def _rows(opened: Sequence[Opened], source: str | None, reading: Reading, screen: Screen) -> list[Rows]:
+class Part(NamedTuple):
+    """The rows that a run is measured on, and what all rows that it came from are, where that is to be the same."""
+
+    rows: Rows
+    data: str | None = None
+
+
+def _parts(opened: Sequence[Opened], source: str | None, reading: Reading, screen: Screen) -> list[Part]:
     """The rows of each run; runs that read the same data in the same way share them."""
     import aevb
+    from aevb.data.keys import fingerprint
 
     if source is not None:
         seed = reading_of(opened[0].settings).get("seed", 0)
-        return [aevb.data.load_as(source, run.spec, key=reading.key, labels=reading.labels, seed=seed) for run in opened]
-    known: dict[str, Rows] = {}
+        parts = [Part(aevb.data.load_as(source, run.spec, key=reading.key, labels=reading.labels, seed=seed)) for run in opened]
+        for run, part in zip(opened, parts, strict=True):
+            say_copies(run, part.rows, source, screen)
+        return parts
+    known: dict[str, Part] = {}
     for run in opened:
         if (how := _reads(run)) not in known:
-            known[how] = own_data(run, screen).test
+            data = own_data(run, screen)
+            whole = None if data.train.in_file else fingerprint([data.train, data.validation, data.test])
+            known[how] = Part(data.test, whole or data.spec.name)
     return [known[_reads(run)] for run in opened]
 
 

@@ -27,6 +27,7 @@ TITLES = {
     "reconstruction": "reconstruction",
 }
 LARGE = 10  # a standard error beside which decimals say nothing, and take the width of the terminal
+NOTHING = "no two of these runs can be compared: their numbers are not of one thing, and the notes say why."
 VERDICTS = {"best": "best", "noise": "noise", "worse": "worse", "unknown": "?"}
 
 
@@ -50,13 +51,19 @@ def compare(
         raise ArgumentError("RUN is missing: give run folders, as in `aevb compare runs/digits-1 runs/digits-2`.")
     if out is not None:
         _check_page(out, force)
+    for place, run in enumerate(runs):
+        if run.resolve() in [other.resolve() for other in runs[:place]]:
+            raise ArgumentError(f"`{run}` is given twice; a run does not differ from itself.")
     screen = Screen(common.quiet, json)
     beside = measure([open_run(run, common) for run in runs], source, samples, reading, common, screen)
     for run in beside.runs:
         if run.why is not None:
             screen.note(f"{run.opened.path} is not compared: it {run.why}.")
     if not beside.same_rows:
-        screen.note("the runs were not split alike, so their test rows differ; give --source to measure all on the same rows.")
+        screen.note(
+            "the runs were not split alike, so their test rows differ: train them with one --split-seed, or give --source rows that none "
+            "of them has seen."
+        )
     if json:
         screen.object(beside.record)
     else:
@@ -78,10 +85,15 @@ def _print(beside: Beside, source: str | None, samples: int, screen: Screen) -> 
     screen.table([(run.key, str(run.opened.path), beside.about(run)) for run in beside.runs], ("", "run", "in which they differ"))
     screen.result("")
     screen.tell("Rows", measured(beside, source, samples), "")
-    bits = any(run.numbers.bits is not None for run in beside.runs)
-    head = ["", "log-likelihood", "ELBO", "rate", "distortion", *(["bits/dim"] if bits else []), "active"]
-    screen.table([_line(run, bits) for run in beside.runs], head, right=range(1, len(head)))
+    bits, counted = any(run.numbers.bits is not None for run in beside.runs), len({len(run.rows) for run in beside.runs}) > 1
+    head = ["", "log-likelihood", "ELBO", "rate", "distortion", *(["bits/dim"] if bits else []), "active", *(["rows"] if counted else [])]
+    screen.table(
+        [[*_line(run, bits), *([f"{len(run.rows):,}"] if counted else [])] for run in beside.runs], head, right=range(1, len(head))
+    )
     found = beside.found
+    if len(found.sides) < 2 < 1 + len(beside.runs):
+        screen.tell("", "")
+        screen.tell("Verdict", NOTHING)
     if len(found.sides) > 1:
         less = f"less {found.sides[found.best].name}"
         head = [less, *(TITLES[column.quantity] for column in found.columns), ""]
@@ -102,7 +114,10 @@ def measured(beside: Beside, source: str | None, samples: int) -> str:
     sampled = f"; {samples:,} importance samples each" if any(run.numbers.log_likelihood for run in beside.runs) else ""
     counts = sorted({len(run.rows) for run in beside.compared})
     number = " or ".join(f"{each:,}" for each in counts)
-    return f"{number} {rows}, {'the same' if beside.same_rows else 'not the same'} for all{sampled}."
+    if len(beside.runs) == 1:
+        return f"{number} {rows}{sampled}."
+    whose = "all" if len(beside.compared) == len(beside.runs) else "all that are compared"
+    return f"{number} {rows}, {'the same' if beside.same_rows else 'not the same'} for {whose}{sampled}."
 
 
 def _line(run: Run, bits: bool) -> list[str]:
@@ -139,7 +154,7 @@ def _write(beside: Beside, source: str | None, samples: int, common: Common, out
         findings = Findings(run.numbers.terms, run.numbers.log_likelihood, None, None, run.numbers.usage)
         data = Dataset(rows, rows, rows, opened.spec)
         story = Story(saved, data, rows, read_history(opened.path / "history.jsonl"), findings, common.seed)
-        side = run.side if beside.found.spread == "seeds" else run.key
+        side = run.side if "seeds" in beside.found.spread else run.key
         entries.append(Entry(run.key, side, beside.about(run), beside.about(run, but=SEED), story, run.numbers.active, run.why))
     title = f"{source or beside.runs[0].opened.spec.name}: {len(entries)} runs"
     write_comparison(Contest(title, entries, beside.found, list(beside.settings.items()), measured(beside, source, samples)), out)

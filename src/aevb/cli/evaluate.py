@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from .labels import infers, judged
 from .measure import SAMPLES, Weighing, as_record, as_table, evaluate_model
 from .options import ORDERED, Common, Count, Json, Reading
-from .runs import open_run, rows_of
+from .runs import open_run, rows_of, say_copies
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def evaluate(
     how = Weighing(method, samples, temperatures, defensive, bracket)
     opened = open_run(run, common)
     every = rows_of(opened, source, reading, screen)
+    if source is not None:
+        say_copies(opened, every, source, screen)
     taken = _spread(every, ANNEALED if rows is None and method == "ais" else rows)
     numbers = evaluate_model(opened.model, taken, opened.spec, SAMPLES, common.seed, screen, how)
     right = judged(opened.model, taken)

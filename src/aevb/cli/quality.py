@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ..errors import DataError
 from .options import ORDERED, Common, Flag, Json, Reading
-from .runs import Opened, open_run, own_data, rows_of
+from .runs import Opened, open_run, own_data, rows_of, say_copies
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def _data(run: Opened, source: str | None, factors: Path | None, reading: Readin
 
     data = own_data(run, screen)
     rows = data.test if source is None else rows_of(run, source, reading, screen)
+    if source is not None:
+        say_copies(run, rows, source, screen)
     if factors is not None:
         return data.train, rows, _read(factors, len(rows))
     return data.train, rows, sprites.factors(rows) if run.spec.name == "sprites" and source is None else None

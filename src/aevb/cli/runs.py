@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError
+from ..errors import AevbError, DataError
 from .options import Common, Model, Reading
 from .screen import Screen
 from .setting import Settings
@@ -105,6 +105,20 @@ def rows_of(run: Opened, source: str | None, reading: Reading, screen: Screen) -
     if source is None:
         return own_data(run, screen).test
     return _other_rows(run, source, reading)
+
+
+def say_copies(run: Opened, rows: Rows, source: str, screen: Screen) -> None:
+    """Say it where rows from elsewhere are rows that the run was trained on: no number of theirs is one of held-out data."""
+    from ..data.keys import copies
+
+    if "source" not in run.settings:
+        return
+    try:
+        train = load_data(run.settings).train
+    except AevbError:  # its data are gone: nobody can tell
+        return
+    if not train.in_file and (share := copies(rows, train).double().mean().item()) > 0:
+        screen.note(f"{share:.0%} of the rows of {source} are rows that {run.path} was trained on: its numbers are those of known data.")
 
 
 def _other_rows(run: Opened, source: str, reading: Reading) -> Rows:

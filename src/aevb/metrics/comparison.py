@@ -27,6 +27,7 @@ from .noise import GAPS, LEVEL, Spread, chance, holm
 from .rate import RateDistortion, rate_distortion
 from .sweep import rows_of
 
+LEAST = 0.01  # nats: what a doubling of the samples may bring and not be said
 FEW = 4  # degrees of freedom between seeds below which that is said
 
 Quantity = Literal["log_likelihood", "elbo", "reconstruction", "rate", "distortion"]
@@ -47,6 +48,7 @@ class Scores:
     log_likelihood: Tensor | None = None
     configuration: str | None = None
     rise: float = math.nan
+    seed: int | None = None  # where another seed means other rows: differences are then taken seed by seed
 
     @staticmethod
     def of(name: str, terms: RateDistortion, weighed: LogLikelihood | None, configuration: str | None = None) -> Scores:
@@ -113,7 +115,8 @@ class Comparison:
     """Models side by side, the best one told by the first column.
 
     ``spread`` says what the error bars are made of: ``"paired rows"``, differences row by row; ``"rows"``, where the models were not
-    measured on the same ones; ``"seeds"``, means of runs that differ in their seed.
+    measured on the same ones; ``"seeds"``, means of runs that differ in their seed; ``"paired seeds"``, differences seed by seed, where
+    every configuration has the same seeds and each seed its own rows.
     """
 
     sides: tuple[Side, ...]
@@ -140,7 +143,7 @@ class Comparison:
             return ()
         pairs = zip(self.sides, self.deciding.differences, strict=True)
         top = self.sides[self.best].rise
-        return tuple(side for side, found in pairs if found is not None and abs(side.rise - top) > found.value.standard_error)
+        return tuple(side for side, found in pairs if found and abs(side.rise - top) > max(found.value.standard_error, LEAST))
 
     @property
     def outcome(self) -> tuple[str, ...]:
@@ -219,14 +222,23 @@ def of_scores(scores: Sequence[Scores], same_rows: bool = True) -> Comparison:
     ('reconstruction', ('best', 'worse'), True)
     """
     groups = _grouped(scores)
-    spread: Spread = "seeds" if 1 < len(groups) < len(scores) else "paired rows" if same_rows else "rows"
-    taken = groups if spread == "seeds" else [(score,) for score in scores]
+    seeds = [[score.seed for score in group] for group in groups]
+    several = 1 < len(groups) < len(scores)
+    paired = (
+        not same_rows
+        and len(seeds[0]) > 1
+        and None not in seeds[0]
+        and all(sorted(map(str, s)) == sorted(map(str, seeds[0])) for s in seeds)
+    )
+    spread: Spread = ("paired seeds" if paired else "seeds") if several else "paired rows" if same_rows else "rows"
+    taken = [tuple(sorted(group, key=lambda score: str(score.seed))) for group in groups] if several else [(score,) for score in scores]
     quantities = _quantities(scores)
     tables: dict[Quantity, list[Tensor]] = {quantity: [_table(group, quantity, spread) for group in taken] for quantity in quantities}
     heights = [_height(table.mean().item()) for table in tables[quantities[0]]]
     best = heights.index(max(heights))
     columns = tuple(column(quantity, table, spread, best) for quantity, table in tables.items())
-    alike = Measured.of(_table(groups[0], quantities[0], "seeds")) if len(groups) == 1 and len(scores) > 1 else None
+    alone = len(groups) == 1 and len(scores) > 1
+    alike = Measured.of(_table(groups[0], quantities[0], "seeds")) if alone else None
     return Comparison(tuple(map(_side, taken)), columns, best, spread, len(scores[0].distortion), alike)
 
 
@@ -281,7 +293,7 @@ def _grouped(scores: Sequence[Scores]) -> list[tuple[Scores, ...]]:
 def _table(group: Sequence[Scores], quantity: Quantity, spread: Spread) -> Tensor:
     """The values that the spread is of: those of rows, or the mean of each run."""
     tables = [found.double() for score in group if (found := score.of_quantity(quantity)) is not None]
-    return torch.stack([table.mean() for table in tables]) if spread == "seeds" else tables[0]
+    return torch.stack([table.mean() for table in tables]) if spread in ("seeds", "paired seeds") else tables[0]
 
 
 def _side(group: Sequence[Scores]) -> Side:
@@ -336,12 +348,16 @@ def _errors(found: Comparison) -> list[str]:
         "paired rows": f"Errors are of differences row by row, over the same {count(found.rows, 'row')}{counted}: what other rows would "
         "change. What another seed would change is not in them.",
         "rows": f"The runs were measured on different rows, so differences are not paired{counted}, and small ones are not seen.",
+        "paired seeds": f"Errors are of differences seed by seed, with one spread for all configurations{counted}: what another seed, and "
+        "the other rows that come with it, would change.",
         "seeds": f"Errors are between seeds, with one spread for all configurations{counted}: what another seed would change, and not "
         "what other rows would.",
     }
-    degrees = sum(len(side.runs) - 1 for side in found.sides)
-    few = ["So few seeds show large differences only: train more of them."] if found.spread == "seeds" and degrees < FEW else []
-    luck = f"The runs differ in their seed alone: their mean is {found.over_seeds} nats, with the error between seeds."
+    between = len(found.sides[0].runs) - 1
+    degrees = (len(found.sides) - 1) * between if found.spread == "paired seeds" else sum(len(side.runs) - 1 for side in found.sides)
+    few = ["So few seeds show large differences only: train more of them."] if "seeds" in found.spread and degrees < FEW else []
+    rows = "" if found.spread == "paired rows" else ", each on rows of its own"
+    luck = f"The runs differ in their seed alone: their mean is {found.over_seeds} nats, with the error between seeds{rows}."
     return [how[found.spread], *few, *([] if found.over_seeds is None else [luck])]
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from .measured import Measured
@@ -13,7 +14,7 @@ from .measured import Measured
 LEVEL = 0.05  # how often a table in which all is noise may call some difference real
 EXACT = 200  # degrees of freedom up to which Student's t is summed; above, its normal form is off by less than 1e-5
 
-Spread = Literal["paired rows", "rows", "seeds"]
+Spread = Literal["paired rows", "rows", "seeds", "paired seeds"]
 Gap = tuple[Measured, float]  # a difference of means with its standard error, and the degrees of freedom of that
 Gaps = Callable[[int, int], Gap]
 
@@ -85,6 +86,18 @@ def by_seeds(tables: Sequence[Tensor]) -> Gaps:
     return gap
 
 
+def by_blocks(tables: Sequence[Tensor]) -> Gaps:
+    """Of means over the same seeds, entry by entry, with one spread: what is left where configurations and seeds are taken off.
+
+    That of the additive two-way layout. Fisher, The design of experiments (1935).
+    """
+    table = torch.stack([each.double() for each in tables])  # [configurations, seeds]
+    left = table - table.mean(1, keepdim=True) - table.mean(0) + table.mean()
+    degrees = (len(table) - 1) * (table.shape[1] - 1)
+    error = math.sqrt(2 * left.square().sum().item() / degrees / table.shape[1]) if degrees else math.nan
+    return lambda one, other: (Measured((table[one] - table[other]).mean().item(), error), degrees)
+
+
 def chance(found: Measured, degrees: float) -> float:
     """How often noise makes such a difference; never of an infinite one, always of none at all."""
     if math.isinf(found.mean):
@@ -94,4 +107,9 @@ def chance(found: Measured, degrees: float) -> float:
     return math.nan if math.isnan(found.standard_error + found.mean) else float(found.mean == 0)
 
 
-GAPS: Mapping[Spread, Callable[[Sequence[Tensor]], Gaps]] = {"paired rows": by_pairs, "rows": by_samples, "seeds": by_seeds}
+GAPS: Mapping[Spread, Callable[[Sequence[Tensor]], Gaps]] = {
+    "paired rows": by_pairs,
+    "rows": by_samples,
+    "seeds": by_seeds,
+    "paired seeds": by_blocks,
+}

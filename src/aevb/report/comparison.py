@@ -103,6 +103,8 @@ def write_comparison(contest: Contest, target: Path) -> Path:
 
 def _opening(contest: Contest) -> str:
     """The sentence that the page opens with, with what the best one is."""
+    if len(contest.found.sides) < 2:
+        return "No two of these runs can be compared: their numbers are not of one thing."
     best = contest.found.sides[contest.found.best].name
     about = next(entry.configuration for entry in contest.entries if entry.side == best)
     named = f"{best} ({about})" if about else best
@@ -147,7 +149,7 @@ def _differences(contest: Contest) -> Section | None:
 def _table(contest: Contest) -> str:
     """A line of differences for each side; where seeds are taken together their mean, too."""
     found, told = contest.found, _told(contest)
-    means = found.spread == "seeds"
+    means = "seeds" in found.spread
     head = ("", "", "p", *([f"mean {told[0].title}"] if means else []), *(each.title for each in told))
     rows = []
     for place, side in enumerate(found.sides):

@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ...data import Rows
+from ...data.keys import copies, row_keys, stored_alike
 from ...data.order import succession
-from ...data.rows import read_stored
 from .diagnosis import Examined, Finding
 from .patient import Patient
 
@@ -23,9 +22,8 @@ def duplicates(patient: Patient) -> Examined | None:
     rows, train = patient.whole
     if train is None:
         return None
-    same = rows.stored.dtype == train.stored.dtype and rows.stored.shape[1:] == train.stored.shape[1:]
-    keys, known = _keys(rows, same), _keys(train, same)
-    across = torch.isin(keys, known).double().mean().item()
+    known = row_keys(train, stored_alike(rows, train))
+    across = copies(rows, train).double().mean().item()
     _, repeats = known.unique(return_counts=True)
     within = (repeats[repeats > 1].sum() / len(known)).item()
     finding = None
@@ -37,23 +35,6 @@ def duplicates(patient: Patient) -> Examined | None:
             "Remove the copies before the split, or keep all copies of a row on one side.",
         )
     return Examined("rows that are training rows, too", f"{across:.1%}", finding)
-
-
-def _keys(rows: Rows, stored: bool) -> Tensor:
-    """One number for each row, int64 ``[N]``: equal for equal rows, and for others by chance once in ``2^64``.
-
-    Of rows as stored, where both sets are stored alike: what is drawn afresh at each reading would hide a copy.
-    """
-    places = [slice(start, start + 4096) for start in range(0, len(rows), 4096)]
-    pieces = (_whole((read_stored(rows.stored[place]) if stored else rows[place]).flatten(1).cpu()) for place in places)
-    size = math.prod(rows.stored.shape[1:] if stored else rows.event_shape)
-    factors = torch.randint(-(2**63), 2**63 - 1, (size,), generator=torch.Generator().manual_seed(0))
-    return torch.cat([(piece * factors).sum(1) for piece in pieces])  # modulo 2^64, so in any order of summing
-
-
-def _whole(values: Tensor) -> Tensor:
-    """The values as int64, equal where they are."""
-    return (values.float() + 0.0).view(torch.int32).long() if values.is_floating_point() else values.long()
 
 
 def order(patient: Patient) -> Examined | None:
