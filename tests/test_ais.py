@@ -184,3 +184,79 @@ def test_a_datum_that_cannot_be_has_the_weight_zero():
     model = linear_vae(torch.ones(1, 1), torch.zeros(1), 1e-160)
     found = anneal(model, Batch(torch.tensor([[1e10], [-1e10]])), 2, Annealing(3, "prior"))
     assert (found.log_mean == -torch.inf).all() and Normal(0.0, 1.0).log_prob(torch.zeros(())) < 0
+
+
+# what bounds need to be bounds
+
+
+def two_stage():
+    """A second model over the codes, whose density is an estimate."""
+    second = priors.TwoStage(
+        priors.Normal(2), posteriors.Normal(networks.MLP(2, [4]), 2), likelihoods.Normal(networks.MLP(2, [4]), (2,)), samples=2
+    )
+    return VAE(second, posteriors.Normal(networks.MLP(4, [4]), 2), likelihoods.Normal(networks.MLP(2, [4]), (4,)))
+
+
+def test_a_density_that_is_an_estimate_has_no_annealed_bounds():
+    """Chains accept by it, and weights divide by it: the upper bound came out below the truth."""
+    for measure in (lambda m: metrics.bracket(m, 2), lambda m: metrics.log_likelihood(m, torch.zeros(1, 4), method="ais")):
+        with pytest.raises(IncompatibleError, match=r"`priors.TwoStage` is an estimate.*method=\"importance\""):
+            measure(two_stage())
+    with pytest.raises(IncompatibleError, match="Write defensive=0"):
+        metrics.log_likelihood(two_stage(), torch.zeros(1, 4), 10, defensive=0.5)
+
+
+@pytest.mark.parametrize("samples, rows", [(50, 8), (3, 2), (1, 100)])
+def test_no_more_is_decoded_at_once_than_rows_allow(samples, rows, monkeypatch):
+    """Chains, pilots, data that the model makes up, and importance samples alike."""
+    model, seen = loose(), []
+    forward = model.likelihood.forward
+    monkeypatch.setattr(model.likelihood, "forward", lambda z, context=None: (seen.append(z[..., 0].numel()), forward(z, context))[1])
+    metrics.bracket(model, 20, samples, annealing=Annealing(3), rows=rows)
+    metrics.log_likelihood(model, torch.zeros(20, 6), samples, "ais", annealing=Annealing(3), rows=rows)
+    assert max(seen) <= max(rows, 4)  # one datum has four pilots
+
+
+def test_chains_in_turns_are_as_many_as_together():
+    model = loose()
+    x = model.sample(3)
+    truth = metrics.exact_log_likelihood(model, x)
+    found = anneal(model, Batch(x), 64, Annealing(60), rows=30)
+    assert found.chains == 64 and ((found.log_mean - truth).abs() < 0.1).all() and (found.effective_sample_size > 20).all()
+
+
+@pytest.mark.parametrize(
+    "prior, posterior",
+    [
+        (lambda: priors.Product([priors.Normal(2), priors.LogNormal(1)]), lambda: product(posteriors.Normal, posteriors.LogNormal)),
+        (lambda: priors.WrappedNormal(3), lambda: posteriors.WrappedNormal(networks.MLP(4, [4]), 3)),
+    ],
+    ids=["product", "ball"],
+)
+def test_codes_that_move_in_coordinates_of_their_own(prior, posterior):
+    """Held against importance sampling with many draws, half of them from the prior: tails of the posterior are too thin."""
+    model = VAE(prior(), posterior(), likelihoods.Normal(networks.MLP(3, [4]), (4,), scale=1.0)).eval()
+    x = model.sample(3)
+    with torch.no_grad():
+        many = inference.importance_weights(model, Batch(x), 20_000, rows=100_000, defensive=0.5)
+        found = anneal(model, Batch(x), 64, Annealing(60, "prior"))
+    error = (1 / many.effective_sample_size + 1 / found.effective_sample_size).sqrt()
+    assert (error < 0.3).all() and ((many.log_mean - found.log_mean).abs() < 5 * error).all()
+
+
+def product(*families):
+    return posteriors.Product([family(networks.MLP(4, [4]), size) for family, size in zip(families, (2, 1), strict=True)])
+
+
+def test_a_posterior_beside_the_prior_is_no_obstacle_to_chains_from_the_prior():
+    model = VAE(
+        priors.Exponential(2), posteriors.Normal(networks.MLP(4, [4]), 2), likelihoods.Normal(networks.MLP(2, [4]), (4,), scale=1.0)
+    )
+    found = anneal(model.eval(), Batch(model.sample(3)), 16, Annealing(30, "prior"))
+    assert found.log_mean.isfinite().all()
+
+
+def test_made_up_data_are_told_what_the_caller_says():
+    model = loose()
+    with pytest.raises(IncompatibleError, match="this model is told nothing"):
+        metrics.bracket(model, 2, label="x")

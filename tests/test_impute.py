@@ -8,7 +8,7 @@ from tests.catalogue import make_vae
 from tests.linear import linear_vae, set_posterior
 from torch import nn
 
-from aevb import VAE, likelihoods, metrics, networks, posteriors
+from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError
 from aevb.inference import impute
 
@@ -161,3 +161,61 @@ def unflagged():
 def hopeless():
     """So little noise that a datum far away has likelihood 0 in double precision at every code that is drawn."""
     return holed(torch.tensor([[1e-300], [1.0]]), torch.zeros(2), 1e-160)
+
+
+# values far from 0, and values without an average
+
+
+def test_the_spread_of_a_column_of_large_numbers():
+    """Years and prices in single precision: what squares lose, sums around a first guess keep. The encoder is blind: codes are the same."""
+    weight, offset = torch.randn(5, 2), torch.randn(5)
+    x = holed(weight, offset, 0.7).sample(3)
+    x[0, :2] = x[1, 3] = torch.nan
+    low, high = (impute(holed(weight, offset + shift, 0.7).float(), (x + shift).float(), samples=2000) for shift in (0.0, 1e5))
+    # 1e5 is held to 0.008 in single precision, which moves weights by some hundredths
+    assert torch.allclose(high.spread, low.spread, atol=0.03) and torch.allclose(high.x - 1e5, low.x, atol=0.1)
+
+
+def circular(likelihood):
+    return VAE(priors.Normal(1), posteriors.Normal(networks.FillAndFlag(networks.MLP(4, [4])), 1), likelihoods.Missing(likelihood)).eval()
+
+
+def test_angles_are_filled_by_their_mean_direction():
+    """Around pi, where the numbers jump from one end to the other, and their average is 0."""
+    model = circular(likelihoods.VonMises(networks.MLP(1), (2,)))
+    with torch.no_grad():
+        for parameter in model.likelihood.parameters():
+            parameter.zero_()
+        model.likelihood.likelihood.heads.head.bias.copy_(torch.tensor([-9.0, -9.0, 0.0, 0.0]))
+    found = impute(model, torch.tensor([[math.nan, 3.0]]), samples=2000)
+    assert abs(abs(found.x[0, 0].item()) - math.pi) < 0.05
+    # of concentration 9: R = 0.943, sqrt(-2 log R) = 0.343
+    assert found.spread[0, 0].item() == pytest.approx(0.343, abs=0.03)
+
+
+def test_categories_are_filled_by_the_likeliest():
+    model = circular(likelihoods.Categorical(networks.MLP(1), (2,), categories=3))
+    with torch.no_grad():
+        for parameter in model.likelihood.parameters():
+            parameter.zero_()
+        model.likelihood.likelihood.heads.head.bias.copy_(torch.tensor([0.5, 0.5, 0.1, 0.1, 0.4, 0.4]).log())
+    found = impute(model, torch.tensor([[math.nan, 2.0]]), samples=4000)
+    assert found.x[0, 0] == 0  # the average would be 0.9
+    assert found.spread[0, 0].item() == pytest.approx(0.5, abs=0.04)  # five deviations of 4,000 draws
+
+
+@pytest.mark.parametrize(
+    "x, words", [([[1.0], ["a"]], "holds no array of numbers"), (torch.full((1, 2), 7.0), "row 0 of `x` holds a value outside")]
+)
+def test_data_to_fill_are_looked_at(x, words):
+    model = circular(likelihoods.Bernoulli(networks.MLP(1), (2,)))
+    with pytest.raises(DataError, match=words):
+        impute(model, x)
+
+
+def test_fillings_are_decoded_in_bounded_memory(monkeypatch):
+    model, _, x = some_rows()
+    seen, forward = [], model.likelihood.forward
+    monkeypatch.setattr(model.likelihood, "forward", lambda z, context=None: (seen.append(z[..., 0].numel()), forward(z, context))[1])
+    assert impute(model, x, samples=50, draws=60, rows=6).draws.shape == (60, *x.shape)
+    assert max(seen) <= 6

@@ -22,13 +22,15 @@ class Conditional(Recorded, nn.Module, ABC):
 
     ``late`` says that the distribution runs its networks after ``forward`` has returned (a flow does), so that stopping its parameters
     takes a second call; ``density`` says whether it has one at all (a Dirac has not); ``covers`` whether it has mass wherever the prior
-    may, as weighing its draws takes (a quantised posterior has all of it at one code); ``rows`` of how many data it holds parameters of
+    may, as weighing its draws takes (a quantised posterior has all of it at one code); ``estimated`` that its density is one that draws are
+    taken for afresh each time, without bias, so that no two calls agree; ``rows`` of how many data it holds parameters of
     their own: its input is then their row numbers ``[B]``, int64, and ``None`` says that its input are the data.
     """
 
     late: bool = False
     density: bool = True
     covers: bool = True
+    estimated: bool = False
     rows: int | None = None
 
     @abstractmethod

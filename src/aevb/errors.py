@@ -46,3 +46,17 @@ def extra(name: str, purpose: str) -> MissingExtraError:
     drawing pictures needs an optional dependency: pip install "aevb[plot]"
     """
     return MissingExtraError(f'{purpose} needs an optional dependency: pip install "aevb[{name}]"')
+
+
+def check_counts(**counts: object) -> None:
+    """Raise ``ArgumentError`` for what is no whole number of at least 1.
+
+    >>> check_counts(samples=3)
+    >>> check_counts(samples=2.5)
+    Traceback (most recent call last):
+        ...
+    aevb.errors.ArgumentError: `samples` is 2.5; give a whole number, at least 1.
+    """
+    for argument, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ArgumentError(f"`{argument}` is {count!r}; give a whole number, at least 1.")

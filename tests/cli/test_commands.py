@@ -29,7 +29,7 @@ def test_evaluate_prints_one_object(aevb, digits):
     assert found["n"] == 180 and found["active_units"] in (0, 1, 2)
     assert found["log_likelihood"]["samples"] == 5 and 1 <= found["log_likelihood"]["effective_sample_size"] <= 5
     assert found["elbo"]["mean"] == pytest.approx(-found["rate"]["mean"] - found["distortion"]["mean"])
-    assert found["elbo"]["mean"] < found["log_likelihood"]["mean"] + 3 * found["elbo"]["standard_error"]
+    assert found["elbo"]["mean"] < found["log_likelihood"]["mean"]  # of the same draws: never above
     assert found["bits_per_dimension"]["mean"] == pytest.approx(-found["log_likelihood"]["mean"] / (64 * math.log(2)))
 
 

@@ -153,9 +153,9 @@ def test_data_of_another_shape_are_refused(refused, digits, files):
         (["evaluate", "--samples", "0"], "--samples is 0"),
         (["evaluate", "--rows", "0"], "`rows` is 0; take at least 1"),
         (["evaluate", "--method", "exact"], "exact likelihoods need `likelihoods.Normal`"),
-        (["evaluate", "--method", "ais", "--defensive", "0.1"], "`defensive` is 0.1 with"),
-        (["evaluate", "--temperatures", "9"], "`temperatures` is 9 with"),
-        (["evaluate", "--bracket", "-1"], "`bracket` is -1"),
+        (["evaluate", "--method", "ais", "--defensive", "0.1"], "--defensive is 0.1 with"),
+        (["evaluate", "--temperatures", "9"], "--temperatures 9 with --method importance"),
+        (["evaluate", "--bracket", "-1"], "--bracket -1: give the number"),
     ],
 )
 def test_results_that_cannot_be_are_refused(refused, digits, files, arguments, sentence):

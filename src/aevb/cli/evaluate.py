@@ -39,6 +39,10 @@ def evaluate(
         ),
     ] = "importance",
     temperatures: Annotated[Count | None, Parameter(help="Of annealed chains (500); twice as many halve their error.", group=_RUN)] = None,
+    start: Annotated[
+        Literal["posterior", "prior"] | None,
+        Parameter(help="Where annealed chains start: the posterior, mostly the shorter way, or the prior.", group=_RUN),
+    ] = None,
     defensive: Annotated[float, Parameter(help="Share of importance samples that come from the prior, as 0.1.", group=_RUN)] = 0.0,
     bracket: Annotated[
         Count, Parameter(help="Also bound log p(x) from both sides for so many rows that the model makes up, as 32.", group=_RUN)
@@ -50,7 +54,8 @@ def evaluate(
 ) -> None:
     """Likelihood, bounds, rate and distortion of held-out data, each with its standard error, in nats per row."""
     screen = Screen(common.quiet, json)
-    how = Weighing(method, samples, temperatures, defensive, bracket)
+    how = Weighing(method, samples, temperatures, defensive, bracket, start)
+    how.check()
     opened = open_run(run, common)
     every = rows_of(opened, source, reading, screen)
     if source is not None:

@@ -84,12 +84,26 @@ class Weighing:
     temperatures: int | None = None
     defensive: float = 0.0
     bracket: int = 0
+    start: Literal["posterior", "prior"] | None = None
 
     def __post_init__(self) -> None:
         if self.bracket < 0:
-            raise ArgumentError(f"`bracket` is {self.bracket}; give the number of rows that the model is to make up.")
-        if self.temperatures is not None and self.method != "ais" and not self.bracket:
-            raise ArgumentError(f'`temperatures` is {self.temperatures} with method={self.method}; it belongs to method="ais".')
+            raise ArgumentError(f"bracket={self.bracket}: give the number of rows that the model is to make up.")
+        for name, value in (("temperatures", self.temperatures), ("start", self.start)):
+            if value is not None and self.method != "ais" and not self.bracket:
+                raise ArgumentError(f"{name}={value} with method={self.method}: it belongs to method=ais, or beside bracket=32.")
+
+    def check(self) -> None:
+        """Refuse what would change nothing, before anything is computed. Raises ``ArgumentError``."""
+        from ..inference import Annealing
+        from ..metrics.likelihood import check_asked
+
+        check_asked(self.method, self.samples, self.annealing if self.method == "ais" else Annealing(), self.defensive)
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants log p(x) found in a way of their own."""
+        return self != Weighing()
 
     @property
     def count(self) -> int:
@@ -109,7 +123,8 @@ class Weighing:
     def annealing(self) -> Annealing:
         from ..inference import Annealing
 
-        return Annealing() if self.temperatures is None else Annealing(temperatures=self.temperatures)
+        given: dict[str, Any] = {"temperatures": self.temperatures, "start": self.start}
+        return Annealing(**{name: value for name, value in given.items() if value is not None})
 
     def work(self, rows: int) -> int:
         """The total of what is told on the way."""
@@ -140,10 +155,13 @@ def evaluate_model(
 ) -> Evaluation:
     """Every number that ``aevb evaluate`` prints; log p(x) as ``weighing`` says, by importance sampling with ``samples`` by default."""
     from .. import metrics
+    from ..inference.importance import check_density
 
     rows, how = rows.to(model.device), weighing or Weighing(samples=samples)
+    how.check()
+    if weighing is not None and weighing.asked:
+        check_density(model, "finding log p(x)")
     fitted = able(model, rows)
-    terms = metrics.rate_distortion(fitted, rows, seed=seed)
     several = model.posterior.density and model.posterior.covers
     active = metrics.active_units(fitted, rows).count if several and len(rows) > 1 else None
     usage = None if model.posterior.covers or not model.posterior.density else metrics.codebook_usage(fitted, rows)
@@ -154,18 +172,33 @@ def evaluate_model(
             weighed = metrics.log_likelihood(
                 fitted, rows, how.samples, how.method, defensive=how.defensive, **asked, seed=seed, advance=advance
             )
-            bracket = _bracket(model, rows, how, seed, advance) if how.bracket else None
+            bracket = _bracket(model, rows, how, seed, screen, advance) if how.bracket else None
+    known = None if weighed is None else weighed.terms  # of the very draws: by others the bound may come out above the estimate
+    terms = known or metrics.rate_distortion(fitted, rows, seed=seed)
     if weighed is not None and len(weighed.impossible):
         screen.note(f"{weighed}.")
     return Evaluation(len(rows), spec, terms, weighed, active, math.prod(model.latent_shape), bracket, usage)
 
 
-def _bracket(model: VAE, rows: Rows, how: Weighing, seed: int, advance: Callable[[int], None]) -> LogLikelihood:
-    """Of rows that the model makes up, given what it was told of rows like these."""
+def _bracket(model: VAE, rows: Rows, how: Weighing, seed: int, screen: Screen, advance: Callable[[int], None]) -> LogLikelihood | None:
+    """Of rows that the model makes up, given what it was told of rows like these; ``None``, and a note, where there is none."""
+    from dataclasses import replace
+
     from .. import metrics
 
     told = None if rows.context is None else rows.context[[place % len(rows) for place in range(how.bracket)]]
-    return metrics.bracket(model, how.bracket, how.chains, context=told, annealing=how.annealing, seed=seed, advance=advance)
+    try:
+        path = (
+            how.annealing
+            if how.start
+            else None
+            if how.temperatures is None
+            else replace(how.annealing, start=metrics.likelihood.beginning(model))
+        )
+        return metrics.bracket(model, how.bracket, how.chains, context=told, annealing=path, seed=seed, advance=advance)
+    except IncompatibleError as error:
+        screen.note(f"there is no bracket: {str(error).split('. Use method')[0].rstrip('.')}.")
+        return None
 
 
 def able(model: VAE, rows: Rows) -> VAE:
@@ -278,7 +311,7 @@ def _trust(found: LogLikelihood) -> list[tuple[str, str, str]]:
         return []
     effective = f"{found.effective_sample_size:.1f} of {found.samples:,}"
     if found.method == "ais":
-        moved = f"{100 * (found.acceptance or 0):.0f} %"
+        moved = "-" if found.acceptance is None or math.isnan(found.acceptance) else f"{100 * found.acceptance:.0f} %"
         return [("effective chains", effective, "that carry the weight"), ("acceptance", moved, "of the chains' proposals")]
     return [("effective samples", effective, "importance samples that carry the weight"), *_health(found)]
 

@@ -8,10 +8,16 @@ from dataclasses import fields
 from .options import Common, Data, Model, Training
 
 OPTIONS = frozenset(field.name for record in (Common, Data, Model, Training) for field in fields(record)) | {
-    "path",
-    "steps",
-    "label",
+    "bracket",
+    "defensive",
     "family",
+    "label",
+    "method",
+    "path",
+    "samples",
+    "start",
+    "steps",
+    "temperatures",
 }
 _VALUE = r'("[^"]*"|\'[^\']*\'|\([^)]*\)|\[[^\]]*\]|[\w.+-]*\w)'
 _NAMED = re.compile(rf"\b([a-z_]+)={_VALUE}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, biject_to, constraints
+from torch.distributions.transforms import AffineTransform, ComposeTransform, Transform
 
 
 class Affine(Distribution):
@@ -62,3 +65,8 @@ class _Moved(constraints.Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         return self.base.check((value - self.shift) / self.scale)
+
+
+@biject_to.register(_Moved)
+def _coordinates(support: Any) -> Transform:
+    return ComposeTransform([biject_to(support.base), AffineTransform(support.shift, support.scale, event_dim=support.event_dim)])

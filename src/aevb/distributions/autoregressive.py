@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
-from torch.distributions import Bernoulli, Distribution, OneHotCategorical, constraints
+from torch.distributions import Bernoulli, Distribution, Independent, OneHotCategorical, constraints
 
 from ..random import seeded
-from .discrete import discrete
+from .discrete import Discrete, discrete
 
 DRAWS = 64  # over which moments are averaged
 
@@ -142,3 +142,17 @@ class Autoregressive(Distribution):
         """One value ``[*batch, *shape]`` per variable as events ``[*batch, *event]``."""
         axis = values[0].dim() - len(self.cell.shape)
         return torch.stack(list(values), axis).reshape(*values[0].shape[:axis], *self.event_shape)
+
+
+def listed(distribution: Distribution) -> Discrete | None:
+    """Independent variables with the same states, where those can be listed: of autoregressive bits and categories, too.
+
+    >>> p = Autoregressive([(torch.zeros(2, 2), torch.zeros(2))], torch.relu, bit(), (2,))
+    >>> listed(p).states
+    4
+    """
+    if not isinstance(distribution, Autoregressive):
+        return discrete(distribution)
+    cell = distribution.cell
+    flat = cell.of(torch.zeros(*distribution.variables, cell.parameters).to(distribution.layers[0][1]))
+    return discrete(Independent(flat, len(distribution.variables), validate_args=False))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Size, Tensor
-from torch.distributions import Normal, constraints
+from torch.distributions import Normal, biject_to, constraints
+from torch.distributions.transforms import Transform
 
 from .estimated import Estimated, standard_normal
 
@@ -87,3 +90,29 @@ def inside(z: Tensor) -> Tensor:
 def _length(z: Tensor) -> Tensor:
     # the root of a number above 0 has a slope at the origin, too
     return (z.square().sum(-1, keepdim=True) + torch.finfo(z.dtype).tiny ** 0.5).sqrt()
+
+
+class Wrapping(Transform):
+    """``v -> tanh(|v| / 2) v / |v|``: the tangent space at the origin onto the ball."""
+
+    bijective = True
+    domain, codomain = constraints.real_vector, ball
+
+    def _call(self, x: Tensor) -> Tensor:
+        return wrapped(x)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        size = _length(y)
+        return y * (2 * torch.atanh(size.clamp(max=1 - torch.finfo(y.dtype).eps)) / size)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """``log(1/2 sech^2(r / 2))`` along the way from the origin, ``log(tanh(r / 2) / r)`` in each direction across it."""
+        far = _length(x)[..., 0]
+        across = torch.log(torch.tanh(far / 2) / far)
+        along = math.log(2) - far - 2 * torch.log1p(torch.exp(-far))
+        return along + (x.shape[-1] - 1) * across
+
+
+@biject_to.register(type(ball))
+def _coordinates(support: constraints.Constraint) -> Transform:
+    return Wrapping()

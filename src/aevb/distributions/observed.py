@@ -39,7 +39,7 @@ class Observed(Distribution):
     @constraints.dependent_property
     def support(self) -> constraints.Constraint | None:
         inside = self.cells.support
-        return None if inside is None else constraints.independent(_OrMissing(inside), len(self.event_shape))
+        return None if inside is None else constraints.independent(OrMissing(inside), len(self.event_shape))
 
     @property
     def mean(self) -> Tensor:
@@ -70,7 +70,9 @@ def _filler(cells: Distribution) -> Tensor:
     return cells.mean.detach()
 
 
-class _OrMissing(constraints.Constraint):
+class OrMissing(constraints.Constraint):
+    """A value ``inside`` a set, or NaN."""
+
     def __init__(self, inside: constraints.Constraint) -> None:
         self.inside, self.is_discrete, self.event_dim = inside, inside.is_discrete, inside.event_dim
         super().__init__()

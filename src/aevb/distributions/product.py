@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, biject_to, constraints
+from torch.distributions.transforms import Transform
 
 
 class Product(Distribution):
@@ -74,3 +76,43 @@ def cut(value: Tensor, shapes: Sequence[Size]) -> list[Tensor]:
     """The parts of a vector ``[*batch, D]``, each ``[*batch, *shape]``."""
     ends = itertools.accumulate(shape.numel() for shape in shapes)
     return [value[..., end - shape.numel() : end].reshape(*value.shape[:-1], *shape) for shape, end in zip(shapes, ends, strict=True)]
+
+
+class Pieces(Transform):
+    """A transform for each part of a vector ``[*batch, D]``, whose sizes it does not change."""
+
+    bijective = True
+    domain = constraints.real_vector
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.parts = parts
+        self.moves: list[Any] = [biject_to(support) for support, _ in parts.parts]
+        for move, (support, shape) in zip(self.moves, parts.parts, strict=True):
+            if move.inverse_shape(shape) != shape:
+                raise NotImplementedError(f"{support} has coordinates of another size")
+
+    @property
+    def codomain(self) -> constraints.Constraint:
+        return self.parts
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self._each(x, lambda move, piece: move(piece))
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return self._each(y, lambda move, piece: move.inv(piece))
+
+    def _each(self, value: Tensor, function: Callable[[Any, Tensor], Tensor]) -> Tensor:
+        pieces = cut(value, [shape for _, shape in self.parts.parts])
+        moved = [function(move, piece) for move, piece in zip(self.moves, pieces, strict=True)]
+        return torch.cat([piece.reshape(*value.shape[:-1], -1) for piece in moved], -1)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        shapes = [shape for _, shape in self.parts.parts]
+        each = zip(self.moves, cut(x, shapes), cut(y, shapes), strict=True)
+        return torch.stack([move.log_abs_det_jacobian(a, b).reshape(*x.shape[:-1], -1).sum(-1) for move, a, b in each]).sum(0)
+
+
+@biject_to.register(Parts)
+def _coordinates(support: Any) -> Transform:
+    return Pieces(support)

@@ -18,10 +18,10 @@ from torch.distributions import Distribution, biject_to
 
 from ..distributions import hmc
 from ..distributions.support import reaches_beyond
-from ..errors import ArgumentError, IncompatibleError
+from ..errors import ArgumentError, IncompatibleError, check_counts
 from ..models import VAE
 from ..types import Batch
-from .importance import Collected, check_density
+from .importance import Collected, check_density, estimated
 
 CHAINS = 16
 PILOTS = 4  # chains that find the step sizes, and are not counted: the others then move by kernels that know nothing of their past
@@ -57,9 +57,7 @@ class Annealing:
     schedule: Literal["sigmoid", "linear"] = "sigmoid"
 
     def __post_init__(self) -> None:
-        for argument, count in (("temperatures", self.temperatures), ("leapfrogs", self.leapfrogs)):
-            if count < 1:
-                raise ArgumentError(f"`{argument}` is {count}; give at least 1.")
+        check_counts(temperatures=self.temperatures, leapfrogs=self.leapfrogs)
         if not 0 < self.acceptance < 1:
             raise ArgumentError(f"`acceptance` is {self.acceptance}; give the share of proposals to be accepted, between 0 and 1.")
         for argument, name, known in (
@@ -106,16 +104,20 @@ def anneal(
     annealing: Annealing = Annealing(),
     *,
     z: Tensor | None = None,
+    rows: int | None = None,
     advance: Advance | None = None,
 ) -> Annealed:
-    """Weigh ``chains`` annealed chains for each datum of a batch; all of them move together, ``[chains, B, *latent]``.
+    """Weigh ``chains`` annealed chains for each datum of a batch; they move together, ``[chains, B, *latent]``.
+
+    ``rows`` bounds how many chains, those of all data, are decoded at once (all, by default): the others wait for their turn.
 
     ``z`` ``[B, *latent]`` are the codes that the data were drawn with, where the model itself made them up: exact draws from ``p(z|x)``,
     from which chains run backwards and give an upper bound. Latents on a constrained support move in unconstrained coordinates, with the
     spread of the posterior approximation as their unit. Draws come from the default random stream.
 
     Raises ``ArgumentError`` for ``chains < 1``, and ``IncompatibleError`` for a posterior without a density, for latent variables that
-    do not move continuously, and for a posterior that does not reach all of the prior, from which there is no way.
+    do not move continuously, for a prior whose density is an estimate, and for a posterior that does not reach all of the prior, from
+    which there is no way.
 
     >>> from aevb import VAE, likelihoods, networks, posteriors, priors
     >>> net = networks.MLP(6, [8])
@@ -130,24 +132,39 @@ def anneal(
     check_annealed(model, annealing)
     path = _Path(model, batch, annealing)
     steps = _step_sizes(path, advance)
-    forward = _forwards(path, steps, chains, advance)
-    backward = None if z is None else _backwards(path, steps, z.expand(chains, *z.shape), advance)
-    collected = Collected(len(batch.x), chains, batch.x.device)
-    collected.add(forward.log_weight)
+    most = chains if rows is None else max(1, rows // path.size)
+    shares = [min(most, chains - start) for start in range(0, chains, most)]
+    collected, acceptance, upper = Collected(path.size, chains, batch.x.device), [], []
+    for share in shares:
+        forward = _forwards(path, steps, share, advance)
+        collected.add(forward.log_weight)
+        acceptance.append(share * forward.acceptance)
+    if z is not None:
+        upper = [_backwards(path, steps, z.expand(share, *z.shape), advance).log_weight.sum(0) for share in shares]
     weights = collected.weights()
     return Annealed(
         lower=weights.elbo,
         log_mean=weights.log_mean,
-        upper=None if backward is None else backward.log_weight.mean(0),
+        upper=torch.stack(upper).sum(0) / chains if upper else None,
         effective_sample_size=weights.effective_sample_size,
-        acceptance=forward.acceptance,
+        acceptance=torch.stack(acceptance).sum(0) / chains,
         chains=chains,
     )
+
+
+def rows_together(chains: int, rows: int) -> int:
+    """Data whose chains are to be annealed together, so that no more than ``rows`` of all of them, pilots too, are decoded at once."""
+    return max(1, rows // max(PILOTS, min(chains, rows)))
 
 
 def check_annealed(model: VAE, annealing: Annealing) -> None:
     """Refuse models whose chains cannot move, or could not arrive. Raises ``IncompatibleError``."""
     check_density(model, "annealed importance sampling")
+    if estimated(model):
+        raise IncompatibleError(
+            f"annealed importance sampling holds densities against each other, and that of `priors.{type(model.prior).__name__}` is an "
+            'estimate, another one at each call: its bounds would be none. Use method="importance".'
+        )
     p, q = model.probe()
     try:
         biject_to(p.support)
@@ -177,13 +194,16 @@ class _Path:
 
     def __init__(self, model: VAE, batch: Batch, annealing: Annealing) -> None:
         self.annealing, self.size = annealing, len(batch.x)
-        self.prior, posterior = model.prior(None, batch.context), model.infer(batch)
+        self.prior = model.prior(None, batch.context)
+        unknown = model.posterior.rows is not None and batch.index is None  # it has no parameters for these data
+        posterior = self.prior if unknown and annealing.start == "prior" else model.infer(batch)
         self.start = posterior if annealing.start == "posterior" else self.prior
         self.score = model.likelihood.scorer(batch.x, batch.context)
         self.betas: list[float] = annealing.betas().tolist()
         self.free: Any = biject_to(self.prior.support)  # a Transform, whose calls torch annotates as if they could give nothing
         self.first = self._precision(self.start)
-        self.last = self._precision(posterior)
+        last = self._precision(posterior)
+        self.last = torch.where(last.isfinite(), last, self.first)  # codes of the posterior that the prior does not know have no scale
 
     def begin(self, chains: int) -> _Rung:
         """Draws from where the chains start."""

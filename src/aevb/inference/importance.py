@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ..conditional import Conditional
 from ..distributions.support import reaches_beyond
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
@@ -27,6 +28,7 @@ class Weights:
     log_mean: Tensor  # [B]: log 1/K sum w_k, the estimate of log p(x)
     effective_sample_size: Tensor  # [B]: (sum w)^2 / sum w^2, between 1 and K
     elbo: Tensor  # [B]: 1/K sum log w_k
+    distortion: Tensor  # [B]: -1/K sum log p(x|z_k)
     samples: int
     pareto_k: Tensor  # [B]: shape of the tail of the weights, NaN for fewer than 25 of them
     curve: Tensor  # [sizes, B]: the estimate with 1, 2, 4 ... of the weights, averaged over all groups of that size; then with all
@@ -52,24 +54,43 @@ def importance_weights(
     ``p(x|z) / defensive``, however narrow the posterior is. Hesterberg, Weighted average importance sampling and defensive mixture
     distributions (1995).
 
-    Raises ``ArgumentError`` for ``samples < 1`` or a share that is none, and ``IncompatibleError`` for a posterior without a density, or
-    for a defensive mixture where the prior reaches beyond the posterior's support.
+    Where the prior has codes that the posterior never draws, what is found is a lower bound that no number of samples brings to the truth:
+    the tail of the weights, which does not show it, is then called infinitely heavy.
+
+    Raises ``ArgumentError`` for ``samples < 1`` or a share that is none, and ``IncompatibleError`` for a posterior without a density or
+    with codes that the prior does not know, and for a defensive mixture where the prior reaches beyond the posterior's support or has a
+    density that is an estimate.
     """
     if samples < 1:
         raise ArgumentError(f"`samples` is {samples}; draw at least 1.")
-    check_density(model, "importance sampling")
+    missed = check_weighable(model, "importance sampling")
     p, q = model.prior(None, batch.context), model.infer(batch)
     proposal = Proposal(q, p, _from_prior(model, samples, defensive), samples)
     collected = Collected(len(batch.x), samples, batch.x.device)
-    score = model.likelihood.scorer(batch.x, batch.context, long=long)
+    score, fit = model.likelihood.scorer(batch.x, batch.context, long=long), torch.zeros(len(batch.x), dtype=torch.float64)
     block = max(1, rows // len(batch.x))
     for start in range(0, samples, block):
         count = min(block, samples - start)
         z = proposal.drawn(start, count)
-        collected.add(score(z) + p.log_prob(z) - proposal.log_prob(z))
+        log_likelihood = score(z)
+        fit = fit.to(log_likelihood.device) + log_likelihood.double().sum(0)
+        collected.add(log_likelihood + p.log_prob(z) - proposal.log_prob(z))
         if advance is not None:
             advance(count * len(batch.x))
-    return collected.weights()
+    found = replace(collected.weights(), distortion=-fit / samples)
+    return replace(found, pareto_k=torch.full_like(found.pareto_k, math.inf)) if missed else found
+
+
+def check_weighable(model: VAE, doing: str) -> bool:
+    """Whether the prior has codes that the posterior never draws. Raises ``IncompatibleError`` where weights have no meaning at all."""
+    check_density(model, doing)
+    p, q = model.probe()
+    if reaches_beyond(q, p):
+        raise IncompatibleError(
+            f"{doing} needs a posterior that draws codes of the prior, and `posteriors.{type(model.posterior).__name__}` draws some where "
+            f"`priors.{type(model.prior).__name__}` has no mass: nothing is weighed there. Take a posterior with the prior's support."
+        )
+    return reaches_beyond(p, q)
 
 
 def check_density(model: VAE, doing: str) -> None:
@@ -134,6 +155,11 @@ def _from_prior(model: VAE, samples: int, defensive: float) -> int:
         return 0
     if samples < 2:
         raise ArgumentError(f"`samples` is {samples} with defensive={defensive}; draw at least 2, one of them from the prior.")
+    if estimated(model):
+        raise IncompatibleError(
+            f"a defensive mixture divides by the prior's density, and that of `priors.{type(model.prior).__name__}` is an estimate, whose "
+            "inverse is too large on average. Write defensive=0."
+        )
     p, q = model.probe()
     if reaches_beyond(p, q):
         name = type(model.posterior).__name__
@@ -142,6 +168,11 @@ def _from_prior(model: VAE, samples: int, defensive: float) -> int:
             "Write defensive=0."
         )
     return min(max(1, round(defensive * samples)), samples - 1)
+
+
+def estimated(model: VAE) -> bool:
+    """Whether the prior's density is an estimate, another one at each call."""
+    return any(part.estimated for part in model.prior.modules() if isinstance(part, Conditional))
 
 
 class Collected:
@@ -175,6 +206,7 @@ class Collected:
             log_mean=first,
             effective_sample_size=self.running.effective_sample_size(),
             elbo=self.running.logs / self.samples,
+            distortion=torch.full_like(first, math.nan),
             samples=self.samples,
             pareto_k=pareto_k(self.largest),
             curve=torch.stack(curve if len(curve) == len(group_sizes(self.samples)) else [*curve, first]),

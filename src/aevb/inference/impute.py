@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError
+from ..distributions.observed import OrMissing
+from ..distributions.support import core
+from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
 from ..memory import enough_memory
 from ..models import VAE
 from ..models.mode import at_rest
 from ..products import routed
 from ..random import seeded
 from ..types import Batch
-from .importance import ROWS, Running, check_density
+from .importance import ROWS, Running, check_weighable
 from .pareto import SMALLEST
 
 BLOCK = 256  # rows encoded at once
@@ -26,8 +30,9 @@ BLOCK = 256  # rows encoded at once
 class Imputed:
     """Data without empty cells; what was there is as it was."""
 
-    x: Tensor  # [N, *event]: empty cells hold their expectation E[x_missing | x_observed]
-    spread: Tensor  # [N, *event]: the standard deviation of each empty cell given the others; 0 where a cell was there
+    x: Tensor  # [N, *event]: empty cells hold their expectation given the others, the mean direction of angles, the likeliest of categories
+    spread: Tensor  # [N, *event]: the standard deviation of each empty cell given the others; 0 where a cell was there. Of an angle it is
+    # sqrt(-2 log R), R being the length of the mean direction; of a category the probability that it is another one
     draws: Tensor  # [M, N, *event]: draws from p(x_missing | x_observed), the cells of a row together; M may be 0
     effective_sample_size: Tensor  # [N] float64, of the importance weights, between 1 and samples
     samples: int
@@ -36,7 +41,7 @@ class Imputed:
 @torch.no_grad()
 def impute(
     model: VAE,
-    x: Tensor,
+    x: Any,
     samples: int = 1000,
     *,
     draws: int = 0,
@@ -45,12 +50,12 @@ def impute(
     rows: int = ROWS,
     advance: Callable[[int], None] | None = None,
 ) -> Imputed:
-    """Fill the empty cells (NaN) of ``x`` ``[N, *event]``, once by their mean, and ``draws`` times at random.
+    """Fill the empty cells (NaN) of ``x`` ``[N, *event]``, a tensor or an array, once by their mean, and ``draws`` times at random.
 
     ``E[x_m | x_o] = sum_k w_k E[x_m | z_k] / sum_k w_k`` with ``w_k = p(x_o|z_k) p(z_k) / q(z_k|x_o)`` for ``samples`` draws ``z_k`` from
     the posterior. Each random filling takes one of the codes with probability ``w_k / sum w`` and draws the empty cells from ``p(x_m|z)``
     (sampling importance resampling): several fillings differ as much as the data leave open. As ``samples`` grow both become exact under
-    the model.
+    the model. Angles and categories have no mean: of these one value is drawn for each code, which counts by its weight.
 
     ``rows`` bounds how many pairs of a draw and a row are decoded at once; ``advance`` is told how many have been done. The result is the
     same for the same ``seed``, and every other random stream is left as it was.
@@ -68,10 +73,11 @@ def impute(
     >>> found.x[0, [0, 2, 3]], found.draws.shape
     (tensor([1., 3., 4.]), torch.Size([5, 1, 4]))
     """
-    for argument, count, least in (("samples", samples, 1), ("draws", draws, 0)):
-        if count < least:
-            raise ArgumentError(f"`{argument}` is {count}; give at least {least}.")
+    check_counts(samples=samples, rows=rows)
+    if not isinstance(draws, int) or draws < 0:
+        raise ArgumentError(f"`draws` is {draws!r}; give a whole number, at least 0.")
     x = _checked(model, x)
+    context = model.told(len(x), context)
     with at_rest(model), seeded(seed, model.device), routed(), enough_memory("in an imputation", rows=rows):
         size = max(1, min(BLOCK, rows))
         starts = range(0, len(x), size)
@@ -85,9 +91,13 @@ def impute(
     )
 
 
-def _checked(model: VAE, x: Tensor) -> Tensor:
-    check_density(model, "imputation")
-    x = model.checked(x)
+def _checked(model: VAE, x: Any) -> Tensor:
+    check_weighable(model, "imputation")
+    try:
+        table = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"`x` is {type(x).__name__}, which holds no array of numbers; give a tensor or an array [N, *event].") from error
+    x = model.checked(table)
     if not len(x):
         raise DataError("`x` has no rows: give at least one.")
     if x.isinf().any():
@@ -96,6 +106,14 @@ def _checked(model: VAE, x: Tensor) -> Tensor:
         raise IncompatibleError(
             f"`likelihoods.{type(model.likelihood).__name__}` takes no empty cells. "
             "Train a model with likelihoods.Missing(...), and networks.FillAndFlag(...) around the encoder's network."
+        )
+    codes = torch.zeros(1, *model.latent_shape, dtype=x.dtype, device=x.device)
+    support = model.likelihood(codes, model.blank).support
+    outside = torch.zeros(len(x), dtype=torch.bool) if support is None else ~support.check(x).reshape(len(x), -1).all(1)
+    if outside.any():
+        raise DataError(
+            f"row {int(outside.nonzero()[0])} of `x` holds a value outside the support of "
+            f"`likelihoods.{type(model.likelihood).__name__}`: give data like those that the model was trained on."
         )
     return x
 
@@ -109,7 +127,7 @@ def _filled(model: VAE, batch: Batch, start: int, samples: int, draws: int, rows
     p, q = model.prior(None, batch.context), model.infer(batch)
     if q.mean.isnan().any():
         raise DataError("the posterior's network makes NaN of empty cells; put `networks.FillAndFlag(...)` around it.")
-    moments, block = _Moments(batch.x, draws), max(1, rows // len(batch.x))
+    moments, block = _MOMENTS[model.likelihood.values](batch.x, draws), max(1, rows // len(batch.x))
     for done in range(0, samples, block):
         count = min(block, samples - done)
         z = q.sample((count,))
@@ -118,26 +136,36 @@ def _filled(model: VAE, batch: Batch, start: int, samples: int, draws: int, rows
         if advance is not None:
             advance(count * len(batch.x))
     moments.check(start)
-    return moments.imputed(model, batch, samples)
+    return moments.imputed(model, batch, samples, rows)
 
 
-class _Moments:
-    """Weighted moments of the reconstructions, and codes drawn by their weights, one block of draws after another."""
+class _Moments(ABC):
+    """Weighted sums of what the likelihood says of cells, and codes drawn by their weights, one block of draws after another."""
 
     def __init__(self, x: Tensor, draws: int) -> None:
         self.running = Running(len(x), x.device)
-        self.mean = self.square = torch.zeros_like(x, dtype=torch.float64)
+        self.sums: tuple[Tensor, ...] = ()
         self.draws = draws
         self.codes = torch.empty(0)
 
     def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> None:
         """Draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``."""
         shift, weight = self.running.add(log_weight.double())
-        mean, variance = likelihood.mean, likelihood.variance
-        self.mean = _along(shift, self.mean) + torch.einsum("kb,kb...->b...", weight, mean.double())
-        self.square = _along(shift, self.square) + torch.einsum("kb,kb...->b...", weight, (variance + mean.square()).double())
+        values = self.values(likelihood)
+        sums = self.sums or tuple(torch.zeros_like(value[0]) for value in values)
+        self.sums = tuple(
+            _along(shift, total) + torch.einsum("kb,kb...->b...", weight, value) for total, value in zip(sums, values, strict=True)
+        )
         if self.draws:
             self.codes = self._kept(weight, z)
+
+    @abstractmethod
+    def values(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        """What is averaged, ``[n, B, *event, ...]`` each, float64."""
+
+    @abstractmethod
+    def filled(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What to fill cells with, and its spread, ``[B, *event]`` each."""
 
     def _kept(self, weight: Tensor, z: Tensor) -> Tensor:
         """Each kept code is a draw by weight from all codes so far: it gives way to one of the new ones with their share of the total."""
@@ -157,19 +185,72 @@ class _Moments:
                 "draw more samples, or look at the row."
             )
 
-    def imputed(self, model: VAE, batch: Batch, samples: int) -> Imputed:
-        """The block with its empty cells filled."""
+    def imputed(self, model: VAE, batch: Batch, samples: int, rows: int) -> Imputed:
+        """The block with its empty cells filled; ``rows`` pairs of a draw and a row are decoded at once."""
         x, empty = batch.x, batch.x.isnan()
-        mean, square = (_along(1 / self.running.first, sums) for sums in (self.mean, self.square))
-        spread = (square - mean.square()).clamp(min=0).sqrt()
-        drawn = model.likelihood(self.codes, batch.context).sample() if self.draws else x.new_empty(0, *x.shape)
+        value, spread = self.filled(tuple(_along(1 / self.running.first, sums) for sums in self.sums))
+        pieces = self.codes.split(max(1, rows // len(x))) if self.draws else ()
+        drawn = torch.cat([x.new_empty(0, *x.shape), *(model.likelihood(codes, batch.context).sample() for codes in pieces)])
         return Imputed(
-            x=torch.where(empty, mean.to(x), x),
+            x=torch.where(empty, value.to(x), x),
             spread=torch.where(empty, spread.to(x), 0.0),
             draws=torch.where(empty, drawn, x),
             effective_sample_size=self.running.effective_sample_size(),
             samples=samples,
         )
+
+
+class _Numbers(_Moments):
+    """Mean and deviation. Sums are of what lies around a first guess: squares of large numbers would leave nothing of their difference."""
+
+    centre: Tensor | None = None
+
+    def values(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        mean, variance = likelihood.mean.double(), likelihood.variance.double()
+        self.centre = mean.mean(0) if self.centre is None else self.centre
+        away = mean - self.centre
+        return away, variance + away.square()
+
+    def filled(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        assert self.centre is not None
+        away, square = averages
+        return self.centre + away, (square - away.square()).clamp(min=0).sqrt()
+
+
+class _Angles(_Moments):
+    """The mean direction, and ``sqrt(-2 log R)`` with ``R`` the length of the mean vector."""
+
+    def values(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        drawn = likelihood.sample().double()
+        return drawn.sin(), drawn.cos()
+
+    def filled(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        sine, cosine = averages
+        length = torch.hypot(sine, cosine).clamp(min=SMALLEST, max=1.0)
+        return torch.atan2(sine, cosine), (-2 * length.log()).sqrt()
+
+
+class _Names(_Moments):
+    """The likeliest category, and the probability of all others."""
+
+    def values(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        drawn = likelihood.sample().long()
+        return (torch.nn.functional.one_hot(drawn, self._count(likelihood)).double(),)
+
+    def filled(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        (shares,) = averages
+        most, value = shares.max(-1)
+        return value.double(), 1 - most
+
+    @staticmethod
+    def _count(likelihood: Distribution) -> int:
+        """Categories there are: values are 0 to one less."""
+        support: Any = core(likelihood.support)
+        bounds: Any = support.inside if isinstance(support, OrMissing) else support
+        return int(torch.as_tensor(bounds.upper_bound).max()) + 1
+
+
+_MOMENTS: dict[str, type[_Moments]] = {"numbers": _Numbers, "angles": _Angles, "names": _Names}
 
 
 def _along(factor: Tensor, values: Tensor) -> Tensor:

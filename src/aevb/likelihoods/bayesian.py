@@ -57,6 +57,7 @@ class Bayesian(Likelihood):
         if draws < 1:
             raise ArgumentError(f"`draws` is {draws}; give at least 1 draw of the weights to average over.")
         self.discrete, self.unbounded, self.missing = likelihood.discrete, likelihood.unbounded, likelihood.missing
+        self.values = likelihood.values
         self.event_shape = likelihood.event_shape
         self.likelihood: Likelihood = likelihood
         self.weights, self.initial, self.prior_scale, self.draws = weights, scale, prior_scale, draws

@@ -21,6 +21,7 @@ class Categorical(Likelihood):
     """
 
     discrete = True
+    values = "names"
 
     def __init__(self, network: nn.Module, event_shape: Sequence[int], categories: int, latent_rank: int = 1) -> None:
         super().__init__()

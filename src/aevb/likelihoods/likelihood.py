@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,13 @@ class Likelihood(Conditional, ABC):
     """``p(x|z)`` over events of shape ``event_shape``; its support is that of the distribution it returns.
 
     ``discrete`` says that it gives probabilities, not densities: such data are not to be rescaled; ``unbounded`` that they have no
-    greatest value. ``factorises`` says that the cells of
-    a datum are independent once ``z`` is known, ``missing`` that cells may be empty (NaN).
+    greatest value. ``values`` says what they are: numbers, or angles and names of categories, which have no average. ``factorises`` says
+    that the cells of a datum are independent once ``z`` is known, ``missing`` that cells may be empty (NaN).
     """
 
     discrete: bool = False
     unbounded: bool = False
+    values: Literal["numbers", "angles", "names"] = "numbers"
     factorises: bool = True
     missing: bool = False
 

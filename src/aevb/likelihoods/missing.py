@@ -35,7 +35,7 @@ class Missing(Likelihood):
                 f"`likelihoods.Missing` leaves cells out of a sum, and those of `likelihoods.{name}` depend on each other. "
                 f"{_INSTEAD.get(name, 'Use a likelihood of independent cells, as `likelihoods.Normal(...)`.')}"
             )
-        self.discrete, self.unbounded = likelihood.discrete, likelihood.unbounded
+        self.discrete, self.unbounded, self.values = likelihood.discrete, likelihood.unbounded, likelihood.values
         self.event_shape = likelihood.event_shape
         self.likelihood: Likelihood = likelihood
 

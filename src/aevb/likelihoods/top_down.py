@@ -28,6 +28,7 @@ class TopDown(Likelihood):
     def __init__(self, trunk: Trunk, likelihood: Likelihood) -> None:
         super().__init__()
         self.discrete, self.unbounded, self.missing = likelihood.discrete, likelihood.unbounded, likelihood.missing
+        self.values = likelihood.values
         self.factorises, self.event_shape = likelihood.factorises, likelihood.event_shape
         self.trunk = trunk
         self.likelihood: Likelihood = likelihood

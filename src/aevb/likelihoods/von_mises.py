@@ -22,6 +22,8 @@ class VonMises(Likelihood):
     tensor([1.0000, 1.0000, 1.0000]...)
     """
 
+    values = "angles"
+
     def __init__(self, network: nn.Module, event_shape: Sequence[int], latent_rank: int = 1) -> None:
         super().__init__()
         self.event_shape = event(event_shape)

@@ -269,9 +269,9 @@ def _scores(
     advance: Callable[[int], None] | None,
 ) -> Scores:
     data = rows_of(model, x)
-    terms = rate_distortion(model, data, seed=seed)
     several = model.posterior.density and model.posterior.covers
     weighed = log_likelihood(model, data, samples, seed=seed, rows=rows, advance=advance) if several else None
+    terms = (weighed and weighed.terms) or rate_distortion(model, data, seed=seed)
     return Scores.of(name, terms, weighed, configuration)
 
 

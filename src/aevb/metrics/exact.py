@@ -6,20 +6,25 @@ factor analysis where it is not. A code of few bits or categories is summed over
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
-from ..distributions import Affine, Observed, kl
-from ..distributions.discrete import Discrete, discrete
-from ..errors import IncompatibleError
+from ..distributions import Affine, Observed
+from ..distributions.autoregressive import listed
+from ..distributions.discrete import Discrete
+from ..errors import ArgumentError, DataError, IncompatibleError
 from ..gradients.door import STATES
 from ..inference.importance import ROWS
 from ..models import VAE
 from ..types import Batch
+from .support import check_batch
+from .sweep import evaluating
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class LinearGaussian:
         return LowRankMultivariateNormal(self.offset, self.weight, self.variance, validate_args=False)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """``log p(x)`` of ``x`` ``[B, D]``, of the cells that are there where some are NaN: ``[B]``."""
+        """``log p(x)`` of ``x`` ``[B, D]``, of the cells that are there where some are NaN: ``[B]`` float64."""
+        x = x.double()
         there = ~x.isnan()
         if there.all():
             return self.evidence().log_prob(x)
@@ -47,6 +53,7 @@ class LinearGaussian:
 
     def posterior(self, x: Tensor) -> MultivariateNormal:
         """``p(z|x) = N(S W^T V^-1 (x - b), S)`` with ``S = (I + W^T V^-1 W)^-1``, for ``x`` ``[B, D]``; empty cells tell nothing."""
+        x = x.double()
         there = ~x.isnan()
         scaled = self.weight / self.variance[:, None]
         if not there.all():
@@ -68,43 +75,61 @@ class Decomposition:
 
 @torch.no_grad()
 def linear_gaussian(model: VAE) -> LinearGaussian:
-    """Read the parameters off a linear-Gaussian model.
+    """Read the parameters off a linear-Gaussian model, in float64.
 
     The decoder is probed at the origin and at the unit vectors, and checked elsewhere. Raises ``IncompatibleError`` where prior,
     noise or linearity are not what they must be.
     """
     size = model.latent_shape[0]
-    like = next(model.parameters())
-    p = model.prior()
+    states = states_in(model)
+    if states is not None:
+        raise IncompatibleError(
+            f"exact likelihoods sum over the states of the code, and there are {states:,}, more than {STATES:,}; "
+            "use `metrics.log_likelihood(model, x, samples=...)`."
+        )
+    p = model.prior() if model.condition is None else None
     gaussian = isinstance(p, Independent) and isinstance(p.base_dist, Normal) and len(model.latent_shape) == 1
-    if not gaussian or p.mean.any() or (p.stddev != 1).any():
-        raise IncompatibleError("exact likelihoods need the prior `priors.Normal(n)`; use `metrics.log_likelihood(model, x, samples=...)`.")
-    corners = torch.cat([torch.zeros(1, size), torch.eye(size), torch.linspace(-3, 3, 4 * size).reshape(4, size)]).to(like)
-    mean, variance = _moments(model.likelihood(corners))
+    if p is None or not gaussian or p.mean.any() or (p.stddev != 1).any():
+        raise IncompatibleError(f"exact likelihoods need the prior `priors.Normal(n)`, or a code of few states; {_instead(model)}")
+    decoder = copy.deepcopy(model.likelihood).double().eval()  # a bound of 1e-9 is no use where the truth has errors of float32
+    corners = torch.cat([torch.zeros(1, size), torch.eye(size), torch.linspace(-3, 3, 4 * size).reshape(4, size)]).double().to(model.device)
+    mean, variance = _moments(decoder(corners), model)
     offset = mean[0]
     weight = (mean[1 : size + 1] - offset).T
-    tolerance = 1e3 * torch.finfo(like.dtype).eps * (1 + mean.abs().max())
+    tolerance = 1e3 * torch.finfo(mean.dtype).eps * (1 + mean.abs().max())
     bent = (mean - (corners @ weight.T + offset)).abs().max() > tolerance or (variance - variance[0]).abs().max() > tolerance
     if bent:
         raise IncompatibleError(
             "exact likelihoods need a linear decoder with the same noise everywhere, or a code of few states, and this model has neither; "
-            "use `metrics.log_likelihood(model, x, samples=...)`."
+            + _instead(model)
         )
     return LinearGaussian(weight, offset, variance[0])
 
 
-def _moments(likelihood: Distribution) -> tuple[Tensor, Tensor]:
+def _instead(model: VAE) -> str:
+    if not (model.posterior.density and model.posterior.covers):
+        return "its likelihood cannot be estimated either: use `metrics.rate_distortion(model, x)`."
+    return "use `metrics.log_likelihood(model, x, samples=...)`."
+
+
+def _moments(likelihood: Distribution, model: VAE) -> tuple[Tensor, Tensor]:
     inner = likelihood
     while isinstance(inner, (Affine, Observed)):
         inner = inner.base
     if not (isinstance(inner, Independent) and isinstance(inner.base_dist, Normal)):
-        raise IncompatibleError("exact likelihoods need `likelihoods.Normal`; use `metrics.log_likelihood(model, x, samples=...)`.")
+        raise IncompatibleError(f"exact likelihoods need `likelihoods.Normal`, or a code of few states; {_instead(model)}")
     return likelihood.mean.flatten(1), likelihood.variance.flatten(1)
 
 
 def states_of(model: VAE) -> Discrete | None:
     """The latent variable as one with few states, at most 4096; ``None`` where it is none."""
-    found = [each for each in map(discrete, model.probe()) if each is not None and each.states <= STATES]
+    found = [each for each in map(listed, model.probe()) if each is not None and each.states <= STATES]
+    return found[0] if found else None
+
+
+def states_in(model: VAE) -> int | None:
+    """How many states the code has; ``None`` where it is no discrete one that can be listed."""
+    found = [each.states for each in map(listed, model.probe()) if each is not None]
     return found[0] if found else None
 
 
@@ -112,8 +137,8 @@ def states_of(model: VAE) -> Discrete | None:
 def exact_log_likelihood(model: VAE, x: Tensor, context: Tensor | None = None, *, rows: int = ROWS) -> Tensor:
     """``log p(x)`` ``[B]`` of data ``[B, *event]``: by formula for a linear-Gaussian model, by a sum over a code of at most 4096 states.
 
-    Empty cells (NaN) are integrated out. ``rows`` bounds how many pairs of state and datum are decoded at once. Raises
-    ``IncompatibleError`` for any other model.
+    In float64, and with the model in evaluation mode. Empty cells (NaN) are integrated out. ``rows`` bounds how many pairs of state and
+    datum are decoded at once. Raises ``IncompatibleError`` for any other model, and ``DataError`` for data that it cannot take.
 
     >>> from torch import nn
     >>> from aevb import VAE, likelihoods, posteriors, priors
@@ -122,43 +147,60 @@ def exact_log_likelihood(model: VAE, x: Tensor, context: Tensor | None = None, *
     >>> exact_log_likelihood(model, every).exp().sum().round(decimals=5)
     tensor(1., dtype=torch.float64)
     """
-    if states_of(model) is None:
-        if context is not None:
-            raise IncompatibleError("exact likelihoods given a context need a code of few states; use `metrics.log_likelihood(...)`.")
-        return linear_gaussian(model).log_prob(x.flatten(1))
-    starts = range(0, len(x), rows)
-    blocks = (Batch(x[start : start + rows], None if context is None else context[start : start + rows]) for start in starts)
-    return torch.cat([_joint_of_states(model, block, rows).logsumexp(0) for block in blocks])
+    with evaluating(model, seed=0):
+        if states_of(model) is None:
+            truth = linear_gaussian(model)
+            return torch.cat([truth.log_prob(batch.x.flatten(1)) for batch in _asked(model, x, context, rows)])
+        return torch.cat([_joint_of_states(model, batch, rows).logsumexp(0) for batch in _asked(model, x, context, rows)])
 
 
 def exact_posterior(model: VAE, x: Tensor) -> MultivariateNormal:
-    """``p(z|x)`` of a linear-Gaussian model for data ``[B, *event]``."""
-    return linear_gaussian(model).posterior(x.flatten(1))
+    """``p(z|x)`` of a linear-Gaussian model for data ``[B, *event]``, in float64. Raises what ``exact_log_likelihood`` raises."""
+    (batch,) = _asked(model, x, None, len(x))
+    return linear_gaussian(model).posterior(batch.x.flatten(1))
 
 
 @torch.no_grad()
-def decomposition(model: VAE, x: Tensor) -> Decomposition:
-    """Both sides of ``log p(x) = ELBO + gap``, each by a formula of its own.
+def decomposition(model: VAE, x: Tensor, context: Tensor | None = None, *, rows: int = ROWS) -> Decomposition:
+    """Both sides of ``log p(x) = ELBO + gap``, each by a formula of its own, in float64.
 
-    In closed form for a linear-Gaussian model with a Gaussian posterior, by sums over a code of at most 4096 states. Raises
-    ``IncompatibleError`` for any other model.
+    In closed form for a linear-Gaussian model with a Gaussian posterior, by sums over a code of at most 4096 states, ``rows`` pairs of
+    state and datum at a time. Raises ``IncompatibleError`` for any other model, and ``DataError`` for data that it cannot take.
     """
-    batch = Batch(x, index=torch.arange(len(x), device=x.device), total=len(x))
-    return _decomposed_by_formula(model, batch) if states_of(model) is None else _decomposed_by_states(model, batch)
+    with evaluating(model, seed=0):
+        by = _decomposed_by_formula if states_of(model) is None else _decomposed_by_states
+        parts = [by(model, batch, rows) for batch in _asked(model, x, context, rows)]
+    return Decomposition(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Decomposition)))
 
 
-def _decomposed_by_formula(model: VAE, batch: Batch) -> Decomposition:
-    truth, q, x = linear_gaussian(model), model.infer(batch), batch.x.flatten(1)
-    loc, covariance, there = q.mean, _covariance(q), ~x.isnan()
+def _asked(model: VAE, x: Tensor, context: Tensor | None, rows: int) -> Iterator[Batch]:
+    """The data as batches that the model can take, in its precision."""
+    if rows < 1:
+        raise ArgumentError(f"`rows` is {rows}; decode at least 1 pair at once.")
+    x = model.checked(torch.as_tensor(x))
+    if not len(x):
+        raise DataError("`x` has no rows: give at least one.")
+    context = model.told(len(x), context)
+    check_batch(model, Batch(x, context), "x")
+    for start in range(0, len(x), rows):
+        index = torch.arange(start, min(start + rows, len(x)), device=x.device)
+        yield Batch(x[index], None if context is None else context[index], index, len(x))
+
+
+def _decomposed_by_formula(model: VAE, batch: Batch, rows: int) -> Decomposition:
+    truth, q, x = linear_gaussian(model), model.infer(batch), batch.x.flatten(1).double()
+    loc, covariance, there = q.mean.double(), _covariance(q).double(), ~x.isnan()
     fit = Normal(loc @ truth.weight.T + truth.offset, truth.variance.sqrt(), validate_args=False).log_prob(x).where(there, 0.0).sum(-1)
     spread = torch.einsum("dl,bln,dn,bd->b", truth.weight, covariance, truth.weight, there / truth.variance)
-    elbo = fit - 0.5 * spread - kl.exact(q, model.prior())
-    gap = kl_divergence(MultivariateNormal(loc, covariance, validate_args=False), truth.posterior(x))
+    own = MultivariateNormal(loc, covariance, validate_args=False)
+    rate = kl_divergence(own, MultivariateNormal(torch.zeros_like(loc), torch.eye(loc.shape[1]).to(loc), validate_args=False))
+    elbo = fit - 0.5 * spread - rate
+    gap = kl_divergence(own, truth.posterior(x))
     return Decomposition(truth.log_prob(x), elbo, gap)
 
 
-def _decomposed_by_states(model: VAE, batch: Batch) -> Decomposition:
-    joint, found = _joint_of_states(model, batch, ROWS), states_of(model)
+def _decomposed_by_states(model: VAE, batch: Batch, rows: int) -> Decomposition:
+    joint, found = _joint_of_states(model, batch, rows), states_of(model)
     assert found is not None
     log_q = model.infer(batch).log_prob(found.enumerated()[:, None]).double()
     log_likelihood = joint.logsumexp(0)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..data import Rows
-from ..errors import ArgumentError, NumericalError
+from ..distributions.support import is_real
+from ..errors import ArgumentError, NumericalError, check_counts
 from ..inference import Annealing, anneal, importance_weights
-from ..inference.ais import CHAINS
+from ..inference.ais import CHAINS, rows_together
 from ..inference.importance import ROWS, group_sizes
 from ..inference.pareto import reliable_below
 from ..memory import enough_memory
@@ -20,6 +22,7 @@ from ..models import VAE
 from ..types import Batch
 from .exact import exact_log_likelihood, states_of
 from .measured import Measured, with_error
+from .rate import RateDistortion
 from .sweep import blocks, dtype_of, evaluating, networks_in, rows_of
 
 BLOCK = 256  # data encoded at once
@@ -58,6 +61,7 @@ class LogLikelihood:
     pareto_k: Tensor | None = None  # [N], shape of the tail of the importance weights
     curve: Curve | None = None  # of importance sampling
     acceptance: float | None = None  # of annealed chains
+    terms: RateDistortion | None = None  # the lower bound in its two terms, from the same draws, where all of them are the posterior's
 
     @property
     def value(self) -> Measured:
@@ -114,7 +118,8 @@ def log_likelihood(
     - ``method="ais"``: ``samples`` annealed chains (16), which go as ``annealing`` says; a code of few states is summed over instead.
     - ``method="exact"``: by formula for linear-Gaussian models, by a sum over a code of at most 4096 states.
 
-    ``rows`` bounds how many pairs of a draw and a datum are decoded at once, and with them the memory. ``precision`` is that of the
+    ``rows`` bounds how many pairs of a draw (or a chain) and a datum are decoded at once, and with them the memory. Rows are held in single
+    precision. ``precision`` is that of the
     networks; densities are float32 or better either way (bfloat16 networks move the mean by some thousandths of a nat). The result is the
     same for the same ``seed`` and leaves every other random stream as it was. ``advance`` is told how many pairs have been done: as many in
     all as data times samples, or as ``annealing.work`` says.
@@ -129,7 +134,7 @@ def log_likelihood(
     >>> bool(found.lower.mean < found.mean < truth.mean + 0.1)
     True
     """
-    _check_asked(method, samples, annealing, defensive)
+    check_asked(method, samples, annealing, defensive, rows)
     count = SAMPLES[method] if samples is None else samples
     if method == "ais" and states_of(model) is not None:
         method = "exact"
@@ -138,7 +143,8 @@ def log_likelihood(
         if method == "exact":
             return _exact(model, data, rows)
         if method == "ais":
-            return _annealed(model, ((batch, None) for batch in _blocks(model, data, rows // count)), count, annealing, advance)
+            blocks_of = ((batch, None) for batch in _blocks(model, data, rows_together(count, rows)))
+            return _annealed(model, blocks_of, count, annealing, rows, advance)
         return _weighed(model, data, count, defensive, rows, advance)
 
 
@@ -148,7 +154,8 @@ def bracket(
     samples: int = CHAINS,
     *,
     context: Tensor | None = None,
-    annealing: Annealing = Annealing(),
+    label: Any = None,
+    annealing: Annealing | None = None,
     seed: int = 0,
     rows: int = ROWS,
     advance: Advance | None = None,
@@ -159,7 +166,12 @@ def bracket(
     bound, as the chains that run forwards give a lower one. No upper bound exists for data from elsewhere; but where the model resembles
     its data, the width of this bracket says how far annealed bounds of those are from the truth, too.
 
-    Grosse, Ghahramani and Adams (2015); Wu et al. (2017). ``context`` ``[n, C]`` is that of a conditional model.
+    ``annealing`` starts at the posterior approximation where codes may be any real numbers and from which others than its training rows
+    can be asked about, and at the prior elsewhere: where the approximation has thinner tails than the truth, the upper bound would be as
+    loose as it likes. A conditional model takes ``context`` ``[n, C]`` or ``label``, as ``VAE.sample`` does; ``rows`` is that of
+    ``log_likelihood``.
+
+    Grosse, Ghahramani and Adams (2015); Wu et al. (2017). Raises what ``log_likelihood`` with ``method="ais"`` raises.
 
     >>> from aevb import likelihoods, networks, posteriors, priors
     >>> model = VAE(priors.Normal(2), posteriors.Normal(networks.MLP(6), 2), likelihoods.Normal(networks.MLP(2), (6,)))
@@ -167,27 +179,33 @@ def bracket(
     >>> found.lower.mean <= found.upper.mean
     True
     """
-    for argument, count in (("n", n), ("samples", samples)):
-        if count < 1:
-            raise ArgumentError(f"`{argument}` is {count}; draw at least 1.")
+    check_counts(n=n, samples=samples, rows=rows)
+    context = model.told(n, context, label)
+    size = rows_together(samples, rows)
     with evaluating(model, seed), enough_memory("in an evaluation", rows=rows):
-        z, p = model.dream(n, context)
-        x = p.sample()
+        path = annealing or Annealing(start=beginning(model))
+        dreams = (_dreamt(model, context, start, min(start + size, n)) for start in range(0, n, size))
         if states_of(model) is not None:
-            return _known(exact_log_likelihood(model, x, context, rows=rows))
-        size = max(1, rows // samples)
-        pairs = ((_made_up(x, context, places), z[places]) for places in (slice(start, start + size) for start in range(0, n, size)))
-        return _annealed(model, pairs, samples, annealing, advance)
+            return _known(torch.cat([exact_log_likelihood(model, batch.x, batch.context, rows=rows) for batch, _ in dreams]))
+        return _annealed(model, dreams, samples, path, rows, advance)
 
 
-def _check_asked(method: str, samples: int | None, annealing: Annealing, defensive: float) -> None:
-    """Refuse methods that are none, and settings of another method, which would change nothing."""
+def beginning(model: VAE) -> Literal["posterior", "prior"]:
+    """Where the chains of a bracket begin, where nobody says."""
+    return "posterior" if model.posterior.rows is None and is_real(model.probe()[0]) else "prior"
+
+
+def check_asked(method: str, samples: int | None, annealing: Annealing, defensive: float, rows: int = ROWS) -> None:
+    """Refuse methods that are none, and settings of another method, which would change nothing. Raises ``ArgumentError``."""
+    check_counts(rows=rows, **({} if samples is None or method == "exact" else {"samples": samples}))
+    if not isinstance(annealing, Annealing):
+        raise ArgumentError(f"`annealing` is {annealing!r}; give an inference.Annealing(...).")
+    if not isinstance(defensive, int | float) or not 0 <= defensive < 1:
+        raise ArgumentError(f"`defensive` is {defensive!r}; give the share of draws from the prior, at least 0 and below 1.")
     if method not in SAMPLES:
         raise ArgumentError(f'`method` is {method!r}; use "importance", "ais" or "exact".')
     if samples is not None and method == "exact":
         raise ArgumentError(f'`samples` is {samples} with method="exact", which draws none; leave it out.')
-    if samples is not None and samples < 1:
-        raise ArgumentError(f"`samples` is {samples}; draw at least 1.")
     if defensive and method != "importance":
         raise ArgumentError(f'`defensive` is {defensive} with method="{method}"; it belongs to method="importance".')
     if annealing != Annealing() and method != "ais":
@@ -199,20 +217,22 @@ def _weighed(model: VAE, data: Rows, samples: int, defensive: float, rows: int, 
     batches = _blocks(model, data, min(BLOCK, rows))
     parts = [importance_weights(model, batch, samples, rows=rows, long=long, defensive=defensive, advance=advance) for batch in batches]
     curve = torch.cat([part.curve for part in parts], 1)
+    elbo, distortion = (torch.cat([each(part) for part in parts]) for each in (attrgetter("elbo"), attrgetter("distortion")))
     return _summed_up(
         torch.cat([part.log_mean for part in parts]),
-        torch.cat([part.elbo for part in parts]),
+        elbo,
         effective_sample_size=torch.cat([part.effective_sample_size for part in parts]).mean().item(),
         samples=samples,
+        terms=None if defensive else RateDistortion.of(-elbo - distortion, distortion),
         pareto_k=torch.cat([part.pareto_k for part in parts]),
         curve=Curve(group_sizes(samples), tuple(map(Measured.of, curve))),
     )
 
 
 def _annealed(
-    model: VAE, pairs: Iterator[tuple[Batch, Tensor | None]], chains: int, annealing: Annealing, advance: Advance | None
+    model: VAE, pairs: Iterator[tuple[Batch, Tensor | None]], chains: int, annealing: Annealing, rows: int, advance: Advance | None
 ) -> LogLikelihood:
-    parts = [anneal(model, batch, chains, annealing, z=z, advance=advance) for batch, z in pairs]
+    parts = [anneal(model, batch, chains, annealing, z=z, rows=rows, advance=advance) for batch, z in pairs]
     uppers = [part.upper for part in parts if part.upper is not None]
     return _summed_up(
         torch.cat([part.log_mean for part in parts]),
@@ -255,8 +275,11 @@ def _blocks(model: VAE, data: Rows, size: int) -> Iterator[Batch]:
     return blocks(data, max(1, size), dtype_of(model))
 
 
-def _made_up(x: Tensor, context: Tensor | None, places: slice) -> Batch:
-    return Batch(x[places], None if context is None else context[places])
+def _dreamt(model: VAE, context: Tensor | None, start: int, stop: int) -> tuple[Batch, Tensor]:
+    """Some data that the model makes up, and the codes that they were drawn with."""
+    told = None if context is None else context[start:stop]
+    z, p = model.dream(stop - start, told)
+    return Batch(p.sample(), told), z
 
 
 def _listed(rows: list[int]) -> str:

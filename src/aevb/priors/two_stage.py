@@ -28,6 +28,7 @@ class TwoStage(Unconditional):
     """
 
     late = True
+    estimated = True
 
     def __init__(self, prior: Unconditional, posterior: Conditional, likelihood: Conditional, samples: int = 16) -> None:
         super().__init__()

@@ -54,12 +54,12 @@ class Findings:
     @staticmethod
     def of(model: VAE, rows: Rows, samples: int, seed: int, advance: Callable[[int], None] | None) -> Findings:
         """Measure a model on rows."""
-        terms = rate_distortion(model, rows, seed=seed)
         if not model.posterior.density:
-            return Findings(terms, None, None, None)
+            return Findings(rate_distortion(model, rows, seed=seed), None, None, None)
         if not model.posterior.covers:
-            return Findings(terms, None, None, None, codebook_usage(model, rows))
+            return Findings(rate_distortion(model, rows, seed=seed), None, None, None, codebook_usage(model, rows))
         weighed = log_likelihood(model, rows, samples, seed=seed, advance=advance)
+        terms = weighed.terms or rate_distortion(model, rows, seed=seed)
         active = active_units(model, rows) if len(rows) > 1 else None
         return Findings(terms, weighed, active, kl_per_dimension(model, rows))
 
