@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +12,14 @@ import torch
 
 import aevb
 from aevb import likelihoods, networks, posteriors, priors
+from aevb.cli import main
+from aevb.cli.wording import as_typed
+from aevb.data import Rows
 from aevb.data.order import Succession, succession
-from aevb.errors import IncompatibleError
+from aevb.errors import ArgumentError, IncompatibleError
 from aevb.metrics import doctor
 from aevb.metrics.health.data_checks import kolmogorov, kolmogorov_p
+from aevb.metrics.health.training_checks import FALL, STEEP, fall
 from aevb.random import seeded
 from aevb.training import adam
 
@@ -40,8 +46,18 @@ def examined(result: aevb.FitResult, **options):
     return doctor(result.model, digits(), history=result.history, **options)
 
 
+@functools.cache
+def healthy():
+    """A model of grey levels, trained until little more is gained."""
+    data = aevb.data.load("digits")
+    with seeded(0):
+        recipe = aevb.presets.preset("vae", data.spec, latent=4, hidden=(64,))
+    return data, aevb.fit(recipe, data, epochs=80, progress=False)
+
+
 def test_nothing_is_found_on_a_healthy_model():
-    found = examined(trained())
+    data, result = healthy()
+    found = doctor(result.model, data, history=result.history)
     assert found.healthy and found.findings == ()
     assert len(found.examined) >= 10
     assert str(found).startswith("nothing found")
@@ -51,15 +67,15 @@ def test_nothing_is_found_on_a_healthy_model():
     "make, cause, change",
     [
         (lambda: trained("beta_vae", beta=30.0), "The divergence weighs too much", "beta=1"),
-        (lambda: trained(scale=5.0), "The decoder's scale is too large", 'scale="shared"'),
+        (lambda: trained(scale=5.0), "The decoder's scale is too large", 'scale="per_element"'),
         (lambda: trained(lr=0.3), "The learning rate is too high", "lr=0.03"),
     ],
     ids=["beta", "scale", "rate"],
 )
 def test_the_cause_comes_first(make, cause, change):
-    first = examined(make()).findings[0]
-    assert first.name == cause
-    assert change in first.change
+    found = examined(make())
+    assert [finding.name for finding in found.findings] == [cause]  # what follows from it is said, and is no finding of its own
+    assert change in found.findings[0].change
 
 
 def test_held_out_rows_among_the_training_rows():
@@ -128,8 +144,9 @@ def test_rows_with_noise_are_drift_by_their_density_too():
     """Noise of half a deviation of the pixels: codes may look alike, the ELBO does not."""
     model, data = trained().model, digits()
     noisy = data.test.tensor() + 2 * torch.randn(data.test.tensor().shape, generator=torch.Generator().manual_seed(0))
-    found = {finding.name: finding for finding in doctor(model, noisy, train=data.train).findings}
+    found = {finding.name: finding for finding in doctor(model, noisy, train=data.train, reference=data.validation).findings}
     assert "ELBO" in found["Drift"].measured
+    assert "Drift" not in {finding.name for finding in doctor(model, data.test, train=data.train, reference=data.validation).findings}
 
 
 def test_kolmogorov_smirnov_against_scipy():
@@ -160,3 +177,156 @@ def test_parameters_per_datum_are_refused_with_what_to_do():
         model = aevb.presets.svi(digits().spec, latent=2, hidden=(8,), rows=len(digits().train)).model
     with pytest.raises(IncompatibleError, match="refine"):
         doctor(model, digits())
+
+
+# what is no finding
+
+
+@functools.cache
+def flowers(lr: float = 1.5e-3, beta: float = 1.0):
+    """A small table, trained by one or two steps an epoch, whose bound goes up and down by itself."""
+    data = aevb.data.load(pytest.importorskip("sklearn.datasets").load_wine().data)
+    with seeded(0):
+        recipe = aevb.presets.preset("beta_vae", data.spec, latent=4, hidden=(32,), beta=beta)
+    return data, aevb.fit(recipe, data, epochs=150, optimizer=adam(lr), progress=False)
+
+
+@pytest.mark.parametrize("lr", [1.5e-3, 1.5e-4])
+def test_the_noise_of_few_steps_is_no_fall(lr):
+    data, result = flowers(lr)
+    assert "The learning rate is too high" not in [finding.name for finding in doctor(result.model, data, history=result.history).findings]
+
+
+def test_a_fall_is_large_and_steep():
+    noise = 0.3 * torch.randn(200, generator=torch.Generator().manual_seed(0))
+    calm = (-10 + 9 * torch.linspace(0, 1, 200) + noise).tolist()
+    assert fall(calm)[1] < STEEP
+    lost, steep = fall([*calm[:150], *(value - 30 for value in calm[150:])])
+    assert lost > FALL and steep > STEEP
+    assert fall([1.0, 0.0]) == (0.0, 0.0)
+
+
+def test_a_tighter_bound_wants_no_tight_elbo():
+    """The ELBO of a model that climbs an importance-weighted bound lies low by design; no richer posterior is advised."""
+    with seeded(0):
+        recipe = aevb.presets.iwae(digits().spec, latent=4, hidden=(32,), samples=20)
+    result = aevb.fit(recipe, digits(), epochs=40, progress=False)
+    assert "The posterior is too poor" not in [finding.name for finding in examined(result).findings]
+
+
+def test_a_run_that_ended_before_its_schedules():
+    with seeded(0):
+        recipe = aevb.presets.preset("vamp_vae", digits().spec, latent=4, hidden=(32,), components=10)
+    result = aevb.fit(recipe, digits(), epochs=6, progress=False)
+    found = examined(result)
+    assert found.findings[0].name == "The schedules did not end" and not result.history[-1].settled
+    assert "The codes do not look like the prior" not in [finding.name for finding in found.findings]
+
+
+def test_a_run_that_had_just_begun():
+    with seeded(0):
+        recipe = aevb.presets.preset("vae", digits().spec, latent=4, hidden=(32,))
+    found = examined(aevb.fit(recipe, digits(), epochs=6, progress=False))
+    assert [finding.name for finding in found.findings] == ["The run was too short"] and "epochs=50" in found.findings[0].change
+
+
+# data
+
+
+def test_copies_are_found_among_rows_that_repeat_themselves():
+    """A third of the training rows are copies of each other; all of the others are among them, where a third would be by chance."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(300, 3, generator=generator)
+    train = torch.cat([rows, rows[:75]])
+    model = tiny(3)
+    names = {
+        kind: [finding.name for finding in doctor(model, part, train=train).findings]
+        for kind, part in (("copied", rows[100:200]), ("alone", torch.randn(100, 3, generator=generator)))
+    }
+    assert "Rows on both sides of the split" in names["copied"] and "Rows on both sides of the split" not in names["alone"]
+
+
+def test_the_column_that_drifted_is_named():
+    frame = pytest.importorskip("pandas").DataFrame(np.random.default_rng(0).normal(size=(400, 3)), columns=["age", "height", "weight"])
+    data = aevb.data.load(frame)
+    moved = data.test.tensor().clone()
+    moved[:, 1] += 2 * data.train.tensor()[:, 1].std()
+    found = doctor(tiny(3), replace(data, test=Rows.of(moved)))
+    assert "values of height are not distributed" in {f.name: f for f in found.findings}["Drift"].measured
+
+
+def test_a_film_that_was_split_at_random_is_found_where_its_rows_are_shuffled():
+    film = np.random.default_rng(0).normal(size=(300, 5)).cumsum(0)
+    torn, kept = aevb.data.load(film), aevb.data.load(film, order="time")
+    assert "A film, split at random" in [finding.name for finding in doctor(tiny(5), torn).findings]
+    found = {finding.name: finding for finding in doctor(tiny(5), kept).findings}
+    assert "order=" not in found["Rows in order of time"].change
+
+
+def test_under_drift_the_model_is_not_blamed():
+    data, result = healthy()
+    found = doctor(result.model, torch.roll(data.test.tensor(), 1, -1), train=data.train, history=result.history)
+    assert [finding.name for finding in found.findings] == ["Drift"]
+    assert any(one.follows == "Drift" for one in found.examined)
+
+
+# doors
+
+
+def tiny(size: int) -> aevb.VAE:
+    with seeded(0):
+        return aevb.VAE(priors.Normal(1), posteriors.Normal(networks.MLP(size), 1), likelihoods.Normal(networks.MLP(1), (size,)))
+
+
+def test_weights_that_are_not_finite_are_the_only_finding():
+    model = tiny(3)
+    with torch.no_grad():
+        next(model.likelihood.parameters()).fill_(float("nan"))
+    (finding,) = doctor(model, torch.randn(50, 3)).findings
+    assert finding.name == "Weights are not finite" and "likelihood" in finding.measured
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_few_rows_are_no_illness_of_the_model(rows):
+    data, result = healthy()
+    found = doctor(result.model, data.test[:rows], train=data.train, history=result.history)
+    assert found.rows == rows and found.healthy
+
+
+def test_what_is_no_model_and_no_history():
+    with pytest.raises(ArgumentError, match=r"`model` is FitResult; give the model itself, as `result.model`"):
+        doctor(trained(), digits())
+    with pytest.raises(ArgumentError, match=r"`history` is FitResult; give the epochs"):
+        doctor(trained().model, digits(), history=trained())
+    assert doctor(trained().model, digits(), history=None).rows == 180
+
+
+def test_the_record_holds_numbers():
+    record = examined(trained()).to_dict()
+    table = {one["what"]: one for one in record["examined"]}
+    assert len(table["latent variables in use"]["kl_per_dimension"]) == 4
+    assert table["drift from the training rows"]["codes_p"] > 1e-3 and json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "Begin with a small weight of the divergence, beta=Linear(steps=5000), or with free bits, free_bits=0.1.",
+        'Lower the scale of the likelihood, or let it be learnt, scale="per_element".',
+        "Lower the learning rate, to lr=0.00015 for a start.",
+        "Train for longer, epochs=50.",
+        "Lower the weight, to beta=1 for a bound of log p(x).",
+        'Split by time, order="time".',
+        "or climb a bound of several draws, objective=iwae.",
+    ],
+)
+def test_advice_can_be_typed(advice, tmp_path):
+    """Each option that a finding names is parsed by the command that it is for, and by its preset."""
+    options = [word.rstrip(".,") for word in as_typed(advice).split()]
+    places = [place for place, word in enumerate(options) if word.startswith("--")]
+    assert places
+    small = ["--likelihood", "normal", "--hidden", "4", "--latent", "2", "--no-report", "--quiet"]
+    for place in places:
+        length = [] if options[place] == "--epochs" else ["--epochs", "1"]
+        out = ["--out", str(tmp_path / f"run{place}")]
+        assert main(["fit", "digits", *small, *length, *out, options[place], options[place + 1]]) == 0

@@ -14,7 +14,7 @@ from .wording import as_typed
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..metrics.health import Diagnosis
+    from ..metrics.health import Diagnosis, Examined
     from ..training import FitResult
 
 
@@ -40,7 +40,10 @@ def doctor(
     opened = open_run(run, common)
     data = own_data(opened, screen)
     rows = data.test if source is None else rows_of(opened, source, reading, screen)
-    found = examine(opened.model, rows, train=data.train, history=read_history(run / "history.jsonl"), seed=common.seed)
+    reference = data.test if source is not None else data.validation if len(data.validation) else None
+    history = read_history(run / "history.jsonl")
+    asked = data if source is None else rows
+    found = examine(opened.model, asked, train=data.train, history=history, reference=reference, seed=common.seed)
     if json:
         screen.object({"run": str(run), "data": source or opened.settings.get("source")} | found.to_dict())
         return
@@ -49,22 +52,36 @@ def doctor(
     _print(screen, found)
 
 
-def in_short(result: FitResult, data: Dataset, seed: int, run: Path) -> tuple[str, ...]:
-    """The first thing that is wrong with a model that has just been trained, in a sentence or two."""
+def of_run(result: FitResult, data: Dataset, seed: int) -> Diagnosis | None:
+    """That of a model that has just been trained; ``None`` where it knows its training rows alone."""
     from ..metrics.health import doctor as examine
 
     if result.model.posterior.rows is not None:
+        return None
+    return examine(result.model, data, history=result.history, seed=seed)
+
+
+def in_short(found: Diagnosis | None, run: Path) -> tuple[str, ...]:
+    """The first thing that is wrong, in a sentence or two."""
+    if found is None:
         return ("not asked: the model knows its training rows alone.",)
-    found = examine(result.model, data, history=result.history, seed=seed)
     return (str(found),) if found.healthy else (str(found), f"aevb doctor {run}")
 
 
 def _print(screen: Screen, found: Diagnosis) -> None:
-    """Findings first, then everything that was looked at."""
+    """Findings first, each with what follows from it, then everything that was looked at."""
     if found.healthy:
         screen.result("Nothing found.")
     for number, finding in enumerate(found.findings, 1):
-        lines = (f"{finding.name}. {finding.measured}", finding.means, finding.change)
+        lines = [f"{finding.name}. {finding.measured}", finding.means, finding.change]
         screen.table([(f"{number}." if line == lines[0] else "", as_typed(line)) for line in lines])
     screen.result("")
-    screen.table([(one.what, one.value + (" (!)" if one.finding else "")) for one in found.examined], ("examined", "found"))
+    screen.table([(one.what, one.value, _marked(one, found)) for one in found.examined], ("examined", "found", ""))
+
+
+def _marked(one: Examined, found: Diagnosis) -> str:
+    """The number of the finding that it is, or that it follows from."""
+    names = [finding.name for finding in found.findings]
+    if one.finding is not None:
+        return f"! {names.index(one.finding.name) + 1}"
+    return f"from {names.index(one.follows) + 1}" if one.follows else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import ArgumentError
-from .doctor import in_short
+from .doctor import in_short, of_run
 from .labels import judged
 from .measure import quick, write_report
 from .options import ORDERED, Common, Data, Flag, Json, Model, Training
@@ -147,9 +147,14 @@ def _conclude(done: Trained, screen: Screen, common: Common, report: bool) -> No
     measured = quick(done.result.model, done.data, common.seed)
     right = judged(done.result.model, done.data.test, done.data)
     screen.tell("Held out", measured.sentence, *([] if right is None else [right.sentence]))
-    screen.tell("Doctor", *in_short(done.result, done.data, common.seed, done.run))
+    found = None
+    if report or screen.json or not screen.quiet:
+        with screen.progress("doctor", 1) as advance:
+            found = of_run(done.result, done.data, common.seed)
+            advance(1)
+    screen.tell("Doctor", *in_short(found, done.run))
     if report:
-        write_report(done.run, done.data, screen, common)
+        write_report(done.run, done.data, screen, common, diagnosis=found)
     screen.tell(
         "Next",
         f"aevb evaluate {done.run}",
@@ -157,7 +162,8 @@ def _conclude(done: Trained, screen: Screen, common: Common, report: bool) -> No
     )
     more = measured.record | ({} if right is None else right.record)
     if screen.json:
-        screen.object({"run": str(done.run), "best_epoch": done.result.best_epoch, "stopped": done.result.stopped, **more})
+        record = {"run": str(done.run), "best_epoch": done.result.best_epoch, "stopped": done.result.stopped, **more}
+        screen.object(record | {"doctor": None if found is None else found.to_dict()["findings"]})
     elif screen.quiet:
         screen.result(str(done.run))
 

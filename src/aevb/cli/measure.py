@@ -15,7 +15,7 @@ from .screen import Screen
 if TYPE_CHECKING:
     from ..data import Dataset, Rows, Spec
     from ..inference import Annealing
-    from ..metrics import CodebookUsage, LogLikelihood, Measured, RateDistortion
+    from ..metrics import CodebookUsage, Diagnosis, LogLikelihood, Measured, RateDistortion
     from ..models import VAE
 
 SAMPLES = 100  # importance samples where nobody says how many
@@ -362,7 +362,9 @@ def draws(rows: int) -> int:
     return 8 if rows <= 1000 else 1
 
 
-def write_report(run: Path, data: Dataset, screen: Screen, common: Common, effort: Effort | None = None) -> Path | None:
+def write_report(
+    run: Path, data: Dataset, screen: Screen, common: Common, effort: Effort | None = None, diagnosis: Diagnosis | None = None
+) -> Path | None:
     """Write the report. At the end of another command (no ``effort``) it is kept short, and goes missing where its extra is missing."""
     from .. import report
 
@@ -370,7 +372,7 @@ def write_report(run: Path, data: Dataset, screen: Screen, common: Common, effor
     spent = effort or Effort.short(total, data.spec.network)
     try:
         with screen.progress("report", spent.rows * spent.samples) as advance:
-            path = report.write(run, data, samples=spent.samples, seed=common.seed, rows=spent.rows, advance=advance)
+            path = report.write(run, data, samples=spent.samples, seed=common.seed, rows=spent.rows, diagnosis=diagnosis, advance=advance)
     except (MissingExtraError, IncompatibleError) as error:
         if effort is not None:
             raise

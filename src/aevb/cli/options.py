@@ -115,7 +115,7 @@ class Data(Reading):
     "mlp or conv; chosen from the data by default."
     condition: Names = None
     "Tell the model this column of each row, or several; label: the labels of a set, a folder or --labels. They are then no data."
-    split_seed: Annotated[Count | None, Parameter(show=False)] = None
+    split_seed: Count | None = None
     "Of the split, where runs of several seeds share their rows, as those of a sweep do; --seed by default."
 
 

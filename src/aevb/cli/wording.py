@@ -19,7 +19,9 @@ OPTIONS = frozenset(field.name for record in (Common, Data, Model, Training) for
     "steps",
     "temperatures",
 }
-_VALUE = r'("[^"]*"|\'[^\']*\'|\([^)]*\)|\[[^\]]*\]|[\w.+-]*\w)'
+_CALL = r"[A-Z]\w*\([^()]*\)"  # a schedule, as Linear(steps=5000)
+SETTINGS = frozenset({"capacity", "scale", "size"})  # arguments of presets that a sentence may name
+_VALUE = rf'({_CALL}|"[^"]*"|\'[^\']*\'|\([^)]*\)|\[[^\]]*\]|[\w.+-]*\w)'
 _NAMED = re.compile(rf"\b([a-z_]+)={_VALUE}")
 _TICKED = re.compile(r"`([a-z_]+)`(?= is )")
 _PART = re.compile(r"`(objective|gradient)s\.(\w+)\(([^`]*)\)`")
@@ -34,6 +36,8 @@ def as_typed(message: str) -> str:
     '--batch-size is 0; give at least 1.'
     >>> as_typed("Use `objectives.ELBO(samples=4)`, or `gradients.ScoreFunction()`.")
     'Use --objective elbo --samples 4, or --gradient score-function.'
+    >>> as_typed('Begin with beta=Linear(steps=5000), or scale="shared".')
+    'Begin with --set beta=Linear(steps=5000), or --set scale=shared.'
     >>> as_typed('Use `gradients.ReweightedWakeSleep(update="sleep")`.')
     'Use --gradient reweighted-wake-sleep --set update=sleep.'
     """
@@ -79,6 +83,8 @@ def _argument(match: re.Match[str]) -> str:
 
 def _named(match: re.Match[str]) -> str:
     name, value = match.groups()
+    if re.fullmatch(_CALL, value) or name in SETTINGS:
+        return f"--set {name}={_bare(value) if name in SETTINGS else value}"
     if name not in OPTIONS:
         return match.group()
     bare = _bare(value)

@@ -23,7 +23,7 @@ from .labels import class_names, labels_said, number_labels, unknown
 from .look import pieces
 from .mapped import Mapped
 from .named import SETS, NamedSet, find_set, read_set
-from .order import order_said
+from .order import Succession, order_said, succession
 from .packing import pack, worth_packing
 from .raw import Ask, Raw
 from .read import read_path
@@ -89,12 +89,13 @@ def load(
     if likelihood not in (None, "bernoulli"):
         raw = raw.unpacked()
     rows = _split(raw, split, order, seed)
-    raw = replace(raw, notes=(*raw.notes, *_order_said(raw, order)))
+    torn = _torn(raw, order)
+    raw = replace(raw, notes=(*raw.notes, *order_said(torn)))
     factors, told = factors_of(raw.given, rows.train, partial)
     raw = _labelled_by(raw, factors)
     _check_labels(raw, partial)
     spec = _choose(raw, rows, binarise, likelihood, network, seed)
-    spec = replace(spec, condition=factors, said=(*spec.said, *told))
+    spec = replace(spec, condition=factors, said=(*spec.said, *told), succession=None if torn is None else torn.near)
     return Dataset(
         _part(raw, rows.train, spec, seed, "train"),
         _part(raw, rows.validation, spec, seed, "validation"),
@@ -212,11 +213,12 @@ def _path_like(source: str | os.PathLike[str]) -> bool:
     return not isinstance(source, str) or bool({"/", "\\", os.sep} & set(source)) or bool(Path(source).suffix)
 
 
-def _order_said(raw: Raw, order: Order) -> tuple[str, ...]:
-    """What to say of rows that follow one another in time, where nobody did and they are split at random."""
+def _torn(raw: Raw, order: Order) -> Succession | None:
+    """Rows that follow one another in time, where nobody said so and they are split at random."""
     if raw.split is not None or (raw.order or order) != "random":
-        return ()
-    return order_said(len(raw.values), lambda index: np.asarray(raw.values[index]))
+        return None
+    found = succession(len(raw.values), lambda index: np.asarray(raw.values[index]))
+    return found if found is not None and found.timely else None
 
 
 def _split(raw: Raw, fractions: Fractions, order: Order, seed: int) -> Split:

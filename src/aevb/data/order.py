@@ -48,10 +48,9 @@ def succession(total: int, rows: Callable[[np.ndarray], np.ndarray]) -> Successi
     return Succession(float(here.mean() / spread), float((here < there).mean()))
 
 
-def order_said(total: int, rows: Callable[[np.ndarray], np.ndarray]) -> tuple[str, ...]:
+def order_said(found: Succession | None) -> tuple[str, ...]:
     """The sentence for rows that a random split should not have torn apart."""
-    found = succession(total, rows)
-    if found is None or not found.timely:
+    if found is None:
         return ()
     return (
         f"Rows that follow one another differ {found.near:.2f} times as much as any two: they are no independent draws, and a random split "

@@ -24,7 +24,8 @@ class Spec:
     ``shift`` and ``scale`` (one number, or one per element of the event in row-major order) bring the data to mean 0 and deviation 1, or
     to [0, 1]: the model divides by ``scale`` at its door and adds the log-Jacobian, so that log-densities stay in the units of the data.
     ``levels`` is the number of grey levels; where data are binarised (``binarisation``), of the data before that. ``condition`` is what
-    a model is told of each datum, in this order, and how it is coded.
+    a model is told of each datum, in this order, and how it is coded. ``succession`` says, where rows that follow one another were split
+    at random, how much neighbours differ by any two.
 
     >>> spec = Spec(name="digits", event_shape=(8, 8), support="levels", likelihood="discretised_logistic", network="mlp", levels=17)
     >>> spec.discrete, spec.image, Spec.from_dict(spec.to_dict()) == spec
@@ -44,6 +45,7 @@ class Spec:
     classes: tuple[str, ...] | None = None
     said: tuple[str, ...] = ()
     condition: tuple[Factor, ...] | None = None
+    succession: float | None = None
 
     @property
     def discrete(self) -> bool:

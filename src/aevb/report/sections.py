@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import codes, health, looks, notes, numbers, quality, setting
+from . import codes, health, looks, numbers, quality, setting
 from .html import Section
 from .story import Story
 
 SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
     numbers.section,
-    notes.watch,
     health.section,
     setting.data,
     looks.reconstructions,

@@ -17,7 +17,7 @@ PICTURES = {"bound": "bound", "log_likelihood": "log-likelihood", "kl": "kl-curv
 def data(story: Story) -> Section:
     """What was read, and what was decided about it."""
     spec, split = story.spec, story.data
-    measured = "all test rows" if len(story.rows) == len(split.test) else f"the first {len(story.rows):,} test rows"
+    measured = "all test rows" if len(story.rows) == len(split.test) else f"{len(story.rows):,} test rows, evenly spread"
     rows = [
         ("name", spec.name),
         ("shape", (f"{sides(spec.event_shape)}: " if spec.image else "") + f"{count(story.dimensions, 'number')} per {story.one}"),
@@ -29,7 +29,15 @@ def data(story: Story) -> Section:
     if spec.condition:
         what = "the model infers it where it is not told" if Condition(spec.condition).optional else "every number is of p(x) given it"
         rows.append(("told of each datum", f"{', '.join(factor.name for factor in spec.condition)}; {what}"))
-    return Section("data", "The data", pairs(rows) + bullets(spec.said) + _binarised(story))
+    return Section("data", "The data", pairs(rows) + bullets((*_foreign(story), *spec.said)) + _binarised(story))
+
+
+def _foreign(story: Story) -> tuple[str, ...]:
+    """Whose data these are, where they are not those of training."""
+    trained = story.saved.spec
+    if trained is None or trained.name == story.spec.name:
+        return ()
+    return (f'The model was trained on "{trained.name}"; this report measures it on "{story.spec.name}".',)
 
 
 def curves(story: Story) -> Section | None:

@@ -24,6 +24,8 @@ from ..metrics import (
     log_likelihood,
     rate_distortion,
 )
+from ..metrics.health import Diagnosis
+from ..metrics.health.patient import some
 from ..models import VAE
 from ..persistence import Saved
 from ..plots.columns import LIMIT
@@ -75,6 +77,7 @@ class Story:
     findings: Findings
     seed: int
     album: Album = field(default_factory=Album)
+    diagnosis: Diagnosis | None = None  # where the doctor was asked already
 
     @property
     def model(self) -> VAE:
@@ -131,12 +134,20 @@ class Story:
         return f"{self.one} {row} ({self.spec.classes[int(self.rows.labels[row])]})"
 
 
-def tell(saved: Saved, data: Dataset, samples: int, seed: int, rows: int | None, advance: Callable[[int], None] | None) -> Story:
+def tell(
+    saved: Saved,
+    data: Dataset,
+    samples: int,
+    seed: int,
+    rows: int | None,
+    diagnosis: Diagnosis | None,
+    advance: Callable[[int], None] | None,
+) -> Story:
     """Measure a run on the test rows of its data. Raises ``DataError`` for data of another kind than it was trained on."""
     check_kind(saved.spec, data.spec)
-    held_out = (data.test if rows is None else data.test.subset(slice(rows))).to(saved.model.device)
+    held_out = (data.test if rows is None else some(data.test, rows)).to(saved.model.device)
     findings = Findings.of(saved.model, held_out, samples, seed, advance)
-    return Story(saved, data, held_out, read_history(saved.path / "history.jsonl"), findings, seed)
+    return Story(saved, data, held_out, read_history(saved.path / "history.jsonl"), findings, seed, diagnosis=diagnosis)
 
 
 def check_kind(trained: Spec | None, given: Spec) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..data import Dataset
 from ..files import write_atomically
+from ..metrics.health import Diagnosis
 from ..persistence import Saved, read, versions
 from . import numbers
 from .page import page
@@ -21,6 +22,7 @@ def write(
     samples: int = 100,
     seed: int = 0,
     rows: int | None = None,
+    diagnosis: Diagnosis | None = None,
     out: str | Path | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Path:
@@ -31,7 +33,8 @@ def write(
         data: what the run was trained on, or data of the same kind; the test rows are measured.
         samples: importance samples per datum for log p(x).
         seed: of every draw: the same seed gives the same page.
-        rows: how many of the test rows are measured, the first ones; all of them by default.
+        rows: how many of the test rows are measured, evenly spread; all of them by default.
+        diagnosis: what ``metrics.doctor`` said of the run, where it was asked already.
         out: where the page goes; ``report.html`` in the run folder by default.
         advance: is told how many (sample, datum) pairs have been weighed, for a progress bar.
 
@@ -42,7 +45,7 @@ def write(
     """
     saved = run if isinstance(run, Saved) else read(run)
     target = Path(out) if out is not None else saved.path / "report.html"
-    story = tell(saved, data, samples, seed, rows, advance)
+    story = tell(saved, data, samples, seed, rows, diagnosis, advance)
     content = render(story)
     for name, picture in story.album.pictures.items():
         write_atomically(target.parent / "pictures" / f"{name}.png", picture)

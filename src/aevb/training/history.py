@@ -33,6 +33,7 @@ class Epoch:
     measures: dict[str, float] = field(default_factory=dict)  # what penalties measure, unweighted; "kl_1" ... of a hierarchy's layers
     bound_kind: str = "lower bound"  # "upper bound", "neither" or "reconstruction": what the bound is of log p(x)
     validation_name: str = "ELBO"  # that of the objective where it is a mean of importance weights
+    settled: bool = True  # whether everything that follows a schedule has come to rest
 
     @property
     def validation_elbo(self) -> float | None:

@@ -225,6 +225,7 @@ def closed(state: checkpoint.Progress, recipe: Recipe, totals: Tensor, skipped: 
         penalty=penalty,
         measures=dict(zip(recipe.measures, measured, strict=True)),
         learning_rate=learning_rate,
+        settled=state.step >= recipe.settled,
         beta=float(objective.get_buffer("beta")) if "beta" in objective.schedules else None,
         skipped=skipped,
     )

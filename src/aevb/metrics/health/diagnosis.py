@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+Numbers = Mapping[str, float | list[float]]
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class Examined:
     what: str
     value: str
     finding: Finding | None = None
+    numbers: Numbers = field(default_factory=dict)  # what the value is made of, for programs
+    follows: str | None = None  # the name of the finding that explains what would else be one
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that was looked at; causes come before their consequences."""
+    """Everything that was looked at; causes come before their consequences, which are no findings of their own."""
 
     examined: tuple[Examined, ...]
     rows: int  # of the data, that were looked at
@@ -47,8 +52,12 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis as what JSON can hold."""
-        findings = [{"name": f.name, "measured": f.measured, "means": f.means, "change": f.change} for f in self.findings]
-        return {"rows": self.rows, "findings": findings, "examined": {one.what: one.value for one in self.examined}}
+        findings = [asdict(finding) for finding in self.findings]
+        examined = [
+            {"what": one.what, "value": one.value, "finding": one.finding and one.finding.name, "follows": one.follows} | dict(one.numbers)
+            for one in self.examined
+        ]
+        return {"rows": self.rows, "findings": findings, "examined": examined}
 
     def __str__(self) -> str:
         if self.healthy:

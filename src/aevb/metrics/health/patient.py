@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ...data import Rows
+from ...data import Rows, Spec
 from ...errors import IncompatibleError
 from ...models import VAE
 from ...types import Batch
@@ -26,6 +27,8 @@ WEIGHED = 200  # rows whose importance weights are drawn
 SAMPLES = 100  # of each of them
 PAIRS = 200  # rows whose posteriors are held against each other's draws
 AT_ONCE = 16  # of these draws
+FEW = 20  # rows of which nothing is said of the model
+SILENCE = 100  # rows that a hidden unit must be silent for
 
 
 class Epoch(Protocol):
@@ -43,18 +46,44 @@ class Epoch(Protocol):
     def step(self) -> int: ...
     @property
     def validation(self) -> float | None: ...
+    @property
+    def validation_name(self) -> str: ...
+    @property
+    def target(self) -> float: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def settled(self) -> bool: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """``rows`` and ``train`` are at most ``ROWS`` rows on the model's device; ``train`` is ``None`` where nobody gave them."""
+    """``rows``, ``train`` and ``reference`` are at most ``ROWS`` rows on the model's device; ``None`` where nobody gave them."""
 
     model: VAE
     rows: Rows
     train: Rows | None
+    reference: Rows | None  # held out, and of the training rows' origin
     history: Sequence[Epoch]
     whole: tuple[Rows, Rows | None]  # all rows, for what is asked of each
+    spec: Spec | None = None  # of a data set
     seed: int = 0
+
+    @property
+    def few(self) -> bool:
+        """Whether there are so few rows that what is seen is theirs and not the model's."""
+        return len(self.rows) < FEW
+
+    @property
+    def known(self) -> Rows:
+        """The rows that the model should be at home with: those of training, or these where nobody gave them."""
+        return self.rows if self.train is None else self.train
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights were kept, by validation."""
+        scored = [(epoch.validation, epoch) for epoch in self.history if epoch.validation is not None and math.isfinite(epoch.validation)]
+        return max(scored, key=lambda pair: pair[0], default=(None, None))[1]
 
     @cached_property
     def terms(self) -> RateDistortion:
@@ -63,6 +92,10 @@ class Patient:
     @cached_property
     def training_terms(self) -> RateDistortion | None:
         return None if self.train is None else rate_of_rows(self.model, self.train, 4, seed=self.seed)
+
+    @cached_property
+    def reference_terms(self) -> RateDistortion | None:
+        return None if self.reference is None else rate_of_rows(self.model, self.reference, 4, seed=self.seed)
 
     @cached_property
     def kl(self) -> Tensor | None:
@@ -126,7 +159,9 @@ class Patient:
 
     @cached_property
     def silent(self) -> float | None:
-        """The share of hidden rectified units that no row moves, where the model has any."""
+        """The share of hidden rectified units that no row moves, where the model has any, and there are rows enough to move them."""
+        if len(self.known) < SILENCE:
+            return None
         seen: dict[nn.Module, Tensor] = {}
 
         def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -137,16 +172,16 @@ class Patient:
         hooks = [module.register_forward_hook(note) for module in self.model.modules() if isinstance(module, nn.ReLU)]
         try:
             with evaluating(self.model, self.seed):
-                self.model.draw(self.batch(PAIRS), 1)
+                self.model.draw(self.batch(PAIRS, self.known), 1)
         finally:
             for hook in hooks:
                 hook.remove()
         moved = torch.cat([one.flatten() for one in seen.values()]) if seen else None
         return None if moved is None else 1 - moved.double().mean().item()
 
-    def batch(self, count: int) -> Batch:
+    def batch(self, count: int, among: Rows | None = None) -> Batch:
         """At most that many rows as one batch in the numbers of the model."""
-        rows = some(self.rows, count)
+        rows = some(self.rows if among is None else among, count)
         return next(blocks(rows, len(rows), dtype_of(self.model)))
 
 
