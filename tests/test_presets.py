@@ -1,6 +1,7 @@
 """Every published method in the table can be built, is what its line says, and takes a step."""
 
 import functools
+import runpy
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,16 @@ def test_its_line_says_what_it_is(name):
     assert entry.build.__name__ == name and entry.build is getattr(aevb.presets, name)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/choose.md"])
+@pytest.mark.parametrize("page", ["docs/presets.md", "docs/choose.md"])
 def test_every_preset_has_its_line(page):
     """A row of a table whose first cells name it."""
     lines = [line for line in (PAGES / page).read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert [name for name in PRESETS if not any(f"`{name}`" in line for line in lines)] == []
+
+
+def test_the_page_is_that_of_the_table():
+    module = runpy.run_path(str(PAGES / "examples" / "common" / "presets.py"))
+    assert module["written"]() == (PAGES / "docs" / "presets.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", PRESETS)

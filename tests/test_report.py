@@ -157,7 +157,7 @@ def test_what_does_not_apply_is_left_out_and_what_was_measured_is_said(digits, t
     folder = run(tmp_path / "short", digits, epochs=1, latent=3)
     page = report.write(folder, digits, samples=3, rows=50).read_text()
     assert not {"manifold", "training"} & set(Pictures(page).anchors)
-    assert "On 50 held-out images" in page and "the first 50 test rows" in page
+    assert "On 50 held-out images" in page and "50 test rows, evenly spread" in page
     assert "those with the largest KL of 3" in page
 
 

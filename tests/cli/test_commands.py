@@ -151,7 +151,7 @@ def test_a_table_comes_out_with_its_columns(aevb, table):
 def test_report_of_a_run(aevb, digits, tmp_path, monkeypatch):
     seen = {}
 
-    def write(run, data, *, samples, seed, rows, advance):
+    def write(run, data, *, samples, seed, rows, diagnosis, advance):
         seen.update(run=run, rows=rows, samples=samples, seed=seed)
         return run / "report.html"
 

@@ -34,7 +34,7 @@ class Affine(Distribution):
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
         base = constraints.real if self.base.support is None else self.base.support
-        return _Moved(base, self.shift, self.scale)
+        return _Moved(base, *(each.expand(self.event_shape) for each in (self.shift, self.scale)))
 
     @property
     def mean(self) -> Tensor:

@@ -1,0 +1,59 @@
+"""Figures in the pages that are written by hand are those of the records that scripts left."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def record(name):
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def said(page):
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+def bracket():
+    """What annealing costs and brings."""
+    found = record("bracket")
+    at = {(row["start"], row["temperatures"]): row for row in found["linear_gaussian"]}
+    few, many, prior = at["posterior", 300], at["posterior", 1000], at["prior", 1000]
+    side = lambda row, name: f"{abs(row[name]['mean']):.4f} ± {row[name]['standard_error']:.4f}"  # noqa: E731
+    priced = [f"{found['priced']['posterior'][k]['mean']:.2f}" for k in ("1", "2", "5")]
+    digits = found["digits"]
+    trained = [f"{digits['priced']['posterior'][k]['mean']:.2f}" for k in ("1", "2", "5")]
+    wide = digits["bracket"]["1000"]["gap"]
+    return [
+        f"{side(few, 'lower')} below and {side(few, 'upper')} above it with 300",
+        f"{side(many, 'lower')} and {side(many, 'upper')} with 1,000",
+        f"a bracket of {many['width']['mean']:.3f} nats for {many['slopes']:,} gradients per datum",
+        f"Started at the prior it is {prior['width']['mean']:.3f} nats wide",
+        f"leave {priced[0]} and {priced[1]} nats, few with five {priced[2]}",
+        f"{trained[0]} and {trained[1]} against {trained[2]}",
+        f"10,000 importance samples say {digits['importance']['10000']['estimate']['mean']:.2f}",
+        f"Pareto k {digits['importance']['10000']['pareto_k']:.2f}",
+        f"lower bound is {digits['annealed']['300']['lower']['mean']:.2f} with 300 temperatures",
+        f"and {digits['annealed']['1000']['lower']['mean']:.2f} with 1,000",
+        f"{wide['mean']:.2f} ± {wide['standard_error']:.2f} nats wide",
+    ]
+
+
+def calibration():
+    """How often intervals hold the truth."""
+    found = {row["samples"]: row for row in record("calibration")["table"]}
+    return [f"in {100 * found[16]['coverage']:.1f} %", f"in {100 * found[1]['coverage']:.1f} %"]
+
+
+@pytest.mark.parametrize("figures", [bracket, calibration], ids=["bracket", "calibration"])
+def test_choose_says_what_the_records_hold(figures):
+    page = said("docs/choose.md")
+    assert [figure for figure in figures() if figure not in page] == []
+
+
+def test_the_contenders_of_small_data_all_ran_with_every_seed():
+    """The page says what three ways to train came to, over three seeds."""
+    found = record("mcem")
+    assert {name: sorted(seeds) for name, seeds in found.items()} == {name: ["0", "1", "2"] for name in found} and len(found) == 3
