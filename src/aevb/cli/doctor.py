@@ -76,12 +76,12 @@ def _print(screen: Screen, found: Diagnosis) -> None:
         lines = [f"{finding.name}. {finding.measured}", finding.means, finding.change]
         screen.table([(f"{number}." if line == lines[0] else "", as_typed(line)) for line in lines])
     screen.result("")
-    screen.table([(one.what, one.value, _marked(one, found)) for one in found.examined], ("examined", "found", ""))
+    screen.table([(_marked(one, found), one.what, one.value) for one in found.examined], ("", "examined", "found"))
 
 
 def _marked(one: Examined, found: Diagnosis) -> str:
-    """The number of the finding that it is, or that it follows from."""
+    """The number of the finding that it is, or, behind an arrow, that it follows from."""
     names = [finding.name for finding in found.findings]
     if one.finding is not None:
-        return f"! {names.index(one.finding.name) + 1}"
-    return f"from {names.index(one.follows) + 1}" if one.follows else ""
+        return f"{names.index(one.finding.name) + 1}."
+    return f"<- {names.index(one.follows) + 1}." if one.follows else ""

@@ -29,7 +29,7 @@ class Screen:
 
     def note(self, sentence: str) -> None:
         """Something that the user should know beside the result: on stderr, ``quiet`` or not."""
-        print(f"note: {as_typed(sentence)}", file=sys.stderr)
+        print(_wrapped(f"note: {as_typed(sentence)}", " " * 6, sys.stderr), file=sys.stderr)
 
     def result(self, text: str) -> None:
         """What was asked for."""

@@ -34,7 +34,7 @@ class Affine(Distribution):
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
         base = constraints.real if self.base.support is None else self.base.support
-        return _Moved(base, *(each.expand(self.event_shape) for each in (self.shift, self.scale)))
+        return _Moved(base, self.shift, self.scale, self.event_shape)
 
     @property
     def mean(self) -> Tensor:
@@ -58,8 +58,8 @@ class Affine(Distribution):
 
 
 class _Moved(constraints.Constraint):
-    def __init__(self, base: constraints.Constraint, shift: Tensor, scale: Tensor) -> None:
-        self.base, self.shift, self.scale = base, shift, scale
+    def __init__(self, base: constraints.Constraint, shift: Tensor, scale: Tensor, shape: Size) -> None:
+        self.base, self.shift, self.scale, self.shape = base, shift, scale, shape
         self.is_discrete, self.event_dim = base.is_discrete, base.event_dim
         super().__init__()
 
@@ -69,4 +69,5 @@ class _Moved(constraints.Constraint):
 
 @biject_to.register(_Moved)
 def _coordinates(support: Any) -> Transform:
-    return ComposeTransform([biject_to(support.base), AffineTransform(support.shift, support.scale, event_dim=support.event_dim)])
+    scale = support.scale.expand(support.shape)  # torch counts the Jacobian of a scale by the axes that it has
+    return ComposeTransform([biject_to(support.base), AffineTransform(support.shift, scale, event_dim=support.event_dim)])

@@ -18,6 +18,7 @@ main, header, footer { max-width: 1000px; margin: 0 auto; padding: 0 20px; }
 header { padding-top: 36px; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 0 0 .6rem; }
+h3 { font-size: 1.05rem; margin: .9rem 0 .4rem; }
 .kind { color: var(--soft); margin: 0 0 .3rem; font-size: .95rem; }
 .verdict { font-size: 1.15rem; margin: 0 0 1.2rem; max-width: 46em; }
 nav { font-size: .92rem; margin-bottom: 1.2rem; line-height: 1.9; }

@@ -24,7 +24,7 @@ from ..metrics import (
     log_likelihood,
     rate_distortion,
 )
-from ..metrics.health import Diagnosis
+from ..metrics.health import Diagnosis, doctor
 from ..metrics.health.patient import some
 from ..models import VAE
 from ..persistence import Saved
@@ -77,7 +77,7 @@ class Story:
     findings: Findings
     seed: int
     album: Album = field(default_factory=Album)
-    diagnosis: Diagnosis | None = None  # where the doctor was asked already
+    diagnosis: Diagnosis | None = None  # None of a model that knows its training rows alone
 
     @property
     def model(self) -> VAE:
@@ -146,8 +146,11 @@ def tell(
     """Measure a run on the test rows of its data. Raises ``DataError`` for data of another kind than it was trained on."""
     check_kind(saved.spec, data.spec)
     held_out = (data.test if rows is None else some(data.test, rows)).to(saved.model.device)
-    findings = Findings.of(saved.model, held_out, samples, seed, advance)
-    return Story(saved, data, held_out, read_history(saved.path / "history.jsonl"), findings, seed, diagnosis=diagnosis)
+    findings, history = Findings.of(saved.model, held_out, samples, seed, advance), read_history(saved.path / "history.jsonl")
+    if diagnosis is None and saved.model.posterior.rows is None:
+        own = saved.spec is None or saved.spec.name == data.spec.name
+        diagnosis = doctor(saved.model, data if own else held_out, history=history, seed=seed)
+    return Story(saved, data, held_out, history, findings, seed, diagnosis=diagnosis)
 
 
 def check_kind(trained: Spec | None, given: Spec) -> None:

@@ -9,7 +9,7 @@ from ..data import Dataset
 from ..files import write_atomically
 from ..metrics.health import Diagnosis
 from ..persistence import Saved, read, versions
-from . import numbers
+from . import health, numbers
 from .page import page
 from .sections import SECTIONS
 from .story import Story, tell
@@ -59,7 +59,7 @@ def render(story: Story) -> str:
     return page(
         title=story.spec.name,
         kind="A variational autoencoder, measured" if story.model.posterior.density else "An autoencoder, measured",
-        verdict=numbers.verdict(story),
+        verdict=numbers.verdict(story) + health.in_short(story.diagnosis),
         cards=numbers.cards(story),
         sections=[section for make in SECTIONS if (section := make(story)) is not None],
         footer=f"Measured with aevb {found['aevb']}, torch {found['torch']}, seed {story.seed}. Numbers are of held-out rows.",

@@ -53,7 +53,7 @@ def order(patient: Patient) -> Examined | None:
             "They are no independent draws, and held-out rows have near-copies among the training rows: their numbers are too good.",
             'Split by time, order="time".',
         )
-        return Examined("difference of neighbours, by that of any two rows, as read", f"{torn:.2f}", finding, {"succession": torn})
+        return Examined("difference of neighbours, as read", f"{torn:.2f} times that of any two", finding, {"succession": torn})
     found = succession(len(rows), lambda index: rows[index].cpu().numpy())
     if found is None:
         return None
@@ -65,7 +65,7 @@ def order(patient: Patient) -> Examined | None:
             "They are no independent draws: there are fewer of them than it seems, and standard errors are too small.",
             "Read error bars as lower ends, or measure every tenth row.",
         )
-    return Examined("difference of neighbours, by that of any two rows", f"{found.near:.2f}", finding, {"succession": found.near})
+    return Examined("difference of neighbouring rows", f"{found.near:.2f} times that of any two", finding, {"succession": found.near})
 
 
 def drift(patient: Patient) -> Examined | None:

@@ -66,8 +66,8 @@ def scale(patient: Patient) -> Examined | None:
             if fixed
             else "It was learnt, and went astray: train again from new weights, with a lower learning rate.",
         )
-    what = "directions in which data vary more than the decoder's noise"
-    return Examined(what, f"{above}", finding, {"largest_eigenvalue": largest, "directions": float(above)})
+    seen = f"{count(above, 'direction')} in which data vary more"
+    return Examined("decoder's noise", seen, finding, {"largest_eigenvalue": largest, "directions": float(above)})
 
 
 def _eigenvalues(x: Tensor, unit: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ def overfitting(patient: Patient) -> Examined | None:
             "The model describes the rows it was trained on rather than where they come from.",
             f"{_less(patient)} a smaller network, or more data.",
         )
-    return Examined("ELBO of training rows, above held-out rows", f"{gap:.2f} ± {error:.2f} nats", finding, {"gap": gap, "error": error})
+    return Examined("training ELBO above held-out", f"{gap:.2f} ± {error:.2f} nats", finding, {"gap": gap, "error": error})
 
 
 def _fell(patient: Patient) -> str:
