@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .measure import Evaluation, as_record, evaluate_model, record_of
+from .figures import as_record, record_of
+from .measure import Evaluation, evaluate_model
 from .options import Common, Reading
 from .runs import Opened, own_data, reading_of, say_copies
 from .screen import Screen

@@ -11,10 +11,11 @@ from cyclopts import Parameter
 from ..errors import ArgumentError, RunError
 from .beside import SEED, Beside, Run, measure
 from .evaluate import Samples
-from .measure import SAMPLES, with_error
+from .figures import with_error
 from .options import ORDERED, Common, Flag, Json, Reading
 from .runs import open_run
 from .screen import Screen
+from .weighing import SAMPLES
 
 if TYPE_CHECKING:
     from ..metrics.comparison import Difference

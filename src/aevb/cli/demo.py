@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .figures import as_table
 from .fit import finished, train
-from .measure import SAMPLES, as_table, evaluate_model, write_report
+from .measure import evaluate_model, write_report
 from .options import Common, Model, Training
 from .plan import Plan
 from .runs import next_run
 from .screen import Screen
+from .weighing import SAMPLES
 
 MODEL, TRAINING = Model(latent=2), Training(epochs=200)
 

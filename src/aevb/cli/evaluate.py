@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ArgumentError
+from .figures import as_record, as_table
 from .labels import infers, judged
-from .measure import SAMPLES, Weighing, as_record, as_table, evaluate_model
+from .measure import evaluate_model
 from .options import ORDERED, Common, Count, Json, Reading
 from .runs import open_run, rows_of, say_copies
 from .screen import Screen
+from .weighing import SAMPLES, Weighing
 
 if TYPE_CHECKING:
     from ..data import Rows

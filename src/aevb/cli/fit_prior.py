@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..errors import ArgumentError
-from .measure import record_of, with_error
+from .figures import record_of, with_error
 from .options import ORDERED, Common, Count, Flag, Json, Reading
 from .runs import Opened, open_run, own_data, rows_of
 from .screen import Screen

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import IncompatibleError
 from . import outputs
+from .figures import record_of
 from .generate import Run, Source, told
-from .measure import record_of
 from .options import Common, Output, Reading
 from .outputs import Result
 from .runs import open_run, rows_of

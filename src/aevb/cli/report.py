@@ -8,10 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .evaluate import Samples
-from .measure import SAMPLES, Effort, write_report
+from .measure import write_report
 from .options import Common, Reading
 from .runs import open_run, own_data, rows_of
 from .screen import Screen
+from .weighing import SAMPLES, Effort
 
 
 def report(

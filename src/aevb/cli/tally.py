@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .figures import record_of, with_error
 from .grid import Job, written
-from .measure import record_of, with_error
 
 if TYPE_CHECKING:
     from ..metrics import Measured, RateDistortion
