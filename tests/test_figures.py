@@ -47,10 +47,25 @@ def calibration():
     return [f"in {100 * found[16]['coverage']:.1f} %", f"in {100 * found[1]['coverage']:.1f} %"]
 
 
-@pytest.mark.parametrize("figures", [bracket, calibration], ids=["bracket", "calibration"])
-def test_choose_says_what_the_records_hold(figures):
-    page = said("docs/choose.md")
-    assert [figure for figure in figures() if figure not in page] == []
+def minutes():
+    """What the two commands for binarized MNIST take and print."""
+    short, long = record("minutes")["runs"]
+    clock = lambda seconds: f"{round(seconds) // 60} min {round(seconds) % 60} s"  # noqa: E731
+    value = lambda run: f"{run['mean']:.2f} ± {run['standard_error']:.2f}"  # noqa: E731
+    return [
+        f"took {clock(long['seconds'])}",
+        f"{value(long)} nats",
+        f"with `--epochs 20` it was {clock(short['seconds'])} and {value(short)}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "figures, page",
+    [(bracket, "docs/choose.md"), (calibration, "docs/choose.md"), (minutes, "README.md")],
+    ids=["bracket", "calibration", "minutes"],
+)
+def test_pages_say_what_the_records_hold(figures, page):
+    assert [figure for figure in figures() if figure not in said(page)] == []
 
 
 def test_the_contenders_of_small_data_all_ran_with_every_seed():

@@ -7,7 +7,7 @@ a paper. The importance-weighted one is trained with
 relaxed codes twice: with the discrete probabilities at soft codes, and with the densities of soft codes. Compared is log p(x) of the
 discrete model, by 500 importance samples for each of the 10,000 test images. Reproduced: within 1.0.
 
-Takes about 6 minutes for the VAE and 11 for each IWAE on one core with bfloat16 instructions; `--cases discrete-1` does one of them.
+Takes about 4 minutes for the VAE and 7 for each IWAE on one core with bfloat16 instructions; `--cases discrete-1` does one of them.
 """
 
 from __future__ import annotations
