@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .figures import as_table
-from .fit import finished, train
+from .fit import examined, finished, train
 from .measure import evaluate_model, write_report
 from .options import Common, Model, Training
 from .plan import Plan
@@ -22,7 +22,7 @@ def demo(*, common: Common = Common()) -> int:
     if done.result.stopped == "interrupted":
         return 130
     numbers = evaluate_model(done.result.model, done.data.test, done.data.spec, SAMPLES, common.seed, screen)
-    path = write_report(done.run, done.data, screen, common)
+    path = write_report(done.run, done.data, screen, common, diagnosis=examined(done, screen, common.seed))
     screen.result("")
     screen.table(as_table(numbers))
     screen.result("")

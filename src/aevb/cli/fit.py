@@ -24,6 +24,7 @@ from .screen import Screen
 
 if TYPE_CHECKING:
     from ..data import Dataset, Spec
+    from ..metrics import Diagnosis
     from ..models import VAE
     from ..training import FitResult
 
@@ -147,12 +148,7 @@ def _conclude(done: Trained, screen: Screen, common: Common, report: bool) -> No
     measured = quick(done.result.model, done.data, common.seed)
     right = judged(done.result.model, done.data.test, done.data)
     screen.tell("Held out", measured.sentence, *([] if right is None else [right.sentence]))
-    found = None
-    if report or screen.json or not screen.quiet:
-        with screen.progress("doctor", 1) as advance:
-            found = of_run(done.result, done.data, common.seed)
-            advance(1)
-    screen.tell("Doctor", *in_short(found, done.run))
+    found = examined(done, screen, common.seed) if report or screen.json or not screen.quiet else None
     if report:
         write_report(done.run, done.data, screen, common, diagnosis=found)
     screen.tell(
@@ -166,6 +162,15 @@ def _conclude(done: Trained, screen: Screen, common: Common, report: bool) -> No
         screen.object(record | {"doctor": None if found is None else found.to_dict()["findings"]})
     elif screen.quiet:
         screen.result(str(done.run))
+
+
+def examined(done: Trained, screen: Screen, seed: int) -> Diagnosis | None:
+    """What the doctor finds, the first of it said aloud; ``None`` where the model knows its training rows alone."""
+    with screen.progress("doctor", 1) as advance:
+        found = of_run(done.result, done.data, seed)
+        advance(1)
+    screen.tell("Doctor", *in_short(found, done.run))
+    return found
 
 
 def _told(model: VAE) -> str:
