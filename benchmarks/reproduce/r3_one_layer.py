@@ -5,7 +5,7 @@ the weights that were best on the validation part, log p(x) of the 10,000 test i
 and Mohamed 2015) and -89.78 (Pythae, whose protocol this is). Pythae's script has one hidden layer each way and a second one commented
 out; both are trained here. Reproduced: -89.8 within 0.5.
 
-Takes about 12 minutes for one layer and 15 for two on one core with bfloat16 instructions; `--layers 1` does one of them.
+Takes about 11 minutes for one layer and up to 34 for two on one core with bfloat16 instructions; `--layers 1` does one of them.
 """
 
 from __future__ import annotations
