@@ -26,8 +26,8 @@ below. *Reported*: no range was set. Wall times hold for a machine that did othe
 
 # why a number was missed, or what a reader should know; by the number of the script
 REMARKS: dict[str, str] = {
-    "r3": "Missed with one hidden layer, the net that the protocol names, and met with the second one: the published number is that of the "
-    "deeper net, or of the 400 maxout units of four pieces each that Rezende and Mohamed had in place of rectified ones.",
+    "r3": "Missed with one hidden layer, the net that the protocol names, and met with the second one. The published number may be "
+    "that of a deeper net; Rezende and Mohamed had 400 maxout units of four pieces each in place of rectified ones, which were not tried.",
     "r4": "Better than k = 1 by more than was published, since k = 1 overfits earlier in so long a run of so small a set: its weights are "
     "those that were best on the validation part, chosen by the bound that was climbed. With five samples the shortened run ends within "
     "0.4 nats of the published number.",
