@@ -104,20 +104,11 @@ def evaluate_model(
 
 def _bracket(model: VAE, rows: Rows, how: Weighing, seed: int, screen: Screen, advance: Callable[[int], None]) -> LogLikelihood | None:
     """Of rows that the model makes up, given what it was told of rows like these; ``None``, and a note, where there is none."""
-    from dataclasses import replace
-
     from .. import metrics
 
     told = None if rows.context is None else rows.context[[place % len(rows) for place in range(how.bracket)]]
     try:
-        path = (
-            how.annealing
-            if how.start
-            else None
-            if how.temperatures is None
-            else replace(how.annealing, start=metrics.likelihood.beginning(model))
-        )
-        return metrics.bracket(model, how.bracket, how.chains, context=told, annealing=path, seed=seed, advance=advance)
+        return metrics.bracket(model, how.bracket, how.chains, context=told, annealing=how.path(model), seed=seed, advance=advance)
     except IncompatibleError as error:
         screen.note(f"there is no bracket: {str(error).split('. Use method')[0].rstrip('.')}.")
         return None

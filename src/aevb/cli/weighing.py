@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ArgumentError
 
 if TYPE_CHECKING:
     from ..inference import Annealing
+    from ..models import VAE
 
 SAMPLES = 100  # importance samples where nobody says how many
 FEW = 10  # at least so many for a report that nobody asked for, and so many
@@ -65,6 +66,14 @@ class Weighing:
 
         given: dict[str, Any] = {"temperatures": self.temperatures, "start": self.start}
         return Annealing(**{name: value for name, value in given.items() if value is not None})
+
+    def path(self, model: VAE) -> Annealing | None:
+        """Of the bracket; ``None`` where nobody says anything of it. Its start is the model's own unless that is said."""
+        from ..metrics.likelihood import beginning
+
+        if self.start is not None:
+            return self.annealing
+        return None if self.temperatures is None else replace(self.annealing, start=beginning(model))
 
     def work(self, rows: int) -> int:
         """The total of what is told on the way."""
