@@ -183,8 +183,8 @@ def sample(
 
     >>> torch.manual_seed(0).initial_seed()
     0
-    >>> sample(lambda z: -0.5 * z.square().sum(-1), torch.zeros(50, 2), draws=20).z.std().round(decimals=1)
-    tensor(1.)
+    >>> sample(lambda z: -0.5 * z.square().sum(-1), torch.zeros(50, 2), draws=20).z.std().sub(1).abs() < 0.3  # which errs by about 0.04
+    tensor(True)
     """
     for argument, value, least in (("draws", draws, 1), ("warmup", warmup, 0), ("leapfrogs", leapfrogs, 1), ("thin", thin, 1)):
         if value < least:

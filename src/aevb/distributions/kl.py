@@ -45,8 +45,8 @@ def divergence(q: Distribution, p: Distribution, samples: int = 1024) -> Diverge
 
     >>> import torch
     >>> known = divergence(Normal(torch.tensor(1.0), 0.5), Normal(torch.tensor(-0.25), 2.0))
-    >>> known.exact, round(known.value.item(), 6)
-    (True, 1.112857)
+    >>> known.exact, round(known.value.item(), 4)
+    (True, 1.1129)
     """
     if registered(q, p):
         return Divergence(exact(q, p), None)

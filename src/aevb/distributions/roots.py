@@ -16,7 +16,7 @@ Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 def increasing_root(function: Function, low: Tensor, high: Tensor, steps: int = STEPS) -> Tensor:
     """The root between ``low`` and ``high`` of a function given with its slope, elementwise: Newton's method, kept in the bracket.
 
-    >>> increasing_root(lambda x: (x**3 - 8, 3 * x**2), torch.tensor(0.0), torch.tensor(10.0))
+    >>> increasing_root(lambda x: (x**3 - 8, 3 * x**2), torch.tensor(0.0), torch.tensor(10.0)).round(decimals=4)
     tensor(2.)
     """
     x = (low + high) / 2

@@ -17,8 +17,8 @@ def positive(raw: Tensor) -> Tensor:
 
     Sampling, density and KL all use the same value, so none of them can overflow alone (an unbounded ``exp(logvar)`` does).
 
-    >>> positive(torch.tensor([0.0, -1e4, 1e4])).round(decimals=4).tolist()
-    [1.0, 0.0024999999441206455, 403.4288024902344]
+    >>> [float(f"{scale:.3g}") for scale in positive(torch.tensor([0.0, -1e4, 1e4]))]
+    [1.0, 0.00248, 403.0]
     """
     return torch.exp(bounded(raw, BOUND))
 
@@ -70,8 +70,8 @@ def untriangular(factor: Tensor) -> tuple[Tensor, Tensor]:
 def rate(raw: Tensor) -> Tensor:
     """``exp(15 tanh(raw / 15))``: the mean of counts and of positive numbers, between 3e-7 and 3.3e6; 0 to 1.
 
-    >>> rate(torch.tensor([0.0, -1e4])).tolist()
-    [1.0, 3.05902...e-07]
+    >>> [float(f"{number:.3g}") for number in rate(torch.tensor([0.0, -1e4]))]
+    [1.0, 3.06e-07]
     """
     return torch.exp(bounded(raw, RATE_BOUND))
 
@@ -87,7 +87,7 @@ def concentration(raw: Tensor) -> Tensor:
 
     Lower ones put draws of a gamma or a beta where no floating-point number is.
 
-    >>> concentration(torch.tensor([0.0, -1e4, 1e4])).round(decimals=4).tolist()
-    [1.0, 0.13529999554157257, 403.4288024902344]
+    >>> [float(f"{number:.3g}") for number in concentration(torch.tensor([0.0, -1e4, 1e4]))]
+    [1.0, 0.135, 403.0]
     """
     return torch.exp(2 + bounded(raw - 4 * math.atanh(0.5), 4.0))

@@ -15,8 +15,8 @@ class ZeroInflated(Distribution):
 
     >>> from torch.distributions import Poisson
     >>> p = ZeroInflated(Poisson(torch.tensor(2.0)), torch.tensor(0.0))
-    >>> p.mean.item(), p.variance.item(), round(p.log_prob(torch.tensor(0.0)).exp().item(), 6)
-    (1.0, 2.0, 0.567668)
+    >>> [round(number.item(), 4) for number in (p.mean, p.variance, p.log_prob(torch.tensor(0.0)).exp())]
+    [1.0, 2.0, 0.5677]
     """
 
     arg_constraints = {"logits": constraints.real}  # pyright: ignore[reportAssignmentType]
