@@ -29,8 +29,8 @@ def few_labels(data: Dataset, labels: int | None = None, seed: int = 0) -> Datas
 
     >>> from aevb.data import load
     >>> data = few_labels(load("digits"), labels=100)
-    >>> int(data.train.context.isfinite().all(1).sum()), data.spec.condition[0].known
-    (100, 0.06958942240779402)
+    >>> int(data.train.context.isfinite().all(1).sum()), round(data.spec.condition[0].known, 4)
+    (100, 0.0696)
     """
     if any(isinstance(factor, Labels) and factor.known < 1 for factor in data.spec.condition or ()):
         return data

@@ -20,8 +20,8 @@ class Measured:
         """The mean of ``[N]`` values and the standard deviation of that mean.
 
         >>> import torch
-        >>> Measured.of(torch.tensor([1.0, 3.0]))
-        Measured(mean=2.0, standard_error=1.0)
+        >>> str(Measured.of(torch.tensor([1.0, 3.0])))
+        '2.00 ± 1.00'
         """
         values = values.double()
         error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
@@ -30,8 +30,8 @@ class Measured:
     def bits_per_dimension(self, dimensions: int) -> Measured:
         """``-nats / (D ln 2)``: for log-probabilities of data with ``D`` dimensions.
 
-        >>> Measured(-64 * math.log(2), 0.0).bits_per_dimension(64)
-        Measured(mean=1.0, standard_error=0.0)
+        >>> str(Measured(-64 * math.log(2), 0.0).bits_per_dimension(64))
+        '1.00 ± 0.00'
         """
         scale = dimensions * math.log(2)
         return Measured(-self.mean / scale, self.standard_error / scale)

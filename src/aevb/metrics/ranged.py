@@ -77,7 +77,7 @@ def over_seeds(values: Sequence[float]) -> Ranged:
     """The mean over runs with other seeds, by Student's t. Raises ``DataError`` for a single run.
 
     >>> found = over_seeds([1.0, 2.0, 3.0])
-    >>> found.value, round(found.high - found.value, 2), found.how
+    >>> round(found.value, 2), round(found.high - found.value, 2), found.how
     (2.0, 2.48, '3 seeds')
     """
     if len(values) < 2:

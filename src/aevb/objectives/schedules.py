@@ -67,7 +67,7 @@ class Sigmoid(Schedule):
 
     The curve is stretched to its ends: a logistic function alone would begin a little above ``start`` and jump at the last step.
 
-    >>> [Sigmoid(steps=10)(step) for step in (0, 5, 10)]
+    >>> [round(Sigmoid(steps=10)(step), 4) for step in (0, 5, 10)]
     [0.0, 0.5, 1.0]
     """
 

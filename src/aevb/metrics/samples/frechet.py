@@ -55,7 +55,7 @@ def frechet(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: 
     Raises ``ArgumentError`` for other shapes, and for a covariance that is none.
 
     >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> frechet(one[0], one, 4 * one[0], 9 * one)
+    >>> round(frechet(one[0], one, 4 * one[0], 9 * one), 9)
     13.0
     """
     mean_a, covariance_a, mean_b, covariance_b = (torch.as_tensor(x).double() for x in (mean_a, covariance_a, mean_b, covariance_b))
