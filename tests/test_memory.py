@@ -151,7 +151,7 @@ def test_one_block_draws_what_the_model_draws():
         torch.manual_seed(3)
         first = ours()
         torch.manual_seed(3)
-        assert torch.equal(first, its())
+        torch.testing.assert_close(first, its())  # the same draws; by other products where the block is large, to rounding
 
 
 def test_samples_of_many_blocks_are_all_there_and_differ():
