@@ -83,11 +83,11 @@ class TestContinuousBernoulli:
 
     @pytest.mark.parametrize("x", [0.0, 0.001, -0.004, 0.009])
     def test_normaliser_near_a_half_is_the_published_series(self, x):
-        """``C(1/2) = 2``; at ``x = 0.009`` from there what the series leaves out is 3e-12."""
+        """``C(1/2) = 2``; at ``x = 0.009`` from there what the series leaves out is 3e-12, at 0 nothing but rounding."""
         logits = torch.logit(torch.tensor(0.5 + x))
         constant = ContinuousBernoulli(logits).log_prob(torch.tensor(0.0)) - torch.log1p(-torch.tensor(0.5 + x))
         series = math.log(2) + (4 / 3 + 104 / 45 * x**2) * x**2
-        assert constant.item() == pytest.approx(series, abs=4e-12 if x else 1e-15)
+        assert constant.item() == pytest.approx(series, abs=4e-12 if x else 1e-14)
 
     def test_normaliser_is_that_of_the_paper(self):
         l = torch.tensor([0.01, 0.2, 0.49, 0.51, 0.8, 0.99])

@@ -113,7 +113,8 @@ def test_structured_gaussian_at_the_prior_costs_nothing(name):
     with torch.no_grad():
         module.heads.head.weight.zero_()
         module.heads.head.bias.zero_()
-    assert kl.exact(module(torch.zeros(3, *catalogue.EVENT)), catalogue.PRIORS["normal"]()()).abs().max() < 1e-15
+    # 0 but for the rounding of factors and logarithms
+    assert kl.exact(module(torch.zeros(3, *catalogue.EVENT)), catalogue.PRIORS["normal"]()()).abs().max() < 1e-13
 
 
 def test_unregistered_pairs_are_drawn_and_say_so():

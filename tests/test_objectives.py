@@ -107,7 +107,7 @@ class TestPowerMeans:
             stand_in = torch.cat([h[:k], others[None], h[k + 1 :]])
             assert torch.allclose(without[k], mean(stand_in, measure), atol=1e-14)
             slopes = torch.autograd.grad(without[k].sum(), h, retain_graph=True)[0]
-            assert slopes[k].abs().max() < 1e-15 and slopes.abs().max() > 1e-3
+            assert slopes[k].abs().max() < 1e-14 and slopes.abs().max() > 1e-3  # slopes of size 1 cancel to their rounding
 
     def test_groups_are_consecutive_draws(self):
         h, measure = torch.randn(6, 3), torch.full((6, 1), -math.log(6))
