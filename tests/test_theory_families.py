@@ -184,7 +184,8 @@ def test_a_flow_as_posterior_closes_most_of_the_gap_that_gaussians_leave():
     with torch.no_grad():
         log_q = model.posterior(DATUM).log_prob(GRID[:, None])[:, 0]
     assert mass(log_q) == pytest.approx(1, abs=1e-2)  # little has left the grid; the corners of a spline are integrated to a thousandth
-    assert 0 < divergence(log_q, truth) < 0.2 * diagonal  # of four seeds the worst left 0.09 of it, the best 0.04
+    # rounding decides where 250 noisy steps end, so that another processor is another seed: of 34 the median left 0.07, two 0.23 and 0.31
+    assert 0 < divergence(log_q, truth) < 0.5 * diagonal
 
 
 def test_a_flow_as_prior_takes_the_shape_of_codes():
