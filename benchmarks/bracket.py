@@ -22,14 +22,17 @@ from torch import nn
 
 import aevb
 from aevb import VAE, Batch, likelihoods, metrics, posteriors, priors
-from aevb.inference import Annealing, anneal
-from aevb.random import seeded
+from aevb._random import seed_scope
+from aevb.inference import AISOptions, annealed_importance_sampling
 
 RESULT = Path(__file__).resolve().parent / "results" / "bracket.json"
 SIZE, LATENT, NOISE, ROWS, CHAINS = 10, 4, 0.6, 64, 16
 TEMPERATURES = (10, 30, 100, 300, 1000)
 DIGITS = (100, 300, 1000)
-PASSES, LEAPFROGS = 600, (1, 2, 3, 5)  # through the decoder and back for each chain, shared out among temperatures
+PASSES, LEAPFROGS = (
+    600,
+    (1, 2, 3, 5),
+)  # through the decoder and back for each chain, shared out among temperatures
 
 
 def linear() -> VAE:
@@ -39,8 +42,13 @@ def linear() -> VAE:
     with torch.no_grad():
         decoder, encoder = likelihood.noise.heads.head, model.posterior.heads.head
         nn.init.normal_(decoder.weight)
-        covariance = torch.linalg.inv(torch.eye(LATENT) + decoder.weight.T @ decoder.weight / NOISE**2)
-        gain, deviation = covariance @ decoder.weight.T / NOISE**2, 1.5 * covariance.diagonal().sqrt()
+        covariance = torch.linalg.inv(
+            torch.eye(LATENT) + decoder.weight.T @ decoder.weight / NOISE**2
+        )
+        gain, deviation = (
+            covariance @ decoder.weight.T / NOISE**2,
+            1.5 * covariance.diagonal().sqrt(),
+        )
         encoder.weight.copy_(torch.cat([gain, torch.zeros_like(gain)]))
         encoder.bias.copy_(torch.cat([-gain @ decoder.bias, 6 * torch.atanh(deviation.log() / 6)]))
     return model
@@ -50,21 +58,33 @@ def known(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Bounds against the exact value, from both starts."""
     torch.set_default_dtype(torch.float64)
     table = []
-    with seeded(0), torch.no_grad():
+    with seed_scope(0), torch.no_grad():
         model = linear()
-        z, p = model.dream(ROWS)
+        z, p = model.sample_joint(ROWS)
         x = p.sample()
         truth = metrics.exact_log_likelihood(model, x)
         for start in ("posterior", "prior"):
             for temperatures in TEMPERATURES[: 2 if quick else None]:
-                settings, began = Annealing(temperatures, start), time.perf_counter()
-                found = anneal(model, Batch(x), CHAINS, settings, z=z)
+                settings, began = AISOptions(temperatures, start), time.perf_counter()
+                found = annealed_importance_sampling(model, Batch(x), CHAINS, settings, z=z)
                 assert found.upper is not None
-                sides = {"lower": found.lower - truth, "estimate": found.log_mean - truth, "upper": found.upper - truth}
-                row: dict[str, Any] = {"start": start, "temperatures": temperatures, "seconds": time.perf_counter() - began}
-                row["slopes"] = settings.work(1, CHAINS, both=True) * settings.leapfrogs
-                row |= {name: vars(metrics.Measured.of(side)) for name, side in sides.items()}
-                row["width"] = vars(metrics.Measured.of(found.upper - found.lower))
+                sides = {
+                    "lower": found.lower - truth,
+                    "estimate": found.log_mean - truth,
+                    "upper": found.upper - truth,
+                }
+                row: dict[str, Any] = {
+                    "start": start,
+                    "temperatures": temperatures,
+                    "seconds": time.perf_counter() - began,
+                }
+                row["slopes"] = (
+                    settings.total_moves(1, CHAINS, bidirectional=True) * settings.leapfrogs
+                )
+                row |= {
+                    name: vars(metrics.Estimate.from_values(side)) for name, side in sides.items()
+                }
+                row["width"] = vars(metrics.Estimate.from_values(found.upper - found.lower))
                 table.append(row)
                 print(
                     f"{start:9} {temperatures:5} temperatures: truth {row['lower']['mean']:+.4f} ± {row['lower']['standard_error']:.4f}, "
@@ -82,35 +102,50 @@ def priced(model: VAE, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for start in ("posterior", "prior"):
         for leapfrogs in LEAPFROGS[: 2 if quick else None]:
-            annealing = Annealing((60 if quick else PASSES) // leapfrogs, start, leapfrogs)
-            gap = metrics.bracket(model, 64, 8, annealing=annealing).gap
+            annealing = AISOptions((60 if quick else PASSES) // leapfrogs, start, leapfrogs)
+            gap = metrics.bidirectional_monte_carlo(model, 64, 8, annealing=annealing).bound_gap
             assert gap is not None
             found.setdefault(start, {})[leapfrogs] = vars(gap)
-            print(f"{annealing.temperatures:4} temperatures of {leapfrogs} leapfrog steps, from the {start}: {gap} apart", flush=True)
+            print(
+                f"{annealing.temperatures:4} temperatures of {leapfrogs} leapfrog steps, from the {start}: {gap} apart",
+                flush=True,
+            )
     return found
 
 
 def digits(quick: bool) -> dict[str, Any]:
     """A trained model: annealing beside importance sampling on test rows, and a bracket of rows that it made up."""
     data = aevb.data.load("digits")
-    with seeded(0):
+    with seed_scope(0):
         recipe = aevb.presets.vae(data.spec, latent=16, hidden=[256])
     model = aevb.fit(recipe, data, epochs=1 if quick else 60, progress=False).model
     x = data.test[:: len(data.test) // 16][:16]
-    sampled = {k: metrics.log_likelihood(model, x, k) for k in ((10, 100) if quick else (100, 1000, 10_000))}
-    found: dict[str, Any] = {"importance": {k: said(value) for k, value in sampled.items()}, "annealed": {}, "bracket": {}}
+    sampled = {
+        k: metrics.log_likelihood(model, x, k)
+        for k in ((10, 100) if quick else (100, 1000, 10_000))
+    }
+    found: dict[str, Any] = {
+        "importance": {k: said(value) for k, value in sampled.items()},
+        "annealed": {},
+        "bracket": {},
+    }
     for k, value in sampled.items():
-        print(f"digits, {k:6,} importance samples: {value.value}, Pareto k {value.pareto_k.median():.2f}")  # type: ignore[union-attr]
+        print(
+            f"digits, {k:6,} importance samples: {value.value}, Pareto k {value.pareto_k.median():.2f}"
+        )  # type: ignore[union-attr]
     for temperatures in (5,) if quick else DIGITS:
-        settings = Annealing(temperatures)
+        settings = AISOptions(temperatures)
         on_real, made_up = (
             metrics.log_likelihood(model, x, method="ais", annealing=settings),
-            metrics.bracket(model, 16, annealing=settings),
+            metrics.bidirectional_monte_carlo(model, 16, annealing=settings),
         )
-        found["annealed"][temperatures], found["bracket"][temperatures] = said(on_real), said(made_up)
+        found["annealed"][temperatures], found["bracket"][temperatures] = (
+            said(on_real),
+            said(made_up),
+        )
         print(
-            f"digits, {temperatures:6,} temperatures: lower bound {on_real.lower}, estimate {on_real.value}; of made-up digits "
-            f"{made_up.lower} to {made_up.upper}, {made_up.gap} apart",
+            f"digits, {temperatures:6,} temperatures: lower bound {on_real.lower_bound}, estimate {on_real.value}; of made-up digits "
+            f"{made_up.lower_bound} to {made_up.upper_bound}, {made_up.bound_gap} apart",
             flush=True,
         )
     return found | {"priced": priced(model, quick)}
@@ -118,7 +153,12 @@ def digits(quick: bool) -> dict[str, Any]:
 
 def said(found: metrics.LogLikelihood) -> dict[str, Any]:
     """The numbers by name."""
-    parts = {"lower": found.lower, "estimate": found.value, "upper": found.upper, "gap": found.gap}
+    parts = {
+        "lower": found.lower_bound,
+        "estimate": found.value,
+        "upper": found.upper_bound,
+        "gap": found.bound_gap,
+    }
     k = None if found.pareto_k is None else found.pareto_k.median().item()
     return {name: None if value is None else vars(value) for name, value in parts.items()} | {
         "effective": found.effective_sample_size,
@@ -127,12 +167,20 @@ def said(found: metrics.LogLikelihood) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few temperatures; nothing written")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     bounds, shared = known(quick)
-    record = {"rows": ROWS, "chains": CHAINS, "linear_gaussian": bounds, "priced": shared, "digits": digits(quick)}
+    record = {
+        "rows": ROWS,
+        "chains": CHAINS,
+        "linear_gaussian": bounds,
+        "priced": shared,
+        "digits": digits(quick),
+    }
     if not quick:
         RESULT.write_text(json.dumps(record, indent=1) + "\n")
 

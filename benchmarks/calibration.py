@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from aevb import VAE, likelihoods, metrics, posteriors, priors
-from aevb.random import seeded
+from aevb._random import seed_scope
 
 RESULT = Path(__file__).resolve().parent / "results" / "calibration.json"
 SIZE, LATENT, NOISE = 8, 2, 0.5
@@ -43,20 +43,28 @@ def coverage(model: VAE, samples: int, repeats: int) -> dict[str, float]:
     """How many intervals hold the truth, and the bias in units of the standard error."""
     truth = -metrics.linear_gaussian(model).evidence().entropy().item()
     x = model.sample(repeats * ROWS).float()
-    found = metrics.log_likelihood(model, x, samples, rows=1 << 16).per_datum
-    estimates = [metrics.Measured.of(part) for part in found.split(ROWS)]
+    found = metrics.log_likelihood(model, x, samples, max_pairs=1 << 16).per_datum
+    estimates = [metrics.Estimate.from_values(part) for part in found.split(ROWS)]
     held = sum(abs(one.mean - truth) < 1.96 * one.standard_error for one in estimates)
     error = sum(one.standard_error for one in estimates) / repeats
     bias = (found - metrics.exact_log_likelihood(model, x.to(found))).mean().item()
-    return {"samples": samples, "coverage": held / repeats, "bias": bias, "standard_error": error, "bias_over_error": bias / error}
+    return {
+        "samples": samples,
+        "coverage": held / repeats,
+        "bias": bias,
+        "standard_error": error,
+        "bias_over_error": bias / error,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few repetitions; nothing written")
     repeats = 40 if parser.parse_args().quick else REPEATS
     torch.set_default_dtype(torch.float64)
-    with seeded(0), torch.no_grad():
+    with seed_scope(0), torch.no_grad():
         model = model_of()
         table = [coverage(model, samples, repeats) for samples in SAMPLES]
     noise = math.sqrt(0.05 * 0.95 / repeats)
@@ -67,7 +75,9 @@ def main() -> None:
             f"{row['bias_over_error']:+.3f} standard errors of {row['standard_error']:.4f}"
         )
     if repeats == REPEATS:
-        RESULT.write_text(json.dumps({"repetitions": repeats, "rows": ROWS, "table": table}, indent=1) + "\n")
+        RESULT.write_text(
+            json.dumps({"repetitions": repeats, "rows": ROWS, "table": table}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from aevb import VAE, Batch, gradients, likelihoods, objectives, posteriors, priors
-from aevb.random import seeded
+from aevb._random import seed_scope
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "gradient_variance.json"
@@ -58,7 +58,9 @@ def model_of(rows: int, latent: int) -> VAE:
     )
     encoder, decoder = model.posterior.heads.head, model.likelihood.noise.heads.head
     encoder.weight.copy_(torch.cat([torch.eye(latent), torch.zeros(latent, latent)]))
-    encoder.bias.copy_(torch.cat([torch.zeros(latent), torch.full((latent,), 6 * math.atanh(math.log(SCALE) / 6))]))
+    encoder.bias.copy_(
+        torch.cat([torch.zeros(latent), torch.full((latent,), 6 * math.atanh(math.log(SCALE) / 6))])
+    )
     decoder.weight.copy_(torch.eye(latent))
     return model
 
@@ -66,21 +68,25 @@ def model_of(rows: int, latent: int) -> VAE:
 def slopes(rule: gradients.Gradient, latent: int, rows: int) -> Tensor:
     """The gradient of the ELBO in the mean of the first latent variable, one for each row."""
     model = model_of(rows, latent)
-    rule(model, objectives.ELBO(SAMPLES, kl="sampled"), Batch(torch.full((rows, latent), DATUM))).loss.backward()
+    rule(
+        model, objectives.ELBO(SAMPLES, kl="sampled"), Batch(torch.full((rows, latent), DATUM))
+    ).loss.backward()
     return -rows * model.posterior.heads.network.means.grad[:, 0]
 
 
 def measure(rows: int, rounds: int, sizes: tuple[int, ...]) -> dict[str, list[list[float]]]:
     """The variances of every rule at every size, one for each round."""
     found: dict[str, list[list[float]]] = {name: [] for name in RULES}
-    with seeded(0):
+    with seed_scope(0):
         for latent in sizes:
             exact = (DATUM - MEAN) - MEAN
             for name, rule in RULES.items():
                 values = [slopes(rule(), latent, rows) for _ in range(rounds)]
                 together = torch.cat(values)
                 error = together.std() / math.sqrt(len(together))
-                assert abs(together.mean() - exact) < 5 * error, f"{name} is biased: {together.mean()} in place of {exact}"
+                assert abs(together.mean() - exact) < 5 * error, (
+                    f"{name} is biased: {together.mean()} in place of {exact}"
+                )
                 found[name].append([value.var().item() for value in values])
     return found
 
@@ -97,32 +103,57 @@ def growth(variances: list[list[float]], sizes: tuple[int, ...]) -> tuple[float,
 
 def draw(record: dict, path: Path) -> None:
     """Variance against size, a line for each rule with its slope."""
-    from aevb.plots.canvas import PALETTE, axes, svg, tidy
+    from aevb.plots._canvas import PALETTE, label_axes, resolve_axes, svg
 
-    ax = axes(None, 6.6, 3.2)
+    ax = resolve_axes(None, 6.6, 3.2)
     sizes = record["latent"]
     for (name, line), colour in zip(record["gradients"].items(), PALETTE, strict=False):
         ax.loglog(sizes, line["variance"], color=colour, marker="o", markersize=3.5, linewidth=1.4)
         text = f"{name}, slope {round(line['growth'], 1) + 0:.1f}"  # no minus before a zero
-        ax.annotate(text, (sizes[-1], line["variance"][-1]), (6, 0), textcoords="offset points", va="center", color=colour, fontsize=8.5)
-    tidy(ax, "latent variables", "variance of the gradient in one mean")
+        ax.annotate(
+            text,
+            (sizes[-1], line["variance"][-1]),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize=8.5,
+        )
+    label_axes(ax, "latent variables", "variance of the gradient in one mean")
     ax.set_xlim(right=sizes[-1] * 1.1)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(svg(ax))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few sizes, few rows, nothing written")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few sizes, few rows, nothing written"
+    )
     quick = parser.parse_args().quick
     sizes, rows, rounds = ((1, 4, 16, 64), 2000, 3) if quick else (SIZES, 4000, 10)
     found = measure(rows, rounds, sizes)
-    record = {"latent": list(sizes), "rows": rows, "rounds": rounds, "samples": SAMPLES, "gradients": {}}
+    record = {
+        "latent": list(sizes),
+        "rows": rows,
+        "rounds": rounds,
+        "samples": SAMPLES,
+        "gradients": {},
+    }
     for name, variances in found.items():
         slope, error = growth(variances, sizes)
         means = [sum(values) / len(values) for values in variances]
-        spread = [torch.tensor(values).std().item() / math.sqrt(len(values)) for values in variances]
-        record["gradients"][name] = {"variance": means, "standard_error": spread, "growth": slope, "growth_standard_error": error}
+        spread = [
+            torch.tensor(values).std().item() / math.sqrt(len(values)) for values in variances
+        ]
+        record["gradients"][name] = {
+            "variance": means,
+            "standard_error": spread,
+            "growth": slope,
+            "growth_standard_error": error,
+        }
         shown = "  ".join(f"{value:10.4g}" for value in means)
         print(f"{name:24s}{shown}   slope {slope:5.2f} ± {error:.2f}")
     if not quick:

@@ -21,9 +21,19 @@ from typing import Any
 import torch
 
 import aevb
-from aevb import VAE, gradients, likelihoods, models, networks, objectives, posteriors, presets, priors
-from aevb.random import seeded
-from aevb.recipe import Recipe
+from aevb import (
+    VAE,
+    gradients,
+    likelihoods,
+    models,
+    networks,
+    objectives,
+    posteriors,
+    presets,
+    priors,
+)
+from aevb._random import seed_scope
+from aevb._recipe import Recipe
 
 RESULT = Path(__file__).resolve().parent / "results" / "hierarchies.json"
 FREE = 0.02  # nats for each latent variable
@@ -33,13 +43,20 @@ ROWS, DRAWS = 1000, 200  # test rows and draws for each of them, where log p(x) 
 def ladder(sizes: list[int], widths: list[int], steps: int) -> Recipe:
     """A ladder with these numbers of variables and layers of these widths between them, both from the data up."""
     between = [
-        posteriors.Normal(networks.MLP(above, [width]), size) for size, above, width in zip(sizes, sizes[1:], widths[1:], strict=False)
+        posteriors.Normal(networks.MLP(above, [width]), size)
+        for size, above, width in zip(sizes, sizes[1:], widths[1:], strict=False)
     ]
     prior = priors.Chain([*between, priors.Normal(sizes[-1])])
-    rungs = [networks.MLP(below, [width]) for below, width in zip([784, *widths], widths, strict=False)]
-    likelihood = likelihoods.Bernoulli(networks.Part(networks.MLP(sizes[0], [widths[0]]), sizes[0]), [28, 28])
+    rungs = [
+        networks.MLP(below, [width]) for below, width in zip([784, *widths], widths, strict=False)
+    ]
+    likelihood = likelihoods.Bernoulli(
+        networks.LeadingLatents(networks.MLP(sizes[0], [widths[0]]), sizes[0]), [28, 28]
+    )
     objective = objectives.ELBO(beta=objectives.Linear(steps=steps // 3), free_bits=FREE)
-    return Recipe(VAE(prior, posteriors.Ladder(prior, rungs), likelihood), objective, gradients.Pathwise())
+    return Recipe(
+        VAE(prior, posteriors.Ladder(prior, rungs), likelihood), objective, gradients.Pathwise()
+    )
 
 
 def images(steps: int) -> Recipe:
@@ -47,36 +64,58 @@ def images(steps: int) -> Recipe:
     event, channels = [3, 32, 32], [24, 32, 48]
     encoder = networks.Standardise(networks.Pyramid(event, channels), [127.5], [127.5])
     trunk = networks.TopDown(event, channels, latent=4, layers=1)
-    likelihood = likelihoods.LogisticMixture(networks.Conv(channels[0], channels[0]), event, 256, 3, latent_rank=3)
+    likelihood = likelihoods.LogisticMixture(
+        networks.Conv(channels[0], channels[0]), event, 256, 3, latent_rank=3
+    )
     objective = objectives.ELBO(beta=objectives.Linear(0.1, 1.0, steps=steps // 3))
     return Recipe(models.top_down(encoder, trunk, likelihood), objective, gradients.Pathwise())
 
 
-def trained(recipe: Recipe, data: aevb.data.Dataset, epochs: int, batch: int, compile: bool) -> tuple[aevb.FitResult, float]:
+def trained(
+    recipe: Recipe, data: aevb.data.Dataset, epochs: int, batch: int, compile: bool
+) -> tuple[aevb.FitResult, float]:
     """The finished run and its seconds; networks in bfloat16."""
     began = time.perf_counter()
-    result = aevb.fit(recipe, data, epochs=epochs, batch_size=batch, precision="bfloat16", compile=compile, progress=False)
-    for sentence in result.said:
+    result = aevb.fit(
+        recipe,
+        data,
+        epochs=epochs,
+        batch_size=batch,
+        precision="bfloat16",
+        compile=compile,
+        progress=False,
+    )
+    for sentence in result.notes:
         print("  ", sentence)
     return result, time.perf_counter() - began
 
 
 def layers(result: aevb.FitResult) -> list[float]:
     """Nats that each layer adds to the divergence, from the data up, over the last epoch."""
-    measures = result.history[-1].measures
+    measures = result.history[-1].metrics
     return [round(measures[f"kl_{i + 1}"], 3) for i in range(len(measures))]
 
 
 def on_mnist(sizes: list[int], widths: list[int], epochs: int, quick: bool) -> dict[str, Any]:
     data = aevb.data.load("binarized-mnist")
     if quick:
-        data = replace(data, train=data.train.subset(slice(0, 2560)), validation=data.validation.subset(slice(0, 200)))
-    with seeded(0):
+        data = replace(
+            data,
+            train=data.train.subset(slice(0, 2560)),
+            validation=data.validation.subset(slice(0, 200)),
+        )
+    with seed_scope(0):
         recipe = ladder(sizes, widths, epochs * (len(data.train) // 128))
     result, seconds = trained(recipe, data, epochs, 128, not quick)
-    chosen = data.test[torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: 100 if quick else ROWS]]
+    chosen = data.test[
+        torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[
+            : 100 if quick else ROWS
+        ]
+    ]
     measured = aevb.metrics.log_likelihood(result.model, chosen, samples=20 if quick else DRAWS)
-    bound = aevb.metrics.rate_distortion(result.model, data.test if not quick else chosen, samples=1)
+    bound = aevb.metrics.rate_distortion(
+        result.model, data.test if not quick else chosen, samples=1
+    )
     return {
         "sizes": sizes,
         "widths": widths,
@@ -94,15 +133,26 @@ def on_mnist(sizes: list[int], widths: list[int], epochs: int, quick: bool) -> d
 def on_cifar(epochs: int, quick: bool) -> dict[str, Any]:
     data = aevb.data.load("cifar10")
     if quick:
-        data = replace(data, train=data.train.subset(slice(0, 128)), validation=data.validation.subset(slice(0, 32)))
-    with seeded(0):
-        recipes = {"top_down": images(epochs * (len(data.train) // 32)), "vae": presets.vae(data.spec, latent=64)}
+        data = replace(
+            data,
+            train=data.train.subset(slice(0, 128)),
+            validation=data.validation.subset(slice(0, 32)),
+        )
+    with seed_scope(0):
+        recipes = {
+            "top_down": images(epochs * (len(data.train) // 32)),
+            "vae": presets.vae(data.spec, latent=64),
+        }
     test = data.test[: 32 if quick else len(data.test)]
     record: dict[str, Any] = {"epochs": epochs, "train": len(data.train), "test": len(test)}
     for name, recipe in recipes.items():
         result, seconds = trained(recipe, data, epochs, 32, False)
-        bound = aevb.metrics.rate_distortion(result.model, test, samples=1).elbo.bits_per_dimension(3 * 32 * 32)
-        measured = aevb.metrics.log_likelihood(result.model, test, samples=4 if quick else 16).value.bits_per_dimension(3 * 32 * 32)
+        bound = aevb.metrics.rate_distortion(result.model, test, samples=1).elbo.bits_per_dimension(
+            3 * 32 * 32
+        )
+        measured = aevb.metrics.log_likelihood(
+            result.model, test, samples=4 if quick else 16
+        ).value.bits_per_dimension(3 * 32 * 32)
         record[name] = {
             "seconds": round(seconds),
             "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
@@ -117,15 +167,21 @@ def on_cifar(epochs: int, quick: bool) -> dict[str, Any]:
 
 PARTS = {
     "two layers": lambda quick: on_mnist([32, 16], [300, 150], 1 if quick else 20, quick),
-    "five layers": lambda quick: on_mnist([64, 32, 16, 8, 4], [300, 150, 75, 40, 20], 1 if quick else 20, quick),
+    "five layers": lambda quick: on_mnist(
+        [64, 32, 16, 8, 4], [300, 150, 75, 40, 20], 1 if quick else 20, quick
+    ),
     "images": lambda quick: on_cifar(1 if quick else 8, quick),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--quick", action="store_true", help="a few steps, few rows; nothing written")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few steps, few rows; nothing written"
+    )
     options = parser.parse_args()
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     for part in options.part or PARTS:

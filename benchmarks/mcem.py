@@ -24,10 +24,20 @@ import torch
 from torch import Tensor
 
 import aevb
-from aevb import VAE, gradients, inference, likelihoods, metrics, networks, objectives, posteriors, priors
-from aevb.random import seeded
+from aevb import (
+    VAE,
+    gradients,
+    inference,
+    likelihoods,
+    metrics,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
+from aevb._random import seed_scope
 from aevb.training import adam
-from aevb.training.optimisers import constant
+from aevb.training._optimisers import constant_schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "mcem.json"
@@ -62,7 +72,7 @@ def spread(rows: aevb.data.Rows, count: int) -> Tensor:
 
 
 def model_of(seed: int) -> VAE:
-    with seeded(seed):
+    with seed_scope(seed):
         return VAE(
             priors.Normal(LATENT),
             posteriors.Normal(networks.MLP(784, [HIDDEN], activation="tanh"), LATENT),
@@ -84,7 +94,7 @@ def measure(model: VAE, x: Tensor) -> Measured:
     The search for the posterior of a datum begins once at the encoder's, once at the prior. An encoder that has not kept up misleads the
     one, a posterior with several modes the other.
     """
-    bare = VAE(model.prior, posteriors.Free(model.posterior, rows=1), model.likelihood)
+    bare = VAE(model.prior, posteriors.NonAmortised(model.posterior, n_rows=1), model.likelihood)
     found = []
     for start in (model, bare):
         refined = inference.refine(start, x, steps=REFINED, objective=objectives.ELBO(samples=4))
@@ -93,7 +103,9 @@ def measure(model: VAE, x: Tensor) -> Measured:
     return Measured(best.mean().item(), max(each.effective_sample_size for each in found))
 
 
-def run(rule: gradients.Gradient, seed: int, train: Tensor, test: Tensor, marks: tuple[int, ...]) -> Curve:
+def run(
+    rule: gradients.Gradient, seed: int, train: Tensor, test: Tensor, marks: tuple[int, ...]
+) -> Curve:
     """Train, and measure at the marks."""
     curve, away = Curve(), [0.0]
 
@@ -108,8 +120,23 @@ def run(rule: gradients.Gradient, seed: int, train: Tensor, test: Tensor, marks:
             away[0] += time.process_time() - began
 
     began = time.process_time()
-    options = {"epochs": marks[-1], "batch_size": BATCH, "optimizer": adam(RATE), "rate": constant, "seed": seed}
-    aevb.fit(model_of(seed), train, gradient=rule, callbacks=[look], compile=False, progress=False, device="cpu", **options)
+    options = {
+        "epochs": marks[-1],
+        "batch_size": BATCH,
+        "optimizer": adam(RATE),
+        "rate": constant_schedule,
+        "seed": seed,
+    }
+    aevb.fit(
+        model_of(seed),
+        train,
+        gradient=rule,
+        callbacks=[look],
+        compile=False,
+        progress=False,
+        device="cpu",
+        **options,
+    )
     curve.seconds = time.process_time() - began - away[0]
     return curve
 
@@ -117,43 +144,67 @@ def run(rule: gradients.Gradient, seed: int, train: Tensor, test: Tensor, marks:
 def summary(record: dict) -> None:
     """Print the last mark of every contender, its seeds together."""
     for name, runs in record.items():
-        ends = torch.tensor([[curve["train"][-1], curve["test"][-1]] for curve in runs.values()], dtype=torch.float64)
+        ends = torch.tensor(
+            [[curve["train"][-1], curve["test"][-1]] for curve in runs.values()],
+            dtype=torch.float64,
+        )
         error = ends.std(0) / math.sqrt(len(ends)) if len(ends) > 1 else torch.full((2,), math.nan)
         first = next(iter(runs.values()))
         pace = 1e3 * first["seconds"] * BATCH / first["seen"][-1]
-        train, test = (metrics.measured.with_error(ends[:, i].mean().item(), error[i].item()) for i in range(2))
+        train, test = (
+            metrics.measured.format_with_error(ends[:, i].mean().item(), error[i].item())
+            for i in range(2)
+        )
         told = f"{pace:.1f} ms of processor time per step, effective samples {first['effective'][-1]:.0f} of {SAMPLES}"
-        print(f"{name:16s} {first['seen'][-1]:>8,} samples: train {train}, test {test} nats over {len(ends)} seeds; {told}")
+        print(
+            f"{name:16s} {first['seen'][-1]:>8,} samples: train {train}, test {test} nats over {len(ends)} seeds; {told}"
+        )
 
 
 def draw(record: dict, path: Path) -> None:
     """Train and test lines of every contender; the band is the range over the seeds."""
-    from aevb.plots.canvas import PALETTE, axes, svg, tidy
+    from aevb.plots._canvas import PALETTE, label_axes, resolve_axes, svg
 
-    ax = axes(None, 6.4, 3.4)
+    ax = resolve_axes(None, 6.4, 3.4)
     for (name, runs), colour in zip(record.items(), PALETTE, strict=False):
         seen = next(iter(runs.values()))["seen"]
         for part, style, label in (("test", "-", name), ("train", ":", None)):
             values = torch.tensor([curve[part] for curve in runs.values()])
             ax.plot(seen, values.mean(0), style, color=colour, label=label, linewidth=1.6)
-            ax.fill_between(seen, values.amin(0), values.amax(0), color=colour, alpha=0.18, linewidth=0)
+            ax.fill_between(
+                seen, values.amin(0), values.amax(0), color=colour, alpha=0.18, linewidth=0
+            )
     ax.set_xscale("log")
-    highest = max(value for runs in record.values() for curve in runs.values() for value in curve["train"])
-    ax.set_ylim(LOWEST, highest + 5)  # what the first hundred steps of wake-sleep are like would leave no room for the rest
-    tidy(ax, "training samples seen (dotted: on training rows)", "log p(x), nats per digit")
+    highest = max(
+        value for runs in record.values() for curve in runs.values() for value in curve["train"]
+    )
+    ax.set_ylim(
+        LOWEST, highest + 5
+    )  # what the first hundred steps of wake-sleep are like would leave no room for the rest
+    label_axes(ax, "training samples seen (dotted: on training rows)", "log p(x), nats per digit")
     ax.legend(frameon=False, fontsize=8.5, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(svg(ax))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--contender", choices=list(CONTENDERS), help="this one alone")
     parser.add_argument("--seed", type=int, choices=SEEDS, help="this seed alone")
-    parser.add_argument("--draw", action="store_true", help="train nothing; draw the picture from the result")
-    parser.add_argument("--quick", action="store_true", help="a few epochs, one seed, nothing written")
+    parser.add_argument(
+        "--draw", action="store_true", help="train nothing; draw the picture from the result"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few epochs, one seed, nothing written"
+    )
     asked = parser.parse_args()
-    record = json.loads(RESULT.read_text()) if RESULT.exists() and not asked.quick else {name: {} for name in CONTENDERS}
+    record = (
+        json.loads(RESULT.read_text())
+        if RESULT.exists() and not asked.quick
+        else {name: {} for name in CONTENDERS}
+    )
     if not asked.draw:
         data = aevb.data.load("binarized-mnist")
         train, test = spread(data.train, ROWS), spread(data.test, 50 if asked.quick else MEASURED)

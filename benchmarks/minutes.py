@@ -22,7 +22,18 @@ RESULT = ROOT / "results" / "minutes.json"
 sys.path.append(str(ROOT / "speed"))
 from rounds import machine  # noqa: E402  (the machine is described in one place)
 
-OPTIONS = ["--preset", "mnist", "--batch-size", "256", "--lr", "0.002", "--precision", "bfloat16", "--average", "0.9995"]
+OPTIONS = [
+    "--preset",
+    "mnist",
+    "--batch-size",
+    "256",
+    "--lr",
+    "0.002",
+    "--precision",
+    "bfloat16",
+    "--average",
+    "0.9995",
+]
 EPOCHS = (20, 100)
 
 
@@ -35,21 +46,38 @@ def aevb(*arguments: str) -> str:
 def measured(epochs: int, samples: int, folder: Path) -> dict[str, Any]:
     """Time of the fit, and the log-likelihood of all test rows."""
     run, began = str(folder / f"mnist-{epochs}"), time.perf_counter()
-    aevb("fit", "binarized-mnist", *OPTIONS, "--epochs", str(epochs), "--out", run, "--no-report", "--quiet")
+    aevb(
+        "fit",
+        "binarized-mnist",
+        *OPTIONS,
+        "--epochs",
+        str(epochs),
+        "--out",
+        run,
+        "--no-report",
+        "--quiet",
+    )
     seconds = time.perf_counter() - began
     found = json.loads(aevb("evaluate", run, "--samples", str(samples), "--json"))
-    return {"epochs": epochs, "seconds": seconds} | {name: found["log_likelihood"][name] for name in ("mean", "standard_error", "samples")}
+    return {"epochs": epochs, "seconds": seconds} | {
+        name: found["log_likelihood"][name] for name in ("mean", "standard_error", "samples")
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="one epoch; nothing written")
     quick, rows = parser.parse_args().quick, []
     with tempfile.TemporaryDirectory() as folder:
         for epochs in (1,) if quick else EPOCHS:
             row = measured(epochs, 2 if quick else 1000, Path(folder))
             rows.append(row)
-            print(f"{epochs} epochs in {row['seconds']:.0f} s: {row['mean']:.2f} ± {row['standard_error']:.2f} nats", flush=True)
+            print(
+                f"{epochs} epochs in {row['seconds']:.0f} s: {row['mean']:.2f} ± {row['standard_error']:.2f} nats",
+                flush=True,
+            )
     if not quick:
         record = {"threads": os.environ.get("OMP_NUM_THREADS"), "runs": rows, "machine": machine()}
         RESULT.write_text(json.dumps(record, indent=1) + "\n")

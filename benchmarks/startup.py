@@ -14,7 +14,11 @@ import time
 COMMANDS = {
     "import torch": [sys.executable, "-c", "import torch"],
     "import aevb": [sys.executable, "-c", "import aevb"],
-    "import aevb, all of it": [sys.executable, "-c", "import aevb; aevb.fit, aevb.metrics, aevb.presets"],
+    "import aevb, all of it": [
+        sys.executable,
+        "-c",
+        "import aevb; aevb.fit, aevb.metrics, aevb.presets",
+    ],
     "aevb --help": [sys.executable, "-m", "aevb", "--help"],
 }
 
@@ -32,7 +36,9 @@ def main() -> None:
     for name, values in seconds.items():
         print(f"{name:24} {statistics.median(values):.2f} s (median of {rounds})")
     pairs = zip(seconds["import aevb, all of it"], seconds["import torch"], strict=True)
-    print(f"{'more than torch alone':24} {statistics.median(ours - torch for ours, torch in pairs):.2f} s (median of paired differences)")
+    print(
+        f"{'more than torch alone':24} {statistics.median(ours - torch for ours, torch in pairs):.2f} s (median of paired differences)"
+    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ import torch
 
 import aevb
 from aevb import likelihoods, networks, posteriors, priors
-from aevb.random import seeded
+from aevb._random import seed_scope
 
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 
-with seeded(0):
+with seed_scope(0):
     loadings = torch.randn(6, 2)
     x = torch.randn(2000, 2) @ loadings.T + 0.5 * torch.randn(2000, 6)
     model = aevb.VAE(
@@ -18,7 +18,13 @@ with seeded(0):
         posterior=posteriors.Normal(networks.MLP(6), latent=2),  # no hidden layers: linear
         likelihood=likelihoods.Normal(networks.MLP(2), event_shape=(6,), scale="shared"),
     )
-aevb.fit(model, x[:1600], epochs=5 if SMOKE else 150, validation=x[1600:1800], optimizer=aevb.training.adam(1e-2))
+aevb.fit(
+    model,
+    x[:1600],
+    epochs=5 if SMOKE else 150,
+    validation=x[1600:1800],
+    optimizer=aevb.training.adam(1e-2),
+)
 
 model, held_out = model.double(), x[1800:].double()
 parts = aevb.metrics.decomposition(model, held_out)
@@ -27,4 +33,6 @@ print(f"exact log p(x)            {parts.log_likelihood.mean():.4f} nats")
 print(f"importance sampling       {weighted}")
 print(f"ELBO                      {parts.elbo.mean():.4f} nats")
 print(f"gap KL(q || p(z|x))       {parts.gap.mean():.4f} nats")
-print(f"ELBO + gap - log p(x)     {(parts.elbo + parts.gap - parts.log_likelihood).abs().max():.1e}")
+print(
+    f"ELBO + gap - log p(x)     {(parts.elbo + parts.gap - parts.log_likelihood).abs().max():.1e}"
+)

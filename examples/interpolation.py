@@ -17,23 +17,23 @@ from torch import Tensor
 
 import aevb
 from aevb import inference, plots
-from aevb.data import Dataset, list_sets
-from aevb.inference.latent import Path, Walk
+from aevb._random import seed_scope
+from aevb.data import Dataset, list_datasets
+from aevb.inference._latent_paths import LatentPath, PathKind
 from aevb.models import VAE
-from aevb.plots.canvas import figure
-from aevb.random import seeded
+from aevb.plots._canvas import new_figure
 
 STEPS, FINE = 11, 49  # of the pictures, and to measure the walks with
-PATHS: Sequence[Path] = get_args(Path)
+PATHS: Sequence[PathKind] = get_args(PathKind)
 
 
 def train(data: Dataset, epochs: int, latent: int, hidden: int) -> VAE:
-    with seeded(0):
+    with seed_scope(0):
         recipe = aevb.presets.vae(data.spec, latent=latent, hidden=[hidden, hidden])
     return aevb.fit(recipe, data, epochs=epochs, progress=False).model
 
 
-def walks(model: VAE, start: Tensor, end: Tensor, steps: int) -> dict[Path, Walk]:
+def walks(model: VAE, start: Tensor, end: Tensor, steps: int) -> dict[PathKind, LatentPath]:
     """The three ways from one picture to another."""
     return {path: inference.interpolate(model, start, end, steps, path) for path in PATHS}
 
@@ -44,8 +44,8 @@ def measure(model: VAE, start: Tensor, end: Tensor) -> dict[str, Any]:
     ends = (fine["linear"].x[-1] - fine["linear"].x[0]).norm()
     return {
         path: {
-            "length": round((walk.lengths.sum() / ends).item(), 4),
-            "unevenness": round((walk.lengths.std() / walk.lengths.mean()).item(), 4),
+            "length": round((walk.step_lengths.sum() / ends).item(), 4),
+            "unevenness": round((walk.step_lengths.std() / walk.step_lengths.mean()).item(), 4),
         }
         for path, walk in fine.items()
     }
@@ -53,9 +53,9 @@ def measure(model: VAE, start: Tensor, end: Tensor) -> dict[str, Any]:
 
 def of_class(data: Dataset, name: str, number: int = 0) -> Tensor:
     """A held-out picture of this class."""
-    assert data.spec.classes is not None
+    assert data.spec.class_names is not None
     assert data.test.labels is not None
-    return data.test[int((data.test.labels == data.spec.classes.index(name)).nonzero()[number])]
+    return data.test[int((data.test.labels == data.spec.class_names.index(name)).nonzero()[number])]
 
 
 def same_character(data: Dataset, pairs: int) -> list[tuple[Tensor, Tensor]]:
@@ -79,17 +79,25 @@ def characters() -> tuple[VAE, list[tuple[Tensor, Tensor]]]:
 
 def main() -> None:
     found = {"digits": digits()}
-    if not SMOKE and any(known.name == "omniglot" and known.found for known in list_sets()):
+    if not SMOKE and any(known.name == "omniglot" and known.folder for known in list_datasets()):
         found["characters"] = characters()
     pairs = [(model, *pair) for model, several in found.values() for pair in several]
-    picture = figure(6.4, 1.75 * len(pairs), layout="constrained")
+    picture = new_figure(6.4, 1.75 * len(pairs), layout="constrained")
     panels = picture.subplots(len(pairs) * len(PATHS), 1, squeeze=False)[:, 0].tolist()
     for model, start, end in pairs:
         for path, walk in walks(model, start, end, STEPS).items():
-            place = plots.interpolation(walk, limits=(0.0, float(torch.stack([start, end]).max())), ax=panels.pop(0))
+            place = plots.interpolation(
+                walk, limits=(0.0, float(torch.stack([start, end]).max())), ax=panels.pop(0)
+            )
             place.set_title(path, fontsize=8, loc="left", pad=2)
     draw("interpolation", picture.axes[0])
-    keep("interpolation", {name: [measure(model, *pair) for pair in several] for name, (model, several) in found.items()})
+    keep(
+        "interpolation",
+        {
+            name: [measure(model, *pair) for pair in several]
+            for name, (model, several) in found.items()
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from torch.distributions import Distribution, Independent, constraints
 
 import aevb
 from aevb import networks, testing
-from aevb.conditional import Conditional, Unconditional
-from aevb.distributions import positive
+from aevb._conditional import Conditional, Unconditional
+from aevb._random import seed_scope
+from aevb.distributions import to_scale
 from aevb.errors import LawError
-from aevb.likelihoods.likelihood import Likelihood
-from aevb.random import seeded
+from aevb.likelihoods._likelihood import Likelihood
 
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 
@@ -75,7 +75,7 @@ class Posterior(Conditional):
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
         loc, raw = self.heads(input, context)
-        return Independent(Secant(loc, positive(raw)), 1, validate_args=False)
+        return Independent(Secant(loc, to_scale(raw)), 1, validate_args=False)
 
 
 class Decoder(Likelihood):
@@ -84,25 +84,39 @@ class Decoder(Likelihood):
     def __init__(self, network: nn.Module, event_shape: tuple[int, ...]) -> None:
         super().__init__()
         self.event_shape = event_shape
-        self.heads = networks.Heads(network, event_shape, rank=1)
+        self.heads = networks.Heads(network, event_shape, input_ndim=1)
         self.raw = nn.Parameter(torch.zeros(()))
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
         (loc,) = self.heads(input, context)
-        return Independent(Secant(loc, positive(self.raw).expand_as(loc)), len(self.event_shape), validate_args=False)
+        return Independent(
+            Secant(loc, to_scale(self.raw).expand_as(loc)),
+            len(self.event_shape),
+            validate_args=False,
+        )
 
 
-with seeded(0):
+with seed_scope(0):
     data = aevb.data.load("digits")
     prior, likelihood = Prior(4), Decoder(networks.MLP(4, [32]), (8, 8))
     posterior = Posterior(networks.Standardise(networks.MLP(64, [32]), [8.0], [6.0]), 4)
     x, z = data.train[:4].float(), torch.randn(4, 4)
 
-print("distribution:", *testing.check_distribution(Secant, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0])).held)
-print("prior:       ", *testing.check_prior(prior).held)
-print("posterior:   ", *testing.check_posterior(posterior, x, prior).held)
-print("likelihood:  ", *testing.check_likelihood(likelihood, z).held)
-print("network:     ", *testing.check_network(networks.MLP(64, [32]), x, laws=["batched", "precision", "parameters"]).held)
+print(
+    "distribution:",
+    *testing.check_distribution(
+        Secant, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0])
+    ).passed_laws,
+)
+print("prior:       ", *testing.check_prior(prior).passed_laws)
+print("posterior:   ", *testing.check_posterior(posterior, x, prior).passed_laws)
+print("likelihood:  ", *testing.check_likelihood(likelihood, z).passed_laws)
+print(
+    "network:     ",
+    *testing.check_network(
+        networks.MLP(64, [32]), x, laws=["batched", "precision", "parameters"]
+    ).passed_laws,
+)
 try:
     testing.check_distribution(Forgetful, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0]))
 except LawError as found:

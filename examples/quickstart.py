@@ -8,11 +8,11 @@ import aevb
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 
 data = aevb.data.load("digits")
-print("\n".join(data.spec.said))
+print("\n".join(data.spec.notes))
 
 recipe = aevb.presets.vae(data.spec, latent=8, hidden=[256])
 with tempfile.TemporaryDirectory() as folder:
-    result = aevb.fit(recipe, data, epochs=3 if SMOKE else 300, out=f"{folder}/run", average=0.99)
+    result = aevb.fit(recipe, data, epochs=3 if SMOKE else 300, out=f"{folder}/run", ema=0.99)
     model = aevb.load(f"{folder}/run")
 
 likelihood = aevb.metrics.log_likelihood(model, data.test, samples=20 if SMOKE else 500)

@@ -19,10 +19,10 @@ from torch import Tensor
 
 import aevb
 from aevb import inference, metrics, plots
+from aevb._random import seed_scope
 from aevb.data import Dataset
-from aevb.metrics.features import Features, principal_components
+from aevb.metrics._features import Features, pca_features
 from aevb.models import VAE
-from aevb.random import seeded
 
 KINDS = {"autoencoder": aevb.presets.autoencoder, "VAE": aevb.presets.vae}
 LATENT = (2, 8)
@@ -44,12 +44,14 @@ class Judge:
 
         known = data.validation
         assert known.labels is not None
-        classifier = LogisticRegression(C=0.01, max_iter=1000).fit(known.tensor().flatten(1).numpy(), known.labels.numpy())
-        return cls(principal_components(known, COMPONENTS), digits, classifier)
+        classifier = LogisticRegression(C=0.01, max_iter=1000).fit(
+            known.tensor().flatten(1).numpy(), known.labels.numpy()
+        )
+        return cls(pca_features(known, COMPONENTS), digits, classifier)
 
     def distance(self, x: Tensor) -> float:
         """The Frechet distance without the bias of few rows."""
-        found = metrics.frechet_distance(self.digits, x, self.features).corrected
+        found = metrics.frechet_distance(self.digits, x, self.features).bias_corrected
         assert found is not None, "rows enough for 16 components"
         return found.value
 
@@ -59,21 +61,27 @@ class Judge:
         return -torch.special.xlogy(p, p).sum(1).mean().item()
 
 
-def train(kind: str, data: Dataset, seeds: int, epochs: int, latent: int, hidden: int = 200) -> list[VAE]:
+def train(
+    kind: str, data: Dataset, seeds: int, epochs: int, latent: int, hidden: int = 200
+) -> list[VAE]:
     """Models that differ in their seed, trained side by side."""
 
     def one(seed: int) -> aevb.Recipe:
-        with seeded(seed):
+        with seed_scope(seed):
             return KINDS[kind](data.spec, latent=latent, hidden=[hidden, hidden])
 
     models = [one(seed) for seed in range(seeds)]
-    found = aevb.fit_many(models, data.train, seed=list(range(seeds)), epochs=epochs, batch_size=64, progress=False)
+    found = aevb.fit_many(
+        models, data.train, seed=list(range(seeds)), epochs=epochs, batch_size=64, progress=False
+    )
     return [result.model for result in found]
 
 
 def midpoints(model: VAE, start: Tensor, end: Tensor) -> Tensor:
     """What is expected halfway between the codes of two digits."""
-    return inference.decode(model, torch.lerp(inference.encode(model, start), inference.encode(model, end), 0.5))
+    return inference.decode(
+        model, torch.lerp(inference.encode(model, start), inference.encode(model, end), 0.5)
+    )
 
 
 def measure(models: dict[str, list[VAE]], data: Dataset) -> dict[str, Any]:
@@ -93,13 +101,27 @@ def measure(models: dict[str, list[VAE]], data: Dataset) -> dict[str, Any]:
             "entropy_of_ends": [judge.entropy(x) for x in ends],
         }
     for each in found.values():
-        each |= {f"further_{name}": less(each[f"{name}_of_ends"], each[name]) for name in ("distance", "entropy")}
-    apart = {name: metrics.over_seeds(less(found["autoencoder"][name], found["VAE"][name])) for name in found["VAE"]}
+        each |= {
+            f"further_{name}": less(each[f"{name}_of_ends"], each[name])
+            for name in ("distance", "entropy")
+        }
+    apart = {
+        name: metrics.interval_over_seeds(less(found["autoencoder"][name], found["VAE"][name]))
+        for name in found["VAE"]
+    }
     return {
         "pairs": size,
-        "pixels_between": {"distance": judge.distance((start + end) / 2), "entropy": judge.entropy((start + end) / 2)},
+        "pixels_between": {
+            "distance": judge.distance((start + end) / 2),
+            "entropy": judge.entropy((start + end) / 2),
+        },
         "digits": {"distance": judge.distance(start), "entropy": judge.entropy(start)},
-        **{kind: {name: ranged(metrics.over_seeds(values)) for name, values in each.items()} for kind, each in found.items()},
+        **{
+            kind: {
+                name: ranged(metrics.interval_over_seeds(values)) for name, values in each.items()
+            }
+            for kind, each in found.items()
+        },
         "difference": {name: ranged(value) for name, value in apart.items()},
     }
 
@@ -113,7 +135,11 @@ def picture(models: dict[str, list[VAE]], data: Dataset) -> Axes:
     """Some walks, for each that of the first autoencoder above that of the first VAE."""
     x = data.test.tensor()
     pairs = zip(x[:SHOWN], x[len(x) // 3 :][:SHOWN], strict=True)
-    walks = [inference.interpolate(trained[0], *pair, STEPS).x for pair in pairs for trained in models.values()]
+    walks = [
+        inference.interpolate(trained[0], *pair, STEPS).x
+        for pair in pairs
+        for trained in models.values()
+    ]
     gap = torch.full((STEPS, *x.shape[1:]), WHITE)
     rows = [row for pair in zip(walks[::2], walks[1::2], strict=True) for row in (*pair, gap)]
     return plots.images(torch.cat(rows[:-1]), STEPS, limits=(0.0, WHITE))
@@ -122,7 +148,10 @@ def picture(models: dict[str, list[VAE]], data: Dataset) -> Axes:
 def main() -> None:
     data, figures = aevb.data.load("digits", split=(0.4, 0.2, 0.4)), {}
     for latent in LATENT:
-        models = {kind: train(kind, data, 2 if SMOKE else 5, 2 if SMOKE else 150, latent) for kind in KINDS}
+        models = {
+            kind: train(kind, data, 2 if SMOKE else 5, 2 if SMOKE else 150, latent)
+            for kind in KINDS
+        }
         if latent == LATENT[0]:
             draw("smoothness", picture(models, data))
         figures[str(latent)] = measure(models, data)

@@ -12,4 +12,9 @@ def few(*axes: Iterable[Any], times: int = 2) -> list[tuple[Any, ...]]:
     held = [list(axis) for axis in axes]
     longest = max(len(axis) for axis in held)
     rows = [(i, turn) for turn in range(times) for i in range(longest)]
-    return list(dict.fromkeys(tuple(axis[(i + turn * place) % len(axis)] for place, axis in enumerate(held)) for i, turn in rows))
+    return list(
+        dict.fromkeys(
+            tuple(axis[(i + turn * place) % len(axis)] for place, axis in enumerate(held))
+            for i, turn in rows
+        )
+    )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from aevb import VAE, likelihoods, posteriors, priors
-from aevb.posteriors.normal import SLOPE
+from aevb.posteriors._normal import TRIL_ENTRY_BOUND
 
 
 def unscale(scale: Tensor) -> Tensor:
@@ -12,12 +12,18 @@ def unscale(scale: Tensor) -> Tensor:
     return 6 * torch.atanh(scale.log() / 6)
 
 
-def linear_vae(weight: Tensor, offset: Tensor, scale: float | Tensor, covariance: str = "diagonal") -> VAE:
+def linear_vae(
+    weight: Tensor, offset: Tensor, scale: float | Tensor, covariance: str = "diagonal"
+) -> VAE:
     """``x = W z + b + scale * noise`` with a linear encoder; one noise for all elements is fixed, several are parameters."""
     size, latent = weight.shape
     noise = "per_element" if isinstance(scale, Tensor) else scale
     likelihood = likelihoods.Normal(nn.Identity(), (size,), scale=noise)
-    model = VAE(priors.Normal(latent), posteriors.Normal(nn.Identity(), latent, covariance=covariance), likelihood)
+    model = VAE(
+        priors.Normal(latent),
+        posteriors.Normal(nn.Identity(), latent, covariance=covariance),
+        likelihood,
+    )
     with torch.no_grad():
         likelihood.noise.heads.head.weight.copy_(weight)
         likelihood.noise.heads.head.bias.copy_(offset)
@@ -36,13 +42,20 @@ def set_posterior(model: VAE, gain: Tensor, shift: Tensor, spread: Tensor) -> No
     scales = spread if spread.dim() == 1 else spread.diagonal()
     head.bias[latent : 2 * latent] = unscale(scales)
     if spread.dim() == 2:
-        head.bias[2 * latent :] = SLOPE * torch.atanh(torch.tril(spread / scales[:, None], -1) / SLOPE).flatten()
+        head.bias[2 * latent :] = (
+            TRIL_ENTRY_BOUND
+            * torch.atanh(torch.tril(spread / scales[:, None], -1) / TRIL_ENTRY_BOUND).flatten()
+        )
 
 
-def true_posterior(weight: Tensor, offset: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def true_posterior(
+    weight: Tensor, offset: Tensor, scale: float | Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gain, shift and covariance of ``p(z|x)``, from the textbook formula with inverses."""
     variance = torch.as_tensor(scale).expand(len(offset)) ** 2
-    covariance = torch.linalg.inv(torch.eye(weight.shape[1]) + weight.T @ torch.diag(1 / variance) @ weight)
+    covariance = torch.linalg.inv(
+        torch.eye(weight.shape[1]) + weight.T @ torch.diag(1 / variance) @ weight
+    )
     gain = covariance @ weight.T / variance
     return gain, -gain @ offset, covariance
 

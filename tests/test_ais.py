@@ -11,7 +11,7 @@ from torch.distributions import Normal
 
 from aevb import VAE, Batch, inference, likelihoods, metrics, networks, posteriors, priors
 from aevb.errors import ArgumentError, IncompatibleError
-from aevb.inference import Annealing, anneal
+from aevb.inference import AISOptions, annealed_importance_sampling
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -40,11 +40,15 @@ def loose(times=1.5, size=6, latent=3):
 def test_the_published_bracket_holds_the_truth(start, schedule):
     """50 temperatures; each datum is a repetition. -1.854 and -1.584 are what another implementation gave, with kernels of its own."""
     model, x, z = scalar(1500)
-    found = anneal(model, Batch(x), 1, Annealing(50, start, schedule=schedule), z=z)
+    found = annealed_importance_sampling(
+        model, Batch(x), 1, AISOptions(50, start, schedule=schedule), z=z
+    )
     for bound, low, high in ((found.lower, -1.91, TRUTH), (found.upper, TRUTH, -1.56)):
         error = bound.std() / math.sqrt(1500)
         assert low - 5 * error < bound.mean() < high + 5 * error
-        assert (bound.mean() - TRUTH).abs() > 5 * error  # the bounds are apart, so the sides are told apart
+        assert (
+            bound.mean() - TRUTH
+        ).abs() > 5 * error  # the bounds are apart, so the sides are told apart
     w = found.log_mean.exp()
     assert abs(w.mean() - math.exp(TRUTH)) < 5 * w.std() / math.sqrt(1500)
 
@@ -52,9 +56,13 @@ def test_the_published_bracket_holds_the_truth(start, schedule):
 def test_weights_are_unbiased_however_few_the_temperatures():
     """From q with half the posterior's spread, whose importance weights have no variance; moves widen it."""
     model, x, _ = scalar(8000)
-    set_posterior(model, torch.zeros(1, 1), torch.tensor([1.04]), torch.tensor([0.8 * math.sqrt(0.2)]))
+    set_posterior(
+        model, torch.zeros(1, 1), torch.tensor([1.04]), torch.tensor([0.8 * math.sqrt(0.2)])
+    )
     for temperatures in (1, 2, 5):
-        w = anneal(model, Batch(x), 1, Annealing(temperatures)).log_mean.exp()
+        w = annealed_importance_sampling(
+            model, Batch(x), 1, AISOptions(temperatures)
+        ).log_mean.exp()
         assert abs(w.mean() - math.exp(TRUTH)) < 5 * w.std() / math.sqrt(8000)
 
 
@@ -62,20 +70,22 @@ def test_one_temperature_is_importance_sampling():
     model = loose()
     x = model.sample(5)
     torch.manual_seed(1)
-    found = anneal(model, Batch(x), 4000, Annealing(1))
+    found = annealed_importance_sampling(model, Batch(x), 4000, AISOptions(1))
     exact = metrics.exact_log_likelihood(model, x)
-    assert ((found.log_mean - exact).abs() < 0.15).all()  # the effective size is above 1000: 5 errors are 0.15
+    assert (
+        (found.log_mean - exact).abs() < 0.15
+    ).all()  # the effective size is above 1000: 5 errors are 0.15
     assert found.acceptance.isnan().all()
 
 
 def test_more_temperatures_bring_the_bounds_together():
     """The gaps fall as one over the number of temperatures, and the exact value lies between."""
     model = loose()
-    z, p = model.dream(48)
+    z, p = model.sample_joint(48)
     x = p.sample()
     truth, gaps = metrics.exact_log_likelihood(model, x), []
     for temperatures in (15, 120):
-        found = anneal(model, Batch(x), 16, Annealing(temperatures), z=z)
+        found = annealed_importance_sampling(model, Batch(x), 16, AISOptions(temperatures), z=z)
         below, above = truth - found.lower, found.upper - truth
         for side in (below, above):
             assert side.mean() > -5 * side.std() / math.sqrt(48)
@@ -85,17 +95,29 @@ def test_more_temperatures_bring_the_bounds_together():
 
 def test_the_bracket_of_made_up_data_is_tight():
     model = loose(1.2)
-    found = metrics.bracket(model, n=16, samples=8, annealing=Annealing(150), seed=3)
+    found = metrics.bidirectional_monte_carlo(
+        model, n=16, samples=8, annealing=AISOptions(150), seed=3
+    )
     assert found.method == "ais" and found.samples == 8 and 0.5 < found.acceptance < 0.8
-    assert abs(found.gap.mean) < 0.05
-    assert found.gap.mean == pytest.approx(found.upper.mean - found.lower.mean, abs=1e-12)
-    assert found.lower.mean < found.mean < found.upper.mean + found.gap.standard_error
+    assert abs(found.bound_gap.mean) < 0.05
+    assert found.bound_gap.mean == pytest.approx(
+        found.upper_bound.mean - found.lower_bound.mean, abs=1e-12
+    )
+    assert (
+        found.lower_bound.mean
+        < found.mean
+        < found.upper_bound.mean + found.bound_gap.standard_error
+    )
 
 
 def test_real_data_have_no_upper_bound():
     model = loose()
-    found = metrics.log_likelihood(model, model.sample(6), 4, "ais", annealing=Annealing(20))
-    assert found.upper is None and found.gap is None and found.lower.mean < found.mean
+    found = metrics.log_likelihood(model, model.sample(6), 4, "ais", annealing=AISOptions(20))
+    assert (
+        found.upper_bound is None
+        and found.bound_gap is None
+        and found.lower_bound.mean < found.mean
+    )
     assert "4 annealed chains" in str(found)
 
 
@@ -103,19 +125,28 @@ def test_the_blocks_of_an_evaluation_do_not_matter_to_its_truth():
     """In blocks of 2 rows or of all: other draws, the same answer, and the same answer again for the same seed."""
     model = loose()
     x = model.sample(4)
-    truth = metrics.exact_log_likelihood(model, x.float().double())  # rows are stored in single precision
-    runs = [metrics.log_likelihood(model, x, 16, "ais", annealing=Annealing(60), rows=rows) for rows in (32, 32, 1024)]
+    truth = metrics.exact_log_likelihood(
+        model, x.float().double()
+    )  # rows are stored in single precision
+    runs = [
+        metrics.log_likelihood(model, x, 16, "ais", annealing=AISOptions(60), max_pairs=rows)
+        for rows in (32, 32, 1024)
+    ]
     assert torch.equal(runs[0].per_datum, runs[1].per_datum)
     assert all(((run.per_datum - truth).abs() < 0.2).all() for run in runs)
 
 
 def test_empty_cells_are_left_out():
     model = loose()
-    holed = VAE(model.prior, posteriors.Normal(networks.FillAndFlag(networks.MLP(12)), 3), likelihoods.Missing(model.likelihood))
+    holed = VAE(
+        model.prior,
+        posteriors.Normal(networks.FillMissing(networks.MLP(12)), 3),
+        likelihoods.Missing(model.likelihood),
+    )
     set_posterior(holed, torch.zeros(3, 12), torch.zeros(3), torch.ones(3))
     x = model.sample(4)
     x[torch.rand(4, 6) < 0.4] = torch.nan
-    found = anneal(holed, Batch(x), 200, Annealing(20))
+    found = annealed_importance_sampling(holed, Batch(x), 200, AISOptions(20))
     assert ((found.log_mean - metrics.exact_log_likelihood(holed, x)).abs() < 0.2).all()
 
 
@@ -125,8 +156,8 @@ def test_latents_of_every_continuous_support_are_moved(family):
     model = make_vae(family, "normal-fixed").eval()
     x = model.sample(3)
     with torch.no_grad():
-        many = inference.importance_weights(model, Batch(x), 20_000, rows=100_000)
-        found = anneal(model, Batch(x), 64, Annealing(30, "prior"))
+        many = inference.importance_weights(model, Batch(x), 20_000, max_pairs=100_000)
+        found = annealed_importance_sampling(model, Batch(x), 64, AISOptions(30, "prior"))
     error = (1 / many.effective_sample_size + 1 / found.effective_sample_size).sqrt()
     assert (error < 0.25).all() and ((many.log_mean - found.log_mean).abs() < 5 * error).all()
 
@@ -134,18 +165,32 @@ def test_latents_of_every_continuous_support_are_moved(family):
 def test_codes_of_few_states_are_summed_over():
     model = make_vae("bernoulli", "bernoulli")
     x = model.sample(5)
-    for found in (metrics.log_likelihood(model, x, 4, "ais"), metrics.bracket(model, 5)):
-        assert found.method == "exact" and found.gap.mean == 0 and found.lower == found.value
+    for found in (
+        metrics.log_likelihood(model, x, 4, "ais"),
+        metrics.bidirectional_monte_carlo(model, 5),
+    ):
+        assert (
+            found.method == "exact"
+            and found.bound_gap.mean == 0
+            and found.lower_bound == found.value
+        )
 
 
 @pytest.mark.parametrize(
     "model, words",
     [
         (lambda: make_vae("dirac"), r"posterior with a density, got `posteriors\.Dirac`"),
-        (lambda: make_vae("von-mises-fisher"), r"moves codes continuously, and those of `priors\.Sphere` cannot be"),
+        (
+            lambda: make_vae("von-mises-fisher"),
+            r"moves codes continuously, and those of `priors\.Sphere` cannot be",
+        ),
         (lambda: make_vae("product"), r"`priors\.Product` cannot be. Use method=\"importance\""),
         (
-            lambda: VAE(priors.Normal(2), posteriors.Exponential(nn.Flatten(), 2), likelihoods.Normal(nn.Identity(), (4,), scale=1.0)),
+            lambda: VAE(
+                priors.Normal(2),
+                posteriors.Exponential(nn.Flatten(), 2),
+                likelihoods.Normal(nn.Identity(), (4,), scale=1.0),
+            ),
             r"different supports.*start=\"prior\"",
         ),
     ],
@@ -153,36 +198,57 @@ def test_codes_of_few_states_are_summed_over():
 def test_models_whose_chains_cannot_move_are_refused_by_name(model, words):
     built = model()
     with pytest.raises(IncompatibleError, match=words):
-        anneal(built, Batch(torch.zeros(2, *built.event_shape)), 2, Annealing(5))
+        annealed_importance_sampling(
+            built, Batch(torch.zeros(2, *built.event_shape)), 2, AISOptions(5)
+        )
 
 
 @pytest.mark.parametrize(
-    "settings", [{"temperatures": 0}, {"leapfrogs": 0}, {"acceptance": 1.0}, {"start": "posteriors"}, {"schedule": "geometric"}]
+    "settings",
+    [
+        {"temperatures": 0},
+        {"leapfrogs": 0},
+        {"acceptance": 1.0},
+        {"start": "posteriors"},
+        {"schedule": "geometric"},
+    ],
 )
 def test_settings_that_no_chain_could_use_are_refused_by_name(settings):
     with pytest.raises(ArgumentError, match=rf"`{next(iter(settings))}`"):
-        Annealing(**settings)
+        AISOptions(**settings)
 
 
 def test_no_chains_are_refused():
     with pytest.raises(ArgumentError, match="`chains` is 0"):
-        anneal(loose(), Batch(torch.zeros(1, 6)), 0)
+        annealed_importance_sampling(loose(), Batch(torch.zeros(1, 6)), 0)
 
 
 @pytest.mark.parametrize("both", [False, True])
 def test_the_work_told_is_the_work_promised(both):
-    model, annealing, told = loose(), Annealing(7), []
+    model, annealing, told = loose(), AISOptions(7), []
     if both:
-        metrics.bracket(model, 5, 3, annealing=annealing, rows=6, advance=told.append)
+        metrics.bidirectional_monte_carlo(
+            model, 5, 3, annealing=annealing, max_pairs=6, on_progress=told.append
+        )
     else:
-        metrics.log_likelihood(model, model.sample(5), 3, "ais", annealing=annealing, rows=6, advance=told.append)
-    assert sum(told) == annealing.work(5, 3, both)
+        metrics.log_likelihood(
+            model,
+            model.sample(5),
+            3,
+            "ais",
+            annealing=annealing,
+            max_pairs=6,
+            on_progress=told.append,
+        )
+    assert sum(told) == annealing.total_moves(5, 3, both)
 
 
 def test_a_datum_that_cannot_be_has_the_weight_zero():
     """Two values that no code explains: every start has likelihood 0 in double precision."""
     model = linear_vae(torch.ones(1, 1), torch.zeros(1), 1e-160)
-    found = anneal(model, Batch(torch.tensor([[1e10], [-1e10]])), 2, Annealing(3, "prior"))
+    found = annealed_importance_sampling(
+        model, Batch(torch.tensor([[1e10], [-1e10]])), 2, AISOptions(3, "prior")
+    )
     assert (found.log_mean == -torch.inf).all() and Normal(0.0, 1.0).log_prob(torch.zeros(())) < 0
 
 
@@ -192,15 +258,27 @@ def test_a_datum_that_cannot_be_has_the_weight_zero():
 def two_stage():
     """A second model over the codes, whose density is an estimate."""
     second = priors.TwoStage(
-        priors.Normal(2), posteriors.Normal(networks.MLP(2, [4]), 2), likelihoods.Normal(networks.MLP(2, [4]), (2,)), samples=2
+        priors.Normal(2),
+        posteriors.Normal(networks.MLP(2, [4]), 2),
+        likelihoods.Normal(networks.MLP(2, [4]), (2,)),
+        samples=2,
     )
-    return VAE(second, posteriors.Normal(networks.MLP(4, [4]), 2), likelihoods.Normal(networks.MLP(2, [4]), (4,)))
+    return VAE(
+        second,
+        posteriors.Normal(networks.MLP(4, [4]), 2),
+        likelihoods.Normal(networks.MLP(2, [4]), (4,)),
+    )
 
 
 def test_a_density_that_is_an_estimate_has_no_annealed_bounds():
     """Chains accept by it, and weights divide by it: the upper bound came out below the truth."""
-    for measure in (lambda m: metrics.bracket(m, 2), lambda m: metrics.log_likelihood(m, torch.zeros(1, 4), method="ais")):
-        with pytest.raises(IncompatibleError, match=r"`priors.TwoStage` is an estimate.*method=\"importance\""):
+    for measure in (
+        lambda m: metrics.bidirectional_monte_carlo(m, 2),
+        lambda m: metrics.log_likelihood(m, torch.zeros(1, 4), method="ais"),
+    ):
+        with pytest.raises(
+            IncompatibleError, match=r"`priors.TwoStage` is an estimate.*method=\"importance\""
+        ):
             measure(two_stage())
     with pytest.raises(IncompatibleError, match="Write defensive=0"):
         metrics.log_likelihood(two_stage(), torch.zeros(1, 4), 10, defensive=0.5)
@@ -211,9 +289,15 @@ def test_no_more_is_decoded_at_once_than_rows_allow(samples, rows, monkeypatch):
     """Chains, pilots, data that the model makes up, and importance samples alike."""
     model, seen = loose(), []
     forward = model.likelihood.forward
-    monkeypatch.setattr(model.likelihood, "forward", lambda z, context=None: (seen.append(z[..., 0].numel()), forward(z, context))[1])
-    metrics.bracket(model, 20, samples, annealing=Annealing(3), rows=rows)
-    metrics.log_likelihood(model, torch.zeros(20, 6), samples, "ais", annealing=Annealing(3), rows=rows)
+    monkeypatch.setattr(
+        model.likelihood,
+        "forward",
+        lambda z, context=None: (seen.append(z[..., 0].numel()), forward(z, context))[1],
+    )
+    metrics.bidirectional_monte_carlo(model, 20, samples, annealing=AISOptions(3), max_pairs=rows)
+    metrics.log_likelihood(
+        model, torch.zeros(20, 6), samples, "ais", annealing=AISOptions(3), max_pairs=rows
+    )
     assert max(seen) <= max(rows, 4)  # one datum has four pilots
 
 
@@ -221,42 +305,62 @@ def test_chains_in_turns_are_as_many_as_together():
     model = loose()
     x = model.sample(3)
     truth = metrics.exact_log_likelihood(model, x)
-    found = anneal(model, Batch(x), 64, Annealing(60), rows=30)
-    assert found.chains == 64 and ((found.log_mean - truth).abs() < 0.1).all() and (found.effective_sample_size > 20).all()
+    found = annealed_importance_sampling(model, Batch(x), 64, AISOptions(60), max_pairs=30)
+    assert (
+        found.chains == 64
+        and ((found.log_mean - truth).abs() < 0.1).all()
+        and (found.effective_sample_size > 20).all()
+    )
 
 
 @pytest.mark.parametrize(
     "prior, posterior",
     [
-        (lambda: priors.Product([priors.Normal(2), priors.LogNormal(1)]), lambda: product(posteriors.Normal, posteriors.LogNormal)),
-        (lambda: priors.WrappedNormal(3), lambda: posteriors.WrappedNormal(networks.MLP(4, [4]), 3)),
+        (
+            lambda: priors.Product([priors.Normal(2), priors.LogNormal(1)]),
+            lambda: product(posteriors.Normal, posteriors.LogNormal),
+        ),
+        (
+            lambda: priors.WrappedNormal(3),
+            lambda: posteriors.WrappedNormal(networks.MLP(4, [4]), 3),
+        ),
     ],
     ids=["product", "ball"],
 )
 def test_codes_that_move_in_coordinates_of_their_own(prior, posterior):
     """Held against importance sampling with many draws, half of them from the prior: tails of the posterior are too thin."""
-    model = VAE(prior(), posterior(), likelihoods.Normal(networks.MLP(3, [4]), (4,), scale=1.0)).eval()
+    model = VAE(
+        prior(), posterior(), likelihoods.Normal(networks.MLP(3, [4]), (4,), scale=1.0)
+    ).eval()
     x = model.sample(3)
     with torch.no_grad():
-        many = inference.importance_weights(model, Batch(x), 20_000, rows=100_000, defensive=0.5)
-        found = anneal(model, Batch(x), 64, Annealing(60, "prior"))
+        many = inference.importance_weights(
+            model, Batch(x), 20_000, max_pairs=100_000, defensive=0.5
+        )
+        found = annealed_importance_sampling(model, Batch(x), 64, AISOptions(60, "prior"))
     error = (1 / many.effective_sample_size + 1 / found.effective_sample_size).sqrt()
     assert (error < 0.3).all() and ((many.log_mean - found.log_mean).abs() < 5 * error).all()
 
 
 def product(*families):
-    return posteriors.Product([family(networks.MLP(4, [4]), size) for family, size in zip(families, (2, 1), strict=True)])
+    return posteriors.Product(
+        [family(networks.MLP(4, [4]), size) for family, size in zip(families, (2, 1), strict=True)]
+    )
 
 
 def test_a_posterior_beside_the_prior_is_no_obstacle_to_chains_from_the_prior():
     model = VAE(
-        priors.Exponential(2), posteriors.Normal(networks.MLP(4, [4]), 2), likelihoods.Normal(networks.MLP(2, [4]), (4,), scale=1.0)
+        priors.Exponential(2),
+        posteriors.Normal(networks.MLP(4, [4]), 2),
+        likelihoods.Normal(networks.MLP(2, [4]), (4,), scale=1.0),
     )
-    found = anneal(model.eval(), Batch(model.sample(3)), 16, Annealing(30, "prior"))
+    found = annealed_importance_sampling(
+        model.eval(), Batch(model.sample(3)), 16, AISOptions(30, "prior")
+    )
     assert found.log_mean.isfinite().all()
 
 
 def test_made_up_data_are_told_what_the_caller_says():
     model = loose()
     with pytest.raises(IncompatibleError, match="this model is told nothing"):
-        metrics.bracket(model, 2, label="x")
+        metrics.bidirectional_monte_carlo(model, 2, label="x")

@@ -13,5 +13,7 @@ def test_every_value_occurs_and_beside_others(sizes, times):
     for place, axis in enumerate(axes):
         for value in axis:
             beside = {row[:place] + row[place + 1 :] for row in chosen if row[place] == value}
-            assert len(beside) >= min(times, *(size for other, size in enumerate(sizes) if other != place)), (place, value)
+            assert len(beside) >= min(
+                times, *(size for other, size in enumerate(sizes) if other != place)
+            ), (place, value)
     assert chosen == few(*axes, times=times)

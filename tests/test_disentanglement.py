@@ -32,7 +32,10 @@ def independent(seed=0, latent=6):
 def rotated(angle):
     """Two continuous, independent codes that are two factors, turned together."""
     factors = torch.cartesian_prod(torch.arange(12), torch.arange(12)).repeat(10, 1)
-    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
+    turn = torch.tensor(
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]],
+        dtype=torch.float64,
+    )
     return factors.double() @ turn.T, factors
 
 
@@ -40,8 +43,14 @@ def rotated(angle):
 def test_perfect_codes(name):
     found = SCORES[name](PERFECT, FACTORS, **QUICK)
     # predictability of a perfect code is not 1: the second code still predicts by chance, 1/3, 1/4, 1/5 and 1/6 of the factors
-    expected = 1 - sum(1 / size for size in SIZES) / 4 if name == "separated_attribute_predictability" else 1.0
-    tolerance = 0.03 if name == "separated_attribute_predictability" else 1e-9  # the chance of 900 rows, of six codes the luckiest
+    expected = (
+        1 - sum(1 / size for size in SIZES) / 4
+        if name == "separated_attribute_predictability"
+        else 1.0
+    )
+    tolerance = (
+        0.03 if name == "separated_attribute_predictability" else 1e-9
+    )  # the chance of 900 rows, of six codes the luckiest
     assert found.value == pytest.approx(expected, abs=tolerance)
 
 
@@ -52,7 +61,9 @@ def test_perfect_codes(name):
     ("beta_vae", CHANCE, 0.12),  # 333 votes: five deviations
 ])  # fmt: skip
 def test_independent_codes_are_left_to_chance(name, chance, tolerance):
-    assert SCORES[name](independent(), FACTORS, **QUICK).value == pytest.approx(chance, abs=tolerance)
+    assert SCORES[name](independent(), FACTORS, **QUICK).value == pytest.approx(
+        chance, abs=tolerance
+    )
 
 
 @pytest.mark.parametrize("rows, sizes", [(200, (3, 4, 8)), (200, (20, 3)), (60, (6, 3))])
@@ -62,8 +73,14 @@ def test_chance_is_chance_however_few_rows_share_a_value(rows, sizes):
     for measure in (metrics.factor_vae_score, metrics.beta_vae_score):
         found = []
         for seed in range(20):
-            factors = torch.stack([torch.randint(size, (rows,), generator=generator) for size in sizes], 1)
-            found.append(measure(torch.randn(rows, 4, generator=generator), factors, repeats=2, seed=seed).value)
+            factors = torch.stack(
+                [torch.randint(size, (rows,), generator=generator) for size in sizes], 1
+            )
+            found.append(
+                measure(
+                    torch.randn(rows, 4, generator=generator), factors, repeats=2, seed=seed
+                ).value
+            )
         scores = torch.tensor(found)
         assert scores.mean() < 1 / len(sizes) + 4 * scores.std() / math.sqrt(20)
 
@@ -76,34 +93,56 @@ def test_scores_do_not_depend_on_the_scale_of_codes():
 def test_halves_are_cut_where_all_rows_are():
     """Forty codes are cut into 20 bins; of twenty of them each would be a class of its own, tell everything, and leave no gap."""
     generator = torch.Generator().manual_seed(1)
-    codes, factors = torch.randn(40, 3, generator=generator), torch.stack([torch.arange(40) % 2, torch.arange(40) % 4], 1)
+    codes, factors = (
+        torch.randn(40, 3, generator=generator),
+        torch.stack([torch.arange(40) % 2, torch.arange(40) % 4], 1),
+    )
     found = metrics.mutual_information_gap(codes, factors)
     assert found.high > found.value > found.low
 
 
 def test_a_rotation_by_45_degrees_shares_the_information():
-    straight, turned = (metrics.mutual_information_gap(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
+    straight, turned = (
+        metrics.mutual_information_gap(*rotated(angle), **QUICK).value
+        for angle in (0.0, math.pi / 4)
+    )
     assert straight == pytest.approx(1.0, abs=1e-9) and turned < 0.1
-    straight, turned = (metrics.separated_attribute_predictability(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
+    straight, turned = (
+        metrics.separated_attribute_predictability(*rotated(angle), **QUICK).value
+        for angle in (0.0, math.pi / 4)
+    )
     assert turned < straight / 3
-    straight, turned = (metrics.modularity(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4))
+    straight, turned = (
+        metrics.modularity(*rotated(angle), **QUICK).value for angle in (0.0, math.pi / 4)
+    )
     assert straight == pytest.approx(1.0, abs=1e-9) and turned < 0.1
 
 
-@pytest.mark.parametrize("measure", [metrics.mutual_information_gap, metrics.modularity, metrics.interventional_robustness])
+@pytest.mark.parametrize(
+    "measure",
+    [metrics.mutual_information_gap, metrics.modularity, metrics.interventional_robustness],
+)
 def test_scale_shift_and_sign_of_codes_do_not_matter(measure):
     codes, factors = rotated(0.3)
     moved = codes * torch.tensor([-3.0, 0.01]) + torch.tensor([5.0, -1.0])
     # a bin's edge may fall to the other side of a value that lies on it
-    assert measure(moved, factors, **QUICK).value == pytest.approx(measure(codes, factors, **QUICK).value, abs=0.02)
+    assert measure(moved, factors, **QUICK).value == pytest.approx(
+        measure(codes, factors, **QUICK).value, abs=0.02
+    )
 
 
 def test_mutual_information_is_that_of_scikit_learn():
     scores = pytest.importorskip("sklearn.metrics")
     codes = torch.randint(0, 7, (300, 2), generator=torch.Generator().manual_seed(0))
     factors = torch.stack([codes[:, 0] // 2, torch.arange(300) % 3], 1)
-    expected = [[scores.mutual_info_score(a.numpy(), b.numpy()) for b in factors.T] for a in codes.T]
-    assert torch.allclose(metrics.mutual_information(codes, factors), torch.tensor(expected, dtype=torch.float64), atol=1e-9)
+    expected = [
+        [scores.mutual_info_score(a.numpy(), b.numpy()) for b in factors.T] for a in codes.T
+    ]
+    assert torch.allclose(
+        metrics.mutual_information(codes, factors),
+        torch.tensor(expected, dtype=torch.float64),
+        atol=1e-9,
+    )
 
 
 def test_a_continuous_code_is_cut_into_bins_of_equal_width():
@@ -115,7 +154,9 @@ def test_a_continuous_code_is_cut_into_bins_of_equal_width():
 
 def test_dci_of_a_permutation():
     found = metrics.dci(PERFECT, FACTORS, **QUICK)
-    assert found.disentanglement.value == pytest.approx(1, abs=1e-6) and found.completeness.value == pytest.approx(1, abs=1e-6)
+    assert found.disentanglement.value == pytest.approx(
+        1, abs=1e-6
+    ) and found.completeness.value == pytest.approx(1, abs=1e-6)
     assert found.informativeness.value == 1
     assert found.importance.argmax(0).tolist() == [1, 3, 0, 2]
 
@@ -140,8 +181,12 @@ def test_codes_that_do_not_move_have_no_vote():
     dead = torch.cat([PERFECT, torch.zeros(len(PERFECT), 3)], 1)
     assert metrics.factor_vae_score(dead, FACTORS, **QUICK).value == 1
     assert metrics.factor_vae_score(torch.zeros(len(FACTORS), 3), FACTORS, **QUICK).value == CHANCE
-    assert metrics.mutual_information_gap(dead, FACTORS, **QUICK).value == pytest.approx(1, abs=1e-9)
-    assert metrics.interventional_robustness(torch.zeros(len(FACTORS), 3), FACTORS, **QUICK).value == 0
+    assert metrics.mutual_information_gap(dead, FACTORS, **QUICK).value == pytest.approx(
+        1, abs=1e-9
+    )
+    assert (
+        metrics.interventional_robustness(torch.zeros(len(FACTORS), 3), FACTORS, **QUICK).value == 0
+    )
 
 
 def test_the_interval_of_a_gap_covers():
@@ -162,15 +207,19 @@ def test_the_interval_of_a_gap_covers():
 def test_all_scores_together():
     found = metrics.disentanglement(PERFECT, FACTORS, repeats=2)
     assert found.mutual_information_gap.value == pytest.approx(1) and found.dci is not None
-    assert (found.chance, found.rows, found.mutual_information.shape) == (CHANCE, len(FACTORS), (4, 4))
-    assert "random halves" in found.factor_vae.how
+    assert (found.chance_level, found.n_rows, found.mutual_information.shape) == (
+        CHANCE,
+        len(FACTORS),
+        (4, 4),
+    )
+    assert "random halves" in found.factor_vae_score.method
 
 
 def test_without_scikit_learn_two_scores_are_missing(monkeypatch):
     for module in ("sklearn", "sklearn.linear_model", "sklearn.ensemble"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
     found = metrics.disentanglement(PERFECT, FACTORS, repeats=2)
-    assert found.beta_vae is None and found.dci is None and found.factor_vae.value == 1
+    assert found.beta_vae_score is None and found.dci is None and found.factor_vae_score.value == 1
     with pytest.raises(MissingExtraError, match=r"aevb\[sklearn\]"):
         metrics.dci(PERFECT, FACTORS)
 
@@ -182,12 +231,20 @@ def test_without_scikit_learn_two_scores_are_missing(monkeypatch):
         (PERFECT, FACTORS[:9], "1,800 rows and `factors` 9"),
         (PERFECT, FACTORS[:, :1], "`factors` has 1 column"),
         (PERFECT, FACTORS * torch.tensor([1, 0, 1, 1]), "factor 1 is 0 in all rows"),
-        (PERFECT, torch.stack([FACTORS[:, 0].double(), torch.rand(len(FACTORS)).double()], 1), "factor 1 has .* values in 1,800 rows"),
+        (
+            PERFECT,
+            torch.stack([FACTORS[:, 0].double(), torch.rand(len(FACTORS)).double()], 1),
+            "factor 1 has .* values in 1,800 rows",
+        ),
         (PERFECT * math.nan, FACTORS, "`codes` holds NaN"),
         (PERFECT, FACTORS * math.nan, "`factors` holds NaN"),
         (PERFECT[:, :0], FACTORS, "`codes` has no columns"),
         (PERFECT, [["a", "b"]] * len(PERFECT), "`factors` holds no numbers"),
-        (PERFECT[:100], torch.stack([torch.arange(100) // 5, torch.arange(100) % 2], 1), "20 values in 100 rows, and scores need 10"),
+        (
+            PERFECT[:100],
+            torch.stack([torch.arange(100) // 5, torch.arange(100) % 2], 1),
+            "20 values in 100 rows, and scores need 10",
+        ),
     ],
 )
 def test_what_cannot_be_scored(codes, factors, words):

@@ -8,17 +8,26 @@ from pathlib import Path
 import pytest
 from cyclopts import MissingArgumentError, UnknownOptionError
 
-from aevb.cli.app import COMMANDS, DATA, build
+from aevb.cli._app import COMMANDS, DATA_COMMANDS, build_app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+)
 FENCE = re.compile(r"^```\w*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
 LINE = re.compile(r"^(?:\$ )?(aevb .+?)(?: +#.*)?$", re.MULTILINE)
 SPAN = re.compile(r"`(aevb [^`]+)`")
-STAND_IN = {"RUN": "runs/a", "SOURCE": "digits", "NEW": "new.csv", "NAME": "piwae", "COLUMN": "site"}
+STAND_IN = {
+    "RUN": "runs/a",
+    "SOURCE": "digits",
+    "NEW": "new.csv",
+    "NAME": "piwae",
+    "COLUMN": "site",
+}
 
 WHOLE = {command for block in FENCE.finditer(PAGES) for command in LINE.findall(block["text"])} | {
-    own.example for own in (*COMMANDS, *DATA)
+    own.example for own in (*COMMANDS, *DATA_COMMANDS)
 }
 SPOKEN_OF = set(SPAN.findall(FENCE.sub("", PAGES))) - WHOLE
 
@@ -30,7 +39,7 @@ def no_configuration(monkeypatch, tmp_path):
 
 def parse(command: str) -> None:
     tokens = [STAND_IN.get(token, token) for token in shlex.split(command)[1:]]
-    build().parse_args(tokens, exit_on_error=False, print_error=False)
+    build_app().parse_args(tokens, exit_on_error=False, print_error=False)
 
 
 def test_pages_show_commands():
@@ -44,11 +53,15 @@ def test_command_can_be_typed(command):
 
 @pytest.mark.parametrize("command", sorted(SPOKEN_OF))
 def test_command_that_is_spoken_of_exists(command):
-    with suppress(MissingArgumentError):  # a sentence names the option it is about, and not all that the command needs
+    with suppress(
+        MissingArgumentError
+    ):  # a sentence names the option it is about, and not all that the command needs
         parse(command)
 
 
-@pytest.mark.parametrize("command", ["aevb sample --colour red", "aevb sample runs/a --out x.png --colour red"])
+@pytest.mark.parametrize(
+    "command", ["aevb sample --colour red", "aevb sample runs/a --out x.png --colour red"]
+)
 def test_an_unknown_option_is_noticed(command):
     with pytest.raises(UnknownOptionError, match="colour"):
         parse(command)

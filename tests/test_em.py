@@ -12,18 +12,31 @@ from torch.distributions import Exponential as Waiting
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 import aevb
-from aevb import VAE, Batch, gradients, likelihoods, metrics, networks, objectives, posteriors, priors
-from aevb.conditional import Conditional, Unconditional
+from aevb import (
+    VAE,
+    Batch,
+    gradients,
+    likelihoods,
+    metrics,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
+from aevb._conditional import Conditional, Unconditional
 from aevb.errors import ArgumentError, IncompatibleError
 from aevb.training import adam
-from aevb.training.step import Step, differentiate
+from aevb.training._step import TrainingStep, differentiate
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
 def correlated():
     """A posterior with correlation, and an approximation of it that is far off."""
-    weight, offset = torch.tensor([[1.0, 0.8], [0.3, -1.0], [0.5, 1.2]]), torch.tensor([0.2, -0.1, 0.4])
+    weight, offset = (
+        torch.tensor([[1.0, 0.8], [0.3, -1.0], [0.5, 1.2]]),
+        torch.tensor([0.2, -0.1, 0.4]),
+    )
     model = linear_vae(weight, offset, 0.7)
     set_posterior(model, torch.zeros(2, 3), torch.zeros(2), torch.ones(2))
     return model
@@ -31,8 +44,11 @@ def correlated():
 
 def explain(model, rule, x, times, objective=None):
     """The estimates of that many steps that change no weights."""
-    batch = Batch(x, index=torch.arange(len(x)), total=len(x))
-    return [rule(model, objectives.ELBO() if objective is None else objective, batch) for _ in range(times)]
+    batch = Batch(x, index=torch.arange(len(x)), dataset_size=len(x))
+    return [
+        rule(model, objectives.ELBO() if objective is None else objective, batch)
+        for _ in range(times)
+    ]
 
 
 def test_chains_draw_from_the_true_posterior():
@@ -43,7 +59,7 @@ def test_chains_draw_from_the_true_posterior():
     kept = []
     for _ in range(20):
         explain(model, rule, x.expand(60, 3), 1)
-        kept.append(rule.state.flatten(0, 1).clone())
+        kept.append(rule.chain_state.flatten(0, 1).clone())
     z, truth = torch.stack(kept), metrics.exact_posterior(model, x)
     away = z - truth.mean
     second = torch.einsum("nci,ncj->cij", away, away) / len(away)
@@ -57,35 +73,59 @@ def test_its_gradients_are_those_of_the_likelihood_and_of_the_divergence_from_th
     model, x = correlated(), torch.tensor([[1.0, -0.5, 0.3]])
     head, fitted = model.likelihood.noise.heads.head, model.posterior.heads.head
     q = model.posterior(x)
-    gap = kl_divergence(metrics.exact_posterior(model, x), MultivariateNormal(q.mean, torch.diag_embed(q.variance)))
-    exact = torch.autograd.grad(-evidence(head.weight, head.bias, 0.7, x).mean(), [head.weight, head.bias])
+    gap = kl_divergence(
+        metrics.exact_posterior(model, x), MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+    )
+    exact = torch.autograd.grad(
+        -evidence(head.weight, head.bias, 0.7, x).mean(), [head.weight, head.bias]
+    )
     exact += torch.autograd.grad(gap.mean(), [fitted.weight, fitted.bias])
     learned = [head.weight, head.bias, fitted.weight, fitted.bias]
     rule = gradients.MonteCarloEM(rows=300, latent=2)
     explain(model, rule, x.expand(300, 3), 30)
-    found = [torch.autograd.grad(explain(model, rule, x.expand(300, 3), 3)[-1].loss, learned) for _ in range(20)]
+    found = [
+        torch.autograd.grad(explain(model, rule, x.expand(300, 3), 3)[-1].loss, learned)
+        for _ in range(20)
+    ]
     for each, truth in zip(zip(*found, strict=True), exact, strict=True):
         draws = torch.stack(each)
         # three transitions at an acceptance of 0.9 leave the draws nearly independent; the remaining correlation is inside 7 errors
         error = draws.std(0) / math.sqrt(20)
-        assert ((draws.mean(0) - truth).abs() < 7 * error).all() and error.norm() < 0.1 * truth.norm()
+        assert (
+            (draws.mean(0) - truth).abs() < 7 * error
+        ).all() and error.norm() < 0.1 * truth.norm()
 
 
 def test_it_reaches_the_likelihood_of_principal_components():
     """Whatever the encoder: none has a part in it."""
     x = factor_data(n=150, noise=torch.tensor([0.5]))
     x = (x - x.mean(0)) / x.std()
-    model = VAE(priors.Normal(2), posteriors.Normal(nn.Identity(), 2, "full"), likelihoods.Normal(nn.Identity(), (6,), "shared"))
+    model = VAE(
+        priors.Normal(2),
+        posteriors.Normal(nn.Identity(), 2, "full"),
+        likelihoods.Normal(nn.Identity(), (6,), "shared"),
+    )
     rule = gradients.MonteCarloEM(rows=150, latent=2, leapfrogs=4)
-    aevb.fit(model, x, gradient=rule, optimizer=adam(0.1), epochs=300, batch_size=150, progress=False, compile=False)
+    aevb.fit(
+        model,
+        x,
+        gradient=rule,
+        optimizer=adam(0.1),
+        epochs=300,
+        batch_size=150,
+        progress=False,
+        compile=False,
+    )
     # one draw per datum and step: what Adam's averaging leaves of its noise at the last rates, some hundredths of a nat
-    assert metrics.exact_log_likelihood(model, x).mean().item() == pytest.approx(ppca(x, 2)[-1], abs=0.05)
+    assert metrics.exact_log_likelihood(model, x).mean().item() == pytest.approx(
+        ppca(x, 2)[-1], abs=0.05
+    )
 
 
 def test_the_acceptance_is_tuned_while_it_learns():
     model, x = correlated(), torch.randn(50, 3)
     rule = gradients.MonteCarloEM(rows=50, latent=2, leapfrogs=4, acceptance=0.7)
-    steps = [rule.step.item() for _ in range(250) if explain(model, rule, x, 1)]
+    steps = [rule.step_size.item() for _ in range(250) if explain(model, rule, x, 1)]
     # it climbs from 0.1 by 0.015 in the logarithm and settles near the smallest scale of the posterior, which is 0.4
     assert steps[0] < 0.11 and min(steps[150:]) > 0.2 and max(steps[150:]) / min(steps[150:]) < 1.5
 
@@ -95,40 +135,65 @@ def test_what_is_reported_lies_below_the_evidence():
     model, x = correlated(), torch.tensor([[1.0, -0.5, 0.3]]).expand(500, 3)
     rule = gradients.MonteCarloEM(rows=500, latent=2)
     estimates = explain(model, rule, x, 30)[20:]
-    bound = torch.stack([estimate.score.bound for estimate in estimates]).flatten()
+    bound = torch.stack([estimate.objective_value.bound for estimate in estimates]).flatten()
     truth = metrics.decomposition(model, x[:1])
     assert abs(bound.mean() - truth.elbo) < 5 * bound.std() / math.sqrt(len(bound))
-    z = rule.state.transpose(0, 1)
+    z = rule.chain_state.transpose(0, 1)
     q = model.posterior(x)
     assert (model.log_joint(Batch(x), z) - q.log_prob(z)).mean() > truth.log_likelihood
 
 
 def test_only_the_chains_of_the_batch_move_and_a_refused_step_moves_none():
     model, rule = correlated(), gradients.MonteCarloEM(rows=10, latent=2)
-    step = Step(model, objectives.ELBO(), rule, torch.optim.Adam([*model.parameters()], 1e-2))
+    step = TrainingStep(
+        model, objectives.ELBO(), rule, torch.optim.Adam([*model.parameters()], 1e-2)
+    )
     there = torch.tensor([1, 4, 7])
-    step(Batch(torch.randn(3, 3), index=there, total=10))
-    assert rule.begun.nonzero().flatten().tolist() == [1, 4, 7] and (rule.state[0] == 0).all() and (rule.state[there] != 0).all()
-    held, size = rule.state.clone(), rule.step.clone()
-    step(Batch(torch.full((3, 3), torch.nan), index=there, total=10))
-    assert step.skipped == 1 and torch.equal(rule.state, held) and torch.equal(rule.step, size)
-    step(Batch(torch.randn(3, 3), index=there, total=10))
-    assert not torch.equal(rule.state, held) and not torch.equal(rule.step, size)
+    step(Batch(torch.randn(3, 3), index=there, dataset_size=10))
+    assert (
+        rule.chain_started.nonzero().flatten().tolist() == [1, 4, 7]
+        and (rule.chain_state[0] == 0).all()
+        and (rule.chain_state[there] != 0).all()
+    )
+    held, size = rule.chain_state.clone(), rule.step_size.clone()
+    step(Batch(torch.full((3, 3), torch.nan), index=there, dataset_size=10))
+    assert (
+        step.skipped_steps == 1
+        and torch.equal(rule.chain_state, held)
+        and torch.equal(rule.step_size, size)
+    )
+    step(Batch(torch.randn(3, 3), index=there, dataset_size=10))
+    assert not torch.equal(rule.chain_state, held) and not torch.equal(rule.step_size, size)
 
 
 def test_chains_go_on_where_an_interrupted_run_left_them(tmp_path):
     def run(**options):
-        with aevb.random.seeded(0):
+        with aevb._random.seed_scope(0):
             model, rule = small(), gradients.MonteCarloEM(rows=20, latent=2, leapfrogs=2)
         x = (torch.rand(20, 6, generator=torch.Generator().manual_seed(1)) < 0.5).double()
-        aevb.fit(model, x, gradient=rule, epochs=4, batch_size=5, progress=False, compile=False, **options)
+        aevb.fit(
+            model,
+            x,
+            gradient=rule,
+            epochs=4,
+            batch_size=5,
+            progress=False,
+            compile=False,
+            **options,
+        )
         return model, rule
 
     whole, chains = run()
     run(out=tmp_path / "run", callbacks=[lambda epoch, model: epoch.epoch == 2])
     resumed, again = run(out=tmp_path / "run", resume=True)
-    assert torch.equal(chains.state, again.state) and torch.equal(chains.step, again.step) and again.begun.all()
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    assert (
+        torch.equal(chains.chain_state, again.chain_state)
+        and torch.equal(chains.step_size, again.step_size)
+        and again.chain_started.all()
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True)
+    )
 
 
 def test_without_rows_chains_begin_at_the_posterior_and_nothing_is_kept():
@@ -171,7 +236,9 @@ def test_constrained_latents_are_moved_in_free_coordinates():
     rule, x = gradients.MonteCarloEM(rows=600, latent=1), torch.full((600, 1), 0.5)
     rule.check(model, objectives.ELBO())
     explain(model, rule, x, 30)
-    kept = torch.stack([rule.state[:, 0, 0].clone() for _ in range(20) if explain(model, rule, x, 1)])
+    kept = torch.stack(
+        [rule.chain_state[:, 0, 0].clone() for _ in range(20) if explain(model, rule, x, 1)]
+    )
     m, unit = torch.tensor(-0.5), Normal(0.0, 1.0)
     mean = m + unit.log_prob(m).exp() / unit.cdf(m)
     found = kept.mean(0)
@@ -192,15 +259,17 @@ def test_a_step_is_one_graph():
     start, index = copy.deepcopy(rule.state_dict()), torch.tensor([0, 3, 8])
 
     def step(x, index):
-        result = differentiate(model, made, rule, list(model.parameters()), Batch(x, index=index, total=9), None)
+        result = differentiate(
+            model, made, rule, list(model.parameters()), Batch(x, index=index, dataset_size=9), None
+        )
         return result.statistics, result.gradients
 
     results, x = [], torch.ones(3, 6)
     for run in (step, torch.compile(step, backend="aot_eager", fullgraph=True)):
         rule.load_state_dict(copy.deepcopy(start))
-        with aevb.random.seeded(1), torch._dynamo.config.patch(trace_autograd_ops=True):
+        with aevb._random.seed_scope(1), torch._dynamo.config.patch(trace_autograd_ops=True):
             statistics, slopes = run(x, index)
-        results.append([statistics, *slopes, rule.state.clone(), rule.step.clone()])
+        results.append([statistics, *slopes, rule.chain_state.clone(), rule.step_size.clone()])
     torch.compiler.reset()
     # the same operations in another order
     assert all(torch.allclose(a, b, rtol=1e-6, atol=1e-9) for a, b in zip(*results, strict=True))
@@ -208,13 +277,22 @@ def test_a_step_is_one_graph():
 
 
 REFUSED = {
-    "bits": lambda: (small(priors.Bernoulli(2), posteriors.Bernoulli(networks.MLP(6), 2)), objectives.ELBO()),
-    "no density": lambda: (small(posterior=posteriors.Dirac(networks.MLP(6), 2)), objectives.ELBO()),
+    "bits": lambda: (
+        small(priors.Bernoulli(2), posteriors.Bernoulli(networks.MLP(6), 2)),
+        objectives.ELBO(),
+    ),
+    "no density": lambda: (
+        small(posterior=posteriors.Dirac(networks.MLP(6), 2)),
+        objectives.ELBO(),
+    ),
     "beta": lambda: (small(), objectives.ELBO(beta=4.0)),
     "warm-up": lambda: (small(), objectives.ELBO(beta=objectives.Linear(steps=10))),
     "free bits": lambda: (small(), objectives.ELBO(free_bits=0.1)),
     "reconstruction": lambda: (small(), objectives.Reconstruction()),
-    "random weights": lambda: (small(likelihood=likelihoods.Bayesian(likelihoods.Bernoulli(networks.MLP(2), (6,)))), objectives.ELBO()),
+    "random weights": lambda: (
+        small(likelihood=likelihoods.Bayesian(likelihoods.Bernoulli(networks.MLP(2), (6,)))),
+        objectives.ELBO(),
+    ),
 }
 
 
@@ -229,12 +307,23 @@ def test_chains_of_other_rows_or_codes_are_refused():
     with pytest.raises(IncompatibleError, match="latent=2"):
         gradients.MonteCarloEM(rows=5, latent=3).check(small(), objectives.ELBO())
     rule = gradients.MonteCarloEM(rows=5, latent=2)
-    for batch in (Batch(torch.zeros(2, 6)), Batch(torch.zeros(2, 6), index=torch.arange(2), total=6)):
+    for batch in (
+        Batch(torch.zeros(2, 6)),
+        Batch(torch.zeros(2, 6), index=torch.arange(2), dataset_size=6),
+    ):
         with pytest.raises(IncompatibleError, match="5 rows"):
             rule(small(), objectives.ELBO(), batch)
 
 
-SETTINGS = [{"rows": 0, "latent": 2}, {"rows": 5}, {"latent": 2}, {"chains": 0}, {"leapfrogs": 0}, {"transitions": 0}, {"acceptance": 1.0}]
+SETTINGS = [
+    {"rows": 0, "latent": 2},
+    {"rows": 5},
+    {"latent": 2},
+    {"chains": 0},
+    {"leapfrogs": 0},
+    {"transitions": 0},
+    {"acceptance": 1.0},
+]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -9,7 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def record(name):
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    )
 
 
 def said(page):
@@ -71,4 +73,6 @@ def test_pages_say_what_the_records_hold(figures, page):
 def test_the_contenders_of_small_data_all_ran_with_every_seed():
     """The page says what three ways to train came to, over three seeds."""
     found = record("mcem")
-    assert {name: sorted(seeds) for name, seeds in found.items()} == {name: ["0", "1", "2"] for name in found} and len(found) == 3
+    assert {name: sorted(seeds) for name, seeds in found.items()} == {
+        name: ["0", "1", "2"] for name in found
+    } and len(found) == 3

@@ -18,9 +18,13 @@ pytestmark = pytest.mark.usefixtures("float64")
 def holed(weight, offset, scale):
     """Probabilistic PCA for data with empty cells; q is the prior, a little wider."""
     plain, latent = linear_vae(weight, offset, scale), weight.shape[1]
-    encoder = networks.FillAndFlag(networks.MLP(2 * len(offset)))
-    model = VAE(plain.prior, posteriors.Normal(encoder, latent), likelihoods.Missing(plain.likelihood))
-    set_posterior(model, torch.zeros(latent, 2 * len(offset)), torch.zeros(latent), torch.full((latent,), 1.1))
+    encoder = networks.FillMissing(networks.MLP(2 * len(offset)))
+    model = VAE(
+        plain.prior, posteriors.Normal(encoder, latent), likelihoods.Missing(plain.likelihood)
+    )
+    set_posterior(
+        model, torch.zeros(latent, 2 * len(offset)), torch.zeros(latent), torch.full((latent,), 1.1)
+    )
     return model
 
 
@@ -43,8 +47,10 @@ def some_rows(size=5, latent=2, n=3):
 
 def test_one_filling_is_the_conditional_mean():
     model, parameters, x = some_rows()
-    found = impute(model, x, samples=40_000, rows=50_000)
-    for row, filled, spread, effective in zip(x, found.x, found.spread, found.effective_sample_size, strict=True):
+    found = impute(model, x, samples=40_000, max_pairs=50_000)
+    for row, filled, spread, effective in zip(
+        x, found.x, found.spread, found.effective_sample_size, strict=True
+    ):
         mean, covariance = conditional(*parameters, row)
         deviation, empty = covariance.diagonal().sqrt(), row.isnan()
         assert effective > 1000
@@ -57,7 +63,7 @@ def test_one_filling_is_the_conditional_mean():
 def test_many_fillings_have_the_conditional_covariance():
     """The cells of one filling belong together: they share a code."""
     model, parameters, x = some_rows(n=3)
-    found = impute(model, x, samples=4000, draws=4000, rows=2000)
+    found = impute(model, x, samples=4000, draws=4000, max_pairs=2000)
     row, draws = x[2], found.draws[:, 2]
     mean, covariance = conditional(*parameters, row)
     empty = row.isnan()
@@ -68,7 +74,9 @@ def test_many_fillings_have_the_conditional_covariance():
     error = ((covariance**2 + torch.outer(spread, spread)) / count).sqrt()
     found_covariance = torch.cov(draws[:, empty].T)
     assert ((found_covariance - covariance).abs() < 5 * error).all()
-    assert (covariance - torch.diag(spread)).abs().max() > 5 * error.max()  # independent cells would be told apart
+    assert (
+        covariance - torch.diag(spread)
+    ).abs().max() > 5 * error.max()  # independent cells would be told apart
     assert torch.equal(draws[:, ~empty], row[~empty].expand(4000, -1))
 
 
@@ -78,16 +86,21 @@ def test_codes_are_kept_by_their_weight_whatever_the_blocks():
     model = holed(weight, offset, 0.05)
     x = torch.tensor([[1.2, torch.nan]])
     for rows in (16, 4000):
-        draws = impute(model, x, samples=4000, draws=500, rows=rows).draws[:, 0, 1]
+        draws = impute(model, x, samples=4000, draws=500, max_pairs=rows).draws[:, 0, 1]
         mean, covariance = conditional(weight, offset, 0.05, x[0])
-        assert abs(draws.mean() - mean) < 5 * math.sqrt(covariance.item() / 100) and draws.std() < 2 * covariance.sqrt()
+        assert (
+            abs(draws.mean() - mean) < 5 * math.sqrt(covariance.item() / 100)
+            and draws.std() < 2 * covariance.sqrt()
+        )
 
 
 def test_an_empty_row_is_filled_from_the_prior():
     model, (weight, offset, scale), x = some_rows()
-    found = impute(model, torch.full_like(x[:1], torch.nan), samples=20_000, rows=20_000)
+    found = impute(model, torch.full_like(x[:1], torch.nan), samples=20_000, max_pairs=20_000)
     spread = ((weight @ weight.T).diagonal() + scale**2).sqrt()
-    assert ((found.x[0] - offset).abs() < 5 * spread / 100).all() and torch.allclose(found.spread[0], spread, rtol=0.1)
+    assert ((found.x[0] - offset).abs() < 5 * spread / 100).all() and torch.allclose(
+        found.spread[0], spread, rtol=0.1
+    )
 
 
 def test_the_exact_evidence_and_posterior_know_empty_cells():
@@ -104,7 +117,7 @@ def test_the_exact_evidence_and_posterior_know_empty_cells():
         assert torch.allclose((weight @ z + offset)[empty], mean, atol=1e-11)
     parts = metrics.decomposition(model, x)
     assert torch.allclose(parts.log_likelihood, parts.elbo + parts.gap, atol=1e-9)
-    found = metrics.log_likelihood(model, x, samples=20_000, rows=60_000)
+    found = metrics.log_likelihood(model, x, samples=20_000, max_pairs=60_000)
     # rows are stored in single precision; the effective size is above 2000
     assert ((found.per_datum - parts.log_likelihood).abs() < 0.12).all()
 
@@ -126,7 +139,7 @@ def test_counts_are_filled_with_counts():
 
 
 def _counts():
-    encoder = networks.FillAndFlag(networks.MLP(8, [4]))
+    encoder = networks.FillMissing(networks.MLP(8, [4]))
     return VAE(
         likelihood=likelihoods.Missing(likelihoods.Poisson(networks.MLP(2, [4]), (4,))),
         posterior=posteriors.Normal(encoder, 2),
@@ -137,15 +150,43 @@ def _counts():
 @pytest.mark.parametrize(
     "fill, error, words",
     [
-        (lambda: impute(make_vae("dirac"), torch.zeros(2, 2, 2)), IncompatibleError, r"imputation needs .*`posteriors\.Dirac`"),
-        (lambda: impute(make_vae(), torch.full((2, 2, 2), torch.nan)), IncompatibleError, r"`likelihoods\.Normal` takes no empty cells"),
-        (lambda: impute(some_rows()[0], torch.zeros(2, 5), samples=0), ArgumentError, "`samples` is 0"),
-        (lambda: impute(some_rows()[0], torch.zeros(2, 5), draws=-1), ArgumentError, "`draws` is -1"),
+        (
+            lambda: impute(make_vae("dirac"), torch.zeros(2, 2, 2)),
+            IncompatibleError,
+            r"imputation needs .*`posteriors\.Dirac`",
+        ),
+        (
+            lambda: impute(make_vae(), torch.full((2, 2, 2), torch.nan)),
+            IncompatibleError,
+            r"`likelihoods\.Normal` takes no empty cells",
+        ),
+        (
+            lambda: impute(some_rows()[0], torch.zeros(2, 5), samples=0),
+            ArgumentError,
+            "`samples` is 0",
+        ),
+        (
+            lambda: impute(some_rows()[0], torch.zeros(2, 5), draws=-1),
+            ArgumentError,
+            "`draws` is -1",
+        ),
         (lambda: impute(some_rows()[0], torch.zeros(2, 4)), DataError, r"data have shape \(2, 4\)"),
         (lambda: impute(some_rows()[0], torch.zeros(0, 5)), DataError, "no rows"),
-        (lambda: impute(some_rows()[0], torch.full((2, 5), torch.inf)), DataError, "row 0 of `x` holds infinity"),
-        (lambda: impute(unflagged(), torch.full((2, 5), torch.nan)), DataError, r"put `networks\.FillAndFlag"),
-        (lambda: impute(hopeless(), torch.tensor([[0.0, torch.nan], [1e10, torch.nan]])), NumericalError, "row 1 of `x` has likelihood 0"),
+        (
+            lambda: impute(some_rows()[0], torch.full((2, 5), torch.inf)),
+            DataError,
+            "row 0 of `x` holds infinity",
+        ),
+        (
+            lambda: impute(unflagged(), torch.full((2, 5), torch.nan)),
+            DataError,
+            r"put `networks\.FillMissing",
+        ),
+        (
+            lambda: impute(hopeless(), torch.tensor([[0.0, torch.nan], [1e10, torch.nan]])),
+            NumericalError,
+            "row 1 of `x` has likelihood 0",
+        ),
     ],
 )
 def test_what_cannot_be_filled_is_refused_by_name(fill, error, words):
@@ -171,13 +212,22 @@ def test_the_spread_of_a_column_of_large_numbers():
     weight, offset = torch.randn(5, 2), torch.randn(5)
     x = holed(weight, offset, 0.7).sample(3)
     x[0, :2] = x[1, 3] = torch.nan
-    low, high = (impute(holed(weight, offset + shift, 0.7).float(), (x + shift).float(), samples=2000) for shift in (0.0, 1e5))
+    low, high = (
+        impute(holed(weight, offset + shift, 0.7).float(), (x + shift).float(), samples=2000)
+        for shift in (0.0, 1e5)
+    )
     # 1e5 is held to 0.008 in single precision, which moves weights by some hundredths
-    assert torch.allclose(high.spread, low.spread, atol=0.03) and torch.allclose(high.x - 1e5, low.x, atol=0.1)
+    assert torch.allclose(high.spread, low.spread, atol=0.03) and torch.allclose(
+        high.x - 1e5, low.x, atol=0.1
+    )
 
 
 def circular(likelihood):
-    return VAE(priors.Normal(1), posteriors.Normal(networks.FillAndFlag(networks.MLP(4, [4])), 1), likelihoods.Missing(likelihood)).eval()
+    return VAE(
+        priors.Normal(1),
+        posteriors.Normal(networks.FillMissing(networks.MLP(4, [4])), 1),
+        likelihoods.Missing(likelihood),
+    ).eval()
 
 
 def test_angles_are_filled_by_their_mean_direction():
@@ -198,14 +248,22 @@ def test_categories_are_filled_by_the_likeliest():
     with torch.no_grad():
         for parameter in model.likelihood.parameters():
             parameter.zero_()
-        model.likelihood.likelihood.heads.head.bias.copy_(torch.tensor([0.5, 0.5, 0.1, 0.1, 0.4, 0.4]).log())
+        model.likelihood.likelihood.heads.head.bias.copy_(
+            torch.tensor([0.5, 0.5, 0.1, 0.1, 0.4, 0.4]).log()
+        )
     found = impute(model, torch.tensor([[math.nan, 2.0]]), samples=4000)
     assert found.x[0, 0] == 0  # the average would be 0.9
-    assert found.spread[0, 0].item() == pytest.approx(0.5, abs=0.04)  # five deviations of 4,000 draws
+    assert found.spread[0, 0].item() == pytest.approx(
+        0.5, abs=0.04
+    )  # five deviations of 4,000 draws
 
 
 @pytest.mark.parametrize(
-    "x, words", [([[1.0], ["a"]], "holds no array of numbers"), (torch.full((1, 2), 7.0), "row 0 of `x` holds a value outside")]
+    "x, words",
+    [
+        ([[1.0], ["a"]], "holds no array of numbers"),
+        (torch.full((1, 2), 7.0), "row 0 of `x` holds a value outside"),
+    ],
 )
 def test_data_to_fill_are_looked_at(x, words):
     model = circular(likelihoods.Bernoulli(networks.MLP(1), (2,)))
@@ -216,6 +274,10 @@ def test_data_to_fill_are_looked_at(x, words):
 def test_fillings_are_decoded_in_bounded_memory(monkeypatch):
     model, _, x = some_rows()
     seen, forward = [], model.likelihood.forward
-    monkeypatch.setattr(model.likelihood, "forward", lambda z, context=None: (seen.append(z[..., 0].numel()), forward(z, context))[1])
-    assert impute(model, x, samples=50, draws=60, rows=6).draws.shape == (60, *x.shape)
+    monkeypatch.setattr(
+        model.likelihood,
+        "forward",
+        lambda z, context=None: (seen.append(z[..., 0].numel()), forward(z, context))[1],
+    )
+    assert impute(model, x, samples=50, draws=60, max_pairs=6).draws.shape == (60, *x.shape)
     assert max(seen) <= 6

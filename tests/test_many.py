@@ -12,12 +12,14 @@ from torch.optim import RMSprop
 
 import aevb
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb._random import seed_scope
 from aevb.data import Rows
 from aevb.errors import ArgumentError, IncompatibleError, RunError
-from aevb.random import seeded
 from aevb.training import adam
 
-DATA = torch.randn(64, 6, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.linspace(0.2, 2.0, 6))
+DATA = torch.randn(64, 6, generator=torch.Generator().manual_seed(0)) @ torch.diag(
+    torch.linspace(0.2, 2.0, 6)
+)
 HELD_OUT = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
 # One epoch of 4 steps, five times: the first 20 steps. Rounding differs (one product for all models), by 1e-5 of a nat at most.
 STEPS = {"epochs": 5, "batch_size": 16, "validation": HELD_OUT, "progress": False}
@@ -25,10 +27,12 @@ SAME = 1e-5
 
 
 def tiny(seed: int = 0, latent: int = 2, network: nn.Module | None = None) -> aevb.VAE:
-    with seeded(seed):
+    with seed_scope(seed):
         encoder = networks.MLP(6, [8]) if network is None else network
         return aevb.VAE(
-            priors.Normal(latent), posteriors.Normal(encoder, latent), likelihoods.Normal(networks.MLP(latent, [8]), [6], "per_element")
+            priors.Normal(latent),
+            posteriors.Normal(encoder, latent),
+            likelihoods.Normal(networks.MLP(latent, [8]), [6], "per_element"),
         )
 
 
@@ -38,21 +42,40 @@ def dropping() -> nn.Module:
 
 def alone(model, objective, gradient, rate, seed, data=DATA, **options) -> aevb.FitResult:
     options = STEPS | options
-    return aevb.fit(model, data, objective=objective, gradient=gradient, optimizer=adam(rate), seed=seed, **options)
+    return aevb.fit(
+        model,
+        data,
+        objective=objective,
+        gradient=gradient,
+        optimizer=adam(rate),
+        seed=seed,
+        **options,
+    )
 
 
 def together(result: aevb.FitResult) -> bool:
-    return any("side by side" in sentence for sentence in result.said)
+    return any("side by side" in sentence for sentence in result.notes)
 
 
 def numbers(result: aevb.FitResult) -> np.ndarray:
-    kept = ("bound", "log_likelihood", "kl", "target", "validation", "validation_kl", "learning_rate")
+    kept = (
+        "bound",
+        "log_likelihood",
+        "kl",
+        "target",
+        "validation",
+        "validation_kl",
+        "learning_rate",
+    )
     return np.array([[getattr(epoch, name) for name in kept] for epoch in result.history])
 
 
 METHODS = {
     "elbo": (lambda i: objectives.ELBO(beta=(0.5, 1.0, 4.0)[i]), gradients.Pathwise),
-    "warmed up": (lambda i: objectives.ELBO(beta=objectives.Linear(steps=5 * i + 3)), gradients.Pathwise),
+    "warmed up": (
+        lambda i: objectives.ELBO(beta=objectives.Linear(steps=5 * i + 3)),
+        gradients.Pathwise,
+    ),
     "dreg": (lambda i: objectives.IWAE(3), gradients.DoublyReparameterised),
     "rloo": (lambda i: objectives.ELBO(samples=3), gradients.LeaveOneOut),
 }
@@ -66,7 +89,13 @@ def test_the_first_twenty_steps_are_those_of_each_model_alone(method):
     models = [tiny(i) for i in range(3)]
     optimizers = [adam(rate) for rate in rates]
     many = aevb.fit_many(
-        models, DATA, objective=[objective(i) for i in range(3)], gradient=gradient(), optimizer=optimizers, seed=seeds, **STEPS
+        models,
+        DATA,
+        objective=[objective(i) for i in range(3)],
+        gradient=gradient(),
+        optimizer=optimizers,
+        seed=seeds,
+        **STEPS,
     )
     for one, among, model in zip(ones, many, models, strict=True):
         assert together(among)
@@ -74,7 +103,9 @@ def test_the_first_twenty_steps_are_those_of_each_model_alone(method):
         assert among.best_epoch == one.best_epoch
         np.testing.assert_allclose(numbers(among), numbers(one), rtol=SAME, atol=SAME)
         for a, b in zip(one.model.parameters(), model.parameters(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)  # Adam divides by roots of squares near 0
+            torch.testing.assert_close(
+                a, b, rtol=1e-3, atol=1e-5
+            )  # Adam divides by roots of squares near 0
 
 
 def test_options_of_the_loop_mean_what_they_mean_for_one():
@@ -83,20 +114,31 @@ def test_options_of_the_loop_mean_what_they_mean_for_one():
     held_out = (torch.rand(300, 6, generator=torch.Generator().manual_seed(2)) < 0.5).float()
 
     def binary(seed: int) -> aevb.VAE:
-        with seeded(seed):
-            return aevb.VAE(priors.Normal(2), posteriors.Normal(dropping(), 2), likelihoods.Bernoulli(networks.MLP(2, [8]), [6]))
+        with seed_scope(seed):
+            return aevb.VAE(
+                priors.Normal(2),
+                posteriors.Normal(dropping(), 2),
+                likelihoods.Bernoulli(networks.MLP(2, [8]), [6]),
+            )
 
-    options = {"clip": 0.5, "average": 0.9, "validation": held_out}
-    ones = [alone(binary(i), objectives.ELBO(), gradients.Pathwise(), 1e-2, i, data, **options) for i in range(2)]
-    many = aevb.fit_many([binary(0), binary(1)], data, optimizer=adam(1e-2), seed=range(2), **STEPS | options)
+    options = {"clip_norm": 0.5, "ema": 0.9, "validation": held_out}
+    ones = [
+        alone(binary(i), objectives.ELBO(), gradients.Pathwise(), 1e-2, i, data, **options)
+        for i in range(2)
+    ]
+    many = aevb.fit_many(
+        [binary(0), binary(1)], data, optimizer=adam(1e-2), seed=range(2), **STEPS | options
+    )
     for one, among in zip(ones, many, strict=True):
         assert together(among)
         np.testing.assert_allclose(numbers(among), numbers(one), rtol=SAME, atol=SAME)
 
 
 def test_every_model_may_have_rows_of_its_own():
-    folds = [Rows.of(DATA[i::2].clone()) for i in range(2)]
-    ones = [alone(tiny(i), objectives.ELBO(), gradients.Pathwise(), 1e-2, i, folds[i]) for i in range(2)]
+    folds = [Rows.from_array(DATA[i::2].clone()) for i in range(2)]
+    ones = [
+        alone(tiny(i), objectives.ELBO(), gradients.Pathwise(), 1e-2, i, folds[i]) for i in range(2)
+    ]
     many = aevb.fit_many([tiny(0), tiny(1)], folds, optimizer=adam(1e-2), seed=range(2), **STEPS)
     for one, among in zip(ones, many, strict=True):
         assert together(among)
@@ -106,7 +148,7 @@ def test_every_model_may_have_rows_of_its_own():
 def test_each_architecture_is_a_stack_and_the_order_is_kept():
     results = aevb.fit_many([tiny(0, 2), tiny(1, 3), tiny(2, 2), tiny(3, 3)], DATA, **STEPS)
     assert [result.model.latent_shape[0] for result in results] == [2, 3, 2, 3]
-    assert all("2 models as one" in " ".join(result.said) for result in results)
+    assert all("2 models as one" in " ".join(result.notes) for result in results)
 
 
 def test_compiled_and_not_take_the_same_steps(monkeypatch):
@@ -115,7 +157,7 @@ def test_compiled_and_not_take_the_same_steps(monkeypatch):
     eager = aevb.fit_many([tiny(0), tiny(1)], DATA, compile=False, **STEPS)
     compiled = aevb.fit_many([tiny(0), tiny(1)], DATA, compile=True, **STEPS)
     for one, other in zip(eager, compiled, strict=True):
-        assert not any("could not be compiled" in sentence for sentence in other.said)
+        assert not any("could not be compiled" in sentence for sentence in other.notes)
         np.testing.assert_allclose(numbers(one), numbers(other), rtol=SAME, atol=SAME)
 
 
@@ -125,18 +167,20 @@ def test_a_model_that_goes_astray_stops_alone():
         next(iter(bad.posterior.parameters())).fill_(torch.inf)
     good = alone(tiny(1), objectives.ELBO(), gradients.Pathwise(), 1.5e-3, 0)
     lost, among = aevb.fit_many([bad, tiny(1)], DATA, **STEPS)
-    assert lost.stopped == "not finite"
+    assert lost.stop_reason == "not finite"
     assert len(lost.history) == 0
-    assert among.stopped == "epochs"
+    assert among.stop_reason == "epochs"
     np.testing.assert_allclose(numbers(among), numbers(good), rtol=SAME, atol=SAME)
 
 
 def test_each_model_stops_by_its_own_patience():
     """A rate of 10 ruins the second model at once, and it waits no longer than two epochs for better."""
     options = STEPS | {"epochs": 12, "patience": 2}
-    steady, ruined = aevb.fit_many([tiny(0), tiny(1)], DATA, optimizer=[adam(1e-3), adam(10.0)], **options)
-    assert (steady.stopped, len(steady.history)) == ("epochs", 12)
-    assert ruined.stopped == "patience"
+    steady, ruined = aevb.fit_many(
+        [tiny(0), tiny(1)], DATA, optimizer=[adam(1e-3), adam(10.0)], **options
+    )
+    assert (steady.stop_reason, len(steady.history)) == ("epochs", 12)
+    assert ruined.stop_reason == "patience"
     assert len(ruined.history) == ruined.best_epoch + 2
 
 
@@ -145,31 +189,48 @@ def test_each_model_stops_by_its_own_patience():
     [
         (lambda: [tiny(0), tiny(1)], {"optimizer": partial(RMSprop, lr=1e-3)}, "only Adam"),
         (lambda: [tiny(0), tiny(1)], {"precision": "bfloat16"}, "bfloat16"),
-        (lambda: [tiny(i, network=networks.MLP(6, [400, 400])) for i in range(2)], {}, "160,000 weights"),
+        (
+            lambda: [tiny(i, network=networks.MLP(6, [400, 400])) for i in range(2)],
+            {},
+            "160,000 weights",
+        ),
     ],
 )
 def test_what_cannot_be_stacked_is_trained_alone_and_said(models, options, why):
     for result in aevb.fit_many(models(), DATA, **STEPS | {"epochs": 1} | options):
-        assert why in result.said[0]
-        assert result.stopped == "epochs"
+        assert why in result.notes[0]
+        assert result.stop_reason == "epochs"
 
 
 def test_parts_that_differ_where_their_description_cannot_tell_are_found_out():
     """Networks of one's own with the same shapes and other activations: the first steps differ, so they are not trusted to be one."""
-    models = [tiny(0, network=nn.Sequential(nn.Linear(6, 8), act)) for act in (nn.Tanh(), nn.ReLU())]
+    models = [
+        tiny(0, network=nn.Sequential(nn.Linear(6, 8), act)) for act in (nn.Tanh(), nn.ReLU())
+    ]
     results = aevb.fit_many(models, DATA, **STEPS)
-    assert all("together they do not take the steps" in result.said[0] for result in results)
-    relu = alone(tiny(0, network=nn.Sequential(nn.Linear(6, 8), nn.ReLU())), objectives.ELBO(), gradients.Pathwise(), 1.5e-3, 0)
-    assert results[1].stopped == relu.stopped
+    assert all("together they do not take the steps" in result.notes[0] for result in results)
+    relu = alone(
+        tiny(0, network=nn.Sequential(nn.Linear(6, 8), nn.ReLU())),
+        objectives.ELBO(),
+        gradients.Pathwise(),
+        1.5e-3,
+        0,
+    )
+    assert results[1].stop_reason == relu.stop_reason
 
 
 def test_run_folders_and_going_on(tmp_path):
     results = aevb.fit_many([tiny(0), tiny(1)], DATA, names=["a", "b"], out=tmp_path, **STEPS)
     loaded = aevb.load(tmp_path / "b")
-    assert all(torch.equal(p, q) for p, q in zip(loaded.parameters(), results[1].model.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(loaded.parameters(), results[1].model.parameters(), strict=True)
+    )
     (tmp_path / "a" / "model.json").unlink()
-    again = aevb.fit_many([tiny(0), tiny(1)], DATA, names=["a", "b"], out=tmp_path, resume=True, **STEPS)
-    assert "finished before" in again[1].said[0]
+    again = aevb.fit_many(
+        [tiny(0), tiny(1)], DATA, names=["a", "b"], out=tmp_path, resume=True, **STEPS
+    )
+    assert "finished before" in again[1].notes[0]
     assert again[1].history == results[1].history
     np.testing.assert_allclose(numbers(again[0]), numbers(results[0]), rtol=SAME, atol=SAME)
     with pytest.raises(RunError, match="never overwritten unasked"):
@@ -182,10 +243,17 @@ def test_an_interrupt_ends_all_and_what_is_there_is_kept(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
         return 1.0
 
-    results = aevb.fit_many([tiny(0), tiny(1)], DATA, rate=stop, out=tmp_path, **STEPS)
-    assert [result.stopped for result in results] == ["interrupted"] * 2
+    results = aevb.fit_many([tiny(0), tiny(1)], DATA, lr_schedule=stop, out=tmp_path, **STEPS)
+    assert [result.stop_reason for result in results] == ["interrupted"] * 2
     assert [len(result.history) for result in results] == [2, 2]
-    resumed = aevb.fit_many([tiny(0), tiny(1)], DATA, rate=lambda step, total: 1.0, out=tmp_path, resume=True, **STEPS)
+    resumed = aevb.fit_many(
+        [tiny(0), tiny(1)],
+        DATA,
+        lr_schedule=lambda step, total: 1.0,
+        out=tmp_path,
+        resume=True,
+        **STEPS,
+    )
     assert [len(result.history) for result in resumed] == [5, 5]
 
 
@@ -199,11 +267,19 @@ def test_an_interrupt_leaves_what_has_not_begun_and_finished_runs_stay(tmp_path)
         return 1.0
 
     options = STEPS | {"optimizer": partial(RMSprop, lr=1e-3), "out": tmp_path}
-    results = aevb.fit_many([tiny(0), tiny(1), tiny(2, latent=3)], DATA, rate=stop, **options)
-    assert [result.stopped for result in results] == ["epochs", "interrupted", "interrupted"]
-    assert results[2].said == ("Not begun.",)
-    resumed = aevb.fit_many([tiny(0), tiny(1), tiny(2, latent=3)], DATA, rate=lambda step, total: 1.0, resume=True, **options)
-    assert "finished before" in resumed[0].said[0]
+    results = aevb.fit_many(
+        [tiny(0), tiny(1), tiny(2, latent=3)], DATA, lr_schedule=stop, **options
+    )
+    assert [result.stop_reason for result in results] == ["epochs", "interrupted", "interrupted"]
+    assert results[2].notes == ("Not begun.",)
+    resumed = aevb.fit_many(
+        [tiny(0), tiny(1), tiny(2, latent=3)],
+        DATA,
+        lr_schedule=lambda step, total: 1.0,
+        resume=True,
+        **options,
+    )
+    assert "finished before" in resumed[0].notes[0]
     assert [len(result.history) for result in resumed] == [5, 5, 5]
 
 

@@ -8,10 +8,12 @@ import torch
 
 import aevb
 from aevb import objectives
+from aevb._memory import explain_out_of_memory, reduce_sizes
 from aevb.errors import ArgumentError, DataError, OutOfMemoryError
-from aevb.memory import enough_memory, smaller
 
-MUCH = 10**13  # samples: an allocation beyond 128 TiB, the most that a process can address, is refused on every machine
+MUCH = (
+    10**13
+)  # samples: an allocation beyond 128 TiB, the most that a process can address, is refused on every machine
 CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 3221225472 bytes."
 )
@@ -32,45 +34,81 @@ def recipe():
 @pytest.mark.parametrize(
     "error, words",
     [
-        (CPU, r"in a step: 3\.0 GiB more were asked for, with batch_size=64 and samples=8\. Write batch_size=\d+\.$"),
-        (CUDA, r"in a step: 20\.0 GiB more were asked for, with batch_size=64 and samples=8\. Write batch_size=3\.$"),
-        (MemoryError(), r"in a step: the sizes are too large, with batch_size=64 and samples=8\. Write batch_size=32\.$"),
+        (
+            CPU,
+            r"in a step: 3\.0 GiB more were asked for, with batch_size=64 and samples=8\. Write batch_size=\d+\.$",
+        ),
+        (
+            CUDA,
+            r"in a step: 20\.0 GiB more were asked for, with batch_size=64 and samples=8\. Write batch_size=3\.$",
+        ),
+        (
+            MemoryError(),
+            r"in a step: the sizes are too large, with batch_size=64 and samples=8\. Write batch_size=32\.$",
+        ),
         (RuntimeError("MPS backend out of memory"), r"Write batch_size=32\.$"),
     ],
 )
 def test_the_sentence_has_what_was_asked_the_sizes_and_smaller_ones(error, words):
-    with pytest.raises(OutOfMemoryError, match=words) as caught, enough_memory("in a step", batch_size=64, samples=8, rows=None):
+    with (
+        pytest.raises(OutOfMemoryError, match=words) as caught,
+        explain_out_of_memory("in a step", batch_size=64, samples=8, rows=None),
+    ):
         raise error
-    assert isinstance(caught.value, aevb.AevbError) and isinstance(caught.value, MemoryError) and caught.value.__cause__ is error
+    assert (
+        isinstance(caught.value, aevb.AevbError)
+        and isinstance(caught.value, MemoryError)
+        and caught.value.__cause__ is error
+    )
 
 
 def test_without_sizes_it_says_what_else_would_help():
-    with pytest.raises(OutOfMemoryError, match=r"Take narrower layers, or another device\.$"), enough_memory("here", rows=1):
+    with (
+        pytest.raises(OutOfMemoryError, match=r"Take narrower layers, or another device\.$"),
+        explain_out_of_memory("here", rows=1),
+    ):
         raise MemoryError
-    with pytest.raises(OutOfMemoryError, match=r"ran out here: the sizes are too large\. Read less\.$"), enough_memory("here", "read less"):
+    with (
+        pytest.raises(
+            OutOfMemoryError, match=r"ran out here: the sizes are too large\. Read less\.$"
+        ),
+        explain_out_of_memory("here", "read less"),
+    ):
         raise MemoryError
-    with pytest.raises(OutOfMemoryError, match=r"with rows=2\. Write rows=1, or read less\.$"), enough_memory("here", "read less", rows=2):
+    with (
+        pytest.raises(OutOfMemoryError, match=r"with rows=2\. Write rows=1, or read less\.$"),
+        explain_out_of_memory("here", "read less", rows=2),
+    ):
         raise MemoryError
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory"), KeyboardInterrupt()]
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("out of memory"),
+        KeyboardInterrupt(),
+    ],
 )
 def test_other_errors_pass(error):
-    with pytest.raises(type(error)) as caught, enough_memory("in a step", batch_size=64):
+    with pytest.raises(type(error)) as caught, explain_out_of_memory("in a step", batch_size=64):
         raise error
     assert caught.value is error
 
 
 def test_a_sentence_is_not_told_twice():
-    with pytest.raises(OutOfMemoryError, match="in a step"), enough_memory("in a run", batch_size=2), enough_memory("in a step", rows=2):
+    with (
+        pytest.raises(OutOfMemoryError, match="in a step"),
+        explain_out_of_memory("in a run", batch_size=2),
+        explain_out_of_memory("in a step", rows=2),
+    ):
         raise MemoryError
 
 
 @pytest.mark.parametrize("sizes", [{"a": 1}, {"a": 100, "b": 7}, {"a": 3, "b": 10**9}])
 @pytest.mark.parametrize("share", [0.5, 0.01, 1e-12])
 def test_smaller_sizes_have_the_product_asked_for_and_are_never_zero(sizes, share):
-    held = sizes | smaller(sizes, share)
+    held = sizes | reduce_sizes(sizes, share)
     product = np.prod([float(size) for size in held.values()])
     assert min(held.values()) >= 1
     assert product <= max(1, share * np.prod([float(size) for size in sizes.values()]))
@@ -79,11 +117,23 @@ def test_smaller_sizes_have_the_product_asked_for_and_are_never_zero(sizes, shar
 def test_a_step_that_is_too_large_ends_a_run_before_it_has_begun(tmp_path):
     model = recipe().model
     with pytest.raises(
-        OutOfMemoryError, match=rf"in a training step: .* PiB .* batch_size=40 and samples={MUCH}\. Write samples=\d+, or go"
+        OutOfMemoryError,
+        match=rf"in a training step: .* PiB .* batch_size=40 and samples={MUCH}\. Write samples=\d+, or go",
     ):
-        aevb.fit(model, data(), objective=objectives.IWAE(MUCH), batch_size=40, epochs=2, out=tmp_path / "run", progress=False)
+        aevb.fit(
+            model,
+            data(),
+            objective=objectives.IWAE(MUCH),
+            batch_size=40,
+            epochs=2,
+            out=tmp_path / "run",
+            progress=False,
+        )
     again = aevb.load(tmp_path / "run")
-    assert all(torch.equal(one, other) for one, other in zip(again.parameters(), model.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(again.parameters(), model.parameters(), strict=True)
+    )
 
 
 def test_a_run_that_runs_out_later_keeps_its_best_weights_and_its_history(tmp_path):
@@ -93,7 +143,15 @@ def test_a_run_that_runs_out_later_keeps_its_best_weights_and_its_history(tmp_pa
 
     chosen = recipe()
     with pytest.raises(OutOfMemoryError, match=r"in a training step: .*batch_size=16"):
-        aevb.fit(chosen, data(), batch_size=16, epochs=5, out=tmp_path / "run", callbacks=[greedy], progress=False)
+        aevb.fit(
+            chosen,
+            data(),
+            batch_size=16,
+            epochs=5,
+            out=tmp_path / "run",
+            callbacks=[greedy],
+            progress=False,
+        )
     lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     best = max(lines, key=lambda line: json.loads(line)["validation"])
@@ -109,7 +167,10 @@ def test_evaluations_that_are_too_large():
             lambda: aevb.metrics.rate_distortion(model, rows, MUCH),
             rf"in an evaluation: .* with samples={MUCH} and block=256\. Write samples=",
         ),
-        (lambda: aevb.metrics.log_likelihood(model, rows, MUCH, rows=MUCH), rf"in an evaluation: .* with rows={MUCH}\. Write rows=\d+"),
+        (
+            lambda: aevb.metrics.log_likelihood(model, rows, MUCH, max_pairs=MUCH),
+            rf"in an evaluation: .* with rows={MUCH}\. Write rows=\d+",
+        ),
     ):
         with pytest.raises(OutOfMemoryError, match=words):
             measure()
@@ -120,7 +181,10 @@ def test_moving_rows_that_are_too_large_names_the_way_out(monkeypatch):
         raise CUDA
 
     monkeypatch.setattr(aevb.data.Rows, "to", full)
-    with pytest.raises(OutOfMemoryError, match=r"moving 48 rows to cpu: 20\.0 GiB .*\. Leave them in a file: write .*mapped=True"):
+    with pytest.raises(
+        OutOfMemoryError,
+        match=r"moving 48 rows to cpu: 20\.0 GiB .*\. Leave them in a file: write .*mapped=True",
+    ):
         aevb.fit(recipe(), data(), epochs=1, device="cpu", progress=False)
 
 
@@ -135,18 +199,29 @@ def test_blocks_make_up_the_whole(block):
     z = model.encode(x)
     # float64: the products of a block of another size may be summed in another order
     close = {"rtol": 1e-12, "atol": 1e-12}
-    torch.testing.assert_close(aevb.inference.encode(model, x, block=block), z, **close)
-    torch.testing.assert_close(aevb.inference.decode(model, z, block=block), model.decode(z), **close)
-    torch.testing.assert_close(aevb.inference.reconstruct(model, x, block=block), model.reconstruct(x), **close)
-    torch.testing.assert_close(aevb.inference.encode(model, data().train, block=block), z, **close)
-    torch.testing.assert_close(aevb.inference.encode(model, x.numpy(), block=block), z, **close)
+    torch.testing.assert_close(aevb.inference.encode(model, x, block_size=block), z, **close)
+    torch.testing.assert_close(
+        aevb.inference.decode(model, z, block_size=block), model.decode(z), **close
+    )
+    torch.testing.assert_close(
+        aevb.inference.reconstruct(model, x, block_size=block), model.reconstruct(x), **close
+    )
+    torch.testing.assert_close(
+        aevb.inference.encode(model, data().train, block_size=block), z, **close
+    )
+    torch.testing.assert_close(
+        aevb.inference.encode(model, x.numpy(), block_size=block), z, **close
+    )
 
 
 def test_one_block_draws_what_the_model_draws():
     model, x = recipe().model.eval(), data().train.tensor()
     for ours, its in (
         (lambda: aevb.inference.sample(model, 50), lambda: model.sample(50)),
-        (lambda: aevb.inference.encode(model, x, sample=True), lambda: model.encode(x, sample=True)),
+        (
+            lambda: aevb.inference.encode(model, x, sample=True),
+            lambda: model.encode(x, sample=True),
+        ),
     ):
         torch.manual_seed(3)
         first = ours()
@@ -155,7 +230,7 @@ def test_one_block_draws_what_the_model_draws():
 
 
 def test_samples_of_many_blocks_are_all_there_and_differ():
-    x = aevb.inference.sample(recipe().model, 23, block=5)
+    x = aevb.inference.sample(recipe().model, 23, block_size=5)
     assert x.shape == (23, 3) and len(x.unique(dim=0)) == 23
 
 
@@ -163,7 +238,10 @@ def test_samples_may_be_bytes():
     bits = aevb.data.load(np.random.default_rng(0).integers(0, 2, (40, 9)))
     torch.manual_seed(0)
     model = aevb.presets.vae(bits.spec, latent=2, hidden=[4]).model
-    assert aevb.inference.sample(model, 23, block=5, dtype=torch.uint8).unique().tolist() == [0, 1]
+    assert aevb.inference.sample(model, 23, block_size=5, dtype=torch.uint8).unique().tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_modes_and_threads_are_put_back():
@@ -179,9 +257,17 @@ def test_rows_that_cannot_go_through_are_refused():
     model = recipe().model
     for call, error, words in (
         (lambda: aevb.inference.encode(model, torch.zeros(0, 3)), DataError, "no rows"),
-        (lambda: aevb.inference.encode(model, torch.zeros(4, 3), block=0), ArgumentError, "`block` is 0"),
+        (
+            lambda: aevb.inference.encode(model, torch.zeros(4, 3), block_size=0),
+            ArgumentError,
+            "`block_size` is 0",
+        ),
         (lambda: aevb.inference.sample(model, 0), ArgumentError, "`n` is 0"),
-        (lambda: aevb.inference.sample(model, 10**16), OutOfMemoryError, "going through the rows.*block=16384"),
+        (
+            lambda: aevb.inference.sample(model, 10**16),
+            OutOfMemoryError,
+            "going through the rows.*block=16384",
+        ),
     ):
         with pytest.raises(error, match=words):
             call()

@@ -10,13 +10,16 @@ from tests.covering import few
 from torch import nn
 
 import aevb
-from aevb import gradients, likelihoods, networks, objectives, persistence, posteriors, priors
+from aevb import _persistence as persistence
+from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
 from aevb.errors import RunError
 
 
 def small(network: nn.Module | None = None) -> aevb.VAE:
     return aevb.VAE(
-        priors.Normal(2), posteriors.Normal(network or networks.MLP(4, [5]), 2), likelihoods.Bernoulli(networks.MLP(2, [5]), (4,))
+        priors.Normal(2),
+        posteriors.Normal(network or networks.MLP(4, [5]), 2),
+        likelihoods.Bernoulli(networks.MLP(2, [5]), (4,)),
     )
 
 
@@ -30,20 +33,24 @@ def test_every_composition_is_built_again_from_its_record(tmp_path, posterior, l
     model = aevb.VAE(prior, entry.build(inner), made).eval()
     again = aevb.load(persistence.save(model, tmp_path / "run"))
     x = model.sample(3)
-    batch = aevb.Batch(x, index=torch.arange(3), total=model.posterior.rows)
+    batch = aevb.Batch(x, index=torch.arange(3), dataset_size=model.posterior.n_rows)
     z = model.infer(batch).mean
     assert torch.equal(z, again.infer(batch).mean)
     assert torch.equal(model.likelihood(z).log_prob(x), again.likelihood(z).log_prob(x))
-    assert persistence.describe(model) == persistence.describe(again)
+    assert persistence.to_config(model) == persistence.to_config(again)
 
 
 def test_defaults_are_written_too():
     """Another version may have other defaults; what was saved is to stay what it was."""
     defaults = {"samples": 1, "beta": 1.0, "free_bits": 0.0, "kl": "auto", "capacity": None}
-    assert persistence.describe(objectives.ELBO())["arguments"] == defaults
-    assert persistence.describe(objectives.ELBO()) == persistence.describe(objectives.ELBO(beta=1.0))
-    assert persistence.describe(copy.deepcopy(small())) == persistence.describe(small())
-    assert isinstance(persistence.build(persistence.describe(gradients.Pathwise())), gradients.Pathwise)
+    assert persistence.to_config(objectives.ELBO())["arguments"] == defaults
+    assert persistence.to_config(objectives.ELBO()) == persistence.to_config(
+        objectives.ELBO(beta=1.0)
+    )
+    assert persistence.to_config(copy.deepcopy(small())) == persistence.to_config(small())
+    assert isinstance(
+        persistence.from_config(persistence.to_config(gradients.Pathwise())), gradients.Pathwise
+    )
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (3, 8, 8)])
@@ -54,31 +61,35 @@ def test_convolutions_are_built_again(tmp_path, shape):
         likelihoods.DiscretisedLogistic(networks.ConvDecoder(2, shape, [6, 4], residual=1), shape),
     ).eval()
     again = aevb.load(persistence.save(model, tmp_path))
-    assert torch.equal(model.reconstruct(torch.zeros(2, *shape)), again.reconstruct(torch.zeros(2, *shape)))
+    assert torch.equal(
+        model.reconstruct(torch.zeros(2, *shape)), again.reconstruct(torch.zeros(2, *shape))
+    )
 
 
 def test_a_part_that_appears_twice_is_built_once():
     shared = networks.MLP(2, [5])
-    record = persistence.describe([shared, shared])
-    first, second = persistence.build(json.loads(json.dumps(record)))
+    record = persistence.to_config([shared, shared])
+    first, second = persistence.from_config(json.loads(json.dumps(record)))
     assert first is second
 
 
 def test_objectives_with_their_schedules_are_built_again():
     objective = objectives.ELBO(samples=2, beta=objectives.Cyclical(steps=50), free_bits=0.1)
-    again = persistence.build(json.loads(json.dumps(persistence.describe(objective))))
+    again = persistence.from_config(json.loads(json.dumps(persistence.to_config(objective))))
     for step in (0, 7, 49, 50):
-        objective.at(step)
-        again.at(step)
+        objective.set_step(step)
+        again.set_step(step)
         assert objective.beta == again.beta
     assert again.samples == 2 and again.free_bits == 0.1
 
 
-@pytest.mark.parametrize("name", [name for name in (*OBJECTIVES, *GRADIENTS) if name != "score-network"])  # whose network is foreign
+@pytest.mark.parametrize(
+    "name", [name for name in (*OBJECTIVES, *GRADIENTS) if name != "score-network"]
+)  # whose network is foreign
 def test_every_objective_and_gradient_is_built_again(name):
     made = (OBJECTIVES | GRADIENTS)[name]()
-    record = json.loads(json.dumps(persistence.describe(made)))
-    assert persistence.describe(persistence.build(record)) == record
+    record = json.loads(json.dumps(persistence.to_config(made)))
+    assert persistence.to_config(persistence.from_config(record)) == record
 
 
 class Mine(nn.Module):
@@ -131,7 +142,9 @@ def break_weights(folder):
 
 
 def break_shape(folder):
-    persistence.write_tensors(folder / "model.safetensors", {"posterior.heads.head.weight": torch.zeros(1)})
+    persistence.write_tensors(
+        folder / "model.safetensors", {"posterior.heads.head.weight": torch.zeros(1)}
+    )
 
 
 def break_missing(folder):

@@ -8,8 +8,8 @@ import torch
 
 import aevb
 from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
-from aevb.distributions import Levels
-from aevb.distributions.raster import DRAWS
+from aevb.distributions import IntegerCategorical
+from aevb.distributions._autoregressive_image import IMAGE_MOMENT_SAMPLES
 from aevb.errors import ArgumentError, DataError, IncompatibleError
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -29,8 +29,10 @@ KINDS = {
 
 def pixels(name, features=4):
     event, output, levels, layers, kernel = KINDS[name]
-    with aevb.random.seeded(4):
-        made = likelihoods.Pixel(networks.MLP(2, [6], "tanh"), event, output, levels, 2, features, layers, kernel)
+    with aevb._random.seed_scope(4):
+        made = likelihoods.Pixel(
+            networks.MLP(2, [6], "tanh"), event, output, levels, 2, features, layers, kernel
+        )
         made(torch.zeros(1, 2))
         for parameter in made.parameters():  # weights at which pixels depend on each other strongly
             torch.nn.init.normal_(parameter, std=0.7)
@@ -56,10 +58,15 @@ class TestDensity:
         likelihood = pixels(name)
         event = KINDS[name][0]
         count = math.prod(event)
-        place = torch.arange(count).reshape(event if len(event) == 3 else (1, *event)).movedim(0, -1).flatten()
+        place = (
+            torch.arange(count)
+            .reshape(event if len(event) == 3 else (1, *event))
+            .movedim(0, -1)
+            .flatten()
+        )
         order = torch.empty(count, dtype=torch.long)
         order[place] = torch.arange(count)  # when each cell is drawn: rows, columns, then channels
-        net, condition = likelihood.pixels, torch.randn(1, 4, *event[-2:])
+        net, condition = likelihood.pixel_cnn, torch.randn(1, 4, *event[-2:])
         x = images(name)[-1].clone()
         base = net(x, condition)
         for cell in range(count):
@@ -69,7 +76,10 @@ class TestDensity:
             assert (told[order <= order[cell]] == 0).all()
             after = order == order[cell] + 1  # the next one is told, wherever it is in reach
             assert (
-                not after.any() or event[-1] == 1 or order[cell] % (count // event[-2]) == count // event[-2] - 1 or told[after].item() > 0
+                not after.any()
+                or event[-1] == 1
+                or order[cell] % (count // event[-2]) == count // event[-2] - 1
+                or told[after].item() > 0
             )
 
     def test_draws_follow_the_density(self, name):
@@ -78,21 +88,27 @@ class TestDensity:
         every = images(name)
         exact = p.log_prob(every).exp().flatten()
         drawn = p.sample((4000,)).flatten(1)
-        counts = (drawn[:, None] == every.flatten(1)).all(-1).double().mean(0) if len(every) <= 100 else None
+        counts = (
+            (drawn[:, None] == every.flatten(1)).all(-1).double().mean(0)
+            if len(every) <= 100
+            else None
+        )
         if counts is None:  # too many images: their moments instead
             mean = (exact[:, None] * every.flatten(1)).sum(0)
             error = drawn.std(0) / math.sqrt(len(drawn))
             assert ((drawn.mean(0) - mean).abs() <= 5 * error + 1e-9).all()
             return
         # five standard errors of a frequency
-        assert ((counts - exact).abs() <= 5 * (exact * (1 - exact) / len(drawn)).sqrt() + 1e-9).all()
+        assert (
+            (counts - exact).abs() <= 5 * (exact * (1 - exact) / len(drawn)).sqrt() + 1e-9
+        ).all()
 
     def test_a_draw_is_made_from_what_one_pass_says(self, name):
         """One pass over the whole gives each cell the parameters that it was drawn with from a part of a row: no cut loses a neighbour."""
         likelihood = pixels(name)
         p = likelihood(torch.randn(2, 2))
         told = []
-        cells = p.cells
+        cells = p.cell_distribution
 
         def noted(parameters):
             told.append(parameters)
@@ -101,12 +117,14 @@ class TestDensity:
         p.cells = noted
         x = p.sample()
         p.cells = cells
-        whole = likelihood.pixels(x, p.condition)
-        channels, height, width = p.shape
+        whole = likelihood.pixel_cnn(x, p.condition)
+        channels, height, width = p.image_shape
         places = itertools.product(range(height), range(width), range(channels))
         for part, (row, column, channel) in zip(told, places, strict=True):
             # the same sums in another order
-            assert torch.allclose(part[:, channel, :, 0, 0], whole[:, channel, :, row, column], atol=1e-12)
+            assert torch.allclose(
+                part[:, channel, :, 0, 0], whole[:, channel, :, row, column], atol=1e-12
+            )
 
     def test_mean_and_variance_are_near_the_exact_ones(self, name):
         p = pixels(name)(torch.randn(1, 2))
@@ -115,7 +133,7 @@ class TestDensity:
         mean = (mass * every).sum(0)
         variance = (mass * (every - mean) ** 2).sum(0)
         # means of the conditional means of 16 draws: five standard errors, of a spread no larger than the cell's own
-        assert ((p.mean - mean).abs() <= 5 * (variance / DRAWS).sqrt() + 1e-9).all()
+        assert ((p.mean - mean).abs() <= 5 * (variance / IMAGE_MOMENT_SAMPLES).sqrt() + 1e-9).all()
         assert torch.equal(p.mean, p.mean) and (p.variance >= 0).all()
 
 
@@ -126,9 +144,16 @@ def test_rows_further_up_than_the_stack_sees_change_nothing():
         torch.nn.init.normal_(parameter)
     x, condition = torch.zeros(1, 9, 9, requires_grad=True), torch.randn(1, 2, 9, 9)
     slopes = torch.autograd.grad(net(x, condition)[0, 0, 0, 6, 4], x)[0][0] != 0
-    assert net.down.reach == 2 and net.along.reach == 2
-    assert not slopes[:4].any() and slopes[4].any() and slopes[6, 2:4].all() and not slopes[6, :2].any()
-    assert not slopes[6, 4:].any() and not slopes[7:].any() and slopes[5, 5]  # no blind spot to the upper right
+    assert net.vertical.receptive_radius == 2 and net.horizontal.receptive_radius == 2
+    assert (
+        not slopes[:4].any()
+        and slopes[4].any()
+        and slopes[6, 2:4].all()
+        and not slopes[6, :2].any()
+    )
+    assert (
+        not slopes[6, 4:].any() and not slopes[7:].any() and slopes[5, 5]
+    )  # no blind spot to the upper right
 
 
 def test_without_neighbours_it_is_the_factorised_likelihood():
@@ -136,46 +161,75 @@ def test_without_neighbours_it_is_the_factorised_likelihood():
     likelihood = likelihoods.Pixel(networks.MLP(2, [6]), (3, 3), "categorical", 4, features=4)
     z = torch.randn(5, 2)
     p = likelihood(z)
-    torch.nn.init.zeros_(likelihood.pixels.along.head.weight)
-    logits = likelihood.pixels.along.direct(p.condition)
+    torch.nn.init.zeros_(likelihood.pixel_cnn.horizontal.head.weight)
+    logits = likelihood.pixel_cnn.horizontal.condition_skip(p.condition)
     x = torch.randint(0, 4, (5, 3, 3)).double()
-    assert torch.allclose(likelihood(z).log_prob(x), Levels(logits.movedim(1, -1)).log_prob(x).sum((1, 2)), atol=1e-13)
+    assert torch.allclose(
+        likelihood(z).log_prob(x),
+        IntegerCategorical(logits.movedim(1, -1)).log_prob(x).sum((1, 2)),
+        atol=1e-13,
+    )
 
 
 def test_it_learns_what_no_code_can_say():
     """Stripes whose phase is random: pixels that see their neighbours need no code, independent ones pay a bit for each."""
     phase = torch.randint(0, 2, (256, 1, 1))
     x = ((torch.arange(4)[None, None, :] + phase) % 2).expand(-1, 3, -1).double()
-    with aevb.random.seeded(0):
+    with aevb._random.seed_scope(0):
         model = VAE(
             priors.Normal(1),
             posteriors.Normal(networks.MLP(12, [4]), 1),
             likelihoods.Pixel(networks.MLP(1, [4]), (3, 4), features=6, layers=1),
         )
-    fitted = aevb.fit(model, x, epochs=80, batch_size=64, optimizer=aevb.training.adam(2e-2), progress=False, compile=False).model
+    fitted = aevb.fit(
+        model,
+        x,
+        epochs=80,
+        batch_size=64,
+        optimizer=aevb.training.adam(2e-2),
+        progress=False,
+        compile=False,
+    ).model
     value = aevb.metrics.log_likelihood(fitted, x[:64], 10).mean
     # one coin flip is left, ln 2; what has not been learned of 12 pixels in 320 steps is some tenths of a nat
     assert -math.log(2) - 0.5 < value <= -math.log(2) + 0.1
 
 
 def test_gradients_reach_everything_and_importance_weights_agree_with_the_density():
-    model = VAE(priors.Normal(2), posteriors.Normal(networks.MLP(4, [4]), 2), likelihoods.Pixel(networks.MLP(2, [4]), (2, 2), features=3))
+    model = VAE(
+        priors.Normal(2),
+        posteriors.Normal(networks.MLP(4, [4]), 2),
+        likelihoods.Pixel(networks.MLP(2, [4]), (2, 2), features=3),
+    )
     batch = Batch(model.sample(6))
     gradients.Pathwise()(model, objectives.IWAE(3), batch).loss.backward()
     assert all(p.grad.isfinite().all() and p.grad.abs().sum() > 0 for p in model.parameters())
     z = torch.randn(3, 6, 2)
-    assert torch.allclose(model.likelihood.scorer(batch.x)(z), model.likelihood(z).log_prob(batch.x), atol=1e-12)
+    assert torch.allclose(
+        model.likelihood.log_likelihood_function(batch.x)(z),
+        model.likelihood(z).log_prob(batch.x),
+        atol=1e-12,
+    )
 
 
 class TestRefused:
     def test_empty_cells(self):
-        with pytest.raises(IncompatibleError, match=r"depend on each other.*independent given the code, as `likelihoods\.Bernoulli"):
+        with pytest.raises(
+            IncompatibleError,
+            match=r"depend on each other.*independent given the code, as `likelihoods\.Bernoulli",
+        ):
             likelihoods.Missing(likelihoods.Pixel(networks.MLP(2), (2, 2)))
 
     @pytest.mark.parametrize("value", [2.0, 0.5, -1.0])
     def test_values_outside_of_the_support(self, value):
-        model = VAE(priors.Normal(2), posteriors.Normal(networks.MLP(4), 2), likelihoods.Pixel(networks.MLP(2), (2, 2)))
-        with pytest.raises(DataError, match=f"holds {value:g}, outside the support of `likelihoods.Pixel`"):
+        model = VAE(
+            priors.Normal(2),
+            posteriors.Normal(networks.MLP(4), 2),
+            likelihoods.Pixel(networks.MLP(2), (2, 2)),
+        )
+        with pytest.raises(
+            DataError, match=f"holds {value:g}, outside the support of `likelihoods.Pixel`"
+        ):
             aevb.fit(model, torch.full((8, 2, 2), value), epochs=1, progress=False)
 
     @pytest.mark.parametrize(
@@ -184,7 +238,9 @@ class TestRefused:
             "output": lambda: likelihoods.Pixel(networks.MLP(2), (2, 2), "normal"),
             "levels": lambda: likelihoods.Pixel(networks.MLP(2), (2, 2), "bernoulli", 17),
             "levels`": lambda: likelihoods.Pixel(networks.MLP(2), (2, 2), "categorical", 1),
-            "components": lambda: likelihoods.Pixel(networks.MLP(2), (2, 2), "logistic_mixture", 17, components=0),
+            "components": lambda: likelihoods.Pixel(
+                networks.MLP(2), (2, 2), "logistic_mixture", 17, components=0
+            ),
             "kernel": lambda: likelihoods.Pixel(networks.MLP(2), (2, 2), kernel=4),
             "layers": lambda: likelihoods.Pixel(networks.MLP(2), (2, 2), layers=0),
             "event_shape": lambda: likelihoods.Pixel(networks.MLP(2), (4,)),

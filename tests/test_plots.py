@@ -13,8 +13,8 @@ import aevb
 from aevb import likelihoods, networks, plots, posteriors, priors
 from aevb.errors import ArgumentError, IncompatibleError
 from aevb.inference import interpolate
-from aevb.plots.tiles import tiles
-from aevb.training.history import Epoch
+from aevb.plots._tiles import tile_images
+from aevb.training._history import Epoch
 
 
 def small(latent=2, event=(8, 8), posterior=posteriors.Normal):
@@ -22,7 +22,9 @@ def small(latent=2, event=(8, 8), posterior=posteriors.Normal):
     torch.manual_seed(0)
     size = math.prod(event)
     likelihood = likelihoods.Normal(networks.MLP(latent, [16]), list(event))
-    return aevb.VAE(priors.Normal(latent), posterior(networks.MLP(size, [16]), latent), likelihood).eval()
+    return aevb.VAE(
+        priors.Normal(latent), posterior(networks.MLP(size, [16]), latent), likelihood
+    ).eval()
 
 
 def sheet(ax):
@@ -42,16 +44,18 @@ def epoch(number, **values):
 @pytest.mark.parametrize("shape", [(5, 4, 6), (5, 1, 4, 6), (5, 3, 4, 6)])
 def test_tiles_hold_every_image_at_its_place(shape):
     x = torch.rand(shape)
-    made = tiles(x, 2, (0.0, 1.0))
+    made = tile_images(x, 2, (0.0, 1.0))
     assert made.shape == (3 * 5 - 1, 2 * 7 - 1, 4)
     third = made[5:9, 0:6]  # the third image: second row, first place
     grey = x[2].expand(3, 4, 6) if x.ndim == 3 or shape[1] == 1 else x[2]
     np.testing.assert_allclose(third[..., :3], grey.permute(1, 2, 0).numpy(), atol=1e-6)
-    assert (made[4, :, 3] == 0).all() and (made[10:, 7:, 3] == 0).all()  # gaps and the missing sixth image are transparent
+    assert (made[4, :, 3] == 0).all() and (
+        made[10:, 7:, 3] == 0
+    ).all()  # gaps and the missing sixth image are transparent
 
 
 def test_limits_are_black_and_white_and_beyond_is_clipped():
-    made = tiles(torch.tensor([[[-1.0, 0.0, 5.0, 10.0, 20.0]]]), 1, (0.0, 10.0))
+    made = tile_images(torch.tensor([[[-1.0, 0.0, 5.0, 10.0, 20.0]]]), 1, (0.0, 10.0))
     np.testing.assert_allclose(made[0, :, 0], [0, 0, 0.5, 1, 1])
 
 
@@ -65,21 +69,31 @@ def test_originals_are_above_their_reconstructions():
     made = sheet(plots.reconstructions(x, y, limits=(0.0, 1.0)))
     np.testing.assert_allclose(made[0:8, 9:17, 0], x[1], atol=1e-6)
     np.testing.assert_allclose(made[9:17, 9:17, 0], y[1], atol=1e-6)
-    np.testing.assert_allclose(made[21:29, 0:8, 0], x[10], atol=1e-6)  # 4 transparent rows below the first pair
+    np.testing.assert_allclose(
+        made[21:29, 0:8, 0], x[10], atol=1e-6
+    )  # 4 transparent rows below the first pair
     np.testing.assert_allclose(made[30:38, 0:8, 0], y[10], atol=1e-6)
 
 
 def test_no_image_of_an_incomplete_row_is_dropped():
     x = torch.rand(13, 8, 8)
     made = sheet(plots.reconstructions(x, x))
-    assert made.shape[0] == 38 and (made[30:38, 18:26, 3] == 1).all() and (made[30:38, 27:, 3] == 0).all()
+    assert (
+        made.shape[0] == 38
+        and (made[30:38, 18:26, 3] == 1).all()
+        and (made[30:38, 27:, 3] == 0).all()
+    )
 
 
 def test_reconstructions_of_rows_are_scattered_against_originals():
     x, y = torch.randn(30, 3), torch.randn(30, 3)
     host = plots.reconstructions(x, y, ["a", "b", "c"])
     assert [part.get_title() for part in host.child_axes] == ["a", "b", "c"]
-    np.testing.assert_allclose(host.child_axes[1].collections[0].get_offsets(), torch.stack([x[:, 1], y[:, 1]], 1), atol=1e-6)
+    np.testing.assert_allclose(
+        host.child_axes[1].collections[0].get_offsets(),
+        torch.stack([x[:, 1], y[:, 1]], 1),
+        atol=1e-6,
+    )
 
 
 def test_blurring_loses_high_frequencies_and_noise_adds_them():
@@ -95,7 +109,9 @@ def test_high_frequency_ratio_of_pure_waves():
     place = torch.arange(16, dtype=torch.float64)
     slow, fast = torch.cos(2 * torch.pi * place * 2 / 16), torch.cos(2 * torch.pi * place * 6 / 16)
     wave = (slow + fast).expand(1, 16, 16)
-    assert plots.high_frequency_ratio(wave, (7 * slow + fast / 2).expand(1, 16, 16)) == pytest.approx(0.25)
+    assert plots.high_frequency_ratio(
+        wave, (7 * slow + fast / 2).expand(1, 16, 16)
+    ) == pytest.approx(0.25)
 
 
 def test_the_percentile_grid_is_the_inverse_distribution_function():
@@ -115,7 +131,9 @@ def test_the_manifold_is_the_grid_decoded():
 def test_the_manifold_of_rows_is_a_map_for_each_column():
     model = small(event=(4,))
     host = plots.manifold(model, 6, list("abcd"))
-    np.testing.assert_allclose(sheet(host.child_axes[2]), model.decode(plots.percentile_grid(6))[..., 2], atol=1e-6)
+    np.testing.assert_allclose(
+        sheet(host.child_axes[2]), model.decode(plots.percentile_grid(6))[..., 2], atol=1e-6
+    )
 
 
 def test_the_manifold_needs_two_standard_normal_variables():
@@ -133,9 +151,15 @@ def test_the_ends_of_an_interpolation_are_the_reconstructions():
 
 def test_a_map_shows_every_code_and_names_every_class():
     codes, labels = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
-    ax = plots.latent_map(codes, labels, ["cat", "dog", "$ox$"], rings=True)
+    ax = plots.latent_map(codes, labels, ["cat", "dog", "$ox$"], prior_contours=True)
     assert sum(len(points.get_offsets()) for points in ax.collections) == 60
-    assert {text.get_text() for text in ax.texts} == {"cat", "dog", r"\$ox\$", "50% of prior", "95% of prior"}
+    assert {text.get_text() for text in ax.texts} == {
+        "cat",
+        "dog",
+        r"\$ox\$",
+        "50% of prior",
+        "95% of prior",
+    }
 
 
 def test_of_many_classes_the_ten_largest_are_coloured():
@@ -147,12 +171,12 @@ def test_of_many_classes_the_ten_largest_are_coloured():
 
 def test_a_plane_says_what_it_shows():
     codes = np.random.default_rng(0).normal(size=(50, 4)) * [1, 3, 1, 2]
-    by_kl = plots.plane(codes, kl=torch.tensor([0.1, 0.2, 3.0, 1.0]))
+    by_kl = plots.project_latents(codes, kl=torch.tensor([0.1, 0.2, 3.0, 1.0]))
     np.testing.assert_array_equal(by_kl.points, codes[:, [2, 3]])
-    projected = plots.plane(codes)
-    assert not projected.coordinates and "principal components of 4" in projected.said
+    projected = plots.project_latents(codes)
+    assert not projected.is_axis_aligned and "principal components of 4" in projected.description
     np.testing.assert_allclose(np.cov(projected.points.T)[0, 1], 0, atol=1e-10)
-    assert plots.plane(codes[:, :1]).points.shape == (50, 2)
+    assert plots.project_latents(codes[:, :1]).points.shape == (50, 2)
 
 
 def test_bars_are_sorted_and_idle_ones_are_grey():
@@ -163,18 +187,26 @@ def test_bars_are_sorted_and_idle_ones_are_grey():
 
 
 def test_curves_name_the_training_bound_and_the_validation_bound():
-    ax = plots.curves([epoch(i) for i in range(1, 4)], ["bound"])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training: IWAE-5", "validation: ELBO"]
+    ax = plots.training_curves([epoch(i) for i in range(1, 4)], ["bound"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "training: IWAE-5",
+        "validation: ELBO",
+    ]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [-4, -3, -2])
-    assert len(plots.curves([epoch(1), epoch(2)]).child_axes) == 3
-    loose = plots.curves([epoch(i, bound_name="Renyi(-1)-3", bound_kind="neither") for i in (1, 2)], ["bound"])
+    assert len(plots.training_curves([epoch(1), epoch(2)]).child_axes) == 3
+    loose = plots.training_curves(
+        [epoch(i, bound_name="Renyi(-1)-3", bound_kind="neither") for i in (1, 2)], ["bound"]
+    )
     assert loose.get_legend().get_texts()[0].get_text() == "training: Renyi(-1)-3, no bound"
 
 
 def test_an_autoencoder_has_one_curve_under_its_name():
     name = "reconstruction log-likelihood"
-    history = [epoch(i, kl=None, validation_kl=None, bound_name=name, validation_name=name) for i in range(1, 4)]
-    ax = plots.curves(history)
+    history = [
+        epoch(i, kl=None, validation_kl=None, bound_name=name, validation_name=name)
+        for i in range(1, 4)
+    ]
+    ax = plots.training_curves(history)
     assert ax.get_title() == name
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation"]
 
@@ -184,7 +216,9 @@ def test_histograms_cover_data_and_samples():
     whole = rng.integers(3, 6, size=(200, 1)).astype(float)
     host = plots.marginals(whole, rng.normal(4, 1, size=(200, 1)), ["$a$ < b"])
     bars = host.child_axes[0].patches[:-1]
-    assert all(bar.get_width() == 1 for bar in bars) and sum(bar.get_height() for bar in bars) == pytest.approx(1)
+    assert all(bar.get_width() == 1 for bar in bars) and sum(
+        bar.get_height() for bar in bars
+    ) == pytest.approx(1)
 
 
 def test_correlations_are_those_of_the_rows():
@@ -209,11 +243,18 @@ def bounds(ax):
 def test_runs_are_points_and_their_means_are_joined_in_the_order_of_beta():
     rate, distortion = [5.0, 5.2, 2.0, 2.4, 9.0], [40.0, 40.4, 44.0, 44.2, 37.0]
     ax = plots.rate_distortion(rate, distortion, latent=[2, 2, 2, 2, 8], beta=[0.5, 0.5, 4, 4, 1])
-    small, large = [points.get_offsets() for points in ax.collections], [line.get_xydata() for line in ax.lines if line.get_zorder() > 1]
+    small, large = (
+        [points.get_offsets() for points in ax.collections],
+        [line.get_xydata() for line in ax.lines if line.get_zorder() > 1],
+    )
     np.testing.assert_allclose(np.concatenate(small), np.stack([rate, distortion], 1))
     np.testing.assert_allclose(large[0], [[5.1, 40.2], [2.2, 44.1]])
     np.testing.assert_allclose(large[1], [[9.0, 37.0]])
-    assert [text.get_text() for text in ax.texts if "β" in text.get_text()] == ["β 0.5", "β 4", "β 1"]
+    assert [text.get_text() for text in ax.texts if "β" in text.get_text()] == [
+        "β 0.5",
+        "β 4",
+        "β 1",
+    ]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["latent 2", "latent 8"]
 
 
@@ -224,7 +265,9 @@ def test_along_a_line_the_elbo_is_the_one_written_there():
     named = {float(text.get_text().split()[1].replace("−", "-")) for text in ax.texts}
     assert len(lines) >= 3 and named and named <= lines.keys()
     for bound, line in lines.items():
-        np.testing.assert_allclose(line.sum(1), -bound)  # rate + distortion is the same at both ends
+        np.testing.assert_allclose(
+            line.sum(1), -bound
+        )  # rate + distortion is the same at both ends
         edges = np.isclose(line, [left, low]) | np.isclose(line, [right, high])
         assert edges.any(1).all()  # and these are at the border of the window
     assert left < 2 and right > 7 and low < 80 and high > 90
@@ -233,7 +276,11 @@ def test_along_a_line_the_elbo_is_the_one_written_there():
 def test_learning_rates_differ_in_their_marker():
     ax = plots.rate_distortion([1.0, 2.0], [5.0, 4.0], latent=[2, 2], learning_rate=[1e-3, 3e-3])
     assert [line.get_marker() for line in ax.lines if line.get_zorder() > 1] == ["o", "s"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["latent 2", "learning rate 0.001", "learning rate 0.003"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "latent 2",
+        "learning rate 0.001",
+        "learning rate 0.003",
+    ]
     assert not [text for text in ax.texts if "β" in text.get_text()]
 
 
@@ -247,8 +294,14 @@ def test_many_latent_sizes_have_a_colour_each():
     "given, sentence",
     [
         ({"rate": [], "distortion": [], "latent": []}, "at least one run"),
-        ({"rate": [1.0, 2.0], "distortion": [1.0], "latent": [1, 2]}, "`distortion` has 1 numbers and `rate` has 2"),
-        ({"rate": [1.0], "distortion": [1.0], "latent": [1], "beta": [1, 2]}, "`beta` has 2 numbers"),
+        (
+            {"rate": [1.0, 2.0], "distortion": [1.0], "latent": [1, 2]},
+            "`distortion` has 1 numbers and `rate` has 2",
+        ),
+        (
+            {"rate": [1.0], "distortion": [1.0], "latent": [1], "beta": [1, 2]},
+            "`beta` has 2 numbers",
+        ),
         ({"rate": [math.nan], "distortion": [1.0], "latent": [1]}, "`rate` holds nan"),
     ],
 )
@@ -267,11 +320,14 @@ def test_an_svg_is_the_same_twice_and_has_the_ink_of_its_scheme():
 
 
 def test_a_picture_is_a_png_in_either_scheme_and_of_bounded_size():
-    ax = plots.images(torch.rand(4, 3, 700, 700), columns=2)
+    ax = plots.images(torch.rand(4, 3, 700, 700), n_columns=2)
     picture = Image.open(io.BytesIO(plots.png(ax)))
     assert picture.format == "PNG" and picture.size == (960, 960)
     chart = plots.kl_per_dimension([1.0, 2.0])
-    dark, light = (Image.open(io.BytesIO(plots.png(chart, scheme))).convert("RGBA") for scheme in ("dark", "light"))
+    dark, light = (
+        Image.open(io.BytesIO(plots.png(chart, scheme))).convert("RGBA")
+        for scheme in ("dark", "light")
+    )
     assert dark.getpixel((0, 0))[3] == 0 and light.getpixel((0, 0)) == (255, 255, 255, 255)
 
 

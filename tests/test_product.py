@@ -11,7 +11,7 @@ from tests.catalogue import given, make_batch, make_likelihood, make_posterior
 from torch.distributions import Distribution
 
 from aevb import VAE, gradients, objectives
-from aevb.distributions.estimated import Estimated
+from aevb.distributions._monte_carlo_moments import MonteCarloMoments
 from aevb.errors import AevbError, IncompatibleError
 
 ADVICE = re.compile(r"(build|give|use|take) .*\w", re.IGNORECASE)
@@ -19,8 +19,14 @@ ADVICE = re.compile(r"(build|give|use|take) .*\w", re.IGNORECASE)
 
 def asked_once(part):
     """The part, which says the same of each datum of zeros: what is assembled here asks it for nothing else."""
-    answer = functools.cache(lambda *shape: type(part).forward(part, *[None if size is None else torch.zeros(size) for size in shape]))
-    part.forward = lambda *inputs: answer(*[None if value is None else tuple(value.shape) for value in inputs])
+    answer = functools.cache(
+        lambda *shape: type(part).forward(
+            part, *[None if size is None else torch.zeros(size) for size in shape]
+        )
+    )
+    part.forward = lambda *inputs: answer(
+        *[None if value is None else tuple(value.shape) for value in inputs]
+    )
     return part
 
 
@@ -55,8 +61,10 @@ def said(build):
 @pytest.fixture
 def quick(monkeypatch):
     """Leave out what is the same for every assembly: evaluation mode, which all parts are in, and moments by the same 256 draws."""
-    monkeypatch.setattr("aevb.models.vae.at_rest", lambda model: nullcontext())
-    monkeypatch.setattr(Estimated, "_drawn", functools.cache(Estimated._drawn))
+    monkeypatch.setattr("aevb.models._vae.eval_mode", lambda model: nullcontext())
+    monkeypatch.setattr(
+        MonteCarloMoments, "_moment_draws", functools.cache(MonteCarloMoments._moment_draws)
+    )
 
 
 @pytest.mark.usefixtures("quick")
@@ -92,17 +100,27 @@ def test_what_trains_has_matching_supports(posterior):
         if p().event_shape != q(torch.zeros(1, *catalogue.EVENT)).event_shape:
             continue
         model = VAE(p, q, make_likelihood("normal-shared", tuple(p().event_shape)))
-        rule = gradients.Pathwise() if q(torch.zeros(1, *catalogue.EVENT)).has_rsample else gradients.LeaveOneOut()
+        rule = (
+            gradients.Pathwise()
+            if q(torch.zeros(1, *catalogue.EVENT)).has_rsample
+            else gradients.LeaveOneOut()
+        )
         sentence = said(lambda model=model, rule=rule: rule.check(model, objectives.ELBO(2)))
         if sentence is not None:
             refused[prior] = sentence
             continue
-        terms = model.draw(make_batch(model), 20)
+        terms = model.draw_terms(make_batch(model), 20)
         assert contains(p(), terms.z) and terms.z.shape[2:] == p().event_shape, prior
-        assert terms.log_prior.isfinite().all() and terms.log_weight.shape == (20, catalogue.ROWS), prior
+        assert terms.log_prior.isfinite().all() and terms.log_weight.shape == (
+            20,
+            catalogue.ROWS,
+        ), prior
     own = catalogue.POSTERIORS[posterior].prior
     assert own not in refused
-    assert all("prior=priors." in line or "a prior on the same support" in line for line in refused.values()), refused
+    assert all(
+        "prior=priors." in line or "a prior on the same support" in line
+        for line in refused.values()
+    ), refused
 
 
 @pytest.mark.parametrize("posterior", ["normal-diagonal", "categorical"])

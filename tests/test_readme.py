@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BLOCK = re.compile(r"(?P<mark><!-- run -->\s*\n)?```python\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"(?P<mark><!-- run -->\s*\n)?```python\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE
+)
 SECONDS = 120
 
 
@@ -25,7 +27,10 @@ class Block:
 
 
 def read_blocks(text: str) -> list[Block]:
-    return [Block(match["code"], text.count("\n", 0, match.start("code")), match["mark"] is not None) for match in BLOCK.finditer(text)]
+    return [
+        Block(match["code"], text.count("\n", 0, match.start("code")), match["mark"] is not None)
+        for match in BLOCK.finditer(text)
+    ]
 
 
 def as_script(blocks: list[Block]) -> str:
@@ -53,15 +58,34 @@ def test_marked_blocks_run(blocks, tmp_path):
     assert marked, "README.md marks no block with <!-- run -->"
     script = tmp_path / "README.py"
     script.write_text(as_script(marked), encoding="utf-8")
-    environment = os.environ | {"AEVB_SMOKE": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    environment = os.environ | {
+        "AEVB_SMOKE": "1",
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_blocks_keep_their_line_numbers():
     page = "# Title\n\n<!-- run -->\n```python\na = 1\n```\n\n```python\nb = 2\n```\n\n<!-- run -->\n\n```python\nc = a\n```\n"
     found = read_blocks(page)
-    assert [(block.code, block.runs) for block in found] == [("a = 1\n", True), ("b = 2\n", False), ("c = a\n", True)]
+    assert [(block.code, block.runs) for block in found] == [
+        ("a = 1\n", True),
+        ("b = 2\n", False),
+        ("c = a\n", True),
+    ]
     script = as_script([block for block in found if block.runs]).splitlines()
-    assert [(number, line) for number, line in enumerate(script) if line] == [(4, "a = 1"), (14, "c = a")]
+    assert [(number, line) for number, line in enumerate(script) if line] == [
+        (4, "a = 1"),
+        (14, "c = a"),
+    ]
     assert page.splitlines()[14] == "c = a"

@@ -19,7 +19,9 @@ def reproduce():
 
     def run(name):
         spec = importlib.util.spec_from_file_location(f"reproduce_{name}", FOLDER / f"{name}.py")
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where a dataclass looks for its annotations
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(
+            spec
+        )  # where a dataclass looks for its annotations
         spec.loader.exec_module(module)
         return module
 
@@ -43,7 +45,11 @@ def test_the_page_is_that_of_the_results(reproduce):
 def test_the_page_says_why_a_number_was_missed(reproduce):
     document, frame = reproduce("document"), reproduce("frame")
     records = {path.stem.split("_")[0]: frame.kept(path.stem.split("_")[0]) for path in SCRIPTS}
-    missed = {name for name, record in records.items() if record and any(n.verdict == "missed" for n in record["numbers"])}
+    missed = {
+        name
+        for name, record in records.items()
+        if record and any(n.verdict == "missed" for n in record["numbers"])
+    }
     assert missed <= document.REMARKS.keys()
 
 
@@ -60,7 +66,9 @@ def test_the_page_says_why_a_number_was_missed(reproduce):
     ],
 )
 def test_verdicts(reproduce, ours, low, high, better, verdict):
-    assert reproduce("frame").Number("x", ours, low=low, high=high, better=better).verdict == verdict
+    assert (
+        reproduce("frame").Number("x", ours, low=low, high=high, better=better).verdict == verdict
+    )
 
 
 def test_a_number_that_was_never_measured_is_missed(reproduce):

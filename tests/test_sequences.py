@@ -62,7 +62,9 @@ class TestMADE:
     def test_outputs_see_the_inputs_before_them_and_the_context(self, hidden, parameters):
         network = networks.MADE(4, hidden, parameters, activation="tanh", context=2)
         x, context = torch.randn(4), torch.randn(2)
-        slopes, beside = torch.autograd.functional.jacobian(lambda x, c: network(x[None], c[None])[0], (x, context))
+        slopes, beside = torch.autograd.functional.jacobian(
+            lambda x, c: network(x[None], c[None])[0], (x, context)
+        )
         earlier = torch.ones(4, 4).tril(-1).bool()
         seen = (slopes != 0).any(1) if parameters > 1 else (slopes != 0).squeeze(1)
         assert not seen[~earlier].any() and seen[1:, 0].all() and (beside != 0).any()
@@ -83,11 +85,11 @@ class TestResidual:
 class TestFillAndFlag:
     def test_images(self):
         for shape, channels in (((5, 4), 2), ((3, 5, 4), 6)):
-            network = networks.FillAndFlag(networks.ConvEncoder((channels, 5, 4), [2]))
+            network = networks.FillMissing(networks.ConvEncoder((channels, 5, 4), [2]))
             assert network(torch.full((7, *shape), math.nan)).isfinite().all()
 
     def test_an_empty_cell_is_told_from_one_that_holds_the_fill(self):
-        network = networks.FillAndFlag(networks.MLP(4, [8]), fill=0.5)
+        network = networks.FillMissing(networks.MLP(4, [8]), fill=0.5)
         x = torch.tensor([[0.5, 1.0]])
         assert not torch.allclose(network(x), network(torch.tensor([[math.nan, 1.0]])))
 
@@ -122,5 +124,7 @@ def test_what_is_no_sequence_is_refused():
 
 
 def test_a_saved_network_is_built_again():
-    record = aevb.persistence.describe(networks.Embed(networks.FillAndFlag(networks.MADE(3, [4], 2)), 5, 3))
-    assert aevb.persistence.describe(aevb.persistence.build(record)) == record
+    record = aevb._persistence.to_config(
+        networks.Embed(networks.FillMissing(networks.MADE(3, [4], 2)), 5, 3)
+    )
+    assert aevb._persistence.to_config(aevb._persistence.from_config(record)) == record

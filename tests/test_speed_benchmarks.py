@@ -41,25 +41,34 @@ def test_power_finds_the_exponent_whatever_the_drift_of_the_machine(speed):
     sizes = [1, 3, 10, 30, 100]
     drift = np.exp(np.random.default_rng(0).normal(size=(15, 1)))
     found = speed("slopes").power(sizes, drift * np.array(sizes) ** 0.7)
-    assert found["low"] == pytest.approx(0.7, abs=1e-12)  # float64 rounding of a fit through exact points
+    assert found["low"] == pytest.approx(
+        0.7, abs=1e-12
+    )  # float64 rounding of a fit through exact points
     assert found["high"] == pytest.approx(0.7, abs=1e-12)
 
 
 def test_the_last_decade_leaves_fixed_costs_behind(speed):
     sizes = [1, 10, 100, 1000]
-    seconds = np.tile(np.maximum(np.array(sizes), 100.0), (5, 1))  # flat up to 100, then in proportion
+    seconds = np.tile(
+        np.maximum(np.array(sizes), 100.0), (5, 1)
+    )  # flat up to 100, then in proportion
     assert speed("slopes").last_decade(sizes, seconds)["median"] == pytest.approx(1.0, abs=1e-12)
     assert speed("slopes").power(sizes, seconds)["median"] < 0.5
 
 
 def test_trend_is_the_change_from_first_to_last(speed):
     found = speed("slopes").trend((5 + 0.1 * np.arange(50)).tolist(), draws=20)
-    assert [found[name] for name in ("median", "low", "high")] == pytest.approx([4.9] * 3, abs=1e-9)  # 49 steps of 0.1, no noise
+    assert [found[name] for name in ("median", "low", "high")] == pytest.approx(
+        [4.9] * 3, abs=1e-9
+    )  # 49 steps of 0.1, no noise
 
 
 def test_trend_of_noise_holds_zero_and_growth_does_not(speed):
     noise = np.random.default_rng(0).normal(size=80)
-    still, growing = (speed("slopes").trend((noise + slope * np.arange(80)).tolist(), draws=200) for slope in (0.0, 0.1))
+    still, growing = (
+        speed("slopes").trend((noise + slope * np.arange(80)).tolist(), draws=200)
+        for slope in (0.0, 0.1)
+    )
     assert still["low"] < 0 < still["high"]
     assert growing["low"] > 0
 
@@ -67,13 +76,19 @@ def test_trend_of_noise_holds_zero_and_growth_does_not(speed):
 def test_interval_of_a_constant_ratio_is_the_ratio(speed):
     seconds = np.random.default_rng(0).uniform(1, 2, 15)
     found = speed("rounds").interval(3 * seconds, seconds)
-    assert list(found.values()) == pytest.approx([3.0] * 3, rel=1e-12)  # rounding of a logarithm and back
+    assert list(found.values()) == pytest.approx(
+        [3.0] * 3, rel=1e-12
+    )  # rounding of a logarithm and back
 
 
 def test_rounds_go_there_and_back_with_the_reference_once_more(speed):
     calls = []
-    times = speed("rounds").timed({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
-    assert "".join(calls) == "ab" + "aba" + "baa"  # one to warm up; then two rounds, each ended by the control
+    times = speed("rounds").timed(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2
+    )
+    assert (
+        "".join(calls) == "ab" + "aba" + "baa"
+    )  # one to warm up; then two rounds, each ended by the control
     assert len(times.seconds["b"]) == len(times.again) == 2
 
 
@@ -103,7 +118,10 @@ def test_a_contender_that_ends_says_why(speed, tmp_path):
     script = tmp_path / "contender.py"
     script.write_text("raise SystemExit('no data here')")
     rounds = speed("rounds")
-    with pytest.raises(RuntimeError, match="no data here"), rounds.running([rounds.Contender("broken", str(script))], 2):
+    with (
+        pytest.raises(RuntimeError, match="no data here"),
+        rounds.running([rounds.Contender("broken", str(script))], 2),
+    ):
         pass
 
 
@@ -120,16 +138,21 @@ def test_a_quick_run_never_takes_the_place_of_a_measurement(speed, tmp_path, mon
 
 def test_the_page_says_what_has_not_been_measured(speed, tmp_path, monkeypatch):
     document = speed("document")
-    monkeypatch.setattr(speed("script"), "RESULTS", tmp_path)
+    monkeypatch.setattr(speed("script"), "SWEEP_RESULTS_FILE", tmp_path)
     monkeypatch.setattr(document, "DOCS", tmp_path)
     text = document.written(quick=False).text
     sections = re.findall(r"^## .*\n\n(.*)$", text, re.MULTILINE)
     assert len(sections) > 10
-    assert all(body.startswith(("Not measured. `python benchmarks/speed/", "| what")) for body in sections)
+    assert all(
+        body.startswith(("Not measured. `python benchmarks/speed/", "| what")) for body in sections
+    )
 
 
 def test_the_page_is_that_of_the_results(speed, tmp_path, monkeypatch):
     document = speed("document")
     monkeypatch.setattr(document, "DOCS", tmp_path)
     assert document.written(quick=False).text == (ROOT / "docs" / "speed.md").read_text()
-    assert all(json.loads(path.read_text()).get("quick") in (False, None) for path in (SPEED / "results").glob("*.json"))
+    assert all(
+        json.loads(path.read_text()).get("quick") in (False, None)
+        for path in (SPEED / "results").glob("*.json")
+    )

@@ -32,7 +32,9 @@ def read_names(cell: str) -> tuple[str, ...]:
     if cell == "open":
         return ()
     if not re.fullmatch(r"`[^`\s]+`(,\s*`[^`\s]+`)*", cell):
-        raise ValueError(f"expected `open`, or names in backquotes separated by commas, got {cell!r}")
+        raise ValueError(
+            f"expected `open`, or names in backquotes separated by commas, got {cell!r}"
+        )
     return tuple(re.findall(r"`([^`]+)`", cell))
 
 
@@ -75,7 +77,11 @@ def missing_test(name: str) -> str | None:
         return missing_file(path)
     body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
     for step in steps:
-        found = [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == step]
+        found = [
+            node
+            for node in body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == step
+        ]
         if not found:
             return f"{name}: {path} has no {step}"
         body = found[0].body
@@ -88,13 +94,17 @@ def faults(claim: Claim) -> list[str]:
     """What is wrong with one row."""
     if bool(claim.implemented_by) != bool(claim.proved_by):
         return ["one column names something and the other is open: fill both, or neither"]
-    found = [missing_code(name) for name in claim.implemented_by] + [missing_test(name) for name in claim.proved_by]
+    found = [missing_code(name) for name in claim.implemented_by] + [
+        missing_test(name) for name in claim.proved_by
+    ]
     return [fault for fault in found if fault]
 
 
 def summary(claims: list[Claim]) -> str:
     still = [claim.id for claim in claims if claim.open]
-    return f"theory: {len(still)} of {len(claims)} claims still open" + (f": {' '.join(still)}" if still else "")
+    return f"theory: {len(still)} of {len(claims)} claims still open" + (
+        f": {' '.join(still)}" if still else ""
+    )
 
 
 CLAIMS = read_claims(TABLE.read_text(encoding="utf-8"))
@@ -117,7 +127,11 @@ HERE = "tests/test_theory.py"
     "implemented, proved, fault",
     [
         ("open", "open", None),
-        ("`docs/theory.md`, `tests/test_theory.py`", f"`{HERE}::test_every_claim_has_one_row`", None),
+        (
+            "`docs/theory.md`, `tests/test_theory.py`",
+            f"`{HERE}::test_every_claim_has_one_row`",
+            None,
+        ),
         ("`docs/theory.md`", f"`{HERE}`", None),
         ("`docs/theory.md`", "open", "one column"),
         ("open", f"`{HERE}`", "one column"),
@@ -134,7 +148,14 @@ def test_the_checks_find_faults(implemented, proved, fault):
     assert (fault in found[0]) if fault else not found
 
 
-@pytest.mark.parametrize("row", ["| T01 | a | open |", "| T01 | a | aevb.VAE | open |", "| T01 | a | `aevb.VAE` and more | open |"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| T01 | a | open |",
+        "| T01 | a | aevb.VAE | open |",
+        "| T01 | a | `aevb.VAE` and more | open |",
+    ],
+)
 def test_a_row_that_does_not_parse_is_refused(row):
     with pytest.raises(ValueError, match="expected"):
         read_row(row)

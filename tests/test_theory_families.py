@@ -21,7 +21,10 @@ def raw_moment(n, a, b):
 
 # a posterior of two variables, or three proportions, and the textbook's E[z] and E[z^2] of its parameters
 FAMILIES = {
-    "exponential": (lambda net: posteriors.Exponential(net, 2), lambda q: (1 / q.rate, 2 / q.rate**2)),
+    "exponential": (
+        lambda net: posteriors.Exponential(net, 2),
+        lambda q: (1 / q.rate, 2 / q.rate**2),
+    ),
     "gamma": (
         lambda net: posteriors.Gamma(net, 2),
         lambda q: (q.concentration / q.rate, q.concentration * (q.concentration + 1) / q.rate**2),
@@ -35,25 +38,38 @@ FAMILIES = {
         lambda q: tuple(torch.exp(n * q.loc + n**2 * q.scale**2 / 2) for n in (1, 2)),
     ),
     "normal": (lambda net: posteriors.Normal(net, 2), lambda q: (q.loc, q.loc**2 + q.scale**2)),
-    "laplace": (lambda net: posteriors.Laplace(net, 2), lambda q: (q.loc, q.loc**2 + 2 * q.scale**2)),
-    "logistic": (lambda net: posteriors.Logistic(net, 2), lambda q: (q.loc, q.loc**2 + (math.pi * q.scale) ** 2 / 3)),
+    "laplace": (
+        lambda net: posteriors.Laplace(net, 2),
+        lambda q: (q.loc, q.loc**2 + 2 * q.scale**2),
+    ),
+    "logistic": (
+        lambda net: posteriors.Logistic(net, 2),
+        lambda q: (q.loc, q.loc**2 + (math.pi * q.scale) ** 2 / 3),
+    ),
     "student-t": (
-        lambda net: posteriors.StudentT(net, 2, degrees=10.0),
+        lambda net: posteriors.StudentT(net, 2, dof=10.0),
         lambda q: (q.loc, q.loc**2 + q.scale**2 * 10 / 8),
     ),
     "beta": (
         lambda net: posteriors.Beta(net, 2),
         lambda q: (
             q.concentration1 / (q.concentration1 + q.concentration0),
-            q.concentration1 * (q.concentration1 + 1) / ((q.concentration1 + q.concentration0) * (q.concentration1 + q.concentration0 + 1)),
+            q.concentration1
+            * (q.concentration1 + 1)
+            / ((q.concentration1 + q.concentration0) * (q.concentration1 + q.concentration0 + 1)),
         ),
     ),
-    "kumaraswamy": (lambda net: posteriors.Kumaraswamy(net, 2), lambda q: (raw_moment(1, q.a, q.b), raw_moment(2, q.a, q.b))),
+    "kumaraswamy": (
+        lambda net: posteriors.Kumaraswamy(net, 2),
+        lambda q: (raw_moment(1, q.a, q.b), raw_moment(2, q.a, q.b)),
+    ),
     "dirichlet": (
         lambda net: posteriors.Dirichlet(net, 3),
         lambda q: (
             q.concentration / q.concentration.sum(-1, keepdim=True),
-            q.concentration * (q.concentration + 1) / (q.concentration.sum(-1, keepdim=True) * (q.concentration.sum(-1, keepdim=True) + 1)),
+            q.concentration
+            * (q.concentration + 1)
+            / (q.concentration.sum(-1, keepdim=True) * (q.concentration.sum(-1, keepdim=True) + 1)),
         ),
     ),
 }
@@ -92,11 +108,15 @@ def test_gradients_through_draws_have_the_mean_of_the_closed_form(name):
 # flows
 
 
-LINE = torch.linspace(-4, 4, 121, dtype=torch.float64)  # steps of a fifth of the width of a moon, which ends well inside
+LINE = torch.linspace(
+    -4, 4, 121, dtype=torch.float64
+)  # steps of a fifth of the width of a moon, which ends well inside
 GRID, CELL = torch.cartesian_prod(LINE, LINE), 2 * math.log(LINE[1] - LINE[0])
 WIDTH, LENGTH = 0.3, 1.5  # of a moon: across, and along the circle
 DATUM = torch.tensor([[2 / WIDTH, 4 / LENGTH]], dtype=torch.float64)
-NET = networks.Standardise(nn.Identity(), DATUM[0].tolist(), [1.0, 1.0])  # the datum is 0: a posterior starts close to the prior
+NET = networks.Standardise(
+    nn.Identity(), DATUM[0].tolist(), [1.0, 1.0]
+)  # the datum is 0: a posterior starts close to the prior
 
 
 class Moons(nn.Module):
@@ -141,7 +161,12 @@ def best_gaussian(log_p, covariance):
         posterior = moons(posteriors.Normal(NET, 2, covariance=covariance)).posterior
         with torch.no_grad():
             posterior.heads.head.bias[0] = start
-        found.append(minimise(lambda posterior=posterior: divergence(posterior(DATUM).log_prob(GRID), log_p), posterior))
+        found.append(
+            minimise(
+                lambda posterior=posterior: divergence(posterior(DATUM).log_prob(GRID), log_p),
+                posterior,
+            )
+        )
     return min(found)
 
 
@@ -166,7 +191,7 @@ def climb(model, steps=250, rate=0.02):
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad])
     objective = objectives.ELBO(128, beta=objectives.Linear(5.0, 1.0, steps=150), kl="sampled")
     for step in range(steps):
-        objective.at(step)
+        objective.set_step(step)
         optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
         optimizer.zero_grad()
         gradients.DoublyReparameterised()(model, objective, Batch(DATUM)).loss.backward()
@@ -175,7 +200,9 @@ def climb(model, steps=250, rate=0.02):
 
 def test_a_flow_as_posterior_closes_most_of_the_gap_that_gaussians_leave():
     truth = true_moons()
-    assert mass(truth) == pytest.approx(1, abs=1e-12)  # rounding: a sum over a fine grid integrates what ends inside of it exactly
+    assert mass(truth) == pytest.approx(
+        1, abs=1e-12
+    )  # rounding: a sum over a fine grid integrates what ends inside of it exactly
     diagonal, full = (best_gaussian(truth, covariance) for covariance in ("diagonal", "full"))
     assert diagonal > math.log(2)  # one moon of two, and that one is bent
     assert full > 0.9 * diagonal  # no ellipse is two moons
@@ -195,7 +222,9 @@ def test_a_flow_as_prior_takes_the_shape_of_codes():
     share = (log_p + CELL).exp()
     mean = share @ points
     gaussian = Independent(Normal(mean, (share @ (points - mean).square()).sqrt()), 1)
-    left = (share * (log_p - gaussian.log_prob(points))).sum()  # of the best diagonal Gaussian: that of the same moments
+    left = (
+        share * (log_p - gaussian.log_prob(points))
+    ).sum()  # of the best diagonal Gaussian: that of the same moments
     prior = priors.Flow(2, "spline", transforms=2, hidden=[32])
     optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
     for _ in range(40):

@@ -8,10 +8,10 @@ from tests.test_gradients import agrees_with, discrete_vae, flat, states, tuples
 from torch import nn
 
 from aevb import VAE, gradients, likelihoods, networks, objectives, posteriors, priors
-from aevb.random import seeded
+from aevb._random import seed_scope
 from aevb.training import adam
-from aevb.training.optimisers import set_rates
-from aevb.training.step import Step
+from aevb.training._optimisers import set_learning_rates
+from aevb.training._step import TrainingStep
 from aevb.types import Batch
 
 X = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
@@ -20,9 +20,16 @@ X = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.float64)
 def split(model, target, own):
     """The gradient of ``-target`` for the model and of ``-own`` for its posterior."""
     named = dict(model.named_parameters())
-    theirs = torch.autograd.grad(-target, list(named.values()), materialize_grads=True, retain_graph=True)
+    theirs = torch.autograd.grad(
+        -target, list(named.values()), materialize_grads=True, retain_graph=True
+    )
     mine = torch.autograd.grad(-own, list(named.values()), materialize_grads=True)
-    return flat([m if name.startswith("posterior") else t for name, t, m in zip(named, theirs, mine, strict=True)])
+    return flat(
+        [
+            m if name.startswith("posterior") else t
+            for name, t, m in zip(named, theirs, mine, strict=True)
+        ]
+    )
 
 
 def dreamt(model):
@@ -42,9 +49,24 @@ def weighed(model, objective):
 PHASES = {
     "wake-sleep": (lambda: gradients.WakeSleep(), lambda: objectives.ELBO(2), 0.0, 1.0),
     "wake-sleep on IWAE": (lambda: gradients.WakeSleep(), lambda: objectives.IWAE(2), 0.0, 1.0),
-    "reweighted, wake": (lambda: gradients.ReweightedWakeSleep(), lambda: objectives.IWAE(2), 1.0, 0.0),
-    "reweighted, sleep": (lambda: gradients.ReweightedWakeSleep("sleep"), lambda: objectives.IWAE(2), 0.0, 1.0),
-    "reweighted, both": (lambda: gradients.ReweightedWakeSleep("both"), lambda: objectives.IWAE(2), 0.5, 0.5),
+    "reweighted, wake": (
+        lambda: gradients.ReweightedWakeSleep(),
+        lambda: objectives.IWAE(2),
+        1.0,
+        0.0,
+    ),
+    "reweighted, sleep": (
+        lambda: gradients.ReweightedWakeSleep("sleep"),
+        lambda: objectives.IWAE(2),
+        0.0,
+        1.0,
+    ),
+    "reweighted, both": (
+        lambda: gradients.ReweightedWakeSleep("both"),
+        lambda: objectives.IWAE(2),
+        0.5,
+        0.5,
+    ),
 }
 
 
@@ -66,9 +88,13 @@ DATA = torch.tensor(list(itertools.product((0.0, 1.0), repeat=5)))
 
 
 def belief_net(seed):
-    with seeded(seed):
+    with seed_scope(seed):
         encoder = networks.MLP(5, [8], activation="tanh")
-        return VAE(priors.Bernoulli(2, learned=True), posteriors.Bernoulli(encoder, 2), likelihoods.Bernoulli(nn.Identity(), (5,)))
+        return VAE(
+            priors.Bernoulli(2, learned=True),
+            posteriors.Bernoulli(encoder, 2),
+            likelihoods.Bernoulli(nn.Identity(), (5,)),
+        )
 
 
 def log_evidence(model):
@@ -102,18 +128,23 @@ def most_likely(truth):
 
 @pytest.mark.parametrize(
     "rule, objective, steps, close",
-    [(gradients.WakeSleep(), objectives.ELBO(), 2000, 0.02), (gradients.ReweightedWakeSleep(), objectives.IWAE(50), 800, 0.01)],
+    [
+        (gradients.WakeSleep(), objectives.ELBO(), 2000, 0.02),
+        (gradients.ReweightedWakeSleep(), objectives.IWAE(50), 800, 0.01),
+    ],
     ids=["wake-sleep", "reweighted"],
 )
-def test_a_small_belief_net_ends_near_the_enumerated_maximum_of_the_likelihood(rule, objective, steps, close):
+def test_a_small_belief_net_ends_near_the_enumerated_maximum_of_the_likelihood(
+    rule, objective, steps, close
+):
     truth = nature()
     net = belief_net(0)
     before = (truth * log_evidence(net)).sum().item()
     optimizer = adam(0.03)(net.parameters())
-    take, draws = Step(net, objective, rule, optimizer), torch.Generator().manual_seed(5)
-    with seeded(0):
+    take, draws = TrainingStep(net, objective, rule, optimizer), torch.Generator().manual_seed(5)
+    with seed_scope(0):
         for step in range(steps):
-            set_rates(optimizer, [0.03], min(1.0, 2 - 2 * step / steps))
+            set_learning_rates(optimizer, [0.03], min(1.0, 2 - 2 * step / steps))
             take(Batch(DATA[torch.multinomial(truth, 100, replacement=True, generator=draws)]))
     after, best = (truth * log_evidence(net)).sum().item(), most_likely(truth)
     # in the mean over nature's data, so that nothing is left of which rows were drawn but the noise of the last steps

@@ -36,7 +36,18 @@ REMARKS: dict[str, str] = {
     "r9": "So early in training the gain is that of faster learning, not the one that is left at the end.",
 }
 
-HEADER = ["", "number", "published", "ours", "difference", "standard error", "held to", "wall time", "machine", "verdict"]
+HEADER = [
+    "",
+    "number",
+    "published",
+    "ours",
+    "difference",
+    "standard error",
+    "held to",
+    "wall time",
+    "machine",
+    "verdict",
+]
 
 
 def name(script: Path) -> str:
@@ -58,7 +69,9 @@ def shown(value: float | None, digits: int, sign: str = "") -> str:
     """A number with its digits; small ones in powers of ten where all digits would be 0."""
     if value is None:
         return ""
-    return f"{value:{sign}.0e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:{sign}.{digits}f}"
+    return (
+        f"{value:{sign}.0e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:{sign}.{digits}f}"
+    )
 
 
 def held(number: Number) -> str:
@@ -66,7 +79,13 @@ def held(number: Number) -> str:
     low, high = shown(number.low, number.digits), shown(number.high, number.digits)
     if number.low is not None and number.high is not None:
         return f"{low} to {high}"
-    return f"at least {low}" if number.low is not None else f"at most {high}" if number.high is not None else ""
+    return (
+        f"at least {low}"
+        if number.low is not None
+        else f"at most {high}"
+        if number.high is not None
+        else ""
+    )
 
 
 def time(seconds: float | None) -> str:
@@ -112,7 +131,9 @@ def section(script: Path) -> str:
     parts = [f"## {name(script).upper()}", title(script), protocol]
     record = kept(name(script))
     if record is not None:
-        settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in record["settings"].items())
+        settings = ", ".join(
+            f"{key.replace('_', ' ')} {value}" for key, value in record["settings"].items()
+        )
         date = f" on {record['machine']['date']}" if record["machine"] else ""
         seed = "" if "seeds" in record["settings"] else f" with seed {record['seed']}"
         parts += [f"Run{date}{seed}: precision {record['precision']}; {settings}."]

@@ -23,7 +23,7 @@ from aevb import VAE, likelihoods, networks, posteriors, priors
 from aevb.data import Dataset
 from aevb.metrics import LogLikelihood
 from aevb.training import Epoch
-from aevb.training.precision import multiplies_bfloat16
+from aevb.training._precision import has_native_bfloat16
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -54,10 +54,17 @@ class Number:
         """Reproduced, better than the range asks for, missed; or nothing, where no range was set."""
         if self.low is None and self.high is None:
             return "reported"
-        low, high = -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
+        low, high = (
+            -math.inf if self.low is None else self.low,
+            math.inf if self.high is None else self.high,
+        )
         if low <= self.ours <= high:
             return "reproduced"
-        return "better" if (self.ours > high if self.better == "higher" else self.ours < low) else "missed"
+        return (
+            "better"
+            if (self.ours > high if self.better == "higher" else self.ours < low)
+            else "missed"
+        )
 
     def __str__(self) -> str:
         error = "" if self.standard_error is None else f" ± {self.standard_error:.{self.digits}f}"
@@ -66,17 +73,37 @@ class Number:
 
 
 def options(doc: str | None, epochs: int | None = None, **further: Any) -> argparse.Namespace:
-    """The options of a script, whose ``--help`` is its own text; ``further`` are options of its own with their defaults."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small and short, to see that it runs; nothing is written")
+    """The options of a script, whose ``--help`` is its own text; ``n_extra`` are options of its own with their defaults."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small and short, to see that it runs; nothing is written",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    native = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
-    parser.add_argument("--precision", default=native, choices=["float32", "bfloat16"], help=f"of the networks (default {native})")
+    native = "bfloat16" if has_native_bfloat16(torch.device("cpu")) else "float32"
+    parser.add_argument(
+        "--precision",
+        default=native,
+        choices=["float32", "bfloat16"],
+        help=f"of the networks (default {native})",
+    )
     if epochs is not None:
-        parser.add_argument("--epochs", type=int, default=epochs, help=f"passes over the training data (default {epochs})")
+        parser.add_argument(
+            "--epochs",
+            type=int,
+            default=epochs,
+            help=f"passes over the training data (default {epochs})",
+        )
     for name, default in further.items():
-        many = {"nargs": "+", "type": type(default[0])} if isinstance(default, list) else {"type": type(default)}
+        many = (
+            {"nargs": "+", "type": type(default[0])}
+            if isinstance(default, list)
+            else {"type": type(default)}
+        )
         parser.add_argument(f"--{name}", default=default, help=f"(default {default})", **many)
     found = parser.parse_args()
     torch.set_num_threads(found.threads)
@@ -91,7 +118,9 @@ def load(name: str, options: argparse.Namespace, **how: Any) -> Dataset:
     if not options.quick:
         return data
     some = {"train": 2000, "validation": 200, "test": 200}
-    return replace(data, **{part: getattr(data, part).subset(slice(None, rows)) for part, rows in some.items()})
+    return replace(
+        data, **{part: getattr(data, part).subset(slice(None, rows)) for part, rows in some.items()}
+    )
 
 
 def bernoulli_vae(latent: int, hidden: Sequence[int], activation: str = "relu") -> VAE:
@@ -107,14 +136,21 @@ def told(every: int) -> Callable[[Epoch, VAE], None]:
     def tell(epoch: Epoch, model: VAE) -> None:
         if epoch.epoch % every == 0:
             held_out = "" if epoch.validation is None else f", validation {epoch.validation:.2f}"
-            print(f"epoch {epoch.epoch}: {epoch.bound_name} {epoch.bound:.2f}{held_out}, {epoch.seconds:.0f} s", flush=True)
+            print(
+                f"epoch {epoch.epoch}: {epoch.bound_name} {epoch.bound:.2f}{held_out}, {epoch.seconds:.0f} s",
+                flush=True,
+            )
 
     return tell
 
 
-def log_likelihood(model: VAE, data: Dataset, samples: int, options: argparse.Namespace) -> LogLikelihood:
+def log_likelihood(
+    model: VAE, data: Dataset, samples: int, options: argparse.Namespace
+) -> LogLikelihood:
     """``log p(x)`` of all test rows; evaluated in the precision that the networks were trained in."""
-    found = aevb.metrics.log_likelihood(model, data.test, 20 if options.quick else samples, precision=options.precision)
+    found = aevb.metrics.log_likelihood(
+        model, data.test, 20 if options.quick else samples, precision=options.precision
+    )
     print(f"{found}; ELBO {found.elbo}", flush=True)
     return found
 
@@ -122,7 +158,10 @@ def log_likelihood(model: VAE, data: Dataset, samples: int, options: argparse.Na
 def over_seeds(values: list[float]) -> dict[str, float]:
     """Mean and standard error over runs, as arguments of a ``Number``."""
     found = torch.tensor(values)
-    return {"ours": found.mean().item(), "standard_error": found.std().item() / math.sqrt(len(found))}
+    return {
+        "ours": found.mean().item(),
+        "standard_error": found.std().item() / math.sqrt(len(found)),
+    }
 
 
 class Watch:
@@ -137,7 +176,12 @@ class Watch:
 
 
 def keep(
-    name: str, numbers: Sequence[Number], options: argparse.Namespace, details: Any = None, add: bool = False, **settings: Any
+    name: str,
+    numbers: Sequence[Number],
+    options: argparse.Namespace,
+    details: Any = None,
+    add: bool = False,
+    **settings: Any,
 ) -> None:
     """Print the numbers, and write them to ``results/NAME.json`` with how they came about, unless the run was a quick one.
 
@@ -149,9 +193,17 @@ def keep(
         return
     RESULTS.mkdir(exist_ok=True)
     measured = {number.what for number in numbers}
-    before = [number for number in (kept(name) or {"numbers": []})["numbers"] if add and number.what not in measured]
+    before = [
+        number
+        for number in (kept(name) or {"numbers": []})["numbers"]
+        if add and number.what not in measured
+    ]
     aside = ("quick", "threads", "precision", "seed")
-    given = {key: value for key, value in vars(options).items() if key not in aside and not isinstance(value, list)}
+    given = {
+        key: value
+        for key, value in vars(options).items()
+        if key not in aside and not isinstance(value, list)
+    }
     record = {
         "script": f"{Path(sys.argv[0]).name}",
         "seed": options.seed,

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 import aevb
 from aevb import VAE, gradients, likelihoods, metrics, objectives, posteriors, priors
-from aevb.distributions import unscaled
-from aevb.random import seeded
+from aevb._random import seed_scope
+from aevb.distributions import from_scale
 from aevb.training import adam
 
 LATENT = 3
@@ -42,21 +42,44 @@ def principal_components(x: Tensor) -> tuple[Tensor, float, float]:
     variance = values[LATENT:].mean()
     weight = vectors[:, :LATENT] * (values[:LATENT] - variance).sqrt()
     inside = values[:LATENT].log().sum() + (size - LATENT) * variance.log()
-    return weight, variance.sqrt().item(), -0.5 * (size * math.log(2 * math.pi) + inside.item() + size)
+    return (
+        weight,
+        variance.sqrt().item(),
+        -0.5 * (size * math.log(2 * math.pi) + inside.item() + size),
+    )
 
 
 def factor_analysis(x: Tensor) -> float:
     """Log-likelihood per datum at scikit-learn's optimum, run until it stands still."""
-    return FactorAnalysis(LATENT, tol=1e-10, max_iter=50_000, svd_method="lapack").fit(x.numpy()).score(x.numpy())
+    return (
+        FactorAnalysis(LATENT, tol=1e-10, max_iter=50_000, svd_method="lapack")
+        .fit(x.numpy())
+        .score(x.numpy())
+    )
 
 
 def trained(x: Tensor, noise: str, epochs: int, seed: int) -> VAE:
-    with seeded(seed):
+    with seed_scope(seed):
         posterior = posteriors.Normal(nn.Identity(), LATENT, covariance="full")
-        model = VAE(priors.Normal(LATENT), posterior, likelihoods.Normal(nn.Identity(), (x.shape[1],), scale=noise))
-    objective, gradient = objectives.ELBO(samples=4, kl="sampled"), gradients.DoublyReparameterised()
-    given = {"epochs": epochs, "batch_size": len(x), "seed": seed, "compile": False, "progress": False}
-    return aevb.fit(model, x, objective=objective, gradient=gradient, optimizer=adam(0.3), **given).model
+        model = VAE(
+            priors.Normal(LATENT),
+            posterior,
+            likelihoods.Normal(nn.Identity(), (x.shape[1],), scale=noise),
+        )
+    objective, gradient = (
+        objectives.ELBO(samples=4, kl="sampled"),
+        gradients.DoublyReparameterised(),
+    )
+    given = {
+        "epochs": epochs,
+        "batch_size": len(x),
+        "seed": seed,
+        "compile": False,
+        "progress": False,
+    }
+    return aevb.fit(
+        model, x, objective=objective, gradient=gradient, optimizer=adam(0.3), **given
+    ).model
 
 
 @torch.no_grad()
@@ -68,8 +91,12 @@ def at_the_principal_components(x: Tensor) -> VAE:
     decoder, encoder = likelihood.noise.heads.head, model.posterior.heads.head
     decoder.weight.copy_(weight)
     precision = weight.T @ weight + noise**2 * torch.eye(LATENT)
-    encoder.weight.copy_(torch.cat([torch.linalg.solve(precision, weight.T), torch.zeros_like(weight.T)]))
-    encoder.bias.copy_(torch.cat([torch.zeros(LATENT), unscaled(noise * precision.diagonal() ** -0.5)]))
+    encoder.weight.copy_(
+        torch.cat([torch.linalg.solve(precision, weight.T), torch.zeros_like(weight.T)])
+    )
+    encoder.bias.copy_(
+        torch.cat([torch.zeros(LATENT), from_scale(noise * precision.diagonal() ** -0.5)])
+    )
     return model
 
 
@@ -85,14 +112,30 @@ def main() -> None:
     best = principal_components(x)[-1]
     watch = Watch()
     numbers = []
-    for what, noise, truth in [("shared noise", "shared", best), ("noise per element", "per_element", factor_analysis(x))]:
+    for what, noise, truth in [
+        ("shared noise", "shared", best),
+        ("noise per element", "per_element", factor_analysis(x)),
+    ]:
         ours = score(trained(x, noise, options.epochs, options.seed), x)
-        source = "probabilistic PCA, closed form" if noise == "shared" else "factor analysis, scikit-learn"
+        source = (
+            "probabilistic PCA, closed form"
+            if noise == "shared"
+            else "factor analysis, scikit-learn"
+        )
         near = {"low": truth - 1e-3, "high": truth + 1e-3, "seconds": watch(), "digits": 4}
         numbers.append(Number(f"{frame.NATS}, {what}", ours, None, truth, source, **near))
     parts = metrics.decomposition(at_the_principal_components(x), x)
     near = {"low": best - 1e-9, "high": best + 1e-9, "seconds": watch(), "digits": 10}
-    numbers.append(Number("ELBO at the principal components", parts.elbo.mean().item(), None, best, "closed form", **near))
+    numbers.append(
+        Number(
+            "ELBO at the principal components",
+            parts.elbo.mean().item(),
+            None,
+            best,
+            "closed form",
+            **near,
+        )
+    )
     frame.keep("r1", numbers, options)
 
 

@@ -16,9 +16,9 @@ import frame
 from frame import NATS, Number, Watch
 
 import aevb
+from aevb._random import seed_scope
 from aevb.data import Dataset
 from aevb.metrics import LogLikelihood
-from aevb.random import seeded
 from aevb.training import adam
 
 SAMPLES = 200
@@ -32,13 +32,13 @@ def falling(step: int, total: float) -> float:
 
 def measured(layers: int, data: Dataset, options: Namespace) -> LogLikelihood:
     """Trained with so many hidden layers each way, and its likelihood."""
-    with seeded(options.seed):
+    with seed_scope(options.seed):
         model = frame.bernoulli_vae(40, [400] * layers)
     aevb.fit(
         model,
         data,
         optimizer=adam(1e-4),
-        rate=falling,
+        lr_schedule=falling,
         epochs=options.epochs,
         batch_size=100,
         seed=options.seed,
@@ -54,7 +54,12 @@ def main() -> None:
     watch = Watch()
     for layers in options.layers:
         found = measured(layers, data, options)
-        near = {"published": -89.9, "source": "Rezende and Mohamed 2015; Pythae: -89.78", "low": -90.3, "high": -89.3}
+        near = {
+            "published": -89.9,
+            "source": "Rezende and Mohamed 2015; Pythae: -89.78",
+            "low": -90.3,
+            "high": -89.3,
+        }
         what = f"{NATS}, {layers} hidden layer{'s' if layers > 1 else ''} each way"
         number = Number(what, found.mean, found.standard_error, **near, seconds=watch())
         frame.keep("r3", [number], options, add=True, importance_samples=SAMPLES)

@@ -17,9 +17,9 @@ from frame import NATS, Number, Watch
 
 import aevb
 from aevb import objectives
+from aevb._random import seed_scope
 from aevb.data import Dataset
-from aevb.metrics import LogLikelihood, Measured
-from aevb.random import seeded
+from aevb.metrics import Estimate, LogLikelihood
 from aevb.training import WarmupCosine, adam
 
 PUBLISHED = {1: -88.71, 5: -87.63, 50: -87.10}
@@ -28,14 +28,14 @@ SAMPLES = 5000
 
 def measured(k: int, data: Dataset, options: Namespace) -> LogLikelihood:
     """Trained with ``k`` samples, and its likelihood."""
-    with seeded(options.seed):
+    with seed_scope(options.seed):
         model = frame.bernoulli_vae(50, [200, 200], "tanh")
     aevb.fit(
         model,
         data,
         objective=objectives.IWAE(k),
         optimizer=adam(1e-3, eps=1e-4),
-        rate=WarmupCosine(warmup=0, final=0.01),
+        lr_schedule=WarmupCosine(warmup=0, final=0.01),
         epochs=options.epochs,
         batch_size=100,
         seed=options.seed,
@@ -52,14 +52,24 @@ def main() -> None:
     numbers, watch = [], Watch()
     for k in options.k:
         found[k] = measured(k, data, options)
-        told = {"published": PUBLISHED.get(k), "source": "Burda et al. 2016, 3280 epochs", "seconds": watch()}
+        told = {
+            "published": PUBLISHED.get(k),
+            "source": "Burda et al. 2016, 3280 epochs",
+            "seconds": watch(),
+        }
         numbers.append(Number(f"{NATS}, k = {k}", found[k].mean, found[k].standard_error, **told))
         if k != options.k[0]:
             first = options.k[0]
-            gain = Measured.of(found[first].per_datum - found[k].per_datum)  # on the same rows
+            gain = Estimate.from_values(
+                found[first].per_datum - found[k].per_datum
+            )  # on the same rows
             published = PUBLISHED[first] - PUBLISHED[k]
             what = f"gain of k = {first} over k = {k}, nats"
-            numbers.append(Number(what, gain.mean, gain.standard_error, published, "Burda et al. 2016", low=0.0))
+            numbers.append(
+                Number(
+                    what, gain.mean, gain.standard_error, published, "Burda et al. 2016", low=0.0
+                )
+            )
         frame.keep("r4", numbers, options, add=True, importance_samples=SAMPLES)
 
 

@@ -20,27 +20,39 @@ from frame import NATS, Number, Watch
 
 import aevb
 from aevb import VAE, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb._random import seed_scope
 from aevb.data import Dataset
 from aevb.metrics import LogLikelihood
-from aevb.random import seeded
 from aevb.training import adam
 
 PUBLISHED = {1: -92.88, 5: -92.31}
-CASES = {"discrete-1": "VAE", "discrete-5": "IWAE, k = 5", "relaxed-5": "IWAE, k = 5, relaxed densities"}
+CASES = {
+    "discrete-1": "VAE",
+    "discrete-5": "IWAE, k = 5",
+    "relaxed-5": "IWAE, k = 5, relaxed densities",
+}
 CODES, HIDDEN, BATCH, SAMPLES = (20, 10), [512, 256], 100, 500
 
 
-def measured(density: Literal["relaxed", "discrete"], k: int, data: Dataset, options: Namespace) -> LogLikelihood:
+def measured(
+    density: Literal["relaxed", "discrete"], k: int, data: Dataset, options: Namespace
+) -> LogLikelihood:
     """Trained with ``k`` samples and this density of the codes, and its likelihood."""
-    with seeded(options.seed):
+    with seed_scope(options.seed):
         likelihood = likelihoods.Bernoulli(networks.MLP(200, HIDDEN[::-1]), (28, 28), latent_rank=2)
-        model = VAE(priors.Categorical(CODES), posteriors.Categorical(networks.MLP(784, HIDDEN), CODES), likelihood)
+        model = VAE(
+            priors.Categorical(CODES),
+            posteriors.Categorical(networks.MLP(784, HIDDEN), CODES),
+            likelihood,
+        )
     steps = options.epochs * (len(data.train) // BATCH)
     aevb.fit(
         model,
         data,
         objective=objectives.ELBO() if k == 1 else objectives.IWAE(k),
-        gradient=gradients.Relaxed(objectives.Exponential(1.0, 0.5, steps=max(steps, 1)), density=density),
+        gradient=gradients.Relaxed(
+            objectives.Exponential(1.0, 0.5, steps=max(steps, 1)), density=density
+        ),
         optimizer=adam(1e-3),
         epochs=options.epochs,
         batch_size=BATCH,
@@ -58,9 +70,16 @@ def main() -> None:
     for case in options.cases:
         k, published = int(case[-1]), PUBLISHED[int(case[-1])]
         found = measured("relaxed" if case.startswith("relaxed") else "discrete", k, data, options)
-        near = {"published": published, "source": "a public program, 50 epochs", "low": published - 1.0, "high": published + 1.0}
+        near = {
+            "published": published,
+            "source": "a public program, 50 epochs",
+            "low": published - 1.0,
+            "high": published + 1.0,
+        }
         near = {} if case.startswith("relaxed") else near  # shown for what it loses
-        number = Number(f"{NATS}, {CASES[case]}", found.mean, found.standard_error, **near, seconds=watch())
+        number = Number(
+            f"{NATS}, {CASES[case]}", found.mean, found.standard_error, **near, seconds=watch()
+        )
         frame.keep("r8", [number], options, add=True, importance_samples=SAMPLES)
 
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 import aevb
 from aevb import VAE, Batch, gradients, objectives, presets
+from aevb._random import seed_scope
 from aevb.data import Dataset
-from aevb.random import seeded
 
 SAMPLES, ROWS, DRAWS, REPEATS = 5, 2000, 500, 200
 RULES = {"plain": gradients.Pathwise, "doubly": gradients.DoublyReparameterised}
@@ -32,27 +32,36 @@ Entry = dict[str, dict[str, float]]
 def signal_to_noise(model: VAE, rule: gradients.Gradient, x: Tensor, repeats: int) -> float:
     """Of the gradient of the bound in the encoder's weights, over ``repeats`` draws for the rows ``x``."""
     parameters = list(model.posterior.parameters())
-    total, squares = [torch.zeros_like(p) for p in parameters], [torch.zeros_like(p) for p in parameters]
-    with seeded(0):
+    total, squares = (
+        [torch.zeros_like(p) for p in parameters],
+        [torch.zeros_like(p) for p in parameters],
+    )
+    with seed_scope(0):
         for _ in range(repeats):
             loss = rule(model, objectives.IWAE(SAMPLES), Batch(x)).loss
-            for sums, second, gradient in zip(total, squares, torch.autograd.grad(loss, parameters), strict=True):
+            for sums, second, gradient in zip(
+                total, squares, torch.autograd.grad(loss, parameters), strict=True
+            ):
                 sums += gradient
                 second += gradient.square()
     ratios = []
     for sums, second in zip(total, squares, strict=True):
         mean = sums / repeats
         deviation = (second / repeats - mean.square()).clamp(min=0).sqrt()
-        ratios.append((mean.abs() / deviation)[deviation > 0])  # a weight of a pixel that is never on has no gradient
+        ratios.append(
+            (mean.abs() / deviation)[deviation > 0]
+        )  # a weight of a pixel that is never on has no gradient
     return torch.cat(ratios).mean().item()
 
 
 def trained(rule: str, seed: int, data: Dataset, options: Namespace) -> VAE:
     """The model after its epochs, the same weights, batches and draws at the start for both rules."""
-    with seeded(seed):
+    with seed_scope(seed):
         recipe = presets.iwae(data.spec, latent=50, hidden=(200, 200), samples=SAMPLES)
     recipe = replace(recipe, gradient=RULES[rule]())
-    return aevb.fit(recipe, data, epochs=options.epochs, seed=seed, precision=options.precision, progress=False).model
+    return aevb.fit(
+        recipe, data, epochs=options.epochs, seed=seed, precision=options.precision, progress=False
+    ).model
 
 
 def measured(seed: int, data: Dataset, test: Tensor, options: Namespace) -> Entry:
@@ -60,19 +69,34 @@ def measured(seed: int, data: Dataset, test: Tensor, options: Namespace) -> Entr
     entry = {}
     for name in RULES:
         model = trained(name, seed, data, options)
-        likelihood = aevb.metrics.log_likelihood(model, test, samples=20 if options.quick else DRAWS).mean
+        likelihood = aevb.metrics.log_likelihood(
+            model, test, samples=20 if options.quick else DRAWS
+        ).mean
         repeats = 20 if options.quick else REPEATS
-        ratios = {f"snr_{rule}": signal_to_noise(model, RULES[rule](), test[:128], repeats) for rule in RULES}
+        ratios = {
+            f"snr_{rule}": signal_to_noise(model, RULES[rule](), test[:128], repeats)
+            for rule in RULES
+        }
         entry[name] = {"log_likelihood": likelihood, **ratios}
     print(f"seed {seed}: {entry}", flush=True)
     return entry
 
 
 def numbers_of(found: list[Entry], seconds: float | None) -> list[Number]:
-    gains = frame.over_seeds([entry["doubly"]["log_likelihood"] - entry["plain"]["log_likelihood"] for entry in found])
-    ratios = frame.over_seeds([entry["plain"]["snr_doubly"] / entry["plain"]["snr_plain"] for entry in found])
+    gains = frame.over_seeds(
+        [entry["doubly"]["log_likelihood"] - entry["plain"]["log_likelihood"] for entry in found]
+    )
+    ratios = frame.over_seeds(
+        [entry["plain"]["snr_doubly"] / entry["plain"]["snr_plain"] for entry in found]
+    )
     return [
-        Number("gain in log p(x), nats", **gains, published=0.27, source="nbip/IWAE, after 3280 epochs", seconds=seconds),
+        Number(
+            "gain in log p(x), nats",
+            **gains,
+            published=0.27,
+            source="nbip/IWAE, after 3280 epochs",
+            seconds=seconds,
+        ),
         Number("signal-to-noise of the encoder's gradient, doubly over plain", **ratios, low=1.0),
     ]
 
@@ -80,10 +104,21 @@ def numbers_of(found: list[Entry], seconds: float | None) -> list[Number]:
 def main() -> None:
     options = frame.options(__doc__, epochs=20, seeds=5)
     data = frame.load("binarized-mnist", options)
-    test = data.test[torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[:ROWS]]
+    test = data.test[
+        torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[:ROWS]
+    ]
     watch = Watch()
-    found = [measured(seed, data, test, options) for seed in range(2 if options.quick else options.seeds)]
-    frame.keep("r9", numbers_of(found, watch()), options, importance_samples=DRAWS, rows=ROWS, details=found)
+    found = [
+        measured(seed, data, test, options) for seed in range(2 if options.quick else options.seeds)
+    ]
+    frame.keep(
+        "r9",
+        numbers_of(found, watch()),
+        options,
+        importance_samples=DRAWS,
+        rows=ROWS,
+        details=found,
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from script import arguments, keep, parsed
 from torch import Tensor, nn
 
 import aevb
-from aevb.random import seeded
+from aevb._random import seed_scope
 
 NET = ("--net", "photographs")
 BATCH, CHANNELS, LATENT = 128, [32, 64], 64
@@ -30,14 +30,24 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def contenders(options: argparse.Namespace) -> list[Contender]:
     """The loops, and ours: as ``fit`` does it, with the channels last, and with that switched off."""
     loops = [
-        Contender(f"PyTorch loop {layout}, {precision}", "torch_loop.py", (*NET, "--layout", layout, "--precision", precision))
+        Contender(
+            f"PyTorch loop {layout}, {precision}",
+            "torch_loop.py",
+            (*NET, "--layout", layout, "--precision", precision),
+        )
         for precision in PRECISIONS
         for layout in LAYOUTS
     ]
     ours = [
-        Contender(f"{name} {layout}, {precision}", "aevb_fit.py", (*NET, "--precision", precision, *compiled, *on))
+        Contender(
+            f"{name} {layout}, {precision}",
+            "aevb_fit.py",
+            (*NET, "--precision", precision, *compiled, *on),
+        )
         for precision in PRECISIONS
-        for name, compiled in ({"aevb": ()} | ({} if options.quick else {"aevb compiled": ("--compiled",)})).items()
+        for name, compiled in (
+            {"aevb": ()} | ({} if options.quick else {"aevb compiled": ("--compiled",)})
+        ).items()
         for layout, on in {"contiguous": ("--contiguous",), "channels_last": ()}.items()
     ]
     return loops + ours
@@ -46,15 +56,24 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
 def overall(options: argparse.Namespace) -> dict[str, Any]:
     """Whole steps; each of ours against the better of the two loops in its precision, and channels_last against contiguous."""
     running = contenders(options)
-    found = measure(running, running[0], options.rounds, options.threads, BATCH, quick=options.quick)
+    found = measure(
+        running, running[0], options.rounds, options.threads, BATCH, quick=options.quick
+    )
     times = {c.name: per_sample(c) for c in running}
     speed = {name: entry["samples_per_second"] for name, entry in found["contenders"].items()}  # type: ignore[attr-defined]
-    better = {p: max((f"PyTorch loop {layout}, {p}" for layout in LAYOUTS), key=lambda name: speed[name]) for p in PRECISIONS}
+    better = {
+        p: max((f"PyTorch loop {layout}, {p}" for layout in LAYOUTS), key=lambda name: speed[name])
+        for p in PRECISIONS
+    }
     ours = [name for name in times if name.startswith("aevb")]
     found["better"] = better
-    found["to_better"] = {name: interval(times[better[name.split(", ")[1]]], times[name]) for name in ours}
+    found["to_better"] = {
+        name: interval(times[better[name.split(", ")[1]]], times[name]) for name in ours
+    }
     found["layout"] = {
-        name: interval(times[name], times[name.replace("contiguous", "channels_last")]) for name in times if "contiguous" in name
+        name: interval(times[name], times[name.replace("contiguous", "channels_last")])
+        for name in times
+        if "contiguous" in name
     }
     show(found, "a convolutional VAE, 32 x 32")
     for name, ratio in found["to_better"].items():
@@ -67,13 +86,19 @@ def overall(options: argparse.Namespace) -> dict[str, Any]:
 def convolutions() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     """The convolutions of the model by their place, each with the shape of what reaches it."""
     data = aevb.data.load("cifar10")
-    with seeded(0):
+    with seed_scope(0):
         model = aevb.presets.vae(data.spec, latent=LATENT, hidden=CHANNELS).model
     found: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)}
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    }
 
     def note(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: found.update({name: (module, (BATCH, *inputs[0].shape[1:]))})
+        return lambda module, inputs, output: found.update(
+            {name: (module, (BATCH, *inputs[0].shape[1:]))}
+        )
 
     handles = [layer.register_forward_hook(note(name)) for name, layer in layers.items()]
     model.probe()
@@ -86,7 +111,9 @@ def step(layer: nn.Module, x: Tensor, back: Tensor) -> None:
     layer(x).backward(back)
 
 
-def prepared(layer: nn.Module, shape: tuple[int, ...], first: bool, precision: str, layout: str) -> Callable[[], None]:
+def prepared(
+    layer: nn.Module, shape: tuple[int, ...], first: bool, precision: str, layout: str
+) -> Callable[[], None]:
     """Forward and backward of one layer; nobody asks for the gradient by the data of the first."""
     form, dtype = LAYOUTS[layout], PRECISIONS[precision]
     moved = type(layer)(*arguments_of(layer)).to(dtype).to(memory_format=form)
@@ -104,13 +131,18 @@ def per_layer(rounds: int, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (layer, shape) in convolutions().items():
         ways = {
-            f"{layout}, {precision}": prepared(layer, (8, *shape[1:]) if quick else shape, not found, precision, layout)
+            f"{layout}, {precision}": prepared(
+                layer, (8, *shape[1:]) if quick else shape, not found, precision, layout
+            )
             for precision in PRECISIONS
             for layout in LAYOUTS
         }
         times = timed(ways, rounds, at_least=0.0 if quick else 0.2)
         found[name] = row(layer, shape, times)
-        print(f"  {found[name]['layer']:34} " + "  ".join(f"{way} {value:6.2f} ms" for way, value in found[name]["ms"].items()))
+        print(
+            f"  {found[name]['layer']:34} "
+            + "  ".join(f"{way} {value:6.2f} ms" for way, value in found[name]["ms"].items())
+        )
     return found
 
 
@@ -126,7 +158,11 @@ def row(layer: nn.Module, shape: tuple[int, ...], times: Timed) -> dict[str, Any
 
 def main() -> None:
     parser = arguments(__doc__, rounds=15, threads=[2])
-    parser.add_argument("--layers-only", action="store_true", help="only the convolutions alone: 2 minutes, nothing is written")
+    parser.add_argument(
+        "--layers-only",
+        action="store_true",
+        help="only the convolutions alone: 2 minutes, nothing is written",
+    )
     options = parsed(parser)
     torch.set_num_threads(options.threads)
     print(f"Convolutions alone, forward and backward, batch {BATCH}, {options.threads} thread(s)")

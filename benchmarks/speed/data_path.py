@@ -24,8 +24,9 @@ from script import arguments, keep, parsed
 from torch.utils.data import DataLoader, TensorDataset
 
 import aevb
-from aevb.data import BinariseAfresh, Rows, Unpack, mapped
-from aevb.data.packing import pack
+from aevb.data import DynamicBinarisation, Rows, UnpackBits
+from aevb.data import _memory_map as mapped
+from aevb.data._packing import pack
 
 BATCH, WIDTH, BLOCK = 128, 784, 100  # rows and numbers of a batch, batches of a block
 Way = Callable[[], object]
@@ -56,7 +57,9 @@ def loader(values: torch.Tensor) -> Way:
 
     def endless() -> Iterator[torch.Tensor]:
         while True:
-            yield from (x for (x,) in DataLoader(TensorDataset(values), BATCH, shuffle=True, drop_last=True))
+            yield from (
+                x for (x,) in DataLoader(TensorDataset(values), BATCH, shuffle=True, drop_last=True)
+            )
 
     batches = endless()
     return lambda: [next(batches) for _ in range(BLOCK)]
@@ -67,16 +70,18 @@ def batches(rows: int, folder: Path) -> dict[str, Way]:
     held = torch.from_numpy(bits)
     wide = held.float()
     np.save(folder / "batches.npy", bits)
-    left = Rows(mapped.Mapped.of(np.load(folder / "batches.npy", mmap_mode="r")))
+    left = Rows(mapped.MappedRows.from_memmap(np.load(folder / "batches.npy", mmap_mode="r")))
     ways = {
         "DataLoader, float32": loader(wide),
         "x[index], float32": block(lambda index: wide[index], rows),
         "x.index_select, float32": block(lambda index: wide.index_select(0, index), rows),
         "rows in memory, bytes": block(Rows(held).batch, rows),
-        "rows in memory, packed bits": block(Rows(pack([bits], rows), Unpack((WIDTH,))).batch, rows),
+        "rows in memory, packed bits": block(
+            Rows(pack([bits], rows), UnpackBits((WIDTH,))).batch, rows
+        ),
         "rows in a file, through the map": block(left.batch, rows),
     }
-    alone = Rows(mapped.Mapped.of(np.load(folder / "batches.npy", mmap_mode="r")))
+    alone = Rows(mapped.MappedRows.from_memmap(np.load(folder / "batches.npy", mmap_mode="r")))
     return ways | {"rows in a file, row by row": _row_by_row(block(alone.batch, rows))}
 
 
@@ -84,11 +89,11 @@ def _row_by_row(way: Way) -> Way:
     """As for a file that is large beside the memory."""
 
     def run() -> None:
-        room, mapped._room = mapped._room, lambda: 0
+        room, mapped._gather_limit = mapped._gather_limit, lambda: 0
         try:
             way()
         finally:
-            mapped._room = room
+            mapped._gather_limit = room
 
     return run
 
@@ -97,25 +102,47 @@ def binarised(rows: int) -> dict[str, Way]:
     held = torch.from_numpy(grey(rows))
     chance = held.float() / 255
     return {
-        "torch.bernoulli(p)": block(lambda index: torch.bernoulli(chance.index_select(0, index)), rows),
-        "torch.rand < p": block(lambda index: (torch.rand(BATCH, WIDTH) < chance.index_select(0, index)).float(), rows),
-        "16-bit thresholds": block(Rows(held, BinariseAfresh(256)).batch, rows),
+        "torch.bernoulli(p)": block(
+            lambda index: torch.bernoulli(chance.index_select(0, index)), rows
+        ),
+        "torch.rand < p": block(
+            lambda index: (torch.rand(BATCH, WIDTH) < chance.index_select(0, index)).float(), rows
+        ),
+        "16-bit thresholds": block(Rows(held, DynamicBinarisation(256)).batch, rows),
     }
 
 
 def files(rows: int, folder: Path) -> dict[str, Way]:
     values = grey(rows)
-    written = {f"bytes, {kind}": folder / f"bytes_{kind}.parquet" for kind in ("uncompressed", "lz4", "zstd")}
+    written = {
+        f"bytes, {kind}": folder / f"bytes_{kind}.parquet"
+        for kind in ("uncompressed", "lz4", "zstd")
+    }
     for name, path in written.items():
         cells = polars.Series([row.tobytes() for row in values], dtype=polars.Binary)
-        polars.DataFrame({"row": cells}).write_parquet(path, compression=name.split()[-1], row_group_size=4096, statistics=False)  # type: ignore
-    polars.DataFrame({"row": polars.Series(values).arr.to_list()}).write_parquet(folder / "lists.parquet", row_group_size=4096)
+        polars.DataFrame({"row": cells}).write_parquet(
+            path, compression=name.split()[-1], row_group_size=4096, statistics=False
+        )  # type: ignore
+    polars.DataFrame({"row": polars.Series(values).arr.to_list()}).write_parquet(
+        folder / "lists.parquet", row_group_size=4096
+    )
     aevb.data.save(values, folder / "rows.parquet")
     aevb.data.save(values, folder / "rows.npy")
-    written = {"lists of numbers, zstd": folder / "lists.parquet"} | written | {"aevb.data.save, .parquet": folder / "rows.parquet"}
+    written = (
+        {"lists of numbers, zstd": folder / "lists.parquet"}
+        | written
+        | {"aevb.data.save, .parquet": folder / "rows.parquet"}
+    )
     written |= {"aevb.data.save, .npy": folder / "rows.npy"}
-    cells = {"lists of numbers, a Python object each": lambda: np.stack(polars.read_parquet(folder / "lists.parquet")["row"].to_list())}
-    return cells | {name: lambda path=path: aevb.data.load(path, shape=(28, 28)) for name, path in written.items()}
+    cells = {
+        "lists of numbers, a Python object each": lambda: np.stack(
+            polars.read_parquet(folder / "lists.parquet")["row"].to_list()
+        )
+    }
+    return cells | {
+        name: lambda path=path: aevb.data.load(path, shape=(28, 28))
+        for name, path in written.items()
+    }
 
 
 def measured(ways: dict[str, Way], batches: float, rounds: int) -> dict[str, Any]:
@@ -159,13 +186,17 @@ def memory(rows: int, threads: int, folder: Path) -> dict[str, Any]:
     small, large = folder / "small.npy", folder / "large.npy"
     np.save(small, grey(20_000))
     with large.open("wb") as file:
-        np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": (rows, WIDTH)})
+        np.lib.format.write_array_header_2_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (rows, WIDTH)}
+        )
         for _ in range(rows // 20_000):
             file.write(grey(20_000).data)
     found: dict[str, Any] = {"file_mib": large.stat().st_size / 2**20}
     for way in ("row by row", "through the map"):
         command = [sys.executable, "-c", MEMORY, str(threads), way, str(small), str(large)]
-        found[way] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found[way] = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
     return found
 
 
@@ -178,7 +209,9 @@ def main() -> None:
         folder = Path(name)
         groups = {"batches": (batches(size, folder), BLOCK), "binarised": (binarised(size), BLOCK)}
         groups["files"] = (files(20_000, folder), 20_000 / BATCH)
-        result["groups"] = {title: measured(ways, count, options.rounds) for title, (ways, count) in groups.items()}
+        result["groups"] = {
+            title: measured(ways, count, options.rounds) for title, (ways, count) in groups.items()
+        }
         result["memory"] = memory(100_000 if options.quick else 640_000, options.threads, folder)
     for title, group in result["groups"].items():
         print(f"\n{title}, reference {group['reference']}; control {said(group['control'])}")

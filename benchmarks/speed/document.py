@@ -81,22 +81,65 @@ class Page:
 def written(quick: bool) -> Page:
     page = Page(quick)
     for net, title in TRAINED.items():
-        names, script = [f"training_{net}_{threads}" for threads in (1, 2)], f"training.py --workloads {net}"
-        page.section(f"Training: {title}", script, names, sections.training, f"speed_{net}", partial(pictures.bars, title))
+        names, script = (
+            [f"training_{net}_{threads}" for threads in (1, 2)],
+            f"training.py --workloads {net}",
+        )
+        page.section(
+            f"Training: {title}",
+            script,
+            names,
+            sections.training,
+            f"speed_{net}",
+            partial(pictures.bars, title),
+        )
     models = partial(pictures.bars, "16-64-4 nets, all models together")
-    page.section("Many models side by side", "many.py", ["many_1", "many_2"], sections.many, "speed_many", models)
+    page.section(
+        "Many models side by side",
+        "many.py",
+        ["many_1", "many_2"],
+        sections.many,
+        "speed_many",
+        models,
+    )
     photographs = partial(pictures.bars, "convolutional VAE, 32 x 32")
-    page.section("Convolutions", "convolution.py", ["convolution"], sections.convolution, "speed_convolution", photographs)
-    page.section("Importance-weighted evaluation", "evaluation.py --full", ["evaluation_1", "evaluation_2"], sections.evaluation)
+    page.section(
+        "Convolutions",
+        "convolution.py",
+        ["convolution"],
+        sections.convolution,
+        "speed_convolution",
+        photographs,
+    )
+    page.section(
+        "Importance-weighted evaluation",
+        "evaluation.py --full",
+        ["evaluation_1", "evaluation_2"],
+        sections.evaluation,
+    )
     page.section("Data", "data_path.py", ["data_path"], sections.data_path)
     page.section("A million rows", "encode.py", ["encode"], sections.encode)
-    page.section("How cost grows", "growth.py", ["growth"], sections.growth, "speed_growth", pictures.growth)
-    page.section("Long runs", "steady.py", ["steady"], sections.steady, "speed_steady", pictures.steady)
+    page.section(
+        "How cost grows", "growth.py", ["growth"], sections.growth, "speed_growth", pictures.growth
+    )
+    page.section(
+        "Long runs", "steady.py", ["steady"], sections.steady, "speed_steady", pictures.steady
+    )
     page.section("Around the steps", "overheads.py", ["overheads"], sections.overheads)
     page.section("Memory of a training step", "memory.py", ["memory"], sections.memory)
-    page.section("Equal quality", "quality.py", ["quality"], sections.quality, "speed_quality", pictures.quality)
+    page.section(
+        "Equal quality",
+        "quality.py",
+        ["quality"],
+        sections.quality,
+        "speed_quality",
+        pictures.quality,
+    )
     page.section("Matrix products", "products.py", ["products"], sections.products)
-    page.add("## On an accelerator\n\n" + sections.grid(["what", ""], ([what, "not measured"] for what in ACCELERATED)))
+    page.add(
+        "## On an accelerator\n\n"
+        + sections.grid(["what", ""], ([what, "not measured"] for what in ACCELERATED))
+    )
     return page
 
 

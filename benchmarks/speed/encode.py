@@ -62,11 +62,35 @@ def commands(folder: Path, rounds: int, threads: int) -> dict[str, Any]:
     chosen = {
         "import torch": ["-c", "import torch"],
         "aevb info": ["-m", "aevb", "info"],
-        "aevb encode": ["-m", "aevb", "encode", str(run), str(source), "--out", str(out), "--force"],
-        "aevb sample": ["-m", "aevb", "sample", str(run), "-n", str(len(np.load(source, mmap_mode="r"))), "--out", str(out), "--force"],
+        "aevb encode": [
+            "-m",
+            "aevb",
+            "encode",
+            str(run),
+            str(source),
+            "--out",
+            str(out),
+            "--force",
+        ],
+        "aevb sample": [
+            "-m",
+            "aevb",
+            "sample",
+            str(run),
+            "-n",
+            str(len(np.load(source, mmap_mode="r"))),
+            "--out",
+            str(out),
+            "--force",
+        ],
     }
-    each = np.array([[process(command, threads) for command in chosen.values()] for _ in range(rounds)])  # [round, command, clock]
-    return {name: {clock: bootstrap(each[:, i, j]) for j, clock in enumerate(("wall", "processor"))} for i, name in enumerate(chosen)}
+    each = np.array(
+        [[process(command, threads) for command in chosen.values()] for _ in range(rounds)]
+    )  # [round, command, clock]
+    return {
+        name: {clock: bootstrap(each[:, i, j]) for j, clock in enumerate(("wall", "processor"))}
+        for i, name in enumerate(chosen)
+    }
 
 
 def main() -> None:
@@ -90,7 +114,9 @@ def main() -> None:
         "ratio": {way: times.ratio(way) for way in times.seconds},
         "commands": told,
     }
-    print(f"\n{rows:,} rows, {options.threads} threads, reference {times.reference}; control {said(times.control)}")
+    print(
+        f"\n{rows:,} rows, {options.threads} threads, reference {times.reference}; control {said(times.control)}"
+    )
     for way, found in result["seconds"].items():
         print(f"  {way:26} {said(found)} s  x{said(result['ratio'][way])}")
     for name, found in told.items():

@@ -19,7 +19,7 @@ from script import arguments, keep, parsed
 
 import aevb
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
-from aevb.random import seeded
+from aevb._random import seed_scope
 
 ROWS, SAMPLES, ALONE = 512, 1000, 16
 SLOW = "one datum at a time"
@@ -33,11 +33,15 @@ def vae(data: aevb.data.Dataset) -> aevb.Recipe:
 def iwae(data: aevb.data.Dataset) -> aevb.Recipe:
     posterior = posteriors.Normal(networks.MLP(784, [200, 200], "tanh"), 50)
     likelihood = likelihoods.Bernoulli(networks.MLP(50, [200, 200], "tanh"), (28, 28))
-    return aevb.Recipe(aevb.VAE(priors.Normal(50), posterior, likelihood), objectives.IWAE(5), gradients.Pathwise())
+    return aevb.Recipe(
+        aevb.VAE(priors.Normal(50), posterior, likelihood), objectives.IWAE(5), gradients.Pathwise()
+    )
 
 
-def trained(build: Callable[[aevb.data.Dataset], aevb.Recipe], data: aevb.data.Dataset, quick: bool = False) -> aevb.VAE:
-    with seeded(0):
+def trained(
+    build: Callable[[aevb.data.Dataset], aevb.Recipe], data: aevb.data.Dataset, quick: bool = False
+) -> aevb.VAE:
+    with seed_scope(0):
         recipe = build(data)
     rows = data.train.subset(slice(1280)) if quick else data
     return aevb.fit(recipe, rows, epochs=2, progress=False).model
@@ -53,7 +57,11 @@ def one_at_a_time(model: aevb.VAE, x: torch.Tensor, samples: int, batch: int = 1
             q = model.posterior(copies)
             z = q.sample()
             logits = model.likelihood(z).mean
-            error = torch.nn.functional.binary_cross_entropy(logits, copies, reduction="none").flatten(1).sum(-1)
+            error = (
+                torch.nn.functional.binary_cross_entropy(logits, copies, reduction="none")
+                .flatten(1)
+                .sum(-1)
+            )
             weights.append(model.prior().log_prob(z) - error - q.log_prob(z))
         torch.logsumexp(torch.cat(weights), 0)
 
@@ -62,7 +70,9 @@ def ways_of(model: aevb.VAE, x: torch.Tensor, samples: int) -> dict[str, Callabl
     return {
         SLOW: lambda: one_at_a_time(model, x[:ALONE], samples),
         "aevb float32": lambda: aevb.metrics.log_likelihood(model, x, samples),
-        "aevb bfloat16 networks": lambda: aevb.metrics.log_likelihood(model, x, samples, precision="bfloat16"),
+        "aevb bfloat16 networks": lambda: aevb.metrics.log_likelihood(
+            model, x, samples, precision="bfloat16"
+        ),
     }
 
 
@@ -71,12 +81,21 @@ def whole(model: aevb.VAE, data: aevb.data.Dataset, precision: Any) -> dict[str,
     began = time.perf_counter()
     found = aevb.metrics.log_likelihood(model, data.test, 5000, precision=precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": time.perf_counter() - began, "log_likelihood": found.mean, "standard_error": found.standard_error, "peak_mib": peak}
+    return {
+        "seconds": time.perf_counter() - began,
+        "log_likelihood": found.mean,
+        "standard_error": found.standard_error,
+        "peak_mib": peak,
+    }
 
 
 def main() -> None:
     parser = arguments(__doc__, rounds=15, threads=[2])
-    parser.add_argument("--full", action="store_true", help="5000 samples for each of the 10,000 test images besides")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="5000 samples for each of the 10,000 test images besides",
+    )
     options = parsed(parser)
     torch.set_num_threads(options.threads)
     data = aevb.data.load("binarized-mnist")
@@ -84,28 +103,39 @@ def main() -> None:
     rows, samples = (32, 200) if options.quick else (ROWS, SAMPLES)
     x = data.test[:: len(data.test) // rows][:rows]
     if not options.quick:
-        aevb.metrics.likelihood.LONG = 1  # what a long evaluation compiles, compiled here too
+        aevb.metrics._log_likelihood.COMPILE_FROM_PAIRS = (
+            1  # what a long evaluation compiles, compiled here too
+        )
     times = timed(ways_of(model, x, samples), options.rounds)
     pairs = {name: (ALONE if name == SLOW else rows) * samples for name in times.seconds}
     per_pair = {name: seconds / pairs[name] * 1e6 for name, seconds in times.seconds.items()}
-    values = {name: aevb.metrics.log_likelihood(model, x, samples, precision=p).mean for name, p in PRECISIONS.items()}  # type: ignore[arg-type]
+    values = {
+        name: aevb.metrics.log_likelihood(model, x, samples, precision=p).mean
+        for name, p in PRECISIONS.items()
+    }  # type: ignore[arg-type]
     result: dict[str, Any] = {
         "workload": "evaluation",
         "threads": options.threads,
         "rounds": options.rounds,
         "machine": machine(),
         "control": times.control,
-        "microseconds_per_pair": {name: float(np.median(found)) for name, found in per_pair.items()},
+        "microseconds_per_pair": {
+            name: float(np.median(found)) for name, found in per_pair.items()
+        },
         "ratio": {name: interval(per_pair[SLOW], found) for name, found in per_pair.items()},
         "log_likelihood": values,
     }
     for name, micro in result["microseconds_per_pair"].items():
         print(f"{name:24} {micro:6.2f} microseconds per pair, x{said(result['ratio'][name])}")
     if options.full and not options.quick:
-        result["full"] = {name: whole(model, data, precision) for name, precision in PRECISIONS.items()}
+        result["full"] = {
+            name: whole(model, data, precision) for name, precision in PRECISIONS.items()
+        }
         result["full"]["float32, net of Burda et al."] = whole(trained(iwae, data), data, "float32")
         for name, found in result["full"].items():
-            print(f"5000 samples, {name}: {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB")
+            print(
+                f"5000 samples, {name}: {found['seconds']:.0f} s, peak {found['peak_mib']:.0f} MiB"
+            )
     keep(f"evaluation_{options.threads}", result, quick=options.quick)
 
 

@@ -22,7 +22,7 @@ from script import arguments, keep, parsed
 from slopes import last_decade, power
 
 import aevb
-from aevb.random import seeded
+from aevb._random import seed_scope
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,16 @@ class Axis:
 
 TRAINING = {
     "rows": Axis("rows of the data", "epoch", (1_000, 3_000, 10_000, 30_000, 100_000)),
-    "samples": Axis("samples K of the bound", "step", (1, 3, 10, 30, 100), ("--batch", "20", "--rows", "2000")),
-    "hidden": Axis("width of the hidden layers", "step", (50, 100, 200, 400, 800, 1600), ("--rows", "12800")),
+    "samples": Axis(
+        "samples K of the bound", "step", (1, 3, 10, 30, 100), ("--batch", "20", "--rows", "2000")
+    ),
+    "hidden": Axis(
+        "width of the hidden layers", "step", (50, 100, 200, 400, 800, 1600), ("--rows", "12800")
+    ),
     "latent": Axis("latent variables", "step", (2, 6, 20, 60, 200), ("--rows", "12800")),
-    "many": Axis("models in a stack", "step", (1, 2, 4, 8, 16, 32, 64), ("--net", "table", "--rows", "6400")),
+    "many": Axis(
+        "models in a stack", "step", (1, 2, 4, 8, 16, 32, 64), ("--net", "table", "--rows", "6400")
+    ),
 }
 EVALUATION = {
     "rows": Axis("rows of the data", "evaluation", (10, 30, 100, 300, 1000)),
@@ -49,19 +55,32 @@ EVALUATION = {
     "latent": Axis("latent variables", "evaluation", (2, 6, 20, 60, 200)),
 }
 USUAL = {"rows": 256, "samples": 200, "hidden": 400, "latent": 20}
-SMALL = {"rows": (500, 1000), "samples": (1, 3), "hidden": (16, 32), "latent": (2, 4), "many": (1, 2)}
+SMALL = {
+    "rows": (500, 1000),
+    "samples": (1, 3),
+    "hidden": (16, 32),
+    "latent": (2, 4),
+    "many": (1, 2),
+}
 
 
-def training(name: str, axis: Axis, rounds: int, threads: int, quick: bool, compiled: bool) -> dict[str, Any]:
+def training(
+    name: str, axis: Axis, rounds: int, threads: int, quick: bool, compiled: bool
+) -> dict[str, Any]:
     """Seconds of an epoch or of a joint step at each size, ``[rounds, sizes]``."""
     on = ("--compiled",) if compiled else ()
-    contenders = [Contender(str(size), "aevb_fit.py", (*axis.arguments, *on, f"--{name}", str(size))) for size in axis.sizes]
+    contenders = [
+        Contender(str(size), "aevb_fit.py", (*axis.arguments, *on, f"--{name}", str(size)))
+        for size in axis.sizes
+    ]
     with running(contenders, threads, quick=quick):
         for number in range(rounds):
             for contender in in_turn(contenders, number):
                 contender.block()
     units = [1.0 if axis.unit == "epoch" else float(c.about["steps"]) for c in contenders]  # type: ignore[arg-type]
-    seconds = np.array([np.array(c.seconds) / unit for c, unit in zip(contenders, units, strict=True)]).T
+    seconds = np.array(
+        [np.array(c.seconds) / unit for c, unit in zip(contenders, units, strict=True)]
+    ).T
     return grown(axis, seconds)
 
 
@@ -74,7 +93,7 @@ def evaluation(name: str, axis: Axis, rounds: int, quick: bool) -> dict[str, Any
 
 
 def evaluated(size: dict[str, int], data: aevb.data.Dataset) -> Callable[[], object]:
-    with seeded(0):
+    with seed_scope(0):
         model = aevb.presets.vae(data.spec, latent=size["latent"], hidden=[size["hidden"]]).model
     return partial(aevb.metrics.log_likelihood, model, data.test[: size["rows"]], size["samples"])
 
@@ -94,23 +113,40 @@ def grown(axis: Axis, seconds: np.ndarray) -> dict[str, Any]:
 
 
 def show(kind: str, found: dict[str, Any]) -> None:
-    times = ", ".join(f"{size:,}: {value * 1e3:.3g}" for size, value in zip(found["sizes"], found["seconds"], strict=True))
-    print(f"{kind}, {found['title']}: exponent {said(found['slope'])}, last decade {said(found['last_decade'])}")
+    times = ", ".join(
+        f"{size:,}: {value * 1e3:.3g}"
+        for size, value in zip(found["sizes"], found["seconds"], strict=True)
+    )
+    print(
+        f"{kind}, {found['title']}: exponent {said(found['slope'])}, last decade {said(found['last_decade'])}"
+    )
     print(f"  ms per {found['unit']} by size: {times}")
 
 
 def main() -> None:
     parser = arguments(__doc__, rounds=15, threads=[1])
-    parser.add_argument("--training", nargs="*", default=list(TRAINING), choices=TRAINING, help="axes of training")
-    parser.add_argument("--evaluation", nargs="*", default=list(EVALUATION), choices=EVALUATION, help="axes of evaluation")
-    parser.add_argument("--compiled", action="store_true", help="compiled steps (ten seconds more for each size)")
+    parser.add_argument(
+        "--training", nargs="*", default=list(TRAINING), choices=TRAINING, help="axes of training"
+    )
+    parser.add_argument(
+        "--evaluation",
+        nargs="*",
+        default=list(EVALUATION),
+        choices=EVALUATION,
+        help="axes of evaluation",
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="compiled steps (ten seconds more for each size)"
+    )
     options = parsed(parser)
     torch.set_num_threads(options.threads)
     about = {name: vars(options)[name] for name in ("threads", "rounds", "compiled")}
     result: dict[str, Any] = about | {"training": {}, "evaluation": {}}
     for name in options.training:
         axis = shortened(name, TRAINING[name], options.quick)
-        result["training"][name] = training(name, axis, options.rounds, options.threads, options.quick, options.compiled)
+        result["training"][name] = training(
+            name, axis, options.rounds, options.threads, options.quick, options.compiled
+        )
         show("training", result["training"][name])
     for name in options.evaluation:
         axis = shortened(name, EVALUATION[name], options.quick)

@@ -34,11 +34,13 @@ def main() -> None:
         running = contenders(options.models)
         found = measure(running, running[0], options.rounds, threads, 64, quick=options.quick)
         found["models"] = options.models
-        found["steps_per_second_per_model"] = {c.name: float(1 / (np.median(per_sample(c)) * 64)) for c in running}
+        found["steps_per_second_per_model"] = {
+            c.name: float(1 / (np.median(per_sample(c)) * 64)) for c in running
+        }
         times = {c.name: per_sample(c) for c in running}
-        found["side_by_side"] = interval(times[ALONE], times[TOGETHER])
+        found["figure_grid"] = interval(times[ALONE], times[TOGETHER])
         show(found, f"{options.models} models")
-        print(f"  side by side over one by one, both compiled: x{said(found['side_by_side'])}")
+        print(f"  side by side over one by one, both compiled: x{said(found['figure_grid'])}")
         keep(f"many_{threads}", found, quick=options.quick)
 
 

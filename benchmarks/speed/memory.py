@@ -21,9 +21,14 @@ NETS: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
 }
 
 
-def peak(net: str, more: tuple[str, ...], batch: int, threads: int, quick: bool, fit: str | None) -> float:
+def peak(
+    net: str, more: tuple[str, ...], batch: int, threads: int, quick: bool, fit: str | None
+) -> float:
     """MiB that a step of this batch needs on top of model, data and library."""
-    rows = ("--rows", str(4 * batch))  # four steps: the first makes the optimiser's state, which is part of what a run needs
+    rows = (
+        "--rows",
+        str(4 * batch),
+    )  # four steps: the first makes the optimiser's state, which is part of what a run needs
     chosen = ("--net", net, "--batch", str(batch), *rows, *more, *(("--fit", fit) if fit else ()))
     contender = Contender(f"{net}, batch {batch}", "aevb_fit.py", chosen)
     with running([contender], threads, warm=0, quick=quick):
@@ -34,25 +39,40 @@ def peak(net: str, more: tuple[str, ...], batch: int, threads: int, quick: bool,
 
 def grown(batches: tuple[int, ...], mebibytes: list[float]) -> dict[str, Any]:
     slope, offset = np.polyfit(batches, mebibytes, 1)
-    return {"mebibytes": mebibytes, "kibibytes_per_row": float(slope * 1024), "mebibytes_at_none": float(offset)}
+    return {
+        "mebibytes": mebibytes,
+        "kibibytes_per_row": float(slope * 1024),
+        "mebibytes_at_none": float(offset),
+    }
 
 
 def show(title: str, way: str, batches: tuple[int, ...], found: dict[str, Any]) -> None:
-    values = ", ".join(f"{batch}: {value:.0f}" for batch, value in zip(batches, found["mebibytes"], strict=True))
+    values = ", ".join(
+        f"{batch}: {value:.0f}" for batch, value in zip(batches, found["mebibytes"], strict=True)
+    )
     print(f"{title}, {way}: MiB by batch {values}; {found['kibibytes_per_row']:.1f} KiB per row")
 
 
 def main() -> None:
     parser = arguments(__doc__, threads=[2])
-    parser.add_argument("--bounded", metavar="JSON", help="arguments of fit that bound the memory of a step")
+    parser.add_argument(
+        "--bounded", metavar="JSON", help="arguments of fit that bound the memory of a step"
+    )
     options = parsed(parser)
     ways = {"plain": None} | ({"bounded": options.bounded} if options.bounded else {})
-    result: dict[str, Any] = {"threads": options.threads, "bounded": options.bounded and json.loads(options.bounded), "nets": {}}
+    result: dict[str, Any] = {
+        "threads": options.threads,
+        "bounded": options.bounded and json.loads(options.bounded),
+        "nets": {},
+    }
     for title, (net, more, sizes) in NETS.items():
         batches = sizes[:2] if options.quick else sizes
         found = {}
         for way, fit in ways.items():
-            found[way] = grown(batches, [peak(net, more, batch, options.threads, options.quick, fit) for batch in batches])
+            found[way] = grown(
+                batches,
+                [peak(net, more, batch, options.threads, options.quick, fit) for batch in batches],
+            )
             show(title, way, batches, found[way])
         result["nets"][title] = {"batches": list(batches)} | found
     keep("memory", result | {"machine": machine()}, quick=options.quick)

@@ -39,18 +39,28 @@ LOOP, STATES = "PyTorch loop", ("eager", "compiled, cold", "compiled, warm")
 
 def starting(rounds: int) -> dict[str, Any]:
     """Seconds of each command, and how much more than torch alone the whole library is."""
-    ways = {name: partial(subprocess.run, [sys.executable, *rest], check=True, capture_output=True) for name, rest in COMMANDS.items()}
+    ways = {
+        name: partial(subprocess.run, [sys.executable, *rest], check=True, capture_output=True)
+        for name, rest in COMMANDS.items()
+    }
     times = timed(ways, rounds)
     more = times.seconds["import aevb, all of it"] - times.seconds["import torch"]
-    return {"seconds": {name: bootstrap(values) for name, values in times.seconds.items()}, "more_than_torch": bootstrap(more)}
+    return {
+        "seconds": {name: bootstrap(values) for name, values in times.seconds.items()},
+        "more_than_torch": bootstrap(more),
+    }
 
 
-def first(net: str, batch: int, state: str, cache: str, threads: int, quick: bool) -> tuple[float, float]:
+def first(
+    net: str, batch: int, state: str, cache: str, threads: int, quick: bool
+) -> tuple[float, float]:
     """Seconds from the start of a process to its gate, and of its first step; ``cache`` is where compiled code is kept."""
     compiled = ("--compiled",) if state in STATES[1:] else ()
     chosen = ("--net", net, "--rows", str(batch), *compiled)  # an epoch is one step
     script = "torch_loop.py" if state == LOOP else "aevb_fit.py"
-    contender = Contender(f"{net}, {state}", script, chosen, environment={"TORCHINDUCTOR_CACHE_DIR": cache})
+    contender = Contender(
+        f"{net}, {state}", script, chosen, environment={"TORCHINDUCTOR_CACHE_DIR": cache}
+    )
     began = time.perf_counter()
     with running([contender], threads, warm=0, quick=quick):
         ready = time.perf_counter() - began
@@ -72,11 +82,15 @@ def first_steps(net: str, rounds: int, threads: int, quick: bool) -> dict[str, A
         "title": title,
         "to_first_step": {state: bootstrap(np.add(ready[state], step[state])) for state in ready},
         "first_step": {state: bootstrap(np.array(step[state])) for state in ready},
-        "compiling": {state: bootstrap(np.subtract(step[state], step["eager"])) for state in STATES[1:]},
+        "compiling": {
+            state: bootstrap(np.subtract(step[state], step["eager"])) for state in STATES[1:]
+        },
     }
 
 
-def break_even(net: str, compiling: dict[str, Any], threads: int, quick: bool) -> dict[str, float] | None:
+def break_even(
+    net: str, compiling: dict[str, Any], threads: int, quick: bool
+) -> dict[str, float] | None:
     """Steps after which the time spent on compiling has come back; ``None`` where nobody has measured the steps."""
     found = load(f"training_{net}_{threads}", quick=quick)
     if found is None:
@@ -89,9 +103,25 @@ def interrupted(source: str, threads: int, wait: float) -> float:
     """Seconds from Ctrl-C, ``wait`` seconds into the second epoch, to the end of the process; its folder must hold what it should."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        command = [sys.executable, "-m", "aevb", "fit", source, "--out", str(run), "--epochs", "1000", "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "aevb",
+            "fit",
+            source,
+            "--out",
+            str(run),
+            "--epochs",
+            "1000",
+            "--quiet",
+        ]
         environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            env=os.environ | environment,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         while not (run / "history.jsonl").exists():
             if process.poll() is not None:
                 raise RuntimeError(f"`{' '.join(command[2:])}` ended by itself")
@@ -104,7 +134,9 @@ def interrupted(source: str, threads: int, wait: float) -> float:
         left = {path.name for path in run.iterdir()}
         missing = {"model.json", "model.safetensors", "history.jsonl", "checkpoint"} - left
         if code != 130 or missing:
-            raise RuntimeError(f"Ctrl-C: exit code {code} instead of 130, missing in the run folder: {sorted(missing) or 'nothing'}")
+            raise RuntimeError(
+                f"Ctrl-C: exit code {code} instead of 130, missing in the run folder: {sorted(missing) or 'nothing'}"
+            )
         json.loads((run / "model.json").read_text())
         return took
 
@@ -113,7 +145,10 @@ def stopping(rounds: int, threads: int, quick: bool) -> dict[str, Any]:
     """At moments spread over two seconds, so that some of them meet the validation at the end of an epoch."""
     sources = ["digits"] if quick else ["digits", "binarized-mnist"]
     waits = np.linspace(0, 2, rounds, endpoint=False)
-    return {source: bootstrap(np.array([interrupted(source, threads, wait) for wait in waits])) for source in sources}
+    return {
+        source: bootstrap(np.array([interrupted(source, threads, wait) for wait in waits]))
+        for source in sources
+    }
 
 
 def show(result: dict[str, Any]) -> None:
@@ -122,10 +157,14 @@ def show(result: dict[str, Any]) -> None:
     print(f"{'more than torch alone':24} {said(result['start']['more_than_torch'])} s")
     for net in result["first_step"].values():
         for state, found in net["to_first_step"].items():
-            print(f"{net['title']}, {state:15} {said(found)} s to the first step, of which {said(net['first_step'][state])} s in it")
+            print(
+                f"{net['title']}, {state:15} {said(found)} s to the first step, of which {said(net['first_step'][state])} s in it"
+            )
         even = net["break_even_steps"] or {}
         steps = ", ".join(f"{state} after {value:,.0f} steps" for state, value in even.items())
-        print(f"{net['title']}, compiling has paid: {steps or 'no times per step, run training.py first'}")
+        print(
+            f"{net['title']}, compiling has paid: {steps or 'no times per step, run training.py first'}"
+        )
     for source, found in result["interrupt"].items():
         print(f"Ctrl-C to the end of `aevb fit {source}`: {said(found)} s")
 
@@ -133,10 +172,19 @@ def show(result: dict[str, Any]) -> None:
 def main() -> None:
     parser = arguments(__doc__, rounds=7, threads=[2])
     options = parsed(parser)
-    result: dict[str, Any] = {"threads": options.threads, "rounds": options.rounds, "start": starting(options.rounds), "first_step": {}}
+    result: dict[str, Any] = {
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "start": starting(options.rounds),
+        "first_step": {},
+    }
     for net in ["table"] if options.quick else NETS:
-        found = first_steps(net, 1 if options.quick else options.rounds, options.threads, options.quick)
-        found["break_even_steps"] = break_even(net, found["compiling"], options.threads, options.quick)
+        found = first_steps(
+            net, 1 if options.quick else options.rounds, options.threads, options.quick
+        )
+        found["break_even_steps"] = break_even(
+            net, found["compiling"], options.threads, options.quick
+        )
         result["first_step"][net] = found
     result["interrupt"] = stopping(options.rounds, options.threads, options.quick)
     show(result)

@@ -9,40 +9,82 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from aevb.plots.canvas import GREY, INK, PALETTE, TEXT, figure, svg, tidy
+from aevb.plots._canvas import FONT_SIZE, GREY, PALETTE, TEXT_COLOURS, label_axes, new_figure, svg
 
 OURS, THEIRS, YARDSTICK = PALETTE[0], "#5b6068", "#d3d5d8"
 SHADES = (0.5, 1.0)  # of one thread and of two
-WIDTH, SIZE = 8.0, TEXT - 1
+WIDTH, SIZE = 8.0, FONT_SIZE - 1
 
 
 def bars(title: str, results: Sequence[dict[str, Any]], path: Path) -> None:
     """Samples per second of every contender with its 95 % interval; the results differ in their threads."""
     names = list(results[0]["contenders"])
     thickness = 0.8 / len(results)
-    ax = figure(WIDTH, 0.7 + 0.22 * len(results) * len(names) + 0.06 * len(names), layout="constrained").add_subplot()
+    ax = new_figure(
+        WIDTH, 0.7 + 0.22 * len(results) * len(names) + 0.06 * len(names), layout="constrained"
+    ).add_subplot()
     for number, (result, shade) in enumerate(zip(results, SHADES[-len(results) :], strict=True)):
-        there = [name for name in names if name in result["contenders"]]  # one may have been measured on one thread only
-        places = np.array([names.index(name) for name in there]) + (number - (len(results) - 1) / 2) * thickness
-        _bars(ax, places, thickness, [result["contenders"][name] for name in there], [_colour(name) for name in there], shade)
-    tidy(ax, "samples per second", "", SIZE)
+        there = [
+            name for name in names if name in result["contenders"]
+        ]  # one may have been measured on one thread only
+        places = (
+            np.array([names.index(name) for name in there])
+            + (number - (len(results) - 1) / 2) * thickness
+        )
+        _bars(
+            ax,
+            places,
+            thickness,
+            [result["contenders"][name] for name in there],
+            [_colour(name) for name in there],
+            shade,
+        )
+    label_axes(ax, "samples per second", "", SIZE)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.margins(x=0.1, y=0.02)
-    threads = [f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}" for result in results]
+    threads = [
+        f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}" for result in results
+    ]
     both = f"{threads[0]} (light) and {threads[1]} (dark)" if len(threads) > 1 else threads[0]
-    ax.set_title(f"{title}, {both}", fontsize=TEXT, loc="left")
+    ax.set_title(f"{title}, {both}", fontsize=FONT_SIZE, loc="left")
     path.write_bytes(svg(ax))
 
 
-def _bars(ax: Axes, places: np.ndarray, thickness: float, entries: Sequence[dict[str, Any]], colours: Sequence[str], shade: float) -> None:
+def _bars(
+    ax: Axes,
+    places: np.ndarray,
+    thickness: float,
+    entries: Sequence[dict[str, Any]],
+    colours: Sequence[str],
+    shade: float,
+) -> None:
     speeds = np.array([entry["samples_per_second"] for entry in entries])
-    spans = np.array([entry.get("samples_per_second_interval", [entry["samples_per_second"]] * 2) for entry in entries])
+    spans = np.array(
+        [
+            entry.get("samples_per_second_interval", [entry["samples_per_second"]] * 2)
+            for entry in entries
+        ]
+    )
     ax.barh(places, speeds, thickness * 0.9, color=colours, alpha=shade)
-    ax.errorbar(speeds, places, xerr=np.abs(spans - speeds[:, None]).T, fmt="none", ecolor=INK["light"], elinewidth=0.8)
+    ax.errorbar(
+        speeds,
+        places,
+        xerr=np.abs(spans - speeds[:, None]).T,
+        fmt="none",
+        ecolor=TEXT_COLOURS["light"],
+        elinewidth=0.8,
+    )
     for place, speed, top in zip(places, speeds, spans[:, 1], strict=True):
-        ax.annotate(f"{speed:,.0f}", (top, place), (4, 0), textcoords="offset points", va="center", fontsize=SIZE - 1.5)
+        ax.annotate(
+            f"{speed:,.0f}",
+            (top, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SIZE - 1.5,
+        )
 
 
 def _colour(name: str) -> str:
@@ -55,17 +97,23 @@ def growth(results: Sequence[dict[str, Any]], path: Path) -> None:
     """Cost against size on logarithmic axes, training beside evaluation, each line with its exponent over the last decade."""
     (result,) = results
     kinds = [kind for kind in ("training", "evaluation") if result[kind]]
-    sheet = figure(WIDTH, 3.9, layout="constrained")
+    sheet = new_figure(WIDTH, 3.9, layout="constrained")
     panels = sheet.subplots(1, len(kinds), squeeze=False)[0]
     for ax, kind in zip(panels, kinds, strict=True):
         for axis, colour in zip(result[kind].values(), PALETTE, strict=False):
             _line(ax, axis, colour)
         ax.set_xscale("log")
         ax.set_yscale("log")
-        tidy(ax, "size, by the smallest", "cost, by that of the smallest", SIZE)
+        label_axes(ax, "size, by the smallest", "cost, by that of the smallest", SIZE)
         _proportional(ax)
-        ax.set_title(kind, fontsize=TEXT, loc="left")
-        ax.legend(frameon=False, fontsize=SIZE - 1, title="exponent in the last decade", title_fontsize=SIZE - 1, alignment="left")
+        ax.set_title(kind, fontsize=FONT_SIZE, loc="left")
+        ax.legend(
+            frameon=False,
+            fontsize=SIZE - 1,
+            title="exponent in the last decade",
+            title_fontsize=SIZE - 1,
+            alignment="left",
+        )
         for side in (ax.xaxis, ax.yaxis):
             side.set_major_formatter(lambda value, _: f"{value:,g}")
     path.write_bytes(svg(panels[0]))
@@ -75,7 +123,12 @@ def _line(ax: Axes, axis: dict[str, Any], colour: str) -> None:
     sizes, seconds = np.array(axis["sizes"]) / axis["sizes"][0], np.array(axis["seconds"])
     low, high = np.array(axis["quartiles"]) / seconds[0]
     ax.plot(
-        sizes, seconds / seconds[0], color=colour, linewidth=1.6, marker=".", label=f"{axis['title']}: {axis['last_decade']['median']:.2f}"
+        sizes,
+        seconds / seconds[0],
+        color=colour,
+        linewidth=1.6,
+        marker=".",
+        label=f"{axis['title']}: {axis['last_decade']['median']:.2f}",
     )
     ax.fill_between(sizes, low, high, color=colour, alpha=0.2, linewidth=0)
 
@@ -89,15 +142,20 @@ def _proportional(ax: Axes) -> None:
 def steady(results: Sequence[dict[str, Any]], path: Path) -> None:
     """Time per step and memory, window by window, by their medians."""
     (result,) = results
-    sheet = figure(WIDTH, 3.4, layout="constrained")
+    sheet = new_figure(WIDTH, 3.4, layout="constrained")
     panels = sheet.subplots(1, 2)
-    for ax, field, name in zip(panels, ("milliseconds", "mebibytes"), ("time per step", "memory of the process"), strict=True):
+    for ax, field, name in zip(
+        panels,
+        ("milliseconds", "mebibytes"),
+        ("time per step", "memory of the process"),
+        strict=True,
+    ):
         for run, colour in zip(result["runs"].values(), PALETTE, strict=False):
             values = np.array(run[field])
             share = np.arange(1, len(values) + 1) / len(values)
             label = f"{run['title']}: {run['steps']:,} steps"
             ax.plot(share, values / np.median(values), color=colour, linewidth=1.0, label=label)
-        tidy(ax, "share of the run", f"{name}, by its median", SIZE)
+        label_axes(ax, "share of the run", f"{name}, by its median", SIZE)
         _around_one(ax)
     panels[0].legend(frameon=False, fontsize=SIZE - 1, loc="upper right")
     path.write_bytes(svg(panels[0]))
@@ -112,14 +170,21 @@ def _around_one(ax: Axes) -> None:
 def quality(results: Sequence[dict[str, Any]], path: Path) -> None:
     """ELBO on the validation part against seconds of training, a line per contender and seed."""
     (result,) = results
-    sheet = figure(WIDTH, 4.2, layout="constrained")
+    sheet = new_figure(WIDTH, 4.2, layout="constrained")
     ax = sheet.add_subplot()
     for name, colour in zip(result["contenders"], PALETTE, strict=False):
         for number, run in enumerate(result["runs"]):
             label = {"label": name} if number == 0 else {}
-            ax.plot(run[name]["seconds"], run[name]["validation"], color=colour, linewidth=1.2, **label)
-    ends = [values for run in result["runs"] for entry in run.values() for values in entry["validation"][len(entry["validation"]) // 10 :]]
+            ax.plot(
+                run[name]["seconds"], run[name]["validation"], color=colour, linewidth=1.2, **label
+            )
+    ends = [
+        values
+        for run in result["runs"]
+        for entry in run.values()
+        for values in entry["validation"][len(entry["validation"]) // 10 :]
+    ]
     ax.set_ylim(min(ends), max(ends) + 0.05 * (max(ends) - min(ends)))
-    tidy(ax, "seconds of training, compiling included", "validation ELBO, nats", SIZE)
+    label_axes(ax, "seconds of training, compiling included", "validation ELBO, nats", SIZE)
     ax.legend(frameon=False, fontsize=SIZE, loc="lower right")
     path.write_bytes(svg(ax))

@@ -8,9 +8,14 @@ import torch
 from rounds import machine, said, timed
 from script import arguments, keep, parsed
 
-from aevb.products import onednn_is_faster
+from aevb._matmul import onednn_is_faster
 
-SHAPES = {"forward": (128, 784, 400), "by the input": (128, 400, 784), "by the weights": (784, 128, 400), "evaluation": (1024, 400, 784)}
+SHAPES = {
+    "forward": (128, 784, 400),
+    "by the input": (128, 400, 784),
+    "by the weights": (784, 128, 400),
+    "evaluation": (1024, 400, 784),
+}
 
 
 def main() -> None:
@@ -20,16 +25,28 @@ def main() -> None:
     found = {}
     for name, (rows, inner, columns) in SHAPES.items():
         a, b = torch.randn(rows, inner), torch.randn(inner, columns)
-        ways = {"MKL": partial(torch.mm, a, b), "oneDNN": partial(torch.ops.mkldnn._linear_pointwise, a, b.T, None, "none", [], "")}
+        ways = {
+            "MKL": partial(torch.mm, a, b),
+            "oneDNN": partial(torch.ops.mkldnn._linear_pointwise, a, b.T, None, "none", [], ""),
+        }
         times = timed(ways, options.rounds, at_least=0.0 if options.quick else 0.02)
         speed = {way: 2e-9 * rows * inner * columns / times.median(way) for way in ways}
         ratio = times.ratio("oneDNN")
-        found[name] = {"shape": [rows, inner, columns], "gigaflops": speed, "ratio": ratio, "control": times.control}
+        found[name] = {
+            "shape": [rows, inner, columns],
+            "gigaflops": speed,
+            "ratio": ratio,
+            "control": times.control,
+        }
         each = ", ".join(f"{way} {value:4.0f}" for way, value in speed.items())
         print(f"{name:15} {rows:4} x {inner} x {columns}: {each} GFLOP/s, x{said(ratio)}")
     taken = "oneDNN" if onednn_is_faster() else "MKL"
     print(f"aevb takes {taken} on this processor.")
-    keep("products", {"threads": options.threads, "shapes": found, "taken": taken, "machine": machine()}, quick=options.quick)
+    keep(
+        "products",
+        {"threads": options.threads, "shapes": found, "taken": taken, "machine": machine()},
+        quick=options.quick,
+    )
 
 
 if __name__ == "__main__":

@@ -25,15 +25,25 @@ def contenders(seed: int, epochs: int, beside: list[str]) -> list[Contender]:
     every = [
         Contender(EAGER, "aevb_fit.py", ours),
         Contender("aevb compiled float32", "aevb_fit.py", (*ours, "--compiled")),
-        Contender("aevb compiled bfloat16", "aevb_fit.py", (*ours, "--compiled", "--precision", "bfloat16")),
+        Contender(
+            "aevb compiled bfloat16",
+            "aevb_fit.py",
+            (*ours, "--compiled", "--precision", "bfloat16"),
+        ),
         Contender("PyTorch loop, eager", "torch_loop.py", ("--seed", str(seed))),
         Contender("Pythae's trainer", "pythae_trainer.py", (str(seed),), python=THEIRS),
         Contender("JAX lax.scan", "jax_scan.py", (str(seed),), python=THEIRS),
     ]
-    return [contender for contender in every if any(word in contender.name for word in ["aevb", *beside])]
+    return [
+        contender
+        for contender in every
+        if any(word in contender.name for word in ["aevb", *beside])
+    ]
 
 
-def trained(seed: int, epochs: int, beside: list[str], threads: int, quick: bool) -> dict[str, dict[str, Any]]:
+def trained(
+    seed: int, epochs: int, beside: list[str], threads: int, quick: bool
+) -> dict[str, dict[str, Any]]:
     """Every contender with this seed, epoch by epoch in turn: seconds trained and ELBO after each epoch, and the ELBO on the test part."""
     all_of_them = contenders(seed, epochs, beside)
     found: dict[str, dict[str, Any]] = {c.name: {"validation": []} for c in all_of_them}
@@ -50,7 +60,14 @@ def trained(seed: int, epochs: int, beside: list[str], threads: int, quick: bool
 
 def reached(run: dict[str, Any], bound: float) -> float | None:
     """Seconds of training at the end of the first epoch that is as good, ``None`` where there is none."""
-    return next((seconds for seconds, value in zip(run["seconds"], run["validation"], strict=True) if value >= bound), None)
+    return next(
+        (
+            seconds
+            for seconds, value in zip(run["seconds"], run["validation"], strict=True)
+            if value >= bound
+        ),
+        None,
+    )
 
 
 def mean(values: list[float]) -> dict[str, float | None]:
@@ -68,34 +85,65 @@ def summary(runs: list[dict[str, dict[str, Any]]], bounds: list[float]) -> dict[
             "test": mean([run[name]["test"] for run in runs]),
             "difference": mean([run[name]["test"] - run[EAGER]["test"] for run in runs]),
             "seconds": mean([run[name]["seconds"][-1] for run in runs]),
-            "reached": {str(bound): None if None in seconds else mean(seconds) for bound, seconds in times.items()},  # type: ignore[arg-type]
-            "first_epoch_difference": max(abs(run[name]["validation"][0] - run[EAGER]["validation"][0]) for run in runs),
+            "reached": {
+                str(bound): None if None in seconds else mean(seconds)
+                for bound, seconds in times.items()
+            },  # type: ignore[arg-type]
+            "first_epoch_difference": max(
+                abs(run[name]["validation"][0] - run[EAGER]["validation"][0]) for run in runs
+            ),
         }
     return found
 
 
 def show(found: dict[str, Any]) -> None:
     for name, entry in found.items():
-        times = ", ".join(f"{bound}: " + ("not reached" if at is None else f"{at['mean']:.0f} s") for bound, at in entry["reached"].items())
+        times = ", ".join(
+            f"{bound}: " + ("not reached" if at is None else f"{at['mean']:.0f} s")
+            for bound, at in entry["reached"].items()
+        )
         test, difference = plus_minus(entry["test"], ".2f"), plus_minus(entry["difference"], "+.3f")
-        print(f"{name:24} test ELBO {test}, minus eager {difference}; {entry['seconds']['mean']:.0f} s; {times}")
+        print(
+            f"{name:24} test ELBO {test}, minus eager {difference}; {entry['seconds']['mean']:.0f} s; {times}"
+        )
 
 
 def main() -> None:
     parser = arguments(__doc__, threads=[2])
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--bounds", type=float, nargs="+", default=list(BOUNDS), help="validation ELBOs to reach, in nats")
-    parser.add_argument("--beside", nargs="*", default=["PyTorch", "Pythae", "JAX"], help="whom to run beside ours, by a part of the name")
+    parser.add_argument(
+        "--bounds",
+        type=float,
+        nargs="+",
+        default=list(BOUNDS),
+        help="validation ELBOs to reach, in nats",
+    )
+    parser.add_argument(
+        "--beside",
+        nargs="*",
+        default=["PyTorch", "Pythae", "JAX"],
+        help="whom to run beside ours, by a part of the name",
+    )
     options = parsed(parser)
     epochs, seeds = (2, 1) if options.quick else (options.epochs, options.seeds)
     runs = []
     for seed in range(seeds):
         runs.append(trained(seed, epochs, options.beside, options.threads, options.quick))
-        print(f"seed {seed}: " + ", ".join(f"{name} {run['test']:.2f}" for name, run in runs[-1].items()))
+        print(
+            f"seed {seed}: "
+            + ", ".join(f"{name} {run['test']:.2f}" for name, run in runs[-1].items())
+        )
     found = summary(runs, [-250.0] if options.quick else options.bounds)
     show(found)
-    result = {"threads": options.threads, "epochs": epochs, "seeds": seeds, "contenders": found, "runs": runs, "machine": machine()}
+    result = {
+        "threads": options.threads,
+        "epochs": epochs,
+        "seeds": seeds,
+        "contenders": found,
+        "runs": runs,
+        "machine": machine(),
+    }
     keep("quality", result, quick=options.quick)
 
 

@@ -44,7 +44,11 @@ class Contender:
         """Start the process and wait until it stands at its gate, after ``warm`` units of work."""
         flags = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
         gate = json.dumps({"warm": warm, "quick": quick})
-        limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "XLA_FLAGS": flags}
+        limits = {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "XLA_FLAGS": flags,
+        }
         command = [str(self.python), str(CONTENDERS / self.script), str(threads), *self.arguments]
         if threads == 1:
             command = ["taskset", "-c", "0", *command]
@@ -72,9 +76,15 @@ class Contender:
         return float(self._ask(f"score {part}")[0])
 
     def memory(self) -> dict[str, float]:
-        """MiB that the process holds ``now``, and the most that it ever held (``peak``)."""
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines())
-        return {name: int(status[key].split()[0]) / 1024 for name, key in {"now": "VmRSS", "peak": "VmHWM"}.items()}
+        """MiB that the process holds ``current``, and the most that it ever held (``log_max``)."""
+        status = dict(
+            line.split(":", 1)
+            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        )
+        return {
+            name: int(status[key].split()[0]) / 1024
+            for name, key in {"now": "VmRSS", "peak": "VmHWM"}.items()
+        }
 
     def stop(self) -> None:
         """The end of its input is the end of the process."""
@@ -94,12 +104,16 @@ class Contender:
         line = self.process.stdout.readline()
         if not line:
             self.errors.seek(0)
-            raise RuntimeError(f"{self.name} ended ({' '.join(map(str, self.process.args))}):\n{self.errors.read()[-3000:]}")  # type: ignore
+            raise RuntimeError(
+                f"{self.name} ended ({' '.join(map(str, self.process.args))}):\n{self.errors.read()[-3000:]}"
+            )  # type: ignore
         return line.strip()
 
 
 @contextmanager
-def running(contenders: Sequence[Contender], threads: int, *, warm: int = 2, quick: bool = False) -> Iterator[None]:
+def running(
+    contenders: Sequence[Contender], threads: int, *, warm: int = 2, quick: bool = False
+) -> Iterator[None]:
     """All of them started, one after another, and ended afterwards whatever happens."""
     with ExitStack() as stack:
         for contender in contenders:
@@ -109,7 +123,13 @@ def running(contenders: Sequence[Contender], threads: int, *, warm: int = 2, qui
 
 
 def measure(
-    contenders: list[Contender], reference: Contender, rounds: int, threads: int, batch: int, *, quick: bool = False
+    contenders: list[Contender],
+    reference: Contender,
+    rounds: int,
+    threads: int,
+    batch: int,
+    *,
+    quick: bool = False,
 ) -> dict[str, object]:
     """Run the rounds; the result is what is written as JSON."""
     again: list[float] = []
@@ -144,7 +164,9 @@ def summary(contender: Contender, reference: Contender, batch: int) -> dict[str,
         "samples_per_second_interval": [speed["low"], speed["high"]],
         "ms_per_batch": float(np.median(seconds) * batch * 1e3),
         "best_ms_per_batch": float(np.min(seconds) * batch * 1e3),
-        "processor_ms_per_batch": float(np.median(contender.processor) / samples(contender) * batch * 1e3),
+        "processor_ms_per_batch": float(
+            np.median(contender.processor) / samples(contender) * batch * 1e3
+        ),
         "ratio": interval(per_sample(reference), seconds),
         "about": contender.about,
     }
@@ -163,7 +185,9 @@ def per_sample(contender: Contender) -> np.ndarray:
 def show(result: dict, title: str) -> None:
     """The table of a measurement, for the screen."""
     control = said(result["control"])
-    print(f"\n{title}, {result['threads']} thread(s), {result['rounds']} rounds, reference {result['reference']}; control {control}")
+    print(
+        f"\n{title}, {result['threads']} thread(s), {result['rounds']} rounds, reference {result['reference']}; control {control}"
+    )
     width = max(map(len, result["contenders"]))
     for name, entry in result["contenders"].items():
         speed = f"{entry['ms_per_batch']:7.3f} ms  {entry['samples_per_second']:11,.0f} samples/s"
@@ -191,7 +215,13 @@ class Timed:
         return float(np.median(self.seconds[name]))
 
 
-def timed(ways: Mapping[str, Callable[[], object]], rounds: int, reference: str | None = None, *, at_least: float = 0.0) -> Timed:
+def timed(
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    reference: str | None = None,
+    *,
+    at_least: float = 0.0,
+) -> Timed:
     """The ways in turn, there and back, after one round that warms up; each block is repeated until it takes ``at_least`` seconds."""
     chosen = reference or next(iter(ways))
     repeats = {name: _repeats(way, at_least) for name, way in ways.items()}
@@ -201,7 +231,9 @@ def timed(ways: Mapping[str, Callable[[], object]], rounds: int, reference: str 
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
             seconds[name].append(_seconds(ways[name], repeats[name]))
         again.append(_seconds(ways[chosen], repeats[chosen]))
-    return Timed({name: np.array(values) for name, values in seconds.items()}, np.array(again), chosen)
+    return Timed(
+        {name: np.array(values) for name, values in seconds.items()}, np.array(again), chosen
+    )
 
 
 def _repeats(way: Callable[[], object], at_least: float) -> int:
@@ -225,7 +257,10 @@ def bootstrap(values: np.ndarray, draws: int = 10_000) -> dict[str, float]:
 
 def interval(slower: np.ndarray, faster: np.ndarray, draws: int = 10_000) -> dict[str, float]:
     """Median of ``slower / faster`` over rounds, with a bootstrap 95 % interval."""
-    return {name: float(np.exp(value)) for name, value in bootstrap(np.log(slower / faster), draws).items()}
+    return {
+        name: float(np.exp(value))
+        for name, value in bootstrap(np.log(slower / faster), draws).items()
+    }
 
 
 def said(found: Mapping[str, float], digits: int = 2) -> str:

@@ -9,20 +9,41 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-QUICK = HERE / ".quick"  # runs that only show that a script works leave their numbers here, and git ignores them
+QUICK = (
+    HERE / ".quick"
+)  # runs that only show that a script works leave their numbers here, and git ignores them
 
 
-def arguments(doc: str | None, *, rounds: int | None = None, threads: list[int] | None = None) -> argparse.ArgumentParser:
+def arguments(
+    doc: str | None, *, rounds: int | None = None, threads: list[int] | None = None
+) -> argparse.ArgumentParser:
     """A parser whose ``--help`` is the script's own text; ``rounds`` and ``threads`` are defaults where the script has such a thing."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small and short, to see that it runs; the numbers mean nothing")
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small and short, to see that it runs; the numbers mean nothing",
+    )
     if rounds is not None:
-        parser.add_argument("--rounds", type=int, default=rounds, help=f"rounds of interleaved blocks (default {rounds})")
+        parser.add_argument(
+            "--rounds",
+            type=int,
+            default=rounds,
+            help=f"rounds of interleaved blocks (default {rounds})",
+        )
     if threads is not None:
         many = {"nargs": "+"} if len(threads) > 1 else {}
         default = threads if len(threads) > 1 else threads[0]
         said = " ".join(map(str, threads))
-        parser.add_argument("--threads", type=int, default=default, help=f"threads of each contender (default {said})", **many)
+        parser.add_argument(
+            "--threads",
+            type=int,
+            default=default,
+            help=f"threads of each contender (default {said})",
+            **many,
+        )
     return parser
 
 

@@ -22,7 +22,9 @@ def mnist() -> list[Contender]:
         Contender("JAX lax.scan", "jax_scan.py", python=THEIRS),
         Contender("aevb eager float32", "aevb_fit.py"),
         Contender("aevb compiled float32", "aevb_fit.py", ("--compiled",)),
-        Contender("aevb compiled bfloat16", "aevb_fit.py", ("--compiled", "--precision", "bfloat16")),
+        Contender(
+            "aevb compiled bfloat16", "aevb_fit.py", ("--compiled", "--precision", "bfloat16")
+        ),
         *yardsticks("mnist"),
     ]
 
@@ -42,27 +44,45 @@ def weighted() -> list[Contender]:
         Contender("PyTorch loop, eager", "torch_loop.py", net),
         Contender("aevb eager float32", "aevb_fit.py", net),
         Contender("aevb compiled float32", "aevb_fit.py", (*net, "--compiled")),
-        Contender("aevb compiled bfloat16", "aevb_fit.py", (*net, "--compiled", "--precision", "bfloat16")),
+        Contender(
+            "aevb compiled bfloat16", "aevb_fit.py", (*net, "--compiled", "--precision", "bfloat16")
+        ),
         *yardsticks("weighted"),
     ]
 
 
 def yardsticks(net: str) -> list[Contender]:
     """The products of a step alone: what the rest is measured by on another machine."""
-    return [Contender(f"matrix products {precision}", "gemm.py", (precision, net)) for precision in ("float32", "bfloat16")]
+    return [
+        Contender(f"matrix products {precision}", "gemm.py", (precision, net))
+        for precision in ("float32", "bfloat16")
+    ]
 
 
 def against(contenders: list[Contender]) -> dict[str, dict[str, dict[str, float]]]:
     """Ours over the fastest program that is not ours, where that is not the reference."""
     seconds = {c.name: per_sample(c) for c in contenders}
-    fastest = min((name for name in seconds if not name.startswith(("aevb", "matrix"))), key=lambda name: float(np.median(seconds[name])))
+    fastest = min(
+        (name for name in seconds if not name.startswith(("aevb", "matrix"))),
+        key=lambda name: float(np.median(seconds[name])),
+    )
     if fastest == contenders[0].name:
         return {}
-    return {fastest: {name: interval(seconds[fastest], seconds[name]) for name in seconds if name.startswith("aevb")}}
+    return {
+        fastest: {
+            name: interval(seconds[fastest], seconds[name])
+            for name in seconds
+            if name.startswith("aevb")
+        }
+    }
 
 
 def lines(found: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    return [f"  {ours} is x{said(ratio)} as fast as {name}" for name, ratios in found.items() for ours, ratio in ratios.items()]
+    return [
+        f"  {ours} is x{said(ratio)} as fast as {name}"
+        for name, ratios in found.items()
+        for ours, ratio in ratios.items()
+    ]
 
 
 WORKLOADS = {"mnist": mnist, "table": table, "weighted": weighted}
@@ -76,11 +96,22 @@ def main() -> None:
     for workload in options.workloads:
         for threads in options.threads:
             contenders = WORKLOADS[workload]()
-            found = measure(contenders, contenders[0], options.rounds, threads, BATCHES[workload], quick=options.quick)
+            found = measure(
+                contenders,
+                contenders[0],
+                options.rounds,
+                threads,
+                BATCHES[workload],
+                quick=options.quick,
+            )
             found["against"] = against(contenders)
             show(found, workload)
             print(*lines(found["against"]), sep="\n", end="\n" if found["against"] else "")
-            keep(f"training_{workload}_{threads}", {"workload": workload} | found, quick=options.quick)
+            keep(
+                f"training_{workload}_{threads}",
+                {"workload": workload} | found,
+                quick=options.quick,
+            )
 
 
 if __name__ == "__main__":

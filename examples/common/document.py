@@ -20,7 +20,9 @@ Intervals, in brackets, are 95 %; ± is one standard error; log-probabilities ar
 
 def kept(name: str) -> dict[str, Any]:
     """What an experiment recorded."""
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    )
 
 
 def mean(found: dict[str, float], digits: int = 2) -> str:
@@ -47,7 +49,10 @@ def terms() -> str:
         "aggregate_divergence": "KL of all codes together to the prior",
     }
     rows = [[said, *(mean(found[name][key]) for name in names)] for key, said in measures.items()]
-    accuracy = ["digits named by 5 neighbours of a drawn code", *(between(found[name]["accuracy_of_neighbours"]) for name in names)]
+    accuracy = [
+        "digits named by 5 neighbours of a drawn code",
+        *(between(found[name]["accuracy_of_neighbours"]) for name in names),
+    ]
     return f"""## What each term of the bound does
 
 ![Maps of held-out digits' codes: reconstruction only, divergence only, both](pictures/terms.png)
@@ -98,7 +103,9 @@ def interpolation() -> str:
     for name, pairs in found.items():
         for place, pair in enumerate(pairs):
             label = "2 to 6" if name == "digits" else f"{name[:-1]} {place + 1}"
-            rows.append([label, *(f"{way['length']:.3f}; {way['unevenness']:.3f}" for way in pair.values())])
+            rows.append(
+                [label, *(f"{way['length']:.3f}; {way['unevenness']:.3f}" for way in pair.values())]
+            )
     return f"""## Between two pictures
 
 ![From a 2 to a 6, and between drawings of one character, on three paths](pictures/interpolation.png)
@@ -133,7 +140,13 @@ def smoothness() -> str:
     for latent, each in found.items():
         for key, said, digits in MEASURES:
             cells = [between(each[kind][key], digits) for kind in ("autoencoder", "VAE")]
-            rows.append([f"{said}, {latent} latent variables", *cells, between(each["difference"][key], digits, "+")])
+            rows.append(
+                [
+                    f"{said}, {latent} latent variables",
+                    *cells,
+                    between(each["difference"][key], digits, "+"),
+                ]
+            )
     two = found["2"]
     return f"""## A VAE and an autoencoder, halfway
 
@@ -158,7 +171,9 @@ def verdict(found: dict[str, Any]) -> str:
     said = []
     for latent, each in found.items():
         told = {key: _sign(each["difference"][key]) for key, *_ in MEASURES}
-        nearer, ends, further = (told[key] for key in ("distance", "distance_of_ends", "further_distance"))
+        nearer, ends, further = (
+            told[key] for key in ("distance", "distance_of_ends", "further_distance")
+        )
         said.append(
             f"With {latent} latent variables the VAE's midpoints are {WORDS[nearer]} digits; its reconstructions are {WORDS[ends]} them, "
             f"and what midpoints lose beyond that is {LOST[further]}. Entropies of midpoints are {LEVEL[told['entropy']]}."
@@ -182,8 +197,16 @@ def augmentation() -> str:
     rows = []
     for labels in ("10", "50"):
         each = found[labels]
-        rows.append([f"{labels} labelled digits alone", *(between(each["accuracy"][kind], 3) for kind in kinds)])
-        rows += [[f"gain by {name}", *(between(gain[kind], 3, "+") for kind in kinds)] for name, gain in each["gain"].items()]
+        rows.append(
+            [
+                f"{labels} labelled digits alone",
+                *(between(each["accuracy"][kind], 3) for kind in kinds),
+            ]
+        )
+        rows += [
+            [f"gain by {name}", *(between(gain[kind], 3, "+") for kind in kinds)]
+            for name, gain in each["gain"].items()
+        ]
     return f"""## A small training set, augmented
 
 ![Labelled digits, and decoded neighbours below](pictures/augmentation.png)
@@ -214,7 +237,15 @@ def elsewhere() -> str:
 
 def written() -> str:
     """The page."""
-    sections = (terms, reconstructions, manifold, interpolation, smoothness, augmentation, elsewhere)
+    sections = (
+        terms,
+        reconstructions,
+        manifold,
+        interpolation,
+        smoothness,
+        augmentation,
+        elsewhere,
+    )
     return "\n".join([HEAD, *(section() for section in sections)])
 
 

@@ -27,7 +27,7 @@ def rows() -> Iterator[str]:
     yield "| preset | paper | model, objective, gradient | what training reports |"
     yield "|---|---|---|---|"
     for preset in aevb.presets.PRESETS.values():
-        yield f"| `{preset.name}` | {preset.paper} | {preset.arguments} | {REPORTS[preset.kind]} |"
+        yield f"| `{preset.name}` | {preset.paper} | {preset.composition} | {REPORTS[preset.kind]} |"
 
 
 def written() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from aevb import plots
-from aevb.metrics import Measured, Ranged
+from aevb.metrics import Estimate, Interval
 
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,12 +20,16 @@ FIGURES = ROOT / "benchmarks" / "results" if RECORD else Path()
 PICTURES = ROOT / "docs" / "pictures" if RECORD else Path()
 
 
-def ranged(found: Ranged) -> dict[str, float]:
+def ranged(found: Interval) -> dict[str, float]:
     """A number with its interval."""
-    return {"value": round(found.value, 6), "low": round(found.low, 6), "high": round(found.high, 6)}
+    return {
+        "value": round(found.value, 6),
+        "low": round(found.low, 6),
+        "high": round(found.high, 6),
+    }
 
 
-def measured(found: Measured) -> dict[str, float]:
+def measured(found: Estimate) -> dict[str, float]:
     """A mean with its standard error."""
     return {"mean": round(found.mean, 6), "standard_error": round(found.standard_error, 6)}
 

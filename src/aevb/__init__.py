@@ -8,26 +8,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import data, gradients, inference, likelihoods, metrics, networks, objectives, posteriors, presets, priors
+    from . import (
+        data,
+        gradients,
+        inference,
+        likelihoods,
+        metrics,
+        networks,
+        objectives,
+        posteriors,
+        presets,
+        priors,
+    )
+    from ._persistence import load, save
+    from ._recipe import Recipe
     from .errors import AevbError
     from .models import VAE
-    from .persistence import load, save
-    from .recipe import Recipe
     from .training import FitResult, fit, fit_many, fit_prior
     from .types import Batch
 
 # Where each name lives. A name is looked up when it is first used: `aevb --help` then answers before torch could be imported.
-_HOMES = {
+_LAZY_IMPORTS = {
     "VAE": "models",
     "AevbError": "errors",
     "Batch": "types",
     "FitResult": "training",
-    "Recipe": "recipe",
+    "Recipe": "_recipe",
     "fit": "training",
     "fit_many": "training",
     "fit_prior": "training",
-    "load": "persistence",
-    "save": "persistence",
+    "load": "_persistence",
+    "save": "_persistence",
 }
 
 __all__ = [
@@ -56,8 +67,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """A name of ``__all__``, or a module of the package, imported on first use."""
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _LAZY_IMPORTS:
+        value = getattr(importlib.import_module(f".{_LAZY_IMPORTS[name]}", __name__), name)
     elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:

@@ -27,7 +27,9 @@ Aevb = Callable[..., Done]
 
 
 @pytest.fixture
-def aevb(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aevb:
+def aevb(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Aevb:
     """Runs a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -65,7 +67,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A csv of three columns and a label."""
     path = tmp_path_factory.mktemp("data") / "flowers.csv"
-    values = np.random.default_rng(0).normal(size=(60, 3)) @ np.array([[2, 1, 0], [0, 1, 1], [0, 0, 0.2]])
+    values = np.random.default_rng(0).normal(size=(60, 3)) @ np.array(
+        [[2, 1, 0], [0, 1, 1], [0, 0, 0.2]]
+    )
     rows = [f"{a:.4f},{b:.4f},{c:.4f},{'red' if a > 0 else 'blue'}" for a, b, c in values]
     path.write_text("\n".join(["width,height,depth,colour", *rows]) + "\n")
     return path

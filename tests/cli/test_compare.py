@@ -35,7 +35,9 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def compared(aevb, runs):
     """Compares runs by their names, with two samples."""
-    return lambda *names, more=(): aevb("compare", *(runs / name for name in names), "--samples", 2, *more)
+    return lambda *names, more=(): aevb(
+        "compare", *(runs / name for name in names), "--samples", 2, *more
+    )
 
 
 def found(done):
@@ -47,11 +49,21 @@ def test_runs_stand_side_by_side_within_80_columns(compared):
     done = compared("small-0", "large-0")
     lines = done.out.splitlines()
     head = next(place for place, line in enumerate(lines) if "log-likelihood" in line)
-    assert lines[head].split() == ["log-likelihood", "ELBO", "rate", "distortion", "bits/dim", "active"]
+    assert lines[head].split() == [
+        "log-likelihood",
+        "ELBO",
+        "rate",
+        "distortion",
+        "bits/dim",
+        "active",
+    ]
     assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["A", "B"]
     assert max(map(len, lines[head : head + 8])) <= 80 and done.err == ""
     assert "180 test rows of digits, the same for all; 2 importance samples each." in done.out
-    assert re.search(r"A +\S+small-0 +latent 1\n", done.out) and "What another seed would change is not in them." in done.out
+    assert (
+        re.search(r"A +\S+small-0 +latent 1\n", done.out)
+        and "What another seed would change is not in them." in done.out
+    )
 
 
 def test_the_numbers_are_those_of_the_metrics(compared, runs):
@@ -59,14 +71,17 @@ def test_the_numbers_are_those_of_the_metrics(compared, runs):
     rows = library.data.load("digits").test
     models = [library.load(runs / name) for name in ("small-0", "large-0")]
     each = [log_likelihood(model, rows, 2).per_datum for model in models]
-    apart = library.metrics.Measured.of(each[0] - each[1])
-    assert record["comparison"]["decided_by"] == "log_likelihood" and record["comparison"]["errors_between"] == "paired rows"
+    apart = library.metrics.Estimate.from_values(each[0] - each[1])
+    assert (
+        record["comparison"]["decided_by"] == "log_likelihood"
+        and record["comparison"]["errors_between"] == "paired rows"
+    )
     (side, difference), *_ = record["comparison"]["differences"]["log_likelihood"].items()
     sign = 1 if side == "A" else -1
     # the same draws in the same order; float64 sums
     assert difference["mean"] == pytest.approx(sign * apart.mean, rel=1e-9)
     assert difference["standard_error"] == pytest.approx(apart.standard_error, rel=1e-9)
-    terms = log_likelihood(models[1], rows, 2).terms
+    terms = log_likelihood(models[1], rows, 2).rate_distortion
     assert record["runs"][1]["rate"]["mean"] == pytest.approx(terms.rate.mean, rel=1e-9)
     assert record["settings"] == {"latent": ["1", "3"]}
 
@@ -90,11 +105,18 @@ def test_seeds_alone_are_told_apart_by_rows_and_their_mean_is_said(compared):
 
 
 def test_a_run_is_not_compared_with_itself(compared, runs, refused):
-    assert "small-0` is given twice" in refused("compare", runs / "small-0", runs / "large-0", runs / "small-0")
+    assert "small-0` is given twice" in refused(
+        "compare", runs / "small-0", runs / "large-0", runs / "small-0"
+    )
     shutil.copytree(runs / "small-0", "copy")
     same = found(compared("small-0", Path.cwd() / "copy", more=["--json"]))["comparison"]
     assert [side["verdict"] for side in same["sides"]] == ["best", "noise"]
-    assert same["differences"]["elbo"]["B"] == {"mean": 0.0, "standard_error": 0.0, "p": 1.0, "noise": True}
+    assert same["differences"]["elbo"]["B"] == {
+        "mean": 0.0,
+        "standard_error": 0.0,
+        "p": 1.0,
+        "noise": True,
+    }
     assert not any("still rise" in sentence for sentence in same["said"])
 
 
@@ -106,11 +128,22 @@ def test_data_are_known_by_their_rows_and_not_by_the_name_of_their_file(aevb, ta
         Path(name).write_text("\n".join(rows) + "\n")
     for source, out in ((table, "own"), ("copy.csv", "copied"), ("other/flowers.csv", "others")):
         assert aevb("fit", source, "--latent", 1, "--out", out, *SMALL).code == 0
-    assert "is not compared" not in (done := aevb("compare", "own", "copied", "--samples", 2)).err and "the same for all;" in done.out
+    assert (
+        "is not compared" not in (done := aevb("compare", "own", "copied", "--samples", 2)).err
+        and "the same for all;" in done.out
+    )
     done = aevb("compare", "own", "others", "copied", "--samples", 2)
-    assert "others is not compared: it is about other data (flowers, and its rows are others)." in done.err
-    assert "the same for all that are compared" in done.out and re.search(r"active +rows\n", done.out)
-    assert "no two of these runs can be compared" in aevb("compare", "own", "others", "--samples", 2).out
+    assert (
+        "others is not compared: it is about other data (flowers, and its rows are others)."
+        in done.err
+    )
+    assert "the same for all that are compared" in done.out and re.search(
+        r"active +rows\n", done.out
+    )
+    assert (
+        "no two of these runs can be compared"
+        in aevb("compare", "own", "others", "--samples", 2).out
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,11 +157,16 @@ def test_data_are_known_by_their_rows_and_not_by_the_name_of_their_file(aevb, ta
 def test_what_cannot_be_compared_is_shown_and_said(compared, odd, why):
     done = compared(odd, "small-0", "large-0")
     assert done.code == 0 and f"{odd} is not compared: {why}." in done.err
-    assert re.search(r"\nA +(-|\S+ ± )", done.out) and not re.search(r"\nA.*(best|worse|noise)\n", done.out)
+    assert re.search(r"\nA +(-|\S+ ± )", done.out) and not re.search(
+        r"\nA.*(best|worse|noise)\n", done.out
+    )
 
 
 def test_runs_on_other_data_are_not_compared(compared, aevb, table):
-    assert aevb("fit", table, "--labels", "colour", "--latent", 1, "--out", "flowers", *SMALL).code == 0
+    assert (
+        aevb("fit", table, "--labels", "colour", "--latent", 1, "--out", "flowers", *SMALL).code
+        == 0
+    )
     assert (
         "is not compared: it is of events of shape (3,), and the others of (8, 8)"
         in compared("small-0", "large-0", Path.cwd() / "flowers").err
@@ -137,9 +175,26 @@ def test_runs_on_other_data_are_not_compared(compared, aevb, table):
 
 def test_rows_that_differ_are_not_paired_and_that_is_said(aevb, table):
     for seed in (0, 1):
-        aevb("fit", table, "--seed", seed, "--epochs", 1, "--hidden", 4, "--latent", 1 + seed, "--out", f"run{seed}", "--no-report")
+        aevb(
+            "fit",
+            table,
+            "--seed",
+            seed,
+            "--epochs",
+            1,
+            "--hidden",
+            4,
+            "--latent",
+            1 + seed,
+            "--out",
+            f"run{seed}",
+            "--no-report",
+        )
     done = aevb("compare", "run0", "run1", "--samples", 2)
-    assert "their test rows differ: train them with one --split-seed" in done.err and "differences are not paired" in done.out
+    assert (
+        "their test rows differ: train them with one --split-seed" in done.err
+        and "differences are not paired" in done.out
+    )
     same = aevb("compare", "run0", "run1", "--source", table, "--samples", 2)
     assert f"60 rows of {table}, the same for all" in same.out and "row by row" in same.out
 
@@ -147,7 +202,10 @@ def test_rows_that_differ_are_not_paired_and_that_is_said(aevb, table):
 def test_rows_of_training_that_are_measured_again_are_said(aevb, table):
     aevb("fit", table, "--epochs", 1, "--hidden", 4, "--latent", 1, "--out", "run", "--no-report")
     for command in ("evaluate", "quality"):
-        assert f"80% of the rows of {table} are rows that run was trained on" in aevb(command, "run", table).err
+        assert (
+            f"80% of the rows of {table} are rows that run was trained on"
+            in aevb(command, "run", table).err
+        )
     assert "trained on" in aevb("compare", "run", "--source", table, "--samples", 2).err
     assert "trained on" not in aevb("evaluate", "run").err
 
@@ -155,10 +213,18 @@ def test_rows_of_training_that_are_measured_again_are_said(aevb, table):
 def test_the_page_holds_the_numbers_the_pictures_and_nothing_else(compared, runs):
     done = compared("small-0", "large-0", "codes", more=["--out", "compare.html"])
     page = Path("compare.html").read_text()
-    assert done.out.endswith("Page     compare.html\n") and not re.search(r"<(script|link)|https?:|@import|url\(", page)
+    assert done.out.endswith("Page     compare.html\n") and not re.search(
+        r"<(script|link)|https?:|@import|url\(", page
+    )
     verdict = re.search(r"Verdict +(.) has the highest log p\(x\): (\S+)", done.out)
     assert f"{verdict[1]} (" in page and verdict[2].replace("-", "−") in page
-    for words in ("What differs", "autoencoder, which has no likelihood", "Samples", "Reconstructions", str(runs / "large-0")):
+    for words in (
+        "What differs",
+        "autoencoder, which has no likelihood",
+        "Samples",
+        "Reconstructions",
+        str(runs / "large-0"),
+    ):
         assert words in page
     # light and dark of differences and validation; pixels, once each: three reconstructions, two samples
     assert page.count("data:image/png;base64,") == 2 * 2 + 3 + 2
@@ -166,12 +232,27 @@ def test_the_page_holds_the_numbers_the_pictures_and_nothing_else(compared, runs
 
 def test_the_page_of_tables(aevb, table):
     for latent in (1, 2):
-        assert aevb("fit", table, "--labels", "colour", "--latent", latent, "--out", f"run{latent}", *SMALL).code == 0
+        assert (
+            aevb(
+                "fit",
+                table,
+                "--labels",
+                "colour",
+                "--latent",
+                latent,
+                "--out",
+                f"run{latent}",
+                *SMALL,
+            ).code
+            == 0
+        )
     assert aevb("compare", "run1", "run2", "--samples", 2, "--out", "page.html").code == 0
     page = Path("page.html").read_text()
     assert "Originals across, reconstructions upwards" in page and "bits/dim" not in page
     assert "--force" in aevb("compare", "run1", "run2", "--out", "page.html").err
-    assert aevb("compare", "run1", "run2", "--samples", 2, "--out", "page.html", "--force").code == 0
+    assert (
+        aevb("compare", "run1", "run2", "--samples", 2, "--out", "page.html", "--force").code == 0
+    )
 
 
 def test_runs_that_python_trained_differ_in_what_the_library_remembers(aevb):
@@ -187,7 +268,10 @@ def test_runs_that_python_trained_differ_in_what_the_library_remembers(aevb):
     "arguments, sentence",
     [
         ([], "RUN is missing: give run folders"),
-        (["run", "--out", "page.pdf"], "--out page.pdf: the page is HTML; write --out compare.html"),
+        (
+            ["run", "--out", "page.pdf"],
+            "--out page.pdf: the page is HTML; write --out compare.html",
+        ),
         (["gone"], "gone"),
     ],
 )

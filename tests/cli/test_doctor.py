@@ -24,12 +24,28 @@ def test_other_data_are_held_against_the_training_rows(aevb, digits, tmp_path):
 
 
 def test_fit_ends_with_its_word(aevb):
-    done = aevb("fit", "digits", "--out", "run", "--latent", 2, "--hidden", 8, "--epochs", 2, "--no-report")
+    done = aevb(
+        "fit", "digits", "--out", "run", "--latent", 2, "--hidden", 8, "--epochs", 2, "--no-report"
+    )
     assert "Doctor   The run was too short" in done.out
     assert "aevb doctor run" in done.out
 
 
 def test_a_posterior_of_its_own_rows_is_left_alone(aevb):
-    done = aevb("fit", "digits", "--preset", "svi", "--out", "run", "--latent", 2, "--hidden", 8, "--epochs", 1, "--no-report")
+    done = aevb(
+        "fit",
+        "digits",
+        "--preset",
+        "svi",
+        "--out",
+        "run",
+        "--latent",
+        2,
+        "--hidden",
+        8,
+        "--epochs",
+        1,
+        "--no-report",
+    )
     assert done.code == 0
     assert "knows its training rows alone" in done.out

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aevb.training.bar import Bar
+from aevb.training._progress_bar import ProgressBar
 
 SMALL = ["--latent", "2", "--hidden", "8", "--no-report"]
 
 
 def interrupt_after(monkeypatch, epoch):
     """Ctrl-C at the end of an epoch, once."""
-    show = Bar.show
+    show = ProgressBar.show_epoch
     waiting = [epoch]
 
     def show_and_interrupt(self, shown):
@@ -26,40 +26,60 @@ def interrupt_after(monkeypatch, epoch):
             waiting.pop()
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Bar, "show", show_and_interrupt)
+    monkeypatch.setattr(ProgressBar, "show", show_and_interrupt)
 
 
 def test_it_says_what_was_read_chosen_and_reached(aevb, table):
     done = aevb("fit", table, "--labels", "colour", "--epochs", 3, *SMALL)
     assert done.code == 0 and done.err == ""
-    assert "Read 60 rows of 3 columns: width, height, depth and labels of 2 classes (blue, red)." in done.out
+    assert (
+        "Read 60 rows of 3 columns: width, height, depth and labels of 2 classes (blue, red)."
+        in done.out
+    )
     assert "vae (Kingma and Welling 2014) with 2 latent variables" in done.out
     assert "runs/flowers-1, on" in done.out
     assert "fewer than --batch-size 128" in done.out
-    assert re.search(r"Held out ELBO -\d+\.\d\d ± \d+\.\d\d nats per row, over 6 test rows", done.out)
+    assert re.search(
+        r"Held out ELBO -\d+\.\d\d ± \d+\.\d\d nats per row, over 6 test rows", done.out
+    )
     assert "aevb evaluate runs/flowers-1" in done.out
     assert max(map(len, done.out.splitlines())) > 80  # no terminal: nothing is wrapped
     assert "\x1b" not in done.out
 
 
 def test_runs_are_numbered_and_quiet_prints_the_folder(aevb, table):
-    assert [aevb("fit", table, "--epochs", 1, "--quiet", *SMALL).out for _ in range(2)] == ["runs/flowers-1\n", "runs/flowers-2\n"]
+    assert [aevb("fit", table, "--epochs", 1, "--quiet", *SMALL).out for _ in range(2)] == [
+        "runs/flowers-1\n",
+        "runs/flowers-2\n",
+    ]
 
 
 def test_json_is_alone_on_stdout(aevb, table):
     done = aevb("fit", table, "--epochs", 1, "--json", *SMALL)
     found = json.loads(done.out)
-    assert found["run"] == "runs/flowers-1" and found["n"] == 6 and set(found["elbo"]) == {"mean", "standard_error"}
+    assert (
+        found["run"] == "runs/flowers-1"
+        and found["n"] == 6
+        and set(found["elbo"]) == {"mean", "standard_error"}
+    )
     assert "Split: 48 train" in done.err
 
 
 def test_constant_columns_are_said(aevb, tmp_path):
-    np.save(tmp_path / "flat.npy", np.c_[np.random.default_rng(0).normal(size=(30, 2)), np.ones(30)])
-    assert "Constant in the training rows, so not scaled: column 2 (1)" in aevb("fit", "flat.npy", "--epochs", 1, *SMALL).out
+    np.save(
+        tmp_path / "flat.npy", np.c_[np.random.default_rng(0).normal(size=(30, 2)), np.ones(30)]
+    )
+    assert (
+        "Constant in the training rows, so not scaled: column 2 (1)"
+        in aevb("fit", "flat.npy", "--epochs", 1, *SMALL).out
+    )
 
 
 def test_narrow_data_get_few_latent_variables(aevb, table):
-    assert "with 1 latent variable and" in aevb("fit", table, "--epochs", 1, "--hidden", 8, "--no-report").out
+    assert (
+        "with 1 latent variable and"
+        in aevb("fit", table, "--epochs", 1, "--hidden", 8, "--no-report").out
+    )
 
 
 def test_flat_rows_take_a_shape(aevb, tmp_path):
@@ -72,7 +92,22 @@ def test_flat_rows_take_a_shape(aevb, tmp_path):
 
 
 def test_the_configuration_comes_back(aevb, table):
-    options = ["--seed", 3, "--split", "0.6,0.2,0.2", "--order", "time", "--hidden", "8,4", "--beta", "0.5", "--lr", "0.01", "--epochs", 2]
+    options = [
+        "--seed",
+        3,
+        "--split",
+        "0.6,0.2,0.2",
+        "--order",
+        "time",
+        "--hidden",
+        "8,4",
+        "--beta",
+        "0.5",
+        "--lr",
+        "0.01",
+        "--epochs",
+        2,
+    ]
     assert aevb("fit", table, "--labels", "colour", "--out", "a", "--no-report", *options).code == 0
     assert aevb("fit", "--config", "a/config.toml", "--out", "b", "--no-report").code == 0
     first, second = (Path(f"{run}/config.toml").read_text() for run in "ab")
@@ -84,9 +119,25 @@ def test_the_configuration_comes_back(aevb, table):
 
 def test_what_is_typed_wins_over_the_file(aevb, table):
     aevb("fit", table, "--out", "a", "--epochs", 1, *SMALL)
-    aevb("fit", "--config", "a/config.toml", "--latent", 3, "--preset", "iwae", "--out", "b", "--no-report")
+    aevb(
+        "fit",
+        "--config",
+        "a/config.toml",
+        "--latent",
+        3,
+        "--preset",
+        "iwae",
+        "--out",
+        "b",
+        "--no-report",
+    )
     found = tomllib.loads(Path("b/config.toml").read_text())
-    assert (found["latent"], found["preset"], found["hidden"], found["source"]) == (3, "iwae", [8], str(table))
+    assert (found["latent"], found["preset"], found["hidden"], found["source"]) == (
+        3,
+        "iwae",
+        [8],
+        str(table),
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,15 +147,36 @@ def test_what_is_typed_wins_over_the_file(aevb, table):
             ["--objective", "iwae", "--samples", "3", "--gradient", "doubly"],
             "Objective: IWAE-3, a lower bound; gradient: DoublyReparameterised.",
         ),
-        (["--gradient", "leave-one-out", "--samples", "2"], "Objective: ELBO, a lower bound; gradient: LeaveOneOut."),
+        (
+            ["--gradient", "leave-one-out", "--samples", "2"],
+            "Objective: ELBO, a lower bound; gradient: LeaveOneOut.",
+        ),
         (["--preset", "beta-vae", "--free-bits", "0.1"], "beta_vae (Higgins et al. 2017)"),
         (["--preset", "autoencoder"], "Held out Reconstruction log-likelihood"),
-        (["--preset", "renyi-vae", "--set", "alpha=-0.5"], "Objective: Renyi(-0.5)-5, which is no bound; gradient"),
-        (["--preset", "piwae", "--set", "groups=2", "--set", "size=3"], "Objective: PIWAE-2x3, reported as IWAE-6, a lower bound"),
-        (["--objective", "renyi", "--samples", "3", "--set", "objective.alpha=0.25"], "Objective: Renyi(0.25)-3"),
-        (["--set", "kl=sampled", "--gradient", "doubly"], "Objective: ELBO, a lower bound; gradient: DoublyReparameterised."),
-        (["--preset", "gumbel-softmax-vae", "--set", "temperature=Linear(1, 0.5, steps=2)"], "ELBO, which is no bound; gradient: Relaxed"),
-        (["--set", "beta=Linear(0, 1, steps=50)"], "The run has 1 steps, and its schedules take 50"),
+        (
+            ["--preset", "renyi-vae", "--set", "alpha=-0.5"],
+            "Objective: Renyi(-0.5)-5, which is no bound; gradient",
+        ),
+        (
+            ["--preset", "piwae", "--set", "groups=2", "--set", "size=3"],
+            "Objective: PIWAE-2x3, reported as IWAE-6, a lower bound",
+        ),
+        (
+            ["--objective", "renyi", "--samples", "3", "--set", "objective.alpha=0.25"],
+            "Objective: Renyi(0.25)-3",
+        ),
+        (
+            ["--set", "kl=sampled", "--gradient", "doubly"],
+            "Objective: ELBO, a lower bound; gradient: DoublyReparameterised.",
+        ),
+        (
+            ["--preset", "gumbel-softmax-vae", "--set", "temperature=Linear(1, 0.5, steps=2)"],
+            "ELBO, which is no bound; gradient: Relaxed",
+        ),
+        (
+            ["--set", "beta=Linear(0, 1, steps=50)"],
+            "The run has 1 steps, and its schedules take 50",
+        ),
         (["--average", "0.9", "--clip", "10", "--patience", "1", "--minutes", "1"], "Done"),
     ],
 )
@@ -113,10 +185,24 @@ def test_objective_and_gradient_by_name(aevb, table, options, said):
 
 
 def test_what_is_set_is_what_is_trained_and_comes_back(aevb, table):
-    options = ["--preset", "reweighted-wake-sleep", "--set", "update=both", "--set", "samples=3", "--epochs", 1, *SMALL]
+    options = [
+        "--preset",
+        "reweighted-wake-sleep",
+        "--set",
+        "update=both",
+        "--set",
+        "samples=3",
+        "--epochs",
+        1,
+        *SMALL,
+    ]
     assert aevb("fit", table, "--out", "a", *options).code == 0
     trained = json.loads(Path("a/model.json").read_text())["training"]
-    assert trained["gradient"] == {"class": "gradients.ReweightedWakeSleep", "number": 0, "arguments": {"update": "both"}}
+    assert trained["gradient"] == {
+        "class": "gradients.ReweightedWakeSleep",
+        "number": 0,
+        "arguments": {"update": "both"},
+    }
     assert trained["objective"]["arguments"] == {"samples": 3}
     assert tomllib.loads(Path("a/config.toml").read_text())["set"] == ["update=both", "samples=3"]
     assert aevb("fit", "--config", "a/config.toml", "--out", "b", "--no-report").code == 0
@@ -131,7 +217,9 @@ def test_ctrl_c_keeps_the_best_and_resume_ends_as_if_nothing_had_happened(aevb, 
     assert "aevb fit --resume --out cut" in stopped.out
     assert aevb("evaluate", "cut", "--samples", 2).code == 0
     assert aevb("fit", "--resume", "--out", "cut", "--no-report").code == 0
-    assert Path("whole/model.safetensors").read_bytes() == Path("cut/model.safetensors").read_bytes()
+    assert (
+        Path("whole/model.safetensors").read_bytes() == Path("cut/model.safetensors").read_bytes()
+    )
 
 
 def test_a_full_disk_leaves_the_checkpoint_as_it_was(aevb, table, monkeypatch):
@@ -154,7 +242,9 @@ def test_a_full_disk_leaves_the_checkpoint_as_it_was(aevb, table, monkeypatch):
 def test_an_existing_run_is_replaced_only_by_force(aevb, refused, table):
     aevb("fit", table, "--out", "run", "--epochs", 1, *SMALL)
     before = Path("run/config.toml").read_text()
-    assert "`run` exists and is never overwritten unasked" in refused("fit", table, "--out", "run", "--epochs", 2, *SMALL)
+    assert "`run` exists and is never overwritten unasked" in refused(
+        "fit", table, "--out", "run", "--epochs", 2, *SMALL
+    )
     assert Path("run/config.toml").read_text() == before
     assert aevb("fit", table, "--out", "run", "--force", "--epochs", 2, *SMALL).code == 0
     assert "epochs = 2" in Path("run/config.toml").read_text()
@@ -162,5 +252,7 @@ def test_an_existing_run_is_replaced_only_by_force(aevb, refused, table):
 
 def test_force_replaces_runs_only(refused, table, tmp_path):
     (tmp_path / "thesis" / "pictures").mkdir(parents=True)
-    assert "--force replaces runs only" in refused("fit", table, "--out", "thesis", "--force", *SMALL)
+    assert "--force replaces runs only" in refused(
+        "fit", table, "--out", "thesis", "--force", *SMALL
+    )
     assert (tmp_path / "thesis" / "pictures").is_dir()

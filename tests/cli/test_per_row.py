@@ -9,9 +9,14 @@ SMALL = ["--latent", "2", "--hidden", "8", "--epochs", "2"]
 def test_parameters_per_row_are_trained_and_measured_by_refinement(aevb, refused, table):
     done = aevb("fit", table, "--preset", "svi", *SMALL)
     assert done.code == 0 and "No validation" in done.out and "Held out ELBO" in done.out
-    assert "note: no report was written: `posteriors.Free`" in done.err and "inference.refine" in done.err
+    assert (
+        "note: no report was written: `posteriors.NonAmortised`" in done.err
+        and "inference.refine" in done.err
+    )
     numbers = json.loads(aevb("evaluate", "runs/flowers-1", "--json").out)
-    assert numbers["n"] == 6 and abs(numbers["elbo"]["mean"] - numbers["log_likelihood"]["mean"]) < 1  # of six rows
+    assert (
+        numbers["n"] == 6 and abs(numbers["elbo"]["mean"] - numbers["log_likelihood"]["mean"]) < 1
+    )  # of six rows
     assert aevb("sample", "runs/flowers-1", "-n", 3, "--out", "new.csv").code == 0
     assert "inference.refine" in refused("encode", "runs/flowers-1", table, "--out", "codes.csv")
 

@@ -17,10 +17,25 @@ def tiny(tmp_path_factory):
     from aevb.cli import main
 
     folder = tmp_path_factory.mktemp("tiny")
-    values = np.random.default_rng(0).normal(size=(200, 3)) @ np.array([[2, 1, 0], [0, 1, 1], [0, 0, 300.0]])
+    values = np.random.default_rng(0).normal(size=(200, 3)) @ np.array(
+        [[2, 1, 0], [0, 1, 1], [0, 0, 300.0]]
+    )
     lines = [f"{a},{b},{c},{'red' if a > 0 else 'blue'}" for a, b, c in values]
     (folder / "flowers.csv").write_text("\n".join(["width,height,depth,colour", *lines]) + "\n")
-    options = ["--latent", "2", "--hidden", "8", "--epochs", "2", "--no-report", "--quiet", "--labels", "colour", "--split", "0.6,0.1,0.3"]
+    options = [
+        "--latent",
+        "2",
+        "--hidden",
+        "8",
+        "--epochs",
+        "2",
+        "--no-report",
+        "--quiet",
+        "--labels",
+        "colour",
+        "--split",
+        "0.6,0.1,0.3",
+    ]
     assert main(["fit", str(folder / "flowers.csv"), "--out", str(folder / "run"), *options]) == 0
     return folder / "run"
 
@@ -40,9 +55,15 @@ def test_a_table_of_numbers_in_eighty_columns(aevb, digits):
         "drawn codes",
     )
     assert all(name in done.out for name in names)
-    table = [line for line in done.out.splitlines() if not line.startswith(("Run", "Samples", "Codes", " " * 9))]
+    table = [
+        line
+        for line in done.out.splitlines()
+        if not line.startswith(("Run", "Samples", "Codes", " " * 9))
+    ]
     assert max(map(len, table)) <= 80
-    assert "pixels over 16 (sha256 " in done.out and "180 draws against 180 held-out rows" in done.out
+    assert (
+        "pixels over 16 (sha256 " in done.out and "180 draws against 180 held-out rows" in done.out
+    )
 
 
 def test_one_object(aevb, digits):
@@ -56,34 +77,64 @@ def test_one_object(aevb, digits):
 
 
 def test_the_seed_decides(aevb, digits):
-    first, second, third = (aevb("quality", digits, "--json", "--seed", seed).out for seed in (1, 1, 2))
+    first, second, third = (
+        aevb("quality", digits, "--json", "--seed", seed).out for seed in (1, 1, 2)
+    )
     assert first == second != third
 
 
 def test_features_of_another_kind(aevb, digits, refused):
     assert "codes of the encoder (sha256 " in aevb("quality", digits, "--features", "encoder").out
     assert "64 principal components" in aevb("quality", digits, "--features", "pca", "--mean").out
-    assert '"pixels", "standardised", "pca"' in refused("quality", digits, "--features", "inception")
+    assert '"pixels", "standardised", "pca"' in refused(
+        "quality", digits, "--features", "inception"
+    )
     assert "cannot be read" in refused("quality", digits, "--features", "net.pt2")
 
 
 def test_a_table_is_compared_in_its_own_units_and_by_a_classifier(aevb, tiny):
     done = aevb("quality", tiny)
-    assert "standardised values" in done.out and "told from data" in done.out and "SSIM" not in done.out
+    assert (
+        "standardised values" in done.out
+        and "told from data" in done.out
+        and "SSIM" not in done.out
+    )
 
 
 def test_factors_of_one_s_own(aevb, tiny, refused, tmp_path):
     factors = np.stack([np.arange(60) % 2, np.arange(60) % 3], 1)
     np.save("factors.npy", factors)
     done = aevb("quality", tiny, "--factors", "factors.npy")
-    assert all(name in done.out for name in ("MIG", "SAP", "modularity", "FactorVAE score", "DCI complete", "robustness"))
+    assert all(
+        name in done.out
+        for name in ("MIG", "SAP", "modularity", "FactorVAE score", "DCI complete", "robustness")
+    )
     np.save("short.npy", factors[:9])
     assert "60 rows are measured" in refused("quality", tiny, "--factors", "short.npy")
     assert "cannot be read" in refused("quality", tiny, "--factors", "none.npy")
 
 
 def test_an_autoencoder_has_no_samples(aevb, table):
-    aevb("fit", table, "--preset", "autoencoder", "--epochs", 1, "--hidden", 4, "--latent", 2, "--out", "run", "--no-report")
+    aevb(
+        "fit",
+        table,
+        "--preset",
+        "autoencoder",
+        "--epochs",
+        1,
+        "--hidden",
+        4,
+        "--latent",
+        2,
+        "--out",
+        "run",
+        "--no-report",
+    )
     done = aevb("quality", "run")
-    assert done.code == 0 and "Frechet" not in done.out and "squared error" in done.out and "no samples were compared" in done.err
+    assert (
+        done.code == 0
+        and "Frechet" not in done.out
+        and "squared error" in done.out
+        and "no samples were compared" in done.err
+    )
     assert strictly(aevb("quality", "run", "--json").out)["samples"] is None

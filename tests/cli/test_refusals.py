@@ -26,9 +26,9 @@ def files(tmp_path):
     for folder, second in {"broken": None, "sizes": (9, 8)}.items():
         (tmp_path / folder).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / folder / "a.png")
-        (tmp_path / folder / "b.png").write_bytes(b"no image") if second is None else Image.new("L", second).save(
-            tmp_path / folder / "b.png"
-        )
+        (tmp_path / folder / "b.png").write_bytes(b"no image") if second is None else Image.new(
+            "L", second
+        ).save(tmp_path / folder / "b.png")
     return tmp_path
 
 
@@ -45,7 +45,10 @@ def files(tmp_path):
         (["broken"], 'broken/b.png" cannot be decoded'),
         (["sizes"], "images have different sizes"),
         (["two.npz"], "Choose one with --key"),
-        (["two.npz", "--key", "secnd"], '--key secnd: file "two.npz" holds first, second. Did you mean "second"?'),
+        (
+            ["two.npz", "--key", "secnd"],
+            '--key secnd: file "two.npz" holds first, second. Did you mean "second"?',
+        ),
         (["pickled.npy"], "pickled Python objects, which can run code"),
         (["pickled.npz"], "pickled Python objects, which can run code"),
         (["ok.npy", "--latent", "0"], "--latent is 0"),
@@ -59,20 +62,50 @@ def files(tmp_path):
         (["ok.npy", "--seed", "-1"], "--seed -1 must be"),
         (["ok.npy", "--split", "1,2"], "write --split 0.8,0.1,0.1"),
         (["ok.npy", "--preset", "vea"], "did you mean `vae`?"),
-        (["ok.npy", "--objective", "elbow"], "--objective elbow is not known: use one of ciwae, cubo, elbo, iwae, miwae"),
+        (
+            ["ok.npy", "--objective", "elbow"],
+            "--objective elbow is not known: use one of ciwae, cubo, elbo, iwae, miwae",
+        ),
         (["ok.npy", "--set", "alpha"], '--set "alpha": write --set KEY=VALUE'),
         (["ok.npy", "--set", "posterior.rank=2"], "or --set gradient.temperature=0.5"),
-        (["ok.npy", "--set", "alhpa=0.5", "--objective", "renyi"], '--set alhpa: there is no such argument. Did you mean "alpha"?'),
-        (["ok.npy", "--set", "gradient.alpha=0.5", "--objective", "renyi"], "Gradient `Pathwise` takes nothing"),
-        (["ok.npy", "--set", "alpha=big", "--objective", "renyi"], "--set alpha: 'big' is no number"),
-        (["ok.npy", "--set", "groups=2.5", "--preset", "miwae"], "--set groups: 2.5 is no whole number"),
-        (["ok.npy", "--set", "beta=Steps(3)"], "`Steps` is no schedule; use one of Constant, Cyclical, Exponential, Linear, Sigmoid"),
+        (
+            ["ok.npy", "--set", "alhpa=0.5", "--objective", "renyi"],
+            '--set alhpa: there is no such argument. Did you mean "alpha"?',
+        ),
+        (
+            ["ok.npy", "--set", "gradient.alpha=0.5", "--objective", "renyi"],
+            "Gradient `Pathwise` takes nothing",
+        ),
+        (
+            ["ok.npy", "--set", "alpha=big", "--objective", "renyi"],
+            "--set alpha: 'big' is no number",
+        ),
+        (
+            ["ok.npy", "--set", "groups=2.5", "--preset", "miwae"],
+            "--set groups: 2.5 is no whole number",
+        ),
+        (
+            ["ok.npy", "--set", "beta=Steps(3)"],
+            "`Steps` is no schedule; use one of Constant, Cyclical, Exponential, Linear, Sigmoid",
+        ),
         (["ok.npy", "--set", "beta=Linear(end=-1)"], "--beta is -1"),
-        (["ok.npy", "--set", "temperature=0.5", "--gradient", "relaxed"], "needs independent discrete latent variables"),
-        (["ok.npy", "--objective", "iwae", "--gradient", "wake-sleep", "--set", "update=sleep"], "gradient `WakeSleep` takes nothing"),
-        (["ok.npy", "--gradient", "reweighted", "--set", "update=dream"], '`update` is \'dream\'; use "wake", "sleep" or "both"'),
+        (
+            ["ok.npy", "--set", "temperature=0.5", "--gradient", "relaxed"],
+            "needs independent discrete latent variables",
+        ),
+        (
+            ["ok.npy", "--objective", "iwae", "--gradient", "wake-sleep", "--set", "update=sleep"],
+            "gradient `WakeSleep` takes nothing",
+        ),
+        (
+            ["ok.npy", "--gradient", "reweighted", "--set", "update=dream"],
+            '`update` is \'dream\'; use "wake", "sleep" or "both"',
+        ),
         (["ok.npy", "--objective", "iwae", "--beta", "2"], "objective `IWAE` takes no --beta 2.0"),
-        (["ok.npy", "--gradient", "leave-one-out"], "Use --objective elbo --samples 4, or --gradient score-function"),
+        (
+            ["ok.npy", "--gradient", "leave-one-out"],
+            "Use --objective elbo --samples 4, or --gradient score-function",
+        ),
         (["ok.npy", "--likelihood", "bernouli"], 'Did you mean "bernoulli"?'),
         (["ok.npy", "--likelihood", "bernoulli"], "write --likelihood normal"),
         (["ok.npy", "--network", "conv"], "write --network mlp"),
@@ -102,12 +135,23 @@ def changed(run, **changes):
     "spoil, sentence",
     [
         (lambda run: shutil.rmtree(run), "there is no run folder"),
-        (lambda run: (run / "model.json").unlink(), "holds a checkpoint but no finished model: continue the run with --resume"),
+        (
+            lambda run: (run / "model.json").unlink(),
+            "holds a checkpoint but no finished model: continue the run with --resume",
+        ),
         (lambda run: (run / "model.json").write_text('{"form'), "truncated or not written by aevb"),
         (lambda run: (run / "model.json").write_text('{"a": 1}'), "was not written by aevb"),
         (lambda run: changed(run, format=99), "pip install --upgrade aevb"),
-        (lambda run: changed(run, model={"class": "os.system", "arguments": {}}), "knows no `os.system`"),
-        (lambda run: (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:99]), "truncated"),
+        (
+            lambda run: changed(run, model={"class": "os.system", "arguments": {}}),
+            "knows no `os.system`",
+        ),
+        (
+            lambda run: (run / "model.safetensors").write_bytes(
+                (run / "model.safetensors").read_bytes()[:99]
+            ),
+            "truncated",
+        ),
         (lambda run: changed(run, data=None), "without a description of its data"),
     ],
 )
@@ -136,20 +180,31 @@ def test_data_that_changed_are_noted(aevb, table, tmp_path):
 
 
 def test_data_of_another_shape_are_refused(refused, digits, files):
-    assert "rows of shape (3,), and the model was made for shape (8, 8)" in refused("evaluate", digits, "ok.npy")
+    assert "rows of shape (3,), and the model was made for shape (8, 8)" in refused(
+        "evaluate", digits, "ok.npy"
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["sample", "--out", "x.jpg"], "the ending .jpg does not fit here; write one of .png, .npz, .npy, .csv, .parquet"),
+        (
+            ["sample", "--out", "x.jpg"],
+            "the ending .jpg does not fit here; write one of .png, .npz, .npy, .csv, .parquet",
+        ),
         (["sample", "--out", "x"], "the ending (none) does not fit"),
         (["encode", "digits", "--out", "x.png"], "write one of .npz, .npy, .csv, .parquet"),
         (["sample", "--out", "ok.npy"], "`ok.npy` exists and is never overwritten unasked"),
         (["sample", "-n", "0", "--out", "x.npy"], "ask for at least 1"),
         (["decode", "ok.npy", "--out", "x.npy"], "has 3 numbers per code, and the model"),
-        (["interpolate", "digits", "--from", "0", "--to", "999", "--out", "x.npy"], "--to 999: digits has rows 0 to 179"),
-        (["interpolate", "digits", "--from", "0", "--to", "1", "--steps", "1", "--out", "x.npy"], "--steps is 1"),
+        (
+            ["interpolate", "digits", "--from", "0", "--to", "999", "--out", "x.npy"],
+            "--to 999: digits has rows 0 to 179",
+        ),
+        (
+            ["interpolate", "digits", "--from", "0", "--to", "1", "--steps", "1", "--out", "x.npy"],
+            "--steps is 1",
+        ),
         (["evaluate", "--samples", "0"], "--samples is 0"),
         (["evaluate", "--rows", "0"], "`rows` is 0; take at least 1"),
         (["evaluate", "--method", "exact"], "exact likelihoods need `likelihoods.Normal`"),

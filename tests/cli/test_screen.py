@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from aevb.cli.screen import Screen
+from aevb.cli._console import ConsoleOutput
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def shown(capsys, monkeypatch):
 
     def lines(method, *arguments):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        method(Screen(), *arguments)
+        method(ConsoleOutput(), *arguments)
         return capsys.readouterr().out.splitlines()
 
     return lines
 
 
 def test_paragraphs_are_wrapped_under_their_label(shown):
-    lines = shown(Screen.tell, "Data", "word " * 30, "Short.")
+    lines = shown(ConsoleOutput.print_paragraph, "Data", "word " * 30, "Short.")
     assert lines[0].startswith("\x1b[1mData\x1b[0m     word word")
     assert all(line.startswith(" " * 9) for line in lines[1:]) and lines[-1].strip() == "Short."
     assert all(len(line) <= 80 for line in lines[1:])
@@ -32,17 +32,24 @@ def test_paragraphs_are_wrapped_under_their_label(shown):
 def test_no_escapes_where_the_terminal_is_dumb(shown, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert shown(Screen.tell, "Data", "Short.") == ["Data     Short."]
+    assert shown(ConsoleOutput.print_paragraph, "Data", "Short.") == ["Data     Short."]
 
 
 def test_the_last_column_of_a_table_is_wrapped(shown):
-    first, second, last = shown(Screen.table, [("rate", "0.65", "word " * 20), ("distortion", "110.19", "short")])
-    assert first.startswith("rate        0.65    word") and second.startswith(" " * 20 + "word") and last == "distortion  110.19  short"
+    first, second, last = shown(
+        ConsoleOutput.print_table,
+        [("rate", "0.65", "word " * 20), ("distortion", "110.19", "short")],
+    )
+    assert (
+        first.startswith("rate        0.65    word")
+        and second.startswith(" " * 20 + "word")
+        and last == "distortion  110.19  short"
+    )
 
 
 def test_quiet_keeps_results_and_notes(capsys):
-    screen = Screen(quiet=True)
-    screen.tell("Data", "nothing of this")
-    screen.result("42")
-    screen.note("beware")
+    screen = ConsoleOutput(quiet=True)
+    screen.print_paragraph("Data", "nothing of this")
+    screen.print_result("42")
+    screen.print_note("beware")
     assert tuple(capsys.readouterr()) == ("42\n", "note: beware\n")

@@ -23,7 +23,9 @@ def save(path, pixels, mode=None):
 
 def all_rows(folder):
     data = load(folder, order="time")
-    return np.concatenate([part.tensor().numpy() for part in (data.train, data.validation, data.test)])
+    return np.concatenate(
+        [part.tensor().numpy() for part in (data.train, data.validation, data.test)]
+    )
 
 
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif", "tiff", "PNG"])
@@ -38,7 +40,9 @@ def test_grey_images_are_read_exactly(tmp_path, ending):
 def test_colour_images_have_channels_first(tmp_path):
     for i in range(4):
         save(tmp_path / f"{i}.png", picture(i, 5, 7, 3))
-    np.testing.assert_array_equal(all_rows(tmp_path), [np.moveaxis(picture(i, 5, 7, 3), -1, 0) for i in range(4)])
+    np.testing.assert_array_equal(
+        all_rows(tmp_path), [np.moveaxis(picture(i, 5, 7, 3), -1, 0) for i in range(4)]
+    )
 
 
 @pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp", "gif"])
@@ -54,7 +58,7 @@ def test_transparency_is_dropped_and_said(tmp_path):
     for i in range(3):
         save(tmp_path / f"{i}.png", picture(i, 4, 4, 4 if i else 3))
     assert all_rows(tmp_path).shape == (3, 3, 4, 4)
-    assert "Dropped the transparency of 2 images." in load(tmp_path).spec.said
+    assert "Dropped the transparency of 2 images." in load(tmp_path).spec.notes
 
 
 def test_grey_among_colour_gets_three_channels(tmp_path):
@@ -62,7 +66,7 @@ def test_grey_among_colour_gets_three_channels(tmp_path):
     for i in (1, 2):
         save(tmp_path / f"{i}.png", picture(i, 4, 4, 3))
     np.testing.assert_array_equal(all_rows(tmp_path)[0], [picture(0, 4, 4)] * 3)
-    assert any("1 grey image three equal channels" in line for line in load(tmp_path).spec.said)
+    assert any("1 grey image three equal channels" in line for line in load(tmp_path).spec.notes)
 
 
 def test_palettes_are_looked_up(tmp_path):
@@ -76,7 +80,7 @@ def test_sub_folders_are_classes(tmp_path):
     for i in range(9):
         save(tmp_path / "abc"[i % 3] / f"{i}.png", np.full((4, 4), 10 * i, np.uint8))
     data = load(tmp_path)
-    assert data.spec.classes == ("a", "b", "c")
+    assert data.spec.class_names == ("a", "b", "c")
     for part in (data.train, data.validation, data.test):
         assert part.labels.tolist() == [int(v / 10) % 3 for v in part.tensor()[:, 0, 0]]
     assert len(load_as(tmp_path, data.spec).labels) == 9
@@ -93,7 +97,9 @@ def test_other_files_are_passed_over_and_named(tmp_path):
         save(tmp_path / f"{i}.png", picture(i, 4, 4))
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / ".hidden.png").write_text("hello")
-    assert "Passed over 1 file without the ending of an image: notes.txt." in load(tmp_path).spec.said
+    assert (
+        "Passed over 1 file without the ending of an image: notes.txt." in load(tmp_path).spec.notes
+    )
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):

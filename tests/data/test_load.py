@@ -49,11 +49,13 @@ def test_time_keeps_the_order():
     x = np.arange(10.0).reshape(10, 1) - 0.5
     data = load(x, order="time", split=(0.6, 0.2, 0.2))
     assert parts(data).tolist() == x.tolist()
-    assert data.spec.said[1] == "Split: 6 train, 2 validation, 2 test rows, in row order."
+    assert data.spec.notes[1] == "Split: 6 train, 2 validation, 2 test rows, in row order."
 
 
 @pytest.mark.parametrize("total", [3, 4, 5, 7])
-@pytest.mark.parametrize("split", [(0.8, 0.1, 0.1), (0.98, 0.01, 0.01), (0.01, 0.495, 0.495), (0.01, 0.98, 0.01)])
+@pytest.mark.parametrize(
+    "split", [(0.8, 0.1, 0.1), (0.98, 0.01, 0.01), (0.01, 0.495, 0.495), (0.01, 0.98, 0.01)]
+)
 def test_no_part_is_empty(total, split):
     data = load(numbers(total, 2), split=split)
     sizes = [len(part) for part in (data.train, data.validation, data.test)]
@@ -92,14 +94,19 @@ def test_changing_the_source_afterwards_changes_nothing():
 )
 def test_the_choice_follows_from_the_values(x, support, likelihood, levels, network):
     spec = load(x).spec
-    assert (spec.support, spec.likelihood, spec.levels, spec.network) == (support, likelihood, levels, network)
+    assert (spec.support, spec.likelihood, spec.levels, spec.network) == (
+        support,
+        likelihood,
+        levels,
+        network,
+    )
     assert spec.event_shape == x.shape[1:]
 
 
 def test_grey_values_are_stored_as_bytes_and_read_as_they_are():
     x = greys(20, 4, 4, high=9)
     data = load(x.astype(np.float64), order="time")
-    assert data.train.stored.dtype == torch.uint8
+    assert data.train.stored_values.dtype == torch.uint8
     np.testing.assert_array_equal(parts(data).numpy(), x)
 
 
@@ -116,13 +123,18 @@ def test_a_constant_column_keeps_its_scale_and_is_named():
     x[:, 1] = 0.1
     spec = load(x).spec
     assert spec.scale[1] == 1.0
-    assert any("Constant in the training rows" in line and "column 1 (0.1)" in line for line in spec.said)
+    assert any(
+        "Constant in the training rows" in line and "column 1 (0.1)" in line for line in spec.notes
+    )
 
 
 def test_a_column_far_from_zero_is_named():
     x = numbers(30, 2)
     x[:, 0] += 1e6
-    assert any("few digits" in line and "column 0" in line and "column 1" not in line for line in load(x).spec.said)
+    assert any(
+        "few digits" in line and "column 0" in line and "column 1" not in line
+        for line in load(x).spec.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,15 +150,22 @@ def test_a_column_far_from_zero_is_named():
 )
 def test_an_override_brings_its_support_and_scaling(x, likelihood, support, shift, scale):
     spec = load(x, likelihood=likelihood).spec
-    assert (spec.likelihood, spec.support, spec.shift, spec.scale) == (likelihood, support, (shift,), (scale,))
-    assert any("as asked" in line for line in spec.said)
+    assert (spec.likelihood, spec.support, spec.shift, spec.scale) == (
+        likelihood,
+        support,
+        (shift,),
+        (scale,),
+    )
+    assert any("as asked" in line for line in spec.notes)
 
 
 @pytest.mark.parametrize("likelihood", ["normal", "laplace"])
 def test_real_likelihoods_scale_images_as_a_whole(likelihood):
     x = greys(50, 4, 4)
     spec = load(x, likelihood=likelihood, order="time").spec
-    np.testing.assert_allclose((spec.shift, spec.scale), ((x[:40].mean(),), (x[:40].std(),)), rtol=1e-6)
+    np.testing.assert_allclose(
+        (spec.shift, spec.scale), ((x[:40].mean(),), (x[:40].std(),)), rtol=1e-6
+    )
     assert spec.levels == 256
     assert not spec.discrete
 
@@ -155,9 +174,17 @@ def test_real_likelihoods_scale_images_as_a_whole(likelihood):
     "x, likelihood, words",
     [
         (greys(20, 4, 4), "bernoulli", 'binarise="dynamic".*continuous_bernoulli'),
-        (numbers(20, 4, 4, low=0, high=1), "bernoulli", 'hold 0.*likelihood="continuous_bernoulli"'),
+        (
+            numbers(20, 4, 4, low=0, high=1),
+            "bernoulli",
+            'hold 0.*likelihood="continuous_bernoulli"',
+        ),
         (numbers(20, 4), "bernoulli", 'likelihood="normal"'),
-        (numbers(20, 4) + np.array([0, 0, 0, 99]), "continuous_bernoulli", 'hold .*likelihood="normal"'),
+        (
+            numbers(20, 4) + np.array([0, 0, 0, 99]),
+            "continuous_bernoulli",
+            'hold .*likelihood="normal"',
+        ),
         (numbers(20, 4), "discretised_logistic", 'hold .*likelihood="normal"'),
         (numbers(20, 4, 4, low=0, high=1), "categorical", 'likelihood="continuous_bernoulli"'),
         (greys(20, 4).astype(np.int64) + 1, "discretised_logistic", "hold 256"),
@@ -177,8 +204,15 @@ def test_dynamic_binarisation_is_afresh_for_training_and_once_for_the_rest():
     assert not torch.equal(data.test[:], load(x, binarise="dynamic", seed=6).test[:])
     assert not torch.equal(data.test[:], data.validation[:])
     assert set(parts(data).unique().tolist()) == {0.0, 1.0}
-    assert (data.spec.support, data.spec.likelihood, data.spec.binarisation, data.spec.levels) == ("binary", "bernoulli", "dynamic", 256)
-    assert "Binarised afresh at every epoch; validation and test once, with seed 5." in data.spec.said
+    assert (data.spec.support, data.spec.likelihood, data.spec.binarisation, data.spec.levels) == (
+        "binary",
+        "bernoulli",
+        "dynamic",
+        256,
+    )
+    assert (
+        "Binarised afresh at every epoch; validation and test once, with seed 5." in data.spec.notes
+    )
 
 
 def test_fixed_binarisation_is_once_for_all():
@@ -197,7 +231,11 @@ def test_a_flat_table_of_grey_values_can_be_binarised():
 
 @pytest.mark.parametrize(
     "x, words",
-    [(greys(20, 5, high=2), "already"), (numbers(20, 4, 4, low=0, high=1), r"np.rint\(255 \* x\)"), (numbers(20, 4), "whole grey values")],
+    [
+        (greys(20, 5, high=2), "already"),
+        (numbers(20, 4, 4, low=0, high=1), r"np.rint\(255 \* x\)"),
+        (numbers(20, 4), "whole grey values"),
+    ],
 )
 def test_binarise_refuses_what_is_not_grey(x, words):
     with pytest.raises(DataError, match=words):
@@ -209,8 +247,8 @@ def test_channels_move_to_the_front_and_it_is_said():
     data = load(x, order="time")
     assert data.spec.event_shape == (3, 16, 14)
     np.testing.assert_array_equal(parts(data).numpy(), np.moveaxis(x, -1, 1))
-    assert any("16 x 14 x 3 became 3 x 16 x 14" in line for line in data.spec.said)
-    assert "colour images of 16 x 14" in data.spec.said[0]
+    assert any("16 x 14 x 3 became 3 x 16 x 14" in line for line in data.spec.notes)
+    assert "colour images of 16 x 14" in data.spec.notes[0]
 
 
 @pytest.mark.parametrize("shape", [(20, 3, 16, 16), (20, 3, 8, 3)])
@@ -224,7 +262,7 @@ def test_points_in_space_are_no_colours():
 
 def test_black_and_white_bytes_get_a_hint():
     x = greys(20, 14, 14, high=2) * 255
-    assert any('binarise="fixed"' in line for line in load(x).spec.said)
+    assert any('binarise="fixed"' in line for line in load(x).spec.notes)
     data = load(x, binarise="fixed", order="time")
     np.testing.assert_array_equal(parts(data).numpy(), x / 255)
 
@@ -251,15 +289,21 @@ def test_labels_of_an_array_are_split_with_the_rows():
     x = np.arange(30.0).reshape(30, 1) - 0.5
     names = np.array(["b", "a", "c"])[np.arange(30) % 3]
     data = load(x, labels=names)
-    assert data.spec.classes == ("a", "b", "c")
+    assert data.spec.class_names == ("a", "b", "c")
     for part in (data.train, data.validation, data.test):
-        assert [data.spec.classes[i] for i in part.labels] == [names[int(v + 0.5)] for v in part.tensor()[:, 0]]
+        assert [data.spec.class_names[i] for i in part.labels] == [
+            names[int(v + 0.5)] for v in part.tensor()[:, 0]
+        ]
     assert data.labels is data.train.labels
 
 
 @pytest.mark.parametrize(
     "labels, words",
-    [([1, 2], "one label per row"), (np.linspace(0, 1, 20), "measured quantity"), ("y", "give an array")],
+    [
+        ([1, 2], "one label per row"),
+        (np.linspace(0, 1, 20), "measured quantity"),
+        ("y", "give an array"),
+    ],
 )
 def test_labels_that_do_not_fit_are_refused(labels, words):
     with pytest.raises((DataError, ArgumentError), match=words):
@@ -279,7 +323,10 @@ def test_labels_that_do_not_fit_are_refused(labels, words):
             np.array([[1.0, 2.0], [3.0, np.nan], [np.inf, 0.0]]),
             r"2 NaN or infinite cells, the first in row 1, column 1 .*isfinite",
         ),
-        (np.where(np.arange(48).reshape(3, 4, 4) == 21, np.nan, 0.5), r"1 NaN or infinite cell, .*row 1, position \(1, 1\)"),
+        (
+            np.where(np.arange(48).reshape(3, 4, 4) == 21, np.nan, 0.5),
+            r"1 NaN or infinite cell, .*row 1, position \(1, 1\)",
+        ),
         (np.array([[object()], [1], [2]]), "Python objects"),
         (np.array([["a"], ["b"], ["c"]]), "text"),
         (np.ones((5, 2), complex), "complex"),
@@ -326,7 +373,7 @@ def test_arguments_that_no_run_could_use_are_refused(arguments, words):
 
 def test_digits_say_what_was_chosen():
     data = load("digits")
-    assert data.spec.said == (
+    assert data.spec.notes == (
         "Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.",
         "Split: 1,437 train, 180 validation, 180 test rows, at random with seed 0.",
         "Likelihood: discretised logistic with 17 levels, because the values are integers from 0 to 16.",
@@ -335,7 +382,11 @@ def test_digits_say_what_was_chosen():
 
 
 def test_the_spec_survives_json():
-    for data in (load("digits", binarise="dynamic"), load(numbers(20, 3)), load(numbers(20, 14, 14, low=0, high=1))):
+    for data in (
+        load("digits", binarise="dynamic"),
+        load(numbers(20, 3)),
+        load(numbers(20, 14, 14, low=0, high=1)),
+    ):
         assert Spec.from_dict(json.loads(json.dumps(data.spec.to_dict()))) == data.spec
 
 
@@ -350,7 +401,7 @@ def test_a_foreign_spec_is_refused(change):
 def test_to_moves_all_parts():
     data = load("digits").to("cpu")
     assert isinstance(data, Dataset)
-    assert data.test.stored.device.type == "cpu"
+    assert data.test.stored_values.device.type == "cpu"
 
 
 def test_load_as_gives_all_rows_in_their_order():
@@ -360,7 +411,9 @@ def test_load_as_gives_all_rows_in_their_order():
     assert len(load_as(x[:1], spec)) == 1
 
 
-@pytest.mark.parametrize("arguments", [{}, {"binarise": "dynamic"}, {"binarise": "fixed"}, {"likelihood": "normal"}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"binarise": "dynamic"}, {"binarise": "fixed"}, {"likelihood": "normal"}]
+)
 def test_load_as_of_a_named_set_gives_its_test_rows(arguments):
     data = load("digits", seed=2, **arguments)
     again = load_as("digits", data.spec, seed=2)
@@ -410,10 +463,10 @@ def test_load_as_numbers_classes_as_the_spec_does():
 
 
 def test_rows_are_a_source_too():
-    rows = Rows.of(numbers(20, 3), labels=np.arange(20) % 2)
+    rows = Rows.from_array(numbers(20, 3), labels=np.arange(20) % 2)
     data = load(rows)
     assert data.spec.event_shape == (3,)
-    assert data.spec.classes == ("0", "1")
+    assert data.spec.class_names == ("0", "1")
 
 
 def test_a_folder_with_the_name_of_a_set_needs_a_separator(tmp_path, monkeypatch):

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import aevb
-from aevb.data import Rows, load, load_as, look, mapped
+from aevb.data import Rows, load, load_as
+from aevb.data import _memory_map as mapped
+from aevb.data import _statistics as look
 from aevb.errors import ArgumentError, DataError
 
 
@@ -25,13 +27,15 @@ def greys(*shape, high=256, seed=0):
 @pytest.fixture(params=["through the map", "row by row"])
 def way(request, monkeypatch):
     """Both ways of gathering: from small files, and from files that are large beside the memory."""
-    monkeypatch.setattr(mapped, "_room", lambda: 0 if request.param == "row by row" else 1 << 40)
+    monkeypatch.setattr(
+        mapped, "_gather_limit", lambda: 0 if request.param == "row by row" else 1 << 40
+    )
 
 
 def both(path, x, **arguments):
     """A file read into memory, and the same file left where it is."""
     np.save(path, x)
-    return load(path, **arguments), load(path, mapped=True, **arguments)
+    return load(path, **arguments), load(path, memory_map=True, **arguments)
 
 
 KINDS = {
@@ -50,32 +54,48 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_rows_and_the_choices_are_those_of_rows_in_memory(tmp_path, way, kind):
     held, left = both(tmp_path / "x.npy", KINDS[kind], labels=np.arange(60) % 3)
-    said = tuple(sentence for sentence in left.spec.said if "stay in the file" not in sentence)
-    assert len(said) == len(left.spec.said) - 1
+    said = tuple(sentence for sentence in left.spec.notes if "stay in the file" not in sentence)
+    assert len(said) == len(left.spec.notes) - 1
     assert aevb.data.Spec.from_dict(left.spec.to_dict() | {"said": list(said)}) == held.spec
     for one, other in zip(parts(held), parts(left), strict=True):
-        assert other.in_file and not one.in_file
+        assert other.is_memory_mapped and not one.is_memory_mapped
         assert other.event_shape == one.event_shape and len(other) == len(one)
         assert torch.equal(other.tensor(), one.tensor()) and torch.equal(other.labels, one.labels)
-        assert other.tensor().dtype == torch.float32 and other.bytes == one.bytes
+        assert (
+            other.tensor().dtype == torch.float32
+            and other.is_stored_as_bytes == one.is_stored_as_bytes
+        )
 
 
 def parts(data):
     return data.train, data.validation, data.test
 
 
-INDICES = [3, -1, slice(2, 9, 2), slice(5, 2), [4, 4, 0], [-1, 0], torch.tensor([1, 9]), np.array([5, 2]), torch.arange(12) % 3 == 0]
+INDICES = [
+    3,
+    -1,
+    slice(2, 9, 2),
+    slice(5, 2),
+    [4, 4, 0],
+    [-1, 0],
+    torch.tensor([1, 9]),
+    np.array([5, 2]),
+    torch.arange(12) % 3 == 0,
+]
 
 
 @pytest.mark.parametrize("index", INDICES, ids=str)
 def test_an_index_means_what_it_means_for_rows_in_memory(tmp_path, way, index):
     np.save(tmp_path / "x.npy", numbers(20, 2, 3).astype(np.float32))
-    left = load(tmp_path / "x.npy", mapped=True, split=(0.6, 0.2, 0.2)).train
+    left = load(tmp_path / "x.npy", memory_map=True, split=(0.6, 0.2, 0.2)).train
     held = Rows(left.tensor())
     assert torch.equal(left[index], held[index])
     where = [index] if isinstance(index, int) else index
     assert torch.equal(left.subset(where).tensor(), held.subset(where).tensor())
-    assert torch.equal(left.subset(slice(1, 11)).subset([3, 0]).tensor(), held.subset(slice(1, 11)).subset([3, 0]).tensor())
+    assert torch.equal(
+        left.subset(slice(1, 11)).subset([3, 0]).tensor(),
+        held.subset(slice(1, 11)).subset([3, 0]).tensor(),
+    )
 
 
 def test_an_index_beyond_the_end_is_refused(tmp_path):
@@ -90,14 +110,14 @@ def test_a_batch_carries_rows_their_numbers_and_the_total(tmp_path, way):
     left = both(tmp_path / "x.npy", numbers(20, 2))[1].train
     batch = left.batch(torch.tensor([15, 0]))
     assert torch.equal(batch.x, left.tensor()[[15, 0]])
-    assert batch.index.tolist() == [15, 0] and batch.total == 16
+    assert batch.index.tolist() == [15, 0] and batch.dataset_size == 16
 
 
 def test_in_the_order_of_the_file_all_rows_are_there(tmp_path):
     held, left = both(tmp_path / "x.npy", numbers(40, 2))
-    assert torch.equal(left.train.ordered().tensor().msort(), held.train.tensor().msort())
-    assert (np.diff(left.train.ordered().stored.where) > 0).all()
-    assert torch.equal(held.train.ordered().tensor(), held.train.tensor())
+    assert torch.equal(left.train.in_storage_order().tensor().msort(), held.train.tensor().msort())
+    assert (np.diff(left.train.in_storage_order().stored_values.row_index) > 0).all()
+    assert torch.equal(held.train.in_storage_order().tensor(), held.train.tensor())
 
 
 def trained(data, out=None):
@@ -107,43 +127,58 @@ def trained(data, out=None):
     return aevb.fit(recipe, data, epochs=3, batch_size=8, progress=False)
 
 
-@pytest.mark.parametrize("options", [{}, {"binarise": "dynamic"}, {"binarise": "fixed"}, {"likelihood": "normal"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"binarise": "dynamic"}, {"binarise": "fixed"}, {"likelihood": "normal"}],
+    ids=str,
+)
 def test_a_run_is_that_of_rows_in_memory_to_the_bit(tmp_path, way, options):
     held, left = both(tmp_path / "x.npy", greys(60, 5, 4), **options)
     one, other = trained(held), trained(left)
-    assert [(epoch.bound, epoch.validation) for epoch in one.history] == [(epoch.bound, epoch.validation) for epoch in other.history]
-    evaluated = [aevb.metrics.log_likelihood(run.model, data.test, 20).mean for run, data in ((one, held), (other, left))]
+    assert [(epoch.bound, epoch.validation) for epoch in one.history] == [
+        (epoch.bound, epoch.validation) for epoch in other.history
+    ]
+    evaluated = [
+        aevb.metrics.log_likelihood(run.model, data.test, 20).mean
+        for run, data in ((one, held), (other, left))
+    ]
     assert evaluated[0] == evaluated[1]
-    encoded = [aevb.inference.encode(run.model, data.test) for run, data in ((one, held), (other, left))]
+    encoded = [
+        aevb.inference.encode(run.model, data.test) for run, data in ((one, held), (other, left))
+    ]
     assert torch.equal(*encoded)
 
 
 def test_binarised_once_means_bits_in_memory(tmp_path):
     _, left = both(tmp_path / "x.npy", greys(60, 5, 4), binarise="fixed")
-    assert not any(part.in_file for part in parts(left))
-    assert any("gone through once" in sentence for sentence in left.spec.said)
+    assert not any(part.is_memory_mapped for part in parts(left))
+    assert any("gone through once" in sentence for sentence in left.spec.notes)
 
 
 def test_size_decides_where_nothing_was_asked(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", numbers(100, 2))
-    assert not load(tmp_path / "x.npy").train.in_file
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 1000)
+    assert not load(tmp_path / "x.npy").train.is_memory_mapped
+    monkeypatch.setattr(mapped, "MAP_MIN_BYTES", 1000)
     large = load(tmp_path / "x.npy")
-    assert large.train.in_file and large.spec.said[1] == "The rows stay in the file (1.6 KiB) and are read batch by batch."
-    assert not load(tmp_path / "x.npy", mapped=False).train.in_file
-    assert load_as(tmp_path / "x.npy", large.spec).in_file
-    assert load_as(large, large.spec).in_file
+    assert (
+        large.train.is_memory_mapped
+        and large.spec.notes[1]
+        == "The rows stay in the file (1.6 KiB) and are read batch by batch."
+    )
+    assert not load(tmp_path / "x.npy", memory_map=False).train.is_memory_mapped
+    assert load_as(tmp_path / "x.npy", large.spec).is_memory_mapped
+    assert load_as(large, large.spec).is_memory_mapped
     array = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert load(array).train.in_file and Rows.of(array).in_file
-    assert any("stay in their file" in sentence for sentence in trained(array).said)
-    assert not Rows.of(array[:10]).in_file
+    assert load(array).train.is_memory_mapped and Rows.from_array(array).is_memory_mapped
+    assert any("stay in their file" in sentence for sentence in trained(array).notes)
+    assert not Rows.from_array(array[:10]).is_memory_mapped
 
 
 def test_part_of_a_memory_mapped_array_is_that_part(tmp_path, way):
     x = numbers(40, 3)
     np.save(tmp_path / "x.npy", x)
     array = np.load(tmp_path / "x.npy", mmap_mode="r")[7:]
-    left = load(array, mapped=True, order="time").train
+    left = load(array, memory_map=True, order="time").train
     np.testing.assert_array_equal(left[:5].numpy(), x[7:12].astype(np.float32))
     np.testing.assert_array_equal(left[[4, 1]].numpy(), x[[11, 8]].astype(np.float32))
 
@@ -151,8 +186,10 @@ def test_part_of_a_memory_mapped_array_is_that_part(tmp_path, way):
 def test_flat_rows_take_a_shape(tmp_path):
     held, left = both(tmp_path / "x.npy", greys(20, 12), shape=(3, 4))
     assert left.spec.event_shape == (3, 4) and torch.equal(left.train.tensor(), held.train.tensor())
-    assert load_as(tmp_path / "x.npy", left.spec, mapped=True).event_shape == (3, 4)
-    with pytest.raises(DataError, match=r"shape=\(5, 2\) holds 10, and a row of .* holds 12 numbers"):
+    assert load_as(tmp_path / "x.npy", left.spec, memory_map=True).event_shape == (3, 4)
+    with pytest.raises(
+        DataError, match=r"shape=\(5, 2\) holds 10, and a row of .* holds 12 numbers"
+    ):
         load(tmp_path / "x.npy", shape=(5, 2))
 
 
@@ -167,13 +204,13 @@ def test_what_cannot_stay_in_its_file_is_refused_where_that_was_asked(tmp_path):
         (numbers(9, 3), ArgumentError, "mapped=True has no meaning"),
     ):
         with pytest.raises(error, match=words):
-            load(source, mapped=True)
+            load(source, memory_map=True)
 
 
 def test_columns_first_are_read_into_memory_where_nothing_was_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 10)
+    monkeypatch.setattr(mapped, "MAP_MIN_BYTES", 10)
     np.save(tmp_path / "x.npy", np.asfortranarray(numbers(9, 3)))
-    assert not load(tmp_path / "x.npy").train.in_file
+    assert not load(tmp_path / "x.npy").train.is_memory_mapped
 
 
 def test_damage_is_found(tmp_path):
@@ -181,15 +218,15 @@ def test_damage_is_found(tmp_path):
     content = (tmp_path / "x.npy").read_bytes()
     (tmp_path / "x.npy").write_bytes(content[:-8])
     with pytest.raises(DataError, match=r"x\.npy.*cannot be read"):
-        load(tmp_path / "x.npy", mapped=True)
+        load(tmp_path / "x.npy", memory_map=True)
     objects = np.empty((3, 1), dtype=object)
     np.save(tmp_path / "o.npy", objects, allow_pickle=True)
     with pytest.raises(DataError, match=r"o\.npy.*pickled Python objects"):
-        load(tmp_path / "o.npy", mapped=True)
+        load(tmp_path / "o.npy", memory_map=True)
 
 
 def test_a_file_that_becomes_shorter_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "_room", lambda: 0)
+    monkeypatch.setattr(mapped, "_gather_limit", lambda: 0)
     left = both(tmp_path / "x.npy", numbers(200, 3))[1].train
     with (tmp_path / "x.npy").open("r+b") as file:
         file.truncate(200)
@@ -200,31 +237,38 @@ def test_a_file_that_becomes_shorter_is_named(tmp_path, monkeypatch):
 def test_a_reading_that_comes_in_parts_is_put_together(tmp_path, way, monkeypatch):
     held, left = both(tmp_path / "x.npy", numbers(40, 3))
     read = mapped._read_at
-    monkeypatch.setattr(mapped, "_read_at", lambda handle, content, place: read(handle, content[:7], place))
-    assert torch.equal(left.train.tensor(), held.train.tensor()) and torch.equal(left.train[:5], held.train[:5])
+    monkeypatch.setattr(
+        mapped, "_read_at", lambda handle, content, place: read(handle, content[:7], place)
+    )
+    assert torch.equal(left.train.tensor(), held.train.tensor()) and torch.equal(
+        left.train[:5], held.train[:5]
+    )
 
 
 def test_a_copy_opens_the_file_for_itself(tmp_path, way):
     held, left = both(tmp_path / "x.npy", numbers(40, 3))
     copied = copy.deepcopy(left.train)
-    assert copied.stored.file.handle != left.train.stored.file.handle
+    assert copied.stored_values.file.handle != left.train.stored_values.file.handle
     del left
     assert torch.equal(copied.tensor(), held.train.tensor())
 
 
 def test_what_is_broken_is_named_in_whichever_piece_it_lies(tmp_path, monkeypatch):
-    monkeypatch.setattr(look, "PIECE", 30)
+    monkeypatch.setattr(look, "CHUNK_ELEMENTS", 30)
     x = numbers(100, 3)
     x[57, 2] = np.nan
     x[80] = np.inf
     for source in (x, tmp_path / "x.npy"):
         np.save(tmp_path / "x.npy", x)
-        with pytest.raises(DataError, match=r"holds 4 NaN or infinite cells, the first in row 57, column 2 .*value nan"):
-            load(source, mapped=None if source is x else True)
+        with pytest.raises(
+            DataError,
+            match=r"holds 4 NaN or infinite cells, the first in row 57, column 2 .*value nan",
+        ):
+            load(source, memory_map=None if source is x else True)
 
 
 def test_a_model_finds_the_row_it_cannot_take(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 10)
+    monkeypatch.setattr(mapped, "MAP_MIN_BYTES", 10)
     model = trained(load(greys(60, 4, high=2), order="time")).model
     np.save(tmp_path / "x.npy", np.where(np.arange(80).reshape(20, 4) == 50, 3, 1).astype(np.uint8))
     with pytest.raises(DataError, match="row 12 of `x` holds 3"):
@@ -236,7 +280,7 @@ def test_moments_of_pieces_are_those_of_the_whole(monkeypatch, by_column):
     x = numbers(500, 3) * [1, 1e3, 0] + [0, 1e6, 7]
     index = np.random.default_rng(1).permutation(500)[:400]
     table = x[index] if by_column else x[index].reshape(-1, 1)
-    monkeypatch.setattr(look, "PIECE", 3 * 7)
+    monkeypatch.setattr(look, "CHUNK_ELEMENTS", 3 * 7)
     found = look.moments(x, index, by_column)
     # float64 sums of 400 numbers near 1e6 in another order: 400 roundings of 1e-16
     np.testing.assert_allclose(found.mean, table.mean(0), rtol=1e-12)
@@ -250,7 +294,9 @@ def test_memory_stays_bounded(tmp_path):
     few = numbers(2048, 1024).astype(np.float32)
     np.save(tmp_path / "few.npy", few)
     with (tmp_path / "many.npy").open("wb") as file:
-        np.lib.format.write_array_header_2_0(file, {"descr": "<f4", "fortran_order": False, "shape": (8 * 2048, 1024)})
+        np.lib.format.write_array_header_2_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (8 * 2048, 1024)}
+        )
         for _ in range(8):
             file.write(few.data)
     script = """
@@ -272,7 +318,13 @@ def test_memory_stays_bounded(tmp_path):
         mapped._room = lambda: 0  # as where the file is large beside the memory
         print(everything(sys.argv[1]), everything(sys.argv[2]))  # the first has what the libraries need once
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "few.npy"), str(tmp_path / "many.npy")]
+    command = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(script),
+        str(tmp_path / "few.npy"),
+        str(tmp_path / "many.npy"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     before, after = map(int, done.stdout.split())
     size = (tmp_path / "many.npy").stat().st_size / 1024

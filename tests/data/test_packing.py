@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import aevb
-from aevb.data import BinariseAfresh, Rows, Unpack, load, load_as, packing
+from aevb.data import DynamicBinarisation, Rows, UnpackBits, load, load_as
+from aevb.data import _packing as packing
 
 
 def bits(*shape, seed=0):
@@ -22,7 +23,7 @@ def both(monkeypatch):
 
     def load_both(x, **arguments):
         plain = load(x, **arguments)
-        monkeypatch.setattr(packing, "PACKED_FROM", 1)
+        monkeypatch.setattr(packing, "PACK_MIN_ELEMENTS", 1)
         return plain, load(x, **arguments)
 
     return load_both
@@ -39,9 +40,14 @@ def test_the_batches_are_those_of_bytes(both, shape):
     plain, packed = both(x, labels=np.arange(40) % 2)
     assert packed.spec == plain.spec
     for one, other in zip(parts(plain), parts(packed), strict=True):
-        assert isinstance(other.decode, Unpack) and other.stored.shape[1] == -(-x[0].size // 8)
+        assert isinstance(other.transform, UnpackBits) and other.stored_values.shape[1] == -(
+            -x[0].size // 8
+        )
         index = torch.tensor([2, 0, 2])
-        assert torch.equal(other.batch(index).x, one.batch(index).x) and other.batch(index).x.dtype == torch.float32
+        assert (
+            torch.equal(other.batch(index).x, one.batch(index).x)
+            and other.batch(index).x.dtype == torch.float32
+        )
         assert torch.equal(other.tensor(), one.tensor()) and torch.equal(other.labels, one.labels)
 
 
@@ -49,30 +55,37 @@ def test_the_batches_are_those_of_bytes(both, shape):
 def test_what_is_binarised_once_is_packed_too(both, how):
     plain, packed = both(greys(40, 6, 5), binarise=how)
     for one, other in zip(parts(plain)[1:], parts(packed)[1:], strict=True):
-        assert isinstance(other.decode, Unpack) and torch.equal(other.tensor(), one.tensor())
-    assert isinstance(packed.train.decode, Unpack if how == "fixed" else BinariseAfresh)
-    assert torch.equal(load_as(greys(9, 6, 5), packed.spec).tensor(), load_as(greys(9, 6, 5), plain.spec).tensor())
+        assert isinstance(other.transform, UnpackBits) and torch.equal(other.tensor(), one.tensor())
+    assert isinstance(packed.train.transform, UnpackBits if how == "fixed" else DynamicBinarisation)
+    assert torch.equal(
+        load_as(greys(9, 6, 5), packed.spec).tensor(), load_as(greys(9, 6, 5), plain.spec).tensor()
+    )
 
 
 def test_the_run_is_that_of_bytes_to_the_bit(both):
     def history(data):
         torch.manual_seed(0)
         recipe = aevb.presets.vae(data.spec, latent=2, hidden=[8])
-        return [(epoch.bound, epoch.validation) for epoch in aevb.fit(recipe, data, epochs=4, batch_size=8, progress=False).history]
+        return [
+            (epoch.bound, epoch.validation)
+            for epoch in aevb.fit(recipe, data, epochs=4, batch_size=8, progress=False).history
+        ]
 
     plain, packed = both(bits(80, 5, 3))
     assert history(packed) == history(plain)
 
 
 def test_small_sets_and_grey_ones_stay_bytes(monkeypatch):
-    assert not isinstance(load(bits(40, 9)).train.decode, Unpack)
-    monkeypatch.setattr(packing, "PACKED_FROM", 1)
-    assert not isinstance(load(greys(40, 9)).train.decode, Unpack)
+    assert not isinstance(load(bits(40, 9)).train.transform, UnpackBits)
+    monkeypatch.setattr(packing, "PACK_MIN_ELEMENTS", 1)
+    assert not isinstance(load(greys(40, 9)).train.transform, UnpackBits)
     packed = load(bits(40, 9))
-    assert packed.train.stored.numel() == 32 * 2  # two bytes for nine bits
-    assert isinstance(load_as(bits(5, 9), packed.spec).decode, Unpack)
+    assert packed.train.stored_values.numel() == 32 * 2  # two bytes for nine bits
+    assert isinstance(load_as(bits(5, 9), packed.spec).transform, UnpackBits)
 
 
 def test_every_byte_is_unpacked():
     every = torch.arange(256, dtype=torch.uint8)[:, None]
-    np.testing.assert_array_equal(Rows(every, Unpack((8,))).tensor().numpy(), np.unpackbits(every.numpy(), axis=1))
+    np.testing.assert_array_equal(
+        Rows(every, UnpackBits((8,))).tensor().numpy(), np.unpackbits(every.numpy(), axis=1)
+    )

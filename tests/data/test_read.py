@@ -14,7 +14,10 @@ GREY = np.random.default_rng(0).integers(0, 256, (20, 4, 5)).astype(np.uint8)
 
 
 def idx(array, code):
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    return (
+        struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+        + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    )
 
 
 def rows(path, like, **arguments):
@@ -57,14 +60,18 @@ def test_npz_labels_are_an_array_of_their_own(tmp_path):
     np.testing.assert_array_equal(data.train.tensor().numpy(), X[:16])
 
 
-@pytest.mark.parametrize("ending", ["images-idx3-ubyte", "images.idx3-ubyte", "images.idx", "images-idx3-ubyte.gz"])
+@pytest.mark.parametrize(
+    "ending", ["images-idx3-ubyte", "images.idx3-ubyte", "images.idx", "images-idx3-ubyte.gz"]
+)
 def test_idx_is_read(tmp_path, ending):
     content = idx(GREY, 0x08)
     (tmp_path / ending).write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
     np.testing.assert_array_equal(rows(tmp_path / ending, GREY), GREY)
 
 
-@pytest.mark.parametrize("dtype, code", [("i1", 0x09), ("i2", 0x0B), ("i4", 0x0C), ("f4", 0x0D), ("f8", 0x0E)])
+@pytest.mark.parametrize(
+    "dtype, code", [("i1", 0x09), ("i2", 0x0B), ("i4", 0x0C), ("f4", 0x0D), ("f8", 0x0E)]
+)
 def test_idx_types_are_read(tmp_path, dtype, code):
     x = (np.random.default_rng(0).normal(size=(6, 3)) * 50).astype(dtype)
     (tmp_path / "x.idx").write_bytes(idx(x, code))
@@ -103,7 +110,9 @@ def test_pickled_objects_are_never_read(tmp_path):
             load(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.parquet", "x.csv.gz", "x.npy.gz", "x.idx", "x.png.npz"])
+@pytest.mark.parametrize(
+    "name", ["x.npy", "x.npz", "x.parquet", "x.csv.gz", "x.npy.gz", "x.idx", "x.png.npz"]
+)
 def test_junk_is_refused_with_the_name_of_the_file(tmp_path, name):
     (tmp_path / name).write_bytes(b"this is no data file\n" * 50)
     with pytest.raises(DataError, match=name):

@@ -24,11 +24,13 @@ def write(folder, text, name="t.csv"):
 def table(source, **arguments):
     """All rows of a table in their order."""
     data = load(source, order="time", **arguments)
-    return np.concatenate([part.tensor().numpy() for part in (data.train, data.validation, data.test)])
+    return np.concatenate(
+        [part.tensor().numpy() for part in (data.train, data.validation, data.test)]
+    )
 
 
 def said(data, start):
-    return next(line for line in data.spec.said if line.startswith(start))
+    return next(line for line in data.spec.notes if line.startswith(start))
 
 
 MIXED = "a,name,b,city\n1,x,2.5,Rome\n2,y,,Oslo\n3,z,4.5,Bern\n4,w,5.5,\n-5,v,1e2,Rome\n"
@@ -37,9 +39,13 @@ MIXED = "a,name,b,city\n1,x,2.5,Rome\n2,y,,Oslo\n3,z,4.5,Bern\n4,w,5.5,\n-5,v,1e
 def test_text_is_set_aside_and_empty_cells_drop_their_row(tmp_path):
     data = load(write(tmp_path, MIXED), order="time")
     assert data.spec.columns == ("a", "b")
-    np.testing.assert_array_equal(table(tmp_path / "t.csv"), [[1, 2.5], [3, 4.5], [4, 5.5], [-5, 100]])
-    assert data.spec.said[0] == "Read 4 rows of 2 columns: a, b."
-    assert said(data, "Set aside") == "Set aside 2 columns without numbers: name (text), city (text)."
+    np.testing.assert_array_equal(
+        table(tmp_path / "t.csv"), [[1, 2.5], [3, 4.5], [4, 5.5], [-5, 100]]
+    )
+    assert data.spec.notes[0] == "Read 4 rows of 2 columns: a, b."
+    assert (
+        said(data, "Set aside") == "Set aside 2 columns without numbers: name (text), city (text)."
+    )
     assert said(data, "Dropped") == "Dropped 1 of 5 rows with empty cells: b (1)."
 
 
@@ -47,7 +53,9 @@ def test_text_is_set_aside_and_empty_cells_drop_their_row(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_separators_and_line_ends(tmp_path, separator, end):
     text = MIXED.replace(",", separator).replace("\n", end)
-    np.testing.assert_array_equal(table(write(tmp_path, text)), [[1, 2.5], [3, 4.5], [4, 5.5], [-5, 100]])
+    np.testing.assert_array_equal(
+        table(write(tmp_path, text)), [[1, 2.5], [3, 4.5], [4, 5.5], [-5, 100]]
+    )
 
 
 def test_empty_lines_at_the_end_a_byte_order_mark_and_spaces_do_no_harm(tmp_path):
@@ -55,7 +63,7 @@ def test_empty_lines_at_the_end_a_byte_order_mark_and_spaces_do_no_harm(tmp_path
     data = load(write(tmp_path, text))
     assert data.spec.columns == ("a", "b")
     assert sorted(table(tmp_path / "t.csv").tolist()) == [[1, 2], [3, 4.5], [5, 6]]
-    assert not any("Dropped" in line for line in data.spec.said)
+    assert not any("Dropped" in line for line in data.spec.notes)
 
 
 def test_numbers_without_a_header_are_all_read(tmp_path):
@@ -76,12 +84,16 @@ def test_marks_of_missing_cells_are_empty(tmp_path, mark):
 
 
 def test_truth_values_are_zero_and_one(tmp_path):
-    np.testing.assert_array_equal(table(write(tmp_path, "a,b\n1.5,true\n2,false\n3,true\n")), [[1.5, 1], [2, 0], [3, 1]])
+    np.testing.assert_array_equal(
+        table(write(tmp_path, "a,b\n1.5,true\n2,false\n3,true\n")), [[1.5, 1], [2, 0], [3, 1]]
+    )
 
 
 def test_a_stray_text_is_named_with_column_row_and_line(tmp_path):
     path = write(tmp_path, "a,b\n1,2\n3,4\n5,oops\n7,bad\n8,9\n")
-    with pytest.raises(DataError, match=r'column "b" holds numbers, but row 3 \(line 4 of the file\) says "oops"'):
+    with pytest.raises(
+        DataError, match=r'column "b" holds numbers, but row 3 \(line 4 of the file\) says "oops"'
+    ):
         load(path)
     with pytest.raises(DataError, match=r'column "b" .* row 3 says "oops"'):
         load(pd.read_csv(path))
@@ -120,14 +132,17 @@ def test_bad_csv_is_refused(tmp_path, text, words):
 def test_labels_are_a_column(tmp_path):
     data = load(write(tmp_path, MIXED), labels="city", order="time")
     assert data.spec.columns == ("a", "b")
-    assert data.spec.classes == ("Bern", "Rome")
-    assert [data.spec.classes[i] for i in (*data.train.labels, *data.validation.labels, *data.test.labels)] == ["Rome", "Bern", "Rome"]
+    assert data.spec.class_names == ("Bern", "Rome")
+    assert [
+        data.spec.class_names[i]
+        for i in (*data.train.labels, *data.validation.labels, *data.test.labels)
+    ] == ["Rome", "Bern", "Rome"]
     assert said(data, "Dropped") == "Dropped 2 of 5 rows with empty cells: b (1), city (1)."
 
 
 def test_numeric_labels_are_classes_in_numeric_order(tmp_path):
     data = load(write(tmp_path, "a,k\n1.5,10\n2,9\n3,10\n"), labels="k", order="time")
-    assert data.spec.classes == ("9", "10")
+    assert data.spec.class_names == ("9", "10")
     assert data.spec.columns == ("a",)
 
 
@@ -141,7 +156,12 @@ def test_key_is_not_for_csv(tmp_path):
         load(write(tmp_path, MIXED), key="a")
 
 
-FRAME = {"a": [1, 2, 3, 4], "flag": [True, False, True, True], "b": [0.5, None, 2.5, 3.5], "name": ["x", "y", "z", "w"]}
+FRAME = {
+    "a": [1, 2, 3, 4],
+    "flag": [True, False, True, True],
+    "b": [0.5, None, 2.5, 3.5],
+    "name": ["x", "y", "z", "w"],
+}
 WANTED = [[1, 1, 0.5], [3, 1, 2.5], [4, 1, 3.5]]
 
 
@@ -169,7 +189,10 @@ def test_dates_are_set_aside():
 
 
 def test_columns_named_by_numbers_are_read():
-    assert load(pd.DataFrame(np.random.default_rng(0).normal(size=(9, 2)))).spec.columns == ("0", "1")
+    assert load(pd.DataFrame(np.random.default_rng(0).normal(size=(9, 2)))).spec.columns == (
+        "0",
+        "1",
+    )
 
 
 def test_parquet_of_columns(tmp_path):
@@ -186,11 +209,13 @@ def test_parquet_with_a_column_of_rows(tmp_path, kind):
         "list": pl.Series(x.tolist(), dtype=pl.List(pl.UInt8)),
         "matrix": pl.Series(x.reshape(9, 3, 4).tolist(), dtype=pl.Array(pl.UInt8, (3, 4))),
     }
-    pl.DataFrame({"pixels": cells[kind], "kind": list("abcabcabc"), "id": range(9)}).write_parquet(tmp_path / "t.parquet")
+    pl.DataFrame({"pixels": cells[kind], "kind": list("abcabcabc"), "id": range(9)}).write_parquet(
+        tmp_path / "t.parquet"
+    )
     data = load(tmp_path / "t.parquet", labels="kind", order="time")
     assert data.spec.event_shape == ((3, 4) if kind == "matrix" else (12,))
     assert said(data, "Set aside") == "Set aside 1 column beside pixels: id."
-    assert data.spec.classes == ("a", "b", "c")
+    assert data.spec.class_names == ("a", "b", "c")
     np.testing.assert_array_equal(table(tmp_path / "t.parquet", key="pixels").reshape(9, 12), x)
 
 
@@ -207,7 +232,9 @@ def test_other_tables_are_matched_by_the_names_of_columns(tmp_path):
     spec = load(write(tmp_path, MIXED)).spec
     other = write(tmp_path, "b,extra,a\n1.5,t,10\n2.5,u,20\n", "other.csv")
     np.testing.assert_array_equal(load_as(other, spec).tensor().numpy(), [[10, 1.5], [20, 2.5]])
-    np.testing.assert_array_equal(load_as(pd.read_csv(other), spec).tensor().numpy(), [[10, 1.5], [20, 2.5]])
+    np.testing.assert_array_equal(
+        load_as(pd.read_csv(other), spec).tensor().numpy(), [[10, 1.5], [20, 2.5]]
+    )
     np.testing.assert_array_equal(load_as(np.array([[1.0, 2.0]]), spec).tensor().numpy(), [[1, 2]])
 
 
@@ -242,7 +269,9 @@ def test_without_polars_the_error_says_what_to_install(tmp_path, monkeypatch):
 def test_importing_the_package_imports_no_table_or_image_library():
     code = "import sys, aevb.data; print([m for m in ('polars', 'pandas', 'PIL', 'narwhals', 'sklearn') if m in sys.modules])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
     assert out.stdout.strip() == "[]"
 
 
@@ -255,13 +284,30 @@ def shared(name):
 
 def test_mpg():
     data = load(shared("mpg.csv"), labels="origin")
-    assert data.spec.columns == ("mpg", "cylinders", "displacement", "horsepower", "weight", "acceleration", "model_year")
-    assert data.spec.classes == ("europe", "japan", "usa")
+    assert data.spec.columns == (
+        "mpg",
+        "cylinders",
+        "displacement",
+        "horsepower",
+        "weight",
+        "acceleration",
+        "model_year",
+    )
+    assert data.spec.class_names == ("europe", "japan", "usa")
     assert said(data, "Dropped") == "Dropped 6 of 398 rows with empty cells: horsepower (6)."
     assert said(data, "Set aside") == "Set aside 1 column without numbers: name (text)."
 
 
 def test_titanic():
     data = load(shared("titanic.csv"), labels="class")
-    assert data.spec.columns == ("survived", "pclass", "age", "sibsp", "parch", "fare", "adult_male", "alone")
+    assert data.spec.columns == (
+        "survived",
+        "pclass",
+        "age",
+        "sibsp",
+        "parch",
+        "fare",
+        "adult_male",
+        "alone",
+    )
     assert said(data, "Dropped") == "Dropped 177 of 891 rows with empty cells: age (177)."

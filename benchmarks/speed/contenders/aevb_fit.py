@@ -32,9 +32,9 @@ from gate import (
 
 import aevb
 from aevb import likelihoods, networks, objectives, posteriors, priors
+from aevb._random import seed_scope
 from aevb.data import Dataset, Rows
-from aevb.random import seeded
-from aevb.training.optimisers import constant
+from aevb.training._optimisers import constant_schedule
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,11 @@ def mnist(options: argparse.Namespace) -> Workload:
 
     def build() -> aevb.Recipe:
         recipe = aevb.presets.vae(data.spec, latent=latent, hidden=hidden)
-        return recipe if samples is None else aevb.Recipe(recipe.model, objectives.IWAE(samples), recipe.gradient)
+        return (
+            recipe
+            if samples is None
+            else aevb.Recipe(recipe.model, objectives.IWAE(samples), recipe.gradient)
+        )
 
     return Workload(build, sized(data.train, options.rows), options.batch or BATCH, data)
 
@@ -74,13 +78,15 @@ def tabular(options: argparse.Namespace) -> Workload:
         model = aevb.VAE(priors.Normal(latent), posteriors.Normal(encoder, latent), likelihood)
         return aevb.Recipe(model, objectives.ELBO(options.samples or 1), aevb.gradients.Pathwise())
 
-    return Workload(build, Rows.of(table(rows)), options.batch or TABLE_BATCH)
+    return Workload(build, Rows.from_array(table(rows)), options.batch or TABLE_BATCH)
 
 
 def photographs(options: argparse.Namespace) -> Workload:
     data = aevb.data.load("cifar10")
-    everything = torch.cat([part.stored for part in (data.train, data.validation, data.test)])
-    rows = Rows(everything[:256] if QUICK else everything, data.train.decode)
+    everything = torch.cat(
+        [part.stored_values for part in (data.train, data.validation, data.test)]
+    )
+    rows = Rows(everything[:256] if QUICK else everything, data.train.transform)
     channels, latent = options.hidden or list(IMAGE_CHANNELS), options.latent or IMAGE_LATENT
 
     def build() -> aevb.Recipe:
@@ -101,7 +107,9 @@ def sized(rows: Rows, count: int | None) -> Rows:
 def held_out(model: aevb.VAE, data: Dataset | None, part: str) -> float:
     """The ELBO from one draw per datum, exact divergence."""
     assert data is not None
-    return aevb.metrics.rate_distortion(model, {"validation": data.validation, "test": data.test}[part], samples=1).elbo.mean
+    return aevb.metrics.rate_distortion(
+        model, {"validation": data.validation, "test": data.test}[part], samples=1
+    ).elbo.mean
 
 
 class Many:
@@ -120,24 +128,31 @@ class Many:
 def check_side_by_side(work: Workload, count: int) -> None:
     """Let no run one after another pass for one side by side: a stack of this kind says what it did, once, before the clock runs."""
     tried = aevb.fit_many(
-        [work.build() for _ in range(count)], sized(work.rows, work.batch), epochs=1, batch_size=work.batch, progress=False, compile=False
+        [work.build() for _ in range(count)],
+        sized(work.rows, work.batch),
+        epochs=1,
+        batch_size=work.batch,
+        progress=False,
+        compile=False,
     )
-    assert count == 1 or "side by side" in " ".join(tried[0].said), tried[0].said
+    assert count == 1 or "side by side" in " ".join(tried[0].notes), tried[0].notes
 
 
 def check_compiled(wanted: bool) -> None:
     """What was to be compiled is (``fit`` goes on without where it cannot be done), and what was not is not; nothing is compiled later."""
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     if wanted != bool(graphs):
-        raise RuntimeError(f"{graphs} graphs have been compiled, and compiling was {'asked for' if wanted else 'not asked for'}.")
+        raise RuntimeError(
+            f"{graphs} graphs have been compiled, and compiling was {'asked for' if wanted else 'not asked for'}."
+        )
     torch.compiler.set_stance("fail_on_recompile")
 
 
 def leave_layout() -> None:
     """Switch off that ``fit`` lays convolutions out with the channels last; it has no option for that."""
     loop = sys.modules[aevb.fit.__module__]
-    assert "fast_layout" in vars(loop)
-    vars(loop)["fast_layout"] = lambda model: None
+    assert "use_channels_last" in vars(loop)
+    vars(loop)["use_channels_last"] = lambda model: None
 
 
 def parsed() -> argparse.Namespace:
@@ -152,10 +167,18 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--many", type=int, help="so many models side by side")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compiled", action="store_true")
-    parser.add_argument("--contiguous", action="store_true", help="leave the weights of convolutions as they are")
-    parser.add_argument("--epochs", type=int, help="a whole run of so many, with the rates that a user gets; without it there is no end")
+    parser.add_argument(
+        "--contiguous", action="store_true", help="leave the weights of convolutions as they are"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        help="a whole run of so many, with the rates that a user gets; without it there is no end",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fit", type=json.loads, default={}, help="more arguments of fit, as a JSON object")
+    parser.add_argument(
+        "--fit", type=json.loads, default={}, help="more arguments of fit, as a JSON object"
+    )
     return parser.parse_args()
 
 
@@ -163,7 +186,7 @@ def main() -> None:
     options = parsed()
     torch.set_num_threads(options.threads)
     work = NETS[options.net](options)
-    with seeded(options.seed):
+    with seed_scope(options.seed):
         recipes = [work.build() for _ in range(options.many or 1)]
     if options.contiguous:
         leave_layout()
@@ -185,9 +208,9 @@ def main() -> None:
     } | options.fit
     if options.many:
         check_side_by_side(work, options.many)
-        aevb.fit_many(recipes, work.rows, rate=Many(gate, steps), **settings)
+        aevb.fit_many(recipes, work.rows, lr_schedule=Many(gate, steps), **settings)
     else:
-        rate = {} if options.epochs else {"rate": constant}
+        rate = {} if options.epochs else {"rate": constant_schedule}
         aevb.fit(recipes[0], work.rows, callbacks=[lambda epoch, model: gate()], **rate, **settings)
 
 

@@ -5,7 +5,7 @@ lines of its standard input: ``go`` runs one block, and the answer is seconds of
 epoch); ``score PART`` is answered by its ELBO on held-out rows. Only one contender runs at a time: the others wait for their line.
 
 ``SPEED_GATE`` may hold a JSON object: ``warm`` is the number of units before it is ready (0: a block is one unit, the first of them cold),
-``quick`` makes data and blocks small.
+``quick_evaluation`` makes data and blocks small.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from pathlib import Path
 import numpy as np
 
 BATCH, HIDDEN, LATENT, PIXELS = 128, 400, 20, 784
-DEEP, DEEP_LATENT, DEEP_BATCH, DEEP_SAMPLES = (200, 200), 50, 20, 50  # importance weighting: 784-200-200-50, 50 samples, batches of 20
+DEEP, DEEP_LATENT, DEEP_BATCH, DEEP_SAMPLES = (
+    (200, 200),
+    50,
+    20,
+    50,
+)  # importance weighting: 784-200-200-50, 50 samples, batches of 20
 TABLE_ROWS, TABLE_COLUMNS, TABLE_HIDDEN, TABLE_LATENT, TABLE_BATCH = 64_000, 16, 64, 4, 64
 IMAGE_CHANNELS, IMAGE_LATENT, IMAGE_BATCH = (32, 64), 64, 128
 
@@ -33,7 +38,9 @@ STEPS = 1 if QUICK else 50  # optimiser steps of a block, at least
 
 def binarized_mnist(part: str = "train") -> np.ndarray:
     """A part (train, validation, test) of the fixed binarized MNIST, float32 ``[N, 784]``, from ``$AEVB_DATA``."""
-    packed = np.load(Path(os.environ["AEVB_DATA"]) / "binarized_mnist" / "binarized_mnist.npz")[{"validation": "valid"}.get(part, part)]
+    packed = np.load(Path(os.environ["AEVB_DATA"]) / "binarized_mnist" / "binarized_mnist.npz")[
+        {"validation": "valid"}.get(part, part)
+    ]
     return np.unpackbits(packed[:2560] if QUICK else packed, axis=1).astype(np.float32)
 
 
@@ -42,12 +49,16 @@ def table(rows: int = TABLE_ROWS) -> np.ndarray:
     generator = np.random.default_rng(0)
     rows = min(rows, 3200) if QUICK else rows
     factors, loadings = generator.normal(size=(rows, 4)), generator.normal(size=(4, TABLE_COLUMNS))
-    return (factors @ loadings + 0.3 * generator.normal(size=(rows, TABLE_COLUMNS))).astype(np.float32)
+    return (factors @ loadings + 0.3 * generator.normal(size=(rows, TABLE_COLUMNS))).astype(
+        np.float32
+    )
 
 
 def photographs() -> np.ndarray:
     """The 4,000 images of the CIFAR-10 sample, uint8 ``[N, 3, 32, 32]``, from ``$AEVB_DATA``."""
-    images = np.load(Path(os.environ["AEVB_DATA"]) / "cifar10" / "cifar10_train_first4000.npz")["images"]
+    images = np.load(Path(os.environ["AEVB_DATA"]) / "cifar10" / "cifar10_train_first4000.npz")[
+        "images"
+    ]
     return np.ascontiguousarray(images[:256] if QUICK else images).transpose(0, 3, 1, 2).copy()
 
 

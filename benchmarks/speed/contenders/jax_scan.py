@@ -13,7 +13,9 @@ steps = len(data) // BATCH
 
 def layer(key: jax.Array, inputs: int, outputs: int) -> tuple[jax.Array, jax.Array]:
     bound = (6 / (inputs + outputs)) ** 0.5
-    return jax.random.uniform(key, (inputs, outputs), minval=-bound, maxval=bound), jnp.zeros(outputs)
+    return jax.random.uniform(key, (inputs, outputs), minval=-bound, maxval=bound), jnp.zeros(
+        outputs
+    )
 
 
 def loss(weights: list, x: jax.Array, key: jax.Array) -> jax.Array:
@@ -39,7 +41,9 @@ def epoch(weights: list, state: optax.OptState, key: jax.Array) -> tuple:
         updates, state = optimizer.update(gradient, state)
         return (optax.apply_updates(weights, updates), state), value
 
-    (weights, state), values = jax.lax.scan(step, (weights, state), (order, jax.random.split(noise_key, steps)))
+    (weights, state), values = jax.lax.scan(
+        step, (weights, state), (order, jax.random.split(noise_key, steps))
+    )
     return weights, state, values.mean()
 
 

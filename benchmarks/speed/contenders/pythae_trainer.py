@@ -21,7 +21,11 @@ seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
 class Encoder(BaseEncoder):
     def __init__(self) -> None:
         super().__init__()
-        self.hidden, self.mean, self.log_variance = nn.Linear(PIXELS, HIDDEN), nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
+        self.hidden, self.mean, self.log_variance = (
+            nn.Linear(PIXELS, HIDDEN),
+            nn.Linear(HIDDEN, LATENT),
+            nn.Linear(HIDDEN, LATENT),
+        )
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
         h = torch.relu(self.hidden(x.flatten(1)))
@@ -34,7 +38,9 @@ class Decoder(BaseDecoder):
         self.back, self.out = nn.Linear(LATENT, HIDDEN), nn.Linear(HIDDEN, PIXELS)
 
     def forward(self, z: torch.Tensor) -> ModelOutput:
-        return ModelOutput(reconstruction=torch.sigmoid(self.out(torch.relu(self.back(z)))).reshape(-1, 1, 28, 28))
+        return ModelOutput(
+            reconstruction=torch.sigmoid(self.out(torch.relu(self.back(z)))).reshape(-1, 1, 28, 28)
+        )
 
 
 class AtGate(TrainingCallback):
@@ -54,8 +60,18 @@ def held_out(part: str) -> float:
 
 data = images("train")
 torch.manual_seed(seed)
-model = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"), Encoder(), Decoder())
-gate = Gate(len(data), -(-len(data) // BATCH), score=held_out, torch=torch.__version__, pythae=getattr(pythae, "__version__", "0.1.2"))
+model = VAE(
+    VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"),
+    Encoder(),
+    Decoder(),
+)
+gate = Gate(
+    len(data),
+    -(-len(data) // BATCH),
+    score=held_out,
+    torch=torch.__version__,
+    pythae=getattr(pythae, "__version__", "0.1.2"),
+)
 with tempfile.TemporaryDirectory() as folder:
     config = BaseTrainerConfig(
         output_dir=folder,
@@ -66,4 +82,9 @@ with tempfile.TemporaryDirectory() as folder:
         no_cuda=True,
         seed=seed,
     )
-    BaseTrainer(model, BaseDataset(data, torch.ones(len(data))), training_config=config, callbacks=[AtGate()]).train()
+    BaseTrainer(
+        model,
+        BaseDataset(data, torch.ones(len(data))),
+        training_config=config,
+        callbacks=[AtGate()],
+    ).train()

@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from gate import BATCH, DEEP_BATCH, IMAGE_BATCH, TABLE_BATCH, Gate, binarized_mnist, photographs, table
+from gate import (
+    BATCH,
+    DEEP_BATCH,
+    IMAGE_BATCH,
+    TABLE_BATCH,
+    Gate,
+    binarized_mnist,
+    photographs,
+    table,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch_nets import Digits, Photographs, Table, Weighted
@@ -17,7 +26,9 @@ def loader(data: Tensor, batch: int, layout: torch.memory_format) -> Callable[[]
     return lambda: (x for (x,) in rows)
 
 
-def resident(data: Tensor, batch: int, layout: torch.memory_format) -> Callable[[], Iterable[Tensor]]:
+def resident(
+    data: Tensor, batch: int, layout: torch.memory_format
+) -> Callable[[], Iterable[Tensor]]:
     def epoch() -> Iterator[Tensor]:
         for index in torch.randperm(len(data))[: len(data) // batch * batch].split(batch):
             yield data[index].float().contiguous(memory_format=layout)
@@ -56,7 +67,9 @@ def main() -> None:
     model = net().to(memory_format=layout)
     epoch, steps = batches(data, batch, layout), len(data) // batch
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    gate = Gate(steps * batch, steps, score=lambda part: held_out(model, part), torch=torch.__version__)
+    gate = Gate(
+        steps * batch, steps, score=lambda part: held_out(model, part), torch=torch.__version__
+    )
     low = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
     while True:
         total = 0.0

@@ -28,7 +28,9 @@ data = torch.from_numpy(table())
 steps = len(data) // TABLE_BATCH
 gate = Gate(count * steps * TABLE_BATCH, steps, torch=torch.__version__)
 while True:
-    orders = torch.stack([torch.randperm(len(data)) for _ in range(count)])  # each model has batches of its own
+    orders = torch.stack(
+        [torch.randperm(len(data)) for _ in range(count)]
+    )  # each model has batches of its own
     for step in range(steps):
         x = data[orders[:, step * TABLE_BATCH : (step + 1) * TABLE_BATCH]]
         for name, gradient in gradients(weights, buffers, x).items():

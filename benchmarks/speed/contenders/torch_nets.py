@@ -8,7 +8,18 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from gate import DEEP, DEEP_LATENT, DEEP_SAMPLES, HIDDEN, IMAGE_CHANNELS, IMAGE_LATENT, LATENT, PIXELS, TABLE_COLUMNS, TABLE_HIDDEN
+from gate import (
+    DEEP,
+    DEEP_LATENT,
+    DEEP_SAMPLES,
+    HIDDEN,
+    IMAGE_CHANNELS,
+    IMAGE_LATENT,
+    LATENT,
+    PIXELS,
+    TABLE_COLUMNS,
+    TABLE_HIDDEN,
+)
 from gate import TABLE_LATENT as FACTORS
 from torch import Tensor, nn
 
@@ -22,7 +33,9 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def layers(sizes: Sequence[int]) -> nn.Sequential:
-    return nn.Sequential(*(part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())))
+    return nn.Sequential(
+        *(part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU()))
+    )
 
 
 class Digits(nn.Module):
@@ -30,7 +43,11 @@ class Digits(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden, self.mean, self.log_variance = nn.Linear(PIXELS, HIDDEN), nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
+        self.hidden, self.mean, self.log_variance = (
+            nn.Linear(PIXELS, HIDDEN),
+            nn.Linear(HIDDEN, LATENT),
+            nn.Linear(HIDDEN, LATENT),
+        )
         self.back, self.out = nn.Linear(LATENT, HIDDEN), nn.Linear(HIDDEN, PIXELS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,14 +64,18 @@ class Weighted(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder, self.code = layers([PIXELS, *DEEP]), nn.Linear(DEEP[-1], 2 * DEEP_LATENT)
-        self.decoder = nn.Sequential(*layers([DEEP_LATENT, *DEEP[::-1]]), nn.Linear(DEEP[0], PIXELS))
+        self.decoder = nn.Sequential(
+            *layers([DEEP_LATENT, *DEEP[::-1]]), nn.Linear(DEEP[0], PIXELS)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         mean, log_variance = self.code(self.encoder(x)).chunk(2, -1)
         noise = torch.randn(DEEP_SAMPLES, *mean.shape)
         z = mean + torch.exp(0.5 * log_variance) * noise
         logits = self.decoder(z)
-        error = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+        error = F.binary_cross_entropy_with_logits(
+            logits, x.expand_as(logits), reduction="none"
+        ).sum(-1)
         log_weight = 0.5 * (noise.square() - z.square() + log_variance).sum(-1) - error
         return -(torch.logsumexp(log_weight, 0) - math.log(DEEP_SAMPLES)).mean()
 
@@ -64,14 +85,22 @@ class Table(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden, self.code = nn.Linear(TABLE_COLUMNS, TABLE_HIDDEN), nn.Linear(TABLE_HIDDEN, 2 * FACTORS)
-        self.back, self.out = nn.Linear(FACTORS, TABLE_HIDDEN), nn.Linear(TABLE_HIDDEN, TABLE_COLUMNS)
+        self.hidden, self.code = (
+            nn.Linear(TABLE_COLUMNS, TABLE_HIDDEN),
+            nn.Linear(TABLE_HIDDEN, 2 * FACTORS),
+        )
+        self.back, self.out = (
+            nn.Linear(FACTORS, TABLE_HIDDEN),
+            nn.Linear(TABLE_HIDDEN, TABLE_COLUMNS),
+        )
         self.raw = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         mean, log_variance = self.code(F.relu(self.hidden(x))).chunk(2, -1)
         loc = self.out(F.relu(self.back(draw(mean, log_variance))))
-        fit = torch.distributions.Normal(loc, self.raw.exp(), validate_args=False).log_prob(x).sum(-1)
+        fit = (
+            torch.distributions.Normal(loc, self.raw.exp(), validate_args=False).log_prob(x).sum(-1)
+        )
         return (divergence(mean, log_variance) - fit).mean()
 
 
@@ -81,8 +110,13 @@ class Photographs(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         first, second = IMAGE_CHANNELS
-        self.encoder = nn.Sequential(nn.Conv2d(3, first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU())
-        self.code, self.start = nn.Linear(second * 64, 2 * IMAGE_LATENT), nn.Linear(IMAGE_LATENT, second * 64)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU()
+        )
+        self.code, self.start = (
+            nn.Linear(second * 64, 2 * IMAGE_LATENT),
+            nn.Linear(IMAGE_LATENT, second * 64),
+        )
         self.decoder = nn.Sequential(
             nn.ReLU(),
             nn.ConvTranspose2d(second, second, 4, 2, 1),

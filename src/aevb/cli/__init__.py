@@ -3,6 +3,6 @@
 Nothing here imports torch before a command needs it: ``aevb --help`` answers at once.
 """
 
-from .app import main
+from ._app import main
 
 __all__ = ["main"]

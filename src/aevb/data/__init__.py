@@ -5,32 +5,32 @@
 'Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.'
 """
 
-from .choose import LIKELIHOODS
-from .dataset import Dataset
-from .fetch import get
-from .few import few_labels
-from .load import load, load_as
-from .named import SetInfo, list_sets
-from .rows import Rows
-from .save import save
-from .spec import Spec
-from .transforms import BinariseAfresh, Cast, Decode, Unpack, binarise
+from ._dataset import Dataset
+from ._download import download_dataset
+from ._load import load, load_as
+from ._masked_labels import mask_labels
+from ._model_defaults import LIKELIHOODS
+from ._named_datasets import DatasetInfo, list_datasets
+from ._rows import Rows
+from ._save import save
+from ._spec import Spec
+from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits, binarise
 
 __all__ = [
     "LIKELIHOODS",
-    "BinariseAfresh",
-    "Cast",
     "Dataset",
-    "Decode",
+    "DatasetInfo",
+    "DynamicBinarisation",
+    "RowTransform",
     "Rows",
-    "SetInfo",
     "Spec",
-    "Unpack",
+    "ToFloat",
+    "UnpackBits",
     "binarise",
-    "few_labels",
-    "get",
-    "list_sets",
+    "download_dataset",
+    "list_datasets",
     "load",
     "load_as",
+    "mask_labels",
     "save",
 ]

@@ -1,98 +1,114 @@
 """Mathematics without parameters: what ``torch.distributions`` lacks."""
 
-from . import hmc, kl
-from .affine import Affine
-from .autoregressive import Autoregressive
-from .averaged import Averaged
-from .ball import WrappedNormal
-from .chain import Chain, formulas, layered
-from .continuous_bernoulli import ContinuousBernoulli
-from .dirac import Dirac
-from .discretised_logistic import DiscretisedLogistic, levelled
-from .families import Kumaraswamy, Logistic, Weibull, gaussian, log_normal
-from .flow import Flow
-from .labelled import Choice, Labelled
-from .levels import Levels
-from .marginal import Marginal
-from .mixed import MixedNormal
-from .moments import covariance, marginals
-from .normal_mixture import FullNormalMixture, NormalMixture
-from .observed import Observed
-from .ordinal import ordinal
-from .product import Product
-from .quantised import Book, Codes, Entries, Lattice, Quantised
-from .raster import Raster
-from .scale import bounded, concentration, moderate, positive, rate, triangular, unscaled, untriangular
-from .simplex import LogisticNormal
-from .softplus import compiled_sum, softplus_sum
-from .sphere import PowerSpherical, UniformSphere, VonMisesFisher
-from .steps import PlanarStep, RadialStep, SylvesterStep
-from .stop import stopped
-from .student_t import StudentT
-from .trajectory import Trajectory
-from .von_mises import VonMises
-from .within import Within
-from .zero_inflated import ZeroInflated
+from . import _hmc as hmc
+from . import _kl as kl
+from ._affine import Affine
+from ._autoregressive import Autoregressive
+from ._autoregressive_image import AutoregressiveImage
+from ._chain import Chain, analytic_kl_mask, hierarchy_terms
+from ._class_and_latent import ClassAndLatent, ClassConditional
+from ._continuous_bernoulli import ContinuousBernoulli
+from ._detach import detach_distribution
+from ._dirac import Dirac
+from ._discretised_logistic import DiscretisedLogistic, discretised_logistic
+from ._equal_weight_mixture import EqualWeightMixture
+from ._families import Kumaraswamy, Logistic, Weibull, gaussian, log_normal
+from ._flow import Flow
+from ._flow_steps import PlanarStep, RadialStep, SylvesterStep
+from ._integer_categorical import IntegerCategorical
+from ._logistic_normal import LogisticNormal
+from ._marginal import Marginal
+from ._moments import covariance, marginals
+from ._normal_mixture import FullNormalMixture, NormalMixture
+from ._open_interval import OpenIntervalDistribution
+from ._ordinal import ordinal
+from ._output_maps import (
+    from_scale,
+    from_scale_tril,
+    soft_clip,
+    to_concentration,
+    to_moderate_scale,
+    to_rate,
+    to_scale,
+    to_scale_tril,
+)
+from ._partially_observed import PartiallyObserved
+from ._poincare_ball import WrappedNormal
+from ._product import Product
+from ._quantised import (
+    BaseCodebook,
+    CodebookDistribution,
+    GridCodebook,
+    QuantisedDirac,
+    TableCodebook,
+)
+from ._reparameterised_mixture import ReparameterisedNormalMixture
+from ._softplus import compiled_softplus_sum, softplus_sum
+from ._sphere import PowerSpherical, UniformSphere, VonMisesFisher
+from ._student_t import StudentT
+from ._tempered_leapfrog import TemperedLeapfrogFlow
+from ._von_mises import VonMises
+from ._zero_inflated import ZeroInflated
 
 __all__ = [
     "Affine",
     "Autoregressive",
-    "Averaged",
-    "Book",
+    "AutoregressiveImage",
+    "BaseCodebook",
     "Chain",
-    "Choice",
-    "Codes",
+    "ClassAndLatent",
+    "ClassConditional",
+    "CodebookDistribution",
     "ContinuousBernoulli",
     "Dirac",
     "DiscretisedLogistic",
-    "Entries",
+    "EqualWeightMixture",
     "Flow",
     "FullNormalMixture",
+    "GridCodebook",
+    "IntegerCategorical",
     "Kumaraswamy",
-    "Labelled",
-    "Lattice",
-    "Levels",
     "Logistic",
     "LogisticNormal",
     "Marginal",
-    "MixedNormal",
     "NormalMixture",
-    "Observed",
+    "OpenIntervalDistribution",
+    "PartiallyObserved",
     "PlanarStep",
     "PowerSpherical",
     "Product",
-    "Quantised",
+    "QuantisedDirac",
     "RadialStep",
-    "Raster",
+    "ReparameterisedNormalMixture",
     "StudentT",
     "SylvesterStep",
-    "Trajectory",
+    "TableCodebook",
+    "TemperedLeapfrogFlow",
     "UniformSphere",
     "VonMises",
     "VonMisesFisher",
     "Weibull",
-    "Within",
     "WrappedNormal",
     "ZeroInflated",
-    "bounded",
-    "compiled_sum",
-    "concentration",
+    "analytic_kl_mask",
+    "compiled_softplus_sum",
     "covariance",
-    "formulas",
+    "detach_distribution",
+    "discretised_logistic",
+    "from_scale",
+    "from_scale_tril",
     "gaussian",
+    "hierarchy_terms",
     "hmc",
     "kl",
-    "layered",
-    "levelled",
     "log_normal",
     "marginals",
-    "moderate",
     "ordinal",
-    "positive",
-    "rate",
+    "soft_clip",
     "softplus_sum",
-    "stopped",
-    "triangular",
-    "unscaled",
-    "untriangular",
+    "to_concentration",
+    "to_moderate_scale",
+    "to_rate",
+    "to_scale",
+    "to_scale_tril",
 ]

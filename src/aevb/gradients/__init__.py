@@ -1,15 +1,15 @@
 """How a score becomes a loss whose gradient is the one wanted."""
 
-from .doubly import DoublyReparameterised
-from .em import MonteCarloEM
-from .enumerate import Enumerate
-from .gradient import Gradient
-from .labels import EnumerateLabels
-from .pathwise import Pathwise
-from .rebar import REBAR
-from .relaxed import Relaxed, StraightThrough
-from .score import LeaveOneOut, ScoreFunction
-from .wake_sleep import ReweightedWakeSleep, WakeSleep
+from ._doubly_reparameterised import DoublyReparameterised
+from ._enumerate import Enumerate
+from ._enumerate_labels import EnumerateLabels
+from ._gradient import Gradient
+from ._monte_carlo_em import MonteCarloEM
+from ._pathwise import Pathwise
+from ._rebar import REBAR
+from ._relaxed import Relaxed, StraightThrough
+from ._score_function import LeaveOneOut, ScoreFunction
+from ._wake_sleep import ReweightedWakeSleep, WakeSleep
 
 __all__ = [
     "REBAR",

@@ -1,24 +1,24 @@
 """What one does with a model once it is there: weigh, walk, decode, infer again."""
 
-from .ais import Annealed, Annealing, anneal
-from .augment import Augmented, augment
-from .blocks import decode, encode, reconstruct, sample
-from .classify import Classified, classify
-from .importance import Weights, importance_weights
-from .impute import Imputed, impute
-from .latent import Walk, interpolate, traverse
-from .refine import Refined, refine
+from ._ais import AISOptions, AISResult, annealed_importance_sampling
+from ._augment import AugmentedData, augment
+from ._blockwise import decode, encode, reconstruct, sample
+from ._classify import ClassPrediction, classify
+from ._importance import ImportanceWeights, importance_weights
+from ._impute import Imputation, impute
+from ._latent_paths import LatentPath, interpolate, traverse
+from ._refine import RefinedPosterior, refine
 
 __all__ = [
-    "Annealed",
-    "Annealing",
-    "Augmented",
-    "Classified",
-    "Imputed",
-    "Refined",
-    "Walk",
-    "Weights",
-    "anneal",
+    "AISOptions",
+    "AISResult",
+    "AugmentedData",
+    "ClassPrediction",
+    "ImportanceWeights",
+    "Imputation",
+    "LatentPath",
+    "RefinedPosterior",
+    "annealed_importance_sampling",
     "augment",
     "classify",
     "decode",

@@ -1,26 +1,26 @@
 """Distributions of a datum once its latent variable is known."""
 
-from .autoregressive import Autoregressive
-from .bayesian import Bayesian
-from .bernoulli import Bernoulli
-from .beta import Beta
-from .categorical import Categorical
-from .continuous_bernoulli import ContinuousBernoulli
-from .discretised_logistic import DiscretisedLogistic
-from .gamma import Gamma
-from .laplace import Laplace
-from .log_normal import LogNormal
-from .logistic_mixture import LogisticMixture
-from .missing import Missing
-from .negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
-from .normal import Normal
-from .ordinal import Ordinal
-from .pixel import Pixel
-from .poisson import Poisson
-from .scaled import Scaled
-from .student_t import StudentT
-from .top_down import TopDown
-from .von_mises import VonMises
+from ._affine import Scaled
+from ._autoregressive import Autoregressive
+from ._bayesian import Bayesian
+from ._bernoulli import Bernoulli
+from ._beta import Beta
+from ._categorical import Categorical
+from ._continuous_bernoulli import ContinuousBernoulli
+from ._discretised_logistic import DiscretisedLogistic
+from ._gamma import Gamma
+from ._laplace import Laplace
+from ._log_normal import LogNormal
+from ._logistic_mixture import LogisticMixture
+from ._missing import Missing
+from ._negative_binomial import NegativeBinomial, ZeroInflatedNegativeBinomial
+from ._normal import Normal
+from ._ordinal import Ordinal
+from ._pixel import Pixel
+from ._poisson import Poisson
+from ._student_t import StudentT
+from ._top_down import TopDown
+from ._von_mises import VonMises
 
 __all__ = [
     "Autoregressive",

@@ -1,9 +1,44 @@
 """Numbers with names and error bars."""
 
-from .accuracy import Accuracy, accuracy
-from .codebook import CodebookUsage, codebook_usage
-from .codes import Clustering, Separation, clustering, neighbour_accuracy, probe_accuracy, separation
-from .comparison import Comparison, Scores, compare
+from ._accuracy import Accuracy, accuracy
+from ._class_separation import (
+    Clustering,
+    Separation,
+    clustering,
+    neighbour_accuracy,
+    probe_accuracy,
+    separation,
+)
+from ._codebook import CodebookUsage, codebook_usage
+from ._comparison import Comparison, ModelScores, compare
+from ._estimate import Estimate
+from ._exact import (
+    Decomposition,
+    LinearGaussian,
+    decomposition,
+    exact_log_likelihood,
+    exact_posterior,
+    linear_gaussian,
+)
+from ._features import Features
+from ._inference_gaps import InferenceGaps, inference_gaps
+from ._intervals import Interval, JackknifeEstimate, interval_over_seeds
+from ._latent import (
+    ActiveUnits,
+    LatentInformation,
+    active_units,
+    kl_per_dimension,
+    latent_information,
+    total_correlation,
+)
+from ._log_likelihood import (
+    LogLikelihood,
+    SampleSizeCurve,
+    bidirectional_monte_carlo,
+    log_likelihood,
+)
+from ._quality import Quality, SampleComparison, quality
+from ._rate_distortion import RateDistortion, rate_distortion
 from .disentanglement import (
     DCI,
     Disentanglement,
@@ -17,25 +52,16 @@ from .disentanglement import (
     mutual_information_gap,
     separated_attribute_predictability,
 )
-from .exact import Decomposition, LinearGaussian, decomposition, exact_log_likelihood, exact_posterior, linear_gaussian
-from .features import Features
-from .gaps import Gaps, gaps
-from .health import Diagnosis, Examined, Finding, doctor
-from .latent import ActiveUnits, Information, active_units, information, kl_per_dimension, total_correlation
-from .likelihood import Curve, LogLikelihood, bracket, log_likelihood
-from .measured import Measured
-from .quality import Closeness, Quality, quality
-from .ranged import Jackknifed, Ranged, over_seeds
-from .rate import RateDistortion, rate_distortion
+from .health import CheckResult, Diagnosis, Finding, doctor
 from .samples import (
     FrechetDistance,
     KernelDistance,
     PrecisionRecall,
-    Reconstruction,
+    ReconstructionQuality,
     TwoSampleTest,
     classifier_test,
-    frechet,
     frechet_distance,
+    gaussian_frechet_distance,
     kernel_distance,
     precision_recall,
     reconstruction_quality,
@@ -45,37 +71,37 @@ __all__ = [
     "DCI",
     "Accuracy",
     "ActiveUnits",
-    "Closeness",
+    "CheckResult",
     "Clustering",
     "CodebookUsage",
     "Comparison",
-    "Curve",
     "Decomposition",
     "Diagnosis",
     "Disentanglement",
-    "Examined",
+    "Estimate",
     "Features",
     "Finding",
     "FrechetDistance",
-    "Gaps",
-    "Information",
-    "Jackknifed",
+    "InferenceGaps",
+    "Interval",
+    "JackknifeEstimate",
     "KernelDistance",
+    "LatentInformation",
     "LinearGaussian",
     "LogLikelihood",
-    "Measured",
+    "ModelScores",
     "PrecisionRecall",
     "Quality",
-    "Ranged",
     "RateDistortion",
-    "Reconstruction",
-    "Scores",
+    "ReconstructionQuality",
+    "SampleComparison",
+    "SampleSizeCurve",
     "Separation",
     "TwoSampleTest",
     "accuracy",
     "active_units",
     "beta_vae_score",
-    "bracket",
+    "bidirectional_monte_carlo",
     "classifier_test",
     "clustering",
     "codebook_usage",
@@ -87,20 +113,20 @@ __all__ = [
     "exact_log_likelihood",
     "exact_posterior",
     "factor_vae_score",
-    "frechet",
     "frechet_distance",
-    "gaps",
-    "information",
+    "gaussian_frechet_distance",
+    "inference_gaps",
+    "interval_over_seeds",
     "interventional_robustness",
     "kernel_distance",
     "kl_per_dimension",
+    "latent_information",
     "linear_gaussian",
     "log_likelihood",
     "modularity",
     "mutual_information",
     "mutual_information_gap",
     "neighbour_accuracy",
-    "over_seeds",
     "precision_recall",
     "probe_accuracy",
     "quality",

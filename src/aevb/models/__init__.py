@@ -1,6 +1,6 @@
 """Models: a prior, a posterior and a likelihood put together."""
 
-from .top_down import top_down
-from .vae import VAE
+from ._top_down import top_down
+from ._vae import VAE
 
 __all__ = ["VAE", "top_down"]

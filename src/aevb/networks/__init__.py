@@ -1,35 +1,43 @@
 """Tensor to features: what the families put their heads on. Any ``nn.Module`` of one's own serves as well."""
 
-from .condition import Condition, Conditioned, Covariate, Labels, WithoutContext
-from .conv import ConvDecoder, ConvEncoder, ResNet, ResNetDecoder, convolves, fast_layout
-from .fill import FillAndFlag
-from .heads import Heads, set_precision
-from .masked import MADE
-from .mlp import MLP
-from .part import Part
-from .pixel import PixelCNN
-from .sequences import GRU, DeepSets, Embed, SequenceConv
-from .spectral import SpectralNorm
-from .standardise import Standardise
-from .table import Table
-from .top_down import Conv, Pyramid, TopDown
+from ._condition import Condition, ConditionedNetwork, Covariate, Labels, WithoutContext
+from ._conv import (
+    ConvDecoder,
+    ConvEncoder,
+    ResNet,
+    ResNetDecoder,
+    has_convolutions,
+    use_channels_last,
+)
+from ._heads import Heads, set_precision
+from ._leading_latents import LeadingLatents
+from ._made import MADE
+from ._missing import FillMissing
+from ._mlp import MLP
+from ._parameter_table import ParameterTable
+from ._pixel_cnn import PixelCNN
+from ._sequences import GRU, DeepSets, Embed, SequenceConv
+from ._spectral_norm import SpectralNorm
+from ._standardise import Standardise
+from ._top_down import Conv, Pyramid, TopDown
 
 __all__ = [
     "GRU",
     "MADE",
     "MLP",
     "Condition",
-    "Conditioned",
+    "ConditionedNetwork",
     "Conv",
     "ConvDecoder",
     "ConvEncoder",
     "Covariate",
     "DeepSets",
     "Embed",
-    "FillAndFlag",
+    "FillMissing",
     "Heads",
     "Labels",
-    "Part",
+    "LeadingLatents",
+    "ParameterTable",
     "PixelCNN",
     "Pyramid",
     "ResNet",
@@ -37,10 +45,9 @@ __all__ = [
     "SequenceConv",
     "SpectralNorm",
     "Standardise",
-    "Table",
     "TopDown",
     "WithoutContext",
-    "convolves",
-    "fast_layout",
+    "has_convolutions",
     "set_precision",
+    "use_channels_last",
 ]

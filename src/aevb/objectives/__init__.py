@@ -1,19 +1,19 @@
 """What a model's terms are worth: bounds of the evidence, and what is climbed in their place."""
 
-from .adversarial import DataCritic, FactorCritic, PriorCritic
-from .aggregate import DIP, MMD, TotalCorrelation
-from .classification import Classification
-from .codebook import CodebookUsage
-from .elbo import ELBO
-from .ex_post import ExPost
-from .importance import CIWAE, CUBO, IWAE, MIWAE, PIWAE, Renyi
-from .objective import Objective
-from .penalised import Penalised, Penalty
-from .perceptual import MSSSIM, Perceptual
-from .rate import Rate
-from .reconstruction import Reconstruction
-from .regularised import CodeNorm, DecoderGradient, DecoderNorm
-from .schedules import Constant, Cyclical, Exponential, Linear, Schedule, Sigmoid
+from ._adversarial import DataCritic, FactorCritic, PriorCritic
+from ._aggregate_posterior import DIP, MMD, TotalCorrelation
+from ._classification import Classification
+from ._codebook import CodebookMonitor
+from ._elbo import ELBO
+from ._ex_post import ExPost
+from ._importance import CIWAE, CUBO, IWAE, MIWAE, PIWAE, Renyi
+from ._objective import Objective
+from ._penalised import Penalised, Penalty
+from ._perceptual import MSSSIM, Perceptual
+from ._rate import Rate
+from ._reconstruction import Reconstruction
+from ._regularised import DecoderGradient, DecoderNorm, LatentNorm
+from ._schedules import Constant, Cyclical, Exponential, Linear, Schedule, Sigmoid
 
 __all__ = [
     "CIWAE",
@@ -26,8 +26,7 @@ __all__ = [
     "MSSSIM",
     "PIWAE",
     "Classification",
-    "CodeNorm",
-    "CodebookUsage",
+    "CodebookMonitor",
     "Constant",
     "Cyclical",
     "DataCritic",
@@ -36,6 +35,7 @@ __all__ = [
     "ExPost",
     "Exponential",
     "FactorCritic",
+    "LatentNorm",
     "Linear",
     "Objective",
     "Penalised",

@@ -6,22 +6,21 @@ Give ``ax`` to draw into a figure of your own. Images are ``(H, W)`` or ``(C, H,
 >>> images(torch.rand(6, 8, 8), columns=3).figure.savefig("six.png")  # doctest: +SKIP
 """
 
-from .canvas import PALETTE, png, svg
-from .columns import correlations, marginals
-from .comparison import differences, validation
-from .curves import curves, kl_per_dimension
-from .events import interpolation, reconstructions, samples
-from .latent import Plane, latent_map, plane
-from .manifold import has_manifold, manifold, percentile_grid
-from .rate import rate_distortion
-from .tiles import high_frequency_ratio, images
+from ._canvas import PALETTE, png, svg
+from ._columns import correlations, marginals
+from ._comparison import forest_plot, validation_curves
+from ._curves import kl_per_dimension, training_curves
+from ._events import interpolation, reconstructions, samples
+from ._latent import LatentProjection, latent_map, project_latents
+from ._manifold import has_manifold, manifold, percentile_grid
+from ._rate_distortion import rate_distortion
+from ._tiles import high_frequency_ratio, images
 
 __all__ = [
     "PALETTE",
-    "Plane",
+    "LatentProjection",
     "correlations",
-    "curves",
-    "differences",
+    "forest_plot",
     "has_manifold",
     "high_frequency_ratio",
     "images",
@@ -31,11 +30,12 @@ __all__ = [
     "manifold",
     "marginals",
     "percentile_grid",
-    "plane",
     "png",
+    "project_latents",
     "rate_distortion",
     "reconstructions",
     "samples",
     "svg",
-    "validation",
+    "training_curves",
+    "validation_curves",
 ]

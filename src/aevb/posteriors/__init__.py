@@ -1,24 +1,34 @@
 """Approximations of the distribution of the latent variable once a datum is seen."""
 
-from .autoregressive import Autoregressive
-from .ball import WrappedNormal
-from .bernoulli import Bernoulli
-from .categorical import Categorical
-from .chain import Chain
-from .dirac import Dirac
-from .elementwise import Beta, Exponential, Gamma, Kumaraswamy, Laplace, Logistic, LogNormal, StudentT, Weibull
-from .flow import Flow, Planar, Radial, Sylvester
-from .free import Free
-from .hamiltonian import Hamiltonian
-from .labelled import Labelled
-from .ladder import Ladder
-from .mixture import Mixture
-from .normal import Normal
-from .product import Product
-from .quantised import FiniteScalar, ResidualQuantised, VectorQuantised
-from .simplex import Dirichlet, LogisticNormal
-from .sphere import PowerSpherical, VonMisesFisher
-from .top_down import TopDown
+from ._autoregressive import Autoregressive
+from ._ball import WrappedNormal
+from ._bernoulli import Bernoulli
+from ._categorical import Categorical
+from ._chain import Chain
+from ._dirac import Dirac
+from ._elementwise import (
+    Beta,
+    Exponential,
+    Gamma,
+    Kumaraswamy,
+    Laplace,
+    Logistic,
+    LogNormal,
+    StudentT,
+    Weibull,
+)
+from ._flow import Flow, Planar, Radial, Sylvester
+from ._hamiltonian import Hamiltonian
+from ._labelled import Labelled
+from ._ladder import Ladder
+from ._mixture import Mixture
+from ._non_amortised import NonAmortised
+from ._normal import Normal
+from ._product import Product
+from ._quantised import FiniteScalar, ResidualQuantised, VectorQuantised
+from ._simplex import Dirichlet, LogisticNormal
+from ._sphere import PowerSpherical, VonMisesFisher
+from ._top_down import TopDown
 
 __all__ = [
     "Autoregressive",
@@ -31,7 +41,6 @@ __all__ = [
     "Exponential",
     "FiniteScalar",
     "Flow",
-    "Free",
     "Gamma",
     "Hamiltonian",
     "Kumaraswamy",
@@ -42,6 +51,7 @@ __all__ = [
     "Logistic",
     "LogisticNormal",
     "Mixture",
+    "NonAmortised",
     "Normal",
     "Planar",
     "PowerSpherical",

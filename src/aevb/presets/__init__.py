@@ -1,8 +1,7 @@
 """Published models: functions ``preset(spec, *, latent, hidden, ...) -> Recipe`` of about ten lines, and the one table that lists them."""
 
-from .after import pixel_vae, two_stage_vae
-from .basic import autoencoder, beta_vae, iwae, vae
-from .bounds import (
+from ._basic import autoencoder, beta_vae, iwae, vae
+from ._bounds import (
     capacity_vae,
     ciwae,
     dreg_iwae,
@@ -18,16 +17,37 @@ from .bounds import (
     vimco,
     wake_sleep,
 )
-from .build import conditionals, likelihood_of
-from .codes import darn, fsq_vae, gumbel_vae, residual_vq_vae, vq_vae
-from .conditional import cvae, semi_supervised_vae
-from .families import flow_prior_vae, full_covariance_vae, iaf_vae, maf_vae, planar_vae, poincare_vae, spherical_vae, spline_vae
-from .free import bayesian_vae, mcem, svi
-from .hierarchies import hamiltonian_vae, ladder_vae, top_down_vae
-from .learned import mixture_vae, mnist, vamp_vae
-from .likelihood import count_vae, student_vae
-from .penalised import adversarial_ae, beta_tcvae, dip_vae, factor_vae, info_vae, msssim_vae, rae_gp, rae_l2, vae_gan, wae_mmd
-from .table import PRESETS, Preset, find, preset
+from ._builders import build_encoder_and_likelihood, build_likelihood
+from ._conditional import cvae, semi_supervised_vae
+from ._discrete import darn, fsq_vae, gumbel_vae, residual_vq_vae, vq_vae
+from ._hierarchical import hamiltonian_vae, ladder_vae, top_down_vae
+from ._inference import bayesian_vae, mcem, svi
+from ._learned_priors import mixture_vae, mnist, vamp_vae
+from ._likelihoods import count_vae, student_vae
+from ._penalised import (
+    adversarial_ae,
+    beta_tcvae,
+    dip_vae,
+    factor_vae,
+    info_vae,
+    msssim_vae,
+    rae_gp,
+    rae_l2,
+    vae_gan,
+    wae_mmd,
+)
+from ._posterior_families import (
+    flow_prior_vae,
+    full_covariance_vae,
+    iaf_vae,
+    maf_vae,
+    planar_vae,
+    poincare_vae,
+    spherical_vae,
+    spline_vae,
+)
+from ._registry import PRESETS, Preset, find_preset, preset
+from ._two_stage import pixel_vae, two_stage_vae
 
 __all__ = [
     "PRESETS",
@@ -37,16 +57,17 @@ __all__ = [
     "bayesian_vae",
     "beta_tcvae",
     "beta_vae",
+    "build_encoder_and_likelihood",
+    "build_likelihood",
     "capacity_vae",
     "ciwae",
-    "conditionals",
     "count_vae",
     "cvae",
     "darn",
     "dip_vae",
     "dreg_iwae",
     "factor_vae",
-    "find",
+    "find_preset",
     "flow_prior_vae",
     "fsq_vae",
     "full_covariance_vae",
@@ -57,7 +78,6 @@ __all__ = [
     "info_vae",
     "iwae",
     "ladder_vae",
-    "likelihood_of",
     "maf_vae",
     "mcem",
     "miwae",

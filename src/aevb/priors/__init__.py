@@ -1,24 +1,24 @@
 """Distributions of the latent variable before any datum is seen."""
 
-from .autoregressive import Autoregressive
-from .ball import WrappedNormal
-from .bernoulli import Bernoulli
-from .categorical import Categorical
-from .chain import Chain
-from .codebook import Codebook
-from .elementwise import Beta, Exponential, Gamma, Laplace, Logistic, LogNormal, StudentT
-from .flow import Flow
-from .given import Given
-from .labelled import Labelled
-from .mixture import Mixture
-from .normal import Normal
-from .product import Product
-from .scaled import Scaled
-from .simplex import Dirichlet, LogisticNormal
-from .sphere import Sphere
-from .top_down import TopDown
-from .two_stage import TwoStage
-from .vamp import Vamp
+from ._affine import Scaled
+from ._autoregressive import Autoregressive
+from ._ball import WrappedNormal
+from ._bernoulli import Bernoulli
+from ._categorical import Categorical
+from ._chain import Chain
+from ._codebook import Codebook
+from ._conditional_prior import ConditionalPrior
+from ._elementwise import Beta, Exponential, Gamma, Laplace, Logistic, LogNormal, StudentT
+from ._flow import Flow
+from ._labelled import Labelled
+from ._mixture import Mixture
+from ._normal import Normal
+from ._product import Product
+from ._simplex import Dirichlet, LogisticNormal
+from ._sphere import Sphere
+from ._top_down import TopDown
+from ._two_stage import TwoStage
+from ._vamp import Vamp
 
 __all__ = [
     "Autoregressive",
@@ -27,11 +27,11 @@ __all__ = [
     "Categorical",
     "Chain",
     "Codebook",
+    "ConditionalPrior",
     "Dirichlet",
     "Exponential",
     "Flow",
     "Gamma",
-    "Given",
     "Labelled",
     "Laplace",
     "LogNormal",

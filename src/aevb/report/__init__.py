@@ -4,6 +4,6 @@
 >>> report.write("runs/digits-1", data)  # doctest: +SKIP
 """
 
-from .write import write
+from ._write import write_report
 
-__all__ = ["write"]
+__all__ = ["write_report"]

@@ -1,12 +1,19 @@
 """The laws that every part obeys, to be tried on one's own with one call: ``check_posterior(posterior, x, prior)``."""
 
-from .checks import PRIOR, check_distribution, check_likelihood, check_network, check_posterior, check_prior
-from .objectives import check_objective
-from .subject import Checked
+from ._checks import (
+    PRIOR_LAWS,
+    check_distribution,
+    check_likelihood,
+    check_network,
+    check_posterior,
+    check_prior,
+)
+from ._objective_laws import check_objective
+from ._subject import LawReport
 
 __all__ = [
-    "PRIOR",
-    "Checked",
+    "PRIOR_LAWS",
+    "LawReport",
     "check_distribution",
     "check_likelihood",
     "check_network",

@@ -1,7 +1,7 @@
 """The doctor: what is wrong with a model, its training or its data, and which setting to change."""
 
-from .diagnosis import Diagnosis, Examined, Finding
-from .doctor import doctor
-from .patient import Epoch
+from .._doctor._context import EpochLike
+from .._doctor._diagnosis import CheckResult, Diagnosis, Finding
+from .._doctor._doctor import doctor
 
-__all__ = ["Diagnosis", "Epoch", "Examined", "Finding", "doctor"]
+__all__ = ["CheckResult", "Diagnosis", "EpochLike", "Finding", "doctor"]

@@ -1,20 +1,20 @@
 """How close samples and reconstructions are to data: distances of clouds, what each covers, a classifier, what comes back."""
 
-from .classifier import TwoSampleTest, classifier_test
-from .cover import PrecisionRecall, precision_recall
-from .frechet import FrechetDistance, frechet, frechet_distance
-from .kernel import KernelDistance, kernel_distance
-from .reconstruction import Reconstruction, reconstruction_quality
+from .._samples._classifier_test import TwoSampleTest, classifier_test
+from .._samples._frechet import FrechetDistance, frechet_distance, gaussian_frechet_distance
+from .._samples._kernel_distance import KernelDistance, kernel_distance
+from .._samples._precision_recall import PrecisionRecall, precision_recall
+from .._samples._reconstruction import ReconstructionQuality, reconstruction_quality
 
 __all__ = [
     "FrechetDistance",
     "KernelDistance",
     "PrecisionRecall",
-    "Reconstruction",
+    "ReconstructionQuality",
     "TwoSampleTest",
     "classifier_test",
-    "frechet",
     "frechet_distance",
+    "gaussian_frechet_distance",
     "kernel_distance",
     "precision_recall",
     "reconstruction_quality",

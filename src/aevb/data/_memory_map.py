@@ -1,0 +1,242 @@
+"""Rows of an array in a file: read when they are asked for, never all at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from dataclasses import dataclass, replace
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._memory import format_bytes, physical_memory
+from ..errors import DataError
+
+MAP_MIN_BYTES = (
+    1 << 30
+)  # bytes of a file that is left where it is; smaller ones are read, since resident rows are faster
+GATHER_MEMORY_DIVISOR = 4  # files of at most this part of the memory are gathered through their map
+MAX_READ_AMPLIFICATION = 4  # at most so many rows are read for each that is wanted
+CPU = torch.device("cpu")
+_SEEK_LOCK = Lock()
+
+
+class ArrayFile:
+    """A memory-mapped array ``[N, *row]`` and its file.
+
+    Neighbouring rows are read from the file. Scattered rows are gathered through the map, ten times as fast as row by row, where the file
+    is at most a quarter of the memory: pages touched through a map count as memory of the process, although the system takes them back
+    when it needs them. From larger files scattered rows are read one by one, so that the process never grows.
+    """
+
+    def __init__(self, array: np.memmap) -> None:
+        self.array = array
+        self.name = str(array.filename)
+        self.handle = os.open(self.name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self.handle)
+        self.offset = _file_offset(array)
+        self.row_bytes = array.nbytes // len(array)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The rows from ``start`` to before ``stop``."""
+        rows = np.empty((stop - start, *self.array.shape[1:]), self.array.dtype)
+        self._fill(rows, [start])
+        return rows
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """The rows ``index``, int64 ``[B]``."""
+        if self.array.nbytes <= _gather_limit():
+            return np.asarray(np.take(self.array, index, axis=0))
+        rows = np.empty((len(index), *self.array.shape[1:]), self.array.dtype)
+        self._fill(rows, index.tolist())
+        return rows
+
+    def _fill(self, rows: np.ndarray, starts: list[int]) -> None:
+        """Fill ``rows`` with equal runs of the file, one from each start."""
+        content, size = rows.reshape(-1).view(np.uint8).data, rows.nbytes // max(len(starts), 1)
+        for number, start in enumerate(starts):
+            self._read_run(
+                content[number * size : (number + 1) * size], self.offset + start * self.row_bytes
+            )
+
+    def _read_run(self, buffer: memoryview, offset: int) -> None:
+        while (
+            buffer
+        ):  # more than once where it is longer than systems read at a time, which is 2 GiB
+            found = _read_at(self.handle, buffer, offset)
+            if not found:
+                raise DataError(
+                    f'file "{self.name}" has become shorter since it was opened: load it again.'
+                )
+            buffer, offset = buffer[found:], offset + found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, and another process, open the file for themselves."""
+        return _reopen, (self.name, self.array.dtype, self.array.shape, self.offset)
+
+
+def _reopen(name: str, dtype: np.dtype, shape: tuple[int, ...], offset: int) -> ArrayFile:
+    return ArrayFile(np.memmap(name, dtype, "r", offset, shape))
+
+
+def _read_at(handle: int, buffer: memoryview, offset: int) -> int:
+    """Fill ``content`` from a place in a file, whoever else reads it; returns how many bytes came."""
+    if sys.platform != "win32":
+        return os.preadv(handle, [buffer], offset)
+    with _SEEK_LOCK:  # there, a place to read from belongs to the file and not to the call
+        os.lseek(handle, offset, os.SEEK_SET)
+        found = os.read(handle, len(buffer))
+    buffer[: len(found)] = found
+    return len(found)
+
+
+@dataclass(frozen=True, eq=False)
+class MappedRows:
+    """Rows of an array in a file, in the form that resident rows are stored in; like a tensor as far as ``Rows`` knows.
+
+    ``where`` are the places of the rows in the file. They are read as ``dtype``, with their last axis first where that holds the
+    ``channels``, and go to ``device``. Indexing gives rows that are not yet read; ``np.asarray`` and ``index_select`` read.
+    """
+
+    file: ArrayFile
+    dtype: np.dtype
+    row_index: range | np.ndarray
+    channels_last: bool = False
+    device: torch.device = CPU
+
+    @classmethod
+    def from_memmap(cls, array: np.memmap) -> MappedRows:
+        """All rows of an array, as they are."""
+        return cls(ArrayFile(array), array.dtype, range(len(array)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``[N, *row]``."""
+        row = self.file.array.shape[1:]
+        return (len(self.row_index), *((row[-1], *row[:-1]) if self.channels_last else row))
+
+    @property
+    def size_text(self) -> str:
+        """The size of the file's array, as people say it."""
+        return format_bytes(self.file.array.nbytes)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.row_index)
+
+    def __getitem__(self, index: slice | np.ndarray | Tensor) -> MappedRows:
+        """The rows ``index``, not read."""
+        return replace(self, row_index=_resolve_index(self.row_index, index))
+
+    def reshape(self, *shape: int) -> MappedRows:
+        """The same with rows of another shape, ``[N, *row]``."""
+        array = self.file.array.reshape(*shape)
+        assert isinstance(array, np.memmap)  # neighbouring rows: a view
+        return replace(self, file=ArrayFile(array))
+
+    def astype(self, dtype: np.dtype, copy: bool = True) -> MappedRows:
+        """The same rows, to be read as numbers of this kind."""
+        return replace(self, dtype=dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The rows, read."""
+        rows = self._read()
+        rows = np.moveaxis(rows, -1, 1) if self.channels_last else rows
+        return np.ascontiguousarray(rows, dtype or self.dtype)
+
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """The rows ``index``, int64 ``[B]``, read and brought to the device."""
+        return self[index].tensor()
+
+    def tensor(self) -> Tensor:
+        """All rows, read and brought to the device."""
+        rows = torch.from_numpy(np.asarray(self))
+        if self.device.type != "cuda":
+            return rows.to(self.device)
+        return rows.pin_memory().to(
+            self.device, non_blocking=True
+        )  # from other memory, the copy waits for all that is under way
+
+    def to(self, device: torch.device | str) -> MappedRows:
+        """The same rows for another device; they stay in the file."""
+        return (
+            self
+            if self.device == torch.device(device)
+            else replace(self, device=torch.device(device))
+        )
+
+    def in_storage_order(self) -> MappedRows:
+        """The same rows in the order of the file, in which they are read fastest."""
+        return (
+            self
+            if isinstance(self.row_index, range)
+            else replace(self, row_index=np.sort(self.row_index))
+        )
+
+    def _read(self) -> np.ndarray:
+        """Rows that lie near to each other come with those between them, by one reading; scattered ones one by one."""
+        places = np.asarray(self.row_index, np.int64)
+        if (
+            len(places)
+            and 0 <= places[-1] - places[0] < MAX_READ_AMPLIFICATION * len(places)
+            and (np.diff(places) > 0).all()
+        ):
+            return self.file.read(int(places[0]), int(places[-1]) + 1)[_offsets_in_run(places)]
+        return self.file.take(places)
+
+
+RowValues = np.ndarray | MappedRows
+
+
+def should_map(requested: bool | None, size: int) -> bool:
+    """Whether an array of so many bytes is left in its file: as asked, or where it is large."""
+    return size > MAP_MIN_BYTES if requested is None else requested
+
+
+def unmappable_reason(array: np.ndarray) -> str | None:
+    """Why an array cannot be read row by row from its file, None where it can."""
+    if not isinstance(array, np.memmap) or array.filename is None or array.mode == "c":
+        return "it is not memory-mapped from a file, as by np.load(path, mmap_mode='r')"
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        return "its rows do not lie one after the other in the file: write np.save(path, np.ascontiguousarray(x))"
+    return None if array.ndim > 1 and array.size else "it has no rows of values"
+
+
+def _resolve_index(
+    row_index: range | np.ndarray, index: slice | np.ndarray | Tensor
+) -> range | np.ndarray:
+    if isinstance(index, slice):
+        return row_index[index]
+    places = np.asarray(index)
+    if places.dtype == bool:
+        places = np.flatnonzero(places)
+    if len(places) and not -len(row_index) <= places.min() <= places.max() < len(row_index):
+        raise IndexError(f"row {int(places.max())} of {len(row_index)}")
+    if isinstance(row_index, np.ndarray):
+        return row_index[places]
+    return row_index.start + row_index.step * (places % max(len(row_index), 1))
+
+
+def _offsets_in_run(places: np.ndarray) -> np.ndarray | slice:
+    """Where rising places lie in the run from the first to the last: all of it, without a copy, where none is left out."""
+    return slice(None) if places[-1] - places[0] == len(places) - 1 else places - places[0]
+
+
+def _file_offset(array: np.memmap) -> int:
+    """Where the array begins in its file: a view of a map keeps the offset of the whole."""
+    whole: Any = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    address = [each.__array_interface__["data"][0] for each in (array, whole)]
+    return array.offset + address[0] - address[1]
+
+
+@cache
+def _gather_limit() -> int:
+    """Bytes that may be gathered through a map."""
+    return (physical_memory() or 4 * MAP_MIN_BYTES) // GATHER_MEMORY_DIVISOR

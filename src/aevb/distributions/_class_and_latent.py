@@ -1,0 +1,170 @@
+"""A class beside a code, over one vector: the class one-hot in front, the code behind it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, OneHotCategorical, constraints
+
+from ._product import ProductSupport, split_event
+
+EXCLUDED_CLASS_LOG_PROB = -1e3  # the log-probability of a class that is known not to be the one: its exponential is 0, and 0 times it is 0
+
+
+def apply_known_labels(log_weight: Tensor, label: Tensor | None) -> Tensor:
+    """Log-probabilities ``[*batch, C]`` of the classes where ``label`` ``[B, C]`` one-hot says which it is, NaN that nobody knows.
+
+    >>> apply_known_labels(torch.zeros(2), torch.tensor([[0.0, 1.0], [torch.nan, torch.nan]])) + 0
+    tensor([[-1000.,     0.],
+            [    0.,     0.]])
+    """
+    if label is None:
+        return log_weight
+    known = label.isfinite().all(-1, keepdim=True)
+    return torch.where(known, EXCLUDED_CLASS_LOG_PROB * (1 - label.nan_to_num()), log_weight)
+
+
+class ClassAndLatent(Distribution):
+    """``p(y) p(z)``: a class with log-probabilities ``log_weight`` ``[*batch, C]`` and a code from ``rest``, which has no batch.
+
+    >>> from torch.distributions import Independent, Normal
+    >>> p = Labelled(torch.full((3,), 1 / 3).log(), Independent(Normal(torch.zeros(2), 1.0), 1))
+    >>> p.sample((4,)).shape
+    torch.Size([4, 5])
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, log_weight: Tensor, latent: Distribution) -> None:
+        self.log_weight, self.latent = log_weight, latent
+        self.shapes = [log_weight.shape[-1:], latent.event_shape]
+        super().__init__(
+            log_weight.shape[:-1],
+            Size((sum(shape.numel() for shape in self.shapes),)),
+            validate_args=False,
+        )
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        return _class_and_latent_support(self.shapes, self.latent)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._concat(self.log_weight.exp(), self.latent.mean.flatten())
+
+    @property
+    def variance(self) -> Tensor:
+        weight = self.log_weight.exp()
+        return self._concat(weight * (1 - weight), self.latent.variance.flatten())
+
+    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        y = _sample_class(self.log_weight, Size(sample_shape))
+        z = self.latent.sample(Size((*sample_shape, *self.batch_shape)))
+        return self._concat(y, z.flatten(z.dim() - len(self.shapes[1])))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        y, z = split_event(value, self.shapes)
+        return (y * self.log_weight).sum(-1) + self.latent.log_prob(z)
+
+    @staticmethod
+    def _concat(y: Tensor, z: Tensor) -> Tensor:
+        return torch.cat([y, z.expand(*y.shape[:-1], -1)], -1)
+
+
+class ClassConditional(Distribution):
+    """``q(y) q(z|y)``: a class with ``logits`` ``[B, C]``, and for each class another distribution of the code.
+
+    ``given`` has the batch ``[C * B]``: all data under the first class, then all under the second. ``label`` ``[B, C]`` says which class it
+    is where that is known: all mass is there. ``class_log_probs`` are the log-probabilities of the classes whatever ``label`` says.
+
+    >>> from torch.distributions import Independent, Normal
+    >>> q = Choice(torch.zeros(5, 3), Independent(Normal(torch.zeros(15, 2), 1.0), 1))
+    >>> z, log_measure = q.enumerated(samples=1)
+    >>> q.sample((4,)).shape, z.shape, torch.allclose(log_measure.exp().sum(0), torch.ones(5))
+    (torch.Size([4, 5, 5]), torch.Size([3, 5, 5]), True)
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, logits: Tensor, latent: Distribution, label: Tensor | None = None) -> None:
+        self.class_log_probs = torch.log_softmax(logits, -1)
+        self.log_weight = apply_known_labels(self.class_log_probs, label)
+        self.latent = latent
+        self.shapes = [logits.shape[-1:], latent.event_shape]
+        super().__init__(
+            logits.shape[:-1],
+            Size((sum(shape.numel() for shape in self.shapes),)),
+            validate_args=False,
+        )
+
+    @property
+    def n_classes(self) -> int:
+        return self.log_weight.shape[-1]
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        return _class_and_latent_support(self.shapes, self.latent)
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.cat(
+            [self.log_weight.exp(), self.average_over_classes(self.latent.mean.flatten(1))], -1
+        )
+
+    @property
+    def variance(self) -> Tensor:
+        weight, mean = self.log_weight.exp(), self.latent.mean.flatten(1)
+        spread = (
+            self.average_over_classes(self.latent.variance.flatten(1) + mean.square())
+            - self.average_over_classes(mean).square()
+        )
+        return torch.cat([weight * (1 - weight), spread], -1)
+
+    def average_over_classes(self, value: Tensor) -> Tensor:
+        """What ``value`` ``[C * B, *rest]`` is on average over the classes, ``[B, *rest]``."""
+        each = value.unflatten(0, (self.n_classes, -1))
+        weight = self.log_weight.exp().T
+        return (weight.reshape(*weight.shape, *[1] * (each.dim() - 2)) * each).sum(0)
+
+    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        y = _sample_class(self.log_weight, Size(sample_shape))
+        z = self.latent.sample(Size(sample_shape))
+        each = z.flatten(z.dim() - len(self.shapes[1])).unflatten(-2, (self.n_classes, -1))
+        return torch.cat([y, (y.transpose(-1, -2)[..., None] * each).sum(-3)], -1)
+
+    def enumerate_classes(self, samples: int) -> tuple[Tensor, Tensor]:
+        """Every class with ``samples`` codes of each that can be differentiated ``[C * samples, B, D]``, and ``log q(y) - log samples``."""
+        z = (
+            self.latent.rsample((samples,)).flatten(2).unflatten(1, (self.n_classes, -1))
+        )  # [S, C, B, L]
+        y = torch.eye(self.n_classes, dtype=z.dtype, device=z.device)[:, None].expand(
+            *z.shape[:-1], -1
+        )
+        log_measure = (self.log_weight.T - math.log(samples)).expand(samples, -1, -1)
+        return torch.cat([y, z], -1).flatten(0, 1), log_measure.flatten(0, 1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        y, z = split_event(
+            value.expand(*torch.broadcast_shapes(value.shape[:-1], self.batch_shape), -1),
+            self.shapes,
+        )
+        axis = z.dim() - len(self.shapes[1]) - 1  # of the data
+        copies = (
+            z.unsqueeze(axis)
+            .expand(*z.shape[:axis], self.n_classes, *z.shape[axis:])
+            .flatten(axis, axis + 1)
+        )
+        each = self.latent.log_prob(copies).unflatten(-1, (self.n_classes, -1))  # [..., C, B]
+        chosen = y.transpose(-1, -2)
+        return (y * self.log_weight).sum(-1) + torch.where(chosen > 0.5, each, 0.0).sum(-2)
+
+
+def _sample_class(log_weight: Tensor, shape: Size) -> Tensor:
+    return OneHotCategorical(logits=log_weight, validate_args=False).sample(shape)
+
+
+def _class_and_latent_support(shapes: list[Size], latent: Distribution) -> constraints.Constraint:
+    pairs = [(constraints.one_hot, shapes[0]), (latent.support or constraints.real, shapes[1])]
+    return ProductSupport(pairs, [shape.numel() for shape in shapes])

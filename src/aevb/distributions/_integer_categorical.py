@@ -1,0 +1,57 @@
+"""A free probability for each of a few levels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Categorical, Distribution, constraints
+
+
+class IntegerCategorical(Distribution):
+    """Categorical over 0 ... levels-1 as numbers, so that it has a mean; ``logits`` are ``[*batch, levels]``.
+
+    >>> IntegerCategorical(torch.zeros(3, 5)).mean.round(decimals=4).tolist()
+    [2.0, 2.0, 2.0]
+    """
+
+    arg_constraints = {"logits": constraints.real_vector}  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits - logits.logsumexp(-1, keepdim=True)
+        super().__init__(logits.shape[:-1], validate_args=False)
+
+    def expand(
+        self, batch_shape: Size, _instance: Distribution | None = None
+    ) -> IntegerCategorical:
+        return IntegerCategorical(self.logits.expand(*batch_shape, self.logits.shape[-1]))
+
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.logits.shape[-1] - 1)
+
+    @property
+    def mean(self) -> Tensor:
+        return (
+            self.logits.exp()
+            * torch.arange(
+                self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device
+            )
+        ).sum(-1)
+
+    @property
+    def variance(self) -> Tensor:
+        levels = torch.arange(
+            self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device
+        )
+        return (self.logits.exp() * (levels - self.mean[..., None]) ** 2).sum(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        value, logits = torch.broadcast_tensors(value.unsqueeze(-1), self.logits)
+        return logits.gather(-1, value[..., :1].long()).squeeze(-1)
+
+    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+        return (
+            Categorical(logits=self.logits, validate_args=False)
+            .sample(Size(sample_shape))
+            .to(self.logits.dtype)
+        )

@@ -1,0 +1,58 @@
+"""What a distribution over several variables says of each of them, and of pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
+
+from ._affine import Affine
+from ._dirac import Dirac
+
+
+def marginals(q: Distribution) -> Distribution | None:
+    """Each latent variable by itself: batch shape ``[*batch, *latent]``; ``None`` where no formula for it is known.
+
+    >>> q = MultivariateNormal(torch.zeros(2), torch.tensor([[4.0, 1.0], [1.0, 9.0]]))
+    >>> marginals(q).stddev.round(decimals=4)
+    tensor([2., 3.])
+    """
+    if isinstance(q, Independent):
+        return q.base_dist
+    if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
+        return Normal(q.mean, q.variance.sqrt(), validate_args=False)
+    if isinstance(q, Affine):
+        inner = marginals(q.base)
+        return None if inner is None else Affine(inner, q.shift, q.scale)
+    return None
+
+
+def covariance(q: Distribution) -> Tensor | None:
+    """``Cov[z]`` ``[*batch, D, D]`` over the flattened latent of ``D`` numbers; ``None`` where no formula for it is known.
+
+    >>> covariance(Independent(Normal(torch.zeros(2), 3.0), 1))
+    tensor([[9., 0.],
+            [0., 9.]])
+    """
+    if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
+        return q.covariance_matrix
+    if isinstance(q, Dirac) or (isinstance(q, Independent) and not q.base_dist.event_shape):
+        return torch.diag_embed(q.variance.flatten(len(q.batch_shape)))
+    return None
+
+
+def count_variables(q: Distribution) -> int:
+    """How many latent variables there are; the categories of one variable are one.
+
+    >>> variables(Independent(torch.distributions.OneHotCategorical(torch.ones(4, 3)), 1))
+    4
+    """
+    return q.event_shape.numel() // (
+        q.base_dist.event_shape.numel() if isinstance(q, Independent) else 1
+    )

@@ -1,0 +1,37 @@
+"""Where an increasing function is 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+ROOT_ITERATIONS = 24  # alternate bisections alone would leave 2^-24 of the interval; Newton's steps take over long before
+
+FunctionWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def increasing_root(
+    function: FunctionWithSlope, low: Tensor, high: Tensor, iterations: int = ROOT_ITERATIONS
+) -> Tensor:
+    """The root between ``low`` and ``high`` of a function given with its slope, elementwise: Newton's method, kept in the bracket.
+
+    >>> increasing_root(lambda x: (x**3 - 8, 3 * x**2), torch.tensor(0.0), torch.tensor(10.0)).round(decimals=4)
+    tensor(2.)
+    """
+    x = (low + high) / 2
+    for _ in range(iterations):
+        over, slope = function(x)
+        low, high = torch.where(over > 0, low, x), torch.where(over > 0, x, high)
+        step = x - over / slope
+        x = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+    return x
+
+
+def differentiable_root(function: FunctionWithSlope, low: Tensor, high: Tensor) -> Tensor:
+    """The same, with the gradient of the root in whatever the function depends on: one more step of Newton's, which autograd sees."""
+    x = increasing_root(function, low, high)
+    over, slope = function(x)
+    return x - over / slope.detach()

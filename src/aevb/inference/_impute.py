@@ -1,0 +1,317 @@
+"""Cells that are empty, from those that are there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from .._matmul import use_onednn_linear
+from .._memory import explain_out_of_memory
+from .._random import seed_scope
+from ..distributions._partially_observed import OrNaN
+from ..distributions._support import element_constraint
+from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
+from ..models import VAE
+from ..models._eval_mode import eval_mode
+from ..types import Batch
+from ._importance import DEFAULT_MAX_PAIRS, RunningLogSums, check_importance_sampling
+from ._pareto import SMALLEST_POSITIVE
+
+IMPUTE_BLOCK_ROWS = 256  # rows encoded at once
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """Data without empty cells; what was there is as it was."""
+
+    x: Tensor  # [N, *event]: empty cells hold their expectation given the others, the mean direction of angles, the likeliest of categories
+    spread: Tensor  # [N, *event]: the standard deviation of each empty cell given the others; 0 where a cell was there. Of an angle it is
+    # sqrt(-2 log R), R being the length of the mean direction; of a category the probability that it is another one
+    draws: Tensor  # [M, N, *event]: draws from p(x_missing | x_observed), the cells of a row together; M may be 0
+    effective_sample_size: Tensor  # [N] float64, of the importance weights, between 1 and samples
+    samples: int
+
+
+@torch.no_grad()
+def impute(
+    model: VAE,
+    x: Any,
+    samples: int = 1000,
+    *,
+    draws: int = 0,
+    context: Tensor | None = None,
+    seed: int = 0,
+    max_pairs: int = DEFAULT_MAX_PAIRS,
+    on_progress: Callable[[int], None] | None = None,
+) -> Imputation:
+    """Fill the empty cells (NaN) of ``x`` ``[N, *event]``, a tensor or an array, once by their mean, and ``draws`` times at random.
+
+    ``E[x_m | x_o] = sum_k w_k E[x_m | z_k] / sum_k w_k`` with ``w_k = p(x_o|z_k) p(z_k) / q(z_k|x_o)`` for ``samples`` draws ``z_k`` from
+    the posterior. Each random filling takes one of the codes with probability ``w_k / sum w`` and draws the empty cells from ``p(x_m|z)``
+    (sampling importance resampling): several fillings differ as much as the data leave open. As ``samples`` grow both become exact under
+    the model. Angles and categories have no mean: of these one value is drawn for each code, which counts by its weight.
+
+    ``rows`` bounds how many pairs of a draw and a row are decoded at once; ``advance`` is told how many have been done. The result is the
+    same for the same ``seed``, and every other random stream is left as it was.
+
+    Mattei and Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets (2019). Raises ``IncompatibleError`` for a
+    model that takes no empty cells or whose posterior has no density, ``DataError`` for data that it cannot take, ``ArgumentError`` for
+    counts that are none, and ``NumericalError`` for a row that has likelihood 0 at every draw.
+
+    >>> from aevb import VAE, likelihoods, networks, posteriors, priors
+    >>> encoder = networks.FillMissing(networks.MLP(8))
+    >>> decoder = likelihoods.Missing(likelihoods.Normal(networks.MLP(2), (4,)))
+    >>> model = VAE(priors.Normal(2), posteriors.Normal(encoder, 2), decoder)
+    >>> x = torch.tensor([[1.0, torch.nan, 3.0, 4.0]])
+    >>> found = impute(model, x, samples=50, draws=5)
+    >>> found.x[0, [0, 2, 3]], found.draws.shape
+    (tensor([1., 3., 4.]), torch.Size([5, 1, 4]))
+    """
+    check_counts(samples=samples, rows=max_pairs)
+    if not isinstance(draws, int) or draws < 0:
+        raise ArgumentError(f"`draws` is {draws!r}; give a whole number, at least 0.")
+    x = _validate_data(model, x)
+    context = model.resolve_context(len(x), context)
+    with (
+        eval_mode(model),
+        seed_scope(seed, model.device),
+        use_onednn_linear(),
+        explain_out_of_memory("in an imputation", rows=max_pairs),
+    ):
+        size = max(1, min(IMPUTE_BLOCK_ROWS, max_pairs))
+        starts = range(0, len(x), size)
+        parts = [
+            _impute_block(
+                model,
+                _make_batch(x, context, start, size),
+                start,
+                samples,
+                draws,
+                max_pairs,
+                on_progress,
+            )
+            for start in starts
+        ]
+    return Imputation(
+        x=torch.cat([part.x for part in parts]),
+        spread=torch.cat([part.spread for part in parts]),
+        draws=torch.cat([part.draws for part in parts], 1),
+        effective_sample_size=torch.cat([part.effective_sample_size for part in parts]),
+        samples=samples,
+    )
+
+
+def _validate_data(model: VAE, x: Any) -> Tensor:
+    check_importance_sampling(model, "imputation")
+    try:
+        table = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"`x` is {type(x).__name__}, which holds no array of numbers; give a tensor or an array [N, *event]."
+        ) from error
+    x = model.to_model_input(table)
+    if not len(x):
+        raise DataError("`x` has no rows: give at least one.")
+    if x.isinf().any():
+        raise DataError(
+            f"row {int(x.isinf().flatten(1).any(1).nonzero()[0])} of `x` holds infinity; write NaN for an empty cell."
+        )
+    if not model.likelihood.allows_missing and x.isnan().any():
+        raise IncompatibleError(
+            f"`likelihoods.{type(model.likelihood).__name__}` takes no empty cells. "
+            "Train a model with likelihoods.Missing(...), and networks.FillMissing(...) around the encoder's network."
+        )
+    codes = torch.zeros(1, *model.latent_shape, dtype=x.dtype, device=x.device)
+    support = model.likelihood(codes, model.null_context).support
+    outside = (
+        torch.zeros(len(x), dtype=torch.bool)
+        if support is None
+        else ~support.check(x).reshape(len(x), -1).all(1)
+    )
+    if outside.any():
+        raise DataError(
+            f"row {int(outside.nonzero()[0])} of `x` holds a value outside the support of "
+            f"`likelihoods.{type(model.likelihood).__name__}`: give data like those that the model was trained on."
+        )
+    return x
+
+
+def _make_batch(x: Tensor, context: Tensor | None, start: int, size: int) -> Batch:
+    index = torch.arange(start, min(start + size, len(x)), device=x.device)
+    return Batch(
+        x[index],
+        None if context is None else context[index.to(context.device)].to(x.device),
+        index,
+        len(x),
+    )
+
+
+def _impute_block(
+    model: VAE,
+    batch: Batch,
+    start: int,
+    samples: int,
+    draws: int,
+    max_pairs: int,
+    on_progress: Callable[[int], None] | None,
+) -> Imputation:
+    p, q = model.prior(None, batch.context), model.infer(batch)
+    if q.mean.isnan().any():
+        raise DataError(
+            "the posterior's network makes NaN of empty cells; put `networks.FillMissing(...)` around it."
+        )
+    moments, block = (
+        _MOMENTS_BY_KIND[model.likelihood.value_kind](batch.x, draws),
+        max(1, max_pairs // len(batch.x)),
+    )
+    for done in range(0, samples, block):
+        count = min(block, samples - done)
+        z = q.sample((count,))
+        likelihood = model.likelihood(z, batch.context)
+        moments.add(likelihood.log_prob(batch.x) + p.log_prob(z) - q.log_prob(z), likelihood, z)
+        if on_progress is not None:
+            on_progress(count * len(batch.x))
+    moments.check_weights(start)
+    return moments.to_imputation(model, batch, samples, max_pairs)
+
+
+class _CellMoments(ABC):
+    """Weighted sums of what the likelihood says of cells, and codes drawn by their weights, one block of draws after another."""
+
+    def __init__(self, x: Tensor, draws: int) -> None:
+        self.log_sums = RunningLogSums(len(x), x.device)
+        self.sums: tuple[Tensor, ...] = ()
+        self.draws = draws
+        self.latents = torch.empty(0)
+
+    def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> None:
+        """Draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``."""
+        shift, weight = self.log_sums.add(log_weight.double())
+        values = self.statistics(likelihood)
+        sums = self.sums or tuple(torch.zeros_like(value[0]) for value in values)
+        self.sums = tuple(
+            _scale_rows(shift, total) + torch.einsum("kb,kb...->b...", weight, value)
+            for total, value in zip(sums, values, strict=True)
+        )
+        if self.draws:
+            self.latents = self._resample_latents(weight, z)
+
+    @abstractmethod
+    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        """What is averaged, ``[n, B, *event, ...]`` each, float64."""
+
+    @abstractmethod
+    def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What to fill cells with, and its spread, ``[B, *event]`` each."""
+
+    def _resample_latents(self, weight: Tensor, z: Tensor) -> Tensor:
+        """Each kept code is a draw by weight from all codes so far: it gives way to one of the new ones with their share of the total."""
+        total, no_axes = weight.sum(0), [1] * (z.dim() - 2)
+        share = (weight / total.clamp(min=SMALLEST_POSITIVE)).clamp(
+            min=SMALLEST_POSITIVE
+        )  # where all weights are 0 so far, any code will do
+        chosen = torch.multinomial(share.T, self.draws, replacement=True).T  # [M, B]
+        new = z.gather(0, chosen.reshape(*chosen.shape, *no_axes).expand(-1, -1, *z.shape[2:]))
+        moves = torch.rand_like(chosen, dtype=torch.float64) * self.log_sums.weight_sum < total
+        return (
+            torch.where(moves.reshape(*moves.shape, *no_axes), new, self.latents)
+            if len(self.latents)
+            else new
+        )
+
+    def check_weights(self, start: int) -> None:
+        """Refuse rows that no draw can explain. Raises ``NumericalError``."""
+        lost = ~(self.log_sums.weight_sum > 0)
+        if lost.any():
+            raise NumericalError(
+                f"row {start + int(lost.nonzero()[0])} of `x` has likelihood 0 at every draw, so nothing says how to fill it: "
+                "draw more samples, or look at the row."
+            )
+
+    def to_imputation(self, model: VAE, batch: Batch, samples: int, max_pairs: int) -> Imputation:
+        """The block with its empty cells filled; ``rows`` pairs of a draw and a row are decoded at once."""
+        x, empty = batch.x, batch.x.isnan()
+        value, spread = self.fill_values(
+            tuple(_scale_rows(1 / self.log_sums.weight_sum, sums) for sums in self.sums)
+        )
+        pieces = self.latents.split(max(1, max_pairs // len(x))) if self.draws else ()
+        drawn = torch.cat(
+            [
+                x.new_empty(0, *x.shape),
+                *(model.likelihood(codes, batch.context).sample() for codes in pieces),
+            ]
+        )
+        return Imputation(
+            x=torch.where(empty, value.to(x), x),
+            spread=torch.where(empty, spread.to(x), 0.0),
+            draws=torch.where(empty, drawn, x),
+            effective_sample_size=self.log_sums.effective_sample_size(),
+            samples=samples,
+        )
+
+
+class _NumericMoments(_CellMoments):
+    """Mean and deviation. Sums are of what lies around a first guess: squares of large numbers would leave nothing of their difference."""
+
+    centre: Tensor | None = None
+
+    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        mean, variance = likelihood.mean.double(), likelihood.variance.double()
+        self.centre = mean.mean(0) if self.centre is None else self.centre
+        away = mean - self.centre
+        return away, variance + away.square()
+
+    def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        assert self.centre is not None
+        away, square = averages
+        return self.centre + away, (square - away.square()).clamp(min=0).sqrt()
+
+
+class _CircularMoments(_CellMoments):
+    """The mean direction, and ``sqrt(-2 log R)`` with ``R`` the length of the mean vector."""
+
+    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        drawn = likelihood.sample().double()
+        return drawn.sin(), drawn.cos()
+
+    def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        sine, cosine = averages
+        length = torch.hypot(sine, cosine).clamp(min=SMALLEST_POSITIVE, max=1.0)
+        return torch.atan2(sine, cosine), (-2 * length.log()).sqrt()
+
+
+class _CategoricalMoments(_CellMoments):
+    """The likeliest category, and the probability of all others."""
+
+    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
+        drawn = likelihood.sample().long()
+        return (torch.nn.functional.one_hot(drawn, self._n_categories(likelihood)).double(),)
+
+    def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        (shares,) = averages
+        most, value = shares.max(-1)
+        return value.double(), 1 - most
+
+    @staticmethod
+    def _n_categories(likelihood: Distribution) -> int:
+        """Categories there are: values are 0 to one less."""
+        support: Any = element_constraint(likelihood.support)
+        bounds: Any = support.base if isinstance(support, OrNaN) else support
+        return int(torch.as_tensor(bounds.upper_bound).max()) + 1
+
+
+_MOMENTS_BY_KIND: dict[str, type[_CellMoments]] = {
+    "numbers": _NumericMoments,
+    "angles": _CircularMoments,
+    "names": _CategoricalMoments,
+}
+
+
+def _scale_rows(factor: Tensor, values: Tensor) -> Tensor:
+    return factor.reshape(-1, *[1] * (values.dim() - 1)) * values

@@ -1,0 +1,36 @@
+"""Angles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from .. import distributions
+from ._likelihood import Likelihood, as_event_shape, make_heads
+
+
+class VonMises(Likelihood):
+    """``log p(x|z) = a cos x + b sin x - log(2 pi I_0(|(a, b)|))`` per element, for angles in radians from -pi to pi.
+
+    ``a`` and ``b`` come from the network: together they point in the mean direction, and their length is the concentration. Hours of a
+    day are ``2 pi (hour / 24 - 0.5)``.
+
+    >>> import torch
+    >>> VonMises(nn.Identity(), (3,))(torch.zeros(5, 2)).variance[0].round(decimals=4)
+    tensor([1., 1., 1.]...)
+    """
+
+    value_kind = "angles"
+
+    def __init__(
+        self, network: nn.Module, event_shape: Sequence[int], latent_rank: int = 1
+    ) -> None:
+        super().__init__()
+        self.event_shape = as_event_shape(event_shape)
+        self.heads = make_heads(network, self.event_shape, 2, latent_rank)
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
+        a, b = self.heads(input, context)
+        return Independent(distributions.VonMises(a, b), len(self.event_shape), validate_args=False)

@@ -1,0 +1,35 @@
+"""Discrete codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Independent, OneHotCategorical
+
+from .._conditional import Conditional
+from ..networks import Heads
+from ..priors._categorical import as_categorical_shape
+
+
+class Categorical(Conditional):
+    """One-hot codes ``[*variables, categories]`` with logits from the network. They cannot be reparameterised.
+
+    >>> import torch
+    >>> Categorical(nn.Identity(), latent=(20, 10))(torch.zeros(5, 3)).sample().shape
+    torch.Size([5, 20, 10])
+    """
+
+    def __init__(self, network: nn.Module, latent: Sequence[int]) -> None:
+        super().__init__()
+        shape = as_categorical_shape(latent)
+        self.event_dim = len(shape)
+        self.heads = Heads(network, shape)
+
+    def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
+        (logits,) = self.heads(input, context)
+        return Independent(
+            OneHotCategorical(logits=logits, validate_args=False),
+            self.event_dim - 1,
+            validate_args=False,
+        )

@@ -1,0 +1,38 @@
+"""A prior on bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Independent
+
+from .._conditional import Unconditional
+from .._shapes import as_shape
+
+
+class Bernoulli(Unconditional):
+    """Independent bits ``[*latent]``, each 1 with probability 1/2, or with a learned probability.
+
+    >>> Bernoulli(3)().log_prob(torch.ones(3)).exp()
+    tensor(0.1250)
+    """
+
+    logits: Tensor
+
+    def __init__(self, latent: int | Sequence[int], learned: bool = False) -> None:
+        super().__init__()
+        logits = torch.zeros(as_shape("latent", latent))
+        if learned:
+            self.logits = nn.Parameter(logits)
+        else:
+            self.register_buffer("logits", logits, persistent=False)
+
+    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Independent:
+        return Independent(
+            TorchBernoulli(logits=self.logits, validate_args=False),
+            self.logits.dim(),
+            validate_args=False,
+        )

@@ -1,0 +1,48 @@
+"""A prior on discrete codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, OneHotCategorical
+
+from .._conditional import Unconditional
+from .._shapes import as_shape
+from ..errors import ArgumentError
+
+
+class Categorical(Unconditional):
+    """One-hot codes ``[*variables, categories]``, uniform or with learned probabilities.
+
+    >>> Categorical((2, 5))().sample((3,)).shape
+    torch.Size([3, 2, 5])
+    """
+
+    logits: Tensor
+
+    def __init__(self, latent: Sequence[int], learned: bool = False) -> None:
+        super().__init__()
+        logits = torch.zeros(as_categorical_shape(latent))
+        if learned:
+            self.logits = nn.Parameter(logits)
+        else:
+            self.register_buffer("logits", logits, persistent=False)
+
+    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Independent:
+        return Independent(
+            OneHotCategorical(logits=self.logits, validate_args=False),
+            self.logits.dim() - 1,
+            validate_args=False,
+        )
+
+
+def as_categorical_shape(latent: int | Sequence[int]) -> tuple[int, ...]:
+    """``(variables, ..., categories)`` of a latent of discrete codes, or an error."""
+    shape = as_shape("latent", latent)
+    if len(shape) < 2 or shape[-1] < 2:
+        raise ArgumentError(
+            f"`latent` of a categorical is {latent}; give (variables, categories) with at least 2 categories, as in (20, 10)."
+        )
+    return shape

@@ -1,0 +1,359 @@
+"""The loop for models of one architecture, all of which take each step together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from .._compilation import CompileOption, Compiler
+from .._memory import explain_out_of_memory
+from .._random import seed_scope, use_generator
+from .._recipe import Recipe
+from ..data import Rows
+from ..metrics._blocks import iter_batches, model_dtype
+from ..types import Batch
+from ._checkpoint import RunProgress
+from ._ema import ExponentialMovingAverage
+from ._fit import INITIALISATION_ROWS
+from ._interrupt import catch_interrupt
+from ._progress_bar import ProgressBar
+from ._run import MAX_SKIP_STREAK, finish_epoch
+from ._source import MemorySource
+from ._stacked_step import (
+    RecipeModule,
+    StackedFunction,
+    StackedStep,
+    batch_from_tensors,
+    batch_tensors,
+    broadcast_over_models,
+)
+from ._step import STATISTIC_NAMES
+from ._validation import (
+    ValidationScore,
+    summarise_terms,
+    update_best,
+    validation_block_size,
+    validation_terms,
+    with_validation_score,
+)
+
+
+@dataclass
+class StackedMember:
+    """One run among several."""
+
+    name: str
+    recipe: Recipe
+    source: MemorySource
+    held_out: Rows | None
+    optimizer: Adam
+    seed: int
+    progress: RunProgress = field(default_factory=RunProgress)
+    stop_reason: str = "epochs"
+
+
+@dataclass(frozen=True)
+class StackedSettings:
+    """What all runs have in common."""
+
+    epochs: int
+    lr_schedule: Callable[[int, float], float]
+    clip_norm: float | None
+    ema: float | None
+    patience: int | None
+    compile: CompileOption
+    progress: bool | None
+
+
+class StackedTrainer:
+    """Runs of one architecture side by side. Raises ``UntraceableError`` where they cannot be."""
+
+    def __init__(self, members: Sequence[StackedMember], settings: StackedSettings) -> None:
+        self.members, self.settings = members, settings
+        self.sources = [member.source for member in members]
+        self.steps, self.device = self.sources[0].steps, self.sources[0].device
+        self.generators = [
+            torch.Generator(self.device).manual_seed(member.seed) for member in members
+        ]
+        self.shares_rows = _same_rows(
+            [source.rows for source in self.sources]
+        ) and not _reading_is_random(self.sources[0])
+        self.compiler = Compiler(settings.compile, settings.epochs * self.steps, skip_guards=True)
+        for member in members:
+            with seed_scope(member.seed, self.device):
+                some = member.source.initialisation_batch(INITIALISATION_ROWS)
+                member.recipe.model.initialise_from_data(some.x, some.context)
+            member.recipe.model.train()
+        recipes, optimizers = (
+            [member.recipe for member in members],
+            [member.optimizer for member in members],
+        )
+        first = _stack_batches([source.first_batch() for source in self.sources])
+        self.stacked_step = StackedStep(
+            recipes, optimizers, first, settings.clip_norm, self.compiler
+        )
+        self.model_tensors = {
+            name: tensor
+            for name, tensor in self.stacked_step.named_tensors().items()
+            if name.startswith("model.")
+        }
+        self.best_tensors = {name: tensor.clone() for name, tensor in self.model_tensors.items()}
+        learned = [
+            self.model_tensors[f"model.{name}"] for name, _ in recipes[0].model.named_parameters()
+        ]
+        self.ema = (
+            ExponentialMovingAverage(learned, settings.ema) if settings.ema is not None else None
+        )
+        self.validation_functions: dict[int, StackedFunction] = {}
+        self.base_learning_rates = torch.tensor(
+            [optimizer.param_groups[0]["lr"] for optimizer in optimizers],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        self.active = torch.ones(len(members), dtype=torch.bool, device=self.device)
+        self.statistic_sums = torch.zeros(
+            len(members), len(STATISTIC_NAMES) + len(recipes[0].metric_names), device=self.device
+        )
+        self._score_held_out()  # what cannot be scored together is noticed before a step is taken
+
+    def run(self) -> None:
+        """Train all of them; their models have the best weights afterwards."""
+        began = time.monotonic()
+        label = f"{len(self.members)} models, first: {self.members[0].recipe.objective.name}"
+        size, samples = self.sources[0].batch_size, self.members[0].recipe.objective.samples
+        fewer = explain_out_of_memory(
+            f"in a training step of {len(self.members)} models", batch_size=size, samples=samples
+        )
+        with (
+            fewer,
+            catch_interrupt() as interrupt,
+            ProgressBar(
+                self.settings.progress, self.settings.epochs, self.steps, None, label
+            ) as bar,
+        ):
+            for epoch in range(self.settings.epochs):
+                self.compiler.invalidate_guards()
+                for position, batch in enumerate(self._iter_batches(epoch), 1):
+                    self._step(epoch * self.steps + position - 1, batch)
+                    bar.update(epoch, position, (time.monotonic() - began) / 60)
+                    if interrupt.requested:
+                        self._stop_members(self.active, "interrupted")
+                    if not self.running_members:
+                        break
+                else:
+                    self._close_epoch(time.monotonic() - began)
+                    bar.show_epoch(self.members[0].progress.history[-1])
+                if not self.running_members:
+                    break
+        self._finish()
+
+    @property
+    def running_members(self) -> list[StackedMember]:
+        """Those that have not been stopped."""
+        return [member for member in self.members if member.stop_reason == "epochs"]
+
+    def _step(self, step: int, batch: Batch) -> None:
+        self.stacked_step.set_step(step)
+        rates = self.base_learning_rates * self.settings.lr_schedule(
+            step, self.steps * self.settings.epochs
+        )
+        self.statistic_sums += self.stacked_step(batch, rates, self.active, self.generators)
+        if self.ema is not None:
+            self.ema.update(step + 1)
+        for member in self.running_members:
+            member.progress.step += 1
+            member.progress.step_in_epoch += 1
+        if (
+            self.device.type == "cpu" or step % 50 == 0
+        ):  # looking is free on the CPU, and a wait elsewhere
+            self._stop_members(self.stacked_step.skip_streak >= MAX_SKIP_STREAK, "not finite")
+
+    def _close_epoch(self, seconds: float) -> None:
+        """End the epoch of every model that still runs, score it, and keep its weights where they are its best."""
+        skipped, scores = self.stacked_step.skipped_steps.tolist(), self._score_held_out()
+        factor = self.settings.lr_schedule(
+            self.running_members[0].progress.step - 1, self.steps * self.settings.epochs
+        )
+        rates = (self.base_learning_rates * factor).tolist()
+        improved, tired = torch.zeros_like(self.active), torch.zeros_like(self.active)
+        for m, member in enumerate(self.members):
+            if member.stop_reason == "epochs":
+                state = member.progress
+                epoch = finish_epoch(
+                    state, member.recipe, self.statistic_sums[m], int(skipped[m]), seconds, rates[m]
+                )
+                epoch = (
+                    with_validation_score(
+                        epoch, member.recipe.objective.validation_criterion, scores[m]
+                    )
+                    if scores
+                    else epoch
+                )
+                improved[m] = update_best(state, epoch, member.recipe.final_schedule_step)
+                tired[m] = (
+                    self.settings.patience is not None
+                    and state.epochs_without_improvement >= self.settings.patience
+                )
+        with self._average_parameters():
+            for name, best in self.best_tensors.items():
+                best.copy_(
+                    torch.where(
+                        broadcast_over_models(improved, best), self.model_tensors[name], best
+                    )
+                )
+        self._stop_members(tired, "patience")
+        self.statistic_sums.zero_()
+        self.stacked_step.skipped_steps.zero_()
+
+    def _score_held_out(self) -> list[ValidationScore]:
+        """What the held-out rows of every model say of it, as ``score`` alone would; nothing where there are no rows."""
+        generators = [
+            torch.Generator(self.device).manual_seed(member.seed) for member in self.members
+        ]
+        terms = []
+        with self._average_parameters():
+            for batch in self._iter_held_out():
+                scorer = self._validation_function(batch)
+                terms += scorer(
+                    self.stacked_step.tensors, batch, scorer.draw_random_numbers(generators)
+                )
+        found = torch.cat(terms, 2) if terms else []
+        return [
+            summarise_terms(member.recipe.model, each)
+            for member, each in zip(self.members, found, strict=False)
+        ]
+
+    def _iter_held_out(self) -> Iterator[Batch]:
+        """Held-out rows in blocks ``[M, B, *event]``."""
+        held_out = [member.held_out for member in self.members if member.held_out is not None]
+        first = self.members[0].recipe
+        dtype, size = (
+            model_dtype(first.model),
+            validation_block_size(first.objective.validation_criterion),
+        )
+        if held_out and _same_rows(held_out):
+            for batch in iter_batches(held_out[0], size, dtype):
+                yield batch_from_tensors(
+                    batch,
+                    [
+                        field.expand(len(self.members), *field.shape)
+                        for field in batch_tensors(batch)
+                    ],
+                )
+        elif held_out:
+            for batches in zip(
+                *(iter_batches(rows, size, dtype) for rows in held_out), strict=True
+            ):
+                yield _stack_batches(batches)
+
+    def _validation_function(self, like: Batch) -> StackedFunction:
+        """One for each size of block: all but the last are equal."""
+        size = like.x.shape[1]
+        if size not in self.validation_functions:
+            model = self.members[0].recipe.model.eval()
+            self.validation_functions[size] = StackedFunction(
+                _stacked_validation_terms,
+                self.stacked_step.recipe_modules[0],
+                self.stacked_step.tensors,
+                like,
+            )
+            model.train()
+        return self.validation_functions[size]
+
+    def _stop_members(self, members: Tensor, reason: str) -> None:
+        """Let these models stay as they are from now on."""
+        members = members & self.active
+        if members.any():
+            self.active &= ~members
+            for m in members.nonzero().flatten().tolist():
+                self.members[m].stopped = reason
+
+    @torch.no_grad()
+    def _finish(self) -> None:
+        """Put the best weights, or the last ones where nothing told which are best, into the models."""
+        with self._average_parameters():
+            for m, member in enumerate(self.members):
+                kept = (
+                    self.model_tensors
+                    if member.progress.best_validation is None
+                    else self.best_tensors
+                )
+                for name, tensor in RecipeModule(member.recipe).named_tensors().items():
+                    if name in kept:
+                        tensor.copy_(kept[name][m])
+                member.recipe.model.eval()
+
+    def _average_parameters(self) -> AbstractContextManager[None]:
+        return self.ema.average_parameters() if self.ema is not None else nullcontext()
+
+    def _iter_batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, each model's in its own order: ``[M, B, *event]``."""
+        order, size = (
+            torch.stack([source.epoch_order(epoch) for source in self.sources]),
+            self.sources[0].batch_size,
+        )
+        for start in range(0, self.steps * size, size):
+            index = order[:, start : start + size]
+            yield (
+                self._read_shared_rows(index)
+                if self.shares_rows
+                else self._read_separate_rows(index)
+            )
+
+    def _read_shared_rows(self, index: Tensor) -> Batch:
+        batch = self.sources[0].batch(index.reshape(-1))
+        return batch_from_tensors(
+            batch, [field.unflatten(0, index.shape) for field in batch_tensors(batch)]
+        )
+
+    def _read_separate_rows(self, index: Tensor) -> Batch:
+        batches = []
+        for source, rows, generator in zip(self.sources, index, self.generators, strict=True):
+            with use_generator(generator):  # reading may draw, as where images are binarised afresh
+                batches.append(source.batch(rows))
+        return _stack_batches(batches)
+
+
+def _stacked_validation_terms(recipe_module: RecipeModule, batch: Batch) -> Sequence[Tensor]:
+    with torch.no_grad():
+        return (
+            validation_terms(
+                recipe_module.model, batch, recipe_module.objective.validation_criterion
+            ),
+        )
+
+
+def _stack_batches(batches: Sequence[Batch]) -> Batch:
+    """Batches as one, with an axis in front."""
+    return batch_from_tensors(
+        batches[0],
+        [
+            torch.stack(each)
+            for each in zip(*(batch_tensors(batch) for batch in batches), strict=True)
+        ],
+    )
+
+
+def _same_rows(rows: Sequence[Rows]) -> bool:
+    first = rows[0]
+    return all(
+        each.stored_values is first.stored_values
+        and each.transform == first.transform
+        and each.context_table is first.context_table
+        for each in rows
+    )
+
+
+def _reading_is_random(source: MemorySource) -> bool:
+    """Whether reading rows draws random numbers."""
+    generator = torch.Generator(source.device).manual_seed(0)
+    before = generator.get_state()
+    with use_generator(generator):
+        source.first_batch()
+    return not torch.equal(before, generator.get_state())
