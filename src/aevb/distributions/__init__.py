@@ -1,7 +1,5 @@
-"""Mathematics without parameters: what ``torch.distributions`` lacks."""
+"""Distributions and divergences that ``torch.distributions`` lacks."""
 
-from . import _hmc as hmc
-from . import _kl as kl
 from ._affine import Affine
 from ._autoregressive import Autoregressive
 from ._autoregressive_image import AutoregressiveImage
@@ -15,7 +13,19 @@ from ._equal_weight_mixture import EqualWeightMixture
 from ._families import Kumaraswamy, Logistic, Weibull, gaussian, log_normal
 from ._flow import Flow
 from ._flow_steps import PlanarStep, RadialStep, SylvesterStep
+from ._hmc import (
+    HMCSamples,
+    HMCState,
+    HMCTransition,
+    PhasePoint,
+    hmc_state_fn,
+    hmc_transition,
+    leapfrog,
+    sample_hmc,
+    tune_step_size,
+)
 from ._integer_categorical import IntegerCategorical
+from ._kl import KLDivergence, analytic_kl, elementwise_kl, has_analytic_kl, kl_divergence
 from ._logistic_normal import LogisticNormal
 from ._marginal import Marginal
 from ._moments import covariance, marginals
@@ -66,7 +76,11 @@ __all__ = [
     "Flow",
     "FullNormalMixture",
     "GridCodebook",
+    "HMCSamples",
+    "HMCState",
+    "HMCTransition",
     "IntegerCategorical",
+    "KLDivergence",
     "Kumaraswamy",
     "Logistic",
     "LogisticNormal",
@@ -74,6 +88,7 @@ __all__ = [
     "NormalMixture",
     "OpenIntervalDistribution",
     "PartiallyObserved",
+    "PhasePoint",
     "PlanarStep",
     "PowerSpherical",
     "Product",
@@ -90,20 +105,26 @@ __all__ = [
     "Weibull",
     "WrappedNormal",
     "ZeroInflated",
+    "analytic_kl",
     "analytic_kl_mask",
     "compiled_softplus_sum",
     "covariance",
     "detach_distribution",
     "discretised_logistic",
+    "elementwise_kl",
     "from_scale",
     "from_scale_tril",
     "gaussian",
+    "has_analytic_kl",
     "hierarchy_terms",
-    "hmc",
-    "kl",
+    "hmc_state_fn",
+    "hmc_transition",
+    "kl_divergence",
+    "leapfrog",
     "log_normal",
     "marginals",
     "ordinal",
+    "sample_hmc",
     "soft_clip",
     "softplus_sum",
     "to_concentration",
@@ -111,4 +132,5 @@ __all__ = [
     "to_rate",
     "to_scale",
     "to_scale_tril",
+    "tune_step_size",
 ]

@@ -1,4 +1,4 @@
-"""Images whose cells depend on those before them, in the order of reading."""
+"""Autoregressive distributions of images, in raster order."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ from collections.abc import Callable
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
 from .._random import seed_scope
+from ._base import BaseDistribution
 
-IMAGE_MOMENT_SAMPLES = 16  # that mean and variance are made from
+IMAGE_MOMENT_SAMPLES = 16  # draws for mean and variance
 
 VerticalFn = Callable[[Tensor], list[Tensor]]
 HorizontalFn = Callable[[Tensor, list[Tensor], Tensor], Tensor]
 CellDistributionFn = Callable[[Tensor], Distribution]
 
 
-class AutoregressiveImage(Distribution):
-    """``p(x) = prod_d p(x_d | x_1 ... x_(d-1))`` over the cells of an image, row by row, the channels of a cell in turn.
+class AutoregressiveImage(BaseDistribution):
+    """Autoregressive image distribution ``p(x) = prod_d p(x_d | x_1 ... x_(d-1))`` in raster order.
 
-    ``above`` reads images ``[N, C, H, W]`` and says what each row is to know of the ``rows`` rows before it, ``[N, *, H, W]`` each;
-    ``along`` turns images, that, and the condition ``[N, *, H, W]`` into ``[N, C, parameters, H, W]``, of which those of a cell depend on
-    the ``columns`` cells to its left and on channels before its own; ``cells`` makes distributions ``[*, C, H, W]`` of them. The
-    condition is ``[*batch, *, H, W]``.
+    The order is row by row, then column by column, then channel by channel. A density takes one
+    pass; a draw takes one pass per pixel and channel, each over a part of a row. Mean and variance
+    average the conditional moments over 16 fixed draws.
 
-    A density takes one pass, a draw one per cell, each over a part of a row. Mean and variance are those of 16 draws, always the same
-    ones, by what each cell was to be given those before it: no single draw is as near to them.
+    Args:
+        condition: Conditioning features ``[*batch, *, H, W]``.
+        event_shape: ``(H, W)`` or ``(C, H, W)``.
+        vertical: Maps images ``[N, C, H, W]`` to features ``[N, *, H, W]`` per layer, which depend
+            on the rows above.
+        horizontal: Maps images, the vertical features and the condition to parameters ``[N, C,
+            parameters, H, W]``, which depend on pixels to the left and on preceding channels.
+        cell_distribution: Maps parameters to a distribution with batch shape ``[*, C, H, W]``.
+        rows_above: Number of rows above that a pixel depends on.
+        columns_left: Number of columns to the left that a pixel depends on.
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(
         self,
@@ -49,18 +56,18 @@ class AutoregressiveImage(Distribution):
             cell_distribution,
         )
         self.rows_above, self.columns_left = rows_above, columns_left
-        super().__init__(condition.shape[:-3], Size(event_shape), validate_args=False)
+        super().__init__(condition.shape[:-3], Size(event_shape))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
+        """``(C, H, W)``."""
         height, width = self.event_shape[-2:]
         return (self.event_shape[0] if len(self.event_shape) == 3 else 1, height, width)
 
-    @constraints.dependent_property
+    @property
     def support(self) -> constraints.Constraint:
-        one = self.horizontal(*self._zero_inputs(1))
-        return constraints.independent(self.cell_distribution(one).support, len(self.event_shape))
+        raw = self.horizontal(*self._zero_inputs(1))
+        return constraints.independent(self.cell_distribution(raw).support, len(self.event_shape))
 
     @property
     def mean(self) -> Tensor:
@@ -73,8 +80,8 @@ class AutoregressiveImage(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         own = value.shape[: value.dim() - len(self.event_shape)]
         batch = torch.broadcast_shapes(own, self.batch_shape)
-        # what the rows above say does not depend on the condition: it is read once for all of them
-        told = [
+        # vertical features do not depend on the condition: one pass serves all conditions
+        features = [
             part.unflatten(0, own or (1,))
             .expand(*batch, *part.shape[1:])
             .reshape(-1, *part.shape[1:])
@@ -82,12 +89,12 @@ class AutoregressiveImage(Distribution):
         ]
         x = value.expand(*batch, *self.event_shape).reshape(-1, *self.image_shape)
         each = self.cell_distribution(
-            self.horizontal(x, told, self._flat_condition(batch))
+            self.horizontal(x, features, self._flat_condition(batch))
         ).log_prob(x)
         return each.flatten(1).sum(1).reshape(batch)
 
     @torch.no_grad()
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         shape = self._extended_shape(Size(sample_shape))
         return self._sample_images(
             self._flat_condition(Size(sample_shape) + self.batch_shape)
@@ -97,17 +104,18 @@ class AutoregressiveImage(Distribution):
         channels, height, width = self.image_shape
         x = condition.new_zeros(len(condition), channels, height, width)
         for row in range(height):
-            told = [
+            features = [
                 part[:, :, -1:]
                 for part in self.vertical(x[:, :, max(0, row - self.rows_above) : row + 1])
             ]
             for column in range(width):
-                seen = slice(max(0, column - self.columns_left), column + 1)
-                here = [part[..., seen] for part in told], condition[:, :, row : row + 1, seen]
+                columns = slice(max(0, column - self.columns_left), column + 1)
+                window = [part[..., columns] for part in features]
+                local_condition = condition[:, :, row : row + 1, columns]
                 for channel in range(channels):
-                    cells = self.cell_distribution(
-                        self.horizontal(x[:, :, row : row + 1, seen], *here)[..., -1:]
-                    )
+                    pixels = x[:, :, row : row + 1, columns]
+                    raw = self.horizontal(pixels, window, local_condition)[..., -1:]
+                    cells = self.cell_distribution(raw)
                     x[:, channel, row, column] = cells.sample()[:, channel, 0, 0]
         return x
 
@@ -116,10 +124,10 @@ class AutoregressiveImage(Distribution):
         condition = self._flat_condition(Size((IMAGE_MOMENT_SAMPLES,)) + self.batch_shape)
         with seed_scope(0, condition.device):
             x = self._sample_images(condition)
-        given = self.cell_distribution(self.horizontal(x, self.vertical(x), condition))
+        conditional = self.cell_distribution(self.horizontal(x, self.vertical(x), condition))
         means, variances = (
             part.reshape(IMAGE_MOMENT_SAMPLES, *self.batch_shape, *self.event_shape)
-            for part in (given.mean, given.variance)
+            for part in (conditional.mean, conditional.variance)
         )
         return means.mean(0), variances.mean(0) + means.var(0)
 

@@ -1,4 +1,4 @@
-"""A class beside a code, over one vector: the class one-hot in front, the code behind it."""
+"""Joint distributions of a class and a latent: a vector with the one-hot class in front."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ import math
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, OneHotCategorical, constraints
+from torch.types import _size
 
+from ._base import BaseDistribution
 from ._product import ProductSupport, split_event
 
-EXCLUDED_CLASS_LOG_PROB = -1e3  # the log-probability of a class that is known not to be the one: its exponential is 0, and 0 times it is 0
+# log-probability of a class that the label excludes: finite, so that 0 times it is 0
+EXCLUDED_CLASS_LOG_PROB = -1e3
 
 
 def apply_known_labels(log_weight: Tensor, label: Tensor | None) -> Tensor:
-    """Log-probabilities ``[*batch, C]`` of the classes where ``label`` ``[B, C]`` one-hot says which it is, NaN that nobody knows.
+    """Replace log-probabilities ``[*batch, C]`` where the one-hot ``label`` ``[B, C]`` is not NaN.
 
-    >>> apply_known_labels(torch.zeros(2), torch.tensor([[0.0, 1.0], [torch.nan, torch.nan]])) + 0
-    tensor([[-1000.,     0.],
-            [    0.,     0.]])
+    Example:
+        >>> (
+        ...     apply_known_labels(
+        ...         torch.zeros(2), torch.tensor([[0.0, 1.0], [torch.nan, torch.nan]])
+        ...     )
+        ...     + 0
+        ... )
+        tensor([[-1000.,     0.],
+                [    0.,     0.]])
     """
     if label is None:
         return log_weight
@@ -26,27 +35,30 @@ def apply_known_labels(log_weight: Tensor, label: Tensor | None) -> Tensor:
     return torch.where(known, EXCLUDED_CLASS_LOG_PROB * (1 - label.nan_to_num()), log_weight)
 
 
-class ClassAndLatent(Distribution):
-    """``p(y) p(z)``: a class with log-probabilities ``log_weight`` ``[*batch, C]`` and a code from ``rest``, which has no batch.
+class ClassAndLatent(BaseDistribution):
+    """Independent class and latent: ``p(y) p(z)``.
 
-    >>> from torch.distributions import Independent, Normal
-    >>> p = Labelled(torch.full((3,), 1 / 3).log(), Independent(Normal(torch.zeros(2), 1.0), 1))
-    >>> p.sample((4,)).shape
-    torch.Size([4, 5])
+    Args:
+        log_weight: Log-probabilities ``[*batch, C]`` of the classes.
+        latent: Distribution of the latent, without a batch.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> p = ClassAndLatent(
+        ...     torch.full((3,), 1 / 3).log(), Independent(Normal(torch.zeros(2), 1.0), 1)
+        ... )
+        >>> p.sample((4,)).shape
+        torch.Size([4, 5])
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, log_weight: Tensor, latent: Distribution) -> None:
         self.log_weight, self.latent = log_weight, latent
         self.shapes = [log_weight.shape[-1:], latent.event_shape]
         super().__init__(
-            log_weight.shape[:-1],
-            Size((sum(shape.numel() for shape in self.shapes),)),
-            validate_args=False,
+            log_weight.shape[:-1], Size((sum(shape.numel() for shape in self.shapes),))
         )
 
-    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    @property
     def support(self) -> constraints.Constraint:
         return _class_and_latent_support(self.shapes, self.latent)
 
@@ -59,7 +71,7 @@ class ClassAndLatent(Distribution):
         weight = self.log_weight.exp()
         return self._concat(weight * (1 - weight), self.latent.variance.flatten())
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         y = _sample_class(self.log_weight, Size(sample_shape))
         z = self.latent.sample(Size((*sample_shape, *self.batch_shape)))
         return self._concat(y, z.flatten(z.dim() - len(self.shapes[1])))
@@ -73,37 +85,37 @@ class ClassAndLatent(Distribution):
         return torch.cat([y, z.expand(*y.shape[:-1], -1)], -1)
 
 
-class ClassConditional(Distribution):
-    """``q(y) q(z|y)``: a class with ``logits`` ``[B, C]``, and for each class another distribution of the code.
+class ClassConditional(BaseDistribution):
+    """Class and a latent conditioned on it: ``q(y) q(z|y)``.
 
-    ``given`` has the batch ``[C * B]``: all data under the first class, then all under the second. ``label`` ``[B, C]`` says which class it
-    is where that is known: all mass is there. ``class_log_probs`` are the log-probabilities of the classes whatever ``label`` says.
+    Args:
+        logits: Logits ``[B, C]`` of the classes.
+        latent: Distribution of the latent with batch shape ``[C * B]``: all rows under the first
+            class, then all rows under the second class.
+        label: One-hot classes ``[B, C]``, NaN for rows without a label. A known class takes all the
+            probability; ``class_log_probs`` ignores it.
 
-    >>> from torch.distributions import Independent, Normal
-    >>> q = Choice(torch.zeros(5, 3), Independent(Normal(torch.zeros(15, 2), 1.0), 1))
-    >>> z, log_measure = q.enumerated(samples=1)
-    >>> q.sample((4,)).shape, z.shape, torch.allclose(log_measure.exp().sum(0), torch.ones(5))
-    (torch.Size([4, 5, 5]), torch.Size([3, 5, 5]), True)
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> q = ClassConditional(torch.zeros(5, 3), Independent(Normal(torch.zeros(15, 2), 1.0), 1))
+        >>> z, log_measure = q.enumerate_classes(samples=1)
+        >>> q.sample((4,)).shape, z.shape, torch.allclose(log_measure.exp().sum(0), torch.ones(5))
+        (torch.Size([4, 5, 5]), torch.Size([3, 5, 5]), True)
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, logits: Tensor, latent: Distribution, label: Tensor | None = None) -> None:
         self.class_log_probs = torch.log_softmax(logits, -1)
         self.log_weight = apply_known_labels(self.class_log_probs, label)
         self.latent = latent
         self.shapes = [logits.shape[-1:], latent.event_shape]
-        super().__init__(
-            logits.shape[:-1],
-            Size((sum(shape.numel() for shape in self.shapes),)),
-            validate_args=False,
-        )
+        super().__init__(logits.shape[:-1], Size((sum(shape.numel() for shape in self.shapes),)))
 
     @property
     def n_classes(self) -> int:
+        """Number of classes C."""
         return self.log_weight.shape[-1]
 
-    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    @property
     def support(self) -> constraints.Constraint:
         return _class_and_latent_support(self.shapes, self.latent)
 
@@ -123,19 +135,33 @@ class ClassConditional(Distribution):
         return torch.cat([weight * (1 - weight), spread], -1)
 
     def average_over_classes(self, value: Tensor) -> Tensor:
-        """What ``value`` ``[C * B, *rest]`` is on average over the classes, ``[B, *rest]``."""
+        """Average over the classes, weighted with their probabilities.
+
+        Args:
+            value: Values ``[C * B, *rest]``.
+
+        Returns:
+            ``[B, *rest]``.
+        """
         each = value.unflatten(0, (self.n_classes, -1))
         weight = self.log_weight.exp().T
         return (weight.reshape(*weight.shape, *[1] * (each.dim() - 2)) * each).sum(0)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         y = _sample_class(self.log_weight, Size(sample_shape))
         z = self.latent.sample(Size(sample_shape))
         each = z.flatten(z.dim() - len(self.shapes[1])).unflatten(-2, (self.n_classes, -1))
         return torch.cat([y, (y.transpose(-1, -2)[..., None] * each).sum(-3)], -1)
 
     def enumerate_classes(self, samples: int) -> tuple[Tensor, Tensor]:
-        """Every class with ``samples`` codes of each that can be differentiated ``[C * samples, B, D]``, and ``log q(y) - log samples``."""
+        """Every class with ``samples`` differentiable draws of its latent.
+
+        Args:
+            samples: Number of draws per class, S.
+
+        Returns:
+            Values ``[C * S, B, D]`` and their log-measure ``log q(y) - log S``, ``[C * S, B]``.
+        """
         z = (
             self.latent.rsample((samples,)).flatten(2).unflatten(1, (self.n_classes, -1))
         )  # [S, C, B, L]

@@ -1,4 +1,4 @@
-"""The density on [0, 1] that cross-entropy on grey values lacks the constant of."""
+"""The continuous Bernoulli distribution: a normalised cross-entropy on [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,35 +8,45 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
-SAMPLING_SERIES_LOGIT = (
-    0.02  # below this |logit| draws come from a series, whose error is below 1e-12
-)
-MOMENT_SERIES_LOGIT = 0.1  # below this |logit| the closed forms cancel and the series take over; there their error is below 1e-14
+from ._base import BaseDistribution
+
+# below these |logit| series replace the closed forms, which cancel: errors below 1e-12 and 1e-14
+SAMPLING_SERIES_LOGIT = 0.02
+MOMENT_SERIES_LOGIT = 0.1
 
 
-class ContinuousBernoulli(Distribution):
-    """``log p(x) = x t - softplus(t) + ln(t / tanh(t / 2))`` on [0, 1], ``t`` the logits ``[*batch]``.
+class ContinuousBernoulli(BaseDistribution):
+    """Continuous Bernoulli: ``log p(x) = x t - softplus(t) + ln(t / tanh(t / 2))`` on [0, 1].
 
-    Loaiza-Ganem and Cunningham, The continuous Bernoulli (2019). Finite and with a finite gradient for any logit; the class of the same
-    name in ``torch.distributions`` clamps its probabilities.
+    Density and gradient are finite for every logit; the class of the same name in
+    ``torch.distributions`` clamps its probabilities. Loaiza-Ganem and Cunningham, The continuous
+    Bernoulli (2019).
 
-    >>> round(
-    ...     ContinuousBernoulli(torch.logit(torch.tensor(0.3, dtype=torch.float64))).mean.item(), 9
-    ... )
-    0.430222501
+    Args:
+        logits: Logits ``t``, ``[*batch]``.
+
+    Example:
+        >>> round(
+        ...     ContinuousBernoulli(
+        ...         torch.logit(torch.tensor(0.3, dtype=torch.float64))
+        ...     ).mean.item(),
+        ...     9,
+        ... )
+        0.430222501
     """
 
-    arg_constraints = {"logits": constraints.real}  # pyright: ignore[reportAssignmentType]
-    support = constraints.unit_interval  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"logits": constraints.real}
+    fixed_support = constraints.unit_interval
     has_rsample = True
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
-        super().__init__(logits.shape, validate_args=False)
+        super().__init__(logits.shape)
 
     def expand(
-        self, batch_shape: Size, _instance: Distribution | None = None
+        self, batch_shape: _size, _instance: Distribution | None = None
     ) -> ContinuousBernoulli:
         return ContinuousBernoulli(self.logits.expand(batch_shape))
 
@@ -68,13 +78,13 @@ class ContinuousBernoulli(Distribution):
             size < MOMENT_SERIES_LOGIT, near, 1 / far**2 - torch.exp(-far) / torch.expm1(-far) ** 2
         )
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         shape = self._extended_shape(Size(sample_shape))
         uniform = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
         far = self.logits.abs().clamp(min=SAMPLING_SERIES_LOGIT)
         below = -torch.log1p(uniform * torch.expm1(-far)) / far
         draw = torch.where(self.logits >= 0, 1 - below, below)
-        # the same quantile ln(1 + v (e^t - 1)) / t at level v, by the cumulants of a bit; its slope in t would cancel
+        # the quantile ln(1 + v (e^t - 1)) / t at level v as a series in the cumulants of a bit
         level = torch.where(self.logits >= 0, 1 - uniform, uniform)
         t, spread = (
             self.logits.clamp(-SAMPLING_SERIES_LOGIT, SAMPLING_SERIES_LOGIT),
@@ -93,12 +103,11 @@ class ContinuousBernoulli(Distribution):
 
 
 def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
-    """``ln(t / tanh(t / 2))``: even, ``ln 2`` at 0, ``ln |t|`` far out."""
+    """Log-normaliser ``ln(t / tanh(t / 2))``: even, ``ln 2`` at 0, asymptotically ``ln |t|``."""
     size = logits.abs()
     square = (logits / 2) ** 2
-    series = square.clamp(
-        max=MOMENT_SERIES_LOGIT**2
-    )  # clamped so that the branch not taken has a finite gradient
+    # clamped, so that the branch not taken has a finite gradient
+    series = square.clamp(max=MOMENT_SERIES_LOGIT**2)
     near = math.log(2) + torch.log1p(series / 3 - series**2 / 45 + 2 * series**3 / 945)
     far = size.clamp(min=MOMENT_SERIES_LOGIT)
     return torch.where(

@@ -1,7 +1,8 @@
-"""Discrete variables that are independent of each other: all their states, and their continuous relaxations.
+"""Independent discrete variables: their states, and their continuous relaxations.
 
-A draw of such a variable is the largest of its logits plus noise. Taking a soft maximum at a temperature instead gives a draw that can be
-differentiated (Maddison et al., The concrete distribution, 2017; Jang et al., Categorical reparameterisation with Gumbel-softmax, 2017).
+A draw is the argmax of logits plus noise. The softmax at a temperature instead is a differentiable
+draw (Maddison et al., The concrete distribution, 2017; Jang et al., Categorical reparameterization
+with Gumbel-softmax, 2017).
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from torch.distributions import Bernoulli, Distribution, Independent, OneHotCate
 
 
 def open_uniform(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Uniform draws strictly between 0 and 1, of which logarithms exist on both sides."""
-    drawn = torch.rand(shape, dtype=like.dtype, device=like.device)
-    return drawn.clamp(min=torch.finfo(like.dtype).tiny, max=1 - torch.finfo(like.dtype).eps / 2)
+    """Uniform draws in the open interval (0, 1): ``log u`` and ``log(1 - u)`` are finite."""
+    uniform = torch.rand(shape, dtype=like.dtype, device=like.device)
+    return uniform.clamp(min=torch.finfo(like.dtype).tiny, max=1 - torch.finfo(like.dtype).eps / 2)
 
 
 class Discrete(ABC):
-    """A factorised discrete distribution by its logits ``[*batch, *event]``.
+    """A factorised discrete distribution with logits ``[*batch, *event]``.
 
-    ``y`` is a draw of the perturbed logits ``[*sample, *batch, *event]``, from which both the hard draw and the soft one come.
+    ``y`` are perturbed logits ``[*sample, *batch, *event]``, from which both the hard and the soft
+    draw follow.
     """
 
     def __init__(self, logits: Tensor, event_dim: int) -> None:
@@ -39,32 +41,32 @@ class Discrete(ABC):
     @property
     @abstractmethod
     def n_states(self) -> int:
-        """How many values the event can take."""
+        """Number of values of the event."""
 
     @property
     @abstractmethod
     def mean(self) -> Tensor:
-        """``[*batch, *event]``; the gradient of ``log p(z)`` in the logits is ``z`` minus this."""
+        """Mean ``[*batch, *event]``; the gradient of ``log p(z)`` in the logits is ``z - mean``."""
 
     @abstractmethod
     def enumerate_states(self) -> Tensor:
-        """Every value of the event, ``[states, *event]``."""
+        """All values of the event, ``[states, *event]``."""
 
     @abstractmethod
     def sample_perturbed(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """``y``: the logits plus the noise under which the largest one is a draw."""
+        """``y``: logits plus noise; its argmax is a draw."""
 
     @abstractmethod
     def sample_perturbed_given(self, hard: Tensor) -> Tensor:
-        """``y`` given the hard draw that came of it (Tucker et al., REBAR, 2017)."""
+        """``y`` conditioned on the hard draw (Tucker et al., REBAR, 2017)."""
 
     @abstractmethod
     def hard_sample(self, y: Tensor) -> Tensor:
-        """The draw itself: bits, or one-hot codes; no gradient passes."""
+        """The draw itself, bits or one-hot values; without a gradient."""
 
     @abstractmethod
     def soft_sample(self, y: Tensor, temperature: Tensor | float) -> Tensor:
-        """The relaxed draw, between the corners; it approaches the hard one as the temperature falls to 0."""
+        """The relaxed draw; it converges to the hard draw as the temperature goes to 0."""
 
     @abstractmethod
     def _log_prob(self, z: Tensor) -> Tensor: ...
@@ -73,11 +75,11 @@ class Discrete(ABC):
     def _relaxed_log_prob(self, y: Tensor, temperature: Tensor | float) -> Tensor: ...
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """``log p(z)`` as the function linear in ``z`` that has this value at every state: differentiable in ``z`` also in between."""
+        """``log p(z)``, extended linearly between the states: differentiable in ``z``."""
         return self._sum_event(self._log_prob(z))
 
     def relaxed_log_prob(self, y: Tensor, temperature: Tensor | float) -> Tensor:
-        """Log-density of the relaxed draw, with respect to ``y / temperature``; Jacobians cancel against another of the same family."""
+        """Log-density of ``y / temperature``; its Jacobian cancels within a family."""
         return self._sum_event(self._relaxed_log_prob(y, temperature))
 
     def _sum_event(self, each: Tensor) -> Tensor:
@@ -90,8 +92,9 @@ class Discrete(ABC):
 class Bits(Discrete):
     """Independent bits.
 
-    >>> Bits(torch.zeros(2), 1).enumerated().tolist()
-    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    Example:
+        >>> Bits(torch.zeros(2), 1).enumerate_states().tolist()
+        [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
     """
 
     @property
@@ -138,10 +141,11 @@ class Bits(Discrete):
 
 
 class OneHotCodes(Discrete):
-    """Independent one-hot codes, the categories of each on the last axis.
+    """Independent one-hot variables; the categories are on the last axis.
 
-    >>> Codes(torch.zeros(1, 3), 2).enumerated().shape
-    torch.Size([3, 1, 3])
+    Example:
+        >>> OneHotCodes(torch.zeros(1, 3), 2).enumerate_states().shape
+        torch.Size([3, 1, 3])
     """
 
     @property
@@ -165,10 +169,9 @@ class OneHotCodes(Discrete):
         return self.logits - self._log_exponential((*sample_shape, *self.logits.shape))
 
     def sample_perturbed_given(self, hard: Tensor) -> Tensor:
+        # exponential waiting times at rates that sum to 1: the others start when the first ends
         log_waits = self._log_exponential(tuple(hard.shape))
-        first = (log_waits * hard).sum(
-            -1, keepdim=True
-        )  # the shortest of waits at rates that sum to 1; the others begin where it ends
+        first = (log_waits * hard).sum(-1, keepdim=True)
         return -torch.where(hard > 0.5, first, torch.logaddexp(log_waits - self._log_probs, first))
 
     def hard_sample(self, y: Tensor) -> Tensor:
@@ -190,16 +193,17 @@ class OneHotCodes(Discrete):
         return torch.log_softmax(self.logits, -1)
 
     def _log_exponential(self, shape: tuple[int, ...]) -> Tensor:
-        """Logarithms of exponential times of rate 1: minus Gumbel noise."""
+        """Logarithms of exponential draws of rate 1: negative Gumbel noise."""
         return (-self._uniform(shape).log()).log()
 
 
 def as_discrete(distribution: Distribution) -> Discrete | None:
-    """The distribution as independent discrete variables, or ``None`` where it is none.
+    """The distribution as independent discrete variables, or ``None`` for another family.
 
-    >>> bits = discrete(Independent(Bernoulli(logits=torch.zeros(5, 3)), 1))
-    >>> bits.states, bits.perturbed((4,)).shape
-    (8, torch.Size([4, 5, 3]))
+    Example:
+        >>> bits = as_discrete(Independent(Bernoulli(logits=torch.zeros(5, 3)), 1))
+        >>> bits.n_states, bits.sample_perturbed((4,)).shape
+        (8, torch.Size([4, 5, 3]))
     """
     base = distribution.base_dist if isinstance(distribution, Independent) else distribution
     if not isinstance(base, Bernoulli | OneHotCategorical):

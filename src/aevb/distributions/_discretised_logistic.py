@@ -1,4 +1,4 @@
-"""Integers 0 ... levels-1 as a logistic cut into bins: 8-bit grey values and their like."""
+"""The discretised logistic distribution of integers 0 ... levels-1, as 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -8,37 +8,45 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
+from ._base import BaseDistribution
 from ._output_maps import to_scale
 
 
-class DiscretisedLogistic(Distribution):
-    """The probability of the bin of width 1 around each level; the two end bins reach to infinity, so the levels sum to 1.
+class DiscretisedLogistic(BaseDistribution):
+    """Probability of the bin of width 1 around each level under a logistic distribution.
 
-    ``loc`` and ``scale`` ``[*batch]`` are in levels. With ``a, b`` the standardised edges of the bin,
-    ``log p = -softplus(-a) - softplus(b) + log(1 - exp(b - a))``: no difference of sigmoids, so nothing cancels.
-    Salimans et al., PixelCNN++ (2017).
+    The two end bins extend to infinity, so that the probabilities of the levels sum to 1. With the
+    standardised edges ``a, b`` of a bin, ``log p = -softplus(-a) - softplus(b) + log(1 - exp(b -
+    a))``, which has no cancelling difference of sigmoids. Salimans et al., PixelCNN++ (2017).
 
-    >>> p = DiscretisedLogistic(torch.tensor(100.0), torch.tensor(7.0), levels=256)
-    >>> bool((p.log_prob(torch.arange(256.0)).exp().sum() - 1).abs() < 1e-5)
-    True
+    Args:
+        loc: Location ``[*batch]`` in levels.
+        scale: Positive scale ``[*batch]`` in levels.
+        levels: Number of levels.
+
+    Example:
+        >>> p = DiscretisedLogistic(torch.tensor(100.0), torch.tensor(7.0), levels=256)
+        >>> bool((p.log_prob(torch.arange(256.0)).exp().sum() - 1).abs() < 1e-5)
+        True
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
 
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
         self.loc, self.scale = torch.broadcast_tensors(loc, scale)
         self.levels = levels
-        super().__init__(self.loc.shape, validate_args=False)
+        super().__init__(self.loc.shape)
 
     def expand(
-        self, batch_shape: Size, _instance: Distribution | None = None
+        self, batch_shape: _size, _instance: Distribution | None = None
     ) -> DiscretisedLogistic:
         return DiscretisedLogistic(
             self.loc.expand(batch_shape), self.scale.expand(batch_shape), self.levels
         )
 
-    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    @property
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.levels - 1)
 
@@ -52,13 +60,12 @@ class DiscretisedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self._sum_over_thresholds(lambda threshold: 1)  # E X = sum over t of P(X > t)
+        return self._sum_over_thresholds(lambda t: 1)  # E X = sum over t of P(X > t)
 
     @property
     def variance(self) -> Tensor:
-        return (
-            self._sum_over_thresholds(lambda threshold: 2 * threshold + 1) - self.mean**2
-        )  # E X^2 = sum over t of (2 t + 1) P(X > t)
+        # E X^2 = sum over t of (2 t + 1) P(X > t)
+        return self._sum_over_thresholds(lambda t: 2 * t + 1) - self.mean**2
 
     def _sum_over_thresholds(self, weight: Callable[[int], int]) -> Tensor:
         total = torch.zeros_like(self.loc)
@@ -68,7 +75,7 @@ class DiscretisedLogistic(Distribution):
             )
         return total
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         shape = self._extended_shape(Size(sample_shape))
         uniform = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device).clamp(
             1e-7, 1 - 1e-7
@@ -78,16 +85,29 @@ class DiscretisedLogistic(Distribution):
 
 
 def log_interval_mass(below: Tensor, above: Tensor, width: Tensor) -> Tensor:
-    """``log P(low < X <= low + width)`` of a logistic, from ``below = log P(X <= low + width)`` and ``above = log P(X > low)``."""
+    """``log P(low < X <= low + width)`` of a logistic variable.
+
+    ``below`` is ``log P(X <= low + width)`` and ``above`` is ``log P(X > low)``.
+    """
     return below + above + torch.log(-torch.expm1(-width))
 
 
 def discretised_logistic(
     loc: Tensor, raw: Tensor, levels: int, midpoint: float | Tensor = 0.5
 ) -> DiscretisedLogistic:
-    """A network's outputs in units of the full range, the mean from its ``midpoint``, the scale from a tenth of it.
+    """Discretised logistic distribution from network outputs in units of the full range.
 
-    The same initial weights then suit 17 levels and 256.
+    The location starts at ``midpoint`` and the scale at a tenth of the range, so that the same
+    initial weights suit 17 levels and 256.
+
+    Args:
+        loc: Network output for the location, ``[*batch]``; 0 is the midpoint.
+        raw: Network output for the scale, ``[*batch]``.
+        levels: Number of levels.
+        midpoint: Location at output 0, as a fraction of the range.
+
+    Returns:
+        The distribution with batch shape ``[*batch]``.
     """
     top = levels - 1
     return DiscretisedLogistic(top * (midpoint + loc), 0.1 * top * to_scale(raw), levels)

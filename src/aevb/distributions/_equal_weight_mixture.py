@@ -1,4 +1,4 @@
-"""A mixture of a few distributions of any kind, all with the same weight."""
+"""Mixtures with equal weights of distributions of any family."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from collections.abc import Sequence
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
+
+from ._base import BaseDistribution
 
 
-class EqualWeightMixture(Distribution):
-    """``1/S sum_s p_s``: the density, mean and variance of a mixture of ``S`` distributions of one shape, and draws from it.
+class EqualWeightMixture(BaseDistribution):
+    """Mixture ``1/S sum_s p_s`` of ``S`` distributions of one shape.
 
-    ``torch.distributions.MixtureSameFamily`` would need them as one batch of a single family; these may be anything.
+    ``torch.distributions.MixtureSameFamily`` requires one batch of one family; these components may
+    differ.
 
-    >>> from torch.distributions import Normal
-    >>> mixture = EqualWeightMixture([Normal(torch.tensor(-1.0), 1.0), Normal(torch.tensor(1.0), 1.0)])
-    >>> mixture.mean.item(), round(mixture.variance.item(), 4)
-    (0.0, 2.0)
+    Args:
+        components: Distributions with equal batch and event shapes.
+
+    Example:
+        >>> from torch.distributions import Normal
+        >>> mixture = EqualWeightMixture(
+        ...     [Normal(torch.tensor(-1.0), 1.0), Normal(torch.tensor(1.0), 1.0)]
+        ... )
+        >>> mixture.mean.item(), round(mixture.variance.item(), 4)
+        (0.0, 2.0)
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, components: Sequence[Distribution]) -> None:
         self.components = list(components)
-        super().__init__(
-            self.components[0].batch_shape, self.components[0].event_shape, validate_args=False
-        )
+        super().__init__(self.components[0].batch_shape, self.components[0].event_shape)
 
-    @constraints.dependent_property
+    @property
     def support(self) -> constraints.Constraint | None:
         return self.components[0].support
 
@@ -49,8 +55,8 @@ class EqualWeightMixture(Distribution):
             torch.stack([part.log_prob(value) for part in self.components]), 0
         ) - math.log(len(self.components))
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
-        """One part for each element of the batch, and a draw from it."""
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        """Draw one component for each element of the batch, then a value from it."""
         draws = torch.stack([part.sample(Size(sample_shape)) for part in self.components])
         batch = draws.shape[1 : draws.dim() - len(self.event_shape)]
         chosen = torch.randint(len(self.components), batch, device=draws.device)

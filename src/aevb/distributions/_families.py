@@ -1,29 +1,38 @@
-"""Families that ``torch.distributions`` lacks or gives no moments of, one variable at a time."""
+"""Univariate families that ``torch.distributions`` lacks, or implements without moments."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, LogNormal, Normal, constraints
+from torch.distributions import Independent, LogNormal, Normal, constraints
+from torch.types import _size
 
+from ._base import BaseDistribution
 from ._discrete import open_uniform
 
 
-class Logistic(Distribution):
-    """``log p(z) = -y - 2 softplus(-y) - log s`` with ``y = (z - m) / s``; ``z = m + s logit(u)``, ``u`` uniform.
+class Logistic(BaseDistribution):
+    """Logistic distribution: ``log p(z) = -y - 2 softplus(-y) - log s`` with ``y = (z - m) / s``.
 
-    >>> Logistic(torch.tensor(0.0), torch.tensor(1.0)).log_prob(torch.tensor(0.0)).exp()
-    tensor(0.2500)
+    Draws are ``z = m + s logit(u)`` with ``u`` uniform.
+
+    Args:
+        loc: Location ``m``, ``[*batch]``.
+        scale: Positive scale ``s``, ``[*batch]``.
+
+    Example:
+        >>> Logistic(torch.tensor(0.0), torch.tensor(1.0)).log_prob(torch.tensor(0.0)).exp()
+        tensor(0.2500)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # pyright: ignore[reportAssignmentType]
-    support = constraints.real  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    fixed_support = constraints.real
     has_rsample = True
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
-        super().__init__(loc.shape, validate_args=False)
+        super().__init__(loc.shape)
 
     @property
     def mean(self) -> Tensor:
@@ -33,7 +42,7 @@ class Logistic(Distribution):
     def variance(self) -> Tensor:
         return (torch.pi * self.scale) ** 2 / 3
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         return self.loc + self.scale * torch.logit(
             open_uniform(self._extended_shape(Size(sample_shape)), self.loc)
         )
@@ -43,22 +52,29 @@ class Logistic(Distribution):
         return -y - 2 * F.softplus(-y) - self.scale.log()
 
 
-class Kumaraswamy(Distribution):
-    """``p(z) = a b z^(a-1) (1 - z^a)^(b-1)`` on (0, 1); ``z = (1 - u^(1/b))^(1/a)``, ``u`` uniform.
+class Kumaraswamy(BaseDistribution):
+    """Kumaraswamy distribution: ``p(z) = a b z^(a-1) (1 - z^a)^(b-1)`` on (0, 1).
 
-    Near a Beta of the same parameters, with a draw that is a formula. Kumaraswamy (1980). Draws are kept off the edges.
+    It is close to a beta distribution with the same parameters, and its draws have a closed form,
+    ``z = (1 - u^(1/b))^(1/a)`` with ``u`` uniform. Draws stay inside the interval. Kumaraswamy
+    (1980).
 
-    >>> Kumaraswamy(torch.tensor(1.0), torch.tensor(1.0)).mean
-    tensor(0.5000)
+    Args:
+        a: Positive parameter ``a``, ``[*batch]``.
+        b: Positive parameter ``b``, ``[*batch]``.
+
+    Example:
+        >>> Kumaraswamy(torch.tensor(1.0), torch.tensor(1.0)).mean
+        tensor(0.5000)
     """
 
-    arg_constraints = {"a": constraints.positive, "b": constraints.positive}  # pyright: ignore[reportAssignmentType]
-    support = constraints.unit_interval  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"a": constraints.positive, "b": constraints.positive}
+    fixed_support = constraints.unit_interval
     has_rsample = True
 
     def __init__(self, a: Tensor, b: Tensor) -> None:
         self.a, self.b = a, b
-        super().__init__(a.shape, validate_args=False)
+        super().__init__(a.shape)
 
     def _moment(self, n: int) -> Tensor:
         first = 1 + n / self.a
@@ -74,13 +90,13 @@ class Kumaraswamy(Distribution):
     def variance(self) -> Tensor:
         return self._moment(2) - self._moment(1).square()
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         log_rest = open_uniform(self._extended_shape(Size(sample_shape)), self.a).log() / self.b
         z = (log1mexp(log_rest) / self.a).exp()
         return z.clamp(torch.finfo(z.dtype).tiny, 1 - torch.finfo(z.dtype).eps / 2)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # value^a may round to 1 or to 0, where the logarithms below still have their limits; at 1 itself the limit is (1 - b) infinities
+        # where value^a rounds to 0 or 1 the logarithms have limits; at 1 it is (1 - b) infinities
         end = ((1 - self.b.detach()) * torch.inf).nan_to_num(
             nan=0.0, posinf=torch.inf, neginf=-torch.inf
         )
@@ -88,20 +104,27 @@ class Kumaraswamy(Distribution):
         return self.a.log() + self.b.log() + torch.xlogy(self.a - 1, value) + rest
 
 
-class Weibull(Distribution):
-    """``log p(z) = log(k / s) + (k - 1) log(z / s) - (z / s)^k`` for ``z > 0``; ``z = s e^(1/k)``, ``e`` exponential.
+class Weibull(BaseDistribution):
+    """Weibull: ``log p(z) = log(k / s) + (k - 1) log(z / s) - (z / s)^k`` for ``z > 0``.
 
-    >>> Weibull(torch.tensor(1.0), torch.tensor(2.0)).mean
-    tensor(0.8862)
+    Draws are ``z = s e^(1/k)`` with ``e`` exponential.
+
+    Args:
+        scale: Positive scale ``s``, ``[*batch]``.
+        concentration: Positive shape ``k``, ``[*batch]``.
+
+    Example:
+        >>> Weibull(torch.tensor(1.0), torch.tensor(2.0)).mean
+        tensor(0.8862)
     """
 
-    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}  # pyright: ignore[reportAssignmentType]
-    support = constraints.positive  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
+    fixed_support = constraints.positive
     has_rsample = True
 
     def __init__(self, scale: Tensor, concentration: Tensor) -> None:
         self.scale, self.concentration = scale, concentration
-        super().__init__(scale.shape, validate_args=False)
+        super().__init__(scale.shape)
 
     def _moment(self, n: int) -> Tensor:
         return self.scale**n * torch.lgamma(1 + n / self.concentration).exp()
@@ -114,14 +137,14 @@ class Weibull(Distribution):
     def variance(self) -> Tensor:
         return self._moment(2) - self._moment(1).square()
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         log_wait = (-open_uniform(self._extended_shape(Size(sample_shape)), self.scale).log()).log()
         z = (self.scale.log() + log_wait / self.concentration).exp()
         return z.clamp(min=torch.finfo(z.dtype).tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:
         far = value.log() - self.scale.log()
-        # beyond e^80 the density is 0 in every precision; its logarithm stays a number
+        # beyond e^80 the density is 0 in every precision; its logarithm stays finite
         return (
             self.concentration.log()
             - value.log()
@@ -131,24 +154,41 @@ class Weibull(Distribution):
 
 
 def log_normal(loc: Tensor, scale: Tensor) -> LogNormal:
-    """The exponential of a Gaussian."""
+    """Log-normal distribution: the exponential of a Gaussian variable.
+
+    Args:
+        loc: Mean of the logarithm, ``[*batch]``.
+        scale: Standard deviation of the logarithm, ``[*batch]``.
+
+    Returns:
+        The distribution with batch shape ``[*batch]``.
+    """
     return LogNormal(loc, scale, validate_args=False)
 
 
 def gaussian(loc: Tensor, scale: Tensor) -> Independent:
-    """Independent Gaussians over all axes but the first: ``[N, *event]`` numbers to batch shape ``[N]``.
+    """Independent Gaussian variables over all axes except the first.
 
-    >>> gaussian(torch.zeros(5, 2, 3), torch.ones(5, 2, 3)).batch_shape
-    torch.Size([5])
+    Args:
+        loc: Means ``[N, *event]``.
+        scale: Standard deviations ``[N, *event]``.
+
+    Returns:
+        A distribution with batch shape ``[N]``.
+
+    Example:
+        >>> gaussian(torch.zeros(5, 2, 3), torch.ones(5, 2, 3)).batch_shape
+        torch.Size([5])
     """
     return Independent(Normal(loc, scale, validate_args=False), loc.dim() - 1, validate_args=False)
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """``log(1 - e^x)`` for ``x <= 0``, without cancellation on either side of ``x = -log 2``; ``x`` is kept below 0.
+    """``log(1 - e^x)`` for ``x <= 0``, without cancellation; ``x`` is clamped below 0.
 
-    >>> log1mexp(torch.tensor([-1e-4, -50.0])).exp()
-    tensor([9.9995e-05, 1.0000e+00])
+    Example:
+        >>> log1mexp(torch.tensor([-1e-4, -50.0])).exp()
+        tensor([9.9995e-05, 1.0000e+00])
     """
     x = x.clamp(max=-torch.finfo(x.dtype).tiny)
     near, far = x.clamp(min=-1), x.clamp(max=-0.5)  # the branch not taken has a finite gradient

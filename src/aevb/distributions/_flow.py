@@ -1,4 +1,4 @@
-"""A Gaussian pushed through invertible maps."""
+"""Normalizing flows: a Gaussian variable transformed by invertible maps."""
 
 from __future__ import annotations
 
@@ -8,41 +8,50 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 from torch.distributions import constraints
+from torch.types import _size
 
 from ._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments, standard_normal
 
 
 class Flow(MonteCarloMoments):
-    """``z = loc + scale * f(e)``, ``e ~ N(0, I)``: ``log p(z) = log N(e) - log |df/de| - sum log scale``.
+    """Normalizing flow ``z = loc + scale * f(e)`` with ``e ~ N(0, I)``.
 
-    ``loc`` and ``scale`` are ``[*batch, D]``. ``transform`` maps noise to ``f(e)`` and says its Jacobian (``call_and_ladj``); the density
-    of a point that is no draw of this distribution takes its inverse, that of a draw has been computed with it. Mean and variance are
-    estimated from ``draws`` draws.
+    ``log p(z) = log N(e) - log |df/de| - sum log scale``. The density of the last draw is stored
+    with it; the density of any other point needs the inverse of ``transform``. Mean and variance
+    are estimated from ``draws`` draws.
 
-    >>> from zuko.transforms import ComposedTransform
-    >>> from aevb.distributions import RadialStep
-    >>> q = Flow(
-    ...     torch.zeros(3, 2),
-    ...     torch.ones(3, 2),
-    ...     ComposedTransform(RadialStep(torch.zeros(2), torch.tensor(1.0), torch.tensor(2.0))),
-    ... )
-    >>> q.log_prob(q.rsample((4,))).shape
-    torch.Size([4, 3])
+    Args:
+        loc: Shift ``[*batch, D]``.
+        scale: Positive scale ``[*batch, D]``.
+        transform: Invertible map ``f`` with ``call_and_ladj`` (value and log-Jacobian) and ``inv``,
+            as zuko's transforms.
+        draws: Number of draws for mean and variance.
+
+    Example:
+        >>> from zuko.transforms import ComposedTransform
+        >>> from aevb.distributions import RadialStep
+        >>> q = Flow(
+        ...     torch.zeros(3, 2),
+        ...     torch.ones(3, 2),
+        ...     ComposedTransform(RadialStep(torch.zeros(2), torch.tensor(1.0), torch.tensor(2.0))),
+        ... )
+        >>> q.log_prob(q.rsample((4,))).shape
+        torch.Size([4, 3])
     """
 
-    support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
+    fixed_support = constraints.real_vector
 
     def __init__(
         self, loc: Tensor, scale: Tensor, transform: Any, draws: int = MOMENT_SAMPLES
     ) -> None:
         self.loc, self.scale, self.transform, self.draws = loc, scale, transform, draws
         self.last_draw: tuple[Tensor, Tensor, bool] | None = None
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+        super().__init__(loc.shape[:-1], loc.shape[-1:])
 
     def _reference_tensor(self) -> Tensor:
         return self.loc
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         noise = standard_normal((*sample_shape, *self.loc.shape), self.loc)
         y, log_jacobian = self.transform.call_and_ladj(noise)
         z = self.loc + self.scale * y
@@ -50,7 +59,7 @@ class Flow(MonteCarloMoments):
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # what was drawn without a gradient says nothing to one that asks for it later
+        # a density without gradients cannot serve a call that needs them
         if (
             self.last_draw is not None
             and value is self.last_draw[0]
@@ -66,5 +75,5 @@ class Flow(MonteCarloMoments):
 
 
 def _sum_log_jacobian(log_jacobian: Tensor, like: Tensor) -> Tensor:
-    """Of an elementwise map the sum over the elements; of one of vectors what it says."""
+    """Sum an elementwise log-Jacobian over the event; leave one per point as it is."""
     return log_jacobian.sum(-1) if log_jacobian.dim() > like.dim() else log_jacobian

@@ -1,7 +1,8 @@
-"""Invertible maps of vectors, of a few parameters each: planar, radial and Sylvester, with inverses by formula or by a scalar root.
+"""Invertible maps of vectors with few parameters: planar, radial and Sylvester steps.
 
-Rezende and Mohamed, Variational inference with normalizing flows (2015); van den Berg et al., Sylvester normalizing flows (2018).
-Parameters are ``[*batch, ...]``, points ``[*samples, *batch, D]``.
+Inverses are closed forms or roots of scalar functions. Parameters are ``[*batch, ...]``, points
+``[*samples, *batch, D]``. Rezende and Mohamed, Variational inference with normalizing flows (2015);
+van den Berg et al., Sylvester normalizing flows (2018).
 """
 
 from __future__ import annotations
@@ -15,22 +16,33 @@ from torch.distributions import Transform, constraints
 
 from ._root_finding import differentiable_root
 
-MAX_CONTRACTION = 0.99  # of the most that a map may contract before it folds
-_INVERSE_SOFTPLUS_OF_ONE = math.log(math.e - 1)  # softplus of which is 1
+MAX_CONTRACTION = 0.99  # at 1 a map would no longer be invertible
+_INVERSE_SOFTPLUS_OF_ONE = math.log(math.e - 1)
 
 
 def contraction(raw: Tensor) -> Tensor:
-    """Any number to one above -0.99; 0 to 0."""
+    """Map any real number to a number above -0.99; 0 to 0."""
     return MAX_CONTRACTION * (F.softplus(raw + _INVERSE_SOFTPLUS_OF_ONE) - 1)
 
 
 class PlanarStep(Transform):
-    """``f(z) = z + u tanh(w . z + b)`` with ``u`` moved along ``w`` so that ``w . u > -1``.
+    """Planar map ``f(z) = z + u tanh(w . z + b)``.
 
-    >>> step = PlanarStep(torch.tensor([-3.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor(0.0))
-    >>> z = torch.tensor([0.3, -2.0])
-    >>> bool(torch.allclose(step.inv(step(z)), z, atol=1e-5))
-    True
+    ``u`` is shifted along ``w`` so that ``w . u > -1``, which makes the map invertible. Rezende and
+    Mohamed (2015).
+
+    Args:
+        u: Direction ``[*batch, D]``.
+        w: Normal ``[*batch, D]``.
+        b: Offset ``[*batch]``.
+
+    Example:
+        >>> step = PlanarStep(
+        ...     torch.tensor([-3.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor(0.0)
+        ... )
+        >>> z = torch.tensor([0.3, -2.0])
+        >>> bool(torch.allclose(step.inv(step(z)), z, atol=1e-5))
+        True
     """
 
     domain = constraints.real_vector
@@ -63,12 +75,21 @@ class PlanarStep(Transform):
 
 
 class RadialStep(Transform):
-    """``f(z) = z + beta (z - centre) / (alpha + |z - centre|)``, ``alpha > 0`` and ``beta > -alpha``: pushes away from a point, or pulls.
+    """Radial map ``f(z) = z + beta (z - centre) / (alpha + |z - centre|)``.
 
-    >>> step = RadialStep(torch.zeros(2), torch.tensor(1.0), torch.tensor(2.0))
-    >>> z = torch.tensor([0.3, -2.0])
-    >>> bool(torch.allclose(step.inv(step(z)), z, atol=1e-5))
-    True
+    It expands or contracts space around a point; ``beta > -alpha`` makes it invertible. Rezende and
+    Mohamed (2015).
+
+    Args:
+        centre: Centre ``[*batch, D]``.
+        alpha: Positive radius ``[*batch]``.
+        raw: Unconstrained strength ``[*batch]``, mapped to ``beta``; 0 is the identity.
+
+    Example:
+        >>> step = RadialStep(torch.zeros(2), torch.tensor(1.0), torch.tensor(2.0))
+        >>> z = torch.tensor([0.3, -2.0])
+        >>> bool(torch.allclose(step.inv(step(z)), z, atol=1e-5))
+        True
     """
 
     domain = constraints.real_vector
@@ -85,7 +106,7 @@ class RadialStep(Transform):
         return x + (self.beta / (self.alpha + _safe_norm(away)))[..., None] * away
 
     def _inverse(self, y: Tensor) -> Tensor:
-        # r (1 + beta / (alpha + r)) = |y - centre| is quadratic in r; the form without cancellation on either side
+        # r (1 + beta / (alpha + r)) = |y - centre| is quadratic in r, without cancellation
         away = y - self.centre
         far = _safe_norm(away)
         half = far - self.alpha - self.beta
@@ -103,15 +124,23 @@ class RadialStep(Transform):
 
 
 class SylvesterStep(Transform):
-    """``f(z) = z + Q R tanh(S Q^T z + b)``: ``Q`` orthogonal, ``R`` and ``S`` upper triangular with ``r_ii s_ii > -1``.
+    """Sylvester map ``f(z) = z + Q R tanh(S Q^T z + b)``.
 
-    Like as many planar steps at once as there are columns in ``Q``, ``[*batch, D, M]``.
+    It generalises ``M`` planar maps; ``r_ii s_ii > -1`` makes it invertible. van den Berg et al.
+    (2018).
 
-    >>> eye = torch.eye(2)
-    >>> step = SylvesterStep(eye, 0.5 * eye, -0.5 * eye, torch.zeros(2))
-    >>> z = torch.tensor([0.3, -2.0])
-    >>> bool(torch.allclose(step.inv(step(z)), z, atol=1e-5))
-    True
+    Args:
+        q: Matrix ``Q`` with orthonormal columns, ``[*batch, D, M]``.
+        r: Upper triangular ``R``, ``[*batch, M, M]``.
+        s: Upper triangular ``S``, ``[*batch, M, M]``.
+        b: Offset ``[*batch, M]``.
+
+    Example:
+        >>> eye = torch.eye(2)
+        >>> step = SylvesterStep(eye, 0.5 * eye, -0.5 * eye, torch.zeros(2))
+        >>> z = torch.tensor([0.3, -2.0])
+        >>> bool(torch.allclose(step.inv(step(z)), z, atol=1e-5))
+        True
     """
 
     domain = constraints.real_vector
@@ -127,11 +156,11 @@ class SylvesterStep(Transform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         target = _matvec(self.q.mT, y)
-        found: list[Tensor] = []  # of the coordinates of Q^T z, from the last to the first
+        coordinates: list[Tensor] = []  # of Q^T z, solved from the last to the first
         bent: list[Tensor] = []
         for i in reversed(range(self.b.shape[-1])):
-            coordinate, tanh = self._solve_coordinate(i, target[..., i], found, bent)
-            found.insert(0, coordinate)
+            coordinate, tanh = self._solve_coordinate(i, target[..., i], coordinates, bent)
+            coordinates.insert(0, coordinate)
             bent.insert(0, tanh)
         return y - self._project_back(torch.stack(bent, -1))
 
@@ -162,7 +191,10 @@ class SylvesterStep(Transform):
 
 
 def householder_columns(vectors: Tensor, columns: int) -> Tensor:
-    """The first columns of the product of the reflections ``I - 2 v v^T / |v|^2`` at ``vectors`` ``[*batch, H, D]``: ``[*batch, D, M]``."""
+    """First ``columns`` columns of a product of Householder reflections.
+
+    ``vectors`` are the normals, ``[*batch, H, D]``; the result is ``[*batch, D, M]``.
+    """
     count, size = vectors.shape[-2:]
     q = torch.eye(size, columns, dtype=vectors.dtype, device=vectors.device)
     for h in range(count):
@@ -176,5 +208,5 @@ def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _safe_norm(value: Tensor) -> Tensor:
-    # the root of a number above 0 has a slope at the centre, too
+    # the root of a positive number has a finite gradient at the centre too
     return (value.square().sum(-1) + torch.finfo(value.dtype).tiny ** 0.5).sqrt()

@@ -1,9 +1,10 @@
-"""Hamiltonian Monte Carlo on a log-density: many chains at once, each accepted or rejected by itself.
+"""Hamiltonian Monte Carlo on a log-density, for many chains in parallel.
 
-A log-density maps points ``[*chains, *event]`` (an event has at least one axis) to ``[*chains]``, and the value of a chain depends on its
-own point alone. A ``StateFn`` says where one stands: the value there and its slope. Kernels hold nothing: places and step sizes go in and
-come out, so that training, sampling and a ladder of temperatures can share them, and nothing is asked twice of the same point. Draws come
-from the default random stream.
+A log-density maps points ``[*chains, *event]`` (with at least one event axis) to ``[*chains]``; the
+value of a chain depends on its own point only. A ``StateFn`` evaluates the log-density and its
+gradient at a point. Transitions are pure functions of states and step sizes, so that training,
+sampling and annealing share them and never evaluate a point twice. Draws come from the default
+random stream.
 """
 
 from __future__ import annotations
@@ -17,20 +18,28 @@ from torch import Tensor
 
 from ..errors import ArgumentError
 
-TARGET_ACCEPTANCE = (
-    0.8  # between the 0.65 of many independent variables (Neal 2011) and the 0.9 of the AEVB paper
+TARGET_ACCEPTANCE = 0.8  # between 0.65 (Neal 2011, many variables) and 0.9 (the AEVB paper)
+STEP_SIZE_JITTER = (
+    0.2  # relative; avoids trajectories of a whole period, which end where they start
 )
-STEP_SIZE_JITTER = 0.2  # of the step size, either way: a trajectory of one whole period would bring every chain back to where it began
-WARMUP_GAIN_DECAY = 0.6  # of the gain in the second half of a warm-up: a Robbins-Monro sequence settles for exponents above 1/2
+WARMUP_GAIN_DECAY = 0.6  # exponent of the gain's decrease; Robbins-Monro converges above 1/2
 
 
 @dataclass(frozen=True)
 class HMCState:
-    """A point of each chain, and what the log-density says there. A field may give a kind of its own, with more to remember."""
+    """Point of each chain with its log-density and gradient.
 
-    z: Tensor  # [*chains, *event]
-    log_density: Tensor  # [*chains]
-    gradient: Tensor  # [*chains, *event], the gradient of the log-density
+    A ``StateFn`` may return a subclass with further fields.
+
+    Args:
+        z: Points ``[*chains, *event]``.
+        log_density: Log-density at the points, ``[*chains]``.
+        gradient: Gradient of the log-density, ``[*chains, *event]``.
+    """
+
+    z: Tensor
+    log_density: Tensor
+    gradient: Tensor
 
 
 StateT = TypeVar("StateT", bound=HMCState)
@@ -40,58 +49,82 @@ StateFn = Callable[[Tensor], StateT]
 
 @dataclass(frozen=True)
 class PhasePoint(Generic[StateT]):
-    """A place with a momentum."""
+    """State with a momentum.
+
+    Args:
+        state: Points with log-density and gradient.
+        momentum: Momenta ``[*chains, *event]``.
+    """
 
     state: StateT
-    momentum: Tensor  # [*chains, *event]
+    momentum: Tensor
 
     @property
     def z(self) -> Tensor:
-        """The point, ``[*chains, *event]``."""
+        """The points, ``[*chains, *event]``."""
         return self.state.z
 
     @property
     def energy(self) -> Tensor:
-        """``-log p(z) + |momentum|^2 / 2``, ``[*chains]``: what the exact flow would keep."""
+        """Total energy ``-log p(z) + |momentum|^2 / 2``, ``[*chains]``, a conserved quantity."""
         log_density = self.state.log_density
         return 0.5 * self.momentum.square().flatten(log_density.dim()).sum(-1) - log_density
 
 
 @dataclass(frozen=True)
 class HMCTransition(Generic[StateT]):
-    """Where the chains are after one proposal each."""
+    """Result of one proposal for every chain.
+
+    Args:
+        state: States after the decision.
+        acceptance: Acceptance probabilities ``[*chains]``; 0 where the energy of the proposal is
+            not finite.
+        is_accepted: Decisions ``[*chains]``.
+    """
 
     state: StateT
-    acceptance: Tensor  # [*chains], the probability with which the proposal was accepted; 0 where its energy is not finite
-    is_accepted: Tensor  # [*chains], whether it was
+    acceptance: Tensor
+    is_accepted: Tensor
 
 
 @dataclass(frozen=True)
 class HMCSamples:
-    """Draws of every chain after its warm-up."""
+    """Draws of every chain after its warm-up.
 
-    z: Tensor  # [draws, *chains, *event]
-    acceptance: Tensor  # [*chains], the mean over the draws
-    step_size: Tensor  # as the warm-up left it: [*chains], or the shape that was given
-
-
-def make_state_fn(log_density: LogDensity, *, differentiable: bool = False) -> StateFn[HMCState]:
-    """The log-density as a field, by autograd; nothing but the point receives a gradient.
-
-    ``differentiable`` keeps what is found differentiable, in ``z`` and in what the log-density depends on.
+    Args:
+        z: Draws ``[draws, *chains, *event]``.
+        acceptance: Mean acceptance probability, ``[*chains]``.
+        step_size: Step sizes after the warm-up: ``[*chains]``, or the shape of the argument.
     """
 
-    def at(z: Tensor) -> HMCState:
-        value, slope = value_and_grad(log_density, z, differentiable=differentiable)
-        return HMCState(z if differentiable else z.detach(), value, slope)
+    z: Tensor
+    acceptance: Tensor
+    step_size: Tensor
 
-    return at
+
+def hmc_state_fn(log_density: LogDensity, *, differentiable: bool = False) -> StateFn[HMCState]:
+    """Make a function that evaluates a log-density and its gradient, by autograd.
+
+    Args:
+        log_density: Maps points ``[*chains, *event]`` to ``[*chains]``.
+        differentiable: Whether value and gradient stay differentiable, in the point and in the
+            parameters of the log-density.
+
+    Returns:
+        Function from points to an ``HMCState``.
+    """
+
+    def state_fn(z: Tensor) -> HMCState:
+        value, gradient = value_and_grad(log_density, z, differentiable=differentiable)
+        return HMCState(z if differentiable else z.detach(), value, gradient)
+
+    return state_fn
 
 
 def value_and_grad(
     log_density: LogDensity, z: Tensor, *, differentiable: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The value ``[*chains]`` at ``z`` and its gradient ``[*chains, *event]``."""
+    """Value ``[*chains]`` of a log-density at ``z``, and its gradient ``[*chains, *event]``."""
     with torch.enable_grad():
         point = z if differentiable and z.requires_grad else z.detach().requires_grad_()
         value = log_density(point)
@@ -106,25 +139,37 @@ def leapfrog(
     leapfrogs: int,
     scale: Tensor | None = None,
 ) -> PhasePoint[StateT]:
-    """Follow Hamilton's equations for ``leapfrogs`` steps of size ``step``, which broadcasts against ``[*chains]``.
+    """Integrate Hamilton's equations with leapfrog steps.
 
-    ``scale`` ``[*event]``, or what broadcasts to ``z``, gives each variable a unit of its own: steps are ``step * scale`` long.
-    For any step size the map is reversible (turn the momentum, and it runs back) and preserves volume, so that a proposal needs no
-    correction but that of its energy; with the step turned it runs back. Neal, MCMC using Hamiltonian dynamics (2011).
+    For every step size the map is reversible (with the momentum or the step size negated) and
+    preserves volume, so that the acceptance probability of a proposal depends on its energy only.
+    Neal, MCMC using Hamiltonian dynamics (2011).
 
-    >>> gaussian = field(lambda z: -0.5 * z.square().sum(-1))
-    >>> start = PhasePoint(gaussian(torch.ones(1, 2)), torch.zeros(1, 2))
-    >>> leapfrog(gaussian, start, torch.tensor(0.1), 5).z.round(decimals=2)  # cos(0.5)
-    tensor([[0.8800, 0.8800]])
+    Args:
+        state_fn: Evaluates the log-density and its gradient.
+        start: Initial points and momenta.
+        step_size: Step size; broadcasts against ``[*chains]``.
+        leapfrogs: Number of steps.
+        scale: Scale of each variable, ``[*event]`` or broadcastable to the points; steps have
+            length ``step_size * scale``.
+
+    Returns:
+        The final points and momenta.
+
+    Example:
+        >>> gaussian = hmc_state_fn(lambda z: -0.5 * z.square().sum(-1))
+        >>> start = PhasePoint(gaussian(torch.ones(1, 2)), torch.zeros(1, 2))
+        >>> leapfrog(gaussian, start, torch.tensor(0.1), 5).z.round(decimals=2)  # cos(0.5)
+        tensor([[0.8800, 0.8800]])
     """
     size = _expand_to_event(step_size, start.z, start.state.log_density)
     size = size if scale is None else size * scale
-    place, momentum = start.state, start.momentum
+    state, momentum = start.state, start.momentum
     for _ in range(leapfrogs):
-        half = momentum + 0.5 * size * place.gradient
-        place = state_fn(place.z + size * half)
-        momentum = half + 0.5 * size * place.gradient
-    return PhasePoint(place, momentum)
+        half = momentum + 0.5 * size * state.gradient
+        state = state_fn(state.z + size * half)
+        momentum = half + 0.5 * size * state.gradient
+    return PhasePoint(state, momentum)
 
 
 def hmc_transition(
@@ -135,21 +180,33 @@ def hmc_transition(
     jitter: float = STEP_SIZE_JITTER,
     scale: Tensor | None = None,
 ) -> HMCTransition[StateT]:
-    """One step of the kernel that leaves ``exp(log_density)`` as it is: fresh momenta, a trajectory, and a decision for each chain.
+    """Apply one transition that leaves ``exp(log_density)`` invariant.
 
-    ``step`` broadcasts against ``[*chains]``; each chain's is changed at random by up to the fraction ``jitter``. ``scale`` is that of
-    ``leapfrog``. A proposal of an energy that is not finite is rejected.
+    Draw momenta, follow a trajectory, and accept or reject for each chain. A proposal whose energy
+    is not finite is rejected.
 
-    >>> torch.manual_seed(0).initial_seed()
-    0
-    >>> gaussian = field(lambda z: -0.5 * z.square().sum(-1))
-    >>> transition(gaussian, gaussian(torch.zeros(4, 2)), torch.tensor(0.1)).accepted
-    tensor([True, True, True, True])
+    Args:
+        state_fn: Evaluates the log-density and its gradient.
+        state: Current states.
+        step_size: Step size; broadcasts against ``[*chains]``.
+        leapfrogs: Number of leapfrog steps per trajectory.
+        jitter: Largest relative random change of each chain's step size.
+        scale: Scale of each variable, as for ``leapfrog``.
+
+    Returns:
+        The next states, and which chains accepted their proposal.
+
+    Example:
+        >>> torch.manual_seed(0).initial_seed()
+        0
+        >>> gaussian = hmc_state_fn(lambda z: -0.5 * z.square().sum(-1))
+        >>> hmc_transition(gaussian, gaussian(torch.zeros(4, 2)), torch.tensor(0.1)).is_accepted
+        tensor([True, True, True, True])
     """
     start = PhasePoint(state, torch.randn_like(state.z))
     jittered = step_size * (1 + jitter * (2 * torch.rand_like(state.log_density) - 1))
     end = leapfrog(state_fn, start, jittered, leapfrogs, scale)
-    # where a chain stands on no density at all, every proposal that has one is taken
+    # a chain at a point of density 0 accepts every proposal with a density
     gain = start.energy.nan_to_num(nan=torch.inf) - end.energy
     acceptance = torch.where(end.energy.isfinite(), gain.clamp(max=0).exp(), 0.0)
     accepted = torch.rand_like(acceptance) < acceptance
@@ -157,10 +214,10 @@ def hmc_transition(
 
 
 def _select_chains(mask: Tensor, if_true: StateT, if_false: StateT) -> StateT:
-    """For each chain what ``one`` holds where ``first`` ``[*chains]``, and what ``other`` holds elsewhere."""
+    """Fields of ``if_true`` for the chains in ``mask``, fields of ``if_false`` for the others."""
     pairs = {
-        each.name: (getattr(if_true, each.name), getattr(if_false, each.name))
-        for each in fields(if_true)
+        field.name: (getattr(if_true, field.name), getattr(if_false, field.name))
+        for field in fields(if_true)
     }
     return replace(
         if_true,
@@ -172,7 +229,7 @@ def _select_chains(mask: Tensor, if_true: StateT, if_false: StateT) -> StateT:
 
 
 def _expand_to_event(value: Tensor, like: Tensor, chains: Tensor) -> Tensor:
-    """A number for each chain with the axes of an event behind it, as ``like`` has them behind those of ``chains``."""
+    """Append the event axes of ``like`` to a value per chain."""
     return value.reshape(*value.shape, *[1] * (like.dim() - chains.dim()))
 
 
@@ -182,12 +239,22 @@ def tune_step_size(
     target_acceptance: float = TARGET_ACCEPTANCE,
     gain: float = 0.1,
 ) -> Tensor:
-    """``log step + gain (acceptance - target)``: a larger step where more was accepted than wanted. Robbins and Monro (1951).
+    """Update step sizes: ``log step + gain (acceptance - target)``.
 
-    ``step`` is one number, one for each chain, or anything between that broadcasts: chains that share a step share their mean acceptance.
+    Chains that share a step size share their mean acceptance. Robbins and Monro (1951).
 
-    >>> tuned(torch.ones(2), torch.tensor([1.0, 0.0]), gain=1.0)
-    tensor([1.2214, 0.4493])
+    Args:
+        step_size: Step sizes: a scalar, one per chain, or a shape that broadcasts to the chains.
+        acceptance: Acceptance probabilities ``[*chains]``.
+        target_acceptance: Acceptance probability to aim at.
+        gain: Step length of the update.
+
+    Returns:
+        The new step sizes, with the shape of ``step_size``.
+
+    Example:
+        >>> tune_step_size(torch.ones(2), torch.tensor([1.0, 0.0]), gain=1.0)
+        tensor([1.2214, 0.4493])
     """
     shared = acceptance.sum_to_size(step_size.shape) * (step_size.numel() / acceptance.numel())
     return step_size * torch.exp(gain * (shared - target_acceptance))
@@ -204,49 +271,60 @@ def sample_hmc(
     target_acceptance: float = TARGET_ACCEPTANCE,
     thin: int = 1,
 ) -> HMCSamples:
-    """``draws`` from every chain, started at ``z`` ``[*chains, *event]``, with ``thin`` transitions for each.
+    """Draw from a log-density with Hamiltonian Monte Carlo.
 
-    During ``warmup`` transitions the step sizes move towards the acceptance ``target``, in the second half by less and less, over which
-    their logarithm is averaged. A number for ``step`` is where each chain begins with a step of its own; a tensor is shared as it
-    broadcasts. Raises ``ArgumentError`` for settings that no run could use.
+    During the warm-up the step sizes adapt to the target acceptance; in its second half the gain
+    decreases and the final step sizes are geometric means.
 
-    >>> torch.manual_seed(0).initial_seed()
-    0
-    >>> sample_hmc(lambda z: -0.5 * z.square().sum(-1), torch.zeros(50, 2), draws=20).z.std().sub(1).abs() < 0.3  # which errs by about 0.04
-    tensor(True)
+    Args:
+        log_density: Maps points ``[*chains, *event]`` to ``[*chains]``.
+        z: Initial points ``[*chains, *event]``.
+        draws: Number of draws per chain.
+        warmup: Number of transitions that adapt the step sizes and are discarded.
+        leapfrogs: Number of leapfrog steps per trajectory.
+        step_size: Initial step size. A number: each chain adapts its own; a tensor: chains share
+            step sizes as it broadcasts.
+        target_acceptance: Acceptance probability to aim at, in (0, 1).
+        thin: Number of transitions per draw.
+
+    Returns:
+        The draws, with acceptance and final step sizes.
+
+    Raises:
+        ArgumentError: A count is too small, or ``target_acceptance`` lies outside (0, 1).
+
+    Example:
+        >>> torch.manual_seed(0).initial_seed()
+        0
+        >>> sample_hmc(
+        ...     lambda z: -0.5 * z.square().sum(-1), torch.zeros(50, 2), draws=20
+        ... ).z.std().sub(1).abs() < 0.3
+        tensor(True)
     """
-    for argument, value, least in (
-        ("draws", draws, 1),
-        ("warmup", warmup, 0),
-        ("leapfrogs", leapfrogs, 1),
-        ("thin", thin, 1),
-    ):
-        if value < least:
-            raise ArgumentError(f"`{argument}` is {value}; give at least {least}.")
+    counts = {"draws": (draws, 1), "warmup": (warmup, 0), "leapfrogs": (leapfrogs, 1)}
+    for argument, (count, least) in {**counts, "thin": (thin, 1)}.items():
+        if count < least:
+            raise ArgumentError(f"it must be at least {least}", argument=argument, value=count)
     if not 0 < target_acceptance < 1:
         raise ArgumentError(
-            f"`target` is {target_acceptance}; give the share of proposals to be accepted, between 0 and 1."
+            "it must be a probability between 0 and 1",
+            argument="target_acceptance",
+            value=target_acceptance,
         )
-    known = make_state_fn(log_density)
-    here = known(z)
-    here, size = _warm_up(
-        known,
-        here,
-        step_size
-        if isinstance(step_size, Tensor)
-        else torch.full_like(here.log_density, step_size),
-        warmup,
-        leapfrogs,
-        target_acceptance,
-    )
-    kept, acceptance = [], []
+    state_fn = hmc_state_fn(log_density)
+    state = state_fn(z)
+    if not isinstance(step_size, Tensor):
+        step_size = torch.full_like(state.log_density, step_size)
+    state, size = _warm_up(state_fn, state, step_size, warmup, leapfrogs, target_acceptance)
+    samples, acceptance = [], []
     for _ in range(draws):
-        for _ in range(thin):
-            moved = hmc_transition(known, here, size, leapfrogs)
-            here = moved.state
-        kept.append(here.z)
-        acceptance.append(moved.acceptance)
-    return HMCSamples(torch.stack(kept), torch.stack(acceptance).mean(0), size)
+        transition = hmc_transition(state_fn, state, size, leapfrogs)
+        for _ in range(thin - 1):
+            transition = hmc_transition(state_fn, transition.state, size, leapfrogs)
+        state = transition.state
+        samples.append(state.z)
+        acceptance.append(transition.acceptance)
+    return HMCSamples(torch.stack(samples), torch.stack(acceptance).mean(0), size)
 
 
 def _warm_up(
@@ -257,20 +335,13 @@ def _warm_up(
     leapfrogs: int,
     target_acceptance: float,
 ) -> tuple[HMCState, Tensor]:
-    """The chains after their warm-up, and the step size found."""
+    """Run the warm-up; returns the states and the adapted step sizes."""
     logs = []
     for number in range(warmup):
         later = number - warmup // 2
-        moved = hmc_transition(state_fn, state, step_size, leapfrogs)
-        state, step_size = (
-            moved.state,
-            tune_step_size(
-                step_size,
-                moved.acceptance,
-                target_acceptance,
-                gain=max(later + 1, 1) ** -WARMUP_GAIN_DECAY,
-            ),
-        )
+        transition = hmc_transition(state_fn, state, step_size, leapfrogs)
+        state, gain = transition.state, max(later + 1, 1) ** -WARMUP_GAIN_DECAY
+        step_size = tune_step_size(step_size, transition.acceptance, target_acceptance, gain)
         if later >= 0:
             logs.append(step_size.log())
     return state, torch.stack(logs).mean(0).exp() if logs else step_size

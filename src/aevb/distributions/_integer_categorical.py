@@ -1,31 +1,38 @@
-"""A free probability for each of a few levels."""
+"""Categorical distributions of integer levels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import Categorical, Distribution, constraints
+from torch.types import _size
+
+from ._base import BaseDistribution
 
 
-class IntegerCategorical(Distribution):
-    """Categorical over 0 ... levels-1 as numbers, so that it has a mean; ``logits`` are ``[*batch, levels]``.
+class IntegerCategorical(BaseDistribution):
+    """Categorical distribution of the integers 0 ... levels-1, with mean and variance.
 
-    >>> IntegerCategorical(torch.zeros(3, 5)).mean.round(decimals=4).tolist()
-    [2.0, 2.0, 2.0]
+    Args:
+        logits: Logits ``[*batch, levels]``.
+
+    Example:
+        >>> IntegerCategorical(torch.zeros(3, 5)).mean.round(decimals=4).tolist()
+        [2.0, 2.0, 2.0]
     """
 
-    arg_constraints = {"logits": constraints.real_vector}  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"logits": constraints.real_vector}
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits - logits.logsumexp(-1, keepdim=True)
-        super().__init__(logits.shape[:-1], validate_args=False)
+        super().__init__(logits.shape[:-1])
 
     def expand(
-        self, batch_shape: Size, _instance: Distribution | None = None
+        self, batch_shape: _size, _instance: Distribution | None = None
     ) -> IntegerCategorical:
         return IntegerCategorical(self.logits.expand(*batch_shape, self.logits.shape[-1]))
 
-    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    @property
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self.logits.shape[-1] - 1)
 
@@ -49,7 +56,7 @@ class IntegerCategorical(Distribution):
         value, logits = torch.broadcast_tensors(value.unsqueeze(-1), self.logits)
         return logits.gather(-1, value[..., :1].long()).squeeze(-1)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         return (
             Categorical(logits=self.logits, validate_args=False)
             .sample(Size(sample_shape))

@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergences: exact where the pair is known, sampled where it is not, and always said which."""
+"""Kullback-Leibler divergences: analytic where a formula is registered, else sampled."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch.distributions import (
     MultivariateNormal,
     Normal,
     OneHotCategorical,
-    kl_divergence,
 )
+from torch.distributions import kl_divergence as torch_kl_divergence
 
 from ._class_and_latent import ClassAndLatent, ClassConditional
 from ._families import Weibull
@@ -30,23 +30,38 @@ from ._sphere import DirectionalDistribution, PowerSpherical, UniformSphere, Von
 
 @dataclass(frozen=True)
 class KLDivergence:
-    """``KL(q || p)``, ``[B]`` nats; ``standard_error`` is ``None`` where the value is exact."""
+    """A divergence ``KL(q || p)`` and its error.
+
+    Args:
+        value: Divergence ``[B]`` in nats.
+        standard_error: Standard error ``[B]`` of a sampled value; ``None`` for an analytic value.
+    """
 
     value: Tensor
     standard_error: Tensor | None
 
     @property
     def is_analytic(self) -> bool:
+        """Whether the value is exact."""
         return self.standard_error is None
 
 
-def analytic_or_sampled_kl(q: Distribution, p: Distribution, samples: int = 1024) -> KLDivergence:
-    """``KL(q || p) = E_q[log q(z) - log p(z)]``: by formula where the pair is registered, else from draws, with a standard error.
+def kl_divergence(q: Distribution, p: Distribution, samples: int = 1024) -> KLDivergence:
+    """``KL(q || p) = E_q[log q(z) - log p(z)]``: analytic where possible, else an estimate.
 
-    >>> import torch
-    >>> known = divergence(Normal(torch.tensor(1.0), 0.5), Normal(torch.tensor(-0.25), 2.0))
-    >>> known.exact, round(known.value.item(), 4)
-    (True, 1.1129)
+    Args:
+        q: First distribution, from which an estimate draws.
+        p: Second distribution.
+        samples: Number of draws of an estimate.
+
+    Returns:
+        The divergence in nats; an estimate has a standard error.
+
+    Example:
+        >>> import torch
+        >>> known = kl_divergence(Normal(torch.tensor(1.0), 0.5), Normal(torch.tensor(-0.25), 2.0))
+        >>> known.is_analytic, round(known.value.item(), 4)
+        (True, 1.1129)
     """
     if has_analytic_kl(q, p):
         return KLDivergence(analytic_kl(q, p), None)
@@ -56,7 +71,17 @@ def analytic_or_sampled_kl(q: Distribution, p: Distribution, samples: int = 1024
 
 
 def has_analytic_kl(q: Distribution, p: Distribution) -> bool:
-    """Whether ``exact`` knows this pair of types. Asking also warms the dispatch, which cannot be traced when cold."""
+    """Whether ``analytic_kl`` knows this pair of families.
+
+    The call also warms torch's dispatch cache, which cannot be traced while it is cold.
+
+    Args:
+        q: First distribution.
+        p: Second distribution.
+
+    Returns:
+        Whether the KL divergence of ``q`` from ``p`` has a closed form.
+    """
     try:
         analytic_kl(q, p)
     except NotImplementedError:
@@ -65,9 +90,17 @@ def has_analytic_kl(q: Distribution, p: Distribution) -> bool:
 
 
 def analytic_kl(q: Distribution, p: Distribution) -> Tensor:
-    """``KL(q || p)`` in closed form, reduced over the event: ``[B]`` nats.
+    """``KL(q || p)`` in closed form, reduced over the event.
 
-    Raises ``NotImplementedError`` where no formula is registered, here or in ``torch.distributions``.
+    Args:
+        q: First distribution.
+        p: Second distribution.
+
+    Returns:
+        The divergence ``[B]`` in nats.
+
+    Raises:
+        NotImplementedError: No formula is registered, here or in ``torch.distributions``.
     """
     if (
         isinstance(q, Independent)
@@ -78,11 +111,20 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor:
     formula = _ANALYTIC_KL.get(
         (type(q), type(p.base_dist) if isinstance(p, Independent) else type(p))
     )
-    return formula(q, p) if formula else kl_divergence(q, p)
+    return formula(q, p) if formula else torch_kl_divergence(q, p)
 
 
 def elementwise_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """``KL`` of each latent variable by itself, ``[B, *latent]``, or ``None`` where either does not factorise over them."""
+    """KL divergence of each latent variable separately.
+
+    Args:
+        q: First distribution.
+        p: Second distribution.
+
+    Returns:
+        ``[B, *latent]`` in nats, or ``None`` where a distribution does not factorise or no formula
+        is registered.
+    """
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         return None
     if q.reinterpreted_batch_ndims != p.reinterpreted_batch_ndims:
@@ -98,7 +140,7 @@ def _full_against_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
 
 
 def _low_rank_against_diagonal(q: LowRankMultivariateNormal, p: Independent) -> Tensor:
-    # the matrix determinant lemma, through the Cholesky factor that the distribution holds
+    # the matrix determinant lemma, with the Cholesky factor that the distribution stores
     half_log_determinant = q._capacitance_tril.diagonal(dim1=-2, dim2=-1).log().sum(
         -1
     ) + 0.5 * q.cov_diag.log().sum(-1)
@@ -114,14 +156,14 @@ def _against_diagonal(
 
 
 def _bernoulli(q: Bernoulli, p: Bernoulli) -> Tensor:
-    # torch's own formula writes into a masked tensor, which does not broadcast against a prior without a batch
+    # torch's formula writes into a masked tensor, which does not broadcast against the prior
     given_one = F.softplus(-p.logits) - F.softplus(-q.logits)
     given_zero = F.softplus(p.logits) - F.softplus(q.logits)
     return q.probs * given_one + (-q.logits).sigmoid() * given_zero
 
 
 def _categorical(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
-    # torch's own formula is infinite where a probability underflows; its logarithm, the logit, does not
+    # torch's formula is infinite where a probability underflows; logits do not underflow
     return (q.probs * (q.logits - p.logits)).sum(-1)
 
 
@@ -135,8 +177,8 @@ def _weibull(q: Weibull, p: Gamma) -> Tensor:
 def _class_conditional(q: ClassConditional, p: ClassAndLatent) -> Tensor:
     if q.shapes != p.shapes:
         raise NotImplementedError
-    codes = q.average_over_classes(analytic_kl(q.latent, p.latent))
-    return (q.log_weight.exp() * (q.log_weight - p.log_weight)).sum(-1) + codes
+    latent_kl = q.average_over_classes(analytic_kl(q.latent, p.latent))
+    return (q.log_weight.exp() * (q.log_weight - p.log_weight)).sum(-1) + latent_kl
 
 
 def _product(q: Product, p: Product) -> Tensor:

@@ -1,4 +1,4 @@
-"""Proportions: positive numbers that sum to 1."""
+"""The logistic-normal distribution on the simplex."""
 
 from __future__ import annotations
 
@@ -6,32 +6,39 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Normal, constraints
+from torch.types import _size
 
 from ._monte_carlo_moments import MonteCarloMoments, standard_normal
 
 
 class LogisticNormal(MonteCarloMoments):
-    """``z = softmax([y, 0])``, ``y ~ N(loc, diag(scale^2))``: ``K`` proportions from ``loc`` and ``scale`` ``[*batch, K - 1]``.
+    """Logistic-normal distribution: ``z = softmax([y, 0])`` with ``y ~ N(loc, scale^2)``.
 
-    ``log p(z) = log N(log(z_k / z_K); loc, scale) - sum_k log z_k``: a density in the first ``K - 1`` proportions, as that of a Dirichlet.
-    Aitchison and Shen, Logistic-normal distributions (1980).
+    ``log p(z) = log N(log(z_k / z_K); loc, scale) - sum_k log z_k`` is a density in the first ``K -
+    1`` proportions, as for a Dirichlet distribution. Mean and variance are estimated. Aitchison and
+    Shen, Logistic-normal distributions (1980).
 
-    >>> LogisticNormal(torch.zeros(5, 2), torch.ones(5, 2)).sample((4,)).shape
-    torch.Size([4, 5, 3])
+    Args:
+        loc: Means of the log-ratios, ``[*batch, K - 1]``.
+        scale: Standard deviations of the log-ratios, ``[*batch, K - 1]``.
+
+    Example:
+        >>> LogisticNormal(torch.zeros(5, 2), torch.ones(5, 2)).sample((4,)).shape
+        torch.Size([4, 5, 3])
     """
 
-    support = constraints.simplex  # pyright: ignore[reportAssignmentType]
+    fixed_support = constraints.simplex
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
-        super().__init__(loc.shape[:-1], Size((loc.shape[-1] + 1,)), validate_args=False)
+        super().__init__(loc.shape[:-1], Size((loc.shape[-1] + 1,)))
 
     def _reference_tensor(self) -> Tensor:
         return self.loc
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         y = self.loc + self.scale * standard_normal((*sample_shape, *self.loc.shape), self.loc)
-        # far out a proportion would round to 0, whose logarithm is none
+        # a proportion that rounds to 0 would have no logarithm
         return torch.softmax(F.pad(y, (0, 1)), -1).clamp(min=torch.finfo(y.dtype).tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is left of a latent-variable model when its latent variable is summed over."""
+"""The marginal density of a latent-variable model, by importance sampling."""
 
 from __future__ import annotations
 
@@ -8,31 +8,40 @@ from collections.abc import Callable
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
 from ._monte_carlo_moments import MonteCarloMoments
 
 
 class Marginal(MonteCarloMoments):
-    """``p(z) = E[p(z|w)]`` over ``w ~ p(w)``, ``[D]``, by importance sampling with ``samples`` draws from ``q(w|z)``.
+    """Marginal density ``p(z) = E[p(z|w)]`` over ``w ~ p(w)``, estimated by importance sampling.
 
-    ``exp(log_prob)`` is an estimate without bias, ``log_prob`` a lower bound in expectation that tightens with ``samples``. So an
-    importance-weighted estimate of some ``p(x)`` with this as its prior stays one without bias. It draws from the default random stream.
-    Mean and variance are estimated.
+    ``exp(log_prob)`` is an unbiased estimate, and ``log_prob`` a lower bound in expectation, which
+    tightens with ``samples``. An importance-weighted estimate of a ``p(x)`` with this prior stays
+    unbiased. Draws come from the default random stream. Mean and variance are estimated.
 
-    >>> from torch.distributions import Independent, Normal
-    >>> normal = lambda loc, scale: Independent(Normal(loc, scale), 1)
-    >>> p = Marginal(
-    ...     normal(torch.zeros(2), 1.0),
-    ...     lambda z: normal(z / 2, 0.5**0.5),
-    ...     lambda w: normal(w, 1.0),
-    ...     2,
-    ...     samples=3,
-    ... )
-    >>> p.log_prob(torch.zeros(5, 2))  # the true q(w|z): no draw errs
-    tensor([-2.5310, -2.5310, -2.5310, -2.5310, -2.5310])
+    Args:
+        prior: ``p(w)``.
+        posterior: Proposal: maps ``z`` ``[N, D]`` to ``q(w|z)``.
+        likelihood: Maps ``w`` to ``p(z|w)``.
+        size: Dimension ``D`` of ``z``.
+        samples: Number of importance samples.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> normal = lambda loc, scale: Independent(Normal(loc, scale), 1)
+        >>> p = Marginal(
+        ...     normal(torch.zeros(2), 1.0),
+        ...     lambda z: normal(z / 2, 0.5**0.5),
+        ...     lambda w: normal(w, 1.0),
+        ...     2,
+        ...     samples=3,
+        ... )
+        >>> p.log_prob(torch.zeros(5, 2))  # the true q(w|z): no draw errs
+        tensor([-2.5310, -2.5310, -2.5310, -2.5310, -2.5310])
     """
 
-    support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
+    fixed_support = constraints.real_vector
 
     def __init__(
         self,
@@ -48,9 +57,9 @@ class Marginal(MonteCarloMoments):
             likelihood,
             samples,
         )
-        super().__init__(Size(), Size((size,)), validate_args=False)
+        super().__init__(Size(), Size((size,)))
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         w = self.prior.sample(Size((math.prod(sample_shape),)))
         return self.likelihood(w).rsample().reshape(*sample_shape, *self.event_shape)
 

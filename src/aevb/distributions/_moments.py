@@ -1,4 +1,4 @@
-"""What a distribution over several variables says of each of them, and of pairs."""
+"""Marginals and covariances of multivariate distributions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ from ._dirac import Dirac
 
 
 def marginals(q: Distribution) -> Distribution | None:
-    """Each latent variable by itself: batch shape ``[*batch, *latent]``; ``None`` where no formula for it is known.
+    """Marginal distribution of each latent variable.
 
-    >>> q = MultivariateNormal(torch.zeros(2), torch.tensor([[4.0, 1.0], [1.0, 9.0]]))
-    >>> marginals(q).stddev.round(decimals=4)
-    tensor([2., 3.])
+    Args:
+        q: Distribution with batch shape ``[*batch]`` and event shape ``[*latent]``.
+
+    Returns:
+        A distribution with batch shape ``[*batch, *latent]``, or ``None`` where no formula is
+        known.
+
+    Example:
+        >>> q = MultivariateNormal(torch.zeros(2), torch.tensor([[4.0, 1.0], [1.0, 9.0]]))
+        >>> marginals(q).stddev.round(decimals=4)
+        tensor([2., 3.])
     """
     if isinstance(q, Independent):
         return q.base_dist
@@ -34,11 +42,18 @@ def marginals(q: Distribution) -> Distribution | None:
 
 
 def covariance(q: Distribution) -> Tensor | None:
-    """``Cov[z]`` ``[*batch, D, D]`` over the flattened latent of ``D`` numbers; ``None`` where no formula for it is known.
+    """Covariance matrix of the flattened latent of ``D`` numbers.
 
-    >>> covariance(Independent(Normal(torch.zeros(2), 3.0), 1))
-    tensor([[9., 0.],
-            [0., 9.]])
+    Args:
+        q: Distribution with batch shape ``[*batch]``.
+
+    Returns:
+        ``[*batch, D, D]``, or ``None`` where no formula is known.
+
+    Example:
+        >>> covariance(Independent(Normal(torch.zeros(2), 3.0), 1))
+        tensor([[9., 0.],
+                [0., 9.]])
     """
     if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
         return q.covariance_matrix
@@ -48,10 +63,11 @@ def covariance(q: Distribution) -> Tensor | None:
 
 
 def count_variables(q: Distribution) -> int:
-    """How many latent variables there are; the categories of one variable are one.
+    """Number of latent variables; all categories of a one-hot variable count once.
 
-    >>> variables(Independent(torch.distributions.OneHotCategorical(torch.ones(4, 3)), 1))
-    4
+    Example:
+        >>> count_variables(Independent(torch.distributions.OneHotCategorical(torch.ones(4, 3)), 1))
+        4
     """
     return q.event_shape.numel() // (
         q.base_dist.event_shape.numel() if isinstance(q, Independent) else 1

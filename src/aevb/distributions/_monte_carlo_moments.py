@@ -1,4 +1,4 @@
-"""Distributions whose moments have no formula."""
+"""Base class of distributions whose moments have no formula."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution
+from torch.types import _size
 
 from .._random import seed_scope
+from ._base import BaseDistribution
 
 MOMENT_SAMPLES = 256
 
 
-class MonteCarloMoments(Distribution, ABC):
-    """Mean and variance are those of ``draws`` draws, always the same ones: with 256, a sixteenth of a standard deviation from the truth.
+class MonteCarloMoments(BaseDistribution, ABC):
+    """Mean and variance from ``draws`` fixed draws, without a change to any random stream.
 
-    Asking moves no random stream.
+    With 256 draws the standard error of the mean is a sixteenth of a standard deviation.
     """
 
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
     has_rsample = True
     draws: int = MOMENT_SAMPLES
 
     @abstractmethod
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor: ...
+    def rsample(self, sample_shape: _size = Size()) -> Tensor: ...
 
     def _moment_draws(self) -> Tensor:
         probe = self._reference_tensor()
@@ -33,7 +33,7 @@ class MonteCarloMoments(Distribution, ABC):
 
     @abstractmethod
     def _reference_tensor(self) -> Tensor:
-        """A parameter, for its precision and its device."""
+        """A parameter, for its dtype and device."""
 
     @property
     def mean(self) -> Tensor:
@@ -45,5 +45,5 @@ class MonteCarloMoments(Distribution, ABC):
 
 
 def standard_normal(shape: tuple[int, ...] | Size, like: Tensor) -> Tensor:
-    """Standard normal draws in the precision and on the device of ``like``."""
+    """Standard normal draws with the dtype and device of ``like``."""
     return torch.randn(shape, dtype=like.dtype, device=like.device)

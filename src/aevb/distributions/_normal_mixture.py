@@ -1,4 +1,4 @@
-"""A mixture of diagonal Gaussians whose density at many points is two matrix products."""
+"""Gaussian mixtures whose density at many points is a matrix product."""
 
 from __future__ import annotations
 
@@ -6,33 +6,49 @@ import math
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical, constraints
+from torch.types import _size
+
+from ._base import BaseDistribution
 
 
-class NormalMixture(Distribution):
-    """``sum_c w_c N(z; mean_c, diag(std_c^2))`` over events ``[D]``; ``log_weight`` ``[C]``, ``mean`` and ``std`` ``[C, D]``.
+class NormalMixture(BaseDistribution):
+    """Mixture of diagonal Gaussians, ``sum_c w_c N(z; mean_c, diag(std_c^2))``.
 
-    ``sum_d (z - m)^2 / s^2 = z^2 . 1/s^2 - 2 z . m/s^2 + sum_d m^2/s^2`` needs no tensor of points times components times dimensions.
-    All is measured from the centre of the components, so that little cancels: float32 densities are right to some 1e-3 nats.
+    ``sum_d (z - m)^2 / s^2 = z^2 . 1/s^2 - 2 z . m/s^2 + sum_d m^2/s^2`` needs no tensor of points
+    times components times dimensions. Coordinates are relative to the centre of the components,
+    which limits cancellation: float32 densities are accurate to about 1e-3 nats.
 
-    >>> p = NormalMixture(torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1))
-    >>> p.log_prob(torch.zeros(3, 1)).shape, p.mean
-    (torch.Size([3]), tensor([0.]))
+    Args:
+        log_weight: Unnormalised log-weights ``[C]``.
+        mean: Means ``[C, D]``.
+        std: Standard deviations ``[C, D]``.
+
+    Example:
+        >>> p = NormalMixture(torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1))
+        >>> p.log_prob(torch.zeros(3, 1)).shape, p.mean
+        (torch.Size([3]), tensor([0.]))
     """
 
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
-    support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
+    fixed_support = constraints.real_vector
 
     def __init__(self, log_weight: Tensor, mean: Tensor, std: Tensor) -> None:
         self.log_weight = log_weight - log_weight.logsumexp(-1)
         self.loc, self.std = mean, std
-        super().__init__(Size(), mean.shape[-1:], validate_args=False)
+        super().__init__(Size(), mean.shape[-1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.logsumexp(self.log_joint(value), -1)
 
     def log_joint(self, value: Tensor) -> Tensor:
-        """``log w_c N(value; c)``, ``[*batch, C]``."""
+        """Joint log-density of point and component, ``log w_c N(z; c)``.
+
+        Args:
+            value: Points ``[*batch, D]``.
+
+        Returns:
+            ``[*batch, C]`` in nats.
+        """
         centre = self.loc.detach().mean(0)
         z, m, precision = value - centre, self.loc - centre, self.std.square().reciprocal()
         squares = (
@@ -41,7 +57,7 @@ class NormalMixture(Distribution):
         normaliser = self.std.log().sum(-1) + 0.5 * self.event_shape[0] * math.log(2 * math.pi)
         return self.log_weight - normaliser - 0.5 * squares
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         which = Categorical(logits=self.log_weight, validate_args=False).sample(Size(sample_shape))
         with torch.no_grad():
             return torch.normal(self.loc[which], self.std[which])
@@ -56,30 +72,37 @@ class NormalMixture(Distribution):
         return second - self.mean.square()
 
 
-class FullNormalMixture(Distribution):
-    """``sum_c w_c N(z; mean_c, L_c L_c^T)``, ``[D]``; ``log_weight`` ``[C]``, ``mean`` ``[C, D]``, lower ``factor`` ``[C, D, D]``.
+class FullNormalMixture(BaseDistribution):
+    """Mixture of Gaussians with full covariance, ``sum_c w_c N(z; mean_c, L_c L_c^T)``.
 
-    Points are brought to every component's own units by one matrix product with all inverse factors.
+    One matrix product with all inverse factors whitens points for every component.
 
-    >>> p = FullNormalMixture(torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1, 1))
-    >>> p.log_prob(torch.zeros(3, 1)).shape, p.variance.round(decimals=4)
-    (torch.Size([3]), tensor([2.]))
+    Args:
+        log_weight: Unnormalised log-weights ``[C]``.
+        mean: Means ``[C, D]``.
+        scale_tril: Lower triangular factors ``[C, D, D]``.
+
+    Example:
+        >>> p = FullNormalMixture(
+        ...     torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1, 1)
+        ... )
+        >>> p.log_prob(torch.zeros(3, 1)).shape, p.variance.round(decimals=4)
+        (torch.Size([3]), tensor([2.]))
     """
 
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
-    support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
+    fixed_support = constraints.real_vector
 
     def __init__(self, log_weight: Tensor, mean: Tensor, scale_tril: Tensor) -> None:
         self.log_weight = log_weight - log_weight.logsumexp(-1)
         self.loc, self.scale_tril = mean, scale_tril
-        super().__init__(Size(), mean.shape[-1:], validate_args=False)
+        super().__init__(Size(), mean.shape[-1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
         size = self.event_shape[0]
         inverse = torch.linalg.solve_triangular(
             self.scale_tril, torch.eye(size).to(self.scale_tril), upper=False
         )
-        centre = self.loc.detach().mean(0)  # measured from here, little cancels
+        centre = self.loc.detach().mean(0)  # coordinates relative to the centre cancel less
         moved = (inverse @ (self.loc - centre)[..., None]).squeeze(-1)
         white = ((value - centre) @ inverse.flatten(0, 1).T).unflatten(-1, (-1, size)) - moved
         normaliser = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(
@@ -87,7 +110,7 @@ class FullNormalMixture(Distribution):
         ) + 0.5 * size * math.log(2 * math.pi)
         return torch.logsumexp(self.log_weight - normaliser - 0.5 * white.square().sum(-1), -1)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         with torch.no_grad():
             which = Categorical(logits=self.log_weight, validate_args=False).sample(
                 Size(sample_shape)

@@ -1,38 +1,46 @@
-"""Densities on an interval without its ends."""
+"""Distributions on an open interval."""
 
 from __future__ import annotations
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
+
+from ._base import BaseDistribution
 
 
-class OpenIntervalDistribution(Distribution):
-    """``base`` on the open interval from ``low`` to ``high``: at the ends its density may be 0 or infinite, so they are no data.
+class OpenIntervalDistribution(BaseDistribution):
+    """Restriction of the support of ``base`` to the open interval (``low``, ``high``).
 
-    Draws that rounding puts on an end are moved to the nearest number inside, and a mean beyond the numbers of its type to the last.
+    At the ends a density may be 0 or infinite, so they are no valid data. Draws that rounding puts
+    on an end are moved inside, and so is the mean.
 
-    >>> from torch.distributions import Beta
-    >>> p = OpenIntervalDistribution(Beta(torch.tensor(1e-4), torch.tensor(1e-4)), 0.0, 1.0)
-    >>> (
-    ...     bool(p.log_prob(p.sample((100,))).isfinite().all()),
-    ...     p.support.check(torch.tensor([0.0, 0.5, 1.0])).tolist(),
-    ... )
-    (True, [False, True, False])
+    Args:
+        base: Distribution with this interval as its support.
+        low: Lower end.
+        high: Upper end; may be infinite.
+
+    Example:
+        >>> from torch.distributions import Beta
+        >>> p = OpenIntervalDistribution(Beta(torch.tensor(1e-4), torch.tensor(1e-4)), 0.0, 1.0)
+        >>> (
+        ...     bool(p.log_prob(p.sample((100,))).isfinite().all()),
+        ...     p.support.check(torch.tensor([0.0, 0.5, 1.0])).tolist(),
+        ... )
+        (True, [False, True, False])
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, base: Distribution, low: float, high: float) -> None:
         self.base, self.low, self.high = base, low, high
-        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        super().__init__(base.batch_shape, base.event_shape)
 
     def expand(
-        self, batch_shape: Size, _instance: Distribution | None = None
+        self, batch_shape: _size, _instance: Distribution | None = None
     ) -> OpenIntervalDistribution:
         return OpenIntervalDistribution(self.base.expand(batch_shape), self.low, self.high)
 
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    @property
     def support(self) -> constraints.Constraint:
         return OpenInterval(self.low, self.high)
 
@@ -47,7 +55,7 @@ class OpenIntervalDistribution(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return self.base.log_prob(value)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         return self._clamp(self.base.sample(Size(sample_shape)))
 
     def _clamp(self, value: Tensor) -> Tensor:

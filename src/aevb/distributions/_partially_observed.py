@@ -1,42 +1,47 @@
-"""The cells of a datum that are there."""
+"""Likelihoods of data with missing cells."""
 
 from __future__ import annotations
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
+from ._base import BaseDistribution
 from ._moments import marginals
 
 
-class PartiallyObserved(Distribution):
-    """``log p(x_observed) = sum over the cells that are not NaN of log p(x_d)``, for a ``base`` whose cells are independent.
+class PartiallyObserved(BaseDistribution):
+    """Distribution of the observed cells: sums ``log p(x_d)`` over the cells that are not NaN.
 
-    An empty cell is filled with a number inside the support before it is scored, and its density is left out afterwards: NaN times 0
-    would be NaN, in a gradient too. Draws, mean and variance are those of whole data.
+    A missing cell is filled with a value inside the support before its density is computed and
+    dropped, because NaN times 0 is NaN, in the gradient too. Draws, mean and variance are those of
+    complete data.
 
-    >>> from torch.distributions import Independent, Normal
-    >>> p = PartiallyObserved(Independent(Normal(torch.zeros(2), 1.0), 1))
-    >>> x = torch.tensor([1.0, torch.nan])
-    >>> bool(p.log_prob(x) == Normal(0.0, 1.0).log_prob(torch.tensor(1.0)))
-    True
+    Args:
+        base: Distribution with independent cells.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> p = PartiallyObserved(Independent(Normal(torch.zeros(2), 1.0), 1))
+        >>> x = torch.tensor([1.0, torch.nan])
+        >>> bool(p.log_prob(x) == Normal(0.0, 1.0).log_prob(torch.tensor(1.0)))
+        True
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, base: Distribution) -> None:
         self.base = base
         self.has_rsample = base.has_rsample
-        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        super().__init__(base.batch_shape, base.event_shape)
 
     @property
     def cells(self) -> Distribution:
-        """One distribution for each cell, batch shape ``[*batch, *event]``."""
+        """Marginal distribution of each cell, batch shape ``[*batch, *event]``."""
         cells = marginals(self.base)
         assert cells is not None, "a likelihood that factorises over cells"
         return cells
 
-    @constraints.dependent_property
+    @property
     def support(self) -> constraints.Constraint | None:
         inside = self.cells.support
         return (
@@ -59,15 +64,15 @@ class PartiallyObserved(Distribution):
         each = torch.where(missing, torch.zeros_like(each), each)
         return each.flatten(each.dim() - len(self.event_shape)).sum(-1)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         return self.base.sample(Size(sample_shape))
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         return self.base.rsample(Size(sample_shape))
 
 
 def _fill_value(cells: Distribution) -> Tensor:
-    """A value that every cell can take: 0 of levels and counts, whose means may cost much and are none of their values; else the mean."""
+    """A value inside the support of every cell: 0 for discrete cells, otherwise the mean."""
     support = cells.support
     if support is not None and support.is_discrete:
         return torch.zeros(())
@@ -75,7 +80,7 @@ def _fill_value(cells: Distribution) -> Tensor:
 
 
 class OrNaN(constraints.Constraint):
-    """A value ``inside`` a set, or NaN."""
+    """A value in the constraint ``base``, or NaN."""
 
     def __init__(self, base: constraints.Constraint) -> None:
         self.base, self.is_discrete, self.event_dim = base, base.is_discrete, base.event_dim

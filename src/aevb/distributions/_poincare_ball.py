@@ -8,6 +8,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Normal, biject_to, constraints
 from torch.distributions.transforms import Transform
+from torch.types import _size
 
 from ._monte_carlo_moments import MonteCarloMoments, standard_normal
 
@@ -23,27 +24,35 @@ poincare_ball = _PoincareBall()
 
 
 class WrappedNormal(MonteCarloMoments):
-    """A Gaussian in the tangent space at the origin, wrapped onto the ball and moved to ``loc``: ``z = loc (+) tanh(|v|/2) v/|v|``.
+    """Wrapped Gaussian on the Poincare ball.
 
-    ``v ~ N(0, diag(scale^2))`` in units of hyperbolic length, ``(+)`` Moebius addition, an isometry. With ``v`` the vector that ``z``
-    came from and ``D`` dimensions, ``log p(z) = log N(v) - (D - 1) log(sinh |v| / |v|) + D log(2 / (1 - |z|^2))``, a density with respect
-    to the volume of the ball as it lies in space. ``loc`` is its centre; the mean of the coordinates is estimated. Draws are kept inside
-    of the ball. Mathieu et al., Continuous hierarchical representations with Poincare variational auto-encoders (2019).
+    ``z = loc (+) tanh(|v|/2) v/|v|`` with ``v ~ N(0, scale^2)``.
 
-    >>> WrappedNormal(torch.zeros(5, 2), torch.ones(5, 2)).rsample((4,)).norm(dim=-1).max() < 1
-    tensor(True)
+    ``v`` is a tangent vector at the origin in units of hyperbolic length, and ``(+)`` Moebius
+    addition, an isometry. With ``D`` dimensions, ``log p(z) = log N(v) - (D - 1) log(sinh |v| /
+    |v|) + D log(2 / (1 - |z|^2))``, a density with respect to the Euclidean volume. The mean of the
+    coordinates is estimated. Draws stay inside the ball. Mathieu et al., Continuous hierarchical
+    representations with Poincare variational auto-encoders (2019).
+
+    Args:
+        loc: Centre ``[*batch, D]`` inside the ball.
+        scale: Standard deviations ``[*batch, D]`` of the tangent vector.
+
+    Example:
+        >>> WrappedNormal(torch.zeros(5, 2), torch.ones(5, 2)).rsample((4,)).norm(dim=-1).max() < 1
+        tensor(True)
     """
 
-    support = poincare_ball  # pyright: ignore[reportAssignmentType]
+    fixed_support = poincare_ball
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+        super().__init__(loc.shape[:-1], loc.shape[-1:])
 
     def _reference_tensor(self) -> Tensor:
         return self.loc
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         v = self.scale * standard_normal((*sample_shape, *self.loc.shape), self.loc)
         return clip_to_ball(moebius_add(self.loc, exp_map_origin(v)))
 
@@ -70,16 +79,17 @@ def exp_map_origin(v: Tensor) -> Tensor:
 
 
 def soft_clip_norm(v: Tensor, max_norm: float) -> Tensor:
-    """Vectors no longer than ``most``: ``most tanh(|v| / most) v / |v|``."""
+    """Bound the length of vectors smoothly: ``max_norm tanh(|v| / max_norm) v / |v|``."""
     far = _safe_norm(v)
     return v * (max_norm * torch.tanh(far / max_norm) / far)
 
 
 def moebius_add(a: Tensor, b: Tensor) -> Tensor:
-    """``a (+) b = ((1 + 2 a.b + |b|^2) a + (1 - |a|^2) b) / (1 + 2 a.b + |a|^2 |b|^2)``.
+    """``((1 + 2 a.b + |b|^2) a + (1 - |a|^2) b) / (1 + 2 a.b + |a|^2 |b|^2)``.
 
-    >>> moebius(torch.tensor([0.5]), torch.tensor([0.5]))
-    tensor([0.8000])
+    Example:
+        >>> moebius_add(torch.tensor([0.5]), torch.tensor([0.5]))
+        tensor([0.8000])
     """
     dot, aa, bb = ((x * y).sum(-1, keepdim=True) for x, y in ((a, b), (a, a), (b, b)))
     return ((1 + 2 * dot + bb) * a + (1 - aa) * b) / (1 + 2 * dot + aa * bb).clamp(
@@ -88,18 +98,18 @@ def moebius_add(a: Tensor, b: Tensor) -> Tensor:
 
 
 def clip_to_ball(z: Tensor) -> Tensor:
-    """Points that rounding has put on the edge of the ball or beyond, pulled back."""
+    """Move points on or beyond the boundary inside the ball."""
     most = 1 - torch.finfo(z.dtype).eps * 100
     return z * (most / _safe_norm(z)).clamp(max=1.0)
 
 
 def _safe_norm(z: Tensor) -> Tensor:
-    # the root of a number above 0 has a slope at the origin, too
+    # the root of a positive number has a finite gradient at the origin too
     return (z.square().sum(-1, keepdim=True) + torch.finfo(z.dtype).tiny ** 0.5).sqrt()
 
 
 class ExpMapTransform(Transform):
-    """``v -> tanh(|v| / 2) v / |v|``: the tangent space at the origin onto the ball."""
+    """``v -> tanh(|v| / 2) v / |v|``: from the tangent space at the origin to the ball."""
 
     bijective = True
     domain, codomain = constraints.real_vector, poincare_ball
@@ -112,7 +122,7 @@ class ExpMapTransform(Transform):
         return y * (2 * torch.atanh(size.clamp(max=1 - torch.finfo(y.dtype).eps)) / size)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """``log(1/2 sech^2(r / 2))`` along the way from the origin, ``log(tanh(r / 2) / r)`` in each direction across it."""
+        """``log(1/2 sech^2(r / 2))`` radially, ``log(tanh(r / 2) / r)`` tangentially."""
         far = _safe_norm(x)[..., 0]
         across = torch.log(torch.tanh(far / 2) / far)
         along = math.log(2) - far - 2 * torch.log1p(torch.exp(-far))

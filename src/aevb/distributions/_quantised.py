@@ -1,4 +1,4 @@
-"""Codebooks: vectors by number, all mass at one of them, and a distribution over all."""
+"""Codebooks for vector quantisation, and distributions over their entries."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
 
+from ._base import BaseDistribution
 from ._dirac import Dirac
 
-QuantisationStage = tuple[
-    Tensor, Tensor
-]  # what was to be quantised, and the entry that it became: [*batch, places, dim] each
+# vectors before quantisation and the chosen entries: [*batch, positions, dim] each
+QuantisationStage = tuple[Tensor, Tensor]
 
 
 class BaseCodebook(ABC):
-    """The vectors that the numbers of a code stand for.
+    """Base class of codebooks, which map discrete codes to events.
 
-    An event is ``[places, dim]``, one vector per place, or an image ``[dim, height, width]`` of them. A vector is the sum of one entry of
-    each of ``tables`` ``[size, dim]``, so that a datum has ``codes`` numbers, each one of ``size``: those of a place stand together, the
-    first table's in front. ``key`` is equal for two books of the same entries.
+    An event is ``[positions, dim]`` or an image ``[dim, height, width]``, with one vector per
+    position. A vector is the sum of one entry from each table (residual quantisation), so that a
+    row has ``n_codes`` codes below ``n_entries``; the codes of a position are adjacent, the code of
+    the first table in front.
+
+    Args:
+        tables: Entries ``[n_entries, dim]`` of each table.
+        event_shape: Shape of an event.
+        key: Identity of the entries: equal for two codebooks with the same entries.
     """
 
     def __init__(self, tables: Sequence[Tensor], event_shape: Sequence[int], key: Any) -> None:
@@ -31,28 +38,52 @@ class BaseCodebook(ABC):
 
     @property
     def n_entries(self) -> int:
+        """Number of entries per table."""
         return len(self.tables[0])
 
     @property
     def n_positions(self) -> int:
+        """Number of vectors per event."""
         return self.event_shape.numel() // self.tables[0].shape[-1]
 
     @property
     def n_codes(self) -> int:
+        """Number of codes per event."""
         return self.n_positions * len(self.tables)
 
     @abstractmethod
     def to_codes(self, value: Tensor) -> Tensor:
-        """The codes ``[*batch, codes]`` int64 of events ``[*batch, *event]``."""
+        """Find the codes of events.
+
+        Args:
+            value: Events ``[*batch, *event]``.
+
+        Returns:
+            Codes ``[*batch, n_codes]``, int64.
+        """
 
     def to_events(self, codes: Tensor) -> Tensor:
-        """The events ``[*batch, *event]`` of codes ``[*batch, codes]``."""
+        """Look up the events of codes.
+
+        Args:
+            codes: Codes ``[*batch, n_codes]``.
+
+        Returns:
+            Events ``[*batch, *event]``.
+        """
         each = codes.unflatten(-1, (self.n_positions, len(self.tables)))
-        found = [table[each[..., stage]] for stage, table in enumerate(self.tables)]
-        return to_event(torch.stack(found).sum(0), self.event_shape)
+        entries = [table[each[..., stage]] for stage, table in enumerate(self.tables)]
+        return to_event(torch.stack(entries).sum(0), self.event_shape)
 
     def moments_from_probabilities(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance ``[*batch, *event]`` where code ``c`` is ``k`` with probability ``[*batch, codes, size]``, each by itself."""
+        """Mean and variance of an event with independent codes.
+
+        Args:
+            probabilities: Probability of each entry, ``[*batch, n_codes, n_entries]``.
+
+        Returns:
+            Mean and variance, ``[*batch, *event]`` each.
+        """
         each = probabilities.unflatten(-2, (self.n_positions, len(self.tables)))
         means = [each[..., stage, :] @ table for stage, table in enumerate(self.tables)]
         squares = [each[..., stage, :] @ table.square() for stage, table in enumerate(self.tables)]
@@ -63,14 +94,26 @@ class BaseCodebook(ABC):
 
 
 class TableCodebook(BaseCodebook):
-    """Tables of any entries. Codes are found by the nearest entry, table by table: the next one says what the last one left over."""
+    """Codebook with free entries; codes are the nearest entries, table by table on the residual.
+
+    Args:
+        tables: Entries ``[n_entries, dim]`` of each table.
+        event_shape: Shape of an event.
+        key: Identity of the entries: equal for two codebooks with the same entries.
+    """
 
     def to_codes(self, value: Tensor) -> Tensor:
         return residual_quantise(to_vectors(value, len(self.event_shape)), self.tables)[1]
 
 
 class GridCodebook(BaseCodebook):
-    """Every point of a grid, the entries of one table: ``grid(levels)``."""
+    """Codebook of all points of a grid (finite scalar quantisation).
+
+    Args:
+        levels: Number of levels of each axis.
+        event_shape: Shape of an event.
+        table: The points ``[n_entries, dim]``, as ``grid_points(levels)``.
+    """
 
     def __init__(self, levels: Sequence[int], event_shape: Sequence[int], table: Tensor) -> None:
         self.levels = tuple(levels)
@@ -82,21 +125,27 @@ class GridCodebook(BaseCodebook):
         )
 
     def codes_from_steps(self, steps: Tensor) -> Tensor:
-        """The codes ``[*batch, places]`` of whole steps ``[*batch, places, dim]`` from the middle."""
+        """Codes of grid steps.
+
+        Args:
+            steps: Whole steps from the middle, ``[*batch, positions, dim]``.
+
+        Returns:
+            Codes ``[*batch, positions]``, int64.
+        """
         levels = steps.new_tensor(self.levels)
         strides = torch.cat([levels.new_ones(1), levels[:-1]]).cumprod(0)
-        # what is not finite is refused for its density, not for its number
-        places = (
-            (steps.nan_to_num(0.0) + levels.div(2).floor()).round().clamp(min=0).minimum(levels - 1)
-        )
-        return (places.long() * strides.long()).sum(-1)
+        # NaN gets any code: its density is the place of the error
+        digits = (steps.nan_to_num(0.0) + levels.div(2).floor()).round()
+        return (digits.clamp(min=0).minimum(levels - 1).long() * strides.long()).sum(-1)
 
 
 def grid_points(levels: Sequence[int]) -> Tensor:
-    """All points ``[size, dim]`` with ``levels`` values per axis, whole multiples of the same step, the lowest -1 and one of them 0.
+    """All points ``[size, dim]`` of a grid with ``levels`` values per axis, from -1 on, 0 included.
 
-    >>> grid([2, 3]).tolist()
-    [[-1.0, -1.0], [0.0, -1.0], [-1.0, 0.0], [0.0, 0.0], [-1.0, 1.0], [0.0, 1.0]]
+    Example:
+        >>> grid_points([2, 3]).tolist()
+        [[-1.0, -1.0], [0.0, -1.0], [-1.0, 0.0], [0.0, 0.0], [-1.0, 1.0], [0.0, 1.0]]
     """
     axes = [torch.arange(-(count // 2), count - count // 2) / (count // 2) for count in levels]
     return torch.cartesian_prod(*reversed(axes)).reshape(-1, len(axes)).flip(-1)
@@ -105,60 +154,62 @@ def grid_points(levels: Sequence[int]) -> Tensor:
 def residual_quantise(
     vectors: Tensor, tables: Sequence[Tensor]
 ) -> tuple[list[QuantisationStage], Tensor]:
-    """The nearest entry of each table in turn, each to what those before left over; ``vectors`` are ``[*batch, places, dim]``.
+    """Quantise vectors ``[*batch, positions, dim]`` with each table in turn, on the residual.
 
-    Returns the stages and the codes ``[*batch, places * tables]``. No gradient leads from one stage's entry to the next one's rest.
+    Returns the stages and the codes ``[*batch, positions * tables]``. No gradient flows from the
+    entry of a stage to the next residual.
     """
-    stages, numbers = [], []
+    stages, codes = [], []
     for table in tables:
-        number = nearest_entry(vectors.detach(), table.detach())
-        entry = table[number]
+        code = nearest_entry(vectors.detach(), table.detach())
+        entry = table[code]
         stages.append((vectors, entry))
-        numbers.append(number)
+        codes.append(code)
         vectors = vectors - entry.detach()
-    return stages, torch.stack(numbers, -1).flatten(-2)
+    return stages, torch.stack(codes, -1).flatten(-2)
 
 
 def nearest_entry(vectors: Tensor, table: Tensor) -> Tensor:
-    """The number of the entry ``[size, dim]`` nearest to each vector ``[*batch, dim]``: ``[*batch]`` int64.
+    """Index of the entry of ``table`` ``[size, dim]`` nearest to each vector: ``[*batch]`` int64.
 
-    >>> nearest(torch.tensor([[0.9], [-3.0]]), torch.tensor([[1.0], [-1.0]]))
-    tensor([0, 1])
+    Example:
+        >>> nearest_entry(torch.tensor([[0.9], [-3.0]]), torch.tensor([[1.0], [-1.0]]))
+        tensor([0, 1])
     """
-    return (table.square().sum(-1) - 2 * vectors @ table.T).argmin(
-        -1
-    )  # |v|^2 is the same for every entry
+    # |v|^2 is the same for every entry
+    return (table.square().sum(-1) - 2 * vectors @ table.T).argmin(-1)
 
 
 def to_vectors(value: Tensor, axes: int) -> Tensor:
-    """Vectors ``[*batch, places, dim]`` of events ``[*batch, places, dim]``, or of images ``[*batch, dim, height, width]``."""
+    """Convert events to vectors ``[*batch, positions, dim]``."""
     return value if axes == 2 else value.flatten(-2).transpose(-1, -2)
 
 
 def to_event(vectors: Tensor, event_shape: Sequence[int]) -> Tensor:
-    """The way back."""
+    """Convert vectors ``[*batch, positions, dim]`` to events."""
     if len(event_shape) == 2:
         return vectors
     return vectors.transpose(-1, -2).reshape(*vectors.shape[:-2], *event_shape)
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """``exp(-sum_k f_k log f_k)`` of the shares ``f`` of counts ``[*batch, size]``: as many entries, used alike, would tell as much.
+    """``exp`` of the entropy of counts ``[*batch, size]``: the effective number of entries in use.
 
-    >>> perplexity(torch.tensor([[5.0, 5.0, 0.0], [1.0, 1.0, 1.0]])).round(decimals=4)
-    tensor([2., 3.])
+    Example:
+        >>> perplexity(torch.tensor([[5.0, 5.0, 0.0], [1.0, 1.0, 1.0]])).round(decimals=4)
+        tensor([2., 3.])
     """
     shares = counts / counts.sum(-1, keepdim=True)
     return (-torch.xlogy(shares, shares).sum(-1)).exp()
 
 
 def codes_to_one_hot(codes: Tensor, size: int, like: Tensor) -> Tensor:
-    """``[*batch, size]`` in the precision of ``like``."""
+    """One-hot codes ``[*batch, size]`` with the dtype of ``like``."""
     return (codes.unsqueeze(-1) == torch.arange(size, device=codes.device)).to(like.dtype)
 
 
 class CodebookSupport(constraints.Constraint):
-    """Entries of the book with this key."""
+    """Entries of the codebook with this key."""
 
     is_discrete = True
 
@@ -170,19 +221,26 @@ class CodebookSupport(constraints.Constraint):
         return value.isfinite().flatten(value.dim() - self.event_dim).all(-1)
 
 
-class QuantisedDirac(Distribution):
-    """Unit mass at one event of a book, ``loc`` ``[*batch, *event]``, whose codes are ``numbers`` ``[*batch, codes]``.
+class QuantisedDirac(BaseDistribution):
+    """Point mass at an event of a codebook, the posterior of a VQ-VAE.
 
-    ``log_prob`` is taken with respect to the events of the book: 0 there, -inf elsewhere. Draws carry the gradient of ``loc``, which is
-    that of what was quantised (straight-through); ``stages`` remember what this was.
+    ``log_prob`` is relative to the events of the codebook: 0 at ``loc``, -inf elsewhere. Draws
+    carry the gradient of ``loc``, which is the gradient of the quantised vector (straight-through).
 
-    >>> book = TableCodebook([torch.eye(3)], (1, 3), key=0)
-    >>> q = QuantisedDirac(book.events(torch.tensor([[2]])), torch.tensor([[2]]), book)
-    >>> q.rsample(), q.log_prob(q.mean)
-    (tensor([[[0., 0., 1.]]]), tensor([0.]))
+    Args:
+        loc: Event ``[*batch, *event]``.
+        codes: Codes ``[*batch, n_codes]`` of the event.
+        codebook: The codebook.
+        stages: Vector before quantisation and chosen entry of each table, ``[*batch, positions,
+            dim]`` each, for codebook losses.
+
+    Example:
+        >>> book = TableCodebook([torch.eye(3)], (1, 3), key=0)
+        >>> q = QuantisedDirac(book.to_events(torch.tensor([[2]])), torch.tensor([[2]]), book)
+        >>> q.rsample(), q.log_prob(q.mean)
+        (tensor([[[0., 0., 1.]]]), tensor([0.]))
     """
 
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
     has_rsample = True
 
     def __init__(
@@ -194,9 +252,9 @@ class QuantisedDirac(Distribution):
     ) -> None:
         self.dirac = Dirac(loc, len(codebook.event_shape))
         self.codes, self.codebook, self.stages = codes, codebook, list(stages)
-        super().__init__(self.dirac.batch_shape, self.dirac.event_shape, validate_args=False)
+        super().__init__(self.dirac.batch_shape, self.dirac.event_shape)
 
-    @constraints.dependent_property(is_discrete=True)
+    @property
     def support(self) -> constraints.Constraint:
         return CodebookSupport(self.codebook.key, len(self.event_shape))
 
@@ -208,50 +266,52 @@ class QuantisedDirac(Distribution):
     def variance(self) -> Tensor:
         return self.dirac.variance
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         return self.dirac.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.dirac.log_prob(value)
 
     def table_indices(self) -> Tensor:
-        """The codes as places in all tables put end to end, ``[N, tables]``."""
+        """Indices of the codes in all tables concatenated, ``[N, tables]``."""
         tables = len(self.codebook.tables)
         return self.codes.reshape(-1, tables) + self.codebook.n_entries * torch.arange(
             tables, device=self.codes.device
         )
 
     def entry_counts(self) -> Tensor:
-        """How often each entry occurs in the whole batch, ``[tables, size]`` int64."""
-        places = self.table_indices().flatten()
-        none = places.new_zeros(len(self.codebook.tables) * self.codebook.n_entries)
-        return none.index_add(0, places, torch.ones_like(places)).unflatten(
-            0, (-1, self.codebook.n_entries)
-        )
+        """Number of uses of each entry in the batch, ``[tables, n_entries]`` int64."""
+        indices = self.table_indices().flatten()
+        counts = indices.new_zeros(len(self.codebook.tables) * self.codebook.n_entries)
+        counts = counts.index_add(0, indices, torch.ones_like(indices))
+        return counts.unflatten(0, (-1, self.codebook.n_entries))
 
 
-class CodebookDistribution(Distribution):
-    """Events of a book whose codes are drawn from ``base`` over one-hot codes ``[codes, size]``, or are all equally probable (``None``).
+class CodebookDistribution(BaseDistribution):
+    """Distribution over the events of a codebook.
 
-    Densities are taken with respect to the events of the book, one of which ``log_prob`` takes its argument to be. With several tables
-    they are found as ``TableCodebook`` finds them, which need not be how a posterior came to them: with a ``base`` the divergence by formula is
-    then the one to use. Mean and variance take the codes as independent of each other.
+    Densities are relative to the events of the codebook; ``log_prob`` assumes that its argument is
+    such an event. With several tables the codes of an event are found by residual quantisation and
+    may differ from the posterior's codes, so that the analytic KL is the right one for a learned
+    ``base``. Mean and variance treat the codes as independent.
 
-    >>> Codes(TableCodebook([torch.eye(4)], (3, 4), key=0)).log_prob(
-    ...     torch.zeros(5, 3, 4)
-    ... ).exp()  # 4^-3
-    tensor([0.0156, 0.0156, 0.0156, 0.0156, 0.0156])
+    Args:
+        codebook: The codebook.
+        base: Distribution of one-hot codes ``[n_codes, n_entries]``; ``None``: all codes are
+            equally probable.
+
+    Example:
+        >>> CodebookDistribution(TableCodebook([torch.eye(4)], (3, 4), key=0)).log_prob(
+        ...     torch.zeros(5, 3, 4)
+        ... ).exp()  # 4^-3
+        tensor([0.0156, 0.0156, 0.0156, 0.0156, 0.0156])
     """
-
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, codebook: BaseCodebook, base: Distribution | None = None) -> None:
         self.codebook, self.base = codebook, base
-        super().__init__(
-            Size() if base is None else base.batch_shape, codebook.event_shape, validate_args=False
-        )
+        super().__init__(Size() if base is None else base.batch_shape, codebook.event_shape)
 
-    @constraints.dependent_property(is_discrete=True)
+    @property
     def support(self) -> constraints.Constraint:
         return CodebookSupport(self.codebook.key, len(self.event_shape))
 
@@ -263,7 +323,7 @@ class CodebookDistribution(Distribution):
     def variance(self) -> Tensor:
         return self._moments()[1]
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         table = self.codebook.tables[0]
         with torch.no_grad():
             if self.base is not None:
@@ -285,7 +345,14 @@ class CodebookDistribution(Distribution):
         )
 
     def log_prob_of_codes(self, codes: Tensor) -> Tensor:
-        """``log p`` of codes ``[*batch, codes]``: ``[*batch]``."""
+        """Log-probability of codes.
+
+        Args:
+            codes: Codes ``[*batch, n_codes]``.
+
+        Returns:
+            ``[*batch]`` in nats.
+        """
         if self.base is None:
             return self._uniform_log_prob(codes.shape[:-1])
         return self.base.log_prob(

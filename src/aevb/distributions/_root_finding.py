@@ -1,4 +1,4 @@
-"""Where an increasing function is 0."""
+"""Roots of increasing functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ROOT_ITERATIONS = 24  # alternate bisections alone would leave 2^-24 of the interval; Newton's steps take over long before
+ROOT_ITERATIONS = 24  # bisection alone would reach 2^-24 of the interval; Newton steps are faster
 
 FunctionWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -16,10 +16,15 @@ FunctionWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
 def increasing_root(
     function: FunctionWithSlope, low: Tensor, high: Tensor, iterations: int = ROOT_ITERATIONS
 ) -> Tensor:
-    """The root between ``low`` and ``high`` of a function given with its slope, elementwise: Newton's method, kept in the bracket.
+    """Root of an increasing function in a bracket, elementwise, by Newton steps.
 
-    >>> increasing_root(lambda x: (x**3 - 8, 3 * x**2), torch.tensor(0.0), torch.tensor(10.0)).round(decimals=4)
-    tensor(2.)
+    The function returns its value and its slope.
+
+    Example:
+        >>> increasing_root(
+        ...     lambda x: (x**3 - 8, 3 * x**2), torch.tensor(0.0), torch.tensor(10.0)
+        ... ).round(decimals=4)
+        tensor(2.)
     """
     x = (low + high) / 2
     for _ in range(iterations):
@@ -31,7 +36,7 @@ def increasing_root(
 
 
 def differentiable_root(function: FunctionWithSlope, low: Tensor, high: Tensor) -> Tensor:
-    """The same, with the gradient of the root in whatever the function depends on: one more step of Newton's, which autograd sees."""
+    """The same root with a gradient in the parameters of the function, by one more Newton step."""
     x = increasing_root(function, low, high)
     over, slope = function(x)
     return x - over / slope.detach()

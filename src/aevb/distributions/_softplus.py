@@ -1,4 +1,4 @@
-"""Sums of softplus, for evaluation, where they are most of what is not matrix multiplication."""
+"""Fast sums of softplus for evaluation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ from torch import Tensor
 
 from .._compilation import Compiler
 
-FACTORS_PER_LOG = (
-    112  # factors in (1, 2] multiplied before a logarithm is taken: 2^112 is far inside float32
-)
+FACTORS_PER_LOG = 112  # factors in (1, 2] per logarithm: 2^112 is far inside float32
 
 
 def softplus_sum(logits: Tensor) -> Tensor:
-    """``sum_d log(1 + exp(l_d))`` over the last axis: ``[*batch, D]`` to ``[*batch]``."""
+    """Sum of softplus over the last axis, ``sum_d log(1 + exp(l_d))``.
+
+    Args:
+        logits: Logits ``[*batch, D]``.
+
+    Returns:
+        ``[*batch]``.
+    """
     return F.softplus(logits).sum(-1)
 
 
 def grouped_softplus_sum(logits: Tensor) -> Tensor:
-    """The same with one logarithm for 112 terms: ``softplus(l) = relu(l) + log(1 + exp(-|l|))``, the second part as a product's logarithm.
+    """The same sum with one logarithm for 112 terms.
 
-    As exact as the plain sum (more so: PyTorch's softplus drops ``log(1 + exp(-l))`` from ``l = 20`` on, 2e-9 each); several times faster
-    compiled into one pass, slower when it is not.
+    ``softplus(l) = relu(l) + log(1 + exp(-|l|))``, and the second parts are summed as the logarithm
+    of a product. The result is at least as accurate as the plain sum (PyTorch's softplus drops
+    ``log(1 + exp(-l))`` from ``l = 20`` on, 2e-9 each). It is several times faster when compiled,
+    and slower when not.
 
-    >>> logits = torch.linspace(-30, 30, 300, dtype=torch.float64)
-    >>> bool((grouped_softplus_sum(logits) - softplus_sum(logits)).abs() < 1e-8)
-    True
+    Example:
+        >>> logits = torch.linspace(-30, 30, 300, dtype=torch.float64)
+        >>> bool((grouped_softplus_sum(logits) - softplus_sum(logits)).abs() < 1e-8)
+        True
     """
     whole = logits.shape[-1] - logits.shape[-1] % FACTORS_PER_LOG
     total = logits.relu().sum(-1)
@@ -46,7 +54,16 @@ _COMPILED_SUMS: list[Callable[[Tensor], Tensor]] = []
 
 
 def compiled_softplus_sum(logits: Tensor) -> Tensor:
-    """``grouped_softplus_sum`` compiled for the first shape seen, ``softplus_sum`` for any other shape: compiling costs seconds each time."""
+    """Sum of softplus over the last axis, compiled for the shape of the first call.
+
+    Other shapes use ``softplus_sum``, because compilation takes seconds.
+
+    Args:
+        logits: Logits ``[*batch, D]``.
+
+    Returns:
+        ``[*batch]``.
+    """
     if not _COMPILED_SUMS:
         _COMPILED_SUMS.append(_compile_for_shape(logits.shape))
     return _COMPILED_SUMS[0](logits)

@@ -1,6 +1,7 @@
-"""Directions: distributions on the unit sphere of ``m`` dimensions, with densities with respect to its area.
+"""Distributions on the unit sphere in ``m`` dimensions; densities are with respect to its area.
 
-Both families have a mean direction and differ in the density of ``t``, the cosine of the angle to it.
+The directional families differ in the density of ``t``, the cosine of the angle to the mean
+direction.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Size, Tensor
-from torch.distributions import Beta, Distribution, constraints
+from torch.distributions import Beta, constraints
+from torch.types import _size
 
+from ._base import BaseDistribution
 from ._discrete import open_uniform
 from ._monte_carlo_moments import standard_normal
 from ._root_finding import increasing_root
 
 ANGLE_PANELS = 24  # over 24 standard deviations
-NODES_PER_PANEL = 8  # Gauss-Legendre, in each panel: rounding is all that is left of the error
+NODES_PER_PANEL = 8  # Gauss-Legendre nodes: the quadrature error is below rounding
 _LEGENDRE_NODES, _LEGENDRE_WEIGHTS = (
     values.tolist() for values in np.polynomial.legendre.leggauss(NODES_PER_PANEL)
 )
@@ -35,20 +38,23 @@ class _UnitSphere(constraints.Constraint):
 unit_sphere = _UnitSphere()
 
 
-class UniformSphere(Distribution):
-    """Every direction of ``m`` dimensions alike: ``log p(z) = log Gamma(m/2) - log 2 - (m/2) log pi``.
+class UniformSphere(BaseDistribution):
+    """Uniform distribution on the sphere: ``log p(z) = log Gamma(m/2) - log 2 - (m/2) log pi``.
 
-    >>> UniformSphere(torch.zeros(3)).log_prob(torch.tensor([1.0, 0.0, 0.0])).exp()
-    tensor(0.0796)
+    Args:
+        mean: Zeros ``[m]``, which set dimension, dtype and device.
+
+    Example:
+        >>> UniformSphere(torch.zeros(3)).log_prob(torch.tensor([1.0, 0.0, 0.0])).exp()
+        tensor(0.0796)
     """
 
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
-    support = unit_sphere  # pyright: ignore[reportAssignmentType]
+    fixed_support = unit_sphere
     has_rsample = True
 
     def __init__(self, mean: Tensor) -> None:
-        self._mean = mean  # zeros [m], for their precision and their device
-        super().__init__(Size(), mean.shape, validate_args=False)
+        self._mean = mean
+        super().__init__(Size(), mean.shape)
 
     @property
     def mean(self) -> Tensor:
@@ -58,23 +64,22 @@ class UniformSphere(Distribution):
     def variance(self) -> Tensor:
         return self._mean + 1 / len(self._mean)
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         return normalise(standard_normal((*sample_shape, *self._mean.shape), self._mean))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value[..., 0]) - log_sphere_area(len(self._mean))
 
 
-class DirectionalDistribution(Distribution, ABC):
-    """A distribution around the direction ``loc`` ``[*batch, m]``, the tighter the larger ``kappa`` ``[*batch]``."""
+class DirectionalDistribution(BaseDistribution, ABC):
+    """Base class with a mean direction ``[*batch, m]`` and a concentration ``[*batch]``."""
 
-    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
-    support = unit_sphere  # pyright: ignore[reportAssignmentType]
+    fixed_support = unit_sphere
     has_rsample = True
 
     def __init__(self, loc: Tensor, kappa: Tensor) -> None:
         self.loc, self.kappa = loc, kappa
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+        super().__init__(loc.shape[:-1], loc.shape[-1:])
 
     @property
     def dim(self) -> int:
@@ -90,7 +95,7 @@ class DirectionalDistribution(Distribution, ABC):
 
     @abstractmethod
     def kl_to_uniform(self) -> Tensor:
-        """``KL`` to the uniform distribution, ``[*batch]`` nats."""
+        """KL divergence to the uniform distribution, ``[*batch]`` nats."""
 
     @property
     def mean(self) -> Tensor:
@@ -102,7 +107,7 @@ class DirectionalDistribution(Distribution, ABC):
         along = self.loc.square()
         return second * along + (1 - second) / (self.dim - 1) * (1 - along) - first.square() * along
 
-    def rsample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
         noise = standard_normal((*sample_shape, *self.loc.shape), self.loc)
         across = normalise(noise - (noise * self.loc).sum(-1, keepdim=True) * self.loc)
         t, sine = self.sample_cosine((*sample_shape, *self.batch_shape))
@@ -110,19 +115,27 @@ class DirectionalDistribution(Distribution, ABC):
 
 
 class VonMisesFisher(DirectionalDistribution):
-    """``p(z) = C exp(kappa loc . z)``. Davidson et al., Hyperspherical variational auto-encoders (2018).
+    """Von Mises-Fisher distribution: ``p(z) = C exp(kappa loc . z)``.
 
-    The constant and the moments are integrals over the angle, by Gauss-Legendre around its mode, to rounding for every ``kappa`` and
-    ``m``; they equal those by Bessel functions. Draws invert the distribution function of the angle, so none is rejected, and their
-    gradient in ``kappa`` is the exact implicit one.
+    Normaliser and moments are integrals over the angle by Gauss-Legendre quadrature around its
+    mode, accurate to rounding for every ``kappa`` and ``m``. Draws invert the distribution function
+    of the angle, without rejection, and their gradient in ``kappa`` is the exact implicit gradient.
+    Davidson et al., Hyperspherical variational auto-encoders (2018).
 
-    >>> q = VonMisesFisher(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(500.0, dtype=torch.float64))
-    >>> round(q.divergence().item(), 6)
-    5.907755
+    Args:
+        loc: Mean direction ``[*batch, m]``, of length 1.
+        kappa: Concentration ``[*batch]``.
+
+    Example:
+        >>> q = VonMisesFisher(
+        ...     torch.tensor([0.0, 0.0, 1.0]), torch.tensor(500.0, dtype=torch.float64)
+        ... )
+        >>> round(q.kl_to_uniform().item(), 6)
+        5.907755
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # 1 - cos from the distance of two unit vectors: nothing cancels where kappa is large
+        # 1 - cos from the distance of unit vectors: no cancellation for large kappa
         off = (value - self.loc).square().sum(-1) / 2
         return -self.kappa * off - log_sphere_area(self.dim - 1) - self._angle_density().log_mass
 
@@ -148,12 +161,18 @@ class VonMisesFisher(DirectionalDistribution):
 
 
 class PowerSpherical(DirectionalDistribution):
-    """``p(z) = C (1 + loc . z)^kappa``. De Cao and Aziz, The power spherical distribution (2020).
+    """Power spherical distribution: ``p(z) = C (1 + loc . z)^kappa``.
 
-    ``(1 + t) / 2`` is Beta((m - 1)/2 + kappa, (m - 1)/2): draws and divergence in closed form.
+    ``(1 + t) / 2`` is Beta((m - 1)/2 + kappa, (m - 1)/2), so that draws and KL have closed forms.
+    De Cao and Aziz, The power spherical distribution (2020).
 
-    >>> PowerSpherical(torch.tensor([1.0, 0.0]), torch.tensor(3.0)).rsample((5,)).shape
-    torch.Size([5, 2])
+    Args:
+        loc: Mean direction ``[*batch, m]``, of length 1.
+        kappa: Concentration ``[*batch]``.
+
+    Example:
+        >>> PowerSpherical(torch.tensor([1.0, 0.0]), torch.tensor(3.0)).rsample((5,)).shape
+        torch.Size([5, 2])
     """
 
     def _beta(self) -> Beta:
@@ -197,7 +216,7 @@ class PowerSpherical(DirectionalDistribution):
 
 
 class _AngleDensity:
-    """The density ``exp(kappa (cos a - 1)) sin(a)^(m-2)`` of the angle ``a`` in [0, pi], on panels around its mode."""
+    """Density ``exp(kappa (cos a - 1)) sin(a)^(m-2)`` of an angle, on panels around its mode."""
 
     def __init__(self, kappa: Tensor, dim: int) -> None:
         self.kappa, self.dim = kappa, dim
@@ -243,9 +262,9 @@ class _AngleDensity:
     def _inverse_cdf(self, level: Tensor) -> tuple[Tensor, Tensor]:
         share = (self.log_node_mass - self.log_mass[..., None, None]).exp()
         mass = share.sum(-1)
-        lean = (share * (self.nodes.cos() - self.expectation(torch.cos)[..., None, None])).sum(
-            -1
-        )  # of dF/dkappa, in each panel
+        # dF/dkappa of each panel
+        centred = self.nodes.cos() - self.expectation(torch.cos)[..., None, None]
+        lean = (share * centred).sum(-1)
         panel = (
             (level[..., None] > mass.cumsum(-1)).sum(-1, keepdim=True).clamp(max=ANGLE_PANELS - 1)
         )
@@ -272,7 +291,7 @@ class _AngleDensity:
         )
 
     def _partial_mass(self, start: Tensor, angle: Tensor, kappa_derivative: bool = False) -> Tensor:
-        """The mass between ``start`` and ``angle``, in one panel, or the part of ``dF/dkappa`` that lies there."""
+        """Mass between ``start`` and ``angle`` within a panel, or its derivative in ``kappa``."""
         nodes, weights = _gauss_legendre(angle.dtype, angle.device)
         inside = start[..., None] + (angle - start)[..., None] * nodes
         density = (self.log_density(inside, self.kappa[..., None]) - self.log_mass[..., None]).exp()
@@ -293,14 +312,15 @@ def _gauss_legendre(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, T
 
 
 def normalise(value: Tensor) -> Tensor:
-    """The direction of a vector; one of length 0 has none and stays where it is."""
+    """Unit vectors; a zero vector stays zero."""
     return value / value.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
 def log_sphere_area(dim: int) -> float:
-    """Logarithm of the area of the unit sphere in ``m`` dimensions: log 2 pi for a circle.
+    """Log-area of the unit sphere in ``dim`` dimensions: log 2 pi for a circle.
 
-    >>> round(math.exp(log_sphere_area(3)) / math.pi, 12)
-    4.0
+    Example:
+        >>> round(math.exp(log_sphere_area(3)) / math.pi, 12)
+        4.0
     """
     return math.log(2) + dim / 2 * math.log(math.pi) - math.lgamma(dim / 2)

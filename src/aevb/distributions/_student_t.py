@@ -1,4 +1,4 @@
-"""A bell with heavy tails, whose normaliser keeps its digits in single precision."""
+"""Student's t distribution with a normaliser that is accurate in float32."""
 
 from __future__ import annotations
 
@@ -8,30 +8,40 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions import StudentT as TorchStudentT
+from torch.types import _size
 
-GAMMA_SERIES_THRESHOLD = 20.0  # from here on the series of the gamma functions' quotient is right to 1e-12; their own difference would cancel
+from ._base import BaseDistribution
+
+# from here on the series is accurate to 1e-12, and the difference of log-gammas would cancel
+GAMMA_SERIES_THRESHOLD = 20.0
 
 
-class StudentT(Distribution):
-    """``p(x) ~ (1 + y^2 / dof)^(-(dof + 1) / 2)`` with ``y = (x - loc) / scale``, ``[*batch]``; ``dof > 2``, so that it has a variance.
+class StudentT(BaseDistribution):
+    """Student's t: ``p(x) ~ (1 + y^2 / dof)^(-(dof + 1) / 2)`` with ``y = (x - loc) / scale``.
 
-    >>> p = StudentT(torch.zeros(()), torch.ones(()), torch.tensor(4.0))
-    >>> round(p.log_prob(torch.zeros(())).exp().item(), 4), round(p.variance.item(), 4)
-    (0.375, 2.0)
+    Args:
+        loc: Location ``[*batch]``.
+        scale: Positive scale ``[*batch]``.
+        dof: Degrees of freedom ``[*batch]``, above 2, so that the variance is finite.
+
+    Example:
+        >>> p = StudentT(torch.zeros(()), torch.ones(()), torch.tensor(4.0))
+        >>> round(p.log_prob(torch.zeros(())).exp().item(), 4), round(p.variance.item(), 4)
+        (0.375, 2.0)
     """
 
-    arg_constraints = {  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {
         "loc": constraints.real,
         "scale": constraints.positive,
         "dof": constraints.greater_than(2),
     }
-    support = constraints.real  # pyright: ignore[reportAssignmentType]
+    fixed_support = constraints.real
 
     def __init__(self, loc: Tensor, scale: Tensor, dof: Tensor) -> None:
         self.loc, self.scale, self.dof = torch.broadcast_tensors(loc, scale, dof)
-        super().__init__(self.loc.shape, validate_args=False)
+        super().__init__(self.loc.shape)
 
-    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> StudentT:
+    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> StudentT:
         return StudentT(
             self.loc.expand(batch_shape),
             self.scale.expand(batch_shape),
@@ -53,17 +63,20 @@ class StudentT(Distribution):
         )
         return normaliser - 0.5 * (self.dof + 1) * torch.log1p(y.square() / self.dof)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         return TorchStudentT(self.dof, self.loc, self.scale, validate_args=False).sample(
             Size(sample_shape)
         )
 
 
 def log_gamma_ratio(a: Tensor) -> Tensor:
-    """``log Gamma(a + 1/2) - log Gamma(a)``.
+    """``log Gamma(a + 1/2) - log Gamma(a)``, without cancellation for large ``a``.
 
-    >>> log_gamma_ratio(torch.tensor([0.5, 1e6], dtype=torch.float64)).round(decimals=6).tolist()
-    [-0.572365, 6.907755]
+    Example:
+        >>> log_gamma_ratio(torch.tensor([0.5, 1e6], dtype=torch.float64)).round(
+        ...     decimals=6
+        ... ).tolist()
+        [-0.572365, 6.907755]
     """
     near, far = a.clamp(max=GAMMA_SERIES_THRESHOLD), a.clamp(min=GAMMA_SERIES_THRESHOLD)
     series = 0.5 * far.log() - 1 / (8 * far) + 1 / (192 * far**3) - 1 / (640 * far**5)

@@ -1,4 +1,4 @@
-"""Where one distribution has mass that another has not."""
+"""Comparison of the supports of distributions."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ from ._quantised import CodebookSupport
 from ._sphere import unit_sphere
 
 SUPPORT_CHECK_SAMPLES = 64
-FAR_POINT = 1e6 + 0.5  # inside of no interval, and no count
-VOLUMELESS_SUPPORTS = (
-    type(constraints.simplex),
-    type(unit_sphere),
-)  # sets without a volume: a density on one is none on another
+FAR_POINT = 1e6 + 0.5  # outside every bounded interval, and no count
+# sets without a volume: a density on such a set is no density on another set
+VOLUMELESS_SUPPORTS = (type(constraints.simplex), type(unit_sphere))
 
 
 def has_mass_outside(q: Distribution, p: Distribution) -> bool:
     """Whether ``q`` has mass where ``p`` has none, so that ``KL(q || p)`` is infinite.
 
-    Decided by the supports where both are intervals or both are the same set, else by some draws from ``q``.
+    The supports decide where both are intervals or the same set; otherwise draws from ``q`` decide.
 
-    >>> from torch.distributions import Exponential, Normal
-    >>> (
-    ...     has_mass_outside(Normal(5.0, 0.1), Exponential(1.0)),
-    ...     has_mass_outside(Exponential(1.0), Normal(0.0, 1.0)),
-    ... )
-    (True, False)
+    Example:
+        >>> from torch.distributions import Exponential, Normal
+        >>> (
+        ...     has_mass_outside(Normal(5.0, 0.1), Exponential(1.0)),
+        ...     has_mass_outside(Exponential(1.0), Normal(0.0, 1.0)),
+        ... )
+        (True, False)
     """
-    mine, theirs = element_constraint(q.support), element_constraint(p.support)
-    if mine is None or theirs is None:
+    of_q, of_p = element_constraint(q.support), element_constraint(p.support)
+    if of_q is None or of_p is None:
         return False
-    if mine.is_discrete != theirs.is_discrete:
+    if of_q.is_discrete != of_p.is_discrete:
         return True
-    if type(mine) is not type(theirs) and (
-        isinstance(mine, VOLUMELESS_SUPPORTS) or isinstance(theirs, VOLUMELESS_SUPPORTS)
+    if type(of_q) is not type(of_p) and (
+        isinstance(of_q, VOLUMELESS_SUPPORTS) or isinstance(of_p, VOLUMELESS_SUPPORTS)
     ):
         return True
-    if isinstance(mine, CodebookSupport) or isinstance(theirs, CodebookSupport):
+    if isinstance(of_q, CodebookSupport) or isinstance(of_p, CodebookSupport):
         return not (
-            isinstance(mine, CodebookSupport)
-            and isinstance(theirs, CodebookSupport)
-            and mine.key == theirs.key
+            isinstance(of_q, CodebookSupport)
+            and isinstance(of_p, CodebookSupport)
+            and of_q.key == of_p.key
         )
-    here, there = _interval_ends(mine), _interval_ends(theirs)
-    if here is not None and there is not None:
-        return bool((here[0] < there[0]).any() or (here[1] > there[1]).any())
-    if type(mine) is type(theirs) and not vars(mine):
+    q_ends, p_ends = _interval_ends(of_q), _interval_ends(of_p)
+    if q_ends is not None and p_ends is not None:
+        return bool((q_ends[0] < p_ends[0]).any() or (q_ends[1] > p_ends[1]).any())
+    if type(of_q) is type(of_p) and not vars(of_q):
         return False
     return not _support_contains_samples(q, p)
 
 
 def has_real_support(p: Distribution) -> bool:
-    """Whether every real number has a density: codes may then move wherever they like.
+    """Whether every real number has a density, so that latents can move freely.
 
-    >>> from torch.distributions import Exponential, Normal
-    >>> has_real_support(Normal(0.0, 1.0)), has_real_support(Exponential(1.0))
-    (True, False)
+    Example:
+        >>> from torch.distributions import Exponential, Normal
+        >>> has_real_support(Normal(0.0, 1.0)), has_real_support(Exponential(1.0))
+        (True, False)
     """
     far = torch.full(p.event_shape, FAR_POINT, dtype=p.mean.dtype, device=p.mean.device)
-    return p.support is None or all(bool(p.support.check(place).all()) for place in (far, -far))
+    return p.support is None or all(bool(p.support.check(point).all()) for point in (far, -far))
 
 
 def _support_contains_samples(q: Distribution, p: Distribution) -> bool:
@@ -83,7 +83,7 @@ def element_constraint(support: constraints.Constraint | None) -> constraints.Co
 
 
 def _interval_ends(support: constraints.Constraint) -> tuple[Tensor, Tensor] | None:
-    """The ends of an interval, or ``None`` for what is none."""
+    """Ends of an interval, or ``None`` for other constraints."""
     ends = {
         name: value
         for name, value in vars(support).items()

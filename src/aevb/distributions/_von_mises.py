@@ -1,4 +1,4 @@
-"""Angles."""
+"""The von Mises distribution of angles."""
 
 from __future__ import annotations
 
@@ -8,29 +8,39 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions import VonMises as TorchVonMises
+from torch.types import _size
 
-MIN_CONCENTRATION = 1e-6  # a length of 0 has no gradient
+from ._base import BaseDistribution
+
+MIN_CONCENTRATION = 1e-6  # the length of a zero vector has no gradient
 
 
-class VonMises(Distribution):
-    """``log p(x) = a cos x + b sin x - log(2 pi I_0(kappa))`` on [-pi, pi], ``kappa = |(a, b)|``; ``a`` and ``b`` are ``[*batch]``.
+class VonMises(BaseDistribution):
+    """Von Mises distribution: ``log p(x) = a cos x + b sin x - log(2 pi I_0(kappa))`` on [-pi, pi].
 
-    The natural parameters have no seam where an angle has one, and ``(0, 0)`` is the uniform density. ``mean`` is the direction, in
-    radians, and ``variance`` the circular one, ``1 - I_1(kappa) / I_0(kappa)``, between 0 and 1. Mardia and Jupp, Directional statistics.
+    The natural parameters have no discontinuity at the ends of the interval, and ``(0, 0)`` is the
+    uniform density; ``kappa = |(a, b)|``. ``mean`` is the mean direction in radians, and
+    ``variance`` the circular variance ``1 - I_1(kappa) / I_0(kappa)`` between 0 and 1. Mardia and
+    Jupp, Directional statistics (2000).
 
-    >>> p = VonMises(torch.tensor(0.0), torch.tensor(3.0))
-    >>> round(p.mean.item(), 4), round(p.variance.item(), 4)
-    (1.5708, 0.19)
+    Args:
+        a: Natural parameter ``[*batch]``.
+        b: Natural parameter ``[*batch]``.
+
+    Example:
+        >>> p = VonMises(torch.tensor(0.0), torch.tensor(3.0))
+        >>> round(p.mean.item(), 4), round(p.variance.item(), 4)
+        (1.5708, 0.19)
     """
 
-    arg_constraints = {"a": constraints.real, "b": constraints.real}  # pyright: ignore[reportAssignmentType]
-    support = constraints.interval(-math.pi, math.pi)  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"a": constraints.real, "b": constraints.real}
+    fixed_support = constraints.interval(-math.pi, math.pi)
 
     def __init__(self, a: Tensor, b: Tensor) -> None:
         self.a, self.b = torch.broadcast_tensors(a, b)
-        super().__init__(self.a.shape, validate_args=False)
+        super().__init__(self.a.shape)
 
-    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> VonMises:
+    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> VonMises:
         return VonMises(self.a.expand(batch_shape), self.b.expand(batch_shape))
 
     @property
@@ -56,7 +66,7 @@ class VonMises(Distribution):
             - math.log(2 * math.pi)
         )
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         draws = TorchVonMises(self.mean, self.concentration, validate_args=False).sample(
             Size(sample_shape)
         )

@@ -1,4 +1,4 @@
-"""Counts of which some are 0 for a reason of their own."""
+"""Zero-inflated counts."""
 
 from __future__ import annotations
 
@@ -6,31 +6,41 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
+from torch.types import _size
+
+from ._base import BaseDistribution
 
 
-class ZeroInflated(Distribution):
-    """0 with probability ``pi = sigmoid(logits)``, else a draw of ``base``, both ``[*batch]``.
+class ZeroInflated(BaseDistribution):
+    """Zero-inflated distribution: 0 with probability ``sigmoid(logits)``, else a draw of ``base``.
 
-    ``log p(0) = log(pi + (1 - pi) base(0))``, ``log p(x) = log(1 - pi) + log base(x)`` otherwise, from log-probabilities throughout.
+    With ``pi = sigmoid(logits)``, ``log p(0) = log(pi + (1 - pi) base(0))`` and otherwise ``log
+    p(x) = log(1 - pi) + log base(x)``, computed from log-probabilities.
 
-    >>> from torch.distributions import Poisson
-    >>> p = ZeroInflated(Poisson(torch.tensor(2.0)), torch.tensor(0.0))
-    >>> [round(number.item(), 4) for number in (p.mean, p.variance, p.log_prob(torch.tensor(0.0)).exp())]
-    [1.0, 2.0, 0.5677]
+    Args:
+        base: Distribution of counts, ``[*batch]``.
+        logits: Logits of the additional zeros, ``[*batch]``.
+
+    Example:
+        >>> from torch.distributions import Poisson
+        >>> p = ZeroInflated(Poisson(torch.tensor(2.0)), torch.tensor(0.0))
+        >>> [
+        ...     round(number.item(), 4)
+        ...     for number in (p.mean, p.variance, p.log_prob(torch.tensor(0.0)).exp())
+        ... ]
+        [1.0, 2.0, 0.5677]
     """
 
-    arg_constraints = {"logits": constraints.real}  # pyright: ignore[reportAssignmentType]
+    arg_constraints = {"logits": constraints.real}
 
     def __init__(self, base: Distribution, logits: Tensor) -> None:
         self.base, self.logits = base, logits
-        super().__init__(
-            torch.broadcast_shapes(base.batch_shape, logits.shape), validate_args=False
-        )
+        super().__init__(torch.broadcast_shapes(base.batch_shape, logits.shape))
 
-    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> ZeroInflated:
+    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> ZeroInflated:
         return ZeroInflated(self.base.expand(batch_shape), self.logits.expand(batch_shape))
 
-    @constraints.dependent_property(is_discrete=True, event_dim=0)
+    @property
     def support(self) -> constraints.Constraint | None:
         return self.base.support
 
@@ -48,7 +58,7 @@ class ZeroInflated(Distribution):
         counted = F.logsigmoid(-self.logits) + self.base.log_prob(value)
         return torch.where(value == 0, torch.logaddexp(F.logsigmoid(self.logits), counted), counted)
 
-    def sample(self, sample_shape: tuple[int, ...] | Size = Size()) -> Tensor:
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
         drawn = self.base.expand(self.batch_shape).sample(Size(sample_shape))
         return torch.where(
             torch.rand_like(drawn) < torch.sigmoid(self.logits), torch.zeros_like(drawn), drawn

@@ -1,4 +1,4 @@
-"""What one does with a model once it is there: weigh, walk, decode, infer again."""
+"""Inference with a trained model: encode, sample, impute, weigh and refine."""
 
 from ._ais import AISOptions, AISResult, annealed_importance_sampling
 from ._augment import AugmentedData, augment

@@ -1,14 +1,14 @@
-"""Annealed importance sampling: from where one can draw to the posterior in many small steps, each of them weighed.
+"""Annealed importance sampling: from a start distribution to the posterior in many small steps.
 
-Neal, Annealed importance sampling (2001); Wu, Burda, Salakhutdinov and Grosse, On the quantitative analysis of decoder-based generative
-models (2017). Run backwards from an exact draw of the posterior it bounds from above: Grosse, Ghahramani and Adams, Sandwiching the
-marginal likelihood using bidirectional Monte Carlo (2015).
+Neal, Annealed importance sampling (2001); Wu, Burda, Salakhutdinov and Grosse, On the quantitative
+analysis of decoder-based generative models (2017). Chains that run backwards from an exact
+posterior draw give an upper bound: Grosse, Ghahramani and Adams, Sandwiching the marginal
+likelihood using bidirectional Monte Carlo (2015).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,61 +16,74 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, biject_to
 
-from ..distributions import _hmc as hmc
+from ..distributions import HMCState, HMCTransition, hmc_transition, tune_step_size
+from ..distributions._hmc import value_and_grad
 from ..distributions._support import has_mass_outside
-from ..errors import ArgumentError, IncompatibleError, check_counts
+from ..errors import ArgumentError, IncompatibleError, check_choice, check_counts
 from ..models import VAE
-from ..types import Batch
+from ..notes import Argument, Part, message
+from ..types import Batch, ProgressCallback
 from ._importance import WeightAccumulator, check_posterior_density, has_stochastic_density
 
 DEFAULT_CHAINS = 16
-PILOT_CHAINS = 4  # chains that find the step sizes, and are not counted: the others then move by kernels that know nothing of their past
+# chains that tune the step sizes and are discarded, so that the kernels of the others do not depend
+# on their own past
+PILOT_CHAINS = 4
 PILOT_WARMUP = 20  # transitions of the pilots before the first temperature
-INITIAL_STEP_SIZE = 0.5  # step size to begin with, in units of the scale of each variable
-STEP_SIZE_GAIN = 0.1  # of its adaptation along the way
-SCALE_DRAWS = 64  # from which the scale of each variable is read
-SIGMOID_SLOPE = 4.0  # of the sigmoid whose equal steps the temperatures are: slow near both ends
-
-ProgressCallback = Callable[[int], None]
+INITIAL_STEP_SIZE = 0.5  # in units of the scale of each variable
+STEP_SIZE_GAIN = 0.1  # of the adaptation along the temperatures
+SCALE_DRAWS = 64  # draws for the scale of each variable
+SIGMOID_SLOPE = 4.0  # of the sigmoid schedule, which is slow near both ends
 
 
 @dataclass(frozen=True)
 class AISOptions:
-    """How chains go from ``start`` to ``p(z|x)``: through ``q^(1 - beta) p(x, z)^beta`` at ``temperatures`` + 1 values of ``beta``.
+    """Options of annealed importance sampling.
 
-    At each one proposal of Hamiltonian Monte Carlo with ``leapfrogs`` steps, whose size is such that the share ``acceptance`` of proposals
-    is taken. ``start`` is the model's posterior approximation, mostly the shorter way, or its prior. The betas are equal steps of a
-    sigmoid, or equally spaced (``"linear"``). The bounds come closer to ``log p(x)`` as one over ``temperatures``. Every leapfrog step is
-    one pass through the decoder and back, and a new temperature is none: at the same cost many temperatures with one or two leapfrog
-    steps bring the bounds closer than the reverse (``benchmarks/bracket.py``).
+    Chains pass through ``start^(1 - beta) p(x, z)^beta`` at ``temperatures + 1`` values of ``beta``
+    from 0 to 1, with one proposal of Hamiltonian Monte Carlo at each. The gap between the bounds
+    and ``log p(x)`` decreases as ``1 / temperatures``. A leapfrog step costs one pass through the
+    decoder and back; at equal cost, many temperatures with one or two leapfrog steps give tighter
+    bounds than the reverse (``benchmarks/bracket.py``).
 
-    Raises ``ArgumentError`` for counts below 1, an acceptance outside (0, 1), and names that are none.
+    Args:
+        temperatures: Number of annealing steps.
+        start: Start distribution: the model's ``"posterior"``, usually closer, or its ``"prior"``.
+        leapfrogs: Number of leapfrog steps per proposal.
+        acceptance: Acceptance probability to aim at; 0.65 as in Wu et al. (2017).
+        schedule: Values of ``beta``: equal steps of a ``"sigmoid"``, or ``"linear"``.
 
-    >>> AISOptions(temperatures=4).betas().round(decimals=3).tolist()
-    [0.0, 0.105, 0.5, 0.895, 1.0]
+    Raises:
+        ArgumentError: A count is below 1, the acceptance is not in (0, 1), or a name is unknown.
+
+    Example:
+        >>> AISOptions(temperatures=4).betas().round(decimals=3).tolist()
+        [0.0, 0.105, 0.5, 0.895, 1.0]
     """
 
     temperatures: int = 500
     start: Literal["posterior", "prior"] = "posterior"
     leapfrogs: int = 2
-    acceptance: float = 0.65  # of Wu et al. (2017)
+    acceptance: float = 0.65
     schedule: Literal["sigmoid", "linear"] = "sigmoid"
 
     def __post_init__(self) -> None:
         check_counts(temperatures=self.temperatures, leapfrogs=self.leapfrogs)
         if not 0 < self.acceptance < 1:
             raise ArgumentError(
-                f"`acceptance` is {self.acceptance}; give the share of proposals to be accepted, between 0 and 1."
+                "it must be a probability between 0 and 1",
+                argument="acceptance",
+                value=self.acceptance,
             )
-        for argument, name, known in (
-            ("start", self.start, ("posterior", "prior")),
-            ("schedule", self.schedule, ("sigmoid", "linear")),
-        ):
-            if name not in known:
-                raise ArgumentError(f'`{argument}` is {name!r}; use "{known[0]}" or "{known[1]}".')
+        check_choice("start", self.start, ("posterior", "prior"))
+        check_choice("schedule", self.schedule, ("sigmoid", "linear"))
 
     def betas(self) -> Tensor:
-        """``[temperatures + 1]`` from 0 to 1, float64."""
+        """The inverse temperatures.
+
+        Returns:
+            ``[temperatures + 1]`` from 0 to 1, float64.
+        """
         even = torch.linspace(0, 1, self.temperatures + 1, dtype=torch.float64)
         if self.schedule == "linear":
             return even
@@ -78,10 +91,16 @@ class AISOptions:
         return (curve - curve[0]) / (curve[-1] - curve[0])
 
     def total_moves(self, n_rows: int, chains: int, bidirectional: bool = False) -> int:
-        """How many moves of one chain on one datum that is, forwards or in both directions: the total of what ``advance`` is told.
+        """Total number of moves (of one chain on one row), the sum of all progress reports.
 
-        >>> AISOptions(temperatures=3).work(rows=10, chains=2)
-        940
+        Args:
+            n_rows: Number of rows.
+            chains: Number of chains per row.
+            bidirectional: Whether chains also run backwards.
+
+        Example:
+            >>> AISOptions(temperatures=3).total_moves(n_rows=10, chains=2)
+            940
         """
         return n_rows * (
             (self.temperatures - 1) * (PILOT_CHAINS + chains * (2 if bidirectional else 1))
@@ -92,17 +111,24 @@ class AISOptions:
 
 @dataclass(frozen=True)
 class AISResult:
-    """What the weights ``w`` of annealed chains say of each datum, ``E w = p(x)``; nats, float64."""
+    """Annealed importance weights ``w`` of every row, with ``E w = p(x)``; in nats, float64.
 
-    lower: Tensor  # [B]: mean log w, at most log p(x) in expectation
-    log_mean: (
-        Tensor  # [B]: log mean w, the estimate: in expectation between the lower bound and log p(x)
-    )
-    upper: (
-        Tensor | None
-    )  # [B]: mean log w of chains that ran backwards from an exact draw, at least log p(x) in expectation
-    effective_sample_size: Tensor  # [B], between 1 and the number of chains
-    acceptance: Tensor  # [B], of proposals, the mean over all temperatures
+    Args:
+        lower: Mean of ``log w``, ``[B]``: at most ``log p(x)`` in expectation.
+        log_mean: Log of the mean of ``w``, ``[B]``: the estimate, in expectation between the lower
+            bound and ``log p(x)``.
+        upper: Mean of ``log w`` of backward chains, ``[B]``: at least ``log p(x)`` in expectation;
+            ``None`` without exact draws.
+        effective_sample_size: Effective sample size, ``[B]``, between 1 and ``chains``.
+        acceptance: Mean acceptance probability over all temperatures, ``[B]``.
+        chains: Number of chains per row.
+    """
+
+    lower: Tensor
+    log_mean: Tensor
+    upper: Tensor | None
+    effective_sample_size: Tensor
+    acceptance: Tensor
     chains: int
 
 
@@ -117,50 +143,62 @@ def annealed_importance_sampling(
     max_pairs: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> AISResult:
-    """Weigh ``chains`` annealed chains for each datum of a batch; they move together, ``[chains, B, *latent]``.
+    """Estimate ``log p(x)`` with annealed importance sampling.
 
-    ``rows`` bounds how many chains, those of all data, are decoded at once (all, by default): the others wait for their turn.
+    All chains of a batch move in parallel, ``[chains, B, *latent]``. Latents with constrained
+    support move in unconstrained coordinates, in units of the spread of the posterior. Draws come
+    from the default random stream.
 
-    ``z`` ``[B, *latent]`` are the codes that the data were drawn with, where the model itself made them up: exact draws from ``p(z|x)``,
-    from which chains run backwards and give an upper bound. Latents on a constrained support move in unconstrained coordinates, with the
-    spread of the posterior approximation as their unit. Draws come from the default random stream.
+    Args:
+        model: The model.
+        batch: Rows.
+        chains: Number of chains per row.
+        annealing: Options of the chains.
+        z: Exact posterior draws ``[B, *latent]``, available where the model drew the data itself
+            (``VAE.sample_joint``); backward chains from these give the upper bound.
+        max_pairs: Maximum number of chains, of all rows, that are decoded together; ``None``: all.
+        on_progress: Called with the number of chains that have moved.
 
-    Raises ``ArgumentError`` for ``chains < 1``, and ``IncompatibleError`` for a posterior without a density, for latent variables that
-    do not move continuously, for a prior whose density is an estimate, and for a posterior that does not reach all of the prior, from
-    which there is no way.
+    Returns:
+        Bounds, estimate and diagnostics of every row.
 
-    >>> from aevb import VAE, likelihoods, networks, posteriors, priors
-    >>> net = networks.MLP(6, [8])
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(net, 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
-    ... )
-    >>> z, p = model.dream(3)
-    >>> found = anneal(
-    ...     model, Batch(p.sample()), chains=4, annealing=AISOptions(temperatures=50), z=z
-    ... )
-    >>> bool((found.lower < found.upper + 0.5).all())
-    True
+    Raises:
+        ArgumentError: ``chains`` is below 1.
+        IncompatibleError: The posterior has no density, latents do not move continuously, the
+            density of the prior is an estimate, or the supports of start and prior differ.
+
+    Example:
+        >>> from aevb import VAE, likelihoods, networks, posteriors, priors
+        >>> net = networks.MLP(6, [8])
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(net, 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
+        ... )
+        >>> z, p = model.sample_joint(3)
+        >>> result = annealed_importance_sampling(
+        ...     model, Batch(p.sample()), chains=4, annealing=AISOptions(temperatures=50), z=z
+        ... )
+        >>> bool((result.lower < result.upper + 0.5).all())
+        True
     """
-    if chains < 1:
-        raise ArgumentError(f"`chains` is {chains}; run at least 1.")
+    check_counts(chains=chains)
     check_ais(model, annealing)
     path = _AnnealingPath(model, batch, annealing)
     steps = _tune_step_sizes(path, on_progress)
-    most = chains if max_pairs is None else max(1, max_pairs // path.size)
-    shares = [min(most, chains - start) for start in range(0, chains, most)]
-    collected, acceptance, upper = WeightAccumulator(path.size, chains, batch.x.device), [], []
-    for share in shares:
-        forward = _run_forward(path, steps, share, on_progress)
-        collected.add(forward.log_weight)
-        acceptance.append(share * forward.acceptance)
+    block = chains if max_pairs is None else max(1, max_pairs // path.size)
+    counts = [min(block, chains - start) for start in range(0, chains, block)]
+    accumulator, acceptance, upper = WeightAccumulator(path.size, chains, batch.x.device), [], []
+    for count in counts:
+        forward = _run_forward(path, steps, count, on_progress)
+        accumulator.add(forward.log_weight)
+        acceptance.append(count * forward.acceptance)
     if z is not None:
         upper = [
-            _run_backward(path, steps, z.expand(share, *z.shape), on_progress).log_weight.sum(0)
-            for share in shares
+            _run_backward(path, steps, z.expand(count, *z.shape), on_progress).log_weight.sum(0)
+            for count in counts
         ]
-    weights = collected.result()
+    weights = accumulator.result()
     return AISResult(
         lower=weights.elbo,
         log_mean=weights.log_mean,
@@ -172,110 +210,127 @@ def annealed_importance_sampling(
 
 
 def ais_block_size(chains: int, max_pairs: int) -> int:
-    """Data whose chains are to be annealed together, so that no more than ``rows`` of all of them, pilots too, are decoded at once."""
+    """Number of rows per block: at most ``max_pairs`` chains, pilots too, are decoded together."""
     return max(1, max_pairs // max(PILOT_CHAINS, min(chains, max_pairs)))
 
 
 def check_ais(model: VAE, annealing: AISOptions) -> None:
-    """Refuse models whose chains cannot move, or could not arrive. Raises ``IncompatibleError``."""
+    """Check that chains can move and reach the posterior.
+
+    Raises:
+        IncompatibleError: They cannot.
+    """
     check_posterior_density(model, "annealed importance sampling")
+    prior = f"`priors.{type(model.prior).__name__}`"
+    use_importance = message("Use {method}", method=Argument("method", "importance"))
     if has_stochastic_density(model):
         raise IncompatibleError(
-            f"annealed importance sampling holds densities against each other, and that of `priors.{type(model.prior).__name__}` is an "
-            'estimate, another one at each call: its bounds would be none. Use method="importance".'
+            f"annealed importance sampling compares densities, and the density of {prior} is an "
+            "estimate that differs from call to call, which gives no bounds",
+            argument="method",
+            suggestions=(use_importance,),
         )
     p, q = model.probe()
     try:
         biject_to(p.support)
     except NotImplementedError:
         raise IncompatibleError(
-            f"annealed importance sampling moves codes continuously, and those of `priors.{type(model.prior).__name__}` cannot be. "
-            'Use method="importance".'
+            f"annealed importance sampling moves latents continuously, and latents of {prior} "
+            "cannot be moved",
+            argument="method",
+            suggestions=(use_importance,),
         ) from None
     if annealing.start == "posterior" and (has_mass_outside(p, q) or has_mass_outside(q, p)):
+        options = Part("inference.AISOptions", {"start": "prior"})
         raise IncompatibleError(
-            f"`posteriors.{type(model.posterior).__name__}` and `priors.{type(model.prior).__name__}` have different supports, so there is "
-            'no way from the one to the other. Write annealing=Annealing(start="prior").'
+            f"`posteriors.{type(model.posterior).__name__}` and {prior} have different supports, "
+            "so that chains from the posterior cannot reach the target",
+            argument="annealing",
+            suggestions=(message("Write {annealing}", annealing=Argument("annealing", options)),),
         )
 
 
 @dataclass(frozen=True)
-class _TemperedState(hmc.HMCState):
-    """A place under one temperature. What the decoder says there holds at every other, and is not asked for again."""
+class _TemperedState(HMCState):
+    """Points at a temperature. The decoder's values are reused at every other temperature.
 
-    log_likelihood: Tensor  # [chains, B], log p(x|z)
-    likelihood_gradient: Tensor  # [chains, B, *latent], its slope
-    log_ratio: Tensor  # [chains, B], log p(x, z) - log start(z), float64: what a change of beta is multiplied by
+    Args:
+        log_likelihood: ``log p(x|z)``, ``[chains, B]``.
+        likelihood_gradient: Its gradient, ``[chains, B, *latent]``.
+        log_ratio: ``log p(x, z) - log start(z)``, ``[chains, B]``, float64: the factor of a change
+            in ``beta``.
+    """
+
+    log_likelihood: Tensor
+    likelihood_gradient: Tensor
+    log_ratio: Tensor
 
 
 class _AnnealingPath:
-    """``log f_beta(u) = (1 - beta) log start(z) + beta log p(x, z) + log |dz/du|`` for unconstrained ``u`` ``[chains, B, *latent]``."""
+    """``log f_beta(u) = (1 - beta) log start(z) + beta log p(x, z) + log |dz/du|``."""
 
     def __init__(self, model: VAE, batch: Batch, annealing: AISOptions) -> None:
         self.annealing, self.size = annealing, len(batch.x)
         self.prior = model.prior(None, batch.context)
-        unknown = (
-            model.posterior.n_rows is not None and batch.index is None
-        )  # it has no parameters for these data
+        # a posterior with per-row parameters has none for other rows
+        unknown = model.posterior.n_rows is not None and batch.index is None
         posterior = self.prior if unknown and annealing.start == "prior" else model.infer(batch)
         self.start = posterior if annealing.start == "posterior" else self.prior
         self.score = model.likelihood.log_likelihood_function(batch.x, batch.context)
         self.betas: list[float] = annealing.betas().tolist()
-        self.bijector: Any = biject_to(
-            self.prior.support
-        )  # a Transform, whose calls torch annotates as if they could give nothing
+        # Any, because torch annotates calls of a Transform as Tensor | None
+        self.bijector: Any = biject_to(self.prior.support)
         self.start_precision = self._precision(self.start)
-        last = self._precision(posterior)
-        self.end_precision = torch.where(
-            last.isfinite(), last, self.start_precision
-        )  # codes of the posterior that the prior does not know have no scale
+        precision = self._precision(posterior)
+        # posterior draws outside the prior's support have no scale
+        self.end_precision = torch.where(precision.isfinite(), precision, self.start_precision)
 
     def initial_state(self, chains: int) -> _TemperedState:
-        """Draws from where the chains start."""
+        """Draws from the start distribution."""
         return self.evaluate(self.bijector.inv(self._draw(self.start, chains)), 0)
 
     def evaluate(self, u: Tensor, level: int) -> _TemperedState:
-        """What there is to know of ``u`` at the temperature ``number``."""
+        """The state at ``u`` under the temperature with index ``level``."""
         return self._tempered_state(
-            u, level, *hmc.value_and_grad(lambda point: self.score(self.bijector(point)), u)
+            u, level, *value_and_grad(lambda point: self.score(self.bijector(point)), u)
         )
 
     def propose(
         self, state: _TemperedState, level: int, step: Tensor
-    ) -> hmc.HMCTransition[_TemperedState]:
-        """One proposal for each chain at the temperature ``number``, in units of the scale that each variable has there."""
+    ) -> HMCTransition[_TemperedState]:
+        """One proposal per chain at the temperature with index ``level``."""
         scale = torch.rsqrt(torch.lerp(self.start_precision, self.end_precision, self.betas[level]))
         tempered = self._tempered_state(
             state.z, level, state.log_likelihood, state.likelihood_gradient
         )
-        return hmc.hmc_transition(
+        return hmc_transition(
             lambda u: self.evaluate(u, level), tempered, step, self.annealing.leapfrogs, scale=scale
         )
 
     def _tempered_state(
         self, u: Tensor, level: int, log_likelihood: Tensor, likelihood_gradient: Tensor
     ) -> _TemperedState:
-        beta, gain = self.betas[level], torch.empty(0)
+        beta, log_ratio = self.betas[level], torch.empty(0)
 
-        def without_data(point: Tensor) -> Tensor:
-            nonlocal gain
+        def density_without_data(point: Tensor) -> Tensor:
+            nonlocal log_ratio
             z = self.bijector(point)
             start, prior = self.start.log_prob(z), self.prior.log_prob(z)
-            gain = (log_likelihood + prior - start).detach().double()
+            log_ratio = (log_likelihood + prior - start).detach().double()
             return (1 - beta) * start + beta * prior + self.bijector.log_abs_det_jacobian(point, z)
 
-        value, slope = hmc.value_and_grad(without_data, u)
+        value, gradient = value_and_grad(density_without_data, u)
         return _TemperedState(
             u,
             value + beta * log_likelihood,
-            slope + beta * likelihood_gradient,
+            gradient + beta * likelihood_gradient,
             log_likelihood,
             likelihood_gradient,
-            gain,
+            log_ratio,
         )
 
     def _precision(self, distribution: Distribution) -> Tensor:
-        """One over the variance of each variable in unconstrained coordinates, ``[B, *latent]``; precisions of Gaussians add up."""
+        """Reciprocal variance of each unconstrained variable, ``[B, *latent]``."""
         variance = self.bijector.inv(self._draw(distribution, SCALE_DRAWS)).var(0)
         return 1 / variance.clamp(min=torch.finfo(variance.dtype).tiny ** 0.5)
 
@@ -290,24 +345,19 @@ class _ChainWeights:
 
 
 def _tune_step_sizes(path: _AnnealingPath, on_progress: ProgressCallback | None) -> list[Tensor]:
-    """A step size for each temperature and each datum, ``[B]``, from a few chains of their own."""
-    here, told = (
-        path.initial_state(PILOT_CHAINS),
-        _ProgressReporter(on_progress, PILOT_CHAINS * path.size),
-    )
-    step = torch.full_like(here.log_density[0], INITIAL_STEP_SIZE)
+    """Step size of each temperature and row, ``[B]``, from pilot chains."""
+    report = _ProgressReporter(on_progress, PILOT_CHAINS * path.size)
+    state, temperatures = path.initial_state(PILOT_CHAINS), path.annealing.temperatures
+    step = torch.full_like(state.log_density[0], INITIAL_STEP_SIZE)
     steps = [step]
-    moves = [min(1, path.annealing.temperatures - 1)] * PILOT_WARMUP + list(
-        range(1, path.annealing.temperatures)
-    )
-    for number in moves:
-        moved = path.propose(here, number, step)
-        here, step = (
-            moved.state,
-            hmc.tune_step_size(step, moved.acceptance, path.annealing.acceptance, STEP_SIZE_GAIN),
+    for level in (*[min(1, temperatures - 1)] * PILOT_WARMUP, *range(1, temperatures)):
+        transition = path.propose(state, level, step)
+        state = transition.state
+        step = tune_step_size(
+            step, transition.acceptance, path.annealing.acceptance, STEP_SIZE_GAIN
         )
         steps.append(step)
-        told()
+        report()
     return steps[PILOT_WARMUP:]
 
 
@@ -317,42 +367,40 @@ def _run_forward(
     chains: int,
     on_progress: ProgressCallback | None,
 ) -> _ChainWeights:
-    """``log w = sum_t (beta_t - beta_t-1) gain(z_t-1)``, where ``z_t`` comes from ``z_t-1`` by the kernel of ``beta_t``."""
-    here, weight, told = (
-        path.initial_state(chains),
-        _LogWeightAccumulator(path.betas),
-        _ProgressReporter(on_progress, chains * path.size),
-    )
-    for number in range(1, path.annealing.temperatures):
-        weight.add(here, number)
-        moved = path.propose(here, number, step_sizes[number])
-        here = moved.state
-        weight.acceptance.append(moved.acceptance.mean(0))
-        told()
-    weight.add(here, path.annealing.temperatures)
-    told()
+    """``log w = sum_t (beta_t - beta_t-1) log_ratio(z_t-1)``.
+
+    The kernel of ``beta_t`` draws ``z_t``.
+    """
+    report = _ProgressReporter(on_progress, chains * path.size)
+    state, weight = path.initial_state(chains), _LogWeightAccumulator(path.betas)
+    for level in range(1, path.annealing.temperatures):
+        weight.add(state, level)
+        transition = path.propose(state, level, step_sizes[level])
+        state = transition.state
+        weight.acceptance.append(transition.acceptance.mean(0))
+        report()
+    weight.add(state, path.annealing.temperatures)
+    report()
     return weight.result()
 
 
 def _run_backward(
     path: _AnnealingPath, step_sizes: list[Tensor], z: Tensor, on_progress: ProgressCallback | None
 ) -> _ChainWeights:
-    """The same weights of the same chains in reverse: Hamiltonian kernels are their own reversal."""
-    here, weight, told = (
-        path.evaluate(path.bijector.inv(z), path.annealing.temperatures),
-        _LogWeightAccumulator(path.betas),
-        _ProgressReporter(on_progress, len(z) * path.size),
-    )
-    weight.add(here, path.annealing.temperatures)
-    for number in range(path.annealing.temperatures - 1, 0, -1):
-        here = path.propose(here, number, step_sizes[number]).state
-        weight.add(here, number)
-        told()
+    """The weights of reversed chains: Hamiltonian kernels are reversible."""
+    report = _ProgressReporter(on_progress, len(z) * path.size)
+    state = path.evaluate(path.bijector.inv(z), path.annealing.temperatures)
+    weight = _LogWeightAccumulator(path.betas)
+    weight.add(state, path.annealing.temperatures)
+    for level in range(path.annealing.temperatures - 1, 0, -1):
+        state = path.propose(state, level, step_sizes[level]).state
+        weight.add(state, level)
+        report()
     return weight.result()
 
 
 class _LogWeightAccumulator:
-    """The logarithm of the weight of each chain, as it grows."""
+    """Accumulates the log-weight of each chain."""
 
     def __init__(self, betas: list[float]) -> None:
         self.betas = betas
@@ -360,22 +408,20 @@ class _LogWeightAccumulator:
         self.acceptance: list[Tensor] = []
 
     def add(self, state: _TemperedState, level: int) -> None:
-        """What the chains gain where ``beta`` rises to its value ``number``."""
+        """Add the gain of the step to the temperature with index ``level``."""
         self.log_weight = (
             self.log_weight + (self.betas[level] - self.betas[level - 1]) * state.log_ratio
         )
 
     def result(self) -> _ChainWeights:
-        told = (
-            torch.stack(self.acceptance).mean(0)
-            if self.acceptance
-            else torch.full_like(self.log_weight[0], math.nan)
-        )
-        return _ChainWeights(self.log_weight, told)
+        acceptance = torch.full_like(self.log_weight[0], math.nan)
+        if self.acceptance:
+            acceptance = torch.stack(self.acceptance).mean(0)
+        return _ChainWeights(self.log_weight, acceptance)
 
 
 class _ProgressReporter:
-    """Says that so many chains have moved."""
+    """Reports that ``increment`` chains have moved."""
 
     def __init__(self, on_progress: ProgressCallback | None, increment: int) -> None:
         self.on_progress, self.increment = on_progress, increment

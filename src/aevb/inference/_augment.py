@@ -1,4 +1,4 @@
-"""More data like those at hand: neighbours in the latent space, decoded."""
+"""Data augmentation with decoded neighbours in the latent space."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from torch import Tensor
 from ..distributions._support import has_real_support
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
+from ..notes import Argument, message
 from ..types import Batch
 from ._blockwise import map_blocks
 
 
 @dataclass(frozen=True)
 class AugmentedData:
-    """Made data, and the row that each was made from: ``labels[made.rows]`` are their labels."""
+    """Generated rows and their sources; ``labels[augmented.source_rows]`` are their labels.
 
-    x: Tensor  # [copies * N, *event], on the CPU
-    source_rows: Tensor  # [copies * N], int64
+    Args:
+        x: Generated rows ``[copies * N, *event]``, on the CPU.
+        source_rows: Index of the source of each row, ``[copies * N]`` int64.
+    """
+
+    x: Tensor
+    source_rows: Tensor
 
 
 def augment(
@@ -34,33 +40,52 @@ def augment(
     mean: bool = True,
     block_size: int | None = None,
 ) -> AugmentedData:
-    """Decoded neighbours of data ``[N, *event]``: ``copies`` of each, ``x' = E[x|z]`` with ``z = m + spread (z_q - m)``.
+    """Generate neighbours of rows: ``x' = E[x|z]`` with ``z = m + spread (z_q - m)``.
 
-    ``z_q`` is a draw from ``q(z|x)`` and ``m`` its mean: with ``spread`` 1 the neighbours are those that the posterior cannot tell from
-    the datum, with more they lie further off. ``mean=False`` draws the data, too. The first ``N`` rows are one copy of each datum, and so
-    on. Draws come from the default random stream.
+    ``z_q`` is a draw from ``q(z|x)`` and ``m`` its mean. With ``spread=1`` the posterior cannot
+    distinguish the neighbours from the row. The first ``N`` results are one copy of each row, and
+    so on. Draws come from the default random stream.
 
-    Raises ``ArgumentError`` for ``copies < 1`` or ``spread < 0``, and ``IncompatibleError`` for another spread than 1 where codes cannot
-    move freely.
+    Args:
+        model: The model.
+        x: Rows ``[N, *event]``.
+        copies: Number of neighbours per row.
+        spread: Factor of the distance from the mean.
+        context: Context ``[N, C]`` or ``[C]`` of a conditional model.
+        label: Labels in place of ``context``, as for ``networks.Condition.to_context``.
+        mean: Whether to return expected data; otherwise draws of the likelihood.
+        block_size: Number of rows per pass; ``None``: by their size.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(networks.MLP(9, [8]), 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)),
-    ... )
-    >>> made = augment(model, torch.ones(3, 9), copies=2)
-    >>> made.x.shape, made.rows.tolist()
-    (torch.Size([6, 9]), [0, 1, 2, 0, 1, 2])
+    Returns:
+        The generated rows and their sources.
+
+    Raises:
+        ArgumentError: ``copies`` is below 1 or ``spread`` is negative.
+        IncompatibleError: ``spread`` is not 1 and the latents cannot move freely, or the context
+            does not fit the model.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(9, [8]), 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)),
+        ... )
+        >>> augmented = augment(model, torch.ones(3, 9), copies=2)
+        >>> augmented.x.shape, augmented.source_rows.tolist()
+        (torch.Size([6, 9]), [0, 1, 2, 0, 1, 2])
     """
     if copies < 1:
-        raise ArgumentError(f"`copies` is {copies}; ask for at least 1 of each datum.")
+        raise ArgumentError("it must be at least 1", argument="copies", value=copies)
     if not spread >= 0:
-        raise ArgumentError(f"`spread` is {spread}; give 0 or more.")
+        raise ArgumentError("it must be at least 0", argument="spread", value=spread)
     if spread != 1 and not has_real_support(model.prior(None, model.null_context)):
         raise IncompatibleError(
-            f"`spread` is {spread}, and codes of `priors.{type(model.prior).__name__}` are not any real numbers, of which a multiple of "
-            "their distance would be one, too; use spread=1."
+            f"latents of `priors.{type(model.prior).__name__}` are constrained, so that their "
+            "distances cannot be scaled",
+            argument="spread",
+            value=spread,
+            suggestions=(message("Write {spread}", spread=Argument("spread", 1)),),
         )
 
     def neighbours(x: Tensor, context: Tensor | None) -> Tensor:
@@ -69,15 +94,8 @@ def augment(
         decoded = model.likelihood(z, context)
         return decoded.mean if mean else decoded.sample()
 
-    told, rows = model.resolve_context(len(x), context, label), torch.arange(len(x)).repeat(copies)
+    context = model.resolve_context(len(x), context, label)
+    rows = torch.arange(len(x)).repeat(copies)
+    contexts = None if context is None else context[rows.to(context.device)]
     with torch.no_grad():
-        return AugmentedData(
-            map_blocks(
-                model,
-                neighbours,
-                x[rows],
-                None if told is None else told[rows.to(told.device)],
-                block_size,
-            ),
-            rows,
-        )
+        return AugmentedData(map_blocks(model, neighbours, x[rows], contexts, block_size), rows)

@@ -1,4 +1,4 @@
-"""From data to codes, from codes to data, and new data, for any number of rows: a block at a time, in bounded memory."""
+"""Encode, decode and sample any number of rows in blocks, with bounded memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from ..errors import ArgumentError, DataError
 from ..models import VAE
 from ..models._eval_mode import eval_mode
 
-SINGLE_THREAD_MAX_WEIGHTS = (
-    1 << 16
-)  # weights; below, threads wait for each other longer than they work, and on a busy machine many times as long
+# number of weights below which synchronisation of threads costs more than they save
+SINGLE_THREAD_MAX_WEIGHTS = 1 << 16
 
 
 class SliceableRows(Protocol):
-    """Rows by slices: a tensor, an array, rows of a data set."""
+    """Rows that can be sliced: a tensor, an array or rows of a data set."""
 
     def __len__(self) -> int: ...
 
@@ -37,21 +36,33 @@ def encode(
     sample: bool = False,
     block_size: int | None = None,
 ) -> Tensor:
-    """Codes ``[N, *latent]`` on the CPU of data ``[N, *event]``: the posterior's means, or draws from it.
+    """Encode rows: posterior means, or posterior draws.
 
-    ``x`` may be a tensor, an array, or rows of a data set, which may stay in a file. ``block_size`` rows go through the network at once (chosen
-    by their size by default). Draws come from the default random stream.
+    Draws come from the default random stream.
 
-    Raises ``DataError`` for no rows, and ``OutOfMemoryError`` for a block that is too large.
+    Args:
+        model: The model.
+        x: Rows ``[N, *event]``: a tensor, an array or rows of a data set, which may stay in a file.
+        context: Context ``[N, C]`` of a conditional model.
+        sample: Whether to draw from the posterior.
+        block_size: Number of rows per pass; ``None``: by their size.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(networks.MLP(9, [8]), 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)),
-    ... )
-    >>> encode(model, torch.zeros(100_000, 9)).shape
-    torch.Size([100000, 2])
+    Returns:
+        Latents ``[N, *latent]`` on the CPU.
+
+    Raises:
+        DataError: There are no rows.
+        OutOfMemoryError: A block is too large.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(9, [8]), 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)),
+        ... )
+        >>> encode(model, torch.zeros(100_000, 9)).shape
+        torch.Size([100000, 2])
     """
     return map_blocks(
         model, lambda x, context: model.encode(x, context, sample=sample), x, context, block_size
@@ -61,14 +72,42 @@ def encode(
 def decode(
     model: VAE, z: SliceableRows, context: Tensor | None = None, *, block_size: int | None = None
 ) -> Tensor:
-    """Expected data ``[N, *event]`` on the CPU given codes ``[N, *latent]``."""
+    """Decode latents to expected data.
+
+    Args:
+        model: The model.
+        z: Latents ``[N, *latent]``.
+        context: Context ``[N, C]`` of a conditional model.
+        block_size: Number of rows per pass; ``None``: by their size.
+
+    Returns:
+        Expected data ``[N, *event]`` on the CPU.
+
+    Raises:
+        DataError: There are no rows.
+        OutOfMemoryError: A block is too large.
+    """
     return map_blocks(model, model.decode, z, context, block_size)
 
 
 def reconstruct(
     model: VAE, x: SliceableRows, context: Tensor | None = None, *, block_size: int | None = None
 ) -> Tensor:
-    """``decode(encode(x))``, ``[N, *event]`` on the CPU."""
+    """Reconstruct rows: ``decode(encode(x))``.
+
+    Args:
+        model: The model.
+        x: Rows ``[N, *event]``.
+        context: Context ``[N, C]`` of a conditional model.
+        block_size: Number of rows per pass; ``None``: by their size.
+
+    Returns:
+        Expected data ``[N, *event]`` on the CPU.
+
+    Raises:
+        DataError: There are no rows.
+        OutOfMemoryError: A block is too large.
+    """
     return map_blocks(model, model.reconstruct, x, context, block_size)
 
 
@@ -81,18 +120,30 @@ def sample(
     block_size: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """``n`` data ``[n, *event]`` on the CPU, as ``VAE.sample`` draws them.
+    """Draw data from the model, as ``VAE.sample``.
 
-    ``dtype`` is that of the result: ``torch.uint8`` takes a quarter of the memory where all draws are whole numbers 0 to 255.
+    Args:
+        model: The model.
+        n: Number of draws.
+        context: Context ``[n, C]`` of a conditional model.
+        mean: Whether to return expected data; otherwise draws of the likelihood.
+        block_size: Number of rows per pass; ``None``: by their size.
+        dtype: Type of the result; ``torch.uint8`` takes a quarter of the memory for integers from 0
+            to 255.
 
-    Raises ``ArgumentError`` for ``n < 1``.
+    Returns:
+        Data ``[n, *event]`` on the CPU.
+
+    Raises:
+        ArgumentError: ``n`` is below 1.
+        OutOfMemoryError: A block is too large.
     """
     if n < 1:
-        raise ArgumentError(f"`n` is {n}; ask for at least 1 sample.")
+        raise ArgumentError("it must be at least 1", argument="n", value=n)
     size = _resolve_block_size(model, block_size)
     parts = (
-        model.sample(len(places), _slice_context(context, places), mean=mean)
-        for places in _iter_ranges(n, size)
+        model.sample(len(rows), _slice_context(context, rows), mean=mean)
+        for rows in _iter_ranges(n, size)
     )
     return _collect_blocks(model, parts, n, size, dtype)
 
@@ -104,13 +155,13 @@ def map_blocks(
     context: Tensor | None,
     block_size: int | None,
 ) -> Tensor:
-    """What ``function(x, context)`` makes of rows, a block at a time, as one tensor on the CPU."""
+    """Apply ``function(x, context)`` to blocks of rows; returns one tensor on the CPU."""
     if len(rows) == 0:
-        raise DataError("there are no rows: give at least one.")
+        raise DataError("there are no rows", suggestions=("Give at least one row",))
     size = _resolve_block_size(model, block_size)
     parts = (
-        function(_as_tensor(rows[places.start : places.stop]), _slice_context(context, places))
-        for places in _iter_ranges(len(rows), size)
+        function(_as_tensor(rows[block.start : block.stop]), _slice_context(context, block))
+        for block in _iter_ranges(len(rows), size)
     )
     return _collect_blocks(model, parts, len(rows), size)
 
@@ -118,12 +169,12 @@ def map_blocks(
 def _collect_blocks(
     model: VAE, parts: Iterable[Tensor], total: int, size: int, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """The parts as one tensor on the CPU, which is made once: nothing is held twice."""
+    """Collect blocks in one tensor on the CPU, allocated once."""
     result, start = torch.empty(0), 0
     with (
         eval_mode(model),
         _limit_threads(model),
-        explain_out_of_memory("going through the rows", "take fewer rows in all", block=size),
+        explain_out_of_memory("going through the rows", "Take fewer rows in all", block=size),
     ):
         for part in parts:
             if start == 0:
@@ -137,8 +188,8 @@ def _iter_ranges(total: int, size: int) -> Iterator[range]:
     return (range(start, min(start + size, total)) for start in range(0, total, size))
 
 
-def _slice_context(context: Tensor | None, places: range) -> Tensor | None:
-    return None if context is None else context[places.start : places.stop]
+def _slice_context(context: Tensor | None, rows: range) -> Tensor | None:
+    return None if context is None else context[rows.start : rows.stop]
 
 
 def _as_tensor(part: Any) -> Tensor:
@@ -147,12 +198,12 @@ def _as_tensor(part: Any) -> Tensor:
 
 def _resolve_block_size(model: VAE, block_size: int | None) -> int:
     if block_size is not None and block_size < 1:
-        raise ArgumentError(f"`block_size` is {block_size}; give at least 1.")
+        raise ArgumentError("it must be at least 1", argument="block_size", value=block_size)
     return block_size or default_block_size(math.prod(model.event_shape))
 
 
 def _limit_threads(model: nn.Module) -> AbstractContextManager[None]:
-    """One thread for a small network inside the block."""
+    """Use one thread for a small network inside the block."""
     return single_thread(
         sum(parameter.numel() for parameter in model.parameters()) < SINGLE_THREAD_MAX_WEIGHTS
     )

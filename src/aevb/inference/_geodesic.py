@@ -1,4 +1,4 @@
-"""Shortest paths between codes, measured in what the decoder makes of them."""
+"""Geodesics in the latent space under the metric of the decoder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from ..distributions._support import has_real_support
-from ..errors import IncompatibleError
+from ..errors import IncompatibleError, one_of
 from ..models import VAE
 from ..models._eval_mode import eval_mode
 
-MIN_CURVE_SEGMENTS = (
-    48  # of a curve, at least: a chord is about as long as the arc that it cuts off
-)
-MAX_LBFGS_ITERATIONS = 400  # of L-BFGS, at most
+MIN_CURVE_SEGMENTS = 48  # so that chords are about as long as their arcs
+MAX_LBFGS_ITERATIONS = 400
 Energy = Callable[[Tensor], Tensor]
 
 
@@ -30,56 +28,72 @@ def geodesic(
     context: Tensor | None = None,
     unit: Tensor | None = None,
 ) -> Tensor:
-    """Codes ``[steps, *latent]`` along the shortest path from code ``a`` to code ``b`` ``[*latent]``, evenly spaced in the data.
+    """The geodesic between two latents, evenly spaced in the data.
 
-    The path is the curve of least energy ``n sum_i |(mu(z_{i+1}) - mu(z_i)) / unit|^2`` over ``n`` segments, with ``mu(z) = E[x|z]``: a
-    geodesic of the metric ``J(z)^T J(z)`` that the decoder's mean takes from the data, ``J = d(mu / unit) / dz``. Its steps are of about
-    equal length there. ``unit`` ``[*event]`` is what counts as a difference of one in each element (1 by default); ``context`` ``[2, C]``
-    changes evenly from end to end. The search goes downhill from the straight line, and may end in a path that is shortest among its
-    neighbours only. The metric knows the mean alone: it does not keep the path where data are.
+    The path minimises the energy ``n sum_i |(mu(z_{i+1}) - mu(z_i)) / unit|^2`` over ``n`` segments
+    with ``mu(z) = E[x|z]``: a geodesic of the pull-back metric ``J(z)^T J(z)`` with ``J = d(mu /
+    unit) / dz``. The optimisation starts from the straight line and may end in a local minimum. The
+    metric ignores where data are. Shao, Kumar and Fletcher, The Riemannian geometry of deep
+    generative models (2018); Chen et al., Metrics for deep generative models (2018).
 
-    Shao, Kumar and Fletcher, The Riemannian geometry of deep generative models (2018); Chen et al., Metrics for deep generative models
-    (2018). Raises ``IncompatibleError`` for codes that cannot move freely, and for expected data that have no slope in them.
+    Args:
+        model: The model.
+        a: First latent ``[*latent]``.
+        b: Last latent ``[*latent]``.
+        steps: Number of points, both ends included.
+        context: Contexts ``[2, C]`` of the ends, interpolated linearly.
+        unit: Unit of each element of the data, ``[*event]``; 1 by default.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(networks.MLP(9, [8]), 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)),
-    ... )
-    >>> geodesic(model, torch.zeros(2), torch.ones(2), steps=5).shape
-    torch.Size([5, 2])
+    Returns:
+        Latents ``[steps, *latent]``.
+
+    Raises:
+        IncompatibleError: Latents cannot move freely, or expected data have no gradient in them.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(9, [8]), 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (9,)),
+        ... )
+        >>> geodesic(model, torch.zeros(2), torch.ones(2), steps=5).shape
+        torch.Size([5, 2])
     """
     _check_geodesic(model, context)
-    each = math.ceil(MIN_CURVE_SEGMENTS / (steps - 1))
-    curve = _SineCurve.from_endpoints(a.detach(), b.detach(), each * (steps - 1))
-    told = (
-        None
-        if context is None
-        else torch.lerp(context[0], context[1], curve.positions.reshape(-1, 1))
-    )
+    segments = math.ceil(MIN_CURVE_SEGMENTS / (steps - 1))  # per step
+    curve = _SineCurve.from_endpoints(a.detach(), b.detach(), segments * (steps - 1))
+    if context is not None:
+        context = torch.lerp(context[0], context[1], curve.positions.reshape(-1, 1))
     scale = torch.ones((), dtype=a.dtype, device=a.device) if unit is None else unit.to(a)
 
-    def energy(bend: Tensor) -> Tensor:
-        means = model.likelihood(curve(bend), told).mean / scale
+    def energy(coefficients: Tensor) -> Tensor:
+        means = model.likelihood(curve(coefficients), context).mean / scale
         return (len(means) - 1) * means.diff(dim=0).square().sum()
 
     with eval_mode(model), torch.enable_grad():
-        bend = _minimise_energy(energy, curve.straight_line)
-    return curve(bend)[::each]
+        coefficients = _minimise_energy(energy, curve.straight_line)
+    return curve(coefficients)[::segments]
 
 
 @dataclass(frozen=True)
 class _SineCurve:
-    """Codes ``a + t (b - a) + |b - a| sum_k c_k sin(pi k t) / (2 sin(pi k / 2n))`` at ``n + 1`` equal steps of ``t``.
+    """``a + t (b - a) + |b - a| sum_k c_k sin(pi k t) / (2 sin(pi k / 2n))``, ``t`` in [0, 1].
 
-    The divisors make every ``c_k`` weigh the same in the energy of a flat space, so that many segments do not slow the search down.
+    The divisors give every ``c_k`` the same weight in the energy of a flat space, so that many
+    segments do not slow the optimisation.
+
+    Args:
+        a: First latent.
+        b: Last latent.
+        basis: ``[n + 1, n - 1]``, 0 at both ends.
+        positions: ``t``, ``[n + 1]``.
     """
 
     a: Tensor
     b: Tensor
-    basis: Tensor  # [n + 1, n - 1], 0 at both ends
-    positions: Tensor  # [n + 1]: t
+    basis: Tensor
+    positions: Tensor
 
     @classmethod
     def from_endpoints(cls, a: Tensor, b: Tensor, segments: int) -> _SineCurve:
@@ -90,7 +104,7 @@ class _SineCurve:
 
     @property
     def straight_line(self) -> Tensor:
-        """The ``c`` of the straight line, ``[n - 1, latent]``."""
+        """The coefficients ``c`` of the straight line, ``[n - 1, latent]``."""
         return torch.zeros(
             self.basis.shape[1], self.a.numel(), dtype=self.a.dtype, device=self.a.device
         )
@@ -101,15 +115,17 @@ class _SineCurve:
 
 
 def _minimise_energy(energy: Energy, start: Tensor) -> Tensor:
-    """Where the energy is least, as far as L-BFGS finds it: in units of the energy at the start, so that its tolerances mean the same."""
+    """Minimise the energy with L-BFGS, in units of its initial value."""
     bend = start.clone().requires_grad_()
     whole = energy(bend)
     if not whole.requires_grad:
         raise IncompatibleError(
-            'path="geodesic" needs expected data that change smoothly with the code, and those of this model have no slope in it; use '
-            'path="linear".'
+            "the expected data of this model have no slope in the latent, and a geodesic needs it",
+            argument="path",
+            value="geodesic",
+            suggestions=(one_of("path", ["linear"]),),
         )
-    if not whole > 0:  # both ends are decoded to the same, and everything between
+    if not whole > 0:  # the decoder is constant along the line
         return start
     unit = whole.detach()
     search = torch.optim.LBFGS(
@@ -134,6 +150,9 @@ def _check_geodesic(model: VAE, context: Tensor | None) -> None:
     p = model.prior(None, model.null_context if context is None else context[:1])
     if not has_real_support(p):
         raise IncompatibleError(
-            f'path="geodesic" bends freely between codes, and those of `priors.{type(model.prior).__name__}` are not any real numbers; use '
-            'path="linear".'
+            "a geodesic bends freely between latents, and latents of "
+            f"`priors.{type(model.prior).__name__}` are constrained",
+            argument="path",
+            value="geodesic",
+            suggestions=(one_of("path", ["linear"]),),
         )

@@ -1,4 +1,4 @@
-"""Importance sampling of the evidence, in bounded memory."""
+"""Importance sampling of the marginal likelihood in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,26 +12,38 @@ from torch.distributions import Distribution
 
 from .._conditional import Conditional
 from ..distributions._support import has_mass_outside
-from ..errors import ArgumentError, IncompatibleError
+from ..errors import ArgumentError, IncompatibleError, check_counts
 from ..models import VAE
+from ..notes import Argument, Part, message
 from ..types import Batch
 from ._pareto import pareto_k, tail_length
 
-DEFAULT_MAX_PAIRS = 1024  # (sample, datum) pairs decoded at once: their outputs stay in the processor's cache, which is also the fastest
-MAX_BUFFERED_WEIGHTS = 1 << 22  # log-weights that wait to be summed up: 32 MiB
+DEFAULT_MAX_PAIRS = 1024  # (sample, row) pairs decoded together: outputs fit the processor's cache
+MAX_BUFFERED_WEIGHTS = 1 << 22  # log-weights in the buffer: 32 MiB
 
 
 @dataclass(frozen=True)
 class ImportanceWeights:
-    """What ``samples`` importance weights ``w_k = p(x, z_k) / q(z_k|x)`` say of each datum, accumulated in float64."""
+    """Importance weights ``w_k = p(x, z_k) / q(z_k|x)`` of every row, accumulated in float64.
 
-    log_mean: Tensor  # [B]: log 1/K sum w_k, the estimate of log p(x)
-    effective_sample_size: Tensor  # [B]: (sum w)^2 / sum w^2, between 1 and K
-    elbo: Tensor  # [B]: 1/K sum log w_k
-    distortion: Tensor  # [B]: -1/K sum log p(x|z_k)
+    Args:
+        log_mean: ``log 1/K sum w_k``, ``[B]``: the estimate of ``log p(x)``.
+        effective_sample_size: ``(sum w)^2 / sum w^2``, ``[B]``, between 1 and ``K``.
+        elbo: ``1/K sum log w_k``, ``[B]``.
+        distortion: ``-1/K sum log p(x|z_k)``, ``[B]``.
+        samples: Number of weights, ``K``.
+        pareto_k: Shape of the tail of the weights, ``[B]``; NaN for fewer than 25 weights.
+        curve: Estimates with 1, 2, 4 ... weights, averaged over all groups of that size, and with
+            all weights, ``[sizes, B]``.
+    """
+
+    log_mean: Tensor
+    effective_sample_size: Tensor
+    elbo: Tensor
+    distortion: Tensor
     samples: int
-    pareto_k: Tensor  # [B]: shape of the tail of the weights, NaN for fewer than 25 of them
-    curve: Tensor  # [sizes, B]: the estimate with 1, 2, 4 ... of the weights, averaged over all groups of that size; then with all
+    pareto_k: Tensor
+    curve: Tensor
 
 
 @torch.no_grad()
@@ -45,76 +57,108 @@ def importance_weights(
     defensive: float = 0.0,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImportanceWeights:
-    """Weigh ``samples`` draws from the posterior against the joint: ``p(x) = E_q[p(x, z) / q(z|x)]``.
+    """Estimate ``log p(x)`` by importance sampling: ``p(x) = E_q[p(x, z) / q(z|x)]``.
 
-    Encodes once; decodes ``rows`` pairs at a time; sums in float64. ``long`` says that this is part of so much work that compiling pays;
-    ``advance`` is told how many pairs have been done. Draws come from the default random stream.
+    A defensive mixture takes a fraction of the draws from the prior and weighs all draws against
+    the mixture, so that no weight exceeds ``p(x|z) / defensive`` (Hesterberg, Weighted average
+    importance sampling and defensive mixture distributions, 1995). Where the posterior misses a
+    part of the prior, the estimate stays a lower bound for any number of samples, and ``pareto_k``
+    is set to infinity. Draws come from the default random stream.
 
-    ``defensive`` is the share of draws that come from the prior instead, each weighed against the mixture of both: no weight then exceeds
-    ``p(x|z) / defensive``, however narrow the posterior is. Hesterberg, Weighted average importance sampling and defensive mixture
-    distributions (1995).
+    Args:
+        model: The model.
+        batch: Rows.
+        samples: Number of draws per row, ``K``.
+        max_pairs: Maximum number of pairs of a draw and a row that are decoded together.
+        allow_compile: Whether the work is long enough to compile the likelihood.
+        defensive: Fraction of the draws from the prior, in [0, 1).
+        on_progress: Called with the number of pairs that are done.
 
-    Where the prior has codes that the posterior never draws, what is found is a lower bound that no number of samples brings to the truth:
-    the tail of the weights, which does not show it, is then called infinitely heavy.
+    Returns:
+        Estimates and diagnostics of every row.
 
-    Raises ``ArgumentError`` for ``samples < 1`` or a share that is none, and ``IncompatibleError`` for a posterior without a density or
-    with codes that the prior does not know, and for a defensive mixture where the prior reaches beyond the posterior's support or has a
-    density that is an estimate.
+    Raises:
+        ArgumentError: ``samples`` is below 1, or ``defensive`` is no fraction or leaves no draw for
+            the prior.
+        IncompatibleError: The posterior has no density or draws outside the prior's support; or a
+            defensive mixture has no density.
     """
-    if samples < 1:
-        raise ArgumentError(f"`samples` is {samples}; draw at least 1.")
-    missed = check_importance_sampling(model, "importance sampling")
+    check_counts(samples=samples)
+    misses_prior = check_importance_sampling(model, "importance sampling")
     p, q = model.prior(None, batch.context), model.infer(batch)
     proposal = Proposal(q, p, _count_prior_draws(model, samples, defensive), samples)
-    collected = WeightAccumulator(len(batch.x), samples, batch.x.device)
-    score, fit = (
-        model.likelihood.log_likelihood_function(batch.x, batch.context, many_draws=allow_compile),
-        torch.zeros(len(batch.x), dtype=torch.float64),
+    accumulator = WeightAccumulator(len(batch.x), samples, batch.x.device)
+    score = model.likelihood.log_likelihood_function(
+        batch.x, batch.context, many_draws=allow_compile
     )
+    total = torch.zeros(len(batch.x), dtype=torch.float64)
     block = max(1, max_pairs // len(batch.x))
     for start in range(0, samples, block):
         count = min(block, samples - start)
         z = proposal.draw(start, count)
         log_likelihood = score(z)
-        fit = fit.to(log_likelihood.device) + log_likelihood.double().sum(0)
-        collected.add(log_likelihood + p.log_prob(z) - proposal.log_prob(z))
+        total = total.to(log_likelihood.device) + log_likelihood.double().sum(0)
+        accumulator.add(log_likelihood + p.log_prob(z) - proposal.log_prob(z))
         if on_progress is not None:
             on_progress(count * len(batch.x))
-    found = replace(collected.result(), distortion=-fit / samples)
-    return replace(found, pareto_k=torch.full_like(found.pareto_k, math.inf)) if missed else found
+    weights = replace(accumulator.result(), distortion=-total / samples)
+    if misses_prior:
+        return replace(weights, pareto_k=torch.full_like(weights.pareto_k, math.inf))
+    return weights
 
 
 def check_importance_sampling(model: VAE, purpose: str) -> bool:
-    """Whether the prior has codes that the posterior never draws. Raises ``IncompatibleError`` where weights have no meaning at all."""
+    """Whether the posterior misses a part of the prior.
+
+    Raises:
+        IncompatibleError: Importance weights have no meaning.
+    """
     check_posterior_density(model, purpose)
     p, q = model.probe()
     if has_mass_outside(q, p):
         raise IncompatibleError(
-            f"{purpose} needs a posterior that draws codes of the prior, and `posteriors.{type(model.posterior).__name__}` draws some where "
-            f"`priors.{type(model.prior).__name__}` has no mass: nothing is weighed there. Take a posterior with the prior's support."
+            f"{purpose} needs a posterior inside the prior's support, and draws of "
+            f"`posteriors.{type(model.posterior).__name__}` lie where "
+            f"`priors.{type(model.prior).__name__}` has no mass",
+            argument="posterior",
+            suggestions=("Use a posterior with the prior's support",),
         )
     return has_mass_outside(p, q)
 
 
 def check_posterior_density(model: VAE, purpose: str) -> None:
-    """Refuse a posterior without a density, or with all its mass at one code. Raises ``IncompatibleError``."""
+    """Check that the posterior has a density with full support.
+
+    Raises:
+        IncompatibleError: It has none.
+    """
+    posterior = f"`posteriors.{type(model.posterior).__name__}`"
     if not model.posterior.has_density:
         raise IncompatibleError(
-            f"{purpose} needs a posterior with a density, got `posteriors.{type(model.posterior).__name__}`; "
-            "an autoencoder has a reconstruction error, but no likelihood."
+            f"{purpose} needs a posterior with a density, got {posterior}; an autoencoder has a "
+            "reconstruction error, but no likelihood",
+            argument="posterior",
         )
     if not model.posterior.full_support:
         raise IncompatibleError(
-            f"{purpose} needs a posterior that may draw what the prior may, and `posteriors.{type(model.posterior).__name__}` "
-            "draws one code per datum. Use `metrics.rate_distortion(model, x).elbo`, its lower bound of log p(x)."
+            f"{purpose} needs a posterior with the prior's support, and {posterior} draws one code "
+            "per datum",
+            argument="posterior",
+            suggestions=(
+                message(
+                    "Use the ELBO of {terms}, a lower bound of log p(x)",
+                    terms=Part("metrics.rate_distortion"),
+                ),
+            ),
         )
 
 
 def group_sizes(samples: int) -> tuple[int, ...]:
-    """The numbers of weights that a curve is known for: powers of 2, and all.
+    """The numbers of weights in a convergence curve: powers of 2, and all.
 
-    >>> group_sizes(1), group_sizes(8), group_sizes(10)
-    ((1,), (1, 2, 4, 8), (1, 2, 4, 8, 10))
+    Example:
+        >>> group_sizes(1), group_sizes(8), group_sizes(10)
+        ((1,), (1, 2, 4, 8), (1, 2, 4, 8, 10))
     """
     powers = [1 << level for level in range(samples.bit_length())]
     return tuple(powers if powers[-1] == samples else [*powers, samples])
@@ -122,10 +166,10 @@ def group_sizes(samples: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``samples`` draws, ``n_from_prior`` of which come from the prior: weighed as draws from the mixture with just these shares.
+    """A mixture of posterior and prior, ``n_from_prior`` of ``samples`` draws from the prior.
 
-    That the shares are fixed and not drawn keeps the mean, and takes noise away (Owen and Zhou, Safe and effective importance sampling,
-    2000).
+    Fixed shares keep the mean and reduce the variance (Owen and Zhou, Safe and effective importance
+    sampling, 2000).
     """
 
     q: Distribution
@@ -134,20 +178,19 @@ class Proposal:
     samples: int
 
     def draw(self, start: int, count: int) -> Tensor:
-        """The draws ``start`` to ``start + count``, ``[count, B, *latent]``."""
+        """Draws ``start`` to ``start + count``, ``[count, B, *latent]``."""
         z = self.q.sample((count,))
         if not self.n_from_prior:
             return z
+        # the draws from the prior are spread evenly among the others
         number = torch.arange(start, start + count, device=z.device)
-        turn = (
-            (number + 1) * self.n_from_prior // self.samples
-            > number * self.n_from_prior // self.samples
-        )  # evenly spread among the others
+        n = self.n_from_prior
+        from_prior = (number + 1) * n // self.samples > number * n // self.samples
         other = self.p.sample((count,) if self.p.batch_shape else (count, z.shape[1]))
-        return torch.where(turn.reshape(-1, *[1] * (z.dim() - 1)), other, z)
+        return torch.where(from_prior.reshape(-1, *[1] * (z.dim() - 1)), other, z)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """``[count, B]``."""
+        """Log-density of the mixture, ``[count, B]``."""
         if not self.n_from_prior:
             return self.q.log_prob(z)
         share = self.n_from_prior / self.samples
@@ -159,45 +202,56 @@ class Proposal:
 def _count_prior_draws(model: VAE, samples: int, defensive: float) -> int:
     if not 0 <= defensive < 1:
         raise ArgumentError(
-            f"`defensive` is {defensive}; give the share of draws from the prior, at least 0 and below 1."
+            "give the fraction of draws from the prior, at least 0 and below 1",
+            argument="defensive",
+            value=defensive,
         )
     if not defensive:
         return 0
     if samples < 2:
         raise ArgumentError(
-            f"`samples` is {samples} with defensive={defensive}; draw at least 2, one of them from the prior."
+            message(
+                "with {defensive} draw at least 2, one of them from the prior",
+                defensive=Argument("defensive", defensive),
+            ),
+            argument="samples",
+            value=samples,
         )
     if has_stochastic_density(model):
         raise IncompatibleError(
-            f"a defensive mixture divides by the prior's density, and that of `priors.{type(model.prior).__name__}` is an estimate, whose "
-            "inverse is too large on average. Write defensive=0."
+            "a defensive mixture divides by the prior's density, and the density of "
+            f"`priors.{type(model.prior).__name__}` is an estimate, with a biased inverse",
+            argument="defensive",
+            value=defensive,
+            suggestions=(message("Write {defensive}", defensive=Argument("defensive", 0)),),
         )
     p, q = model.probe()
     if has_mass_outside(p, q):
-        name = type(model.posterior).__name__
         raise IncompatibleError(
-            f"a defensive mixture needs the posterior's density at draws from the prior, and `posteriors.{name}` has none at some of them. "
-            "Write defensive=0."
+            "a defensive mixture needs the posterior's density at draws from the prior, and "
+            f"`posteriors.{type(model.posterior).__name__}` has none at some of them",
+            argument="defensive",
+            value=defensive,
+            suggestions=(message("Write {defensive}", defensive=Argument("defensive", 0)),),
         )
     return min(max(1, round(defensive * samples)), samples - 1)
 
 
 def has_stochastic_density(model: VAE) -> bool:
-    """Whether the prior's density is an estimate, another one at each call."""
+    """Whether the prior's density is an estimate that differs from call to call."""
     return any(
         part.stochastic_density for part in model.prior.modules() if isinstance(part, Conditional)
     )
 
 
 class WeightAccumulator:
-    """Log-weights as they come, block by block, in any number: what is told of them needs some of them at a time, in float64."""
+    """Accumulates blocks of log-weights in float64."""
 
     def __init__(self, size: int, samples: int, device: torch.device) -> None:
         self.samples = samples
-        self.capacity = 1 << max(
-            0, (MAX_BUFFERED_WEIGHTS // size).bit_length() - 1
-        )  # a power of 2: what was summed up fills whole groups
-        # one piece of memory: many small ones between the large ones of decoding would leave holes that nothing fits into
+        # a power of 2, so that each flush adds whole groups to the curve
+        self.capacity = 1 << max(0, (MAX_BUFFERED_WEIGHTS // size).bit_length() - 1)
+        # one allocation: small blocks between the large ones of decoding would fragment the memory
         self.buffer = torch.empty(
             min(self.capacity, samples), size, dtype=torch.float64, device=device
         )
@@ -207,7 +261,7 @@ class WeightAccumulator:
         self.largest = torch.empty(0, size, dtype=torch.float64, device=device)
 
     def add(self, log_weight: Tensor) -> None:
-        """Some more log-weights ``[n, B]``."""
+        """Add log-weights ``[n, B]``."""
         while len(log_weight):
             count = min(len(log_weight), len(self.buffer) - self.n_buffered)
             self.buffer[self.n_buffered : self.n_buffered + count] = log_weight[:count]
@@ -216,7 +270,7 @@ class WeightAccumulator:
                 self._flush()
 
     def result(self) -> ImportanceWeights:
-        """What they say, all of them together."""
+        """Summarise all weights."""
         self._flush()
         first = self.log_sums.log_mean(self.samples)
         curve = self.curve.means(self.samples)
@@ -245,7 +299,7 @@ class WeightAccumulator:
 
 
 class RunningLogSums:
-    """Log-sum-exp of weights and of their squares, and the sum of their logs, one block after another."""
+    """Running log-sum-exp of weights and squared weights, and the sum of log-weights."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         zero = torch.zeros(size, dtype=torch.float64, device=device)
@@ -253,11 +307,13 @@ class RunningLogSums:
         self.weight_sum, self.squared_weight_sum, self.log_weight_sum = zero, zero, zero
 
     def add(self, log_weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Some more ``[n, B]``, float64; returns by what all sums so far shrink ``[B]``, and the new weights on that scale."""
+        """Add log-weights ``[n, B]``, float64.
+
+        Returns the factor by which previous sums shrink ``[B]``, and the new weights on the same
+        scale.
+        """
         peak = torch.maximum(self.log_max, log_weight.amax(0))
-        finite = torch.where(
-            peak.isfinite(), peak, 0.0
-        )  # a datum of likelihood 0 keeps a sum of 0, not NaN
+        finite = torch.where(peak.isfinite(), peak, 0.0)  # a row of likelihood 0 keeps the sum 0
         shift = torch.exp(self.log_max - finite)
         scaled = torch.exp(log_weight - finite)
         self.weight_sum = self.weight_sum * shift + scaled.sum(0)
@@ -276,7 +332,10 @@ class RunningLogSums:
 
 
 class _ConvergenceCurve:
-    """``log 1/n sum w`` for groups of ``n = 1, 2, 4 ...`` weights, averaged over the groups: each block but the last is a power of 2."""
+    """``log 1/n sum w`` for groups of ``n = 1, 2, 4 ...`` weights, averaged over the groups.
+
+    Every block except the last has a power of 2 of weights.
+    """
 
     def __init__(self) -> None:
         self.sums: list[Tensor] = []
@@ -288,7 +347,7 @@ class _ConvergenceCurve:
 
     def means(self, samples: int) -> list[Tensor]:
         level = len(self.sums)
-        if len(self.block_log_sums) > 1:  # a last block that is no whole group is left out
+        if len(self.block_log_sums) > 1:  # an incomplete last group is left out
             whole = (
                 self.block_log_sums
                 if samples % (1 << (level - 1)) == 0
@@ -298,7 +357,7 @@ class _ConvergenceCurve:
         return [total / count for total, count in zip(self.sums, self.counts, strict=True)]
 
     def _accumulate_levels(self, log_sums: Tensor, level: int) -> Tensor:
-        """Note these groups and all that are made of them; returns the largest."""
+        """Add these groups and all groups they form; returns the largest group."""
         root = log_sums[0] if len(log_sums) else torch.empty(0)
         while len(log_sums):
             root = log_sums[0]
@@ -315,6 +374,6 @@ class _ConvergenceCurve:
 
 
 def _merge_pairs(log_sums: Tensor) -> Tensor:
-    """The log-sums of neighbours, ``[n, B]`` to ``[n // 2, B]``."""
+    """Log-sums of adjacent pairs, ``[n, B]`` to ``[n // 2, B]``."""
     whole = log_sums[: len(log_sums) // 2 * 2]
     return torch.logaddexp(whole[0::2], whole[1::2])

@@ -1,4 +1,4 @@
-"""Cells that are empty, from those that are there."""
+"""Imputation of missing cells."""
 
 from __future__ import annotations
 
@@ -19,22 +19,35 @@ from ..distributions._support import element_constraint
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
 from ..models import VAE
 from ..models._eval_mode import eval_mode
+from ..notes import Argument, Part, message
 from ..types import Batch
 from ._importance import DEFAULT_MAX_PAIRS, RunningLogSums, check_importance_sampling
 from ._pareto import SMALLEST_POSITIVE
 
-IMPUTE_BLOCK_ROWS = 256  # rows encoded at once
+IMPUTE_BLOCK_ROWS = 256  # rows encoded together
+_FILL_MISSING = Part("networks.FillMissing")
 
 
 @dataclass(frozen=True)
 class Imputation:
-    """Data without empty cells; what was there is as it was."""
+    """Data with imputed cells; observed cells are unchanged.
 
-    x: Tensor  # [N, *event]: empty cells hold their expectation given the others, the mean direction of angles, the likeliest of categories
-    spread: Tensor  # [N, *event]: the standard deviation of each empty cell given the others; 0 where a cell was there. Of an angle it is
-    # sqrt(-2 log R), R being the length of the mean direction; of a category the probability that it is another one
-    draws: Tensor  # [M, N, *event]: draws from p(x_missing | x_observed), the cells of a row together; M may be 0
-    effective_sample_size: Tensor  # [N] float64, of the importance weights, between 1 and samples
+    Args:
+        x: Data ``[N, *event]``: missing cells hold their conditional mean, the mean direction of
+            angles, or the most probable category.
+        spread: Conditional standard deviation of each missing cell, ``[N, *event]``; 0 for observed
+            cells. For an angle ``sqrt(-2 log R)`` with the length ``R`` of the mean direction; for
+            a category the probability of all others.
+        draws: Draws from ``p(x_missing | x_observed)``, ``[M, N, *event]``, joint over the cells of
+            a row; ``M`` may be 0.
+        effective_sample_size: Effective sample size of the importance weights, ``[N]`` float64.
+        samples: Number of importance samples.
+    """
+
+    x: Tensor
+    spread: Tensor
+    draws: Tensor
+    effective_sample_size: Tensor
     samples: int
 
 
@@ -50,32 +63,47 @@ def impute(
     max_pairs: int = DEFAULT_MAX_PAIRS,
     on_progress: Callable[[int], None] | None = None,
 ) -> Imputation:
-    """Fill the empty cells (NaN) of ``x`` ``[N, *event]``, a tensor or an array, once by their mean, and ``draws`` times at random.
+    """Impute missing cells (NaN) by their conditional mean, and by conditional draws.
 
-    ``E[x_m | x_o] = sum_k w_k E[x_m | z_k] / sum_k w_k`` with ``w_k = p(x_o|z_k) p(z_k) / q(z_k|x_o)`` for ``samples`` draws ``z_k`` from
-    the posterior. Each random filling takes one of the codes with probability ``w_k / sum w`` and draws the empty cells from ``p(x_m|z)``
-    (sampling importance resampling): several fillings differ as much as the data leave open. As ``samples`` grow both become exact under
-    the model. Angles and categories have no mean: of these one value is drawn for each code, which counts by its weight.
+    ``E[x_m | x_o] = sum_k w_k E[x_m | z_k] / sum_k w_k`` with ``w_k = p(x_o|z_k) p(z_k) /
+    q(z_k|x_o)`` for draws ``z_k`` from the posterior. A conditional draw takes a latent with
+    probability ``w_k / sum w`` and the missing cells from ``p(x_m|z)`` (sampling importance
+    resampling). Both are exact under the model as ``samples`` grows. Angles and categories have no
+    mean: a value is drawn for every latent and weighted. Mattei and Frellsen, MIWAE: deep
+    generative modelling and imputation of incomplete data sets (2019).
 
-    ``rows`` bounds how many pairs of a draw and a row are decoded at once; ``advance`` is told how many have been done. The result is the
-    same for the same ``seed``, and every other random stream is left as it was.
+    Args:
+        model: A model of data with missing cells (``likelihoods.Missing``).
+        x: Rows ``[N, *event]``, a tensor or an array, with NaN in missing cells.
+        samples: Number of importance samples per row.
+        draws: Number of conditional draws per row.
+        context: Context ``[N, C]`` or ``[C]`` of a conditional model.
+        seed: Seed of all draws; other random streams are unchanged.
+        max_pairs: Maximum number of pairs of a draw and a row that are decoded together.
+        on_progress: Called with the number of pairs that are done.
 
-    Mattei and Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets (2019). Raises ``IncompatibleError`` for a
-    model that takes no empty cells or whose posterior has no density, ``DataError`` for data that it cannot take, ``ArgumentError`` for
-    counts that are none, and ``NumericalError`` for a row that has likelihood 0 at every draw.
+    Returns:
+        The completed data, their spread and the draws.
 
-    >>> from aevb import VAE, likelihoods, networks, posteriors, priors
-    >>> encoder = networks.FillMissing(networks.MLP(8))
-    >>> decoder = likelihoods.Missing(likelihoods.Normal(networks.MLP(2), (4,)))
-    >>> model = VAE(priors.Normal(2), posteriors.Normal(encoder, 2), decoder)
-    >>> x = torch.tensor([[1.0, torch.nan, 3.0, 4.0]])
-    >>> found = impute(model, x, samples=50, draws=5)
-    >>> found.x[0, [0, 2, 3]], found.draws.shape
-    (tensor([1., 3., 4.]), torch.Size([5, 1, 4]))
+    Raises:
+        IncompatibleError: The model accepts no missing cells, or its posterior has no density.
+        DataError: The model cannot take the data.
+        ArgumentError: A count is not possible.
+        NumericalError: A row has likelihood 0 at every draw.
+
+    Example:
+        >>> from aevb import VAE, likelihoods, networks, posteriors, priors
+        >>> encoder = networks.FillMissing(networks.MLP(8))
+        >>> decoder = likelihoods.Missing(likelihoods.Normal(networks.MLP(2), (4,)))
+        >>> model = VAE(priors.Normal(2), posteriors.Normal(encoder, 2), decoder)
+        >>> x = torch.tensor([[1.0, torch.nan, 3.0, 4.0]])
+        >>> imputation = impute(model, x, samples=50, draws=5)
+        >>> imputation.x[0, [0, 2, 3]], imputation.draws.shape
+        (tensor([1., 3., 4.]), torch.Size([5, 1, 4]))
     """
-    check_counts(samples=samples, rows=max_pairs)
+    check_counts(samples=samples, max_pairs=max_pairs)
     if not isinstance(draws, int) or draws < 0:
-        raise ArgumentError(f"`draws` is {draws!r}; give a whole number, at least 0.")
+        raise ArgumentError("give a whole number, at least 0", argument="draws", value=draws)
     x = _validate_data(model, x)
     context = model.resolve_context(len(x), context)
     with (
@@ -113,32 +141,44 @@ def _validate_data(model: VAE, x: Any) -> Tensor:
         table = torch.as_tensor(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"`x` is {type(x).__name__}, which holds no array of numbers; give a tensor or an array [N, *event]."
+            f"`x` of type {type(x).__name__} holds no array of numbers",
+            argument="x",
+            suggestions=("Give a tensor or an array [N, *event]",),
         ) from error
     x = model.to_model_input(table)
+    likelihood = f"`likelihoods.{type(model.likelihood).__name__}`"
     if not len(x):
-        raise DataError("`x` has no rows: give at least one.")
+        raise DataError("`x` has no rows", argument="x", suggestions=("Give at least one row",))
     if x.isinf().any():
+        row = int(x.isinf().flatten(1).any(1).nonzero()[0])
         raise DataError(
-            f"row {int(x.isinf().flatten(1).any(1).nonzero()[0])} of `x` holds infinity; write NaN for an empty cell."
+            f"row {row} of `x` holds infinity",
+            argument="x",
+            suggestions=("Write NaN for a missing cell",),
         )
     if not model.likelihood.allows_missing and x.isnan().any():
         raise IncompatibleError(
-            f"`likelihoods.{type(model.likelihood).__name__}` takes no empty cells. "
-            "Train a model with likelihoods.Missing(...), and networks.FillMissing(...) around the encoder's network."
+            f"{likelihood} accepts no missing cells",
+            argument="model",
+            suggestions=(
+                message(
+                    "Train a model with {missing}, and {fill} around the encoder's network",
+                    missing=Part("likelihoods.Missing"),
+                    fill=_FILL_MISSING,
+                ),
+            ),
         )
-    codes = torch.zeros(1, *model.latent_shape, dtype=x.dtype, device=x.device)
-    support = model.likelihood(codes, model.null_context).support
-    outside = (
-        torch.zeros(len(x), dtype=torch.bool)
-        if support is None
-        else ~support.check(x).reshape(len(x), -1).all(1)
-    )
-    if outside.any():
-        raise DataError(
-            f"row {int(outside.nonzero()[0])} of `x` holds a value outside the support of "
-            f"`likelihoods.{type(model.likelihood).__name__}`: give data like those that the model was trained on."
-        )
+    z = torch.zeros(1, *model.latent_shape, dtype=x.dtype, device=x.device)
+    support = model.likelihood(z, model.null_context).support
+    if support is not None:
+        outside = ~support.check(x).reshape(len(x), -1).all(1)
+        if outside.any():
+            raise DataError(
+                f"row {int(outside.nonzero()[0])} of `x` holds a value outside the support of "
+                f"{likelihood}",
+                argument="x",
+                suggestions=("Give data like the training data",),
+            )
     return x
 
 
@@ -164,12 +204,12 @@ def _impute_block(
     p, q = model.prior(None, batch.context), model.infer(batch)
     if q.mean.isnan().any():
         raise DataError(
-            "the posterior's network makes NaN of empty cells; put `networks.FillMissing(...)` around it."
+            "the posterior's network turns missing cells into NaN",
+            argument="model",
+            suggestions=(message("Put {fill} around the network", fill=_FILL_MISSING),),
         )
-    moments, block = (
-        _MOMENTS_BY_KIND[model.likelihood.value_kind](batch.x, draws),
-        max(1, max_pairs // len(batch.x)),
-    )
+    moments = _MOMENTS_BY_KIND[model.likelihood.value_kind](batch.x, draws)
+    block = max(1, max_pairs // len(batch.x))
     for done in range(0, samples, block):
         count = min(block, samples - done)
         z = q.sample((count,))
@@ -182,7 +222,7 @@ def _impute_block(
 
 
 class _CellMoments(ABC):
-    """Weighted sums of what the likelihood says of cells, and codes drawn by their weights, one block of draws after another."""
+    """Weighted sums of cell statistics, and latents resampled by weight, over blocks of draws."""
 
     def __init__(self, x: Tensor, draws: int) -> None:
         self.log_sums = RunningLogSums(len(x), x.device)
@@ -191,7 +231,7 @@ class _CellMoments(ABC):
         self.latents = torch.empty(0)
 
     def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> None:
-        """Draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``."""
+        """Add draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``."""
         shift, weight = self.log_sums.add(log_weight.double())
         values = self.statistics(likelihood)
         sums = self.sums or tuple(torch.zeros_like(value[0]) for value in values)
@@ -204,18 +244,17 @@ class _CellMoments(ABC):
 
     @abstractmethod
     def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
-        """What is averaged, ``[n, B, *event, ...]`` each, float64."""
+        """The statistics to average, ``[n, B, *event, ...]`` each, float64."""
 
     @abstractmethod
     def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """What to fill cells with, and its spread, ``[B, *event]`` each."""
+        """Values for missing cells, and their spread, ``[B, *event]`` each."""
 
     def _resample_latents(self, weight: Tensor, z: Tensor) -> Tensor:
-        """Each kept code is a draw by weight from all codes so far: it gives way to one of the new ones with their share of the total."""
+        """Weighted reservoir sampling: a new latent replaces a kept one by its share of weights."""
         total, no_axes = weight.sum(0), [1] * (z.dim() - 2)
-        share = (weight / total.clamp(min=SMALLEST_POSITIVE)).clamp(
-            min=SMALLEST_POSITIVE
-        )  # where all weights are 0 so far, any code will do
+        # where all weights are 0 so far, any latent may be kept
+        share = (weight / total.clamp(min=SMALLEST_POSITIVE)).clamp(min=SMALLEST_POSITIVE)
         chosen = torch.multinomial(share.T, self.draws, replacement=True).T  # [M, B]
         new = z.gather(0, chosen.reshape(*chosen.shape, *no_axes).expand(-1, -1, *z.shape[2:]))
         moves = torch.rand_like(chosen, dtype=torch.float64) * self.log_sums.weight_sum < total
@@ -226,25 +265,34 @@ class _CellMoments(ABC):
         )
 
     def check_weights(self, start: int) -> None:
-        """Refuse rows that no draw can explain. Raises ``NumericalError``."""
+        """Check that some draw explains every row.
+
+        Raises:
+            NumericalError: A row has likelihood 0 at every draw.
+        """
         lost = ~(self.log_sums.weight_sum > 0)
         if lost.any():
             raise NumericalError(
-                f"row {start + int(lost.nonzero()[0])} of `x` has likelihood 0 at every draw, so nothing says how to fill it: "
-                "draw more samples, or look at the row."
+                f"row {start + int(lost.nonzero()[0])} of `x` has likelihood 0 at every draw and "
+                "cannot be imputed",
+                argument="x",
+                suggestions=(
+                    message("Increase {samples}", samples=Argument("samples")),
+                    "Or check the row",
+                ),
             )
 
     def to_imputation(self, model: VAE, batch: Batch, samples: int, max_pairs: int) -> Imputation:
-        """The block with its empty cells filled; ``rows`` pairs of a draw and a row are decoded at once."""
+        """Fill the missing cells of the block; decodes at most ``max_pairs`` pairs together."""
         x, empty = batch.x, batch.x.isnan()
         value, spread = self.fill_values(
             tuple(_scale_rows(1 / self.log_sums.weight_sum, sums) for sums in self.sums)
         )
-        pieces = self.latents.split(max(1, max_pairs // len(x))) if self.draws else ()
+        blocks = self.latents.split(max(1, max_pairs // len(x))) if self.draws else ()
         drawn = torch.cat(
             [
                 x.new_empty(0, *x.shape),
-                *(model.likelihood(codes, batch.context).sample() for codes in pieces),
+                *(model.likelihood(z, batch.context).sample() for z in blocks),
             ]
         )
         return Imputation(
@@ -257,7 +305,7 @@ class _CellMoments(ABC):
 
 
 class _NumericMoments(_CellMoments):
-    """Mean and deviation. Sums are of what lies around a first guess: squares of large numbers would leave nothing of their difference."""
+    """Mean and standard deviation relative to a first guess: large values do not cancel."""
 
     centre: Tensor | None = None
 
@@ -274,7 +322,7 @@ class _NumericMoments(_CellMoments):
 
 
 class _CircularMoments(_CellMoments):
-    """The mean direction, and ``sqrt(-2 log R)`` with ``R`` the length of the mean vector."""
+    """Mean direction, and ``sqrt(-2 log R)`` with the length ``R`` of the mean vector."""
 
     def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
         drawn = likelihood.sample().double()
@@ -287,7 +335,7 @@ class _CircularMoments(_CellMoments):
 
 
 class _CategoricalMoments(_CellMoments):
-    """The likeliest category, and the probability of all others."""
+    """The most probable category, and the probability of all others."""
 
     def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
         drawn = likelihood.sample().long()
@@ -300,7 +348,7 @@ class _CategoricalMoments(_CellMoments):
 
     @staticmethod
     def _n_categories(likelihood: Distribution) -> int:
-        """Categories there are: values are 0 to one less."""
+        """Number of categories: values are 0 to one less."""
         support: Any = element_constraint(likelihood.support)
         bounds: Any = support.base if isinstance(support, OrNaN) else support
         return int(torch.as_tensor(bounds.upper_bound).max()) + 1

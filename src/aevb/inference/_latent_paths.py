@@ -1,15 +1,15 @@
-"""Walks through the latent space."""
+"""Paths through the latent space."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice
 from ..models import VAE
 from ._geodesic import geodesic
 
@@ -18,14 +18,19 @@ PathKind = Literal["linear", "spherical", "geodesic"]
 
 @dataclass(frozen=True)
 class LatentPath:
-    """Codes along a path ``[steps, *latent]`` and the data expected there ``[steps, *event]``."""
+    """A path of latents and the data expected there.
+
+    Args:
+        z: Latents ``[steps, *latent]``.
+        x: Expected data ``[steps, *event]``.
+    """
 
     z: Tensor
     x: Tensor
 
     @property
     def step_lengths(self) -> Tensor:
-        """How far apart the data of successive steps are, ``[steps - 1]``, in the units of the data."""
+        """Distances of the data of successive steps, ``[steps - 1]``, in the units of the data."""
         return self.x.diff(dim=0).flatten(1).norm(dim=1)
 
 
@@ -40,29 +45,44 @@ def interpolate(
     label: Any = None,
     unit: Tensor | None = None,
 ) -> LatentPath:
-    """From one datum ``[*event]`` to another, between their codes; the ends are the two reconstructions.
+    """Interpolate between two rows in the latent space; the ends are their reconstructions.
 
-    What a model is told of the two, ``context`` ``[2, C]`` or ``label`` (one for both, or two), changes evenly from one to the other.
+    A spherical path rotates one latent into the other while its length changes steadily (Shoemake,
+    1985; White, 2016), because a straight line passes closer to the origin than draws from a
+    Gaussian prior. A geodesic is the shortest path in the expected data.
 
-    ``spherical`` turns from one code to the other at a steadily changing length (Shoemake 1985; White 2016): a straight line passes
-    through regions nearer to the origin than draws from a Gaussian prior ever are. ``geodesic`` is the shortest path as measured in the
-    expected data, where ``unit`` ``[*event]`` counts as a difference of one in each element: ``inference.geodesic.geodesic`` says more.
+    Args:
+        model: The model.
+        start: First row ``[*event]``.
+        end: Last row ``[*event]``.
+        steps: Number of points, both ends included.
+        path: ``"linear"``, ``"spherical"`` or ``"geodesic"``.
+        context: Contexts ``[2, C]`` of the ends, interpolated linearly.
+        label: Labels in place of ``context``: one for both ends, or two.
+        unit: Unit of each element of the data for a geodesic, ``[*event]``; 1 by default.
+
+    Returns:
+        The path.
+
+    Raises:
+        ArgumentError: ``steps`` is below 2, or ``path`` is unknown.
+        IncompatibleError: The model allows no geodesic, or the context does not fit the model.
     """
     if steps < 2:
-        raise ArgumentError(f"`steps` is {steps}; an interpolation has at least its 2 ends.")
-    if path not in ("linear", "spherical", "geodesic"):
-        raise ArgumentError(f'`path` is {path!r}; use "linear", "spherical" or "geodesic".')
+        raise ArgumentError(
+            "an interpolation has at least its 2 ends", argument="steps", value=steps
+        )
+    check_choice("path", path, get_args(PathKind))
     context = model.resolve_context(2, context, label)
     a, b = model.encode(torch.stack([start, end]), context)
     share = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device).reshape(-1, *[1] * a.dim())
-    ways = {
-        "linear": lambda: torch.lerp(a, b, share),
-        "spherical": lambda: _slerp(a, b, share),
-        "geodesic": lambda: geodesic(model, a, b, steps, context=context, unit=unit),
-    }
-    z = ways[path]()
-    between = None if context is None else torch.lerp(context[0], context[1], share.reshape(-1, 1))
-    return LatentPath(z, model.decode(z, between))
+    if path == "geodesic":
+        z = geodesic(model, a, b, steps, context=context, unit=unit)
+    else:
+        z = _slerp(a, b, share) if path == "spherical" else torch.lerp(a, b, share)
+    if context is not None:
+        context = torch.lerp(context[0], context[1], share.reshape(-1, 1))
+    return LatentPath(z, model.decode(z, context))
 
 
 def traverse(
@@ -74,24 +94,37 @@ def traverse(
     context: Tensor | None = None,
     label: Any = None,
 ) -> LatentPath:
-    """One code ``[latent]`` with one of its variables set to each of ``values``; ``context`` ``[C]`` or ``label`` as for ``VAE.decode``."""
+    """Set one variable of a latent to each of several values.
+
+    Args:
+        model: The model.
+        z: A latent ``[*latent]``.
+        dimension: Index of the variable in the flattened latent.
+        values: Values of the variable.
+        context: Context ``[C]`` of a conditional model.
+        label: Label in place of ``context``.
+
+    Returns:
+        The path.
+
+    Raises:
+        ArgumentError: ``dimension`` is not a variable of the latent.
+    """
     if not 0 <= dimension < z.numel():
         raise ArgumentError(
-            f"`dimension` is {dimension}; this latent has variables 0 to {z.numel() - 1}."
+            f"this latent has variables 0 to {z.numel() - 1}", argument="dimension", value=dimension
         )
     steps = torch.as_tensor(values, dtype=z.dtype, device=z.device)
-    codes = z.flatten().repeat(len(steps), 1)
-    codes[:, dimension] = steps
-    codes = codes.reshape(-1, *z.shape)
-    return LatentPath(codes, model.decode(codes, context, label=label))
+    latents = z.flatten().repeat(len(steps), 1)
+    latents[:, dimension] = steps
+    latents = latents.reshape(-1, *z.shape)
+    return LatentPath(latents, model.decode(latents, context, label=label))
 
 
 def _slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     length_a, length_b = a.norm(), b.norm()
     angle = torch.acos((a * b).sum().div(length_a * length_b).clamp(-1, 1))
-    if (
-        not angle.sin() > 1e-4
-    ):  # parallel, opposite or zero codes: the arc is not defined, the chord is
+    if not angle.sin() > 1e-4:  # parallel, opposite or zero latents have no unique arc
         return torch.lerp(a, b, share)
     length = torch.lerp(length_a, length_b, share)
     turned = torch.sin((1 - share) * angle) * a / length_a + torch.sin(share * angle) * b / length_b

@@ -1,4 +1,4 @@
-"""A posterior for each datum, improved from where the encoder put it."""
+"""Refinement: a separate posterior for each row, optimised from the encoder's result."""
 
 from __future__ import annotations
 
@@ -21,24 +21,33 @@ from ..posteriors._non_amortised import NonAmortised, amortised_parameters
 from ..types import Batch
 
 REFINE_BLOCK_ROWS = 256  # rows refined together
-REFINE_ADAM_BETAS = (
-    0.9,
-    0.95,
-)  # of Adam: a memory of 1000 squared gradients would let the first, steep steps slow down all that follow
-REFINE_BOUND_SAMPLES = 64  # draws per datum in the bounds before and after
+# the default memory of 1000 squared gradients would let the first, steep steps slow down all others
+REFINE_ADAM_BETAS = (0.9, 0.95)
+REFINE_BOUND_SAMPLES = 64  # draws per row for the bounds before and after
 
 
 @dataclass(frozen=True)
 class RefinedPosterior:
-    """The best posterior of its family that was found for each datum, beside the one that the encoder gave."""
+    """The best posterior of the model's family that was found for each row.
 
-    model: VAE  # a copy whose posterior is ``posteriors.NonAmortised`` over these rows: every metric takes it, with these rows in this order
-    elbo_before: Tensor  # [N] float64, the ELBO with the model's own posterior
-    elbo_after: Tensor  # [N] float64, the ELBO with the refined one, from the same random numbers
+    Args:
+        model: A copy of the model with the posterior ``posteriors.NonAmortised`` over these rows;
+            metrics accept it with these rows in this order.
+        elbo_before: ELBO of each row with the model's own posterior, ``[N]`` float64.
+        elbo_after: ELBO of each row with the refined posterior, ``[N]`` float64, with the same
+            random numbers.
+        skipped_steps: Number of steps that each row skipped because its gradient was not finite,
+            ``[N]`` int64.
+    """
+
+    model: VAE
+    elbo_before: Tensor
+    elbo_after: Tensor
+    skipped_steps: Tensor
 
     @property
     def posterior(self) -> Distribution:
-        """``q(z|x)`` of every datum, with batch shape ``[N]``."""
+        """``q(z|x)`` of every row, with batch shape ``[N]``."""
         return self.model.posterior(torch.arange(len(self.elbo_after), device=self.model.device))
 
 
@@ -53,53 +62,76 @@ def refine(
     lr: float = 0.1,
     seed: int = 0,
 ) -> RefinedPosterior:
-    """Climb the bound of each datum ``[N, *event]`` in the parameters of its own posterior; prior and likelihood stay as they are.
+    """Optimise the bound of each row over the parameters of its own posterior.
 
-    ``steps`` steps of Adam at ``rate``, falling to 0, from the parameters that the encoder gives; a model whose posterior holds parameters
-    per row has none to give for other rows, and starts from its family's standard member. ``objective`` is the ELBO with 8 draws by
-    default, ``gradient`` goes through the draw where that can be done. A datum whose bound has not risen keeps the parameters it had.
+    Prior and likelihood do not change. Adam takes ``steps`` steps from the encoder's parameters,
+    with a learning rate that decreases to 0; a model with per-row parameters starts from the
+    standard member of its family. A row whose bound did not increase keeps its initial parameters.
+    A row skips a step in which its gradient is not finite. Hjelm et al., Iterative refinement of
+    the approximate posterior (2016); Kim et al., Semi-amortized variational autoencoders (2018).
 
-    Hjelm et al., Iterative refinement of the approximate posterior (2016); Kim et al., Semi-amortized variational autoencoders (2018).
-    Raises ``ArgumentError`` for ``steps < 0`` or ``rate <= 0``, ``DataError`` for data of another shape, and ``IncompatibleError`` where
-    gradient and objective do not fit the model.
+    Args:
+        model: The model; it is not changed.
+        x: Rows ``[N, *event]``.
+        steps: Number of optimisation steps.
+        context: Context ``[N, C]`` of a conditional model.
+        objective: Objective to maximise; the ELBO with 8 draws by default.
+        gradient: Gradient estimator; pathwise where the posterior allows it.
+        lr: Initial learning rate.
+        seed: Seed of all draws; other random streams are unchanged.
 
-    >>> from aevb import VAE, likelihoods, networks, posteriors, priors
-    >>> net = networks.MLP(6, [8])
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(net, 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
-    ... )
-    >>> found = refine(model, torch.ones(3, 6), steps=20)
-    >>> bool((found.after >= found.before - 0.1).all()), found.posterior.mean.shape
-    (True, torch.Size([3, 2]))
+    Returns:
+        The refined posterior, with the ELBO before and after, measured with fresh draws that took
+        no part in the choice between both.
+
+    Raises:
+        ArgumentError: ``steps`` is negative or ``lr`` is not positive.
+        DataError: The data have another shape, or there are no rows.
+        IncompatibleError: Gradient or objective do not fit the model.
+
+    Example:
+        >>> from aevb import VAE, likelihoods, networks, posteriors, priors
+        >>> net = networks.MLP(6, [8])
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(net, 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
+        ... )
+        >>> refined = refine(model, torch.ones(3, 6), steps=20)
+        >>> (
+        ...     bool((refined.elbo_after >= refined.elbo_before - 0.1).all()),
+        ...     refined.posterior.mean.shape,
+        ... )
+        (True, torch.Size([3, 2]))
     """
     if steps < 0:
-        raise ArgumentError(f"`steps` is {steps}; give 0 or more.")
+        raise ArgumentError("it must be at least 0", argument="steps", value=steps)
     if not lr > 0:
-        raise ArgumentError(f"`rate` is {lr}; give a positive number.")
+        raise ArgumentError("give a positive number", argument="lr", value=lr)
     if not isinstance(x, Tensor):
         raise DataError(
-            f"`x` is of type {type(x).__name__}; give a tensor [N, *event], as `data.test.tensor()`."
+            f"`x` is of type {type(x).__name__}, and must be a tensor [N, *event]",
+            argument="x",
+            suggestions=("Write `data.test.tensor()` for the rows of a data set",),
         )
     x, rows = model.to_model_input(x), len(x)
     if not rows:
-        raise DataError("`x` has no rows: give at least one.")
+        raise DataError("`x` has no rows", argument="x", suggestions=("Give at least one row",))
     objective, gradient = _resolve_objective(model, objective, gradient)
-    held = (
-        copy.deepcopy(model).requires_grad_(False).eval()
-    )  # a copy, so that neither model ever changes the other
+    frozen = copy.deepcopy(model).requires_grad_(False).eval()  # models share no parameters
     with seed_scope(seed, model.device):
-        found = [
-            _refine_block(held, batch, steps, lr, objective, gradient)
+        blocks = [
+            _refine_block(frozen, batch, steps, lr, objective, gradient)
             for batch in _iter_batches(x, context)
         ]
-        twin = VAE(held.prior, NonAmortised(held.posterior, rows).to(x), held.likelihood).eval()
-    _parameter_table(twin).entries.data.copy_(torch.cat([block.entries for block in found]))
+        posterior = NonAmortised(frozen.posterior, rows).to(x)
+        refined = VAE(frozen.prior, posterior, frozen.likelihood).eval()
+    _parameter_table(refined).entries.data.copy_(torch.cat([block.entries for block in blocks]))
     return RefinedPosterior(
-        twin.requires_grad_(True),
-        torch.cat([block.elbo_before for block in found]),
-        torch.cat([block.elbo_after for block in found]),
+        refined.requires_grad_(True),
+        torch.cat([block.elbo_before for block in blocks]),
+        torch.cat([block.elbo_after for block in blocks]),
+        torch.cat([block.skipped_steps for block in blocks]),
     )
 
 
@@ -108,72 +140,83 @@ class _RefinedBlock:
     entries: Tensor
     elbo_before: Tensor
     elbo_after: Tensor
+    skipped_steps: Tensor
 
 
 def _resolve_objective(
     model: VAE, objective: Objective | None, gradient: Gradient | None
 ) -> tuple[Objective, Gradient]:
-    through = model.probe()[1].has_rsample
     objective = ELBO(samples=8) if objective is None else objective
-    gradient = (Pathwise() if through else LeaveOneOut()) if gradient is None else gradient
+    if gradient is None:
+        gradient = Pathwise() if model.probe()[1].has_rsample else LeaveOneOut()
     gradient.check(model, objective)
     return objective, gradient
 
 
 def _iter_batches(x: Tensor, context: Tensor | None) -> Iterator[Batch]:
     for start in range(0, len(x), REFINE_BLOCK_ROWS):
-        part, own = (
-            x[start : start + REFINE_BLOCK_ROWS],
-            None if context is None else context[start : start + REFINE_BLOCK_ROWS].to(x.device),
-        )
-        yield Batch(part, own, torch.arange(len(part), device=x.device), len(part))
+        rows = slice(start, start + REFINE_BLOCK_ROWS)
+        block_context = None if context is None else context[rows].to(x.device)
+        index = torch.arange(len(x[rows]), device=x.device)
+        yield Batch(x[rows], block_context, index, len(index))
 
 
 def _refine_block(
     model: VAE, batch: Batch, steps: int, lr: float, objective: Objective, gradient: Gradient
 ) -> _RefinedBlock:
-    twin = VAE(model.prior, _initial_posterior(model, batch), model.likelihood).eval()
-    entries = _parameter_table(twin).entries
+    """Refine a block of rows."""
+    candidate = VAE(model.prior, _initial_posterior(model, batch), model.likelihood).eval()
+    entries = _parameter_table(candidate).entries
     start = entries.detach().clone()
-    _optimise(twin, batch, steps, lr, objective, gradient)
+    skipped = _optimise(candidate, batch, steps, lr, objective, gradient)
     end = entries.detach().clone()
-    chosen = torch.where(
-        (_elbo_per_row(twin, batch, end) > _elbo_per_row(twin, batch, start))[:, None], end, start
-    )
-    # measured with other draws than those that chose, which would flatter their choice
+    improved = _elbo_per_row(candidate, batch, end) > _elbo_per_row(candidate, batch, start)
+    chosen = torch.where(improved[:, None], end, start)
+    # fresh draws: the draws that chose would overestimate the gain
     return _RefinedBlock(
         chosen,
-        _elbo_per_row(twin, batch, start, seed=1),
-        _elbo_per_row(twin, batch, chosen, seed=1),
+        _elbo_per_row(candidate, batch, start, seed=1),
+        _elbo_per_row(candidate, batch, chosen, seed=1),
+        skipped,
     )
 
 
 def _initial_posterior(model: VAE, batch: Batch) -> NonAmortised:
-    """Where the model's own posterior is, as parameters per datum."""
-    free = NonAmortised(model.posterior, len(batch.x)).to(batch.x)
+    """The model's posterior as per-row parameters."""
+    posterior = NonAmortised(model.posterior, len(batch.x)).to(batch.x)
     if model.posterior.n_rows is None:
         with torch.no_grad():
-            free.table.set_all_rows(amortised_parameters(model.posterior, batch.x, batch.context))
-    return free
+            parameters = amortised_parameters(model.posterior, batch.x, batch.context)
+            posterior.table.set_all_rows(parameters)
+    return posterior
 
 
 def _optimise(
     candidate: VAE, batch: Batch, steps: int, lr: float, objective: Objective, gradient: Gradient
-) -> None:
+) -> Tensor:
+    """Run Adam on the per-row parameters; returns the number of skipped steps of each row."""
     entries = _parameter_table(candidate).entries.requires_grad_()
     optimizer = torch.optim.Adam([entries], betas=REFINE_ADAM_BETAS)
-    with torch.enable_grad():
-        for step in range(steps):
-            optimizer.param_groups[0]["lr"] = lr / TABLE_ENTRY_UNIT * (1 - step / steps)
-            (entries.grad,) = torch.autograd.grad(
-                gradient(candidate, objective, batch).loss, entries
-            )
-            optimizer.step()
+    skipped = torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = lr / TABLE_ENTRY_UNIT * (1 - step / steps)
+        with torch.enable_grad():
+            loss = gradient(candidate, objective, batch).loss
+            (slope,) = torch.autograd.grad(loss, entries)
+        finite, before = slope.isfinite().all(1), entries.detach().clone()
+        entries.grad = torch.where(finite[:, None], slope, 0.0)
+        optimizer.step()
+        entries.data.copy_(torch.where(finite[:, None], entries.data, before))
+        skipped += ~finite
+    return skipped
 
 
 @torch.no_grad()
 def _elbo_per_row(candidate: VAE, batch: Batch, entries: Tensor, seed: int = 0) -> Tensor:
-    """The ELBO of each datum with these parameters, ``[B]`` float64; the same draws for the same ``seed``."""
+    """ELBO of each row with these parameters, ``[B]`` float64.
+
+    The same ``seed`` gives the same draws.
+    """
     _parameter_table(candidate).entries.copy_(entries)
     with seed_scope(seed, batch.x.device):
         return ELBO(samples=REFINE_BOUND_SAMPLES)(

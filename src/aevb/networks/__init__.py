@@ -1,6 +1,16 @@
-"""Tensor to features: what the families put their heads on. Any ``nn.Module`` of one's own serves as well."""
+"""Networks: features for the heads of posteriors and likelihoods.
 
-from ._condition import Condition, ConditionedNetwork, Covariate, Labels, WithoutContext
+Any ``nn.Module`` can take their place.
+"""
+
+from ._condition import (
+    Condition,
+    ConditionedNetwork,
+    ContextVariable,
+    Covariate,
+    Labels,
+    WithoutContext,
+)
 from ._conv import (
     ConvDecoder,
     ConvEncoder,
@@ -16,6 +26,7 @@ from ._missing import FillMissing
 from ._mlp import MLP
 from ._parameter_table import ParameterTable
 from ._pixel_cnn import PixelCNN
+from ._registration import NetworkRegistration
 from ._sequences import GRU, DeepSets, Embed, SequenceConv
 from ._spectral_norm import SpectralNorm
 from ._standardise import Standardise
@@ -27,6 +38,7 @@ __all__ = [
     "MLP",
     "Condition",
     "ConditionedNetwork",
+    "ContextVariable",
     "Conv",
     "ConvDecoder",
     "ConvEncoder",
@@ -37,6 +49,7 @@ __all__ = [
     "Heads",
     "Labels",
     "LeadingLatents",
+    "NetworkRegistration",
     "ParameterTable",
     "PixelCNN",
     "Pyramid",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..errors import ArgumentError
+from ..errors import check_choice
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -19,11 +19,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def build_activation(name: str) -> nn.Module:
-    """The activation of that name.
+    """The activation with this name.
 
-    >>> activation("relu")
-    ReLU()
+    Example:
+        >>> build_activation("relu")
+        ReLU()
     """
-    if name not in ACTIVATIONS:
-        raise ArgumentError(f"`activation` is {name!r}; use one of {', '.join(ACTIVATIONS)}.")
+    check_choice("activation", name, tuple(ACTIVATIONS))
     return ACTIVATIONS[name]()

@@ -1,4 +1,4 @@
-"""What a model is told of each datum beside the datum itself: classes and numbers, put side by side as one vector of context."""
+"""Conditions: labels and covariates of a row, encoded as one context vector."""
 
 from __future__ import annotations
 
@@ -14,56 +14,81 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, IncompatibleError
+from .._registry import register
+from ..errors import ArgumentError, IncompatibleError, one_of
+from ..notes import Argument, Part, message
 from ..types import Configurable
+from ._registration import NetworkRegistration
 
-MAX_LISTED_CLASSES = 12  # classes that a sentence names
+_LABELS = Part("networks.Labels")
+MAX_LISTED_CLASSES = 12  # in a message
 
 
 class ContextVariable(Configurable, ABC):
-    """One thing that a model is told of each datum; held as one number per datum, given to networks as ``width`` numbers."""
+    """Base class of context variables: one stored number per row, encoded as ``width`` numbers."""
 
     name: str
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """Numbers of context that it becomes."""
+        """Number of context values that encode the variable."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The names of its classes, where it has some."""
+        """Names of the classes; ``None`` for a variable without classes."""
         return None
 
     @property
     @abstractmethod
     def example(self) -> str:
-        """A value that it could have."""
+        """A possible value."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """Its values in a sentence."""
+        """A description of the possible values."""
 
     @abstractmethod
     def to_number(self, value: Any) -> float:
-        """The number that a value of the data is held as. Raises ``ArgumentError`` for what it cannot be."""
+        """Convert a value of the data to the stored number.
+
+        Args:
+            value: A value as a user writes it.
+
+        Raises:
+            ArgumentError: The value is not possible.
+        """
 
     @abstractmethod
     def to_context(self, numbers: Tensor) -> Tensor:
-        """Numbers ``[N]`` as context ``[N, width]``."""
+        """Encode stored numbers.
+
+        Args:
+            numbers: Stored numbers ``[N]``.
+
+        Returns:
+            Context ``[N, width]``.
+        """
 
 
 @dataclass(frozen=True)
 class Labels(ContextVariable):
-    """One of several classes: held as its place among ``categories``, given to networks one-hot; NaN where nobody knows it.
+    """A class label: stored as the index of the class, encoded one-hot, NaN where it is unknown.
 
-    ``known`` is the share of the training rows whose class is known: below 1 it may be left out, for models that infer it. Raises
-    ``ArgumentError`` for no class, one that is named twice, and a share outside (0, 1].
+    Args:
+        name: Name of the variable.
+        categories: Names of the classes.
+        labelled_fraction: Fraction of the training rows with a known class; below 1 the label is
+            optional, for models that infer it.
 
-    >>> labels = Labels("species", ["cat", "dog"])
-    >>> labels.number("dog"), labels.coded(torch.tensor([1.0]))
-    (1.0, tensor([[0., 1.]]))
+    Raises:
+        ArgumentError: There is no class, a class is repeated, or the fraction is not in (0, 1].
+
+    Example:
+        >>> labels = Labels("species", ["cat", "dog"])
+        >>> labels.to_number("dog"), labels.to_context(torch.tensor([1.0]))
+        (1.0, tensor([[0., 1.]]))
     """
 
     name: str
@@ -76,11 +101,15 @@ class Labels(ContextVariable):
         )
         if not self.categories or len(set(self.categories)) < len(self.categories):
             raise ArgumentError(
-                f"`categories` of `Labels` is {list(self.categories)}; give each class once, and at least one."
+                message("give {labels} at least one class, and each class once", labels=_LABELS),
+                argument="categories",
+                value=list(self.categories),
             )
         if not 0 < self.labelled_fraction <= 1:
             raise ArgumentError(
-                f"`known` is {self.labelled_fraction}; give the share of rows whose class is known, above 0 and at most 1."
+                "give the fraction of rows with a known class, above 0 and at most 1",
+                argument="labelled_fraction",
+                value=self.labelled_fraction,
             )
 
     @property
@@ -108,24 +137,35 @@ class Labels(ContextVariable):
         name = class_name(value)
         if name not in self.categories:
             near = get_close_matches(name, self.categories, 1, cutoff=0.7)
-            hint = f' Did you mean "{near[0]}"?' if near else ""
             raise ArgumentError(
-                f'{self.name} "{name}" was never seen in training: the model knows {self.description}.{hint}'
+                f"the classes of {self.name} in the training data are {self.description}",
+                argument="label",
+                value=name,
+                suggestions=(one_of("label", near),) if near else (),
             )
         return float(self.categories.index(name))
 
     def to_context(self, numbers: Tensor) -> Tensor:
-        places = torch.arange(self.width, dtype=numbers.dtype, device=numbers.device)
-        hot = (numbers[:, None] == places).to(numbers.dtype)
-        return hot.masked_fill(numbers.isnan()[:, None], math.nan)
+        classes = torch.arange(self.width, dtype=numbers.dtype, device=numbers.device)
+        one_hot = (numbers[:, None] == classes).to(numbers.dtype)
+        return one_hot.masked_fill(numbers.isnan()[:, None], math.nan)
 
 
 @dataclass(frozen=True)
 class Covariate(ContextVariable):
-    """A number: held, and given to networks, as ``(value - shift) / scale``. Raises ``ArgumentError`` for a scale that is not positive.
+    """A number, standardised as ``(value - shift) / scale``.
 
-    >>> Covariate("age", shift=40.0, scale=10.0).number("55")
-    1.5
+    Args:
+        name: Name of the variable.
+        shift: Shift, usually the mean of the training rows.
+        scale: Positive scale, usually the standard deviation of the training rows.
+
+    Raises:
+        ArgumentError: ``scale`` is not positive, or a number is not finite.
+
+    Example:
+        >>> Covariate("age", shift=40.0, scale=10.0).to_number("55")
+        1.5
     """
 
     name: str
@@ -133,10 +173,16 @@ class Covariate(ContextVariable):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.scale < math.inf and math.isfinite(self.shift)):
-            raise ArgumentError(
-                f"`shift` and `scale` of `Covariate` are {self.shift} and {self.scale}; give finite ones, scale above 0."
-            )
+        for argument, value, low in (("shift", self.shift, -math.inf), ("scale", self.scale, 0)):
+            if not low < value < math.inf:
+                raise ArgumentError(
+                    message(
+                        "give {covariate} a finite shift and a finite, positive scale",
+                        covariate=Part("networks.Covariate"),
+                    ),
+                    argument=argument,
+                    value=value,
+                )
 
     @property
     def width(self) -> int:
@@ -157,7 +203,7 @@ class Covariate(ContextVariable):
             number = math.nan
         if not math.isfinite(number):
             raise ArgumentError(
-                f'{self.name} "{value}" is no number, and the model is told {self.description}.'
+                f"{self.name} must be {self.description}", argument="label", value=value
             )
         return (number - self.shift) / self.scale
 
@@ -168,8 +214,9 @@ class Covariate(ContextVariable):
 def class_name(value: Any) -> str:
     """The name of a class, from a name or a whole number.
 
-    >>> class_name("cat"), class_name(3), class_name(3.0), class_name(np.int64(3))
-    ('cat', '3', '3', '3')
+    Example:
+        >>> class_name("cat"), class_name(3), class_name(3.0), class_name(np.int64(3))
+        ('cat', '3', '3', '3')
     """
     if not isinstance(value, np.bool_ | numbers.Real):
         return str(value)
@@ -178,100 +225,147 @@ def class_name(value: Any) -> str:
 
 
 def encode_context(variables: Sequence[ContextVariable], values: Tensor) -> Tensor:
-    """Numbers ``[N, factors]`` as context ``[N, C]``."""
-    return torch.cat(
-        [factor.to_context(values[:, place]) for place, factor in enumerate(variables)], 1
-    )
+    """Encode stored numbers ``[N, variables]`` as context ``[N, C]``."""
+    return torch.cat([variable.to_context(values[:, i]) for i, variable in enumerate(variables)], 1)
 
 
 class Condition(Configurable, nn.Module):
-    """All that a model is told of each datum, in this order; the ``context`` of a batch is ``width`` numbers.
+    """The condition of a model: context variables, concatenated to ``width`` numbers per row.
 
-    Sohn, Lee and Yan, Learning structured output representation using deep conditional generative models (2015). Raises
-    ``ArgumentError`` for no factor, or two of one name.
+    Sohn, Lee and Yan, Learning structured output representation using deep conditional generative
+    models (2015).
 
-    >>> condition = Condition([Labels("digit", range(10)), Covariate("slant")])
-    >>> condition.width, condition.of({"digit": 7, "slant": 0.5}, n=2).shape
-    (11, torch.Size([2, 11]))
+    Args:
+        variables: ``Labels`` and ``Covariate``, in the order of the context.
+
+    Raises:
+        ArgumentError: There is no variable, or two have the same name.
+
+    Example:
+        >>> condition = Condition([Labels("digit", range(10)), Covariate("slant")])
+        >>> condition.width, condition.to_context({"digit": 7, "slant": 0.5}, n=2).shape
+        (11, torch.Size([2, 11]))
     """
 
     def __init__(self, variables: Sequence[ContextVariable]) -> None:
         super().__init__()
         self.variables = tuple(variables)
-        self.names = [factor.name for factor in self.variables]
+        self.names = [variable.name for variable in self.variables]
         if not self.names or len(set(self.names)) < len(self.names):
             raise ArgumentError(
-                f"`factors` are named {self.names}; give each one once, and at least one."
+                "give at least one variable, and each name once",
+                argument="variables",
+                value=self.names,
             )
 
     @property
     def width(self) -> int:
-        """Numbers of context per datum."""
-        return sum(factor.width for factor in self.variables)
+        """Number of context values per row."""
+        return sum(variable.width for variable in self.variables)
 
     @property
     def labels(self) -> Labels | None:
-        """The first of the factors that is a class."""
-        return next((factor for factor in self.variables if isinstance(factor, Labels)), None)
+        """The first variable with classes."""
+        return next((v for v in self.variables if isinstance(v, Labels)), None)
 
     @property
     def is_optional(self) -> bool:
-        """Whether it may be left out."""
-        return all(
-            isinstance(factor, Labels) and factor.labelled_fraction < 1 for factor in self.variables
-        )
+        """Whether the context may be left out."""
+        return all(isinstance(v, Labels) and v.labelled_fraction < 1 for v in self.variables)
 
     @property
-    def example_argument(self) -> str:
-        """An argument that tells a model one of each, as it is written in Python."""
-        if len(self.variables) == 1:
-            return f'label="{self.variables[0].example}"'
-        return f"label={ {factor.name: factor.example for factor in self.variables} }".replace(
-            "'", '"'
-        )
+    def example_argument(self) -> Argument:
+        """The argument ``label`` with an example of every variable, for messages."""
+        examples = {variable.name: variable.example for variable in self.variables}
+        single = len(examples) == 1
+        return Argument("label", self.variables[0].example if single else examples)
 
     def to_context(self, label: Any, n: int) -> Tensor:
-        """Context ``[n, width]`` from a value for all or a list of ``n``; from a dict of these by name where there are several factors.
+        """Encode values of the variables.
 
-        Raises ``ArgumentError`` for a class that was never seen, a name that is none of the factors', and lists of another length.
+        Args:
+            label: A value for all rows, or a list of ``n`` values; with several variables a dict of
+                these by name.
+            n: Number of rows.
+
+        Returns:
+            Context ``[n, width]``, float64.
+
+        Raises:
+            ArgumentError: A class is unknown, a name is missing or unknown, or a list has another
+                length.
         """
         return encode_context(self.variables, self.to_numbers(label, n))
 
     def to_numbers(self, label: Any, n: int) -> Tensor:
-        """The same as the numbers that the factors are held as, float64 ``[n, factors]``."""
-        given = label if isinstance(label, Mapping) else {self._single_name(label): label}
-        unknown = [
-            name for name in (*given, *self.names) if name not in self.names or name not in given
-        ]
-        if unknown:
-            names = ", ".join(self.names)
-            raise ArgumentError(
-                f'label={label!r}: the model is told {names}, and "{unknown[0]}" is not in both. Write {self.example_argument}.'
-            )
-        columns = [self._encode_column(factor, given[factor.name], n) for factor in self.variables]
+        """Convert values of the variables to their stored numbers.
+
+        Args:
+            label: Values as for ``to_context``.
+            n: Number of rows.
+
+        Returns:
+            Stored numbers ``[n, variables]``, float64.
+
+        Raises:
+            ArgumentError: A class is unknown, a name is missing or unknown, or a list has another
+                length.
+        """
+        if not isinstance(label, Mapping):
+            if len(self.names) > 1:
+                raise self._label_error(label, "it must be a dict")
+            label = {self.names[0]: label}
+        for name in label.keys() ^ set(self.names):
+            raise self._label_error(label, f'"{name}" is not in both')
+        columns = [self._encode_column(v, label[v.name], n) for v in self.variables]
         return torch.tensor(columns, dtype=torch.float64).T
 
-    def check_context(self, context: Tensor | None) -> Tensor:
-        """The context, or ``IncompatibleError`` with the line to write where there is none or it is another's."""
+    def check_context(self, context: Tensor | None, of_rows: bool = False) -> Tensor:
+        """Check that a context is present and has the right width.
+
+        Args:
+            context: Context ``[..., C]``, or ``None``.
+            of_rows: Whether it belongs to rows of data, which are read together with it.
+
+        Returns:
+            The context.
+
+        Raises:
+            IncompatibleError: The context is missing or has another width.
+        """
         names = ", ".join(self.names)
         if context is None:
             raise IncompatibleError(
-                f"the model is told {names} of each datum, and here it was not told: write {self.example_argument}, as in "
-                f'`model.sample(64, {self.example_argument})`, or read the data with condition="{",".join(self.names)}".'
+                f"the model is conditioned on {names}, and the context is missing",
+                argument="context",
+                suggestions=(
+                    message("Load the data with {given}", given=Argument("condition", names))
+                    if of_rows
+                    else message("Write {given}", given=self.example_argument),
+                ),
             )
         if context.shape[-1] != self.width:
             raise IncompatibleError(
-                f"`context` has {context.shape[-1]} numbers for each datum, and the model takes {self.width} ({names}): "
-                f"write {self.example_argument}, or `context=model.condition.of(..., n)`."
+                f"`context` has {context.shape[-1]} values per row, and the model takes "
+                f"{self.width} ({names})",
+                argument="context",
+                suggestions=(
+                    message(
+                        "Write {example}, or use `model.condition.to_context(label, n)`",
+                        example=self.example_argument,
+                    ),
+                ),
             )
         return context
 
-    def _single_name(self, label: Any) -> str:
-        if len(self.variables) > 1:
-            raise ArgumentError(
-                f"label={label!r} says one thing, and the model is told {', '.join(self.names)}: write {self.example_argument}."
-            )
-        return self.names[0]
+    def _label_error(self, label: Any, reason: str) -> ArgumentError:
+        """The error for a label that does not name every variable."""
+        return ArgumentError(
+            f"the model is conditioned on {', '.join(self.names)}, and {reason}",
+            argument="label",
+            value=label,
+            suggestions=(message("Write {example}", example=self.example_argument),),
+        )
 
     @staticmethod
     def _encode_column(variable: ContextVariable, value: Any, n: int) -> list[float]:
@@ -279,23 +373,41 @@ class Condition(Configurable, nn.Module):
         values = [plain] if isinstance(plain, str) or np.ndim(plain) == 0 else list(plain)
         if len(values) not in (1, n):
             raise ArgumentError(
-                f"label has {len(values)} values of {variable.name} for {n} rows: give one for all, or one for each."
+                f"`label` has {len(values)} values of {variable.name} for {n} rows; give one value "
+                "for all rows, or one for each",
+                argument="label",
             )
-        found = [variable.to_number(each) for each in values]
-        return found * n if len(found) == 1 else found
+        column = [variable.to_number(element) for element in values]
+        return column * n if len(column) == 1 else column
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        events=("vector", "image", "sequence", "set"),
+        paper="Sohn et al. (2015)",
+        use_when="the model is conditioned on labels or covariates",
+        cost="none",
+        avoid_when="the model has no condition",
+    )
+)
 class ConditionedNetwork(Configurable, nn.Module):
-    """``network(x, context)`` of a model that is told ``condition`` of each datum; where it is forgotten, the line to write is said.
+    """A network with a condition: ``network(x, context)``, with a check of the context.
 
-    ``network`` takes ``x`` and the context ``[N, condition.width]``, as ``MLP(..., context=condition.width)`` does. A model knows by this
-    module what it is told: it takes ``label=``, and is saved with the names of the classes.
+    A model finds its condition in these modules: it then accepts ``label=`` and is saved with the
+    names of the classes.
 
-    >>> from aevb.networks import MLP
-    >>> condition = Condition([Labels("digit", range(10))])
-    >>> network = ConditionedNetwork(MLP(64, [32], context=condition.width), condition)
-    >>> network(torch.zeros(5, 8, 8), condition.of("7", n=5).float()).shape
-    torch.Size([5, 32])
+    Args:
+        network: Network that takes ``x`` and a context ``[N, condition.width]``, as ``MLP(...,
+            context=condition.width)``.
+        condition: The condition, the same for all parts of a model.
+
+    Example:
+        >>> from aevb.networks import MLP
+        >>> condition = Condition([Labels("digit", range(10))])
+        >>> network = ConditionedNetwork(MLP(64, [32], context=condition.width), condition)
+        >>> network(torch.zeros(5, 8, 8), condition.to_context("7", n=5).float()).shape
+        torch.Size([5, 32])
     """
 
     def __init__(self, network: nn.Module, condition: Condition) -> None:
@@ -307,11 +419,24 @@ class ConditionedNetwork(Configurable, nn.Module):
         return self.network(x, self.condition.check_context(context))
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        events=("vector", "image", "sequence", "set"),
+        use_when="a part of a conditional model should ignore the context",
+        cost="none",
+        avoid_when="the model has no condition",
+    )
+)
 class WithoutContext(Configurable, nn.Module):
-    """``network(x)`` in a model that is told something: this part of it is to know nothing of that.
+    """A network that ignores the context of a conditional model.
 
-    >>> WithoutContext(nn.Identity())(torch.zeros(5, 3), torch.ones(5, 2)).shape
-    torch.Size([5, 3])
+    Args:
+        network: Network that takes ``x`` alone.
+
+    Example:
+        >>> WithoutContext(nn.Identity())(torch.zeros(5, 3), torch.ones(5, 2)).shape
+        torch.Size([5, 3])
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -323,16 +448,31 @@ class WithoutContext(Configurable, nn.Module):
 
 
 def check_context_size(context: Tensor | None, size: int) -> None:
-    """Refuse a context of another size than a network was built for; none has the size 0."""
-    given = 0 if context is None else context.shape[-1]
-    if given == size:
+    """Check the width of a context; a missing context has the width 0."""
+    width = 0 if context is None else context.shape[-1]
+    if width == size:
         return
+    wrapper = Part("networks.ConditionedNetwork")
     if size == 0:
         raise ArgumentError(
-            f"the network takes no context, and was given {given} numbers of it: build it with context={given} inside of "
-            "`networks.ConditionedNetwork(...)`, or put it into `networks.WithoutContext(...)` where it is to know nothing of it."
+            f"the network takes no context, and received {width} values",
+            argument="context",
+            suggestions=(
+                message(
+                    "Build it with {context} inside {wrapper}",
+                    context=Argument("context", width),
+                    wrapper=wrapper,
+                ),
+                message(
+                    "Or put it into {without}, if it should ignore the context",
+                    without=Part("networks.WithoutContext"),
+                ),
+            ),
         )
     raise ArgumentError(
-        f"the network takes {size} numbers of context, and was given {given}: give a context [N, {size}], as "
-        "`networks.ConditionedNetwork(...)` sees to."
+        f"the network takes {size} context values, and received {width}",
+        argument="context",
+        suggestions=(
+            message(f"Pass a context [N, {size}], which {{wrapper}} checks", wrapper=wrapper),
+        ),
     )

@@ -1,4 +1,4 @@
-"""From features to the parameters of a family."""
+"""Heads: from the features of a network to the parameters of a distribution."""
 
 from __future__ import annotations
 
@@ -12,30 +12,38 @@ from ..errors import ArgumentError
 
 
 class MixedPrecisionModule(nn.Module):
-    """A module that may run in low precision (``set_precision``)."""
+    """Base class of modules that can run in low precision (``set_precision``)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.precision: torch.dtype | None = None
 
     def autocast(self, x: Tensor) -> torch.autocast:
-        """The precision of what is computed inside the block, on the device of ``x``."""
+        """Autocast context with the precision of the module, on the device of ``x``."""
         return torch.autocast(x.device.type, self.precision, enabled=self.precision is not None)
 
 
 class Heads(MixedPrecisionModule):
-    """A network and the one linear map that turns its features into parameter tensors of the shapes asked for.
+    """A network with a linear map from its features to parameters of given shapes.
 
-    The map is a 1x1 convolution where the features have image shape ``[N, C, H, W]`` and every parameter is an image of that size,
-    else a linear layer on the flattened features. It is made at the first call, when the features are first seen: a network of one's
-    own needs to say nothing about itself. ``rank`` counts the axes of one input (``None``: all but the first); further leading axes
-    are folded into one before the network sees them, and unfolded after.
+    The map is a 1x1 convolution where the features are an image ``[N, C, H, W]`` and every
+    parameter is an image of this size; otherwise it is a linear layer on the flattened features. It
+    is created at the first call, so that a user's network does not have to declare its output.
+    Parameters are float32 or better, also with a network in low precision.
 
-    Networks may run in low precision (``set_precision``); parameters come out in float32 or better.
+    Args:
+        network: Network from inputs ``[N, ...]`` to features ``[N, ...]``.
+        shapes: Shapes of the parameters of one row.
+        input_ndim: Number of axes of one input; ``None``: all axes except the first. Further
+            leading axes are merged into one for the network.
 
-    >>> loc, raw = Heads(nn.Identity(), (2,), (2,), rank=1)(torch.zeros(7, 5, 3))
-    >>> loc.shape
-    torch.Size([7, 5, 2])
+    Raises:
+        ArgumentError: At a call, the features have no row axis.
+
+    Example:
+        >>> loc, raw = Heads(nn.Identity(), (2,), (2,), input_ndim=1)(torch.zeros(7, 5, 3))
+        >>> loc.shape
+        torch.Size([7, 5, 2])
     """
 
     def __init__(
@@ -54,7 +62,15 @@ class Heads(MixedPrecisionModule):
         )
 
     def to_parameters(self, features: Tensor, batch_shape: Sequence[int]) -> list[Tensor]:
-        """The parameters ``[*batch, *shape]`` that features ``[N, ...]`` of as many rows hold."""
+        """Apply the head to features.
+
+        Args:
+            features: Features ``[N, ...]`` of as many rows as ``batch_shape`` holds.
+            batch_shape: Batch shape of the parameters.
+
+        Returns:
+            The parameters ``[*batch, *shape]``.
+        """
         if self.head is None:
             self.head = self._build_head(features)
         flat = self.apply_head(features)
@@ -65,7 +81,16 @@ class Heads(MixedPrecisionModule):
         ]
 
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """What the head is given: ``[N, C, H, W]`` for a convolution, else ``[N, F]``, with ``N`` rows for all leading axes of ``x``."""
+        """Compute the input of the head.
+
+        Args:
+            x: Inputs ``[*batch, *input]``.
+            context: Context ``[*batch, C]``, broadcast over the batch.
+
+        Returns:
+            Features ``[N, C, H, W]`` for a convolutional head, otherwise ``[N, F]``, with one row
+            per element of the batch.
+        """
         batch = x.shape[: 1 if self.input_ndim is None else x.dim() - self.input_ndim]
         rows = x if len(batch) == 1 else x.flatten(0, len(batch) - 1) if batch else x.unsqueeze(0)
         with self.autocast(x):
@@ -76,12 +101,21 @@ class Heads(MixedPrecisionModule):
             )
         if features.dim() < 2:
             raise ArgumentError(
-                f"the network's features have shape {tuple(features.shape)}; return one row per datum: [N, features]."
+                f"the features of the network have shape {tuple(features.shape)}; return one row "
+                "per datum, [N, features]",
+                argument="network",
             )
         return features if self._is_image(features) else features.flatten(1)
 
     def apply_head(self, features: Tensor) -> Tensor:
-        """The head's output ``[N, parameters]`` or ``[N, parameters, H, W]``, float32 or better."""
+        """Apply the linear map.
+
+        Args:
+            features: Features ``[N, ...]``.
+
+        Returns:
+            ``[N, parameters]`` or ``[N, parameters, H, W]``, float32 or better.
+        """
         assert self.head is not None
         with self.autocast(features):
             flat = self.head(features)
@@ -99,7 +133,7 @@ class Heads(MixedPrecisionModule):
         head: nn.Conv2d | nn.Linear = (
             nn.Conv2d(inputs, sum(widths), 1) if as_image else nn.Linear(inputs, sum(widths))
         )
-        with torch.no_grad():  # each parameter starts as if it had a map of its own
+        with torch.no_grad():  # each parameter is initialised as a linear map of its own
             nn.init.zeros_(head.bias if head.bias is not None else torch.zeros(0))
             for part in head.weight.split(widths):
                 nn.init.xavier_uniform_(part)
@@ -120,7 +154,12 @@ class Heads(MixedPrecisionModule):
 
 
 def set_precision(model: nn.Module, dtype: torch.dtype | None) -> None:
-    """Run every network of the model in ``dtype`` (autocast); heads included, densities not."""
+    """Set the precision of all networks and heads of a model (autocast); densities keep theirs.
+
+    Args:
+        model: The model, changed in place.
+        dtype: Precision, as ``torch.bfloat16``; ``None``: no autocast.
+    """
     for module in model.modules():
         if isinstance(module, MixedPrecisionModule):
             module.precision = dtype

@@ -1,4 +1,4 @@
-"""From which seed, in which precision and where the weights of a network are made."""
+"""Seed, precision and device of the initial weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import nn
 
 from .._hardware import resolve_device
 from .._random import seed_scope
-from ..errors import ArgumentError
+from ..errors import ArgumentError, one_of
+from ..notes import Argument, message
 
 Dtype = Literal["float32", "float64"] | torch.dtype | None
 Device = str | torch.device | None
@@ -21,35 +22,50 @@ Device = str | torch.device | None
 def weight_initialisation(
     network: nn.Module, seed: int | None, dtype: Dtype, device: Device
 ) -> Iterator[None]:
-    """Layers that are built inside the block are drawn from ``seed``, then brought to ``dtype`` and to ``device``.
+    """Draw the weights of layers that are created inside the block from ``seed``.
 
-    They are drawn on the CPU in the default precision, so that a seed means the same weights (to rounding) everywhere; the default random
-    stream does not notice. ``None``: the next numbers of the default stream, the default precision, the CPU.
+    Weights are drawn on the CPU in the default precision and then converted, so that a seed gives
+    the same weights (to rounding) everywhere; the default random stream is unchanged. ``None``
+    means the default stream, the default precision, the CPU.
 
-    Raises ``ArgumentError`` for a precision below float32, a device that is not there, and a seed that no generator takes.
+    Raises:
+        ArgumentError: The precision is below float32, the device does not exist, or no generator
+            takes the seed.
     """
-    precision, place = resolve_dtype(dtype), None if device is None else resolve_device(device)
+    resolved_dtype = resolve_dtype(dtype)
+    resolved_device = None if device is None else resolve_device(device)
     if seed is not None and not 0 <= seed < 2**63:
         raise ArgumentError(
-            f"`seed` is {seed}; give a whole number from 0 to 2**63 - 1, or None for the default random stream."
+            "give a whole number from 0 to 2**63 - 1, or None for the default random stream",
+            argument="seed",
+            value=seed,
         )
     with nullcontext() if seed is None else seed_scope(seed):
         yield
-    if precision is not None or place is not None:
-        network.to(device=place, dtype=precision)
+    if resolved_dtype is not None or resolved_device is not None:
+        network.to(device=resolved_device, dtype=resolved_dtype)
 
 
 def resolve_dtype(dtype: Dtype) -> torch.dtype | None:
-    """A precision by its name or as torch has it.
+    """The dtype, from its name or from torch's constant.
 
-    >>> resolve_dtype("float64"), resolve_dtype(torch.float32), resolve_dtype(None)
-    (torch.float64, torch.float32, None)
+    Example:
+        >>> resolve_dtype("float64"), resolve_dtype(torch.float32), resolve_dtype(None)
+        (torch.float64, torch.float32, None)
     """
-    known = {"float32": torch.float32, "float64": torch.float64}
-    found = known.get(dtype) if isinstance(dtype, str) else dtype
-    if dtype is not None and found not in known.values():
+    dtypes = {"float32": torch.float32, "float64": torch.float64}
+    resolved = dtypes.get(dtype) if isinstance(dtype, str) else dtype
+    if dtype is not None and resolved not in dtypes.values():
         raise ArgumentError(
-            f'`dtype` is {dtype!r}; weights are "float32" or "float64", which densities need. '
-            'Multiply in less with fit(..., precision="bfloat16").'
+            "densities need weights in float32 or float64",
+            argument="dtype",
+            value=dtype,
+            suggestions=(
+                one_of("dtype", list(dtypes)),
+                message(
+                    "For faster matrix products pass {precision} to `fit`",
+                    precision=Argument("precision", "bfloat16"),
+                ),
+            ),
         )
-    return found
+    return resolved

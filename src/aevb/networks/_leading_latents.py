@@ -1,27 +1,42 @@
-"""Networks that are shown some of the codes."""
+"""Networks that take a part of the latent."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..errors import ArgumentError
+from .._registry import register
 from ..types import Configurable
+from ._mlp import check_sizes
+from ._registration import NetworkRegistration
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        use_when="a decoder takes the lowest layer of a hierarchy",
+        cost="none",
+        avoid_when="all latents reach the decoder",
+    )
+)
 class LeadingLatents(Configurable, nn.Module):
-    """``network(z[..., :size])``: a decoder that sees the first ``size`` of the codes, as those of the first layer of a hierarchy.
+    """A decoder network of the first ``size`` latents, as the lowest layer of a hierarchy.
 
-    Raises ``ArgumentError`` for ``size < 1``.
+    Args:
+        network: Network that takes ``[..., size]``.
+        size: Number of latents.
 
-    >>> import torch
-    >>> Part(nn.Identity(), 2)(torch.zeros(5, 6)).shape
-    torch.Size([5, 2])
+    Raises:
+        ArgumentError: ``size`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> LeadingLatents(nn.Identity(), 2)(torch.zeros(5, 6)).shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, network: nn.Module, size: int) -> None:
         super().__init__()
-        if size < 1:
-            raise ArgumentError(f"`size` is {size}; show the network at least 1 of the codes.")
+        check_sizes(self, size=size)
         self.network = network
         self.size = size
 

@@ -1,22 +1,40 @@
-"""The door of an encoder for data with empty cells."""
+"""Encoder input for data with missing cells."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from .._registry import register
 from ..types import Configurable
+from ._registration import NetworkRegistration
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        events=("vector", "image"),
+        paper="Mattei and Frellsen (2019)",
+        use_when="data have missing cells",
+        cost="twice the input size",
+        avoid_when="data are complete",
+    )
+)
 class FillMissing(Configurable, nn.Module):
-    """Empty cells (NaN) become ``fill``, and a second copy of the event says which they were: ``network`` gets ``[N, 2, *event]``.
+    """Fill missing cells (NaN) and append the mask: the network takes ``[N, 2, *event]``.
 
-    Images with channels, ``[N, C, H, W]``, become images of ``2 C`` channels. So ``MLP(2 * D, ...)`` follows for ``D`` numbers, and
-    ``ConvEncoder((2, H, W))`` or ``((2 * C, H, W))`` for images. Inside ``Standardise`` a fill of 0 is the mean.
+    Images with channels, ``[N, C, H, W]``, become images with ``2 C`` channels. The network is
+    ``MLP(2 * D, ...)`` for ``D`` numbers, and ``ConvEncoder((2, H, W))`` or ``ConvEncoder((2 * C,
+    H, W))`` for images. Inside ``Standardise`` a fill of 0 is the mean.
 
-    >>> FillMissing(nn.Identity())(torch.tensor([[3.0, torch.nan]]))
-    tensor([[[3., 0.],
-             [0., 1.]]])
+    Args:
+        network: Network that takes the filled data and the mask.
+        fill: Value of missing cells.
+
+    Example:
+        >>> FillMissing(nn.Identity())(torch.tensor([[3.0, torch.nan]]))
+        tensor([[[3., 0.],
+                 [0., 1.]]])
     """
 
     def __init__(self, network: nn.Module, fill: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Fully connected layers."""
+"""Fully connected networks."""
 
 from __future__ import annotations
 
@@ -9,28 +9,56 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from .._registry import register
 from ..errors import ArgumentError
+from ..notes import Argument, Part, message
 from ..types import Configurable
-from ._activations import build_activation as named
+from ._activations import build_activation
 from ._condition import check_context_size
 from ._initialisation import Device, Dtype, weight_initialisation
+from ._registration import NetworkRegistration
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
+@register(
+    NetworkRegistration(
+        use_when="data are tables or small images",
+        cost="the fastest network",
+        avoid_when="images are large or sequences differ in length",
+        events=("vector", "image"),
+    )
+)
 class MLP(Configurable, nn.Module):
-    """Fully connected layers with an activation after each: ``[*batch, *event]`` to ``[*batch, hidden[-1]]``.
+    """Fully connected layers with activations: ``[*batch, *event]`` to ``[*batch, hidden[-1]]``.
 
-    ``inputs`` counts the numbers of one event; trailing axes are flattened until they make up that many, so an image needs no reshaping.
-    ``context`` counts the numbers of the context, which is appended to the input. Without hidden layers the features are the input.
-    With ``activation="glu"`` every layer is gated, ``a * sigmoid(b)`` with two linear maps (Dauphin et al. 2017). ``residual`` adds to a
-    layer's output its input, where both have the same width (He et al. 2016): many layers then train as easily as few.
+    Trailing axes are flattened until they hold ``inputs`` numbers, so that images need no
+    reshaping. The context is appended to the input. Without hidden layers the features are the
+    input.
 
-    ``seed``, ``dtype`` and ``device`` are those of the initial weights, here and in every network: the same seed gives the same weights
-    wherever they are and moves no other random stream; without one they are the next draws of the default stream.
+    Args:
+        inputs: Number of values of one event.
+        hidden: Widths of the layers.
+        activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
+            ``"elu"``, ``"softplus"``, or ``"glu"`` for gated layers ``a * sigmoid(b)`` with two
+            linear maps (Dauphin et al., 2017).
+        context: Number of context values per row; 0: the network takes no context.
+        dropout: Dropout probability after each layer.
+        residual: Whether a layer adds its input to its output where both have the same width (He et
+            al., 2016); deep networks then train more readily.
+        seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
+            stream.
+        dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
+            precision.
+        device: Device of the weights; ``None``: the CPU.
 
-    >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
-    torch.Size([5, 400])
+    Raises:
+        ArgumentError: A size is below 1, an argument is unknown, or, at a call, the input has
+            another size.
+
+    Example:
+        >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
+        torch.Size([5, 400])
     """
 
     def __init__(
@@ -46,9 +74,7 @@ class MLP(Configurable, nn.Module):
         device: Device = None,
     ) -> None:
         super().__init__()
-        check_sizes(
-            "an MLP", inputs=inputs, **{f"hidden[{i}]": width for i, width in enumerate(hidden)}
-        )
+        check_sizes(self, inputs=inputs, hidden=hidden)
         self.inputs, self.context = inputs, context
         self.layers = nn.Sequential()
         width = inputs + context
@@ -56,7 +82,7 @@ class MLP(Configurable, nn.Module):
             for size in hidden:
                 layer = [
                     glorot(nn.Linear(width, 2 * size if activation == "glu" else size)),
-                    named(activation),
+                    build_activation(activation),
                 ]
                 if dropout:
                     layer.append(nn.Dropout(dropout))
@@ -77,32 +103,38 @@ class SkipConnection(nn.Sequential):
         return input + super().forward(input)
 
 
-def check_sizes(layer_name: str, **sizes: int) -> None:
-    """Refuse sizes that no layer has."""
-    for argument, value in sizes.items():
-        if value < 1:
-            raise ArgumentError(f"`{argument}` of {layer_name} is {value}; give at least 1.")
+def check_sizes(network: nn.Module, **sizes: int | Sequence[int]) -> None:
+    """Check that every size is at least 1."""
+    for argument, size in sizes.items():
+        if min(size, default=1) < 1 if isinstance(size, Sequence) else size < 1:
+            name = Part(f"networks.{type(network).__name__}")
+            reason = message("the sizes of {network} must be at least 1", network=name)
+            raise ArgumentError(reason, argument=argument, value=size)
 
 
 def flatten_event(x: Tensor, size: int) -> Tensor:
-    """Merge trailing axes until they hold ``size`` numbers: ``[*batch, *event]`` to ``[*batch, size]``."""
+    """Flatten trailing axes to ``size`` values: ``[*batch, *event]`` to ``[*batch, size]``."""
     if x.shape[-1] == size:
         return x
     for axes in range(2, x.dim() + 1):
         if math.prod(x.shape[-axes:]) == size:
             return x.flatten(-axes)
     raise ArgumentError(
-        f"the network takes {size} numbers per datum, got a tensor of shape {tuple(x.shape)}; build it with inputs=N."
+        f"the network takes {size} values per row, and received a tensor of shape {tuple(x.shape)}",
+        argument="x",
+        suggestions=(
+            message("Build the network with the right {inputs}", inputs=Argument("inputs")),
+        ),
     )
 
 
 def append_context(x: Tensor, context: Tensor | None) -> Tensor:
-    """``[*batch, D]`` with the context ``[*batch, C]`` behind it."""
+    """Append the context ``[*batch, C]`` to ``[*batch, D]``."""
     return x if context is None else torch.cat([x, context.expand(*x.shape[:-1], -1)], -1)
 
 
 def glorot(layer: Layer) -> Layer:
-    """Uniform weights of Glorot and Bengio (2010), and biases of 0."""
+    """Initialise weights uniformly (Glorot and Bengio, 2010), and biases with 0."""
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Parameters of their own for each datum: a table in the place of a network."""
+"""A table with parameters for each row, in place of a network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-TABLE_ENTRY_UNIT = 50.0  # of an entry: a row is seen once per epoch, a network at every step; at one learning rate a row must move in longer steps
-TABLE_INIT_STD = 0.1  # of the initial parameters: enough to tell the rows apart
+# unit of the entries: a row takes part in one step per epoch, a network in every step, so that with
+# the same learning rate a row needs longer steps
+TABLE_ENTRY_UNIT = 50.0
+TABLE_INIT_STD = 0.1  # of the initial parameters: rows differ
 
 
 class ParameterTable(nn.Module):
-    """Row numbers ``[B]``, int64, to parameter tensors ``[B, *shape]``: what ``Heads`` are to a network, without the network.
+    """Table of parameters: row numbers ``[B]`` (int64) to ``[B, *shape]``, in place of ``Heads``.
 
-    Entries are held in units of 50, which is fifty times the learning rate. Their gradient is dense: an optimiser with moments moves
-    every row at every step, and one that is not in the batch follows its last gradients until they have faded.
+    Entries are stored in units of 50, which multiplies the learning rate by 50. Their gradient is
+    dense: an optimiser with momentum moves every row at every step, and a row outside the batch
+    follows its past gradients until they decay.
 
-    >>> loc, raw = ParameterTable(1000, (2,), (2, 2))(torch.tensor([7, 7, 999]))
-    >>> loc.shape, raw.shape
-    (torch.Size([3, 2]), torch.Size([3, 2, 2]))
+    Args:
+        n_rows: Number of rows.
+        shapes: Shapes of the parameters of one row.
+
+    Example:
+        >>> loc, raw = ParameterTable(1000, (2,), (2, 2))(torch.tensor([7, 7, 999]))
+        >>> loc.shape, raw.shape
+        (torch.Size([3, 2]), torch.Size([3, 2, 2]))
     """
 
     def __init__(self, n_rows: int, *shapes: Sequence[int]) -> None:
@@ -38,7 +46,11 @@ class ParameterTable(nn.Module):
 
     @torch.no_grad()
     def set_all_rows(self, parameters: Sequence[Tensor]) -> None:
-        """Let every row have these parameters, ``[rows, *shape]`` each."""
+        """Set the parameters of every row.
+
+        Args:
+            parameters: Parameters ``[rows, *shape]``.
+        """
         self.entries.copy_(
             torch.cat([part.flatten(1) for part in parameters], 1) / TABLE_ENTRY_UNIT
         )

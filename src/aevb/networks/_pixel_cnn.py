@@ -1,4 +1,4 @@
-"""Masked convolutions over images: each cell sees those before it in the order of reading."""
+"""Masked convolutions: each pixel depends on the pixels before it in raster order."""
 
 from __future__ import annotations
 
@@ -8,37 +8,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .._registry import register
 from ..errors import ArgumentError
 from ..types import Configurable
 from ._conv import image_shape
 from ._initialisation import Device, Dtype, weight_initialisation
 from ._mlp import check_sizes, glorot
+from ._registration import NetworkRegistration
 
-LEVEL_EMBEDDING_WIDTH = 8  # numbers that stand for a category, which has no place on a scale
+LEVEL_EMBEDDING_WIDTH = 8  # size of an embedded level
 
 
+@register(
+    NetworkRegistration(
+        kind="decoder",
+        events=("image",),
+        paper="van den Oord et al. (2016)",
+        use_when="pixels depend on each other given the latent",
+        cost="one pass per pixel to draw",
+        avoid_when="the latent should hold all information",
+    )
+)
 class PixelCNN(Configurable, nn.Module):
-    """Gated masked convolutions: images and conditions ``[N, condition, H, W]`` to ``[N, C, parameters, H, W]``.
+    """Gated PixelCNN: images and conditions to parameters ``[N, C, parameters, H, W]``.
 
-    What is put out for a cell depends on the rows above it, on the cells to the left of it, and on the channels of its own before it: one
-    pass gives the parameters of every factor of ``p(x|h) = prod_d p(x_d | x_1 ... x_(d-1), h_d)``. Images are ``[N, H, W]`` or
-    ``[N, C, H, W]``, as ``event_shape`` says, with ``levels`` values 0 ... ``levels``-1, which are ``embed_levels`` as vectors, or read as
-    numbers.
+    The parameters of a pixel depend on the rows above, the pixels to its left and its own preceding
+    channels, so that one pass gives every factor of ``p(x|h) = prod_d p(x_d | x_1 ... x_(d-1),
+    h_d)``. Two stacks leave no blind spot: the vertical stack reads the rows above without the
+    condition, so that one pass serves all conditions of an image; the horizontal stack reads the
+    row. van den Oord et al., Conditional image generation with PixelCNN decoders (2016).
 
-    ``layers`` layers of ``features`` numbers per channel and cell see ``kernel // 2`` cells each in every direction that they may look
-    in. Two stacks leave no blind spot: one goes down the rows, and sees no condition, so that it is read once for all conditions of an
-    image; one goes along a row, and is told what the first has seen. For ``seed``, ``dtype`` and ``device`` see ``MLP``. Raises
-    ``ArgumentError`` for a kernel that is even or below 3, and for sizes below 1.
+    Args:
+        event_shape: ``(H, W)`` or ``(C, H, W)``.
+        parameters: Number of parameters per pixel and channel.
+        condition: Number of channels of the condition ``[N, condition, H, W]``.
+        levels: Number of levels; pixels are 0 ... levels-1.
+        embed_levels: Whether levels are embedded as vectors; otherwise they are read as numbers.
+        features: Number of features per channel and pixel.
+        layers: Number of layers.
+        kernel: Odd kernel size from 3 on; a layer sees ``kernel // 2`` pixels in every permitted
+            direction.
+        seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
+            stream.
+        dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
+            precision.
+        device: Device of the weights; ``None``: the CPU.
 
-    van den Oord et al., Conditional image generation with PixelCNN decoders (2016).
+    Raises:
+        ArgumentError: The kernel is even or below 3, or a size is below 1.
 
-    >>> network, x = (
-    ...     PixelCNN((3, 3), parameters=1, condition=2),
-    ...     torch.zeros(1, 3, 3, requires_grad=True),
-    ... )
-    >>> out = network(x, torch.zeros(1, 2, 3, 3))
-    >>> (torch.autograd.grad(out[0, 0, 0, 1, 1], x)[0] != 0)[0].tolist()
-    [[True, True, True], [True, False, False], [False, False, False]]
+    Example:
+        >>> network, x = (
+        ...     PixelCNN((3, 3), parameters=1, condition=2),
+        ...     torch.zeros(1, 3, 3, requires_grad=True),
+        ... )
+        >>> out = network(x, torch.zeros(1, 2, 3, 3))
+        >>> (torch.autograd.grad(out[0, 0, 0, 1, 1], x)[0] != 0)[0].tolist()
+        [[True, True, True], [True, False, False], [False, False, False]]
     """
 
     def __init__(
@@ -58,21 +84,19 @@ class PixelCNN(Configurable, nn.Module):
         super().__init__()
         channels = image_shape(event_shape)[0]
         check_sizes(
-            "a PixelCNN",
-            parameters=parameters,
-            condition=condition,
-            features=features,
-            layers=layers,
+            self, parameters=parameters, condition=condition, features=features, layers=layers
         )
         if kernel < 3 or kernel % 2 == 0:
             raise ArgumentError(
-                f"`kernel` is {kernel}; give an odd number from 3 on, so that a cell stands in the middle."
+                "give an odd number from 3 on, so that the pixel is in the middle",
+                argument="kernel",
+                value=kernel,
             )
         with weight_initialisation(self, seed, dtype, device):
-            reader = LevelEmbedding(image_shape(event_shape), levels, embed_levels)
-            self.vertical = VerticalStack(reader, features * channels, layers, kernel // 2)
+            embedding = LevelEmbedding(image_shape(event_shape), levels, embed_levels)
+            self.vertical = VerticalStack(embedding, features * channels, layers, kernel // 2)
             self.horizontal = HorizontalStack(
-                reader, features, layers, kernel // 2, condition, parameters
+                embedding, features, layers, kernel // 2, condition, parameters
             )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -80,7 +104,7 @@ class PixelCNN(Configurable, nn.Module):
 
 
 class LevelEmbedding(nn.Module):
-    """Images ``[N, *event]`` of whole numbers to what is convolved, ``[N, C * width, H, W]``."""
+    """Images ``[N, *event]`` of levels to convolution input ``[N, C * width, H, W]``."""
 
     def __init__(self, shape: tuple[int, int, int], levels: int, embed_levels: bool) -> None:
         super().__init__()
@@ -100,13 +124,14 @@ class LevelEmbedding(nn.Module):
 
 
 class VerticalStack(nn.Module):
-    """The stack that goes down the rows: for each layer ``[N, 2 * width, H, W]``, which depends on the rows above alone."""
+    """The vertical stack: features ``[N, 2 * width, H, W]`` per layer from the rows above."""
 
     def __init__(self, embedding: LevelEmbedding, width: int, layers: int, radius: int) -> None:
         super().__init__()
         self.embedding, self.padding, self.receptive_radius = embedding, radius, radius * layers
         inputs = embedding.channels * embedding.width
-        first = glorot(nn.Conv2d(inputs, 2 * width, (radius, 2 * radius + 1)))  # not the row itself
+        # the kernel of the first layer excludes the row itself
+        first = glorot(nn.Conv2d(inputs, 2 * width, (radius, 2 * radius + 1)))
         later = [
             glorot(nn.Conv2d(width, 2 * width, (radius + 1, 2 * radius + 1)))
             for _ in range(layers - 1)
@@ -117,18 +142,17 @@ class VerticalStack(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        seen, told = self.embedding(x), []
-        for layer, tell in zip(self.layers, self.to_horizontal, strict=True):
-            wide = layer(F.pad(seen, (self.padding, self.padding, self.padding, 0)))[
-                ..., : x.shape[-2], :
-            ]
-            told.append(tell(wide))
-            seen = gated_activation(wide)
-        return told
+        features, outputs = self.embedding(x), []
+        for layer, projection in zip(self.layers, self.to_horizontal, strict=True):
+            padded = F.pad(features, (self.padding, self.padding, self.padding, 0))
+            wide = layer(padded)[..., : x.shape[-2], :]
+            outputs.append(projection(wide))
+            features = gated_activation(wide)
+        return outputs
 
 
 class HorizontalStack(nn.Module):
-    """The stack that goes along a row, told by ``VerticalStack`` what is above it: ``[N, C, parameters, H, W]``."""
+    """The horizontal stack, fed by ``VerticalStack``: ``[N, C, parameters, H, W]``."""
 
     def __init__(
         self,
@@ -159,23 +183,22 @@ class HorizontalStack(nn.Module):
         self.condition_skip = glorot(nn.Conv2d(condition, parameters * channels, 1, bias=False))
 
     def forward(self, x: Tensor, vertical: list[Tensor], condition: Tensor) -> Tensor:
-        seen, state = self.embedding(x), None
-        for layer, mix, bias, above in zip(
+        features, state = self.embedding(x), None
+        for layer, output, bias, above in zip(
             self.layers, self.output_convs, self.condition_convs, vertical, strict=True
         ):
-            step = mix(
-                gated_activation(layer(F.pad(seen, (self.padding, 0))) + above + bias(condition))
-            )
-            seen = state = step if state is None else state + step
-        return (self.head(F.silu(seen)) + self.condition_skip(condition)).unflatten(
-            1, (self.embedding.channels, -1)
-        )
+            wide = layer(F.pad(features, (self.padding, 0))) + above + bias(condition)
+            step = output(gated_activation(wide))
+            features = state = step if state is None else state + step
+        raw = self.head(F.silu(features)) + self.condition_skip(condition)
+        return raw.unflatten(1, (self.embedding.channels, -1))
 
 
 class MaskedConv2d(nn.Module):
-    """A convolution along a row whose last tap, the cell itself, sees channels of an image before its own only, or up to it (``own``).
+    """A convolution along a row; its last tap sees preceding channels of the pixel only.
 
-    Inputs and outputs are ordered by channel; ``halves`` counts the blocks of outputs that are, each by itself.
+    With ``include_self`` the last tap also sees the output's own channel. Inputs and outputs are
+    ordered by channel, the outputs in ``n_blocks`` blocks.
     """
 
     mask: Tensor

@@ -1,8 +1,7 @@
-"""Networks for sequences and for sets, of one length or of several.
+"""Networks for sequences and sets of one or several lengths.
 
-An event is ``[T, D]``: ``T`` steps, or members, of ``D`` numbers. One that holds NaN only is not there: shorter sequences are filled up
-with such steps, and ``likelihoods.Missing`` does not score them. ``seed``, ``dtype`` and
-``device`` are those of the initial weights, as for ``MLP``.
+An event is ``[T, D]``: ``T`` steps (members) of ``D`` numbers. A step with NaN only is missing:
+shorter sequences are padded with such steps, and ``likelihoods.Missing`` does not score them.
 """
 
 from __future__ import annotations
@@ -13,24 +12,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ArgumentError
+from .._registry import register
+from ..errors import ArgumentError, check_choice
+from ..notes import Argument, message
 from ..types import Configurable
-from ._activations import build_activation as named
+from ._activations import build_activation
 from ._initialisation import Device, Dtype, weight_initialisation
 from ._mlp import MLP, check_sizes, glorot
+from ._registration import NetworkRegistration
 
 
+@register(
+    NetworkRegistration(
+        kind="encoder",
+        events=("sequence",),
+        title="GRU",
+        paper="Cho et al. (2014)",
+        use_when="order matters over many steps",
+        cost="one pass per step",
+        avoid_when="sequences are long and dependence is local",
+    )
+)
 class GRU(Configurable, nn.Module):
-    """Gated recurrent units: sequences ``[N, T, inputs]`` to their state after the last step that is there, ``[N, width]``.
+    """Gated recurrent units: sequences ``[N, T, inputs]`` to the last state, ``[N, width]``.
 
-    ``context`` counts the numbers of the context, which every step sees. Steps are missing at the end of a sequence; a gap within is
-    read as a step of zeros. Cho et al., Learning phrase representations using RNN encoder-decoder (2014).
+    Missing steps at the end of a sequence are ignored; a gap within it is read as a step of zeros.
+    Cho et al., Learning phrase representations using RNN encoder-decoder (2014).
 
-    >>> network = GRU(3, 16)
-    >>> x = torch.zeros(5, 7, 3)
-    >>> x[0, 4:] = torch.nan
-    >>> network(x).shape, bool(torch.allclose(network(x)[0], network(x[:1, :4])[0], atol=1e-6))
-    (torch.Size([5, 16]), True)
+    Args:
+        inputs: Number of values per step.
+        width: Number of units.
+        layers: Number of layers.
+        context: Number of context values, which every step sees.
+        seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
+            stream.
+        dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
+            precision.
+        device: Device of the weights; ``None``: the CPU.
+
+    Raises:
+        ArgumentError: A size is below 1, or, at a call, the input is no sequence of this size.
+
+    Example:
+        >>> network = GRU(3, 16)
+        >>> x = torch.zeros(5, 7, 3)
+        >>> x[0, 4:] = torch.nan
+        >>> network(x).shape, bool(torch.allclose(network(x)[0], network(x[:1, :4])[0], atol=1e-6))
+        (torch.Size([5, 16]), True)
     """
 
     def __init__(
@@ -44,31 +72,58 @@ class GRU(Configurable, nn.Module):
         device: Device = None,
     ) -> None:
         super().__init__()
-        check_sizes("a GRU", inputs=inputs, width=width, layers=layers)
+        check_sizes(self, inputs=inputs, width=width, layers=layers)
         self.inputs = inputs
         with weight_initialisation(self, seed, dtype, device):
             self.cells = nn.GRU(inputs + context, width, layers, batch_first=True)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        x, there = split_missing_steps(x, self.inputs)
+        x, present = split_missing_steps(x, self.inputs)
         states, _ = self.cells(append_context_to_steps(x, context))
         numbers = torch.arange(1, x.shape[1] + 1, device=x.device)
-        last = (numbers * there).amax(1)  # 0 where no step is there
-        reached = states.gather(
-            1, (last - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
-        ).squeeze(1)
-        return torch.where(last[:, None] > 0, reached, torch.zeros_like(reached))
+        last = (numbers * present).amax(1)  # 0 for a sequence without steps
+        index = (last - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
+        final = states.gather(1, index).squeeze(1)
+        return torch.where(last[:, None] > 0, final, torch.zeros_like(final))
 
 
+@register(
+    NetworkRegistration(
+        kind="encoder",
+        events=("sequence",),
+        use_when="dependence along the sequence is local",
+        cost="less than a GRU",
+        avoid_when="distant steps interact",
+    )
+)
 class SequenceConv(Configurable, nn.Module):
-    """Convolutions along sequences ``[N, T, inputs]``, then the mean over the steps that are there: ``[N, channels[-1]]``.
+    """Convolutions along sequences ``[N, T, inputs]``, averaged over steps: ``[N, channels[-1]]``.
 
-    Each layer sees ``kernel`` steps around one; ``dilation`` doubles from layer to layer, so that few layers see far. Missing steps are
-    zeros to every layer, as the ends of a sequence are: how far it was filled up changes nothing. ``kernel`` is odd.
+    The dilation doubles from layer to layer, so that few layers have a wide receptive field.
+    Missing steps are zeros for every layer, as beyond the ends of a sequence, so that padding
+    changes nothing.
 
-    >>> network = SequenceConv(3, [8, 16])
-    >>> network(torch.zeros(5, 7, 3)).shape
-    torch.Size([5, 16])
+    Args:
+        inputs: Number of values per step.
+        channels: Number of channels of each layer.
+        kernel: Odd kernel size.
+        activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
+            ``"elu"``, ``"softplus"`` or ``"glu"``.
+        context: Number of context values, which every step sees.
+        seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
+            stream.
+        dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
+            precision.
+        device: Device of the weights; ``None``: the CPU.
+
+    Raises:
+        ArgumentError: The kernel is even, a size is below 1, or, at a call, the input is no
+            sequence of this size.
+
+    Example:
+        >>> network = SequenceConv(3, [8, 16])
+        >>> network(torch.zeros(5, 7, 3)).shape
+        torch.Size([5, 16])
     """
 
     def __init__(
@@ -83,17 +138,15 @@ class SequenceConv(Configurable, nn.Module):
         device: Device = None,
     ) -> None:
         super().__init__()
-        check_sizes(
-            "a convolution",
-            inputs=inputs,
-            **{f"channels[{i}]": size for i, size in enumerate(channels)},
-        )
+        check_sizes(self, inputs=inputs, channels=channels)
         if kernel < 1 or kernel % 2 == 0:
             raise ArgumentError(
-                f"`kernel` is {kernel}; give an odd number, so that a step stands in the middle."
+                "give an odd number, so that the step is in the middle",
+                argument="kernel",
+                value=kernel,
             )
         self.inputs = inputs
-        self.activation = named(activation)
+        self.activation = build_activation(activation)
         widths = [inputs + context, *channels]
         with weight_initialisation(self, seed, dtype, device):
             self.layers = nn.ModuleList(
@@ -102,23 +155,51 @@ class SequenceConv(Configurable, nn.Module):
             )
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        x, there = split_missing_steps(x, self.inputs)
-        mask = there[:, None, :].to(x.dtype)
+        x, present = split_missing_steps(x, self.inputs)
+        mask = present[:, None, :].to(x.dtype)
         x = append_context_to_steps(x, context).transpose(1, 2) * mask
         for layer in self.layers:
             x = self.activation(layer(x)) * mask
         return x.sum(2) / mask.sum(2).clamp(min=1)
 
 
+@register(
+    NetworkRegistration(
+        kind="encoder",
+        events=("set",),
+        paper="Zaheer et al. (2017)",
+        use_when="a row is a set whose order has no meaning",
+        cost="that of an MLP per member",
+        avoid_when="members interact in pairs",
+    )
+)
 class DeepSets(Configurable, nn.Module):
-    """Sets ``[N, T, inputs]`` to features ``[N, *]``: ``outer(pool over the members of inner(member))``, whatever their order.
+    """Permutation-invariant features of sets ``[N, T, inputs]``: ``outer(pool(inner(member)))``.
 
-    ``inner`` and ``outer`` are the widths of two MLPs; ``pool`` is ``"sum"``, ``"mean"`` (blind to how many there are) or ``"max"``.
     Zaheer et al., Deep sets (2017).
 
-    >>> network, x = DeepSets(3, [16], [8]), torch.randn(5, 7, 3)
-    >>> bool(torch.allclose(network(x), network(x.flip(1)), atol=1e-5))
-    True
+    Args:
+        inputs: Number of values per member.
+        inner: Widths of the MLP of each member.
+        outer: Widths of the MLP of the pooled features.
+        pool: ``"sum"``, ``"mean"`` (independent of the number of members) or ``"max"``.
+        activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
+            ``"elu"``, ``"softplus"`` or ``"glu"``.
+        context: Number of context values per row; 0: the network takes no context.
+        seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
+            stream.
+        dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
+            precision.
+        device: Device of the weights; ``None``: the CPU.
+
+    Raises:
+        ArgumentError: ``pool`` is unknown, a size is below 1, or, at a call, the input is no set of
+            this size.
+
+    Example:
+        >>> network, x = DeepSets(3, [16], [8]), torch.randn(5, 7, 3)
+        >>> bool(torch.allclose(network(x), network(x.flip(1)), atol=1e-5))
+        True
     """
 
     def __init__(
@@ -134,8 +215,7 @@ class DeepSets(Configurable, nn.Module):
         device: Device = None,
     ) -> None:
         super().__init__()
-        if pool not in ("sum", "mean", "max"):
-            raise ArgumentError(f"`pool` is {pool!r}; use sum, mean or max.")
+        check_choice("pool", pool, ("sum", "mean", "max"))
         self.inputs = inputs
         self.pool = pool
         with weight_initialisation(self, seed, dtype, device):
@@ -143,26 +223,53 @@ class DeepSets(Configurable, nn.Module):
             self.outer = MLP([inputs, *inner][-1], outer, activation, context)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        x, there = split_missing_steps(x, self.inputs)
-        mask = there[..., None]
+        x, present = split_missing_steps(x, self.inputs)
+        mask = present[..., None]
         return self.outer(self._pool_members(self.inner(x), mask), context)
 
     def _pool_members(self, x: Tensor, mask: Tensor) -> Tensor:
         if self.pool == "max":
             highest = x.masked_fill(~mask, -torch.inf).amax(1)
-            return highest.masked_fill(~mask.any(1), 0.0)  # of nobody
+            return highest.masked_fill(~mask.any(1), 0.0)  # for an empty set
         total = (x * mask).sum(1)
         return total if self.pool == "sum" else total / mask.sum(1).clamp(min=1)
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        events=("tokens",),
+        use_when="a row is a sequence of tokens",
+        cost="a table of vectors",
+        avoid_when="values are numbers",
+    )
+)
 class Embed(Configurable, nn.Module):
-    """Whole numbers 0 ... ``vocabulary``-1, ``[N, T]``, to learned vectors ``[N, T, width]`` for ``network``; NaN stays NaN.
+    """Embed tokens 0 ...
 
-    The door of an encoder of tokens: ``Embed(GRU(32, 128), vocabulary=1000, width=32)``, with ``likelihoods.Categorical(decoder, (T,),
-    categories=1000)``.
+    ``vocabulary``-1, ``[N, T]``, as learned vectors ``[N, T, width]``; NaN stays NaN.
 
-    >>> Embed(nn.Identity(), vocabulary=10, width=4)(torch.tensor([[1.0, 9.0, torch.nan]])).shape
-    torch.Size([1, 3, 4])
+    The input of an encoder of tokens: ``Embed(GRU(32, 128), vocabulary=1000, width=32)``, with
+    ``likelihoods.Categorical(decoder, (T,), categories=1000)``.
+
+    Args:
+        network: Network that takes the vectors.
+        vocabulary: Number of tokens.
+        width: Size of a vector.
+        seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
+            stream.
+        dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
+            precision.
+        device: Device of the weights; ``None``: the CPU.
+
+    Raises:
+        ArgumentError: A size is below 1.
+
+    Example:
+        >>> Embed(nn.Identity(), vocabulary=10, width=4)(
+        ...     torch.tensor([[1.0, 9.0, torch.nan]])
+        ... ).shape
+        torch.Size([1, 3, 4])
     """
 
     def __init__(
@@ -175,7 +282,7 @@ class Embed(Configurable, nn.Module):
         device: Device = None,
     ) -> None:
         super().__init__()
-        check_sizes("an embedding", vocabulary=vocabulary, width=width)
+        check_sizes(self, vocabulary=vocabulary, width=width)
         self.network = network
         with weight_initialisation(self, seed, dtype, device):
             self.table = nn.Parameter(torch.randn(vocabulary, width) / width**0.5)
@@ -187,19 +294,24 @@ class Embed(Configurable, nn.Module):
 
 
 def split_missing_steps(x: Tensor, inputs: int) -> tuple[Tensor, Tensor]:
-    """The steps ``[N, T, inputs]`` with empty cells as zeros, and which of them are there, ``[N, T]``."""
+    """Steps ``[N, T, inputs]`` with missing cells as zeros, and the present steps, ``[N, T]``."""
     if x.dim() == 2 and inputs == 1:
         x = x.unsqueeze(-1)
     if x.dim() != 3 or x.shape[-1] != inputs:
         raise ArgumentError(
-            f"the network takes sequences [N, T, {inputs}], got a tensor of shape {tuple(x.shape)}; build it with inputs=D."
+            f"the network takes sequences [N, T, {inputs}], and received a tensor of shape "
+            f"{tuple(x.shape)}",
+            argument="x",
+            suggestions=(
+                message("Build the network with the right {inputs}", inputs=Argument("inputs")),
+            ),
         )
     missing = x.isnan()
     return x.masked_fill(missing, 0), ~missing.all(-1)
 
 
 def append_context_to_steps(x: Tensor, context: Tensor | None) -> Tensor:
-    """Every step ``[N, T, D]`` with the context ``[N, C]`` appended."""
+    """Append the context ``[N, C]`` to every step ``[N, T, D]``."""
     if context is None:
         return x
     return torch.cat([x, context.unsqueeze(1).expand(*x.shape[:2], -1)], -1)

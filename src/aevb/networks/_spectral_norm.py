@@ -1,11 +1,13 @@
-"""Layers that stretch nothing by more than a factor of 1."""
+"""Networks with bounded Lipschitz constant."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from .._registry import register
 from ..types import Configurable
+from ._registration import NetworkRegistration
 
 SPECTRAL_NORM_LAYERS = (
     nn.Linear,
@@ -18,17 +20,32 @@ SPECTRAL_NORM_LAYERS = (
 )
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        events=("vector", "image"),
+        paper="Miyato et al. (2018)",
+        use_when="an autoencoder needs a smooth decoder",
+        cost="one power iteration per layer and step",
+        avoid_when="the likelihood has noise that regularises",
+    )
+)
 class SpectralNorm(Configurable, nn.Module):
-    """A network whose linear maps and convolutions are divided by their largest singular value, found by power iteration.
+    """A network whose weights are divided by their largest singular value, by power iteration.
 
-    With activations that stretch nothing either (ReLU, tanh) the features change by no more than the input does, up to the factor by
-    which a convolution differs from its matrix of weights; the head that follows sets the scale. In a decoder it takes the place of
-    noise on the codes: Ghosh et al. (2020), RAE-SN; Miyato et al., Spectral normalization for generative adversarial networks (2018).
+    With 1-Lipschitz activations (ReLU, tanh) the features change by no more than the input, up to
+    the difference between a convolution and its weight matrix; the following head sets the scale.
+    In a decoder it replaces noise on the latents: Ghosh et al. (2020), RAE-SN; Miyato et al.,
+    Spectral normalization for generative adversarial networks (2018).
 
-    >>> from aevb import networks
-    >>> network = SpectralNorm(networks.MLP(2, [8]))
-    >>> bool(nn.utils.parametrize.is_parametrized(network.network.layers[0]))
-    True
+    Args:
+        network: Network, changed in place.
+
+    Example:
+        >>> from aevb import networks
+        >>> network = SpectralNorm(networks.MLP(2, [8]))
+        >>> bool(nn.utils.parametrize.is_parametrized(network.network.layers[0]))
+        True
     """
 
     def __init__(self, network: nn.Module) -> None:

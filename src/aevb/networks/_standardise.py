@@ -1,4 +1,4 @@
-"""The door of an encoder: data in their own units come in, numbers of about unit size go on."""
+"""Standardisation of a network's input."""
 
 from __future__ import annotations
 
@@ -7,14 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .._registry import register
 from ..types import Configurable
+from ._registration import NetworkRegistration
 
 
+@register(
+    NetworkRegistration(
+        kind="wrapper",
+        events=("vector", "image"),
+        use_when="data have units far from 1",
+        cost="none",
+        avoid_when="data are binary",
+    )
+)
 class Standardise(Configurable, nn.Module):
-    """``network((x - shift) / scale)``; ``shift`` and ``scale`` hold one number, or one per element of the event in row-major order.
+    """Standardise the input: ``network((x - shift) / scale)``.
 
-    >>> Standardise(nn.Identity(), [1.0, 2.0], [2.0, 2.0])(torch.tensor([[3.0, 2.0]]))
-    tensor([[1., 0.]])
+    Args:
+        network: Network that takes standardised values.
+        shift: One number, or one per element of the event in row-major order.
+        scale: Positive; one number, or one per element of the event.
+
+    Example:
+        >>> Standardise(nn.Identity(), [1.0, 2.0], [2.0, 2.0])(torch.tensor([[3.0, 2.0]]))
+        tensor([[1., 0.]])
     """
 
     shift: Tensor
@@ -33,5 +50,5 @@ class Standardise(Configurable, nn.Module):
 
 
 def broadcast_to_event(value: Tensor, x: Tensor) -> Tensor:
-    """``value`` ``[1]`` or ``[event]`` shaped so that it broadcasts against ``x`` ``[B, *event]``."""
+    """``value`` ``[1]`` or ``[event]`` in a shape that broadcasts against ``x`` ``[B, *event]``."""
     return value if value.numel() == 1 else value.reshape(x.shape[1:])

@@ -1,0 +1,93 @@
+"""Evaluation of rows in batches: on the model's device, with a random stream of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .._matmul import use_onednn_linear
+from .._random import seed_scope
+from ..data import Rows
+from ..errors import DataError, check_choice
+from ..models import VAE
+from ..models._eval_mode import eval_mode
+from ..networks import set_precision
+from ..networks._heads import MixedPrecisionModule
+from ..types import Batch, Terms
+from ._input_checks import check_data
+
+
+def as_model_rows(model: VAE, x: Any) -> Rows:
+    """Data as rows on the model's device; a ``DataError`` where the model cannot take them."""
+    rows = Rows.from_array(x).to(model.device)
+    if len(rows) == 0:
+        raise DataError("`x` has no rows", suggestions=("Give at least one",))
+    rows = _with_model_context(model, rows)
+    with seeded_evaluation(model, seed=0):
+        check_data(model, rows, "x")
+    return rows
+
+
+def _with_model_context(model: VAE, rows: Rows) -> Rows:
+    """The rows with the context that the model needs; an error where it is missing."""
+    condition = model.condition
+    if condition is None:
+        return replace(rows, context_table=None)
+    if rows.context_table is None and not condition.is_optional:
+        condition.check_context(None, of_rows=True)
+    return rows
+
+
+def iter_batches(
+    rows: Rows, batch_size: int, dtype: torch.dtype = torch.float32
+) -> Iterator[Batch]:
+    """Consecutive batches of at most ``batch_size`` rows."""
+    for start in range(0, len(rows), batch_size):
+        index = torch.arange(start, min(start + batch_size, len(rows)), device=rows.index_device)
+        batch = rows.batch(index)
+        context = None if batch.context is None else batch.context.to(dtype)
+        yield Batch(batch.x.to(dtype), context, batch.index, batch.dataset_size)
+
+
+def model_dtype(model: VAE) -> torch.dtype:
+    """The floating-point type of the model's weights."""
+    return next(model.parameters(), torch.zeros(())).dtype
+
+
+@contextmanager
+def network_precision(model: VAE, precision: Literal["float32", "bfloat16"]) -> Iterator[None]:
+    """Run the networks in this precision inside the block; densities stay in float32 or better."""
+    check_choice("precision", precision, ("float32", "bfloat16"))
+    outer = {
+        module: module.precision
+        for module in model.modules()
+        if isinstance(module, MixedPrecisionModule)
+    }
+    set_precision(model, torch.bfloat16 if precision == "bfloat16" else None)
+    try:
+        yield
+    finally:
+        for module, before in outer.items():
+            module.precision = before
+
+
+@contextmanager
+def seeded_evaluation(model: VAE, seed: int) -> Iterator[None]:
+    """Evaluation mode, no gradients and a random stream of its own; the block changes no state."""
+    with eval_mode(model), torch.no_grad(), seed_scope(seed, model.device), use_onednn_linear():
+        yield
+
+
+def rate_and_distortion(model: VAE, terms: Terms) -> tuple[Tensor, Tensor]:
+    """Rate and distortion of each row, ``[B]`` each, float64; the rate is NaN without a density."""
+    distortion = -terms.log_likelihood.double().mean(0)
+    if not model.posterior.has_density:
+        return torch.full_like(distortion, torch.nan), distortion
+    sampled = (terms.log_posterior - terms.log_prior).double().mean(0)
+    exact = sampled if terms.kl is None else terms.kl.double()
+    return exact.mean(0) if exact.dim() > 1 else exact, distortion

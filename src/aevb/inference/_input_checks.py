@@ -1,0 +1,126 @@
+"""Checks of data against a model: shape, finite values, support of the likelihood.
+
+Outside the support a density is only a number.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from .._memory import default_block_size
+from ..data import Rows
+from ..errors import DataError
+from ..models import VAE
+from ..notes import Part, Text, message
+from ..types import Batch
+
+INPUT_CHECK_BLOCK_SIZE = 4096
+
+
+@torch.no_grad()
+def check_data(model: VAE, rows: Rows, name: str) -> None:
+    """Refuse rows of another shape, with non-finite values or outside the likelihood's support."""
+    if tuple(rows.event_shape) != model.event_shape:
+        raise DataError(
+            f"`{name}` has events of shape {tuple(rows.event_shape)}; "
+            f"the model was built for {model.event_shape}"
+        )
+    ordered = rows.in_storage_order()
+    block = default_block_size(math.prod(model.event_shape), max_rows=INPUT_CHECK_BLOCK_SIZE)
+    for start in range(0, len(rows), block):
+        check_batch(model, Batch(ordered[start : start + block]), name, start)
+
+
+@torch.no_grad()
+def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
+    """Check one batch like ``check_data``; the first row has the number ``start``."""
+    x = batch.x
+    if tuple(x.shape[1:]) != model.event_shape:
+        raise DataError(
+            f"`{name}` has batches of shape {tuple(x.shape)}; "
+            f"the model takes {('B', *model.event_shape)}"
+        )
+    missing = model.likelihood.allows_missing
+    empty = x.isnan() if missing else torch.zeros_like(x, dtype=torch.bool)
+    broken = ~(x.isfinite() | empty).flatten(1).all(1)
+    if broken.any():
+        raise DataError(
+            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, "
+            "which this model cannot take",
+            suggestions=("Drop or fill it",) if missing else (_suggest_missing(),),
+        )
+    _check_encoder(model, batch, empty, name, start)
+    like = next(model.parameters(), torch.zeros(()))
+    z = torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)
+    support = model.likelihood(z, model.null_context).support
+    if support is None:
+        return
+    inside = support.check(x.to(like))
+    if not inside.all():
+        row = int((~inside.reshape(len(x), -1).all(1)).nonzero()[0])
+        raise DataError(
+            message(
+                f"row {start + row} of `{name}` holds "
+                f"{_value_outside_support(x.to(like)[row], support):g}, "
+                "outside the support of {likelihood}",
+                likelihood=f"`likelihoods.{type(model.likelihood).__name__}`",
+            ),
+            suggestions=(_suggest_likelihood(x),),
+        )
+
+
+def _suggest_missing() -> Text:
+    """How to let NaN mean an empty cell."""
+    return (
+        "Drop or fill it, or let NaN mean an empty cell: "
+        "likelihoods.Missing(...), networks.FillMissing(...)"
+    )
+
+
+def _check_encoder(model: VAE, batch: Batch, empty: Tensor, name: str, start: int) -> None:
+    """Refuse empty cells where the posterior's network would turn them into NaN."""
+    incomplete = empty.flatten(1).any(1).nonzero()
+    if not len(incomplete) or model.posterior.n_rows is not None:
+        return
+    row = int(incomplete[0])
+    context = model.null_context if batch.context is None else batch.context[row : row + 1]
+    if model.infer(Batch(model.to_model_input(batch.x[row : row + 1]), context)).mean.isnan().any():
+        raise DataError(
+            f"row {start + row} of `{name}` has empty cells, "
+            "for which the posterior's network returns NaN",
+            suggestions=(
+                "Put `networks.FillMissing(...)` around the network, "
+                "inside `networks.Standardise` where there is one",
+            ),
+        )
+
+
+def _value_outside_support(row: Tensor, support: constraints.Constraint) -> float:
+    """A value of the row outside the support: the smallest, the largest, or one with a fraction."""
+    observed = row[~row.isnan()]
+    suspects = [observed.min(), observed.max(), *observed[observed != observed.round()][:1]]
+    outside = [value for value in suspects if not support.check(value.expand(1, *row.shape)).all()]
+    return (outside or suspects)[0].item()
+
+
+def _suggest_likelihood(x: Tensor) -> Text:
+    """A likelihood whose support contains the data."""
+    x = x[~x.isnan()]
+    low, high, whole = x.min().item(), x.max().item(), bool((x == x.round()).all())
+    if low >= 0 and whole and high > 255:
+        return message("Use {part} for counts", part=Part("likelihoods.NegativeBinomial"))
+    if low >= 0 and whole:
+        levels = {"levels": max(int(high) + 1, 2)}
+        return message(
+            "Use {part} for grey levels", part=Part("likelihoods.DiscretisedLogistic", levels)
+        )
+    if low >= 0 and high <= 1:
+        return message(
+            "Use {part} for values in [0, 1], or binarise the data",
+            part=Part("likelihoods.ContinuousBernoulli"),
+        )
+    return message("Use {part} for real numbers", part=Part("likelihoods.Normal"))
