@@ -1,6 +1,7 @@
-"""A conditional distribution: a module whose ``forward`` returns a ``torch.distributions.Distribution``.
+"""Conditional distributions.
 
-Prior (no input), posterior (input x) and likelihood (input z) are this one type in three roles.
+A module whose ``forward`` returns a ``torch.distributions.Distribution``. Prior (no input),
+posterior (input x) and likelihood (input z) are one type in three roles.
 """
 
 from __future__ import annotations
@@ -18,13 +19,20 @@ from .types import Configurable
 
 
 class Conditional(Configurable, nn.Module, ABC):
-    """``(input, context) -> Distribution`` with batch shape ``[*batch]`` and the event of the role.
+    """Base of posteriors and of conditional layers: ``(input, context) -> Distribution``.
 
-    ``lazy_networks`` says that the distribution runs its networks after ``forward`` has returned (a flow does), so that stopping its parameters
-    takes a second call; ``density`` says whether it has one at all (a Dirac has not); ``full_support`` whether it has mass wherever the prior
-    may, as weighing its draws takes (a quantised posterior has all of it at one code); ``estimated`` that its density is one that draws are
-    taken for afresh each time, without bias, so that no two calls agree; ``rows`` of how many data it holds parameters of
-    their own: its input is then their row numbers ``[B]``, int64, and ``None`` says that its input are the data.
+    A subclass overrides ``forward``; the distribution has batch shape ``[*batch]``.
+
+    Attributes:
+        lazy_networks: Whether the distribution runs its networks after ``forward`` has returned, as
+            a flow does, so that detaching its parameters takes a second call.
+        has_density: Whether the distribution has a density; a ``Dirac`` does not.
+        full_support: Whether the distribution has mass wherever the prior may have some, as
+            importance weights require; a quantised posterior has all mass at one latent.
+        stochastic_density: Whether the density is an unbiased random estimate, so that two calls
+            differ.
+        n_rows: Number of rows with parameters of their own; the input is then row numbers ``[B]``,
+            int64. ``None`` where the input is data.
     """
 
     lazy_networks: bool = False
@@ -35,46 +43,76 @@ class Conditional(Configurable, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
-        """The distribution given ``input`` ``[*batch, *shape]`` and ``context`` ``[B, C]``."""
+        """Return the distribution given an input.
 
-    def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Learn where to begin from some data ``[N, *event]`` and their context; called once, before the first step of a run."""
+        Args:
+            input: Inputs ``[*batch, *shape]``.
+            context: Context ``[B, C]``.
 
-    def update_state(
-        self, distribution: Distribution, value: Tensor, weight: Tensor | None = None
-    ) -> None:
-        """Learn state that no gradient reaches from what was observed; called after each training pass.
-
-        ``weight`` ``[K, B]`` is that of each draw of the input; ``None`` means that all count the same.
+        Returns:
+            The distribution with batch shape ``[*batch]``.
         """
 
-    def penalty(self, distribution: Distribution) -> Tensor | None:
-        """What this part wants descended beside the bound, ``[]``, a mean over the batch; ``None`` for nothing."""
+    def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialise data-dependent state; called once, before the first step of a run.
+
+        Args:
+            x: Rows of data ``[N, *event]``.
+            context: Context ``[N, C]`` of these rows.
+        """
+
+    def update_state(self, distribution: Any, value: Tensor, weight: Tensor | None = None) -> None:
+        """Update state that receives no gradient; called after each training pass.
+
+        Args:
+            distribution: The distribution that ``forward`` returned.
+            value: The values that it scored or drew.
+            weight: Weight ``[K, B]`` of each draw of the input, ``None`` for equal weights.
+        """
+
+    def penalty(self, distribution: Any) -> Tensor | None:
+        """Return a penalty that is minimised beside the bound.
+
+        Args:
+            distribution: The distribution that ``forward`` returned.
+
+        Returns:
+            A mean over the batch ``[]``, or ``None`` for no penalty.
+        """
 
 
 class Unconditional(Conditional, ABC):
-    """A conditional that needs no input: a prior. Called with nothing, its batch shape is empty.
+    """Base of priors: conditionals without an input, whose batch shape is then empty.
 
-    ``told`` says that it is another one for each context, so that it must be called with one.
+    Attributes:
+        needs_context: Whether the distribution depends on the context and needs one.
     """
 
     needs_context: bool = False
 
     @abstractmethod
-    def forward(
-        self, input: Tensor | None = None, context: Tensor | None = None
-    ) -> Distribution: ...
+    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Distribution:
+        """Return the distribution.
+
+        Args:
+            input: Unused.
+            context: Context ``[B, C]``.
+
+        Returns:
+            The distribution, with batch shape ``[]``, or ``[B]`` where it depends on the context.
+        """
 
 
 def detach_parameters(module: nn.Module) -> Callable[..., Distribution]:
-    """The same conditional with its parameters stopped; networks that it runs late are stopped too.
+    """Return the same conditional with detached parameters, also in networks that run late.
 
-    >>> import torch
-    >>> from aevb import networks, posteriors
-    >>> posterior = posteriors.Normal(networks.MLP(3, [4]), latent=2)
-    >>> _ = posterior(torch.zeros(1, 3))
-    >>> detached(posterior)(torch.zeros(1, 3)).mean.requires_grad
-    False
+    Example:
+        >>> import torch
+        >>> from aevb import networks, posteriors
+        >>> posterior = posteriors.Normal(networks.MLP(3, [4]), latent=2)
+        >>> _ = posterior(torch.zeros(1, 3))
+        >>> detach_parameters(posterior)(torch.zeros(1, 3)).mean.requires_grad
+        False
     """
     return _with_parameters(
         module, {name: parameter.detach() for name, parameter in _unique_parameters(module).items()}
@@ -82,26 +120,26 @@ def detach_parameters(module: nn.Module) -> Callable[..., Distribution]:
 
 
 def capture_parameters(module: nn.Module) -> Callable[..., Any]:
-    """The module with the parameters that it has now: where they are stopped for the time of a call, so they are in what runs later.
+    """Return the module with its current parameters, for networks that run later.
 
-    Where they are its own, this is the module itself.
+    Parameters that are detached during a call remain detached in what runs after the call. Without
+    replaced parameters the result is the module itself.
     """
-    places = _unique_parameters(module)
-    return (
-        module
-        if all(isinstance(value, nn.Parameter) for value in places.values())
-        else _with_parameters(module, places)
-    )
+    parameters = _unique_parameters(module)
+    own = all(isinstance(value, nn.Parameter) for value in parameters.values())
+    return module if own else _with_parameters(module, parameters)
 
 
 def _unique_parameters(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters by name, each place once: torch's own search for shared weights puts a module that occurs twice back as it stands."""
-    named = [
-        (prefix, name, p)
+    """Parameters by name, each attribute once.
+
+    torch's own search for shared weights restores a module that occurs twice as it was.
+    """
+    return {
+        f"{prefix}.{name}".lstrip("."): parameter
         for prefix, part in module.named_modules()
-        for name, p in part.named_parameters(recurse=False)
-    ]
-    return {f"{prefix}.{name}".lstrip("."): parameter for prefix, name, parameter in named}
+        for name, parameter in part.named_parameters(recurse=False)
+    }
 
 
 def _with_parameters(module: nn.Module, values: dict[str, Tensor]) -> Callable[..., Any]:
@@ -111,7 +149,10 @@ def _with_parameters(module: nn.Module, values: dict[str, Tensor]) -> Callable[.
 def stop_gradient(
     module: Conditional, q: Distribution, input: Tensor, context: Tensor | None = None
 ) -> Distribution:
-    """``q = module(input, context)`` with its parameters stopped: no gradient but the one through the value of ``log_prob``."""
+    """Return ``q = module(input, context)`` with detached parameters.
+
+    Gradients of ``log_prob`` then pass through the value alone.
+    """
     return (
         detach_parameters(module)(input, context)
         if module.lazy_networks

@@ -1,4 +1,4 @@
-"""The errors of the library: each carries the argument, the value received, the reason and what to write instead."""
+"""Errors of the library as records: argument, value, reason and suggestions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ class AevbError(Exception):
     """Base of every error that the library raises on purpose.
 
     Args:
-        reason: What is wrong and why. Where ``value`` is given, the sentence goes on after it ("`samples` is 0; it must be at least 1");
-            otherwise a sentence of its own. No full stop.
-        argument: The name of the Python argument that is to be changed, where there is one.
-        value: The value that it has.
+        reason: What is wrong and why, without a full stop. With ``value`` the reason continues the
+            sentence after it ("`samples` is 0; it must be at least 1"), otherwise it is a sentence
+            of its own.
+        argument: Name of the Python argument to change, if any.
+        value: The value of the argument.
         suggestions: What to do instead, an imperative each, without a full stop.
 
     Example:
@@ -41,7 +42,11 @@ class AevbError(Exception):
         self.suggestions = tuple(suggestions)
 
     def render(self, style: Style = PYTHON) -> str:
-        """Write the error in the words of a door: Python, the command line, a page."""
+        """Write the error in the words of a door: Python, the command line, a page.
+
+        Args:
+            style: The door's way to write references.
+        """
         subject = (
             ""
             if self.argument is None or self.value is UNSET
@@ -59,7 +64,7 @@ class AevbError(Exception):
         return self.render()
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as JSON can hold it."""
+        """Convert the error to values that JSON can hold."""
         return {
             "error": type(self).__name__,
             "argument": self.argument,
@@ -74,39 +79,42 @@ class ArgumentError(AevbError, ValueError):
 
 
 class IncompatibleError(AevbError, TypeError):
-    """Parts that are each legal but do not fit together; the suggestions say which line to write instead."""
+    """Valid parts do not fit together; the suggestions name alternatives."""
 
 
 class DataError(AevbError, ValueError):
-    """Data that cannot be read, or that the model cannot take."""
+    """Data cannot be read, or the model cannot take them."""
 
 
 class RunError(AevbError, OSError):
-    """A run folder that is missing, truncated, foreign, newer than this library, or that may not be overwritten."""
+    """A run folder is missing, truncated, foreign, too new or protected."""
 
 
 class NumericalError(AevbError, ArithmeticError):
-    """A computation that left the finite numbers and could not be continued."""
+    """A computation left the finite numbers and could not continue."""
 
 
 class LawError(AevbError, AssertionError):
-    """A part that breaks a law which every part of its kind obeys; the reason says which, what was measured and what was expected."""
+    """A part breaks a law that all parts of its kind obey."""
 
 
 class OutOfMemoryError(AevbError, MemoryError):
-    """A batch or a block that the memory does not hold; the suggestions say which size to lower, and to what."""
+    """A batch or a block does not fit into memory; the suggestions name a smaller size."""
 
 
 class MissingExtraError(AevbError, ImportError):
-    """An optional dependency that is not installed; the suggestion is the line that installs it."""
+    """An optional dependency is not installed; the suggestion installs it."""
 
 
 def missing_extra(name: str, purpose: str) -> MissingExtraError:
-    """The error for an optional dependency that is not installed.
+    """Return the error for an optional dependency that is not installed.
 
     Args:
         name: The extra, as in ``pip install "aevb[plot]"``.
-        purpose: What needs it, as "drawing pictures".
+        purpose: What needs the extra, such as "drawing pictures".
+
+    Returns:
+        The error; its suggestion is the command that installs the extra.
 
     Example:
         >>> print(missing_extra("plot", "drawing pictures"))
@@ -118,14 +126,15 @@ def missing_extra(name: str, purpose: str) -> MissingExtraError:
     )
 
 
-def check_counts(**counts: object) -> None:
-    """Check that every argument is a whole number of at least 1.
+def check_counts(minimum: int = 1, /, **counts: object) -> None:
+    """Check that every argument is a whole number of at least ``minimum``.
 
     Args:
+        minimum: The smallest legal value.
         **counts: Values by the name of the argument.
 
     Raises:
-        ArgumentError: One is not.
+        ArgumentError: An argument is something else.
 
     Example:
         >>> check_counts(samples=3)
@@ -135,21 +144,28 @@ def check_counts(**counts: object) -> None:
         aevb.errors.ArgumentError: `samples` is 2.5; give a whole number, at least 1.
     """
     for argument, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ArgumentError("give a whole number, at least 1", argument=argument, value=count)
+        if isinstance(count, bool) or not isinstance(count, int) or count < minimum:
+            raise ArgumentError(
+                f"give a whole number, at least {minimum}", argument=argument, value=count
+            )
 
 
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
     """Check that an argument is one of a few words.
 
+    Args:
+        argument: Name of the argument.
+        value: Its value.
+        choices: The legal words.
+
     Raises:
-        ArgumentError: It is not; the suggestion lists the words.
+        ArgumentError: The value is something else; the suggestion lists the words.
 
     Example:
-        >>> check_choice("method", "nuts", ("importance", "ais"))
+        >>> check_choice("method", "nuts", ("importance", "ais"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        aevb.errors.ArgumentError: `method` is "nuts"; this is not known. Write method="importance" or method="ais".
+        aevb.errors.ArgumentError: `method` is "nuts"; ... Write method="importance" or ...
     """
     if value not in choices:
         raise ArgumentError(
@@ -160,26 +176,31 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
         )
 
 
-def one_of(argument: str, choices: Sequence[str]) -> Text:
-    """The suggestion to give an argument one of a few values.
+def one_of(argument: str, choices: Sequence[Any]) -> Text:
+    """Suggest a few values of an argument.
+
+    Args:
+        argument: Name of the argument.
+        choices: The values.
+
+    Returns:
+        The suggestion, a sentence without a full stop.
 
     Example:
         >>> str(one_of("method", ["importance", "ais"]))
         'Write method="importance" or method="ais"'
     """
-    fields = [f"{{choice_{place}}}" for place in range(len(choices))]
+    fields = [f"{{choice_{i}}}" for i in range(len(choices))]
     listed = " or ".join([", ".join(fields[:-1]), fields[-1]] if len(fields) > 1 else fields)
-    return message(
-        f"Write {listed}",
-        **{f"choice_{place}": Argument(argument, choice) for place, choice in enumerate(choices)},
-    )
+    arguments = {f"choice_{i}": Argument(argument, choice) for i, choice in enumerate(choices)}
+    return message(f"Write {listed}", **arguments)
 
 
 def _sentence(text: str) -> str:
-    """The text with an end."""
+    """The text with a full stop."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _jsonable(value: Any) -> Any:
-    """The value where JSON can hold it, else what Python shows."""
+    """The value if JSON can hold it, otherwise its ``repr``."""
     return value if value is None or isinstance(value, str | bool | int | float) else repr(value)

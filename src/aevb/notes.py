@@ -1,11 +1,12 @@
-"""Messages as records: what the library tells a user, in parts that every door renders in its own words.
+"""Messages as records, which every door renders in its own words.
 
-A sentence that names an argument or a part of the library does not spell it out: it holds an ``Argument`` or a ``Part``, which Python shows
-as ``batch_size=64``, the command line as ``--batch-size 64`` and JSON as fields.
+A sentence about an argument or a part of the library contains an ``Argument`` or a ``Part``, which
+Python shows as ``batch_size=64``, the command line as ``--batch-size 64`` and JSON as fields.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -14,25 +15,25 @@ Level = Literal["info", "warning"]
 
 
 class _Unset:
-    """The type of ``UNSET``."""
+    """Type of ``UNSET``."""
 
     def __repr__(self) -> str:
         return "UNSET"
 
 
 UNSET: Final = _Unset()
-"""Stands for a value that is not known; ``None`` is a value."""
+"""Stands for no value; ``None`` is a value."""
 
 _LONGEST = 200  # characters of a value that a sentence shows
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a public function, with the value to give it.
+    """An argument of a public function, with a value.
 
     Args:
-        name: The name in Python, as ``"batch_size"``.
-        value: The value; ``UNSET`` names the argument alone.
+        name: The name in Python, such as ``"batch_size"``.
+        value: The value; ``UNSET`` for the name alone.
 
     Example:
         >>> render(Argument("network", "mlp")), render(Argument("network"))
@@ -45,10 +46,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Part:
-    """A class of the library to use, with its arguments.
+    """A class of the library, with arguments.
 
     Args:
-        name: The public name, as ``"objectives.IWAE"`` or ``"Linear"``.
+        name: The public name, such as ``"objectives.IWAE"`` or ``"Linear"``.
         arguments: Arguments by name.
 
     Example:
@@ -62,11 +63,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Message:
-    """A sentence with references in it.
+    """A sentence with references.
 
     Args:
         template: The text, with a field in braces for each reference.
-        references: What stands there: an ``Argument``, a ``Part``, or any other value, which is shown as text.
+        references: An ``Argument``, a ``Part`` or any other value, which is shown as text, by
+            field.
     """
 
     template: str
@@ -80,23 +82,30 @@ Text = str | Message
 
 
 class Style(Protocol):
-    """How a door writes references."""
+    """How an interface (Python or the command line) writes references."""
 
     def argument(self, argument: Argument) -> str:
-        """An argument with its value, or its name alone."""
+        """Write an argument with its value, or its name alone."""
         ...
 
     def subject(self, name: str, value: Any) -> str:
-        """The beginning of a sentence about the value that an argument has."""
+        """Write the beginning of a sentence about the value of an argument."""
         ...
 
     def part(self, part: Part) -> str:
-        """A class of the library with its arguments."""
+        """Write a class with its arguments."""
         ...
 
 
 def message(template: str, **references: Any) -> Message:
     """Make a ``Message``.
+
+    Args:
+        template: The text, with a field in braces for each reference.
+        **references: References by field.
+
+    Returns:
+        The message.
 
     Example:
         >>> str(
@@ -115,7 +124,7 @@ class PythonStyle:
     """References as Python code."""
 
     def argument(self, argument: Argument) -> str:
-        """``network="mlp"``, or the name in backticks."""
+        """Write ``network="mlp"``, or the name in backticks."""
         return (
             f"`{argument.name}`"
             if argument.value is UNSET
@@ -123,15 +132,15 @@ class PythonStyle:
         )
 
     def subject(self, name: str, value: Any) -> str:
-        """The name and the value, as `` `batch_size` is 0``."""
+        """Write the name and the value, such as `` `batch_size` is 0``."""
         return f"`{name}` is {self.value(value)}"
 
     def part(self, part: Part) -> str:
-        """The call in backticks."""
+        """Write the call in backticks."""
         return f"`{self._call(part)}`"
 
     def value(self, value: Any) -> str:
-        """A literal, with double quotes around text; long ones are cut."""
+        """Write a literal, with double quotes around text; long ones are cut."""
         if isinstance(value, Part):
             return self._call(value)
         text = repr(value)
@@ -140,18 +149,22 @@ class PythonStyle:
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
     def _call(self, part: Part) -> str:
-        return f"{part.name}({', '.join(f'{name}={self.value(value)}' for name, value in part.arguments.items())})"
+        arguments = (f"{name}={self.value(value)}" for name, value in part.arguments.items())
+        return f"{part.name}({', '.join(arguments)})"
 
 
 PYTHON: Final = PythonStyle()
 
 
 def render(text: Text | Argument | Part, style: Style = PYTHON) -> str:
-    """Write a text, an argument or a part in the words of a door.
+    """Write a text, an argument or a part in the words of an interface.
 
     Args:
-        text: What to write. A plain ``str`` is returned as it is: it is never read as a template.
-        style: The door's way to write references.
+        text: What to write. A ``str`` is returned unchanged and never read as a template.
+        style: The interface's way to write references.
+
+    Returns:
+        The text.
     """
     if isinstance(text, str):
         return text
@@ -168,11 +181,12 @@ def render(text: Text | Argument | Part, style: Style = PYTHON) -> str:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that the user should know: a choice that was made, or a thing that was noticed.
+    """A message for the user: a choice that the library made, or an observation.
 
     Args:
         code: A stable name for programs, in lower case with underscores: ``"rows_dropped"``.
-        message: One or two sentences.
+        message: One or two sentences, which say what the other fields hold; equal notes may have
+            different messages.
         level: ``"info"`` for a choice, ``"warning"`` for what may need action.
         data: The numbers and names in the message, as JSON can hold them.
 
@@ -185,7 +199,7 @@ class Note:
     """
 
     code: str
-    message: Text
+    message: Text = field(compare=False)
     level: Level = "info"
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -193,7 +207,7 @@ class Note:
         return render(self.message)
 
     def to_dict(self) -> dict[str, Any]:
-        """The note as JSON can hold it; references in the message are written as Python code."""
+        """Convert the note to values that JSON can hold; references become Python code."""
         return {
             "code": self.code,
             "message": str(self),
@@ -203,5 +217,35 @@ class Note:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Note:
-        """The note that ``to_dict`` wrote."""
+        """Read a note that ``to_dict`` wrote."""
         return cls(record["code"], record["message"], record["level"], record["data"])
+
+
+_BIDIRECTIONAL = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+_INVISIBLE_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
+
+
+def visible_text(value: object) -> str:
+    """Write text from data on one line, with every control character visible and harmless.
+
+    Line breaks, terminal codes and marks of writing direction in a column name or a file name could
+    hide or rearrange what stands around them.
+
+    Args:
+        value: What to write.
+
+    Returns:
+        The text, with escapes in place of control characters and directional marks.
+
+    Example:
+        >>> print(visible_text("two\\nlines, \\u202eback\\x1b[31m"))
+        two\\nlines, \\u202eback\\x1b[31m
+    """
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if character in _BIDIRECTIONAL or unicodedata.category(character) in _INVISIBLE_CATEGORIES
+        else character
+        for character in str(value)
+    )

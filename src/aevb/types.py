@@ -1,52 +1,76 @@
-"""The records that travel between data, model, objective and gradient.
+"""Records that travel between data, model, objective and gradient.
 
-Axis order everywhere: samples ``K``, batch ``B``, event: ``[K, B, *event]``. Log-densities are reduced over the event: ``[K, B]``.
-Units: nats per datum, in the units of the data as given.
+Axis order everywhere: samples ``K``, batch ``B``, event: ``[K, B, *event]``. Log-densities are
+reduced over the event: ``[K, B]``. Units: nats per row, of the data in their own units.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+ProgressCallback = Callable[[int], None]
+"""Called by long computations with the number of units of work that are done."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """What the data give."""
+    """Rows of data, and what is known about each row.
 
-    x: Tensor  # [B, *event]
-    context: Tensor | None = None  # [B, C]: labels or covariates, for all three slots
-    index: Tensor | None = None  # [B]: row numbers, for parameters per datum
-    dataset_size: int | None = None  # rows in the set that the batch was drawn from
+    Args:
+        x: The rows, ``[B, *event]``.
+        context: Labels or covariates, ``[B, C]``, for prior, posterior and likelihood.
+        index: Row numbers, ``[B]``, for parameters per row.
+        dataset_size: Rows in the data set from which the batch was drawn.
+    """
+
+    x: Tensor
+    context: Tensor | None = None
+    index: Tensor | None = None
+    dataset_size: int | None = None
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What the model says about draws of the latent variable."""
+    """Log-densities of a model at draws of the latent variable.
 
-    log_likelihood: Tensor  # log p(x|z)  [K, B]
-    log_prior: Tensor  # log p(z)  [K, B]
-    log_posterior: Tensor  # log q(z|x)  [K, B]
-    log_measure: (
-        Tensor  # [K, 1] or [K, B]: -log K for samples, log q(z|x) where every state is listed
-    )
-    kl: (
-        Tensor | None
-    )  # KL(q || p)  [B], exact, where wanted and registered; [K, B] of a hierarchy, exact given the layers before
-    z: Tensor  # [K, B, *latent]
+    Args:
+        log_likelihood: ``log p(x|z)``, ``[K, B]``.
+        log_prior: ``log p(z)``, ``[K, B]``.
+        log_posterior: ``log q(z|x)``, ``[K, B]``.
+        log_measure: ``-log K`` for samples, ``[K, 1]``; ``log q(z|x)`` for enumerated states,
+            ``[K, B]``.
+        kl: Exact ``KL(q || p)``, ``[B]``, if requested and known. For a hierarchy ``[K, B]``:
+            exact for each layer given the layers before.
+        z: The draws, ``[K, B, *latent]``.
+        q: The posterior.
+        reconstruction: The likelihood ``p(x|z)``.
+        batch: The batch.
+        weight_kl: ``KL(q(theta) || p(theta)) / N``, ``[]``, for random weights.
+        penalty: The penalty of the posterior, ``[]``.
+        layer_kl: The contribution of each layer of a hierarchy to the KL divergence, ``[L, K, B]``,
+            from the data up.
+        enumerated: Whether ``z`` lists all states instead of samples.
+    """
+
+    log_likelihood: Tensor
+    log_prior: Tensor
+    log_posterior: Tensor
+    log_measure: Tensor
+    kl: Tensor | None
+    z: Tensor
     q: Distribution
     reconstruction: Distribution
     batch: Batch
-    weight_kl: Tensor  # [], KL(q(theta) || p(theta)) / N where weights are random
-    penalty: Tensor  # [], from modules that have one
-    layer_kl: Tensor | None = (
-        None  # [L, K, B], what each layer of a hierarchy adds to the divergence, from the data up
-    )
+    weight_kl: Tensor
+    penalty: Tensor
+    layer_kl: Tensor | None = None
+    enumerated: bool = False
 
     @property
     def log_weight(self) -> Tensor:
@@ -56,39 +80,59 @@ class Terms:
 
 @dataclass(frozen=True)
 class ObjectiveValue:
-    """What an objective makes of the terms: the bound is reported, the target is climbed."""
+    """The value of an objective: the bound is reported, the target is maximised.
 
-    bound: Tensor  # [B], under the name that the objective's kind gives it
-    target: Tensor  # [B], the bound, or beta-weighted, with free bits ...
-    penalty: Tensor  # [], per batch
-    posterior_target: Tensor | None = None  # [B], climbed by the posterior alone, where it differs
-    metric_values: tuple[
-        Tensor, ...
-    ] = ()  # [] each, what the penalties measure, named by the objective's ``measures``
+    Args:
+        bound: The bound, ``[B]``; the objective's ``kind`` says what bound it is.
+        target: What is maximised, ``[B]``: the bound, or its variant with beta, free bits ...
+        penalty: The penalty of the batch, ``[]``.
+        posterior_target: What the posterior alone maximises, ``[B]``, if it differs.
+        metric_values: What the penalties measure, ``[]`` each, named by the objective's
+            ``metric_names``.
+    """
+
+    bound: Tensor
+    target: Tensor
+    penalty: Tensor
+    posterior_target: Tensor | None = None
+    metric_values: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
 class GradientEstimate:
-    """What a gradient makes of the score: the loss is differentiated."""
+    """The result of a gradient estimator.
+
+    Args:
+        objective_value: The value of the objective.
+        loss: What is differentiated, ``[]``.
+        terms: The terms of the draws.
+    """
 
     objective_value: ObjectiveValue
-    loss: Tensor  # []
+    loss: Tensor
     terms: Terms
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that learn at another rate than the model's: a critic's."""
+    """Parameters with a learning rate of their own, for instance those of a critic.
+
+    Args:
+        parameters: The parameters.
+        lr_scale: Factor on the model's learning rate.
+        betas: Betas of Adam; by default those of the model.
+    """
 
     parameters: tuple[nn.Parameter, ...]
-    lr_scale: float = 1.0  # times the model's learning rate
-    betas: tuple[float, float] | None = (
-        None  # of an optimiser that has some; the model's by default
-    )
+    lr_scale: float = 1.0
+    betas: tuple[float, float] | None = None
 
 
 class Configurable:
-    """Remembers the arguments it was built with, so that what is composed of such parts can be written as JSON and built again."""
+    """Base of parts that record the arguments of their constructor.
+
+    Any composition of such parts can be written as JSON and built again.
+    """
 
     arguments: Mapping[str, Any]
 
@@ -103,10 +147,13 @@ class Configurable:
 
 
 def _bind_arguments(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Arguments by name but the first; defaults too, so that what was written is built again where a later version has others."""
+    """All arguments but ``self`` by name.
+
+    Defaults are included, so that a later version with other defaults builds the same part.
+    """
     try:
         bound = signature.bind(*args, **kwargs)
-    except TypeError:  # a copy is made without arguments: its record arrives with its state
+    except TypeError:  # a copy is made without arguments, and receives the record with its state
         return {}
     bound.apply_defaults()
     open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

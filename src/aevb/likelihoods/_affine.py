@@ -1,4 +1,4 @@
-"""A likelihood in the units of the data, around one that works in standardised units."""
+"""Likelihood of data in their own units, around a likelihood of standardised data."""
 
 from __future__ import annotations
 
@@ -8,22 +8,48 @@ import torch
 from torch import Tensor
 
 from .._conditional import Conditional
+from .._registry import register
 from ..distributions import Affine
 from ..errors import IncompatibleError
+from ..notes import Part, message
 from ._likelihood import Likelihood
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="scaled data",
+        needs="another likelihood, in standardised units",
+        instead=message(
+            "Build it in Python, by {part}",
+            part=Part("likelihoods.Scaled", {"likelihood": Part("likelihoods.Normal")}),
+        ),
+        use_when="data are not of about unit size",
+        cost="none",
+        avoid_when="data are discrete",
+    )
+)
 class Scaled(Likelihood):
-    """``x = shift + scale * y`` with ``y ~ likelihood(z)``; the log-Jacobian of the scaling is part of the density.
+    """Likelihood of ``x = shift + scale * y`` with ``y ~ likelihood(z)``.
 
-    ``shift`` and ``scale`` hold one number, or one per element of the event in row-major order. Raises ``IncompatibleError`` around a
-    likelihood of discrete data, whose probabilities have no units.
+    The log-Jacobian of the scaling is part of the density, so that densities are in the units of
+    the data.
 
-    >>> from torch import nn
-    >>> from aevb import likelihoods
-    >>> inner = likelihoods.Normal(nn.Identity(), (2,), scale=1.0)
-    >>> Scaled(inner, shift=[0.0], scale=[10.0])(torch.zeros(1, 3)).variance.round(decimals=3)
-    tensor([[100., 100.]]...)
+    Args:
+        likelihood: The likelihood of the standardised data ``y``.
+        shift: One number, or one per element of the event in row-major order.
+        scale: One number, or one per element of the event in row-major order.
+
+    Raises:
+        IncompatibleError: ``likelihood`` is discrete, and probabilities have no units, or it
+            accepts missing cells.
+
+    Example:
+        >>> from torch import nn
+        >>> from aevb import likelihoods
+        >>> inner = likelihoods.Normal(nn.Identity(), (2,), scale=1.0)
+        >>> Scaled(inner, shift=[0.0], scale=[10.0])(torch.zeros(1, 3)).variance.round(decimals=3)
+        tensor([[100., 100.]]...)
     """
 
     shift: Tensor
@@ -34,15 +60,25 @@ class Scaled(Likelihood):
     ) -> None:
         super().__init__()
         if likelihood.discrete:
-            name = type(likelihood).__name__
+            part = Part(f"likelihoods.{type(likelihood).__name__}")
             raise IncompatibleError(
-                f"`likelihoods.Scaled` needs a likelihood with a density, got `likelihoods.{name}`. "
-                f"Use `likelihoods.{name}(...)` on the data as given."
+                message("{part} gives probabilities, which have no units to scale", part=part),
+                argument="likelihood",
+                suggestions=(message("Use {part} on the unscaled data", part=part),),
             )
         if likelihood.allows_missing:
             raise IncompatibleError(
-                "`likelihoods.Scaled` counts its Jacobian for every cell, and `likelihoods.Missing` leaves cells out. "
-                "Use `likelihoods.Missing(likelihoods.Scaled(...))`."
+                "the Jacobian of the scaling has a factor for every cell, and this likelihood "
+                "leaves cells out",
+                argument="likelihood",
+                suggestions=(
+                    message(
+                        "Use {missing}",
+                        missing=Part(
+                            "likelihoods.Missing", {"likelihood": Part("likelihoods.Scaled")}
+                        ),
+                    ),
+                ),
             )
         self.factorises = likelihood.factorises
         self.likelihood: Conditional = likelihood

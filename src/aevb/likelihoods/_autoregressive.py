@@ -1,40 +1,74 @@
-"""Data whose elements are drawn one after the other."""
+"""Autoregressive likelihood of tables and sequences."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .. import distributions
+from .._registry import register
 from ..distributions import IntegerCategorical
 from ..distributions._autoregressive import VariableSpec, bernoulli_variable, level_variable
-from ..errors import ArgumentError
+from ..errors import check_choice, check_counts
 from ..networks import MADE, Heads
+from ..notes import Argument, message
 from ._likelihood import Likelihood, as_event_shape
-from ._logistic_mixture import component_offsets, discretised_logistic_mixture
+from ._logistic_mixture import check_levels, component_offsets, discretised_logistic_mixture
+from ._registration import LikelihoodRegistration
 
 ElementFamily = Literal["bernoulli", "categorical", "logistic_mixture"]
 
 
+@register(
+    LikelihoodRegistration(
+        title="autoregressive",
+        paper="Gregor et al. 2014",
+        kinds=("binary", "level"),
+        scaling="levels",
+        needs="a choice of masked layers, which decide what the latent is left to explain",
+        instead=message("Use {preset}", preset=Argument("preset", "darn")),
+        use_when="values depend on each other given the latent",
+        cost="one step per value for each draw",
+        avoid_when="the latent should carry all information",
+    )
+)
 class Autoregressive(Likelihood):
-    """``log p(x|z) = sum_d log p(x_d | x_1 ... x_(d-1), z)`` by a masked network over the elements of a datum, in row-major order.
+    """``log p(x|z) = sum_d log p(x_d | x_1 ... x_(d-1), z)`` by a masked network.
 
-    The network says what each element would have by itself, and ``features`` numbers that masked layers with ``hidden`` units see beside
-    the elements before. What these explain, codes need not: a wide masked network may leave them idle. ``output`` is the family of an
-    element: ``"bernoulli"`` for 0 and 1; for ``levels`` values from 0 on ``"logistic_mixture"`` with ``components`` as in
-    ``LogisticMixture``, or ``"categorical"``, which knows no order. For images see ``Pixel``, whose masked layers are convolutions.
+    The order of the elements is row-major.
 
-    A density takes one pass, a draw one short step per element. The mean has no formula and is averaged over 64 draws, always the same
-    ones. Not for empty cells: what is missing would have to be summed over. Gregor et al., Deep autoregressive networks (2014). Raises
-    ``ArgumentError`` for an unknown output, levels that do not fit it, no component and no features.
+    The network gives the parameters that each element would have alone, and ``features`` that the
+    masked layers see beside the preceding elements. A wide masked network may leave the latent
+    unused. For images see ``Pixel``, whose masked layers are convolutions.
 
-    >>> Autoregressive(nn.Identity(), (4, 4))(torch.zeros(5, 2)).sample().shape
-    torch.Size([5, 4, 4])
+    A density takes one pass; a draw takes one short step per element. The mean has no formula and
+    is averaged over 64 fixed draws. Missing cells are not supported: they would have to be summed
+    over.
+
+    Gregor et al., Deep autoregressive networks (2014).
+
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        output: Family of an element: ``"bernoulli"`` for 0 and 1, ``"logistic_mixture"`` (as in
+            ``LogisticMixture``) for ordered levels, ``"categorical"`` for levels without an order.
+        levels: Number of values of an element, 0 ... ``levels - 1``.
+        components: Number of logistics of a mixture.
+        hidden: Widths of the masked layers.
+        features: Number of features of ``z`` that the masked layers see.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``output`` is unknown, ``levels`` does not fit it, or a count is less than 1.
+
+    Example:
+        >>> Autoregressive(nn.Identity(), (4, 4))(torch.zeros(5, 2)).sample().shape
+        torch.Size([5, 4, 4])
     """
 
     discrete = True
@@ -53,20 +87,9 @@ class Autoregressive(Likelihood):
         latent_rank: int = 1,
     ) -> None:
         super().__init__()
-        if output not in ("bernoulli", "categorical", "logistic_mixture"):
-            raise ArgumentError(
-                f"`output` is {output!r}; use one of bernoulli, categorical, logistic_mixture."
-            )
-        if levels < 2 or (output == "bernoulli" and levels > 2):
-            instead = (
-                'give output="logistic_mixture" for more than 2'
-                if levels > 2
-                else "give at least 2"
-            )
-            raise ArgumentError(f"`levels` is {levels}; {instead}.")
-        for name, value in (("components", components), ("features", features)):
-            if value < 1:
-                raise ArgumentError(f"`{name}` is {value}; give at least 1.")
+        check_choice("output", output, get_args(ElementFamily))
+        check_levels(levels, output == "bernoulli")
+        check_counts(components=components, features=features)
         self.event_shape, self.output, self.levels = as_event_shape(event_shape), output, levels
         self.register_buffer("offset", component_offsets(components), persistent=False)
         size, parameters = math.prod(self.event_shape), self.cell.n_parameters
@@ -75,7 +98,7 @@ class Autoregressive(Likelihood):
 
     @property
     def cell(self) -> VariableSpec:
-        """One element given those before it."""
+        """Family of one element given the preceding ones."""
         if self.output == "bernoulli":
             return bernoulli_variable()
         if self.output == "categorical":

@@ -1,4 +1,4 @@
-"""Random weights: a likelihood whose weights have a posterior, too."""
+"""Likelihoods with random weights."""
 
 from __future__ import annotations
 
@@ -13,35 +13,58 @@ from torch.distributions import Distribution, Normal
 from torch.func import functional_call
 
 from .._random import seed_scope
-from ..distributions import EqualWeightMixture, from_scale, to_scale
-from ..distributions import _kl as kl
+from .._registry import register
+from ..distributions import EqualWeightMixture, analytic_kl, from_scale, to_scale
 from ..distributions._output_maps import LOG_SCALE_BOUND
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_counts
+from ..notes import Argument, message
 from ._likelihood import Likelihood
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="random weights",
+        paper="Kingma and Welling 2014, Blundell et al. 2015",
+        needs="another likelihood, whose weights become random",
+        instead=message("Use {preset}", preset=Argument("preset", "bayesian_vae")),
+        use_when="data are few and the uncertainty of the decoder matters",
+        cost="twice the parameters; evaluation averages over 8 draws of the weights",
+        avoid_when="data are plenty",
+    )
+)
 class Bayesian(Likelihood):
-    """``p(x|z, theta)`` with ``q(theta) = prod N(mu, sigma^2)`` and ``p(theta) = prod N(0, s^2)``: full variational Bayes.
+    """``p(x|z, theta)`` with ``q(theta) = prod N(mu, sigma^2)`` and ``p(theta) = prod N(0, s^2)``.
 
-    The weights of ``likelihood`` become the means ``mu``; ``weights`` names those that are to be random, by the beginnings of their
-    names, and ``None`` takes all. ``scale`` is the ``sigma`` to begin with, ``prior_scale`` the ``s`` of the prior, one for all weights, or
-    ``"learned"``: one for each tensor, which climbs the same bound.
+    Full variational Bayes: the weights of ``likelihood`` become the means ``mu``. In training all
+    draws of a step share one draw of the weights, made by ``resample_weights``, and
+    ``KL(q(theta) || p(theta)) / N`` is subtracted from every bound. (With separate weights for each
+    of K samples an importance-weighted bound would not be below the evidence.) In evaluation the
+    likelihood is the predictive one, averaged over ``draws`` fixed draws of the weights: repeated
+    evaluations agree, and new data do not pay for the weights again.
 
-    In training all draws of a step share one draw of the weights, made by ``resample_weights``, and ``KL(q(theta) || p(theta)) / N`` is subtracted
-    from every bound. With weights of its own for each of K samples an importance-weighted bound would not be below the evidence. In
-    evaluation the likelihood is the predictive one, averaged over ``draws`` fixed draws of the weights: the same question has the same
-    answer, and new data do not pay for the weights again.
+    Kingma and Welling, Auto-encoding variational Bayes (2014), appendix F; Blundell et al., Weight
+    uncertainty in neural networks (2015).
 
-    Kingma and Welling, Auto-encoding variational Bayes (2014), appendix F; Blundell et al., Weight uncertainty (2015). Raises
-    ``ArgumentError`` for scales that are not positive, ``draws < 1``, and names that no weight has (when the weights are first seen).
+    Args:
+        likelihood: The likelihood whose weights become random.
+        weights: Prefixes of the names of the random weights, ``None`` for all weights.
+        scale: Initial ``sigma``.
+        prior_scale: The ``s`` of the prior for all weights, or ``"learned"``, one per tensor.
+        draws: Number of draws of the weights that evaluation averages over.
 
-    >>> from aevb import likelihoods, networks
-    >>> likelihood = Bayesian(likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)), draws=4)
-    >>> likelihood.eval()(torch.zeros(5, 2)).mean.shape, bool(likelihood.weight_kl() > 0)
-    (torch.Size([5, 6]), True)
+    Raises:
+        ArgumentError: A scale is out of range, ``draws`` is less than 1, or no weight has one of
+            the names in ``weights`` (at the first call).
+
+    Example:
+        >>> from aevb import likelihoods, networks
+        >>> likelihood = Bayesian(likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)), draws=4)
+        >>> likelihood.eval()(torch.zeros(5, 2)).mean.shape, bool(likelihood.weight_kl() > 0)
+        (torch.Size([5, 6]), True)
     """
 
-    factorises = False  # an average over weights: what one cell shows of them, the others feel
+    factorises = False  # in an average over weights one cell is informative about the others
 
     def __init__(
         self,
@@ -54,11 +77,8 @@ class Bayesian(Likelihood):
         super().__init__()
         _check_scale("scale", scale)
         if prior_scale != "learned":
-            _check_scale("prior_scale", prior_scale, ', or "learned"')
-        if draws < 1:
-            raise ArgumentError(
-                f"`draws` is {draws}; give at least 1 draw of the weights to average over."
-            )
+            _check_scale("prior_scale", prior_scale, Argument("prior_scale", "learned"))
+        check_counts(draws=draws)
         self.discrete, self.unbounded, self.allows_missing = (
             likelihood.discrete,
             likelihood.unbounded,
@@ -128,16 +148,19 @@ class Bayesian(Likelihood):
             yield name, attrgetter(name)(self.likelihood), part  # pyright: ignore[reportReturnType]
 
     def _initialise_random_weights(self, input: Tensor, context: Tensor | None) -> None:
-        """Heads are made when they first see an input, and only then is it known which weights there are."""
+        """Replace weights at the first call, when the heads exist and all weights are known."""
         with torch.no_grad():
             self.likelihood(input, context)
         named = dict(self.likelihood.named_parameters())
-        for asked in self.weights or ():
-            if not any(name.startswith(asked) for name in named):
+        for prefix in self.weights or ():
+            if not any(name.startswith(prefix) for name in named):
                 raise ArgumentError(
-                    f"`weights` holds {asked!r}, and no weight has such a name; they are {', '.join(named)}."
+                    f"no weight has a name that begins with {prefix!r}; the names are "
+                    + ", ".join(named),
+                    argument="weights",
+                    value=self.weights,
                 )
-        with seed_scope(0):  # the same fixed draws in every process, and nobody's stream is moved
+        with seed_scope(0):  # the same draws in every process, and no other random stream moves
             for name, weight in named.items():
                 if self.weights is None or name.startswith(tuple(self.weights)):
                     self.random_weights[name.replace(".", "/")] = _RandomWeight(
@@ -145,16 +168,19 @@ class Bayesian(Likelihood):
                     )
 
 
-def _check_scale(argument: str, scale: float | str, instead: str = "") -> None:
+def _check_scale(argument: str, scale: float | str, alternative: Argument | None = None) -> None:
     least, most = math.exp(-LOG_SCALE_BOUND), math.exp(LOG_SCALE_BOUND)
     if isinstance(scale, str) or not least < scale < most:
         raise ArgumentError(
-            f"`{argument}` is {scale!r}; give a number between {least:.4f} and {most:.0f}{instead}."
+            f"give a number between {least:.4f} and {most:.0f}",
+            argument=argument,
+            value=scale,
+            suggestions=(message("Or write {it}", it=alternative),) if alternative else (),
         )
 
 
 class _RandomWeight(nn.Module):
-    """What a tensor of random weights has beside its mean: the scale of its posterior, that of its prior, and noise."""
+    """Scale of the posterior, scale of the prior and noise of a tensor of random weights."""
 
     noise: Tensor
     fixed_noise: Tensor
@@ -163,9 +189,8 @@ class _RandomWeight(nn.Module):
     def __init__(self, weight: Tensor, scale: float, prior_scale: float | str, draws: int) -> None:
         super().__init__()
         self.raw = nn.Parameter(from_scale(torch.full_like(weight, scale)))
-        if (
-            prior_scale == "learned"
-        ):  # from the size that the weights begin with; for biases of 0 somewhat above their posterior's scale
+        # start at the size of the weights, for biases of 0 somewhat above the posterior's scale
+        if prior_scale == "learned":
             self.prior_raw = nn.Parameter(
                 from_scale(weight.detach().square().mean().sqrt().clamp(min=2 * scale))
             )
@@ -184,4 +209,4 @@ class _RandomWeight(nn.Module):
     def kl_to_prior(self, mean: Tensor) -> Tensor:
         q = Normal(mean, to_scale(self.raw), validate_args=False)
         p = Normal(torch.zeros_like(mean), to_scale(self.prior_raw), validate_args=False)
-        return kl.analytic_kl(q, p).sum()
+        return analytic_kl(q, p).sum()

@@ -1,4 +1,4 @@
-"""Grey levels."""
+"""Likelihood of grey levels."""
 
 from __future__ import annotations
 
@@ -7,22 +7,48 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from .._registry import register
 from ..distributions import discretised_logistic
-from ..errors import ArgumentError
+from ..errors import check_counts
 from ._likelihood import Likelihood, as_event_shape, make_heads
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="discretised logistic",
+        paper="Salimans et al. 2017",
+        kinds=("level",),
+        scaling="levels",
+        use_when="8-bit images and other integer levels at equal distances",
+        cost="two outputs per value",
+        avoid_when="levels have no order, or several peaks",
+    )
+)
 class DiscretisedLogistic(Likelihood):
-    """Integers 0 ... ``levels``-1 per element: a logistic with mean and scale from the network, cut into bins of width 1.
+    """Integers 0 ... ``levels - 1`` per element: a logistic integrated over bins of width 1.
 
-    The network's outputs are read in units of the full range, the mean from its middle, the scale from a tenth of it, so that the same
-    initial weights suit 17 levels and 256. Salimans et al. (2017).
+    Mean and scale come from the network in units of the full range, the mean relative to its middle
+    and the scale relative to a tenth of it, so that the same initial weights suit 17 levels and
+    256.
 
-    >>> import torch
-    >>> DiscretisedLogistic(nn.Identity(), (8, 8), levels=17)(
-    ...     torch.zeros(5, 2)
-    ... ).sample().max() <= 16
-    tensor(True)
+    Salimans et al., PixelCNN++ (2017).
+
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        levels: Number of values.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``levels`` is less than 2.
+
+    Example:
+        >>> import torch
+        >>> DiscretisedLogistic(nn.Identity(), (8, 8), levels=17)(
+        ...     torch.zeros(5, 2)
+        ... ).sample().max() <= 16
+        tensor(True)
     """
 
     discrete = True
@@ -35,8 +61,7 @@ class DiscretisedLogistic(Likelihood):
         latent_rank: int = 1,
     ) -> None:
         super().__init__()
-        if levels < 2:
-            raise ArgumentError(f"`levels` is {levels}; give at least 2.")
+        check_counts(2, levels=levels)
         self.event_shape = as_event_shape(event_shape)
         self.levels = levels
         self.heads = make_heads(network, self.event_shape, 2, latent_rank)

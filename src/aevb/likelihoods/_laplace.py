@@ -1,4 +1,4 @@
-"""Real data with outliers."""
+"""Likelihood of real data with some outliers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,40 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.distributions import Laplace as TorchLaplace
 
+from .._registry import register
 from ._likelihood import Likelihood, as_event_shape
 from ._location_scale import LocationScale
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="Laplace",
+        kinds=("continuous",),
+        scaling="standardise",
+        defaults={"scale": "per_element"},
+        use_when="real numbers with some outliers",
+        cost="as normal",
+        avoid_when="outliers are extreme; use student_t",
+    )
+)
 class Laplace(Likelihood):
-    """``p(x|z) = Laplace(loc(z), scale)`` per element; ``scale`` as in ``likelihoods.Normal`` (its optimum is the mean absolute error).
+    """``p(x|z) = Laplace(loc(z), scale)`` per element.
 
-    >>> import torch
-    >>> Laplace(nn.Identity(), (3,))(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
-    torch.Size([5])
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        scale: The scale of the noise, as in ``likelihoods.Normal``. The optimal scale is the mean
+            absolute error.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``scale`` is neither a positive number nor a known word.
+
+    Example:
+        >>> import torch
+        >>> Laplace(nn.Identity(), (3,))(torch.zeros(5, 2)).log_prob(torch.zeros(5, 3)).shape
+        torch.Size([5])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What every likelihood says about the data it accepts."""
+"""The base class of likelihoods."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ LogLikelihoodFunction = Callable[[Tensor], Tensor]
 
 
 class Likelihood(Conditional, ABC):
-    """``p(x|z)`` over events of shape ``event_shape``; its support is that of the distribution it returns.
+    """Base of likelihoods ``p(x|z)`` over rows of data.
 
-    ``discrete`` says that it gives probabilities, not densities: such data are not to be rescaled; ``unbounded`` that they have no
-    greatest value. ``values`` says what they are: numbers, or angles and names of categories, which have no average. ``factorises`` says
-    that the cells of a datum are independent once ``z`` is known, ``allows_missing`` that cells may be empty (NaN).
+    A subclass sets ``event_shape`` and overrides ``forward``, which maps latents
+    ``[*batch, *latent]`` to a distribution with batch shape ``[*batch]`` and event shape
+    ``event_shape``.
+
+    Attributes:
+        event_shape: Shape of a row of data.
+        discrete: Whether the likelihood gives probabilities, so that the data must not be rescaled.
+        unbounded: Whether discrete data have no greatest value.
+        value_kind: Numbers, or angles and names of categories, which have no average.
+        factorises: Whether the cells of a row are independent given ``z``.
+        allows_missing: Whether cells may be missing (NaN).
     """
 
     discrete: bool = False
@@ -37,31 +45,52 @@ class Likelihood(Conditional, ABC):
     def log_likelihood_function(
         self, x: Tensor, context: Tensor | None = None, *, many_draws: bool = False
     ) -> LogLikelihoodFunction:
-        """``z -> log p(x|z)`` for many codes ``[K, B, *latent]`` of the same data ``[B, *event]``: ``[K, B]``.
+        """Prepare ``z -> log p(x|z)`` for many latents of the same rows, without gradients.
 
-        A family whose density is linear in parts of ``x`` computes those parts here, once; ``long`` says that so many draws will follow
-        that compiling pays. Without gradients.
+        A family whose density is linear in parts of ``x`` overrides this method to compute those
+        parts once.
+
+        Args:
+            x: Rows of shape ``[B, *event]``.
+            context: Context ``[B, C]``.
+            many_draws: Whether enough draws will follow to make compilation worth its time.
+
+        Returns:
+            A function from latents ``[K, B, *latent]`` to log-densities ``[K, B]``.
         """
         return lambda z: self(z, context).log_prob(x)
 
     def decode_layers(
         self, passage: LayerTrace, z: Tensor, context: Tensor | None = None
     ) -> Distribution:
-        """``p(x|z)`` where a passage through the layers of ``z`` ``[K, B, D]`` has been made: a decoder that goes the same way need not."""
+        """Return ``p(x|z)`` where the layers of a hierarchy have been traversed already.
+
+        Args:
+            passage: The traversal that gave ``z``; a decoder with the same trunk reuses its
+                features.
+            z: Latents ``[K, B, D]``.
+            context: Context ``[B, C]``.
+
+        Returns:
+            The distribution with batch shape ``[K, B]``.
+        """
         return self(z, context)
 
     def resample_weights(self) -> None:
-        """Draw anew what is random in the weights, here or in a likelihood inside of this one; called before each training pass."""
+        """Draw the random weights for the next training pass, also of nested likelihoods."""
         for inner in self._nested_likelihoods():
             inner.resample_weights()
 
     def weight_kl(self) -> Tensor | None:
-        """``KL(q(theta) || p(theta))`` of the weights that are random, here or inside, ``[]`` nats; ``None`` where none are."""
-        each = [inner.weight_kl() for inner in self._nested_likelihoods()]
-        found = [
-            divergence for divergence in each if divergence is not None
-        ]  # one comprehension with := cannot be traced
-        return torch.stack(found).sum() if found else None
+        """Return ``KL(q(theta) || p(theta))`` of random weights, also of nested likelihoods.
+
+        Returns:
+            The KL divergence ``[]`` in nats, ``None`` without random weights.
+        """
+        nested = [inner.weight_kl() for inner in self._nested_likelihoods()]
+        # two steps: a comprehension with := cannot be traced
+        divergences = [divergence for divergence in nested if divergence is not None]
+        return torch.stack(divergences).sum() if divergences else None
 
     def _nested_likelihoods(self) -> list[Likelihood]:
         return [part for part in self.children() if isinstance(part, Likelihood)]
@@ -74,11 +103,11 @@ def make_heads(
     latent_rank: int,
     per_element: int | None = None,
 ) -> Heads:
-    """Heads that give ``parameters`` tensors of the event's shape, each with a last axis of ``per_element`` where that is given."""
+    """Heads for ``parameters`` tensors of the event's shape, or with ``per_element`` appended."""
     shape = (*event_shape, per_element) if per_element else tuple(event_shape)
     return Heads(network, *[shape] * parameters, input_ndim=latent_rank)
 
 
 def as_event_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of an event, or an error."""
+    """The shape of an event, or an ``ArgumentError``."""
     return as_shape("event_shape", event_shape)

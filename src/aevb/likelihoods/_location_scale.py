@@ -1,4 +1,4 @@
-"""The five ways to hold the scale of a location-scale likelihood."""
+"""Location and scale of a likelihood."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import to_scale
-from ..errors import ArgumentError
+from ..errors import ArgumentError, one_of
 from ._likelihood import make_heads
 
-MIN_OPTIMAL_SCALE = 1e-3  # data have about unit size: an optimal scale below this would only chase rounding, and its density has no upper bound
+# data have about unit size: a smaller scale would follow rounding, and its density has no bound
+MIN_OPTIMAL_SCALE = 1e-3
 RUNNING_ERROR_DECAY = 0.99  # of the running error, per step
 
 
 class LocationScale(nn.Module):
-    """``loc`` and ``scale``, both ``[*batch, *event]``, from a latent variable.
+    """``loc`` and ``scale``, both ``[*batch, *event]``, from a latent.
 
-    ``power`` is that of the error whose mean sets the scale's optimum; ``None`` for families where no formula does, which have no
-    ``"optimal"``. ``name`` is what the family calls its scale, ``n_extra`` counts the tensors that it wants from the network beside.
+    Args:
+        network: Maps latents to features.
+        event_shape: Shape of a row of data.
+        scale: A positive number or one of five words, as in ``likelihoods.Normal``.
+        latent_rank: Number of axes of a latent.
+        power: Power of the error whose mean gives the optimal scale; ``None`` for families without
+            a formula, which do not offer ``"optimal"``.
+        name: The family's name for its scale.
+        n_extra: Number of further tensors from the network.
+
+    Raises:
+        ArgumentError: ``scale`` is neither a positive number nor a known word.
     """
 
     running_error: Tensor
@@ -37,12 +48,13 @@ class LocationScale(nn.Module):
     ) -> None:
         super().__init__()
         kinds = ("shared", "per_element", "predicted", "optimal")[: 4 if power else 3]
-        if isinstance(scale, str) and scale not in kinds:
+        if scale not in kinds if isinstance(scale, str) else not scale > 0:
             raise ArgumentError(
-                f"`{name}` is {scale!r}; give a positive number or one of {', '.join(kinds)}."
+                "give a positive number or a word",
+                argument=name,
+                value=scale,
+                suggestions=(one_of(name, kinds),),
             )
-        if not isinstance(scale, str) and not scale > 0:
-            raise ArgumentError(f"`{name}` is {scale}; give a positive number.")
         self.kind = scale if isinstance(scale, str) else "fixed"
         self.power = power
         self.event_shape = event_shape
@@ -63,10 +75,10 @@ class LocationScale(nn.Module):
         self.register_buffer("running_error", torch.tensor(1.0), persistent=self.kind == "optimal")
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> list[Tensor]:
-        """``loc``, ``scale`` and what is wanted beside."""
+        """``loc``, ``scale`` and the ``n_extra`` further tensors."""
         loc, *rest = self.heads(input, context)
-        further, predicted = rest[: self.n_extra], rest[self.n_extra :]
-        return [loc, self._scale(*predicted).expand_as(loc), *further]
+        extra, predicted = rest[: self.n_extra], rest[self.n_extra :]
+        return [loc, self._scale(*predicted).expand_as(loc), *extra]
 
     def _scale(self, predicted: Tensor | None = None) -> Tensor:
         if predicted is not None:
@@ -80,24 +92,24 @@ class LocationScale(nn.Module):
 
     @torch.no_grad()
     def update_state(self, loc: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
-        """Move the held error towards that of this batch: ``mean |x - loc|^power``, the scale's maximum-likelihood value.
+        """Move the running error towards ``mean |x - loc|^power`` of this batch.
 
-        Empty cells (NaN) have no error.
+        The maximum-likelihood scale is a power of this mean. Missing cells do not count.
         """
         if self.kind != "optimal" or self.power is None:
             return
-        missed = (x - loc).abs().pow(self.power)
+        error = (x - loc).abs().pow(self.power)
         if weight is not None:
-            missed = (weight * missed.flatten(2).nanmean(2)).sum(0)
+            error = (weight * error.flatten(2).nanmean(2)).sum(0)
         self.running_error.lerp_(
-            missed.nanmean().to(self.running_error.dtype), 1 - RUNNING_ERROR_DECAY
+            error.nanmean().to(self.running_error.dtype), 1 - RUNNING_ERROR_DECAY
         )
 
 
 def check_unit(unit: float) -> float:
-    """``unit``, or an error where it is no size."""
+    """Return ``unit``, or raise an ``ArgumentError`` if it is not a positive number."""
     if not 0 < unit < math.inf:
         raise ArgumentError(
-            f"`unit` is {unit}; give about the mean of the data, a positive number."
+            "give the mean of the data, a positive number", argument="unit", value=unit
         )
     return float(unit)

@@ -1,4 +1,4 @@
-"""Positive numbers over several orders of magnitude."""
+"""Likelihood of positive numbers over several orders of magnitude."""
 
 from __future__ import annotations
 
@@ -8,19 +8,42 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.distributions import LogNormal as TorchLogNormal
 
+from .._registry import register
 from ..distributions import OpenIntervalDistribution
 from ._likelihood import Likelihood, as_event_shape
 from ._location_scale import LocationScale
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="log-normal",
+        kinds=("positive",),
+        scaling="size",
+        defaults={"scale": "per_element"},
+        use_when="positive numbers over several orders of magnitude",
+        cost="as normal",
+        avoid_when="values may be 0",
+    )
+)
 class LogNormal(Likelihood):
-    """``log x ~ N(loc(z), scale^2)`` per element, for ``x > 0``; ``scale`` as in ``likelihoods.Normal``, of the logarithm.
+    """``log x ~ N(loc(z), scale^2)`` per element, for ``x > 0``.
 
-    The density is that of ``x``, in its units. A 0 is refused: there the density is 0.
+    The density is that of ``x`` in its own units. Zeros are refused: the density there is 0.
 
-    >>> import torch
-    >>> LogNormal(nn.Identity(), (3,), scale=1.0)(torch.zeros(5, 2)).mean[0]
-    tensor([1.6487, 1.6487, 1.6487]...)
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        scale: The scale of the logarithm, as in ``likelihoods.Normal``.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``scale`` is neither a positive number nor a known word.
+
+    Example:
+        >>> import torch
+        >>> LogNormal(nn.Identity(), (3,), scale=1.0)(torch.zeros(5, 2)).mean[0]
+        tensor([1.6487, 1.6487, 1.6487]...)
     """
 
     def __init__(

@@ -1,28 +1,55 @@
-"""Data with empty cells."""
+"""Likelihood of data with missing cells."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from .._registry import register
 from ..distributions import PartiallyObserved
 from ..errors import IncompatibleError
+from ..notes import Part, message
 from ._likelihood import Likelihood
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="missing cells",
+        paper="Mattei and Frellsen 2019",
+        needs="another likelihood, of which it sums the observed cells",
+        instead=message(
+            "Build it in Python, by {part}",
+            part=Part("likelihoods.Missing", {"likelihood": Part("likelihoods.Normal")}),
+        ),
+        use_when="cells are missing at random",
+        cost="none",
+        avoid_when="whether a cell is missing depends on its value",
+    )
+)
 class Missing(Likelihood):
-    """``log p(x_observed|z)``: the cells of ``likelihood`` that are there, where NaN says that one is not.
+    """``log p(x_observed|z)``: the likelihood of the observed cells; missing cells are NaN.
 
-    Cells that are independent given ``z`` can be left out of the sum, and what remains is the exact density of the others, so the bound
-    is one on ``log p(x_observed)``. Right where it does not depend on the value itself whether a cell is empty (missing at random). The
-    encoder's network needs ``networks.FillMissing``. Mattei and Frellsen, MIWAE (2019). Raises ``IncompatibleError`` around a likelihood
-    whose cells depend on each other.
+    Cells that are independent given ``z`` can be left out of the sum; the remainder is the exact
+    density of the others, so that the bound is one on ``log p(x_observed)``. This is right where
+    the probability that a cell is missing does not depend on its value (missing at random). The
+    network of the encoder needs ``networks.FillMissing``.
 
-    >>> import torch
-    >>> from torch import nn
-    >>> from aevb import likelihoods
-    >>> likelihood = Missing(likelihoods.Normal(nn.Identity(), (2,), scale=1.0))
-    >>> likelihood(torch.zeros(1, 3)).log_prob(torch.tensor([[torch.nan, torch.nan]]))
-    tensor([0.]...)
+    Mattei and Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets
+    (2019).
+
+    Args:
+        likelihood: The likelihood of complete rows.
+
+    Raises:
+        IncompatibleError: The cells of ``likelihood`` depend on each other.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from aevb import likelihoods
+        >>> likelihood = Missing(likelihoods.Normal(nn.Identity(), (2,), scale=1.0))
+        >>> likelihood(torch.zeros(1, 3)).log_prob(torch.tensor([[torch.nan, torch.nan]]))
+        tensor([0.]...)
     """
 
     allows_missing = True
@@ -30,10 +57,11 @@ class Missing(Likelihood):
     def __init__(self, likelihood: Likelihood) -> None:
         super().__init__()
         if not likelihood.factorises:
-            name = type(likelihood).__name__
+            name = f"likelihoods.{type(likelihood).__name__}"
             raise IncompatibleError(
-                f"`likelihoods.Missing` leaves cells out of a sum, and those of `likelihoods.{name}` depend on each other. "
-                f"{_ALTERNATIVES.get(name, 'Use a likelihood of independent cells, as `likelihoods.Normal(...)`.')}"
+                message("the cells of {part} depend on each other", part=Part(name)),
+                argument="likelihood",
+                suggestions=(_ALTERNATIVES.get(name, _INDEPENDENT_CELLS),),
             )
         self.discrete, self.unbounded, self.value_kind = (
             likelihood.discrete,
@@ -52,7 +80,15 @@ class Missing(Likelihood):
         self.likelihood.update_state(distribution.base, value, weight)
 
 
+_INDEPENDENT_CELLS = message(
+    "Use a likelihood with independent cells, such as {normal}, {bernoulli} or {mixture}",
+    normal=Part("likelihoods.Normal"),
+    bernoulli=Part("likelihoods.Bernoulli"),
+    mixture=Part("likelihoods.LogisticMixture"),
+)
 _ALTERNATIVES = {
-    "Bayesian": "Use `likelihoods.Bayesian(likelihoods.Missing(...))`.",
-    "Pixel": "Use one whose pixels are independent given the code, as `likelihoods.Bernoulli(...)` or `likelihoods.LogisticMixture(...)`.",
+    "likelihoods.Bayesian": message(
+        "Use {bayesian}",
+        bayesian=Part("likelihoods.Bayesian", {"likelihood": Part("likelihoods.Missing")}),
+    )
 }

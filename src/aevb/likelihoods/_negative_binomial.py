@@ -1,4 +1,4 @@
-"""Counts that vary more than their mean says."""
+"""Likelihoods of counts with more variance than a Poisson."""
 
 from __future__ import annotations
 
@@ -8,21 +8,50 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 
+from .._registry import register
 from ..distributions import ZeroInflated, to_rate
 from ._likelihood import Likelihood, as_event_shape
 from ._location_scale import LocationScale, check_unit
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="negative binomial",
+        paper="Lopez et al. 2018",
+        kinds=("count",),
+        scaling="mean",
+        use_when="counts that vary more than their mean, as in single-cell RNA",
+        cost="one output per value and learned concentrations",
+        avoid_when="variance equals the mean; poisson is simpler",
+    )
+)
 class NegativeBinomial(Likelihood):
-    """Counts ``x`` with mean ``m = unit exp(l)``, ``l`` from the network, and variance ``m + m^2 / concentration``, per element.
+    """Counts with mean ``m = unit * exp(l)`` and variance ``m + m^2 / concentration``.
 
-    A Poisson whose rate is drawn from a gamma of that ``concentration``: ``"shared"`` (learned, one number), ``"per_element"`` (one for
-    each), ``"predicted"`` (by the network) or a number; learned ones lie between 0.0025 and 403. ``unit`` is about the mean of the data.
+    Per element, with ``l`` from the network. The family is a Poisson whose rate is drawn from a
+    gamma.
+
     Lopez et al., Deep generative modeling for single-cell transcriptomics (2018).
 
-    >>> import torch
-    >>> NegativeBinomial(nn.Identity(), (3,), concentration=2.0, unit=4.0)(torch.zeros(5, 2)).variance[0].round(decimals=4)
-    tensor([12., 12., 12.]...)
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        concentration: A positive number, ``"shared"`` (learned, one number), ``"per_element"``
+            (learned, one per element) or ``"predicted"`` by the network. Learned values lie between
+            0.0025 and 403.
+        unit: Mean of the data, approximately; the mean of the likelihood starts there.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``concentration`` or ``unit`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> NegativeBinomial(nn.Identity(), (3,), concentration=2.0, unit=4.0)(
+        ...     torch.zeros(5, 2)
+        ... ).variance[0].round(decimals=4)
+        tensor([12., 12., 12.]...)
     """
 
     discrete = True
@@ -52,15 +81,42 @@ class NegativeBinomial(Likelihood):
         )
 
 
+@register(
+    LikelihoodRegistration(
+        title="zero-inflated negative binomial",
+        paper="Risso et al. 2018",
+        kinds=("count",),
+        scaling="mean",
+        use_when="overdispersed counts with more zeros than a negative binomial gives",
+        cost="two outputs per value",
+        avoid_when="zeros follow from small means",
+    )
+)
 class ZeroInflatedNegativeBinomial(Likelihood):
-    """A ``NegativeBinomial`` of which some counts are 0 for a reason of their own, with a probability from the network, per element.
+    """A ``NegativeBinomial`` with additional zeros.
 
-    The mean is that of all counts, those zeros included. Risso et al., A general and flexible method for signal extraction from
-    single-cell RNA-seq data (2018).
+    The probability of an additional zero comes from the network, per element. The mean is that of
+    all counts, the additional zeros included.
 
-    >>> import torch
-    >>> ZeroInflatedNegativeBinomial(nn.Identity(), (3,), unit=4.0)(torch.zeros(5, 2)).mean[0].round(decimals=4)
-    tensor([2., 2., 2.]...)
+    Risso et al., A general and flexible method for signal extraction from single-cell RNA-seq data
+    (2018).
+
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        concentration: As in ``NegativeBinomial``.
+        unit: Mean of the data, approximately; the mean of the likelihood starts there.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``concentration`` or ``unit`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> ZeroInflatedNegativeBinomial(nn.Identity(), (3,), unit=4.0)(torch.zeros(5, 2)).mean[
+        ...     0
+        ... ].round(decimals=4)
+        tensor([2., 2., 2.]...)
     """
 
     discrete = True
@@ -90,7 +146,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
 
 
 def negative_binomial_from_mean(mean: Tensor, concentration: Tensor) -> TorchNegativeBinomial:
-    """The negative binomial of this mean and concentration, from log-probabilities."""
+    """The negative binomial with this mean and concentration, from logits."""
     return TorchNegativeBinomial(
         concentration, logits=mean.log() - concentration.log(), validate_args=False
     )

@@ -1,4 +1,4 @@
-"""Real data."""
+"""Likelihood of real data."""
 
 from __future__ import annotations
 
@@ -8,22 +8,50 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.distributions import Normal as Gaussian
 
+from .._registry import register
 from ._likelihood import Likelihood, as_event_shape
 from ._location_scale import LocationScale
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="normal",
+        paper="Kingma and Welling 2014",
+        kinds=("continuous",),
+        scaling="standardise",
+        defaults={"scale": "per_element"},
+        use_when="real numbers with light tails",
+        cost='one output per value, two with scale="predicted"',
+        avoid_when="data have outliers, or repeated values",
+    )
+)
 class Normal(Likelihood):
-    """``p(x|z) = N(mu(z), sigma^2)`` per element of the event, with the noise ``sigma``
+    """``p(x|z) = N(mu(z), scale^2)`` per element of the event.
 
-    - fixed: ``scale=0.5`` (``scale=2 ** -0.5`` is the squared error, up to a constant),
-    - learned, one for all elements: ``scale="shared"``, or one for each: ``scale="per_element"`` (as in factor analysis),
-    - put out by the network: ``scale="predicted"``,
-    - held at its optimum: ``scale="optimal"``, the running root mean squared error of training, set between steps. Densities use the
-      held value, so they stay densities. Rybkin et al., Simple and effective VAE training with calibrated decoders (2021).
+    The values of ``scale``:
 
-    >>> import torch
-    >>> Normal(nn.Identity(), (3,), scale=0.5)(torch.zeros(5, 2)).stddev[0]
-    tensor([0.5000, 0.5000, 0.5000]...)
+    - a number: fixed (``2 ** -0.5`` is the squared error up to a constant);
+    - ``"shared"``: learned, one number for all elements;
+    - ``"per_element"``: learned, one number per element, as in factor analysis;
+    - ``"predicted"``: by the network;
+    - ``"optimal"``: the running root mean squared error of training, set between steps. Densities
+      use the current value, so they remain densities (Rybkin et al., Simple and effective VAE
+      training with calibrated decoders, 2021).
+
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        scale: The standard deviation of the noise.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``scale`` is neither a positive number nor a known word.
+
+    Example:
+        >>> import torch
+        >>> Normal(nn.Identity(), (3,), scale=0.5)(torch.zeros(5, 2)).stddev[0]
+        tensor([0.5000, 0.5000, 0.5000]...)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Images whose pixels are drawn one after the other."""
+"""Autoregressive likelihood of images."""
 
 from __future__ import annotations
 
@@ -10,32 +10,65 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution
 
 from .._conditional import capture_parameters
+from .._registry import register
 from ..distributions import AutoregressiveImage, IntegerCategorical
-from ..errors import ArgumentError
+from ..errors import check_choice, check_counts
 from ..networks import Heads, PixelCNN
+from ..notes import Argument, message
 from ._likelihood import Likelihood, as_event_shape
-from ._logistic_mixture import component_offsets, discretised_logistic_mixture
+from ._logistic_mixture import check_levels, component_offsets, discretised_logistic_mixture
+from ._registration import LikelihoodRegistration
 
 PixelFamily = Literal["bernoulli", "categorical", "logistic_mixture"]
 
 
+@register(
+    LikelihoodRegistration(
+        title="PixelCNN decoder",
+        paper="van den Oord et al. 2016, Gulrajani et al. 2017",
+        kinds=("binary", "level"),
+        scaling="levels",
+        needs="a choice of masked convolutions, which decide what the latent is left to explain",
+        instead=message("Use {preset}", preset=Argument("preset", "pixel_vae")),
+        use_when="sharp images and the best bits per dimension",
+        cost="one pass of convolutions per pixel for each draw",
+        avoid_when="samples must be fast",
+    )
+)
 class Pixel(Likelihood):
-    """``log p(x|z) = sum_d log p(x_d | x_1 ... x_(d-1), z)`` over the pixels of an image, row by row, by gated masked convolutions.
+    """``log p(x|z) = sum_d log p(x_d | x_1 ... x_(d-1), z)`` by gated masked convolutions.
 
-    ``network`` turns codes into features that every pixel is told; ``layers`` masked layers of ``features`` numbers, ``kernel`` wide, see
-    what was drawn before. What is near in an image is then the pixels' affair and the codes are left with the rest: few layers and a small
-    kernel leave them more. ``output`` is the family of a pixel: ``"bernoulli"`` for 0 and 1; for ``levels`` values from 0 on
-    ``"logistic_mixture"`` with ``components`` as in ``LogisticMixture``, or ``"categorical"``, which knows no order.
+    Pixels are drawn row by row. ``network`` maps latents to features for every pixel; the masked
+    layers see the pixels above and to the left. Few layers and a small kernel leave more of the
+    image for the latent to explain.
 
-    A density takes one pass, a draw one short pass per pixel. The mean has no formula and is that of 16 draws, always the same ones. Not
-    for empty cells: what is missing would have to be summed over.
+    A density takes one pass; a draw takes one short pass per pixel. The mean has no formula and is
+    averaged over 16 fixed draws. Missing cells are not supported: they would have to be summed
+    over.
 
-    van den Oord et al., Conditional image generation with PixelCNN decoders (2016); Gulrajani et al., PixelVAE (2017). Raises
-    ``ArgumentError`` for what is no image, an unknown output, and levels that do not fit it.
+    van den Oord et al., Conditional image generation with PixelCNN decoders (2016); Gulrajani et
+    al., PixelVAE (2017).
 
-    >>> import torch
-    >>> Pixel(nn.Identity(), (4, 4), layers=1)(torch.zeros(5, 2)).sample().shape
-    torch.Size([5, 4, 4])
+    Args:
+        network: Maps latents to features.
+        event_shape: Shape of an image, ``(H, W)`` or ``(C, H, W)``.
+        output: Family of a pixel: ``"bernoulli"`` for 0 and 1, ``"logistic_mixture"`` (as in
+            ``LogisticMixture``) for ordered levels, ``"categorical"`` for levels without an order.
+        levels: Number of values of a pixel, 0 ... ``levels - 1``.
+        components: Number of logistics of a mixture.
+        features: Number of channels of the masked layers.
+        layers: Number of masked layers.
+        kernel: Width of their kernels.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``event_shape`` is not an image, ``output`` is unknown, ``levels`` does not
+            fit it, or a count is less than 1.
+
+    Example:
+        >>> import torch
+        >>> Pixel(nn.Identity(), (4, 4), layers=1)(torch.zeros(5, 2)).sample().shape
+        torch.Size([5, 4, 4])
     """
 
     discrete = True
@@ -60,17 +93,9 @@ class Pixel(Likelihood):
             "categorical": (levels, _categorical_pixels),
             "logistic_mixture": (3 * components, self._mixture),
         }
-        if output not in outputs:
-            raise ArgumentError(f"`output` is {output!r}; use one of {', '.join(outputs)}.")
-        if levels < 2 or (output == "bernoulli" and levels > 2):
-            instead = (
-                'give output="logistic_mixture" for more than 2'
-                if levels > 2
-                else "give at least 2"
-            )
-            raise ArgumentError(f"`levels` is {levels}; {instead}.")
-        if components < 1:
-            raise ArgumentError(f"`components` is {components}; give at least 1.")
+        check_choice("output", output, tuple(outputs))
+        check_levels(levels, output == "bernoulli")
+        check_counts(components=components)
         self.event_shape, self.levels = as_event_shape(event_shape), levels
         parameters, self.make_pixel_distribution = outputs[output]
         self.register_buffer("offset", component_offsets(components), persistent=False)

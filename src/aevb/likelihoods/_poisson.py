@@ -1,4 +1,4 @@
-"""Counts."""
+"""Likelihood of counts."""
 
 from __future__ import annotations
 
@@ -8,20 +8,42 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.distributions import Poisson as TorchPoisson
 
+from .._registry import register
 from ..distributions import to_rate
 from ._likelihood import Likelihood, as_event_shape, make_heads
 from ._location_scale import check_unit
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="Poisson",
+        kinds=("count",),
+        scaling="mean",
+        use_when="counts whose variance is about their mean",
+        cost="one output per value",
+        avoid_when="counts vary more than their mean; use negative_binomial",
+    )
+)
 class Poisson(Likelihood):
-    """``log p(x|z) = x log r - r - log x!`` per element, the mean ``r = unit exp(l)`` with ``l`` from the network: 0, 1, 2, ...
+    """``log p(x|z) = x log r - r - log x!`` with ``r = unit * exp(l)``, per element.
 
-    ``unit`` is about the mean of the data, where the network begins; ``r`` lies between 3e-7 and 3e6 of it. Its variance is its mean:
-    counts that vary more are for ``NegativeBinomial``. Raises ``ArgumentError`` for a ``unit`` that is not positive.
+    ``l`` comes from the network. The rate lies between 3e-7 and 3e6 times ``unit``. The variance
+    equals the mean; for counts that vary more see ``NegativeBinomial``.
 
-    >>> import torch
-    >>> Poisson(nn.Identity(), (3,), unit=7.0)(torch.zeros(5, 2)).mean[0].round(decimals=4)
-    tensor([7., 7., 7.]...)
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        unit: Mean of the data, approximately; the mean of the likelihood starts there.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``unit`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> Poisson(nn.Identity(), (3,), unit=7.0)(torch.zeros(5, 2)).mean[0].round(decimals=4)
+        tensor([7., 7., 7.]...)
     """
 
     discrete = True

@@ -1,4 +1,4 @@
-"""Real data with many outliers."""
+"""Likelihood of real data with many outliers."""
 
 from __future__ import annotations
 
@@ -9,26 +9,52 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from .. import distributions
+from .._registry import register
 from ..distributions import to_scale
-from ..errors import ArgumentError
+from ..errors import ArgumentError, one_of
 from ._likelihood import Likelihood, as_event_shape
 from ._location_scale import LocationScale
+from ._registration import LikelihoodRegistration
 
 MIN_DOF = 2.0  # degrees of freedom: below there is no variance
-INITIAL_EXCESS_DOF = (
-    8.0  # above that, to begin with: outliers are met, and clean data are not yet paid for
+INITIAL_EXCESS_DOF = 8.0  # robust to outliers at little cost for clean data
+
+
+@register(
+    LikelihoodRegistration(
+        title="Student t",
+        paper="Lange, Little and Taylor 1989",
+        kinds=("continuous",),
+        scaling="standardise",
+        defaults={"scale": "per_element"},
+        use_when="real numbers with many or extreme outliers",
+        cost="as normal, and learned degrees of freedom",
+        avoid_when="tails are light: normal is simpler",
+    )
 )
-
-
 class StudentT(Likelihood):
-    """``p(x|z) = t(x; dof, loc(z), scale)`` per element: an outlier costs its logarithm, where a ``Normal`` takes its square.
+    """``p(x|z) = t(x; dof, loc(z), scale)`` per element.
 
-    ``scale`` as in ``likelihoods.Normal``, but for ``"optimal"``. ``dof`` are the degrees of freedom: ``"shared"``, learned, one number
-    for all elements, ``"per_element"``, one for each, both between 2.02 and 3200 and 10 to begin with, or a number above 2. Lange,
-    Little and Taylor, Robust statistical modeling using the t distribution (1989). Raises ``ArgumentError`` for other values.
+    An outlier costs its logarithm, where a ``Normal`` charges its square.
 
-    >>> StudentT(nn.Identity(), (3,), scale=1.0, dof=4.0)(torch.zeros(5, 2)).variance[0].round(decimals=4)
-    tensor([2., 2., 2.]...)
+    Lange, Little and Taylor, Robust statistical modeling using the t distribution (1989).
+
+    Args:
+        network: Maps latents to features; the parameters are a linear map of the features.
+        event_shape: Shape of a row of data.
+        scale: As in ``likelihoods.Normal``, without ``"optimal"``.
+        dof: Degrees of freedom: ``"shared"`` (learned, one number), ``"per_element"`` (learned, one
+            per element), both between 2.02 and 3200 and initially 10, or a number above 2.
+        latent_rank: Number of axes of a latent.
+
+    Raises:
+        ArgumentError: ``scale`` or ``dof`` has another value.
+
+    Example:
+        >>> StudentT(nn.Identity(), (3,), scale=1.0, dof=4.0)(torch.zeros(5, 2)).variance[0].round(
+        ...     decimals=4
+        ... )
+        tensor([2., 2., 2.]...)
     """
 
     fixed_dof: Tensor
@@ -68,9 +94,11 @@ class StudentT(Likelihood):
 
 
 def _check_dof(dof: float | str) -> None:
-    if isinstance(dof, str) and dof not in ("shared", "per_element"):
-        raise ArgumentError(f"`dof` is {dof!r}; give shared, per_element or a number above 2.")
-    if not isinstance(dof, str) and not dof > MIN_DOF:
+    kinds = ("shared", "per_element")
+    if dof not in kinds if isinstance(dof, str) else not dof > MIN_DOF:
         raise ArgumentError(
-            f"`dof` is {dof}, and such a density has no variance; give a number above 2."
+            "give a number above 2, below which the density has no variance, or a word",
+            argument="dof",
+            value=dof,
+            suggestions=(one_of("dof", kinds),),
         )

@@ -1,4 +1,4 @@
-"""Images from latent images."""
+"""Likelihood of a hierarchy of latent images."""
 
 from __future__ import annotations
 
@@ -6,25 +6,44 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .._conditional import capture_parameters
+from .._registry import register
 from ..distributions._chain import LayerTrace
 from ..distributions._product import split_event
 from ..networks._top_down import TopDown as Trunk
+from ..notes import Argument, message
 from ._likelihood import Likelihood
+from ._registration import LikelihoodRegistration
 
 
+@register(
+    LikelihoodRegistration(
+        title="top-down decoder",
+        paper="Vahdat and Kautz 2020, Child 2021",
+        needs="a trunk that prior, posterior and decoder share",
+        instead=message("Use {preset}", preset=Argument("preset", "top_down_vae")),
+        use_when="images, with the latent images of models.top_down",
+        cost="convolutions at every size",
+        avoid_when="the latent should be one short vector",
+    )
+)
 class TopDown(Likelihood):
-    """``p(x | z_1 ... z_L)``: ``likelihood``, given the features that the layers of ``trunk`` lead to.
+    """``p(x | z_1 ... z_L)``: a likelihood of the features that the layers of a trunk lead to.
 
-    ``likelihood`` takes features ``[channels[0], H, W]`` in the place of a code, so it has ``latent_rank=3``. The passage that has drawn
-    a code is not made again for its likelihood.
+    A traversal of the trunk that has drawn a latent is not repeated for its likelihood.
 
-    >>> import torch
-    >>> from aevb import likelihoods, networks
-    >>> trunk = networks.TopDown((8, 8), [8, 16], latent=2, layers=1)
-    >>> TopDown(trunk, likelihoods.Bernoulli(networks.Conv(8, 8), (8, 8), latent_rank=3))(
-    ...     torch.zeros(5, 40)
-    ... ).mean.shape
-    torch.Size([5, 8, 8])
+    Args:
+        trunk: The ``networks.TopDown`` that the model shares.
+        likelihood: A likelihood with ``latent_rank=3``, which takes features
+            ``[channels[0], H, W]`` in the place of a latent.
+
+    Example:
+        >>> import torch
+        >>> from aevb import likelihoods, networks
+        >>> trunk = networks.TopDown((8, 8), [8, 16], latent=2, layers=1)
+        >>> TopDown(trunk, likelihoods.Bernoulli(networks.Conv(8, 8), (8, 8), latent_rank=3))(
+        ...     torch.zeros(5, 40)
+        ... ).mean.shape
+        torch.Size([5, 8, 8])
     """
 
     def __init__(self, trunk: Trunk, likelihood: Likelihood) -> None:

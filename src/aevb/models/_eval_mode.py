@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""Temporary evaluation mode."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from torch import nn
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block: no dropout, no running mean that moves; afterwards the mode is what it was.
+    """Evaluation mode inside the block: no dropout and no updates of running means.
 
-    >>> model = nn.Dropout(0.5)
-    >>> with eval_mode(model):
-    ...     model.training
-    False
-    >>> model.training
-    True
+    Afterwards the mode is the previous one.
+
+    Args:
+        model: The module whose mode changes.
+
+    Example:
+        >>> model = nn.Dropout(0.5)
+        >>> with eval_mode(model):
+        ...     model.training
+        False
+        >>> model.training
+        True
     """
     training = model.training
     model.eval()

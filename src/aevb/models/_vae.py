@@ -12,33 +12,54 @@ from torch.distributions import Distribution
 
 from .._conditional import Conditional, Unconditional
 from .._random import use_generator
-from ..distributions import _kl as kl
-from ..distributions import analytic_kl_mask, hierarchy_terms
-from ..errors import ArgumentError, DataError, IncompatibleError
+from ..distributions import analytic_kl, hierarchy_terms
+from ..errors import DataError, IncompatibleError, check_counts
 from ..likelihoods._likelihood import Likelihood
 from ..networks._condition import Condition
+from ..notes import Argument, Part, message
 from ..types import Batch, Configurable, Terms
+from ._capabilities import Capabilities
 from ._eval_mode import eval_mode
 
 
 class VAE(Configurable, nn.Module):
-    """``p(x, z) = p(x|z) p(z)`` with ``q(z|x)`` beside it.
+    """A latent-variable model ``p(x, z) = p(x|z) p(z)`` with an approximate posterior ``q(z|x)``.
 
-    The three parts may be any conditionals whose shapes fit; they are tried on one datum of zeros here, so that what does not fit is
-    said now. Raises ``IncompatibleError`` where the latent of the posterior is not that of the prior.
+    The parts may be any conditionals whose shapes fit; the constructor tries them on one row of
+    zeros. With networks that take a context (``networks.ConditionedNetwork``) all parts are
+    conditioned on it: ``p(x, z|c)`` and ``q(z|x, c)``. ``condition`` describes the context; batches
+    carry it as ``context``, and methods accept ``label`` instead.
 
-    With networks that are told something of each datum (``networks.ConditionedNetwork``) all of it is given that: ``p(x, z|c)`` and
-    ``q(z|x, c)``. What they are told is ``condition``; batches bring it as ``context``, and calls take ``label=`` instead.
+    Kingma and Welling, Auto-encoding variational Bayes (2014).
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     prior=priors.Normal(2),
-    ...     posterior=posteriors.Normal(networks.MLP(64, [16]), latent=2),
-    ...     likelihood=likelihoods.Bernoulli(networks.MLP(2, [16]), event_shape=(8, 8)),
-    ... )
-    >>> model.sample(3).shape
-    torch.Size([3, 8, 8])
+    Args:
+        prior: The prior ``p(z)``.
+        posterior: The approximate posterior ``q(z|x)``.
+        likelihood: The likelihood ``p(x|z)``.
+
+    Raises:
+        IncompatibleError: The latents of prior and posterior differ in shape, or parts have
+            different conditions.
+
+    Attributes:
+        capabilities: What can be computed with the model.
+        condition: Description of the context, ``None`` for an unconditional model.
+        event_shape: Shape of a row of data.
+        latent_shape: Shape of the latent of a row.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     prior=priors.Normal(2),
+        ...     posterior=posteriors.Normal(networks.MLP(64, [16]), latent=2),
+        ...     likelihood=likelihoods.Bernoulli(networks.MLP(2, [16]), event_shape=(8, 8)),
+        ... )
+        >>> model.sample(3).shape
+        torch.Size([3, 8, 8])
     """
+
+    condition: Condition | None
+    capabilities: Capabilities
 
     def __init__(
         self, prior: Unconditional, posterior: Conditional, likelihood: Likelihood
@@ -48,36 +69,50 @@ class VAE(Configurable, nn.Module):
         self.posterior = posterior
         self.likelihood = likelihood
         self.event_shape = likelihood.event_shape
-        self._check_condition()
+        # not registered as a submodule: it belongs to the networks, and copies follow by reference
+        self.__dict__["condition"] = self._find_condition()
         self._unify_device_and_dtype()
         p, q = self.probe()
         if p.event_shape != q.event_shape:
+            shape = tuple(q.event_shape)
             raise IncompatibleError(
-                f"the prior's latent has shape {tuple(p.event_shape)}, the posterior's {tuple(q.event_shape)}; "
-                f"build the prior with latent={_format_shape(q.event_shape)}."
+                f"the prior's latent has shape {tuple(p.event_shape)}, the posterior's {shape}",
+                argument="prior",
+                suggestions=(
+                    message(
+                        "Build the prior with {latent}",
+                        latent=Argument("latent", shape[0] if len(shape) == 1 else shape),
+                    ),
+                ),
             )
         self.latent_shape = tuple(q.event_shape)
-        self.analytic_kl_layers = analytic_kl_mask(
-            q, p
-        )  # of a hierarchy: of which layers the divergence has one
-        self.exact_kl = posterior.has_density and kl.has_analytic_kl(q, p)
-        self.uses_analytic_kl = self.exact_kl or any(self.analytic_kl_layers)
+        self.capabilities = Capabilities.from_parts(
+            prior, posterior, likelihood, self.condition, p, q
+        )
+        # read by every training step, therefore plain attributes
+        self.analytic_kl_layers = self.capabilities.analytic_kl_layers
+        self.exact_kl = self.capabilities.analytic_kl
+        self.uses_analytic_kl = self.capabilities.uses_analytic_kl
 
     def _unify_device_and_dtype(self) -> None:
-        """Bring the parts to one place and one precision: the accelerator where one of them is on it, the widest of theirs."""
+        """Move the parts to one device, an accelerator if a part is on one, and one precision."""
         weights = [parameter for parameter in self.parameters() if parameter.is_floating_point()]
         if weights:
-            place = next(
+            device = next(
                 (weight.device for weight in weights if weight.device.type != "cpu"),
                 weights[0].device,
             )
             self.to(
-                place, functools.reduce(torch.promote_types, (weight.dtype for weight in weights))
+                device, functools.reduce(torch.promote_types, (weight.dtype for weight in weights))
             )
 
     @torch.no_grad()
     def probe(self) -> tuple[Distribution, Distribution]:
-        """Prior and posterior for one datum of zeros: what can be asked of their types, before any computing."""
+        """Return prior and posterior for one row of zeros, without random draws.
+
+        Returns:
+            ``p(z)`` and ``q(z|x)`` with batch size 1.
+        """
         like = next(self.parameters(), torch.zeros(()))
         x = torch.zeros(1, *self.event_shape, dtype=like.dtype, device=like.device)
         with eval_mode(self):
@@ -87,19 +122,13 @@ class VAE(Configurable, nn.Module):
                 self.infer(Batch(x, context, index, dataset_size=self.posterior.n_rows)),
             )
             if p.event_shape == q.event_shape:
-                self.likelihood(
-                    torch.zeros_like(q.mean), context
-                )  # no draw: asking must not move anyone's random stream
+                # zeros and no draw: a probe must not move a random stream
+                self.likelihood(torch.zeros_like(q.mean), context)
         return p, q
 
     @property
-    def condition(self) -> Condition | None:
-        """What the model is told of each datum, where it is told anything."""
-        return next((part for part in self.modules() if isinstance(part, Condition)), None)
-
-    @property
     def null_context(self) -> Tensor | None:
-        """A context of zeros ``[1, C]``, for questions whose answer does not depend on it."""
+        """A context of zeros ``[1, C]``, for results that do not depend on the context."""
         condition, like = self.condition, next(self.parameters(), torch.zeros(()))
         return (
             None
@@ -110,17 +139,35 @@ class VAE(Configurable, nn.Module):
     def resolve_context(
         self, n: int, context: Tensor | None = None, label: Any = None
     ) -> Tensor | None:
-        """The context ``[n, C]`` of ``n`` data from what a caller gave: ``context`` ``[n, C]`` or ``[C]``, or ``label`` as it is called.
+        """Return the context ``[n, C]`` of ``n`` rows from the arguments of a caller.
 
-        Raises ``IncompatibleError`` where the model is told something and neither was given, or the other way round, and what
-        ``networks.Condition.of`` raises.
+        Args:
+            n: Number of rows.
+            context: Context ``[n, C]`` or ``[C]``.
+            label: A value for all rows, a list of ``n`` values, or a dict of these by name.
+
+        Returns:
+            The context, ``None`` for an unconditional model.
+
+        Raises:
+            IncompatibleError: The context is missing, or the model takes none.
+            ArgumentError: ``label`` names an unknown class or variable.
+            DataError: ``context`` has another number of rows.
         """
         condition, like = self.condition, next(self.parameters(), torch.zeros(()))
         if condition is None:
             if label is not None:
                 raise IncompatibleError(
-                    f"label={label!r}: this model is told nothing of its data. Leave label out, or train one that is, as with "
-                    'condition="label".'
+                    "the model takes no context",
+                    argument="label",
+                    value=label,
+                    suggestions=(
+                        "Leave it out",
+                        message(
+                            "Train a model with {condition}",
+                            condition=Argument("condition", "label"),
+                        ),
+                    ),
                 )
             return context
         if label is not None:
@@ -130,40 +177,70 @@ class VAE(Configurable, nn.Module):
         context = condition.check_context(context).to(like)
         if context.dim() > 1 and len(context) not in (1, n):
             raise DataError(
-                f"`context` has {len(context)} rows for {n} data: give one for each, or a single one for all."
+                f"the context has {len(context)} rows for {n} rows of data",
+                argument="context",
+                suggestions=("Give one row for each, or a single one for all",),
             )
         return context.expand(n, -1)
 
-    def _check_condition(self) -> None:
-        found = {part.variables for part in self.modules() if isinstance(part, Condition)}
-        if len(found) > 1:
-            names = " and ".join(", ".join(factor.name for factor in factors) for factors in found)
+    def _find_condition(self) -> Condition | None:
+        conditions = [part for part in self.modules() if isinstance(part, Condition)]
+        variables = {part.variables for part in conditions}
+        if len(variables) > 1:
+            names = " and ".join(", ".join(each.name for each in group) for group in variables)
             raise IncompatibleError(
-                f"parts of the model are told different things ({names}); give all of them the same `Condition`."
+                f"parts of the model have different conditions ({names})",
+                argument="condition",
+                suggestions=("Give all parts the same networks.Condition",),
             )
+        return conditions[0] if conditions else None
 
     @property
     def device(self) -> torch.device:
+        """The device of the parameters."""
         return next(self.parameters(), torch.zeros(())).device
 
     def posterior_input(self, batch: Batch) -> Tensor:
-        """What the posterior is told of a batch: its data, or their row numbers where it holds parameters for each row.
+        """Return the input of the posterior: the data, or row numbers for parameters per row.
 
-        Raises ``IncompatibleError`` for rows that it holds none for.
+        Args:
+            batch: The rows.
+
+        Returns:
+            Data ``[B, *event]`` or row numbers ``[B]``.
+
+        Raises:
+            IncompatibleError: The posterior has no parameters for these rows.
         """
         rows = self.posterior.n_rows
         if rows is None:
             return batch.x
         if batch.index is None or batch.dataset_size != rows:
             raise IncompatibleError(
-                f"`posteriors.{type(self.posterior).__name__}` holds parameters for the {rows:,} rows it was trained on and for no others, "
-                "and these come without row numbers or from another set. Use `inference.refine(model, x).model` for new data, or "
-                f"`Batch(x, index=..., total={rows})` for rows of its own."
+                message(
+                    "{posterior} has parameters for its {rows} training rows alone, and these rows "
+                    "have no row numbers or belong to another data set",
+                    posterior=Part(f"posteriors.{type(self.posterior).__name__}"),
+                    rows=f"{rows:,}",
+                ),
+                argument="index",
+                suggestions=(
+                    "Use inference.refine(model, x).model for new rows",
+                    f"Use Batch(x, index=..., dataset_size={rows}) for training rows",
+                ),
             )
         return batch.index
 
     def check_batch(self, batch: Batch) -> None:
-        """Raise ``IncompatibleError`` where a batch lacks what training must know of it: row numbers, the size of its set, context."""
+        """Check that a batch has the row numbers, data set size and context that training needs.
+
+        Args:
+            batch: The rows.
+
+        Raises:
+            IncompatibleError: The batch has no row numbers, data set size or context.
+            DataError: A row has no context.
+        """
         self.posterior_input(batch)
         self._check_context(batch)
         if self.likelihood.weight_kl() is not None:
@@ -172,25 +249,56 @@ class VAE(Configurable, nn.Module):
     def _check_context(self, batch: Batch) -> None:
         condition = self.condition
         if condition is not None and not (condition.is_optional and batch.context is None):
-            context = condition.check_context(batch.context)
+            context = condition.check_context(batch.context, of_rows=True)
             row = (~context.isfinite().all(1)).nonzero()
             if len(row) and not condition.is_optional:
                 raise DataError(
-                    f"row {int(row[0])} of the first batch comes without {', '.join(condition.names)}, and the model is told it of each "
-                    "datum; fill it or drop the row, or use preset=semi_supervised_vae, which infers a class."
+                    f"row {int(row[0])} of the first batch has no {', '.join(condition.names)}, "
+                    "and the model needs it for each row",
+                    argument="context",
+                    suggestions=(
+                        "Fill the gaps or drop the rows",
+                        message(
+                            "Use {preset}, which infers a class",
+                            preset=Argument("preset", "semi_supervised_vae"),
+                        ),
+                    ),
                 )
         elif condition is None and batch.context is not None:
             raise IncompatibleError(
-                "the data come with a context and no network of the model is told it: build the networks with context="
-                f"{batch.context.shape[-1]} inside of `networks.ConditionedNetwork(...)`, as presets do, or read the data without condition."
+                "the data have a context, and no network of the model takes one",
+                argument="context",
+                suggestions=(
+                    message(
+                        "Build the networks with {context} inside {wrapper}, as presets do",
+                        context=Argument("context", batch.context.shape[-1]),
+                        wrapper=Part("networks.ConditionedNetwork"),
+                    ),
+                    message("Load the data without {condition}", condition=Argument("condition")),
+                ),
             )
 
     def infer(self, batch: Batch) -> Distribution:
-        """``q(z|x)`` for a batch, with batch shape ``[B]``."""
+        """Return ``q(z|x)`` for a batch.
+
+        Args:
+            batch: The rows.
+
+        Returns:
+            The posterior with batch shape ``[B]``.
+        """
         return self.posterior(self.posterior_input(batch), batch.context)
 
     def log_joint(self, batch: Batch, z: Tensor) -> Tensor:
-        """``log p(x, z)`` for points ``z`` ``[*samples, B, *latent]``: ``[*samples, B]``."""
+        """Return ``log p(x, z)``.
+
+        Args:
+            batch: The rows.
+            z: Latents ``[*samples, B, *latent]``.
+
+        Returns:
+            Log-densities ``[*samples, B]`` in nats.
+        """
         return self.likelihood(z, batch.context).log_prob(batch.x) + self.prior(
             None, batch.context
         ).log_prob(z)
@@ -204,13 +312,19 @@ class VAE(Configurable, nn.Module):
         log_measure: Tensor | None = None,
         exact_kl: bool = False,
     ) -> Terms:
-        """What the model says about draws ``z`` ``[K, B, *latent]`` from ``q = infer(batch)``.
+        """Return the terms of the bounds for draws from the posterior.
 
-        ``log_measure`` defaults to ``-log K``, that of K samples.
+        Args:
+            batch: The rows.
+            z: Draws ``[K, B, *latent]``.
+            q: The posterior, ``infer(batch)``.
+            log_measure: Log-weights of the draws, ``[K, 1]`` or ``[K, B]``; ``-log K`` by default.
+            exact_kl: Whether to compute the KL divergence in closed form where possible.
+
+        Returns:
+            The terms, ``[K, B]`` each.
         """
         p = self.prior(None, batch.context)
-        if self.training:
-            self.likelihood.resample_weights()
         layers = hierarchy_terms(q, p, z, self.analytic_kl_layers if exact_kl else ())
         reconstruction = (
             self.likelihood(z, batch.context)
@@ -218,11 +332,6 @@ class VAE(Configurable, nn.Module):
             else self.likelihood.decode_layers(layers.trace, z, batch.context)
         )
         log_likelihood = reconstruction.log_prob(batch.x)
-        if self.training:
-            self.likelihood.update_state(
-                reconstruction, batch.x, None if log_measure is None else log_measure.detach().exp()
-            )
-            self.posterior.update_state(q, z)
         # in training only: new data do not pay again for what the weights have learnt
         divergence = self.likelihood.weight_kl() if self.training else None
         zero, penalty = log_likelihood.new_zeros(()), self.posterior.penalty(q)
@@ -230,7 +339,7 @@ class VAE(Configurable, nn.Module):
             log_prior, log_posterior, exact = (
                 p.log_prob(z),
                 q.log_prob(z),
-                kl.analytic_kl(q, p) if exact_kl else None,
+                analytic_kl(q, p) if exact_kl else None,
             )
         else:
             log_prior, log_posterior, exact = (
@@ -253,16 +362,44 @@ class VAE(Configurable, nn.Module):
             weight_kl=zero if divergence is None else divergence / self._dataset_size(batch),
             penalty=zero if penalty is None else penalty,
             layer_kl=None if layers is None else layers.layer_kl,
+            enumerated=log_measure is not None,
         )
 
+    def resample_weights(self) -> None:
+        """Draw the random weights of the likelihood; a step calls this before ``terms``."""
+        self.likelihood.resample_weights()
+
+    def update_state(self, terms: Terms) -> None:
+        """Update state that receives no gradient; a training step calls this after ``terms``.
+
+        Args:
+            terms: The terms of the step's draws.
+        """
+        weights = terms.log_measure.detach().exp() if terms.enumerated else None
+        self.likelihood.update_state(terms.reconstruction, terms.batch.x, weights)
+        self.posterior.update_state(terms.q, terms.z)
+
     def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Let the parts that begin with data look at some ``[N, *event]``, and at what is told of them ``[N, C]``."""
+        """Initialise data-dependent parts.
+
+        Args:
+            x: Rows of data ``[N, *event]``.
+            context: Context ``[N, C]`` of these rows.
+        """
         for part in self.modules():
             if isinstance(part, Conditional):
                 part.initialise_from_data(x, context)
 
     def draw_terms(self, batch: Batch, samples: int) -> Terms:
-        """The terms of ``samples`` draws from the posterior, without a gradient through the draws."""
+        """Return the terms of draws from the posterior, without gradients through the draws.
+
+        Args:
+            batch: The rows.
+            samples: Number of draws per row, K.
+
+        Returns:
+            The terms, ``[K, B]`` each.
+        """
         q = self.infer(batch)
         return self.terms(batch, q.sample((samples,)), q, exact_kl=self.uses_analytic_kl)
 
@@ -270,21 +407,46 @@ class VAE(Configurable, nn.Module):
     def encode(
         self, x: Tensor, context: Tensor | None = None, *, label: Any = None, sample: bool = False
     ) -> Tensor:
-        """Codes ``[B, *latent]`` of data ``[B, *event]``: the posterior's mean, or a draw from it.
+        """Return latents of data: the posterior's mean, or a draw.
 
-        A model that is told something of each datum takes it as ``context`` ``[B, C]``, or as ``label``: a value for all, a list of
-        ``B``, or a dict of these by name. So do ``decode``, ``reconstruct`` and ``sample``.
+        Args:
+            x: Rows ``[B, *event]``.
+            context: Context ``[B, C]`` of a conditional model.
+            label: The context as a value for all rows, a list of ``B`` values, or a dict of these
+                by name.
+            sample: Whether to return a draw from the posterior instead of its mean.
+
+        Returns:
+            Latents ``[B, *latent]``.
+
+        Raises:
+            DataError: The rows have another shape.
+            IncompatibleError: The context is missing, or the posterior has parameters per row.
         """
         q = self.infer(Batch(self.to_model_input(x), self.resolve_context(len(x), context, label)))
         return q.sample() if sample else q.mean
 
     @torch.no_grad()
     def decode(self, z: Tensor, context: Tensor | None = None, *, label: Any = None) -> Tensor:
-        """Expected data ``[*batch, *event]`` given codes ``[*batch, *latent]``, in the units of the data."""
+        """Return the mean of ``p(x|z)``, in the units of the data.
+
+        Args:
+            z: Latents ``[*batch, *latent]``.
+            context: As for ``encode``.
+            label: As for ``encode``.
+
+        Returns:
+            Means ``[*batch, *event]``.
+
+        Raises:
+            DataError: The latents have another shape.
+        """
         batch = z.shape[: z.dim() - len(self.latent_shape)]
         if tuple(z.shape[len(batch) :]) != self.latent_shape:
             raise DataError(
-                f"codes have shape {tuple(z.shape)}; this model decodes {('N', *self.latent_shape)}."
+                f"the latents have shape {tuple(z.shape)}; this model decodes rows of shape "
+                f"{self.latent_shape}",
+                argument="z",
             )
         like = next(self.parameters(), torch.zeros(()))
         context = self.resolve_context(batch[-1] if batch else 1, context, label)
@@ -293,7 +455,16 @@ class VAE(Configurable, nn.Module):
         ).mean
 
     def reconstruct(self, x: Tensor, context: Tensor | None = None, *, label: Any = None) -> Tensor:
-        """``decode(encode(x))``, ``[B, *event]``."""
+        """Return ``decode(encode(x))``.
+
+        Args:
+            x: Rows ``[B, *event]``.
+            context: As for ``encode``.
+            label: As for ``encode``.
+
+        Returns:
+            Means ``[B, *event]``.
+        """
         context = self.resolve_context(len(x), context, label)
         return self.decode(self.encode(x, context), context)
 
@@ -307,19 +478,38 @@ class VAE(Configurable, nn.Module):
         mean: bool = False,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """``n`` data ``[n, *event]`` by ancestral sampling: ``z`` from the prior, ``x`` from the likelihood (or its mean).
+        """Draw data by ancestral sampling: ``z`` from the prior, ``x`` from the likelihood.
 
-        The encoder is not used. ``generator`` must live on the model's device; it moves on by what was drawn.
+        Args:
+            n: Number of rows.
+            context: As for ``encode``, for ``n`` rows.
+            label: As for ``encode``.
+            mean: Whether to return the mean of the likelihood instead of a draw.
+            generator: Source of random numbers on the model's device; torch's default generator if
+                ``None``.
+
+        Returns:
+            Rows ``[n, *event]``.
+
+        Raises:
+            ArgumentError: ``n`` is less than 1.
         """
-        if n < 1:
-            raise ArgumentError(f"`n` is {n}; ask for at least 1 sample.")
+        check_counts(n=n)
         context = self.resolve_context(n, context, label)
         with use_generator(generator):
             _, x = self.sample_joint(n, context)
             return x.mean if mean else x.sample()
 
     def sample_joint(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Distribution]:
-        """``n`` codes ``[n, *latent]`` from the prior, and ``p(x|z)`` of each."""
+        """Draw latents from the prior and return the distributions of their data.
+
+        Args:
+            n: Number of draws.
+            context: Context ``[n, C]``.
+
+        Returns:
+            Latents ``[n, *latent]`` and ``p(x|z)`` with batch shape ``[n]``.
+        """
         p = self.prior(None, context)
         z = p.sample((n,) if not p.batch_shape else ())
         return z, self.likelihood(z, context)
@@ -327,20 +517,30 @@ class VAE(Configurable, nn.Module):
     def _dataset_size(self, batch: Batch) -> int:
         if batch.dataset_size is None:
             raise IncompatibleError(
-                "random weights share their divergence among all rows of the training set, and this batch does not say how many there "
-                "are; write `Batch(x, total=N)`, or give the data as an array."
+                "the KL divergence of random weights is shared among all training rows, and this "
+                "batch does not contain their number",
+                argument="dataset_size",
+                suggestions=("Write Batch(x, dataset_size=N)", "Give the data as an array"),
             )
         return batch.dataset_size
 
     def to_model_input(self, x: Tensor) -> Tensor:
-        """Data ``[B, *event]`` on the model's device and in its precision. Raises ``DataError`` where their shape is another."""
+        """Return data on the model's device and in its precision.
+
+        Args:
+            x: Rows ``[B, *event]``.
+
+        Returns:
+            The rows as a tensor.
+
+        Raises:
+            DataError: The rows have another shape.
+        """
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(
-                f"data have shape {tuple(x.shape)}; this model takes {('N', *self.event_shape)}."
+                f"the data have shape {tuple(x.shape)}; this model takes rows of shape "
+                f"{self.event_shape}",
+                argument="x",
             )
         like = next(self.parameters(), torch.zeros(()))
         return x.to(like.device, like.dtype)
-
-
-def _format_shape(shape: torch.Size) -> int | tuple[int, ...]:
-    return shape[0] if len(shape) == 1 else tuple(shape)

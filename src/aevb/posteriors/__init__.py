@@ -1,4 +1,20 @@
-"""Approximations of the distribution of the latent variable once a datum is seen."""
+"""Posteriors: approximations ``q(z|x)`` of the distribution of the latent given a row of data.
+
+Subclass ``aevb.Conditional`` to add a posterior and register the class where it is defined:
+
+    @register(PosteriorRegistration(support="real", use_when="...", ...))
+    class Cauchy(Conditional): ...
+
+Code that chooses a posterior by name reads the register:
+
+    posterior = build_posterior("iaf", encoder, latent, transforms=4)
+    entry = PosteriorRegistration.find("iaf")  # ArgumentError with the nearest name
+    PosteriorRegistration.buildable()          # all that are built by name
+    entry.check(transforms=4)                  # unknown options, families that need more
+    entry.support, entry.prior, entry.options, entry.reparameterised
+
+``presets.build_vae`` assembles a model from the names of a prior and a posterior.
+"""
 
 from ._autoregressive import Autoregressive
 from ._ball import WrappedNormal
@@ -26,6 +42,7 @@ from ._non_amortised import NonAmortised
 from ._normal import Normal
 from ._product import Product
 from ._quantised import FiniteScalar, ResidualQuantised, VectorQuantised
+from ._registration import PosteriorRegistration, build_posterior
 from ._simplex import Dirichlet, LogisticNormal
 from ._sphere import PowerSpherical, VonMisesFisher
 from ._top_down import TopDown
@@ -54,6 +71,7 @@ __all__ = [
     "NonAmortised",
     "Normal",
     "Planar",
+    "PosteriorRegistration",
     "PowerSpherical",
     "Product",
     "Radial",
@@ -65,4 +83,5 @@ __all__ = [
     "VonMisesFisher",
     "Weibull",
     "WrappedNormal",
+    "build_posterior",
 ]

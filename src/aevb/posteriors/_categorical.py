@@ -1,4 +1,4 @@
-"""Discrete codes."""
+"""Posterior of categorical latents."""
 
 from __future__ import annotations
 
@@ -8,16 +8,37 @@ from torch import Tensor, nn
 from torch.distributions import Independent, OneHotCategorical
 
 from .._conditional import Conditional
+from .._registry import register
 from ..networks import Heads
 from ..priors._categorical import as_categorical_shape
+from ._registration import PosteriorRegistration
 
 
+@register(
+    PosteriorRegistration(
+        title="categorical",
+        support="discrete",
+        prior="categorical",
+        reparameterised=False,
+        use_when="latents that are classes",
+        cost="needs a gradient for discrete latents",
+        avoid_when="latents vary continuously",
+    )
+)
 class Categorical(Conditional):
-    """One-hot codes ``[*variables, categories]`` with logits from the network. They cannot be reparameterised.
+    """One-hot codes with logits from the network. Draws cannot be reparameterised.
 
-    >>> import torch
-    >>> Categorical(nn.Identity(), latent=(20, 10))(torch.zeros(5, 3)).sample().shape
-    torch.Size([5, 20, 10])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape ``(variables, ..., categories)``.
+
+    Raises:
+        ArgumentError: ``latent`` has fewer than 2 axes or fewer than 2 categories.
+
+    Example:
+        >>> import torch
+        >>> Categorical(nn.Identity(), latent=(20, 10))(torch.zeros(5, 3)).sample().shape
+        torch.Size([5, 20, 10])
     """
 
     def __init__(self, network: nn.Module, latent: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""A single code per datum: the autoencoder."""
+"""Posterior of a deterministic autoencoder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,35 @@ from torch import Tensor, nn
 
 from .. import distributions
 from .._conditional import Conditional
+from .._registry import register
 from .._shapes import as_shape
 from ..networks import Heads
+from ._registration import PosteriorRegistration
 
 
+@register(
+    PosteriorRegistration(
+        title="point: an autoencoder",
+        paper="Rumelhart et al. 1986",
+        use_when="a deterministic baseline",
+        cost="less than normal",
+        avoid_when="a likelihood is needed: it has no density",
+    )
+)
 class Dirac(Conditional):
-    """``z = f(x)``: no spread, no density, no divergence to the prior.
+    """``z = f(x)``: a point, without a density and without a KL divergence to the prior.
 
-    >>> import torch
-    >>> Dirac(nn.Identity(), latent=2)(torch.zeros(5, 3)).mean.shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Raises:
+        ArgumentError: ``latent`` is not a shape.
+
+    Example:
+        >>> import torch
+        >>> Dirac(nn.Identity(), latent=2)(torch.zeros(5, 3)).mean.shape
+        torch.Size([5, 2])
     """
 
     has_density = False

@@ -1,4 +1,4 @@
-"""Independent latent variables of one family each."""
+"""Posteriors of independent latent variables of one family."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from torch.distributions import StudentT as TorchStudentT
 
 from .. import distributions
 from .._conditional import Conditional
+from .._registry import register
 from .._shapes import as_shape
 from ..distributions import to_concentration, to_scale
 from ..networks import Heads
 from ..priors._elementwise import check_dof
+from ._registration import PosteriorRegistration
 
 
 class Elementwise(Conditional, ABC):
-    """Variables ``[*latent]``, each of a family with ``count`` parameters that the network gives."""
+    """Independent variables ``[*latent]`` with ``n_parameters`` outputs of the network each."""
 
     n_parameters = 2
 
@@ -34,7 +36,7 @@ class Elementwise(Conditional, ABC):
 
     @abstractmethod
     def family(self, *raw: Tensor) -> Distribution:
-        """The distribution of each variable from what the network says of it, any real numbers."""
+        """The distribution of each variable from the network's outputs, any real numbers."""
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         return Independent(
@@ -42,12 +44,25 @@ class Elementwise(Conditional, ABC):
         )
 
 
+@register(
+    PosteriorRegistration(
+        title="Laplace",
+        use_when="to match a Laplace prior",
+        cost="as normal",
+        avoid_when="the prior is normal",
+    )
+)
 class Laplace(Elementwise):
-    """``q(z|x) = exp(-|z - m| / s) / 2s``: a peak and long tails; ``z = m - s sign(u) log(1 - 2|u|)``.
+    """``q(z|x) = exp(-|z - m| / s) / 2s``, with draws ``z = m - s sign(u) log(1 - 2|u|)``.
 
-    >>> import torch
-    >>> Laplace(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Laplace(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:
@@ -55,12 +70,25 @@ class Laplace(Elementwise):
         return TorchLaplace(loc, to_scale(scale), validate_args=False)
 
 
+@register(
+    PosteriorRegistration(
+        title="logistic",
+        use_when="to compare with the normal posterior",
+        cost="as normal, without a formula for the KL divergence",
+        avoid_when="the KL divergence should be exact",
+    )
+)
 class Logistic(Elementwise):
-    """Logistic: between Gaussian and Laplace; ``z = m + s logit(u)``.
+    """Logistic, between Gaussian and Laplace, with draws ``z = m + s logit(u)``.
 
-    >>> import torch
-    >>> Logistic(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Logistic(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:
@@ -68,12 +96,29 @@ class Logistic(Elementwise):
         return distributions.Logistic(loc, to_scale(scale))
 
 
+@register(
+    PosteriorRegistration(
+        title="Student t",
+        use_when="importance weights should have finite variance",
+        cost="as normal, without a formula for the KL divergence",
+        avoid_when="the KL divergence should be exact",
+    )
+)
 class StudentT(Elementwise):
-    """Student's t with ``degrees`` of freedom, more than 2: tails that are a power. Raises ``ArgumentError`` for fewer.
+    """Student's t, whose tails decay as a power.
 
-    >>> import torch
-    >>> StudentT(nn.Identity(), latent=2, degrees=4.0)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+        dof: Degrees of freedom, more than 2.
+
+    Raises:
+        ArgumentError: ``dof`` is 2 or less.
+
+    Example:
+        >>> import torch
+        >>> StudentT(nn.Identity(), latent=2, dof=4.0)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, network: nn.Module, latent: int | Sequence[int], dof: float = 5.0) -> None:
@@ -85,14 +130,30 @@ class StudentT(Elementwise):
         return TorchStudentT(loc.new_tensor(self.dof), loc, to_scale(scale), validate_args=False)
 
 
+@register(
+    PosteriorRegistration(
+        title="log-normal",
+        support="positive",
+        prior="log_normal",
+        use_when="latents that are amounts over orders of magnitude",
+        cost="as normal",
+        avoid_when="there is no reason for positive latents",
+    )
+)
 class LogNormal(Elementwise):
-    """Positive numbers whose logarithms are Gaussian; ``z = exp(m + s e)``.
+    """Positive numbers whose logarithms are Gaussian, with draws ``z = exp(m + s e)``.
 
-    ``m`` is within 12 of 0 and ``s`` at most 4, so that neither ``z`` nor its square overflows.
+    ``m`` lies within 12 of 0 and ``s`` is at most 4, so that neither ``z`` nor its square
+    overflows.
 
-    >>> import torch
-    >>> LogNormal(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> LogNormal(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:
@@ -102,12 +163,27 @@ class LogNormal(Elementwise):
         )
 
 
+@register(
+    PosteriorRegistration(
+        title="exponential",
+        support="positive",
+        prior="exponential",
+        use_when="amounts with one parameter per latent",
+        cost="as normal",
+        avoid_when="the posterior should be narrow; use gamma",
+    )
+)
 class Exponential(Elementwise):
-    """Positive numbers with density ``r exp(-r z)``; ``z = -log(u) / r``.
+    """Positive numbers with density ``r exp(-r z)`` and draws ``z = -log(u) / r``.
 
-    >>> import torch
-    >>> Exponential(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Exponential(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     n_parameters = 1
@@ -116,14 +192,30 @@ class Exponential(Elementwise):
         return TorchExponential(to_scale(raw[0]), validate_args=False)
 
 
+@register(
+    PosteriorRegistration(
+        title="gamma",
+        paper="Figurnov et al. 2018",
+        support="positive",
+        prior="gamma",
+        use_when="latents that are amounts",
+        cost="implicit gradients",
+        avoid_when="a draw by formula is needed; use weibull",
+    )
+)
 class Gamma(Elementwise):
     """Positive numbers with density ``r^a z^(a-1) exp(-r z) / Gamma(a)``, by implicit gradients.
 
     Figurnov, Mohamed and Mnih, Implicit reparameterization gradients (2018).
 
-    >>> import torch
-    >>> Gamma(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Gamma(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:
@@ -131,14 +223,32 @@ class Gamma(Elementwise):
         return TorchGamma(to_concentration(shape), to_scale(rate), validate_args=False)
 
 
+@register(
+    PosteriorRegistration(
+        title="Weibull",
+        paper="Zhang et al. 2018",
+        support="positive",
+        prior="gamma",
+        use_when="amounts, with draws by formula and an exact KL divergence to a gamma prior",
+        cost="as normal",
+        avoid_when="there is no reason for positive latents",
+    )
+)
 class Weibull(Elementwise):
-    """Positive numbers ``z = s (-log u)^(1/k)``: nearly a gamma, with a draw by formula and an exact divergence to one.
+    """Positive numbers with draws ``z = s (-log u)^(1/k)``: similar to a gamma.
 
-    Zhang et al., WHAI: Weibull hybrid autoencoding inference (2018).
+    The KL divergence to a gamma prior has a formula.
 
-    >>> import torch
-    >>> Weibull(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Zhang et al., WHAI: Weibull hybrid autoencoding inference for deep topic modeling (2018).
+
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Weibull(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:
@@ -146,12 +256,27 @@ class Weibull(Elementwise):
         return distributions.Weibull(to_scale(scale), to_concentration(shape))
 
 
+@register(
+    PosteriorRegistration(
+        title="beta",
+        support="unit_interval",
+        prior="beta",
+        use_when="latents that are shares between 0 and 1",
+        cost="implicit gradients",
+        avoid_when="a draw by formula is needed; use kumaraswamy",
+    )
+)
 class Beta(Elementwise):
     """Numbers in (0, 1) with density ``z^(a-1) (1 - z)^(b-1) / B(a, b)``, by implicit gradients.
 
-    >>> import torch
-    >>> Beta(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Beta(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:
@@ -159,14 +284,30 @@ class Beta(Elementwise):
         return TorchBeta(to_concentration(a), to_concentration(b), validate_args=False)
 
 
+@register(
+    PosteriorRegistration(
+        title="Kumaraswamy",
+        paper="Nalisnick and Smyth 2017",
+        support="unit_interval",
+        prior="beta",
+        use_when="shares, with draws by formula",
+        cost="as normal",
+        avoid_when="there is no reason for bounds",
+    )
+)
 class Kumaraswamy(Elementwise):
-    """Numbers in (0, 1) with ``z = (1 - u^(1/b))^(1/a)``: nearly a beta, with a draw by formula.
+    """Numbers in (0, 1) with draws ``z = (1 - u^(1/b))^(1/a)``: similar to a beta.
 
     Nalisnick and Smyth, Stick-breaking variational autoencoders (2017).
 
-    >>> import torch
-    >>> Kumaraswamy(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
-    torch.Size([5, 2])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> import torch
+        >>> Kumaraswamy(nn.Identity(), latent=2)(torch.zeros(5, 3)).rsample().shape
+        torch.Size([5, 2])
     """
 
     def family(self, *raw: Tensor) -> Distribution:

@@ -1,4 +1,4 @@
-"""Posteriors that follow the slope of the model's own density."""
+"""Posterior that follows the gradient of the model's own density."""
 
 from __future__ import annotations
 
@@ -7,39 +7,71 @@ from torch import Tensor, nn
 
 from .. import distributions
 from .._conditional import Conditional, Unconditional, capture_parameters
+from .._registry import register
 from ..distributions import from_scale, soft_clip, to_scale
 from ..distributions._tempered_leapfrog import TemperedLeapfrogFlow
-from ..errors import ArgumentError, IncompatibleError
+from ..errors import ArgumentError, IncompatibleError, check_counts
 from ..likelihoods._likelihood import Likelihood
 from ..networks import Heads
+from ..notes import Argument, Part, message
+from ._registration import PosteriorRegistration
 
-MAX_STEP_SIZE = 0.5  # step in a variable whose prior has the scale 1; longer ones leave every valley, and at 2 even the prior's
+# step in a variable whose prior has the scale 1; longer steps overshoot, and at 2 even in the prior
+MAX_STEP_SIZE = 0.5
 STEP_SIZE_LOGIT_BOUND = 8.0  # of the logits of step sizes: none becomes 0
-HAMILTONIAN_MOMENT_SAMPLES = 32  # that the mean of a code is estimated from: each takes a slope of the decoder for every step
+HAMILTONIAN_MOMENT_SAMPLES = 32  # for the estimated mean; each needs a decoder gradient per step
 
 
+@register(
+    PosteriorRegistration(
+        title="Hamiltonian flow",
+        paper="Caterini et al. 2018",
+        needs="the prior and the likelihood of the model",
+        instead=message("Use {preset}", preset=Argument("preset", "hamiltonian_vae")),
+        use_when="the posterior should follow the model",
+        cost="gradients of the decoder at every step",
+        avoid_when="the decoder is expensive",
+    )
+)
 class Hamiltonian(Conditional):
-    """``q(z, r|x)``: a diagonal Gaussian whose draws, with momenta ``r``, follow Hamilton's equations on ``log p(x, z)``.
+    """``q(z, r|x)``: a Gaussian whose draws follow Hamilton's equations on ``log p(x, z)``.
 
-    ``z_0 ~ N(mu(x), sigma(x)^2)``, ``r_0 ~ N(0, T^2)``; then ``steps`` leapfrog steps, after each of which the momentum is cooled by the
-    factor ``T_k / T_{k-1}``, with ``T_k = T + (1 - T) (k / K)^2`` from ``T`` down to 1. Without tempering energy is kept, and the bound is
-    hardly better than the Gaussian's: what cools is what is gained.
+    ``z_0 ~ N(mu(x), sigma(x)^2)`` and ``r_0 ~ N(0, T^2)``; then ``steps`` leapfrog steps, after
+    each of which the momentum is cooled by the factor ``T_k / T_{k-1}`` with
+    ``T_k = T + (1 - T) (k / K)^2`` from ``T`` down to 1. Without tempering the energy is constant
+    and the bound is hardly better than that of the Gaussian.
 
-    Momenta are part of the code: it has ``2 * latent`` numbers, codes first, and its density is exact. The model's prior is one of codes
-    and momenta, ``priors.Normal(2 * latent)`` or ``priors.Product([p(z), priors.Normal(latent)])``, and its likelihood sees the codes
-    alone, by ``networks.Part``; both are given here and shared. The ``step`` sizes, one per variable, and ``tempering``, which is ``T``,
-    are what they begin with; they learn with all the rest, but for a ``tempering`` of 1, which is none. Mean and variance are estimated.
+    The momenta are part of the latent: it has ``2 * latent`` numbers, positions first, and its
+    density is exact. The prior of the model is over positions and momenta, and its likelihood uses
+    the positions alone, by ``networks.LeadingLatents``; both are shared with the posterior. Step
+    sizes and tempering are learned. Mean and variance are estimated.
 
-    Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder (2018), with the quadratic schedule of its section 3.3. Raises
-    ``ArgumentError`` for no step, a step size outside [0.001, 0.5) or a tempering below 1, and ``IncompatibleError`` for a prior over
-    another number of variables.
+    Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder (2018), with the quadratic
+    schedule of section 3.3.
 
-    >>> from aevb import likelihoods, networks, priors
-    >>> prior = priors.Normal(4)
-    >>> likelihood = likelihoods.Bernoulli(networks.Part(networks.MLP(2, [8]), 2), (9,))
-    >>> posterior = Hamiltonian(networks.MLP(9, [8]), 2, prior, likelihood)
-    >>> posterior(torch.zeros(5, 9)).rsample((3,)).shape
-    torch.Size([3, 5, 4])
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Number of positions.
+        prior: The prior of the model: ``priors.Normal(2 * latent)`` or
+            ``priors.Product([p(z), priors.Normal(latent)])``.
+        likelihood: The likelihood of the model.
+        steps: Number of leapfrog steps.
+        step_size: Initial step size, at least 0.001 and below 0.5.
+        tempering: Initial ``T``, at least 1; a value of 1 is not learned and tempers nothing.
+
+    Raises:
+        ArgumentError: ``steps``, ``step_size`` or ``tempering`` is out of range.
+        IncompatibleError: ``prior`` is over another number of variables.
+
+    Example:
+        >>> from aevb import likelihoods, networks, priors
+        >>> prior = priors.Normal(4)
+        >>> likelihood = likelihoods.Bernoulli(
+        ...     networks.LeadingLatents(networks.MLP(2, [8]), 2), (9,)
+        ... )
+        >>> posterior = Hamiltonian(networks.MLP(9, [8]), 2, prior, likelihood)
+        >>> posterior(torch.zeros(5, 9)).rsample((3,)).shape
+        torch.Size([3, 5, 4])
     """
 
     lazy_networks = True
@@ -55,18 +87,15 @@ class Hamiltonian(Conditional):
         tempering: float = 1.5,
     ) -> None:
         super().__init__()
-        for argument, value, enough in (
-            ("steps", steps, steps >= 1),
-            ("step", step_size, 1e-3 <= step_size < MAX_STEP_SIZE),
-            ("tempering", tempering, tempering >= 1),
-        ):
-            if not enough:
-                least = (
-                    f"at least 0.001 and less than {MAX_STEP_SIZE}"
-                    if argument == "step"
-                    else "at least 1"
-                )
-                raise ArgumentError(f"`{argument}` is {value}; give {least}.")
+        check_counts(steps=steps)
+        if not 1e-3 <= step_size < MAX_STEP_SIZE:
+            raise ArgumentError(
+                f"give at least 0.001 and less than {MAX_STEP_SIZE}",
+                argument="step_size",
+                value=step_size,
+            )
+        if not tempering >= 1:
+            raise ArgumentError("give at least 1", argument="tempering", value=tempering)
         self.latent, self.steps = latent, steps
         self.joint = _JointDensity(prior, likelihood, latent)
         self.heads = Heads(network, (latent,), (latent,))
@@ -88,13 +117,13 @@ class Hamiltonian(Conditional):
 
     @property
     def momentum_scales(self) -> list[Tensor]:
-        """The spread of momenta before the first step and after each, down to 1; ``[]`` each."""
-        more = (
+        """Scale of the momenta before the first step and after each step, ``[]`` each."""
+        excess = (
             self.raw_step_size.new_zeros(())
             if self.raw_tempering is None
             else to_scale(self.raw_tempering)
         )
-        return [1 + more * (1 - (k / self.steps) ** 2) for k in range(self.steps + 1)]
+        return [1 + excess * (1 - (k / self.steps) ** 2) for k in range(self.steps + 1)]
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> distributions.Flow:
         joint = capture_parameters(self.joint)
@@ -111,16 +140,25 @@ class Hamiltonian(Conditional):
 
 
 class _JointDensity(nn.Module):
-    """``log p(x, z)`` ``[*samples, B]`` at momenta of 0, of codes ``[*samples, B, latent]``."""
+    """``log p(x, z)`` ``[*samples, B]`` of positions ``[*samples, B, latent]`` at momenta of 0."""
 
     def __init__(self, prior: Unconditional, likelihood: Likelihood, latent: int) -> None:
         super().__init__()
         self.prior, self.likelihood = prior, likelihood
-        found = tuple(prior().event_shape) if not prior.needs_context else (2 * latent,)
-        if found != (2 * latent,):
+        shape = tuple(prior().event_shape) if not prior.needs_context else (2 * latent,)
+        if shape != (2 * latent,):
             raise IncompatibleError(
-                f"`prior` is one over {found}; for latent={latent} with as many momenta, write "
-                f"priors.Normal({2 * latent}), or priors.Product([..., priors.Normal({latent})])."
+                f"the prior has shape {shape}, and {latent} positions with as many momenta have "
+                f"shape ({2 * latent},)",
+                argument="prior",
+                suggestions=(
+                    message(
+                        "Use {normal}, or {product} of a prior and {momenta}",
+                        normal=Part("priors.Normal", {"latent": 2 * latent}),
+                        product=Part("priors.Product"),
+                        momenta=Part("priors.Normal", {"latent": latent}),
+                    ),
+                ),
             )
 
     def forward(self, z: Tensor, x: Tensor, context: Tensor | None) -> Tensor:

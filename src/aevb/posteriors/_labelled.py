@@ -1,4 +1,4 @@
-"""A class beside a code, once a datum is seen."""
+"""Posterior of a class and a latent."""
 
 from __future__ import annotations
 
@@ -7,25 +7,49 @@ from torch import Tensor, nn
 
 from .. import distributions
 from .._conditional import Conditional
+from .._registry import register
 from ..networks import Heads
 from ..networks._condition import Condition
+from ..notes import Argument, message
+from ._registration import PosteriorRegistration
 
 
+@register(
+    PosteriorRegistration(
+        title="class and latent",
+        paper="Kingma et al. 2014",
+        needs="a classifier and the classes of a label",
+        instead=message("Use {preset}", preset=Argument("preset", "semi_supervised_vae")),
+        use_when="some rows have labels",
+        cost="one pass per class",
+        avoid_when="all rows have labels; use a context",
+    )
+)
 class Labelled(Conditional):
-    """``q(y, z|x) = q(y|x) q(z|x, y)``: a classifier, and a posterior that is told the class. Where the class is known, the latter alone.
+    """``q(y, z|x) = q(y|x) q(z|x, y)``: a classifier, and a posterior given the class.
 
-    ``classifier`` is a network of the datum; ``posterior`` one whose network takes the datum and a class one-hot as its context
-    ``[N, C]``. The class is what the context of a batch says, NaN where nobody knows it. The prior is ``priors.Labelled``, the gradient
-    ``gradients.EnumerateLabels``, and a decoder of class and code together goes into ``networks.WithoutContext``.
+    Where the context contains the class, the posterior is ``q(z|x, y)`` alone; unknown classes are
+    NaN. The prior is ``priors.Labelled`` and the gradient ``gradients.EnumerateLabels``; a decoder
+    of class and latent together belongs into ``networks.WithoutContext``.
 
-    Kingma, Mohamed, Rezende and Welling, Semi-supervised learning with deep generative models (2014), model M2.
+    Kingma, Mohamed, Rezende and Welling, Semi-supervised learning with deep generative models
+    (2014), model M2.
 
-    >>> from aevb import networks, posteriors
-    >>> condition = networks.Condition([networks.Labels("digit", range(10), known=0.1)])
-    >>> encoder = posteriors.Normal(networks.MLP(64, [32], context=10), latent=2)
-    >>> posterior = Labelled(networks.MLP(64, [32]), encoder, condition)
-    >>> posterior(torch.zeros(5, 64)).sample().shape
-    torch.Size([5, 12])
+    Args:
+        classifier: Maps data to features for ``q(y|x)``.
+        posterior: The posterior ``q(z|x, y)``, whose network takes the data and a one-hot class
+            ``[N, C]`` as its context.
+        condition: The condition with the classes.
+
+    Example:
+        >>> from aevb import networks, posteriors
+        >>> condition = networks.Condition(
+        ...     [networks.Labels("digit", range(10), labelled_fraction=0.1)]
+        ... )
+        >>> encoder = posteriors.Normal(networks.MLP(64, [32], context=10), latent=2)
+        >>> posterior = Labelled(networks.MLP(64, [32]), encoder, condition)
+        >>> posterior(torch.zeros(5, 64)).sample().shape
+        torch.Size([5, 12])
     """
 
     def __init__(self, classifier: nn.Module, posterior: Conditional, condition: Condition) -> None:

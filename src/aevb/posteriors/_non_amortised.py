@@ -1,4 +1,4 @@
-"""Parameters of their own for each datum, in the place of an encoder."""
+"""Posterior with parameters per row in the place of an encoder."""
 
 from __future__ import annotations
 
@@ -9,36 +9,55 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .._conditional import Conditional
-from ..errors import ArgumentError, DataError, IncompatibleError
+from .._registry import register
+from ..errors import DataError, IncompatibleError, check_counts
 from ..networks import Heads, ParameterTable
+from ..notes import Argument, Part, message
 from ..priors._codebook import check_no_codebook
+from ._registration import PosteriorRegistration
 
 
+@register(
+    PosteriorRegistration(
+        title="parameters per row",
+        paper="Hoffman et al. 2013",
+        needs="the number of training rows",
+        instead=message("Use {preset}", preset=Argument("preset", "svi")),
+        use_when="the encoder limits the bound and the rows are few",
+        cost="memory that grows with the rows",
+        avoid_when="new rows are to be encoded",
+    )
+)
 class NonAmortised(Conditional):
-    """``q_i(z)`` of the family of ``posterior``, with free parameters ``lambda_i`` for each of ``rows`` data in the place of its network.
+    """``q_i(z)`` with free parameters ``lambda_i`` for each row of the training data.
 
-    Stochastic variational inference: nothing is amortised, so nothing is lost to amortisation, and the memory grows with the rows. Its
-    input are row numbers ``[B]``, int64, which a model takes from ``Batch.index``. Other rows than those trained on have no parameters:
-    ``inference.refine`` finds some. ``posterior`` is copied; of its network, which may be any, nothing is kept. Parameters start close to
-    0: for a Gaussian, close to the standard normal.
+    Stochastic variational inference: nothing is lost to amortisation, and the memory grows with the
+    rows. The input is row numbers ``[B]``, int64, which a model takes from ``Batch.index``. Other
+    rows have no parameters: ``inference.refine`` finds some. Parameters start close to 0: for a
+    Gaussian, close to the standard normal.
 
-    Hoffman, Blei, Wang and Paisley, Stochastic variational inference (2013). Raises ``ArgumentError`` for ``rows < 1``,
-    ``IncompatibleError`` for a posterior whose parameters do not come from one network.
+    Hoffman, Blei, Wang and Paisley, Stochastic variational inference (2013).
 
-    >>> import torch
-    >>> from aevb import networks, posteriors
-    >>> posterior = NonAmortised(posteriors.Normal(networks.MLP(784), latent=2), rows=1000)
-    >>> posterior(torch.tensor([0, 999])).mean.shape
-    torch.Size([2, 2])
+    Args:
+        posterior: A posterior of the family, which is copied; its network is not used.
+        n_rows: Number of training rows.
+
+    Raises:
+        ArgumentError: ``n_rows`` is less than 1.
+        IncompatibleError: The parameters of ``posterior`` do not come from one network.
+
+    Example:
+        >>> import torch
+        >>> from aevb import networks, posteriors
+        >>> posterior = NonAmortised(posteriors.Normal(networks.MLP(784), latent=2), n_rows=1000)
+        >>> posterior(torch.tensor([0, 999])).mean.shape
+        torch.Size([2, 2])
     """
 
     def __init__(self, posterior: Conditional, n_rows: int) -> None:
         super().__init__()
-        if n_rows < 1:
-            raise ArgumentError(
-                f"`rows` is {n_rows}; give the number of training rows, as in rows=len(data.train)."
-            )
-        check_no_codebook("posteriors.Free", [posterior])
+        check_counts(n_rows=n_rows)
+        check_no_codebook("a table of parameters per row", [posterior])
         self.n_rows = n_rows
         self.lazy_networks, self.has_density = posterior.lazy_networks, posterior.has_density
         self.posterior = copy.deepcopy(posterior)
@@ -49,8 +68,17 @@ class NonAmortised(Conditional):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
         if input.dim() != 1 or input.is_floating_point():
             raise DataError(
-                f"`posteriors.NonAmortised` takes row numbers [B], got a {input.dtype} tensor of shape {tuple(input.shape)}: write "
-                "`model.infer(Batch(x, index=..., total=...))`, or `inference.refine(model, x)` for data that are not its rows."
+                message(
+                    "{part} takes row numbers [B], got a {dtype} tensor of shape {shape}",
+                    part=Part("posteriors.NonAmortised"),
+                    dtype=input.dtype,
+                    shape=tuple(input.shape),
+                ),
+                argument="input",
+                suggestions=(
+                    "Call model.infer(Batch(x, index=..., dataset_size=...)) for training rows",
+                    "Call inference.refine(model, x) for other rows",
+                ),
             )
         return self.posterior(input, context)
 
@@ -58,28 +86,34 @@ class NonAmortised(Conditional):
 def amortised_parameters(
     posterior: Conditional, input: Tensor, context: Tensor | None = None
 ) -> list[Tensor]:
-    """What the posterior's network says of each datum, before the family makes a distribution of it: ``[B, *shape]`` each."""
-    found: list[Any] = []
-    listening = _find_parameter_module(posterior)[1].register_forward_hook(
-        lambda module, inputs, output: found.append(output)
+    """The outputs ``[B, *shape]`` of the network that become the parameters of the posterior."""
+    outputs: list[Any] = []
+    hook = _find_parameter_module(posterior)[1].register_forward_hook(
+        lambda module, inputs, output: outputs.append(output)
     )
     try:
         posterior(input, context)
     finally:
-        listening.remove()
-    return found[0]
+        hook.remove()
+    return outputs[0]
 
 
 def _find_parameter_module(posterior: Conditional) -> tuple[str, Heads | ParameterTable]:
-    """The one module that the parameters come from, and its name."""
-    found = [
+    """The single module that the parameters come from, and its name."""
+    modules = [
         (name, part)
         for name, part in posterior.named_modules()
         if isinstance(part, Heads | ParameterTable)
     ]
-    if len(found) != 1:
+    if len(modules) != 1:
         raise IncompatibleError(
-            f"parameters per datum need a posterior whose parameters come from one network, and those of "
-            f"`posteriors.{type(posterior).__name__}` come from {len(found)}. Use `posteriors.Normal(...)`."
+            message(
+                "parameters per row need a posterior whose parameters come from one network, and "
+                "those of {part} come from {count}",
+                part=Part(f"posteriors.{type(posterior).__name__}"),
+                count=len(modules),
+            ),
+            argument="posterior",
+            suggestions=(message("Use {normal}", normal=Part("posteriors.Normal")),),
         )
-    return found[0]
+    return modules[0]

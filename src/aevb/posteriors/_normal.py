@@ -16,25 +16,75 @@ from torch.distributions import (
 from torch.distributions import Normal as Gaussian
 
 from .._conditional import Conditional
+from .._registry import register
 from .._shapes import as_shape
 from ..distributions import soft_clip, to_scale, to_scale_tril
 from ..distributions._output_maps import TRIL_ENTRY_BOUND
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice, check_counts, one_of
 from ..networks import Heads
+from ..notes import Argument, message
+from ._registration import PosteriorRegistration
 
 Covariance = Literal["diagonal", "low_rank", "full"]
 
 
+@register(
+    PosteriorRegistration(
+        name="low_rank",
+        title="low-rank normal",
+        fixed={"covariance": "low_rank"},
+        use_when="a few directions of the posterior are correlated",
+        cost="rank further outputs per latent",
+        avoid_when="the diagonal reaches the same bound",
+    )
+)
+@register(
+    PosteriorRegistration(
+        name="full_covariance",
+        title="normal with full covariance",
+        paper="Kingma and Welling 2019",
+        fixed={"covariance": "full"},
+        use_when="the posterior is correlated and the latent small",
+        cost="latent squared outputs",
+        avoid_when="the latent has more than about 50 variables",
+    )
+)
+@register(
+    PosteriorRegistration(
+        title="diagonal normal",
+        paper="Kingma and Welling 2014",
+        use_when="the place to start",
+        cost="none: the reference",
+        avoid_when="the posterior is correlated or has several modes",
+    )
+)
 class Normal(Conditional):
-    """``q(z|x) = N(mu(x), Sigma(x))`` with ``Sigma`` diagonal, ``S (I + W W^T) S`` of a given ``rank``, or full as ``S L L^T S``.
+    """``q(z|x) = N(mu(x), Sigma(x))``.
 
-    ``S`` holds a scale per variable, ``L`` is unit lower triangular. Reparameterised: ``z = mu + sigma * eps``, ``mu + S L eps``. Scales
-    come through ``distributions.positive`` and the entries of ``W`` and ``L`` through ``distributions.bounded``, so that the density, the
-    draws and the divergence see the same number and none of them can overflow. ``latent`` may have axes where the covariance is diagonal.
+    ``Sigma`` is diagonal, ``S (I + W W^T) S`` of some rank, or full, ``S L L^T S``, with scales
+    ``S`` and ``L`` unit lower triangular. Reparameterised: ``z = mu + sigma * eps`` or
+    ``mu + S L eps``. The maps from outputs to scales and entries are bounded
+    (``distributions.to_scale`` and ``distributions.soft_clip``), so that density, draws and KL
+    divergence see the same numbers and none overflows.
 
-    >>> import torch
-    >>> Normal(nn.Identity(), latent=2, covariance="full")(torch.zeros(5, 3)).rsample((4,)).shape
-    torch.Size([4, 5, 2])
+    Kingma and Welling, Auto-encoding variational Bayes (2014).
+
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Shape of the latent; more than one axis needs a diagonal covariance.
+        covariance: ``"diagonal"``, ``"low_rank"`` or ``"full"``.
+        rank: Rank of ``W``.
+
+    Raises:
+        ArgumentError: ``covariance`` is unknown or does not fit ``latent``, or ``rank`` is less
+            than 1.
+
+    Example:
+        >>> import torch
+        >>> Normal(nn.Identity(), latent=2, covariance="full")(torch.zeros(5, 3)).rsample(
+        ...     (4,)
+        ... ).shape
+        torch.Size([4, 5, 2])
     """
 
     def __init__(
@@ -47,16 +97,18 @@ class Normal(Conditional):
         super().__init__()
         shape = as_shape("latent", latent)
         families = {"diagonal": _diagonal, "low_rank": _low_rank, "full": _full}
-        if covariance not in families:
-            raise ArgumentError(
-                f"`covariance` is {covariance!r}; use one of {', '.join(families)}."
-            )
+        check_choice("covariance", covariance, tuple(families))
         if covariance != "diagonal" and len(shape) > 1:
             raise ArgumentError(
-                f'`latent` is {latent} with covariance="{covariance}"; give one number, or use covariance="diagonal".'
+                message(
+                    "give one number with {covariance}",
+                    covariance=Argument("covariance", covariance),
+                ),
+                argument="latent",
+                value=latent,
+                suggestions=(one_of("covariance", ["diagonal"]),),
             )
-        if rank < 1:
-            raise ArgumentError(f"`rank` is {rank}; give at least 1.")
+        check_counts(rank=rank)
         self.family: Callable[..., Distribution] = families[covariance]
         size = math.prod(shape)
         further = {"diagonal": [], "low_rank": [(size, rank)], "full": [(size, size)]}[covariance]

@@ -1,4 +1,4 @@
-"""A code of several parts."""
+"""Product of posteriors."""
 
 from __future__ import annotations
 
@@ -8,30 +8,50 @@ from torch import Tensor, nn
 
 from .. import distributions
 from .._conditional import Conditional
+from .._registry import register
+from ..notes import Part, message
 from ..priors._codebook import check_no_codebook
 from ..priors._product import check_nonempty_parts
+from ._registration import PosteriorRegistration
 
 
+@register(
+    PosteriorRegistration(
+        title="product",
+        needs="a posterior for each part of the latent",
+        instead=message("Build it in Python, by {part}", part=Part("posteriors.Product")),
+        use_when="parts of the latent have different families",
+        cost="the sum of the parts",
+        avoid_when="one family fits all latents",
+    )
+)
 class Product(Conditional):
-    """``q(z|x) = prod_i q_i(z_i|x)``: posteriors side by side, a continuous and a discrete one for instance, over one vector.
+    """``q(z|x) = prod_i q_i(z_i|x)`` over one vector: continuous and discrete parts, for instance.
 
-    The codes of the parts are flattened and put end to end, in the order given; so are those of ``priors.Product``. With a discrete part
-    draws cannot be differentiated: use ``gradients.LeaveOneOut()``. Raises ``ArgumentError`` for no part, and
-    ``IncompatibleError`` for a part with a codebook.
+    The latent is the concatenation of the flattened parts, as in ``priors.Product``. With a
+    discrete part draws cannot be differentiated: use ``gradients.LeaveOneOut()``.
 
-    >>> import torch
-    >>> from aevb import posteriors
-    >>> both = Product(
-    ...     [posteriors.Normal(nn.Identity(), 2), posteriors.Bernoulli(nn.Identity(), 3)]
-    ... )
-    >>> both(torch.zeros(5, 4)).sample().shape
-    torch.Size([5, 5])
+    Args:
+        parts: The posteriors of the parts, at least one.
+
+    Raises:
+        ArgumentError: ``parts`` is empty.
+        IncompatibleError: A part has a codebook.
+
+    Example:
+        >>> import torch
+        >>> from aevb import posteriors
+        >>> both = Product(
+        ...     [posteriors.Normal(nn.Identity(), 2), posteriors.Bernoulli(nn.Identity(), 3)]
+        ... )
+        >>> both(torch.zeros(5, 4)).sample().shape
+        torch.Size([5, 5])
     """
 
     def __init__(self, parts: Sequence[Conditional]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(check_nonempty_parts(parts))
-        check_no_codebook("posteriors.Product", parts)
+        check_no_codebook("a product", parts)
         self.lazy_networks = any(part.lazy_networks for part in parts)
         self.has_density = all(part.has_density for part in parts)
 

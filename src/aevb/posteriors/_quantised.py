@@ -1,4 +1,4 @@
-"""Codes that are entries of a codebook."""
+"""Posteriors whose latents are entries of a codebook."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .._registry import register
 from .._shapes import as_shape
 from ..distributions import BaseCodebook, GridCodebook, QuantisedDirac, TableCodebook
 from ..distributions._quantised import (
@@ -20,49 +21,54 @@ from ..distributions._quantised import (
     to_event,
     to_vectors,
 )
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice, check_counts, one_of
 from ..networks import Heads
+from ..notes import Argument, message
 from ..priors._codebook import CodebookPosterior
+from ._registration import PosteriorRegistration
 
-COUNT_SMOOTHING = (
-    1e-5  # uses that every entry is given beside its own, so that none is divided by 0
-)
-LEVEL_MARGIN = 1e-3  # of the outermost levels, which a bounded number then reaches in rounding
+COUNT_SMOOTHING = 1e-5  # additional uses of every entry, against a division by 0
+LEVEL_MARGIN = 1e-3  # of the outermost levels, so that rounding a bounded number reaches them
 
 
 class Quantiser(CodebookPosterior, ABC):
-    """A network whose outputs are replaced by the nearest of some vectors; the gradient passes as if they had not been.
-
-    ``latent`` is ``(places, dim)``, one vector per place, or ``(dim, height, width)``, an image of them.
-    """
+    """A network whose outputs are replaced by the nearest of some vectors (straight-through)."""
 
     full_support = False
 
     def __init__(self, network: nn.Module, latent: Sequence[int]) -> None:
         super().__init__()
         self.latent = tuple(latent)
-        # a list of vectors as a single row, lest its axes be taken for those of an image
+        # vectors are one row of outputs, so that their axes are not taken for those of an image
         self.heads = Heads(network, (math.prod(latent),) if len(self.latent) == 2 else self.latent)
 
     @abstractmethod
     def quantise(self, vectors: Tensor) -> QuantisedDirac:
-        """The distribution at the entries nearest to ``[B, places, dim]``."""
+        """The distribution at the entries nearest to vectors ``[B, places, dim]``."""
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> QuantisedDirac:
         return self.quantise(self.vectors(input, context))
 
     def vectors(self, input: Tensor, context: Tensor | None = None) -> Tensor:
-        """What is to be quantised, ``[B, places, dim]``."""
+        """The vectors before quantisation, ``[B, places, dim]``."""
         (raw,) = self.heads(input, context)
         return to_vectors(raw.reshape(-1, *self.latent), len(self.latent))
 
     def codes(self, input: Tensor, context: Tensor | None = None) -> Tensor:
-        """The numbers of the entries that data ``[B, *event]`` become: ``[B, codes]`` int64."""
+        """Return the numbers of the entries that rows are quantised to.
+
+        Args:
+            input: Rows ``[B, *event]``.
+            context: Context ``[B, C]``.
+
+        Returns:
+            Numbers of entries, int64 ``[B, codes]``.
+        """
         return self(input, context).codes
 
 
 class CodebookQuantiser(Quantiser, ABC):
-    """Tables of free entries, each for what those before it left over."""
+    """Tables of free entries, each table for the residual of the previous ones."""
 
     table: Tensor  # [tables, size, dim]
     counts: Tensor  # [tables, size], running means of how many vectors of a batch become each entry
@@ -81,19 +87,13 @@ class CodebookQuantiser(Quantiser, ABC):
         restart: float,
     ) -> None:
         shape = _check_codebook_latent(latent)
-        if size < 2:
-            raise ArgumentError(
-                f"`size` of a codebook is {size}; give at least 2 entries, as size=512."
-            )
-        if update not in ("ema", "gradient"):
-            raise ArgumentError(f'`update` is {update!r}; use "ema" or "gradient".')
+        check_counts(2, size=size)
+        check_choice("update", update, ("ema", "gradient"))
         for argument, value in (("commitment", commitment), ("restart", restart)):
             if not 0 <= value < math.inf:
-                raise ArgumentError(f"`{argument}` is {value}; give 0 or more.")
+                raise ArgumentError("give 0 or more", argument=argument, value=value)
         if not 0 <= decay < 1:
-            raise ArgumentError(
-                f"`decay` is {decay}; give a number from 0 up to, but not including, 1, as 0.99."
-            )
+            raise ArgumentError("give at least 0 and less than 1", argument="decay", value=decay)
         super().__init__(network, shape)
         self.gradient_updates, self.commitment, self.decay, self.restart = (
             update == "gradient",
@@ -125,7 +125,7 @@ class CodebookQuantiser(Quantiser, ABC):
         )
 
     def penalty(self, distribution: QuantisedDirac) -> Tensor:
-        """``E |v - stop(e)|^2`` times the commitment, and where the entries follow gradients ``E |stop(v) - e|^2``, over the stages."""
+        """Commitment of the network and, with gradient updates, the errors of the entries."""
         total = torch.stack([self._commitment_loss(stage) for stage in distribution.stages])
         return total.sum(0).flatten(1).sum(1).mean()
 
@@ -136,17 +136,18 @@ class CodebookQuantiser(Quantiser, ABC):
 
     @torch.no_grad()
     def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Begin as vectors of the data, or a little beside them where there are fewer than entries."""
+        """Start the entries as vectors of the data with a little noise."""
         if self.initialised:
             return
         self.initialised.fill_(True)
-        left = self.vectors(x, context).flatten(0, 1)
+        residual = self.vectors(x, context).flatten(0, 1)
         for entries in self.table:
-            places = torch.randperm(len(left), device=left.device).repeat(
-                -(-len(entries) // len(left))
+            rows = torch.randperm(len(residual), device=residual.device).repeat(
+                -(-len(entries) // len(residual))
             )[: len(entries)]
-            entries.copy_(left[places] + 0.01 * left.std(correction=0) * torch.randn_like(entries))
-            left = left - entries[nearest_entry(left, entries)]
+            noise = 0.01 * residual.std(correction=0) * torch.randn_like(entries)
+            entries.copy_(residual[rows] + noise)
+            residual = residual - entries[nearest_entry(residual, entries)]
         if not self.gradient_updates:
             self.counts.fill_(1.0)
             self.sums.copy_(self.table)
@@ -155,18 +156,18 @@ class CodebookQuantiser(Quantiser, ABC):
     def update_state(
         self, distribution: QuantisedDirac, value: Tensor, weight: Tensor | None = None
     ) -> None:
-        """Running means of the vectors that became each entry; one that hardly any became starts anew as a vector of this batch."""
+        """Update the running means of the entries and restart entries that are hardly used."""
         if self.gradient_updates:
             return
         vectors = torch.stack([vector.flatten(0, 1) for vector, _ in distribution.stages]).to(
             self.table
         )
         counts = self.counts.lerp(distribution.entry_counts().to(self.counts), 1 - self.decay)
-        places = distribution.table_indices().T.flatten()
-        became = (
-            torch.zeros_like(self.sums).flatten(0, 1).index_add(0, places, vectors.flatten(0, 1))
+        index = distribution.table_indices().T.flatten()
+        assigned = (
+            torch.zeros_like(self.sums).flatten(0, 1).index_add(0, index, vectors.flatten(0, 1))
         )
-        sums = self.sums.lerp(became.view_as(self.sums), 1 - self.decay)
+        sums = self.sums.lerp(assigned.view_as(self.sums), 1 - self.decay)
         total = counts.sum(-1, keepdim=True)
         table = sums / (
             total * (counts + COUNT_SMOOTHING) / (total + COUNT_SMOOTHING * counts.shape[-1])
@@ -180,24 +181,50 @@ class CodebookQuantiser(Quantiser, ABC):
         self.sums.copy_(torch.where(dead.unsqueeze(-1), fresh * even.unsqueeze(-1), sums))
 
 
+@register(
+    PosteriorRegistration(
+        title="vector quantisation",
+        paper="van den Oord et al. 2017",
+        support="discrete",
+        needs="a codebook that the prior shares",
+        instead=message("Use {preset}", preset=Argument("preset", "vq_vae")),
+        use_when="discrete codes of images and sound",
+        cost="a codebook that may collapse",
+        avoid_when="importance weights are needed",
+    )
+)
 class VectorQuantised(CodebookQuantiser):
-    """``z = e_k`` at each place, ``k`` the entry of a codebook nearest to what the network says: all mass at one code per datum.
+    """``z = e_k`` at each place, the entry of a codebook nearest to the network's output.
 
-    ``latent`` is ``(places, dim)``, or ``(dim, height, width)`` for an image of codes, whose network gives ``[N, C, height, width]``; the
-    codebook has ``size`` entries, shared by all places. The gradient of ``z`` passes to the network unchanged, and the network is charged
-    ``commitment |v - e|^2`` for straying from its entry, in nats, summed over the places (``Terms.penalty``).
+    All mass is at one latent per row. Against the uniform ``priors.Codebook(posterior)`` the KL
+    divergence is ``places log size`` for every row, so that the ELBO is a true bound of
+    ``log p(x)``; importance weights would need a second latent and are refused. The gradient of
+    ``z`` passes to the network unchanged (``gradients.Pathwise``).
 
-    With ``update="ema"`` entries are running means (``decay``) of the vectors that became them; one whose running use is below ``restart``
-    of an even share begins anew as a vector of the batch. With ``"gradient"`` they descend ``|v - e|^2`` and none is restarted. Against the
-    uniform ``priors.Codebook(posterior)`` the divergence is ``places log size`` for every datum, so that the ELBO is a true bound of
-    ``log p(x)``; importance weights would need a second code, and are refused. Takes ``gradients.Pathwise``.
+    van den Oord, Vinyals and Kavukcuoglu, Neural discrete representation learning (2017); Razavi,
+    van den Oord and Vinyals, Generating diverse high-fidelity images with VQ-VAE-2 (2019).
 
-    van den Oord, Vinyals and Kavukcuoglu, Neural discrete representation learning (2017); Razavi et al. (2019). Raises ``ArgumentError``
-    for a latent of other axes, fewer than 2 entries, and settings out of their range.
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: ``(places, dim)``, or ``(dim, height, width)`` for an image of codes, whose network
+            gives ``[N, C, height, width]``.
+        size: Number of entries of the codebook, which all places share.
+        update: ``"ema"``, running means of the vectors assigned to each entry, or ``"gradient"``,
+            descent on ``|v - e|^2`` without restarts.
+        commitment: Weight of the penalty ``|v - e|^2`` on the network, in nats, summed over the
+            places.
+        decay: Decay of the running means, from 0 to below 1.
+        restart: An entry whose running use is below this fraction of an even share restarts as a
+            vector of the batch.
 
-    >>> import torch
-    >>> VectorQuantised(nn.Identity(), latent=(4, 8), size=16).codes(torch.zeros(5, 3)).shape
-    torch.Size([5, 4])
+    Raises:
+        ArgumentError: ``latent`` has other axes, ``size`` is less than 2 or a setting is out of
+            range.
+
+    Example:
+        >>> import torch
+        >>> VectorQuantised(nn.Identity(), latent=(4, 8), size=16).codes(torch.zeros(5, 3)).shape
+        torch.Size([5, 4])
     """
 
     def __init__(
@@ -213,18 +240,50 @@ class VectorQuantised(CodebookQuantiser):
         super().__init__(network, latent, 1, size, update, commitment, decay, restart)
 
 
+@register(
+    PosteriorRegistration(
+        title="residual quantisation",
+        paper="Lee et al. 2022",
+        support="discrete",
+        needs="codebooks that the prior shares",
+        instead=message("Use {preset}", preset=Argument("preset", "residual_vq_vae")),
+        use_when="more codes than one codebook can hold",
+        cost="depth codebooks",
+        avoid_when="importance weights are needed",
+    )
+)
 class ResidualQuantised(CodebookQuantiser):
-    """``z = sum_d e_d`` at each place: ``depth`` codebooks, each for what those before it have left over.
+    """``z = sum_d e_d`` at each place: each codebook for the residual of the previous ones.
 
-    As many as ``size^depth`` vectors with ``depth size`` entries; a datum has ``places depth`` codes, from coarse to fine at each place,
-    and the uniform prior costs ``places depth log size``. The rest as for ``VectorQuantised``; the commitment is charged at every depth.
-    Lee et al., Autoregressive image generation using residual quantization (2022). Raises ``ArgumentError`` for a depth below 1 too.
+    ``size^depth`` vectors with ``depth size`` entries; a row has ``places depth`` codes, from
+    coarse to fine at each place, and the uniform prior costs ``places depth log size`` nats. The
+    commitment is charged at every depth. In other respects as ``VectorQuantised``.
 
-    >>> import torch
-    >>> ResidualQuantised(nn.Identity(), latent=(4, 8), size=16, depth=3).codes(
-    ...     torch.zeros(5, 3)
-    ... ).shape
-    torch.Size([5, 12])
+    Lee et al., Autoregressive image generation using residual quantization (2022).
+
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: ``(places, dim)`` or ``(dim, height, width)``.
+        size: Number of entries of each codebook.
+        depth: Number of codebooks.
+        update: ``"ema"``, running means of the vectors assigned to each entry, or ``"gradient"``,
+            descent on ``|v - e|^2`` without restarts.
+        commitment: Weight of the penalty ``|v - e|^2`` on the network, in nats, summed over the
+            places.
+        decay: Decay of the running means, from 0 to below 1.
+        restart: An entry whose running use is below this fraction of an even share restarts as a
+            vector of the batch.
+
+    Raises:
+        ArgumentError: ``latent`` has other axes, ``size`` is less than 2, ``depth`` less than 1 or
+            a setting is out of range.
+
+    Example:
+        >>> import torch
+        >>> ResidualQuantised(nn.Identity(), latent=(4, 8), size=16, depth=3).codes(
+        ...     torch.zeros(5, 3)
+        ... ).shape
+        torch.Size([5, 12])
     """
 
     def __init__(
@@ -238,22 +297,44 @@ class ResidualQuantised(CodebookQuantiser):
         decay: float = 0.99,
         restart: float = 0.05,
     ) -> None:
-        if depth < 1:
-            raise ArgumentError(f"`depth` is {depth}; give at least 1 codebook.")
+        check_counts(depth=depth)
         super().__init__(network, latent, depth, size, update, commitment, decay, restart)
 
 
+@register(
+    PosteriorRegistration(
+        title="finite scalar quantisation",
+        paper="Mentzer et al. 2023",
+        support="discrete",
+        needs="a grid of codes that the prior shares",
+        instead=message("Use {preset}", preset=Argument("preset", "fsq_vae")),
+        use_when="discrete codes without a codebook that may collapse",
+        cost="none",
+        avoid_when="importance weights are needed",
+    )
+)
 class FiniteScalar(Quantiser):
-    """Each number of a code rounded to one of a few levels: a codebook that is a grid, with nothing to learn and nothing to collapse.
+    """Each number of a latent rounded to one of a few levels: a codebook that is a grid.
 
-    ``latent`` is the number of places, or ``(height, width)`` for an image of them; a code has as many numbers as there are ``levels``,
-    number ``i`` one of ``levels[i]`` values from -1 on, so that the codebook has ``prod(levels)`` entries. The gradient passes the rounding
-    unchanged. Divergence, bound and gradients as for ``VectorQuantised``; there is no commitment to charge. Mentzer, Minnen, Agustsson and
-    Tschannen, Finite scalar quantization (2023), who advise 5 levels and more. Raises ``ArgumentError`` for no levels, and fewer than 2.
+    Nothing is learned and nothing can collapse. The gradient passes the rounding unchanged. KL
+    divergence, bound and gradients are as for ``VectorQuantised``, without a commitment.
 
-    >>> import torch
-    >>> FiniteScalar(nn.Identity(), latent=4, levels=(5, 5))(torch.zeros(1, 3)).mean.shape
-    torch.Size([1, 4, 2])
+    Mentzer, Minnen, Agustsson and Tschannen, Finite scalar quantization (2023), who advise at least
+    5 levels.
+
+    Args:
+        network: Maps data to features; the parameters are a linear map of the features.
+        latent: Number of places, or ``(height, width)`` for an image of codes.
+        levels: Number of levels of each number of a code: number ``i`` has ``levels[i]`` values
+            from -1 on, and the codebook ``prod(levels)`` entries.
+
+    Raises:
+        ArgumentError: ``levels`` is empty or has an entry below 2, or ``latent`` has other axes.
+
+    Example:
+        >>> import torch
+        >>> FiniteScalar(nn.Identity(), latent=4, levels=(5, 5))(torch.zeros(1, 3)).mean.shape
+        torch.Size([1, 4, 2])
     """
 
     points: Tensor
@@ -264,11 +345,11 @@ class FiniteScalar(Quantiser):
         places = as_shape("latent", latent)
         if len(places) > 2:
             raise ArgumentError(
-                f"`latent` is {latent}; give the number of places, or (height, width)."
+                "give the number of places, or (height, width)", argument="latent", value=latent
             )
         if not levels or min(levels) < 2:
             raise ArgumentError(
-                f"`levels` is {levels}; give at least 2 for each number of a code, as (8, 5, 5, 5)."
+                "give at least 2 levels for each number of a code", argument="levels", value=levels
             )
         dim = len(levels)
         super().__init__(network, (*places, dim) if len(places) == 1 else (dim, *places))
@@ -280,11 +361,9 @@ class FiniteScalar(Quantiser):
 
     def quantise(self, vectors: Tensor) -> QuantisedDirac:
         book, levels = self.codebook(), vectors.new_tensor(self.levels)
-        half, aside = (
-            (levels - 1) * (1 - LEVEL_MARGIN) / 2,
-            torch.where(levels % 2 == 1, 0.0, 0.5),
-        )  # an even number of levels has no middle one
-        bounded = torch.tanh(vectors + torch.tan(aside / half)) * half - aside
+        half = (levels - 1) * (1 - LEVEL_MARGIN) / 2
+        offset = torch.where(levels % 2 == 1, 0.0, 0.5)  # an even number has no middle level
+        bounded = torch.tanh(vectors + torch.tan(offset / half)) * half - offset
         steps = bounded.round().detach()
         loc = _straight_through(steps, bounded) / levels.div(2).floor()
         return QuantisedDirac(to_event(loc, self.latent), book.codes_from_steps(steps), book)
@@ -299,6 +378,9 @@ def _check_codebook_latent(latent: Sequence[int]) -> tuple[int, ...]:
     shape = as_shape("latent", latent)
     if len(shape) not in (2, 3):
         raise ArgumentError(
-            f"`latent` of a codebook is {latent}; give (places, dim), as (8, 16), or (dim, height, width)."
+            "a codebook needs (places, dim) or (dim, height, width)",
+            argument="latent",
+            value=latent,
+            suggestions=(one_of("latent", [(8, 16), (16, 8, 8)]),),
         )
     return shape

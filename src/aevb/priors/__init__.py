@@ -1,4 +1,21 @@
-"""Distributions of the latent variable before any datum is seen."""
+"""Priors: distributions ``p(z)`` of the latent.
+
+Subclass ``aevb.Unconditional`` to add a prior and register the class where it is defined:
+
+    @register(PriorRegistration(support="real", use_when="...", ...))
+    class Horseshoe(Unconditional): ...
+
+Code that chooses a prior by name reads the register:
+
+    prior = build_prior("vamp", latent, posterior=q, event_shape=..., value_range=(0.0, 1.0))
+    prior = build_prior("mixture", latent, components=50)
+    entry = PriorRegistration.find("mixture")  # ArgumentError with the nearest name
+    PriorRegistration.buildable()              # all that are built by name
+    entry.check(components=3)                  # unknown options, families that need more
+    entry.support, entry.posterior, entry.options
+
+``presets.build_vae`` assembles a model from the names of a prior and a posterior.
+"""
 
 from ._affine import Scaled
 from ._autoregressive import Autoregressive
@@ -14,6 +31,7 @@ from ._labelled import Labelled
 from ._mixture import Mixture
 from ._normal import Normal
 from ._product import Product
+from ._registration import PriorRegistration, build_prior
 from ._simplex import Dirichlet, LogisticNormal
 from ._sphere import Sphere
 from ._top_down import TopDown
@@ -39,6 +57,7 @@ __all__ = [
     "LogisticNormal",
     "Mixture",
     "Normal",
+    "PriorRegistration",
     "Product",
     "Scaled",
     "Sphere",
@@ -47,4 +66,5 @@ __all__ = [
     "TwoStage",
     "Vamp",
     "WrappedNormal",
+    "build_prior",
 ]

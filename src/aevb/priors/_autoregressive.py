@@ -1,4 +1,4 @@
-"""Priors on discrete codes that depend on each other."""
+"""Priors of discrete latents that depend on each other."""
 
 from __future__ import annotations
 
@@ -9,22 +9,45 @@ from torch import Tensor
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
 from ..distributions._autoregressive import VariableSpec, bernoulli_variable, categorical_variable
 from ..errors import ArgumentError
 from ..networks import MADE
+from ..notes import Part, message
 from ._categorical import as_categorical_shape
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="autoregressive",
+        paper="Gregor et al. 2014, Germain et al. 2015",
+        support="discrete",
+        posterior="autoregressive",
+        use_when="discrete latents that depend on each other",
+        cost="one step per variable for each draw",
+        avoid_when="the latent is continuous; use flow",
+    )
+)
 class Autoregressive(Unconditional):
-    """``p(z) = prod_d p(z_d | z_1 ... z_(d-1))`` by a masked network: bits ``latent``, or one-hot codes ``(variables, categories)``.
+    """``p(z) = prod_d p(z_d | z_1 ... z_(d-1))`` by a masked network over bits or one-hot codes.
 
-    Without ``hidden`` layers each logit is linear in what comes before it. The density of any point takes one pass, a draw one step per
-    variable. Mean and variance are estimated. Gregor et al., Deep autoregressive networks (2014); Germain et al., MADE (2015). Raises
-    ``ArgumentError`` for a single variable, which has nothing before it, and for fewer than 2 categories.
+    Without ``hidden`` layers each logit is linear in the preceding variables. A density takes one
+    pass, a draw one step per variable. Mean and variance are estimated.
 
-    >>> Autoregressive(10)().sample((3,)).shape, Autoregressive((20, 10))().sample((3,)).shape
-    (torch.Size([3, 10]), torch.Size([3, 20, 10]))
+    Gregor et al., Deep autoregressive networks (2014); Germain et al., MADE (2015).
+
+    Args:
+        latent: Number of bits, or ``(variables, categories)``.
+        hidden: Widths of the masked layers.
+
+    Raises:
+        ArgumentError: There is a single variable, or fewer than 2 categories.
+
+    Example:
+        >>> Autoregressive(10)().sample((3,)).shape, Autoregressive((20, 10))().sample((3,)).shape
+        (torch.Size([3, 10]), torch.Size([3, 20, 10]))
     """
 
     def __init__(self, latent: int | Sequence[int], hidden: Sequence[int] = (128,)) -> None:
@@ -32,7 +55,15 @@ class Autoregressive(Unconditional):
         self.variables, self.cell = parse_discrete_latent(latent)
         if math.prod(self.variables) < 2:
             raise ArgumentError(
-                f"`latent` is {latent}: a single variable has none before it; give at least 2, or use priors.Bernoulli(1, learned=True)."
+                "a single variable has no preceding ones; give at least 2",
+                argument="latent",
+                value=latent,
+                suggestions=(
+                    message(
+                        "Use {bernoulli}",
+                        bernoulli=Part("priors.Bernoulli", {"latent": 1, "learned": True}),
+                    ),
+                ),
             )
         self.made = MADE(
             math.prod(self.variables),
@@ -51,7 +82,7 @@ class Autoregressive(Unconditional):
 
 
 def parse_discrete_latent(latent: int | Sequence[int]) -> tuple[tuple[int, ...], VariableSpec]:
-    """The shape of the variables of a discrete latent, and what each of them is: a bit, or a code of several categories."""
+    """Shape of the variables of a discrete latent, and their kind: bits or categories."""
     shape = as_shape("latent", latent)
     if len(shape) == 1:
         return shape, bernoulli_variable()

@@ -1,4 +1,4 @@
-"""The prior on hyperbolic space."""
+"""Prior on hyperbolic space."""
 
 from __future__ import annotations
 
@@ -7,17 +7,40 @@ from torch import Tensor
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
 from ..errors import ArgumentError
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="wrapped normal on the Poincare ball",
+        paper="Mathieu et al. 2019",
+        support="ball",
+        posterior="wrapped_normal",
+        use_when="data branch like trees",
+        cost="no formula for the KL divergence",
+        avoid_when="data have no hierarchy",
+    )
+)
 class WrappedNormal(Unconditional):
-    """A Gaussian around the origin of the Poincare ball of ``latent`` dimensions, of standard deviation ``scale`` in hyperbolic length.
+    """A Gaussian around the origin of the Poincare ball.
 
-    Raises ``ArgumentError`` for a scale outside of (0, 2]: further out there is too little room between the numbers.
+    Mathieu et al., Continuous hierarchical representations with Poincare variational auto-encoders
+    (2019).
 
-    >>> WrappedNormal(2)().sample((5,)).shape
-    torch.Size([5, 2])
+    Args:
+        latent: Dimension of the ball.
+        scale: Standard deviation in hyperbolic length, above 0 and at most 2; further out the ball
+            has too few floating-point numbers.
+
+    Raises:
+        ArgumentError: ``scale`` is out of range.
+
+    Example:
+        >>> WrappedNormal(2)().sample((5,)).shape
+        torch.Size([5, 2])
     """
 
     zero: Tensor
@@ -26,7 +49,7 @@ class WrappedNormal(Unconditional):
         super().__init__()
         if not 0 < scale <= 2:
             raise ArgumentError(
-                f"`scale` is {scale}; give a number above 0 and at most 2, as in scale=1.0."
+                "give a number above 0 and at most 2", argument="scale", value=scale
             )
         self.scale = scale
         self.register_buffer("zero", torch.zeros(as_shape("latent", latent)), persistent=False)

@@ -1,4 +1,4 @@
-"""A prior on bits."""
+"""Prior of bits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,34 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Independent
 
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="bits",
+        support="discrete",
+        posterior="bernoulli",
+        use_when="independent binary latents",
+        cost="as normal",
+        avoid_when="latents vary continuously",
+    )
+)
 class Bernoulli(Unconditional):
-    """Independent bits ``[*latent]``, each 1 with probability 1/2, or with a learned probability.
+    """Independent bits, each 1 with probability 1/2 or with a learned probability.
 
-    >>> Bernoulli(3)().log_prob(torch.ones(3)).exp()
-    tensor(0.1250)
+    Args:
+        latent: Shape of the latent: one size or several.
+        learned: Whether the probabilities are learned.
+
+    Raises:
+        ArgumentError: ``latent`` is not a shape.
+
+    Example:
+        >>> Bernoulli(3)().log_prob(torch.ones(3)).exp()
+        tensor(0.1250)
     """
 
     logits: Tensor

@@ -1,4 +1,4 @@
-"""A prior on discrete codes."""
+"""Prior of categorical latents."""
 
 from __future__ import annotations
 
@@ -9,15 +9,35 @@ from torch import Tensor, nn
 from torch.distributions import Independent, OneHotCategorical
 
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
-from ..errors import ArgumentError
+from ..errors import ArgumentError, one_of
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="categorical",
+        support="discrete",
+        posterior="categorical",
+        use_when="latents that are classes",
+        cost="as normal",
+        avoid_when="latents vary continuously",
+    )
+)
 class Categorical(Unconditional):
-    """One-hot codes ``[*variables, categories]``, uniform or with learned probabilities.
+    """One-hot codes, uniform or with learned probabilities.
 
-    >>> Categorical((2, 5))().sample((3,)).shape
-    torch.Size([3, 2, 5])
+    Args:
+        latent: Shape ``(variables, ..., categories)``.
+        learned: Whether the probabilities are learned.
+
+    Raises:
+        ArgumentError: ``latent`` has fewer than 2 axes or fewer than 2 categories.
+
+    Example:
+        >>> Categorical((2, 5))().sample((3,)).shape
+        torch.Size([3, 2, 5])
     """
 
     logits: Tensor
@@ -39,10 +59,13 @@ class Categorical(Unconditional):
 
 
 def as_categorical_shape(latent: int | Sequence[int]) -> tuple[int, ...]:
-    """``(variables, ..., categories)`` of a latent of discrete codes, or an error."""
+    """``(variables, ..., categories)`` of a categorical latent, or an ``ArgumentError``."""
     shape = as_shape("latent", latent)
     if len(shape) < 2 or shape[-1] < 2:
         raise ArgumentError(
-            f"`latent` of a categorical is {latent}; give (variables, categories) with at least 2 categories, as in (20, 10)."
+            "give (variables, categories) with at least 2 categories",
+            argument="latent",
+            value=latent,
+            suggestions=(one_of("latent", [(20, 10)]),),
         )
     return shape

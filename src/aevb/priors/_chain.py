@@ -1,4 +1,4 @@
-"""Layers of latent variables, from one that depends on nothing down to the data."""
+"""Layers of latents, from an unconditional one down to the data."""
 
 from __future__ import annotations
 
@@ -12,24 +12,47 @@ from torch.distributions import Distribution
 
 from .. import distributions
 from .._conditional import Conditional, Unconditional, capture_parameters
+from .._registry import register
 from ..distributions._chain import LayerSignature, LayerTrace, LayerValueFn
 from ..errors import ArgumentError
+from ..notes import Argument, Part, message
 from ._codebook import check_no_codebook
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="chain of layers",
+        paper="Sonderby et al. 2016",
+        needs="a conditional for each layer of a hierarchy",
+        instead=message("Use {preset}", preset=Argument("preset", "ladder_vae")),
+        use_when="several layers of latents",
+        cost="one network per layer",
+        avoid_when="one layer reaches the same bound",
+    )
+)
 class Chain(Unconditional):
-    """``p(z) = p(z_L) prod_i p(z_i | z_{i+1})``: ``layers`` from the data up, the last of which is a prior and the others conditionals.
+    """``p(z) = p(z_L) prod_i p(z_i | z_{i+1})``: a hierarchy of latents.
 
-    The code is the layers' codes, flattened and put end to end, ``z_1`` first; a likelihood that is to see ``z_1`` alone has its network
-    in ``networks.Part``. A conditional is any family with the layer above as its input, as ``posteriors.Normal(network, latent)``. Of a
-    context every layer is told. Mean and variance are estimated, but those of the last layer.
+    The latent is the concatenation of the flattened layers, ``z_1`` first; a likelihood that uses
+    ``z_1`` alone wraps its network in ``networks.LeadingLatents``. Every layer receives the
+    context. Mean and variance are estimated, except those of the last layer.
 
-    Raises ``ArgumentError`` where the last layer is no prior, or another one is.
+    Sonderby et al., Ladder variational autoencoders (2016).
 
-    >>> from aevb import networks, posteriors, priors
-    >>> prior = Chain([posteriors.Normal(networks.MLP(2, [8]), latent=4), priors.Normal(2)])
-    >>> prior().sample((5,)).shape
-    torch.Size([5, 6])
+    Args:
+        layers: The layers from the data up: conditionals with the layer above as their input, such
+            as ``posteriors.Normal(network, latent)``, and a prior as the last one.
+
+    Raises:
+        ArgumentError: The last layer is not a prior, or another layer is one.
+        IncompatibleError: A layer has a codebook.
+
+    Example:
+        >>> from aevb import networks, posteriors, priors
+        >>> prior = Chain([posteriors.Normal(networks.MLP(2, [8]), latent=4), priors.Normal(2)])
+        >>> prior().sample((5,)).shape
+        torch.Size([5, 6])
     """
 
     lazy_networks = True
@@ -38,9 +61,14 @@ class Chain(Unconditional):
         super().__init__()
         places = [i for i, layer in enumerate(layers) if isinstance(layer, Unconditional)]
         if not places or places != [len(layers) - 1]:
+            example = [Part("posteriors.Normal"), Part("priors.Normal")]
             raise ArgumentError(
-                f"`layers` holds priors at {places} of {len(layers)} places; the last one alone is one, as in "
-                "layers=[posteriors.Normal(networks.MLP(2, [64]), 8), priors.Normal(2)]."
+                f"the last of {len(layers)} layers, and no other, must be a prior; priors are "
+                f"at {places}",
+                argument="layers",
+                suggestions=(
+                    message("Give {lower} and then {top}", lower=example[0], top=example[1]),
+                ),
             )
         self.layers = LayerStack(layers, downward=True)
         self.needs_context = any(
@@ -64,7 +92,7 @@ class Chain(Unconditional):
 
 
 class LayerStack(nn.Module):
-    """Conditionals one after the other, each given the value of the one before: from the last to the first where ``downward``."""
+    """Conditionals in sequence, each given the value of the previous one."""
 
     def __init__(self, parts: Sequence[Conditional], downward: bool) -> None:
         super().__init__()
@@ -75,24 +103,24 @@ class LayerStack(nn.Module):
     def forward(
         self, first: Distribution, context: Tensor | None, choose: LayerValueFn
     ) -> LayerTrace:
-        """The passage that begins with the distribution ``first``; ``context`` ``[N, C]``."""
+        """The traversal that starts with the distribution ``first``; ``context`` is ``[N, C]``."""
         begin, *others = (
             reversed(range(len(self.parts))) if self.downward else range(len(self.parts))
         )
-        found, values = {begin: first}, {begin: choose(begin, first)}
+        layers, values = {begin: first}, {begin: choose(begin, first)}
         value = values[begin]
         for i in others:
-            found[i] = self.parts[i](value, context)
-            value = values[i] = choose(i, found[i])
-        places = range(len(self.parts))
-        return LayerTrace(tuple(found[i] for i in places), tuple(values[i] for i in places))
+            layers[i] = self.parts[i](value, context)
+            value = values[i] = choose(i, layers[i])
+        order = range(len(self.parts))
+        return LayerTrace(tuple(layers[i] for i in order), tuple(values[i] for i in order))
 
 
 @torch.no_grad()
 def infer_layer_kind(
     first: Distribution, layers: nn.Module, context: Tensor | None
 ) -> LayerSignature:
-    """What the layers are, seen on the way of their means: no draw, so that asking moves nobody's random stream."""
+    """Kinds of the layers, from a traversal of their means without random draws."""
     points = first.batch_shape.numel() if context is None else len(context)
 
     def mean(i: int, layer: Distribution) -> Tensor:
@@ -111,5 +139,5 @@ def repeat_rows(rows: None, repeats: int) -> None: ...
 
 
 def repeat_rows(rows: Tensor | None, repeats: int) -> Tensor | None:
-    """Rows ``[B, ...]`` again and again: ``[copies * B, ...]``."""
+    """Rows ``[B, ...]`` repeated: ``[repeats * B, ...]``."""
     return rows if rows is None or repeats == 1 else rows.expand(repeats, *rows.shape).flatten(0, 1)

@@ -8,45 +8,79 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from .._conditional import Conditional, Unconditional
+from .._registry import register
 from ..distributions import BaseCodebook, CodebookDistribution
 from ..errors import ArgumentError, IncompatibleError
+from ..notes import Argument, Part, message
+from ._registration import PriorRegistration
 
 
 class CodebookPosterior(Conditional, ABC):
-    """A posterior whose values are entries of a codebook."""
+    """A posterior whose latents are entries of a codebook."""
 
     @abstractmethod
     def codebook(self) -> BaseCodebook:
-        """The entries as they are now."""
+        """The current entries."""
 
 
+@register(
+    PriorRegistration(
+        title="entries of a codebook",
+        paper="van den Oord et al. 2017",
+        support="discrete",
+        needs="a codebook that it shares with the posterior",
+        instead=message("Use {preset}", preset=Argument("preset", "vq_vae")),
+        use_when="the posterior is quantised",
+        cost="none; a learned prior over codes needs fit_prior",
+        avoid_when="the posterior is continuous",
+    )
+)
 class Codebook(Unconditional):
-    """The entries of the codebook of ``posterior``, which it shares with the model: all equally probable, or codes drawn from ``prior``.
+    """Prior over the entries of the codebook of a posterior, which it shares with the model.
 
-    ``prior`` is one over one-hot codes ``(codes, size)``, as ``priors.Autoregressive((codes, size))``; ``None`` is the uniform prior of van
-    den Oord et al. (2017), to which a quantised posterior diverges by ``codes log size``, whatever the datum. Raises ``IncompatibleError``
-    for a posterior without a codebook, and ``ArgumentError`` for a prior over other codes.
+    The uniform prior of van den Oord et al., Neural discrete representation learning (2017), costs
+    a quantised posterior ``codes log size`` nats for every row.
 
-    >>> from torch import nn
-    >>> from aevb import posteriors
-    >>> Codebook(posteriors.VectorQuantised(nn.Identity(), latent=(4, 8), size=16))().sample(
-    ...     (3,)
-    ... ).shape
-    torch.Size([3, 4, 8])
+    Args:
+        posterior: The quantised posterior of the model.
+        prior: A prior over one-hot codes, such as ``priors.Autoregressive((codes, size))``;
+            ``None`` for the uniform prior.
+
+    Raises:
+        IncompatibleError: ``posterior`` has no codebook.
+        ArgumentError: ``prior`` is over codes of another shape.
+
+    Example:
+        >>> from torch import nn
+        >>> from aevb import posteriors
+        >>> Codebook(posteriors.VectorQuantised(nn.Identity(), latent=(4, 8), size=16))().sample(
+        ...     (3,)
+        ... ).shape
+        torch.Size([3, 4, 8])
     """
 
     def __init__(self, posterior: Conditional, prior: Unconditional | None = None) -> None:
         super().__init__()
         if not isinstance(posterior, CodebookPosterior):
             raise IncompatibleError(
-                f"`priors.Codebook` needs a posterior that has a codebook, got `posteriors.{type(posterior).__name__}`; "
-                "use `posteriors.VectorQuantised(...)`."
+                message(
+                    "{part} has no codebook", part=Part(f"posteriors.{type(posterior).__name__}")
+                ),
+                argument="posterior",
+                suggestions=(message("Use {part}", part=Part("posteriors.VectorQuantised")),),
             )
         book = posterior.codebook()
         if prior is not None and tuple(prior().event_shape) != (book.n_codes, book.n_entries):
             raise ArgumentError(
-                f"`prior` is over codes of shape {tuple(prior().event_shape)}, and the codebook has {book.n_codes} codes of {book.n_entries} "
-                f"entries per datum; build it with latent=({book.n_codes}, {book.n_entries})."
+                f"the prior is over codes of shape {tuple(prior().event_shape)}, and a row has "
+                f"{book.n_codes} codes out of {book.n_entries} entries",
+                argument="prior",
+                suggestions=(
+                    message(
+                        "Build the prior with {latent}",
+                        latent=Argument("latent", (book.n_codes, book.n_entries)),
+                    ),
+                ),
             )
         self.posterior, self.prior = posterior, prior
 
@@ -59,10 +93,16 @@ class Codebook(Unconditional):
 
 
 def check_no_codebook(where: str, parts: Iterable[Conditional]) -> None:
-    """Raise ``IncompatibleError`` for a part with a codebook, which learns as the posterior of a model and in no other place."""
+    """Raise ``IncompatibleError`` for a part with a codebook, which trains as a posterior only."""
     for part in parts:
         if isinstance(part, CodebookPosterior):
             raise IncompatibleError(
-                f"`posteriors.{type(part).__name__}` learns its codebook as the posterior of a model, not inside of {where}. "
-                "Use `posteriors.Categorical(...)` for discrete codes there."
+                message(
+                    "{part} learns its codebook as the posterior of a model and not inside {where}",
+                    part=Part(f"posteriors.{type(part).__name__}"),
+                    where=where,
+                ),
+                suggestions=(
+                    message("Use {part} for discrete latents", part=Part("posteriors.Categorical")),
+                ),
             )

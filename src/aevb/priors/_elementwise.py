@@ -1,4 +1,4 @@
-"""Independent latent variables of one family, none of whose parameters is learned."""
+"""Priors of independent latent variables without learned parameters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from torch.distributions import StudentT as TorchStudentT
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
 from ..errors import ArgumentError
+from ._registration import PriorRegistration
 
 
 class Elementwise(Unconditional, ABC):
-    """Variables ``[*latent]``, each of one family."""
+    """Independent variables ``[*latent]`` of one family."""
 
     ones: Tensor
 
@@ -31,39 +33,79 @@ class Elementwise(Unconditional, ABC):
 
     @abstractmethod
     def family(self, ones: Tensor) -> Distribution:
-        """The distribution of each variable; ``one`` is 1 for each of them."""
+        """The distribution of each variable; ``ones`` is 1 for each of them."""
 
     def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Independent:
         return Independent(self.family(self.ones), self.ones.dim(), validate_args=False)
 
 
+@register(
+    PriorRegistration(
+        title="Laplace",
+        use_when="most latents should be close to 0",
+        cost="as normal",
+        avoid_when="rotations of the latent should not matter",
+    )
+)
 class Laplace(Elementwise):
-    """``p(z) = exp(-|z|) / 2``.
+    """``p(z) = exp(-|z|) / 2`` per latent variable.
 
-    >>> Laplace(2)().log_prob(torch.zeros(2)).exp()
-    tensor(0.2500)
+    Args:
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> Laplace(2)().log_prob(torch.zeros(2)).exp()
+        tensor(0.2500)
     """
 
     def family(self, ones: Tensor) -> Distribution:
         return TorchLaplace(0 * ones, ones, validate_args=False)
 
 
+@register(
+    PriorRegistration(
+        title="logistic",
+        use_when="to compare with the normal prior",
+        cost="as normal, without a formula for the KL divergence",
+        avoid_when="the KL divergence should be exact",
+    )
+)
 class Logistic(Elementwise):
-    """The standard logistic distribution.
+    """The standard logistic density per latent variable.
 
-    >>> Logistic(2)().log_prob(torch.zeros(2)).exp()
-    tensor(0.0625)
+    Args:
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> Logistic(2)().log_prob(torch.zeros(2)).exp()
+        tensor(0.0625)
     """
 
     def family(self, ones: Tensor) -> Distribution:
         return distributions.Logistic(0 * ones, ones)
 
 
+@register(
+    PriorRegistration(
+        title="Student t",
+        use_when="a few latents may be far away",
+        cost="as normal, without a formula for the KL divergence",
+        avoid_when="the KL divergence should be exact",
+    )
+)
 class StudentT(Elementwise):
-    """Student's t with ``degrees`` of freedom, more than 2. Raises ``ArgumentError`` for fewer.
+    """Student's t density per latent variable.
 
-    >>> StudentT(2, degrees=4.0)().log_prob(torch.zeros(2)).exp()
-    tensor(0.1406)
+    Args:
+        latent: Shape of the latent: one size or several.
+        dof: Degrees of freedom, more than 2.
+
+    Raises:
+        ArgumentError: ``dof`` is 2 or less.
+
+    Example:
+        >>> StudentT(2, dof=4.0)().log_prob(torch.zeros(2)).exp()
+        tensor(0.1406)
     """
 
     def __init__(self, latent: int | Sequence[int], dof: float = 5.0) -> None:
@@ -74,22 +116,54 @@ class StudentT(Elementwise):
         return TorchStudentT(self.dof * ones, 0 * ones, ones, validate_args=False)
 
 
+@register(
+    PriorRegistration(
+        title="log-normal",
+        support="positive",
+        posterior="log_normal",
+        use_when="amounts over orders of magnitude",
+        cost="as normal",
+        avoid_when="there is no reason for positive latents",
+    )
+)
 class LogNormal(Elementwise):
-    """Positive numbers whose logarithms are standard normal.
+    """Positive latent variables whose logarithms are standard normal.
 
-    >>> LogNormal(2)().log_prob(torch.ones(2)).exp()
-    tensor(0.1592)
+    Args:
+        latent: Shape of the latent: one size or several.
+
+    Example:
+        >>> LogNormal(2)().log_prob(torch.ones(2)).exp()
+        tensor(0.1592)
     """
 
     def family(self, ones: Tensor) -> Distribution:
         return distributions.log_normal(0 * ones, ones)
 
 
+@register(
+    PriorRegistration(
+        title="exponential",
+        support="positive",
+        posterior="gamma",
+        use_when="amounts most of which are small",
+        cost="as normal",
+        avoid_when="there is no reason for positive latents",
+    )
+)
 class Exponential(Elementwise):
-    """``p(z) = rate exp(-rate z)``. Raises ``ArgumentError`` for a rate that is not positive.
+    """``p(z) = rate * exp(-rate * z)`` per latent variable.
 
-    >>> Exponential(2, rate=2.0)().mean
-    tensor([0.5000, 0.5000])
+    Args:
+        latent: Shape of the latent: one size or several.
+        rate: A positive number.
+
+    Raises:
+        ArgumentError: ``rate`` is not positive.
+
+    Example:
+        >>> Exponential(2, rate=2.0)().mean
+        tensor([0.5000, 0.5000])
     """
 
     def __init__(self, latent: int | Sequence[int], rate: float = 1.0) -> None:
@@ -100,13 +174,32 @@ class Exponential(Elementwise):
         return TorchExponential(self.rate * ones, validate_args=False)
 
 
+@register(
+    PriorRegistration(
+        title="gamma",
+        support="positive",
+        posterior="gamma",
+        use_when="latents that are amounts",
+        cost="as normal",
+        avoid_when="there is no reason for positive latents",
+    )
+)
 class Gamma(Elementwise):
-    """``p(z) = r^a z^(a-1) exp(-r z) / Gamma(a)``; for posteriors that are gamma, Weibull, exponential or log-normal.
+    """``p(z) = r^a z^(a-1) exp(-r z) / Gamma(a)`` with concentration ``a`` and rate ``r``.
 
-    Raises ``ArgumentError`` for a parameter that is not positive.
+    For posteriors that are gamma, Weibull, exponential or log-normal.
 
-    >>> Gamma(2, concentration=3.0, rate=2.0)().mean
-    tensor([1.5000, 1.5000])
+    Args:
+        latent: Shape of the latent: one size or several.
+        concentration: A positive number.
+        rate: A positive number.
+
+    Raises:
+        ArgumentError: A parameter is not positive.
+
+    Example:
+        >>> Gamma(2, concentration=3.0, rate=2.0)().mean
+        tensor([1.5000, 1.5000])
     """
 
     def __init__(
@@ -122,13 +215,32 @@ class Gamma(Elementwise):
         return TorchGamma(self.concentration * ones, self.rate * ones, validate_args=False)
 
 
+@register(
+    PriorRegistration(
+        title="beta",
+        support="unit_interval",
+        posterior="beta",
+        use_when="latents that are shares between 0 and 1",
+        cost="as normal",
+        avoid_when="there is no reason for bounds",
+    )
+)
 class Beta(Elementwise):
-    """``p(z) = z^(a-1) (1 - z)^(b-1) / B(a, b)``, uniform at first; for posteriors that are beta or Kumaraswamy.
+    """``p(z) = z^(a-1) (1 - z)^(b-1) / B(a, b)`` per latent variable, uniform by default.
 
-    Raises ``ArgumentError`` for a parameter that is not positive.
+    For posteriors that are beta or Kumaraswamy.
 
-    >>> Beta(2)().log_prob(torch.tensor([0.2, 0.7])).exp().round(decimals=4)
-    tensor(1.)
+    Args:
+        latent: Shape of the latent: one size or several.
+        a: A positive number.
+        b: A positive number.
+
+    Raises:
+        ArgumentError: A parameter is not positive.
+
+    Example:
+        >>> Beta(2)().log_prob(torch.tensor([0.2, 0.7])).exp().round(decimals=4)
+        tensor(1.)
     """
 
     def __init__(self, latent: int | Sequence[int], a: float = 1.0, b: float = 1.0) -> None:
@@ -140,16 +252,18 @@ class Beta(Elementwise):
 
 
 def check_positive(argument: str, value: float) -> float:
-    """A positive number, or an error."""
+    """Return a positive number, or raise an ``ArgumentError``."""
     if not 0 < value < float("inf"):
-        raise ArgumentError(f"`{argument}` is {value}; give a number above 0.")
+        raise ArgumentError("give a number above 0", argument=argument, value=value)
     return value
 
 
 def check_dof(dof: float) -> float:
-    """Degrees of freedom of a Student's t that has a variance, or an error."""
+    """Return degrees of freedom above 2, or raise an ``ArgumentError``."""
     if not dof > 2:
         raise ArgumentError(
-            f"`degrees` is {dof}; a Student's t has a variance above 2 only: give more, as in degrees=5.0."
+            "give a number above 2, below which the density has no variance",
+            argument="dof",
+            value=dof,
         )
     return dof

@@ -1,4 +1,4 @@
-"""A prior that is a Gaussian pushed through learned invertible maps, and the maps themselves, which are zuko's."""
+"""A Gaussian pushed through learned invertible maps, which are zuko's."""
 
 from __future__ import annotations
 
@@ -11,23 +11,77 @@ from torch.func import functional_call
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice, check_counts
+from ._registration import PriorRegistration
 
 FlowKind = Literal["maf", "iaf", "coupling", "spline"]
 
 
+@register(
+    PriorRegistration(
+        name="iaf",
+        title="inverse autoregressive flow",
+        fixed={"kind": "iaf"},
+        use_when="a learned prior of a shape other than clusters",
+        cost="one pass per draw; one pass per variable for each density",
+        avoid_when="the latent has one variable",
+    )
+)
+@register(
+    PriorRegistration(
+        name="spline",
+        title="spline flow",
+        fixed={"kind": "spline"},
+        use_when="a learned prior of a shape other than clusters",
+        cost="one pass for draws and densities, expensive layers",
+        avoid_when="the latent has one variable",
+    )
+)
+@register(
+    PriorRegistration(
+        name="coupling",
+        title="coupling flow",
+        fixed={"kind": "coupling"},
+        use_when="a learned prior of a shape other than clusters",
+        cost="one pass for draws and densities",
+        avoid_when="the latent has one variable",
+    )
+)
+@register(
+    PriorRegistration(
+        name="flow",
+        title="masked autoregressive flow",
+        paper="Papamakarios et al. 2017, Chen et al. 2017",
+        fixed={"kind": "maf"},
+        use_when="a learned prior of any shape",
+        cost="one pass per density; one pass per variable for each draw",
+        avoid_when="the latent has one variable, or samples must be fast",
+    )
+)
 class Flow(Unconditional):
-    """``z = f(e)``, ``e ~ N(0, I)``, with ``transforms`` learned invertible maps of ``latent`` numbers.
+    """``z = f(e)`` with ``e ~ N(0, I)`` and learned invertible maps ``f``.
 
-    ``kind``: ``"maf"`` autoregressive, density in one pass and draws in ``latent``; ``"iaf"`` the other way round; ``"coupling"`` both in
-    one, less flexible each; ``"spline"`` couplings by rational-quadratic splines, which bend within 5 of the origin. Papamakarios et al.
-    (2017); Dinh et al., RealNVP (2017); Durkan et al., Neural spline flows (2019). Mean and variance are estimated.
+    Mean and variance are estimated. Papamakarios et al., Masked autoregressive flow for density
+    estimation (2017); Dinh et al., Density estimation using RealNVP (2017); Durkan et al., Neural
+    spline flows (2019).
 
-    Raises ``ArgumentError`` for an unknown kind, no transform, or a single latent number.
+    Args:
+        latent: Number of latent variables, at least 2.
+        kind: ``"maf"``, autoregressive, with densities in one pass and draws in ``latent`` passes;
+            ``"iaf"``, the other way round; ``"coupling"``, both in one pass and less flexible per
+            map; ``"spline"``, couplings by rational-quadratic splines, which are not linear within
+            5 of the origin.
+        transforms: Number of maps.
+        hidden: Widths of the layers of their networks.
 
-    >>> Flow(2, kind="spline", hidden=[16])().log_prob(torch.zeros(5, 2)).shape
-    torch.Size([5])
+    Raises:
+        ArgumentError: ``kind`` is unknown, ``transforms`` is less than 1 or ``latent`` less than 2.
+
+    Example:
+        >>> Flow(2, kind="spline", hidden=[16])().log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
     """
 
     lazy_networks = True
@@ -53,7 +107,7 @@ class Flow(Unconditional):
 
 
 class InvertibleMap(nn.Module):
-    """Noise to data, or back where ``inverse``, with the log-Jacobian; for the kinds whose maps are zuko's from data to noise as well."""
+    """Noise to data, or back where ``inverse``, with the log-Jacobian."""
 
     def __init__(
         self, latent: int, context: int, kind: str, transforms: int, hidden: Sequence[int]
@@ -68,7 +122,7 @@ class InvertibleMap(nn.Module):
 
 
 class CapturedTransform:
-    """The map for one context, with the parameters that the module has now: also where these are stopped for the time of a call."""
+    """The map for one context with the parameters at construction, detached or not."""
 
     def __init__(
         self,
@@ -102,9 +156,8 @@ def _build_zuko_transform(
 
     (size, *more) = as_shape("latent", latent)
     if size < 2 or more:
-        raise ArgumentError(f"`latent` of a flow is {latent}; give one number, at least 2.")
-    if transforms < 1:
-        raise ArgumentError(f"`transforms` is {transforms}; give at least 1.")
+        raise ArgumentError("a flow needs one number, at least 2", argument="latent", value=latent)
+    check_counts(transforms=transforms)
     shared: dict[str, Any] = {
         "transforms": transforms,
         "hidden_features": list(hidden),
@@ -118,7 +171,6 @@ def _build_zuko_transform(
 
 
 def maps_data_to_noise(kind: str) -> bool:
-    """Whether the maps of this kind go from data to noise, so that noise takes their inverse."""
-    if kind not in get_args(FlowKind):
-        raise ArgumentError(f"`kind` is {kind!r}; use one of {', '.join(get_args(FlowKind))}.")
+    """Whether zuko's maps of this kind go from data to noise, so that noise takes their inverse."""
+    check_choice("kind", kind, get_args(FlowKind))
     return kind != "iaf"

@@ -1,4 +1,4 @@
-"""A class beside a code, before any datum is seen."""
+"""Prior of a class and a latent."""
 
 from __future__ import annotations
 
@@ -7,21 +7,46 @@ from torch import Tensor, nn
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from ..distributions._class_and_latent import apply_known_labels
 from ..networks._condition import Condition
+from ..notes import Argument, message
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="class and latent",
+        paper="Kingma et al. 2014",
+        needs="the classes of a label",
+        instead=message("Use {preset}", preset=Argument("preset", "semi_supervised_vae")),
+        use_when="some rows have labels",
+        cost="one pass per class",
+        avoid_when="all rows have labels; use a context",
+    )
+)
 class Labelled(Unconditional):
-    """``p(y) p(z)``, ``y`` one of the classes of ``condition`` with equal or learned probabilities: the prior to ``posteriors.Labelled``.
+    """``p(y) p(z)`` with a class ``y``: the prior for ``posteriors.Labelled``.
 
-    Where the context says which class it is, all mass is there: what the model then says is ``p(x|y)``, and its draws are of that class.
-    Kingma et al., Semi-supervised learning with deep generative models (2014).
+    Where the context contains the class, all mass is at that class: the density is then that of
+    ``p(x|y)``, and draws are of that class.
 
-    >>> from aevb import networks, priors
-    >>> condition = networks.Condition([networks.Labels("digit", range(10), known=0.1)])
-    >>> prior = Labelled(priors.Normal(2), condition)
-    >>> prior().sample().shape, prior(None, condition.of("7", n=3)).sample()[:, 7]
-    (torch.Size([12]), tensor([1., 1., 1.]))
+    Kingma, Mohamed, Rezende and Welling, Semi-supervised learning with deep generative models
+    (2014).
+
+    Args:
+        prior: The prior of ``z``.
+        condition: The condition with the classes.
+        learned: Whether the probabilities of the classes are learned or equal.
+
+    Example:
+        >>> from aevb import networks, priors
+        >>> condition = networks.Condition(
+        ...     [networks.Labels("digit", range(10), labelled_fraction=0.1)]
+        ... )
+        >>> prior = Labelled(priors.Normal(2), condition)
+        >>> prior().sample().shape, prior(None, condition.to_context("7", n=3)).sample()[:, 7]
+        (torch.Size([12]), tensor([1., 1., 1.]))
     """
 
     logits: Tensor

@@ -1,4 +1,4 @@
-"""A learned mixture of Gaussians as prior."""
+"""Prior that is a learned mixture of Gaussians."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .._conditional import Unconditional
+from .._registry import register
 from ..distributions import (
     FullNormalMixture,
     NormalMixture,
@@ -17,18 +18,39 @@ from ..distributions import (
     to_scale,
     to_scale_tril,
 )
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice, check_counts
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="mixture of Gaussians",
+        paper="Dilokthanakul et al. 2016",
+        use_when="data have clusters, or samples look blurred between them",
+        cost="one density per component",
+        avoid_when="the latent has very few variables",
+    )
+)
 class Mixture(Unconditional):
-    """``p(z) = sum_c w_c N(z; m_c, S_c)`` with learned weights, means and covariances, ``latent`` numbers each.
+    """``p(z) = sum_c w_c N(z; m_c, S_c)`` with learned weights, means and covariances.
 
-    ``covariance`` is ``"diagonal"``, or ``"full"`` as in ``posteriors.Normal``. The means begin as standard normal draws and the scales at
-    1, so that the whole begins near the standard normal prior. Dilokthanakul et al. (2016) and others. Raises ``ArgumentError`` for less
-    than 1 component and an unknown covariance.
+    The means start as standard normal draws and the scales at 1, so that the mixture starts near
+    the standard normal prior.
 
-    >>> Mixture(2, components=3)().log_prob(torch.zeros(5, 2)).shape
-    torch.Size([5])
+    Dilokthanakul et al., Deep unsupervised clustering with Gaussian mixture variational
+    autoencoders (2016).
+
+    Args:
+        latent: Number of latent variables.
+        components: Number of Gaussians.
+        covariance: ``"diagonal"``, or ``"full"`` as in ``posteriors.Normal``.
+
+    Raises:
+        ArgumentError: ``components`` is less than 1 or ``covariance`` is unknown.
+
+    Example:
+        >>> Mixture(2, components=3)().log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
     """
 
     def __init__(
@@ -38,10 +60,8 @@ class Mixture(Unconditional):
         covariance: Literal["diagonal", "full"] = "diagonal",
     ) -> None:
         super().__init__()
-        if components < 1:
-            raise ArgumentError(f"`components` is {components}; give at least 1.")
-        if covariance not in ("diagonal", "full"):
-            raise ArgumentError(f'`covariance` is {covariance!r}; use "diagonal" or "full".')
+        check_counts(components=components)
+        check_choice("covariance", covariance, ("diagonal", "full"))
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent))
         self.raw = nn.Parameter(torch.zeros(components, latent))
@@ -56,17 +76,27 @@ class Mixture(Unconditional):
 
     @torch.no_grad()
     def set_components(self, weight: Tensor, mean: Tensor, covariance: Tensor) -> None:
-        """Be the mixture with these weights ``[C]``, means ``[C, D]`` and covariances ``[C, D, D]``; a diagonal one takes diagonals.
+        """Set weights, means and covariances; a diagonal mixture uses the diagonals.
 
-        Raises ``ArgumentError`` for a covariance that is not positive definite.
+        Args:
+            weight: Weights ``[C]``.
+            mean: Means ``[C, D]``.
+            covariance: Covariances ``[C, D, D]``.
+
+        Raises:
+            ArgumentError: A covariance is not positive definite.
         """
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if failed.any():
             which = int(failed.nonzero()[0])
             least = torch.linalg.eigvalsh(covariance[which]).min().item()
             raise ArgumentError(
-                f"`covariance` of component {which} is not positive definite: its least eigenvalue is {least:.3g}. "
-                "Add a little to its diagonal, as covariance + 1e-6 * torch.eye(D)."
+                f"the covariance of component {which} is not positive definite: its least "
+                f"eigenvalue is {least:.3g}",
+                argument="covariance",
+                suggestions=(
+                    "Add a small number to its diagonal: covariance + 1e-6 * torch.eye(D)",
+                ),
             )
         self.logits.copy_(weight.log())
         self.loc.copy_(mean)

@@ -10,14 +10,34 @@ from torch.distributions import Independent
 from torch.distributions import Normal as Gaussian
 
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="standard normal",
+        paper="Kingma and Welling 2014",
+        use_when="the place to start",
+        cost="none: the reference",
+        avoid_when="data have clusters, or many latent variables are unused",
+    )
+)
 class Normal(Unconditional):
-    """``z ~ N(0, I)``, ``[*latent]``. Kingma and Welling, Auto-encoding variational Bayes (2014).
+    """``z ~ N(0, I)``.
 
-    >>> Normal(2)().log_prob(torch.zeros(5, 2)).shape
-    torch.Size([5])
+    Kingma and Welling, Auto-encoding variational Bayes (2014).
+
+    Args:
+        latent: Shape of the latent: one size or several.
+
+    Raises:
+        ArgumentError: ``latent`` is not a shape.
+
+    Example:
+        >>> Normal(2)().log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
     """
 
     loc: Tensor

@@ -1,4 +1,4 @@
-"""Priors side by side."""
+"""Product of priors."""
 
 from __future__ import annotations
 
@@ -9,19 +9,37 @@ from torch import Tensor, nn
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from ..errors import ArgumentError
+from ..notes import Part, message
+from ._registration import PriorRegistration
 
 PartT = TypeVar("PartT", bound=nn.Module)
 
 
+@register(
+    PriorRegistration(
+        title="product",
+        needs="a prior for each part of the latent",
+        instead=message("Build it in Python, by {part}", part=Part("priors.Product")),
+        use_when="parts of the latent have different families",
+        cost="the sum of the parts",
+        avoid_when="one family fits all latents",
+    )
+)
 class Product(Unconditional):
-    """``p(z) = prod_i p_i(z_i)`` over one vector: the codes of the parts, flattened and put end to end.
+    """``p(z) = prod_i p_i(z_i)`` over one vector, the concatenation of the flattened parts.
 
-    Raises ``ArgumentError`` for no part.
+    Args:
+        parts: The priors of the parts, at least one.
 
-    >>> from aevb import priors
-    >>> Product([priors.Normal(2), priors.Bernoulli(3)])().sample().shape
-    torch.Size([5])
+    Raises:
+        ArgumentError: ``parts`` is empty.
+
+    Example:
+        >>> from aevb import priors
+        >>> Product([priors.Normal(2), priors.Bernoulli(3)])().sample().shape
+        torch.Size([5])
     """
 
     def __init__(self, parts: Sequence[Unconditional]) -> None:
@@ -35,9 +53,7 @@ class Product(Unconditional):
 
 
 def check_nonempty_parts(parts: Sequence[PartT]) -> list[PartT]:
-    """At least one part, or an error."""
+    """Return the parts, or raise an ``ArgumentError`` if there are none."""
     if not parts:
-        raise ArgumentError(
-            "`parts` is empty; give at least one, as in parts=[Normal(2), Bernoulli(3)]."
-        )
+        raise ArgumentError("give at least one part", argument="parts", value=list(parts))
     return list(parts)

@@ -1,4 +1,4 @@
-"""Priors on proportions."""
+"""Priors of proportions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,36 @@ from torch.distributions import Dirichlet as TorchDirichlet
 
 from .. import distributions
 from .._conditional import Unconditional
+from .._registry import register
 from .._shapes import as_shape
 from ..errors import ArgumentError
 from ._elementwise import check_positive
+from ._registration import PriorRegistration
 
 
+@register(
+    PriorRegistration(
+        title="Dirichlet",
+        support="simplex",
+        posterior="dirichlet",
+        use_when="sparse proportions that sum to 1",
+        cost="implicit gradients",
+        avoid_when="latents are not parts of a whole",
+    )
+)
 class Dirichlet(Unconditional):
-    """``latent`` proportions that sum to 1; ``concentration=1`` is uniform, below it they are sparse.
+    """Proportions that sum to 1: uniform for a concentration of 1, sparse below.
 
-    Raises ``ArgumentError`` for less than 2 proportions or a concentration that is not positive.
+    Args:
+        latent: Number of proportions, at least 2.
+        concentration: A positive number.
 
-    >>> Dirichlet(3)().log_prob(torch.ones(3) / 3).exp().round(decimals=4)
-    tensor(2.)
+    Raises:
+        ArgumentError: ``latent`` is less than 2 or ``concentration`` is not positive.
+
+    Example:
+        >>> Dirichlet(3)().log_prob(torch.ones(3) / 3).exp().round(decimals=4)
+        tensor(2.)
     """
 
     ones: Tensor
@@ -33,13 +51,32 @@ class Dirichlet(Unconditional):
         return TorchDirichlet(self.concentration * self.ones, validate_args=False)
 
 
+@register(
+    PriorRegistration(
+        title="logistic normal",
+        paper="Srivastava and Sutton 2017",
+        support="simplex",
+        posterior="logistic_normal",
+        use_when="topics and other proportions that sum to 1",
+        cost="as normal",
+        avoid_when="proportions should be sparse; use dirichlet",
+    )
+)
 class LogisticNormal(Unconditional):
-    """``latent`` proportions, the softmax of independent Gaussians of standard deviation ``scale``, the last of them 0.
+    """Proportions that sum to 1: the softmax of independent Gaussians, the last of which is 0.
 
-    Raises ``ArgumentError`` for less than 2 proportions or a scale that is not positive.
+    Srivastava and Sutton, Autoencoding variational inference for topic models (2017).
 
-    >>> LogisticNormal(3)().sample().shape
-    torch.Size([3])
+    Args:
+        latent: Number of proportions, at least 2.
+        scale: Standard deviation of the Gaussians.
+
+    Raises:
+        ArgumentError: ``latent`` is less than 2 or ``scale`` is not positive.
+
+    Example:
+        >>> LogisticNormal(3)().sample().shape
+        torch.Size([3])
     """
 
     zero: Tensor
@@ -56,10 +93,10 @@ class LogisticNormal(Unconditional):
 
 
 def check_simplex_size(latent: int) -> int:
-    """A number of proportions, at least 2, or an error."""
+    """Return a number of proportions, or raise an ``ArgumentError`` if it is less than 2."""
     (size, *more) = as_shape("latent", latent)
     if size < 2 or more:
         raise ArgumentError(
-            f"`latent` is {latent}; proportions sum to 1, so give one number of them, at least 2."
+            "proportions sum to 1: give one number, at least 2", argument="latent", value=latent
         )
     return size

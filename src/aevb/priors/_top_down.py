@@ -1,4 +1,4 @@
-"""Latent images from coarse to fine."""
+"""Prior of latent images from coarse to fine."""
 
 from __future__ import annotations
 
@@ -8,24 +8,43 @@ from torch import Size, Tensor
 
 from .. import distributions
 from .._conditional import Unconditional, capture_parameters
+from .._registry import register
 from ..distributions._chain import LayerTrace, LayerValueFn
 from ..networks._top_down import TopDown as Trunk
+from ..notes import Argument, message
 from ._chain import repeat_rows
+from ._registration import PriorRegistration
 
-TOP_DOWN_MOMENT_SAMPLES = (
-    16  # that the mean of a code is estimated from: each is a pass through convolutions
+TOP_DOWN_MOMENT_SAMPLES = 16  # draws for the estimated mean: each is a pass through convolutions
+
+
+@register(
+    PriorRegistration(
+        title="top-down latent images",
+        paper="Vahdat and Kautz 2020, Child 2021",
+        needs="a trunk that prior, posterior and decoder share",
+        instead=message("Use {preset}", preset=Argument("preset", "top_down_vae")),
+        use_when="images at many scales",
+        cost="convolutions at every size",
+        avoid_when="the latent should be one short vector",
+    )
 )
-
-
 class TopDown(Unconditional):
-    """``p(z) = prod_i p(z_i | z_{i+1} ... z_L)``: the layers of ``networks.TopDown``, flattened and put end to end, the finest first.
+    """``p(z) = prod_i p(z_i | z_{i+1} ... z_L)``: the layers of a ``networks.TopDown``.
 
-    ``trunk`` is shared with ``posteriors.TopDown`` and ``likelihoods.TopDown``: ``models.top_down`` puts them together. Mean and variance
-    are estimated, but those of the last layer.
+    The latent is the concatenation of the flattened layers, the finest first. ``models.top_down``
+    puts this prior together with ``posteriors.TopDown`` and ``likelihoods.TopDown``, which share
+    the trunk. Mean and variance are estimated, except those of the last layer.
 
-    >>> from aevb import networks
-    >>> TopDown(networks.TopDown((8, 8), [8, 16], latent=2, layers=1))().sample((5,)).shape
-    torch.Size([5, 40])
+    Vahdat and Kautz, NVAE (2020); Child, Very deep VAEs generalize autoregressive models (2021).
+
+    Args:
+        trunk: The network that the three parts share.
+
+    Example:
+        >>> from aevb import networks
+        >>> TopDown(networks.TopDown((8, 8), [8, 16], latent=2, layers=1))().sample((5,)).shape
+        torch.Size([5, 40])
     """
 
     lazy_networks = True
