@@ -1,9 +1,9 @@
-"""How a score becomes a loss whose gradient is the one wanted."""
+"""Gradient estimators: how the target of an objective becomes a loss to differentiate."""
 
 from ._doubly_reparameterised import DoublyReparameterised
 from ._enumerate import Enumerate
 from ._enumerate_labels import EnumerateLabels
-from ._gradient import Gradient
+from ._gradient import Gradient, GradientRegistration
 from ._monte_carlo_em import MonteCarloEM
 from ._pathwise import Pathwise
 from ._rebar import REBAR
@@ -17,6 +17,7 @@ __all__ = [
     "Enumerate",
     "EnumerateLabels",
     "Gradient",
+    "GradientRegistration",
     "LeaveOneOut",
     "MonteCarloEM",
     "Pathwise",

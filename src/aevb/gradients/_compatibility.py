@@ -1,233 +1,294 @@
-"""What is refused before any computing, each with its reason and the line to write instead."""
+"""Checks before training: which gradients fit which models and objectives."""
 
 from __future__ import annotations
 
 import math
 
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from ..distributions._discrete import Bits, Discrete, OneHotCodes, as_discrete
-from ..distributions._poincare_ball import poincare_ball
+from ..distributions._discrete import Discrete, as_discrete
 from ..distributions._quantised import CodebookSupport
-from ..distributions._sphere import unit_sphere
-from ..distributions._support import element_constraint, has_mass_outside
+from ..distributions._support import has_mass_outside
 from ..errors import IncompatibleError
 from ..models import VAE
+from ..notes import Argument, Message, Part, Text, message
 from ..objectives import Objective
 from ..objectives._bounds import IMPORTANCE_WEIGHTED_MEAN
+from ..posteriors import PosteriorRegistration
+from ..priors import PriorRegistration
 from ._gradient import Gradient, resolve_exact_kl
 
 MAX_ENUMERATED_STATES = 4096  # over which a sum is still cheap
-_PRIOR_BY_FAMILY = {Bits: "Bernoulli", OneHotCodes: "Categorical"}
-_PRIOR_BY_SUPPORT = {
-    type(constraints.real): "Normal",
-    type(constraints.positive): "Gamma",
-    type(constraints.unit_interval): "Beta",
-    type(constraints.simplex): "Dirichlet",
-    type(unit_sphere): "Sphere",
-    type(poincare_ball): "WrappedNormal",
-    type(constraints.boolean): "Bernoulli",
-    type(constraints.one_hot): "Categorical",
-}
+PATHWISE, LEAVE_ONE_OUT = Part("gradients.Pathwise"), Part("gradients.LeaveOneOut")
+SCORE_FUNCTION, ELBO = Part("gradients.ScoreFunction"), Part("objectives.ELBO")
 
 
 def check_objective_for_model(model: VAE, objective: Objective) -> None:
-    """Refuse an objective that does not exist for the model, whatever the gradient."""
+    """Check that an objective exists for a model, whatever the gradient."""
     if objective.kind != "reconstruction":
         _check_kl(model, objective)
     if objective.kl == "exact" and not model.exact_kl:
         p, q = model.probe()
         raise IncompatibleError(
-            f'kl="exact" needs a registered divergence, and there is none from `{type(q).__name__}` to `{type(p).__name__}`. '
-            'Use `objectives.ELBO(kl="sample_without_gradient")`.'
+            f"no KL divergence in closed form is registered from `{type(q).__name__}` to "
+            f"`{type(p).__name__}`",
+            argument="kl",
+            value="exact",
+            suggestions=(_use(Part("objectives.ELBO", {"kl": "sampled"})),),
         )
     objective.check(model)
 
 
 def check_reparameterisable(gradient: Gradient, model: VAE, objective: Objective) -> None:
-    """Refuse a posterior whose draws cannot be differentiated."""
+    """Check that draws of the posterior can be differentiated."""
     _, q = model.probe()
     if not q.has_rsample:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` needs a posterior that can be reparameterised, got `{_posterior_name(model)}`. "
-            f"Use {_suggest_gradients(model, q, objective)}."
+        raise _incompatible(
+            gradient,
+            f"needs a posterior that can be reparameterised, got {_posterior_name(model)}",
+            _suggest_gradients(q),
         )
 
 
 def check_posterior_density(gradient: Gradient, model: VAE) -> None:
-    """Refuse a posterior without a density, and one with all its mass at a single code: neither has a score."""
+    """Check that the posterior has a density, and not all its mass at one point."""
     if not (model.posterior.has_density and model.posterior.full_support):
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` needs a posterior with a density, got `{_posterior_name(model)}`. Use `gradients.Pathwise()`."
+        raise _incompatible(
+            gradient,
+            f"needs a posterior with a density, got {_posterior_name(model)}",
+            _use(PATHWISE),
         )
 
 
 def check_target_mean(gradient: Gradient, objective: Objective) -> None:
-    """Refuse a target that is no function of each draw's log-densities."""
+    """Check that the target is a function of the log-densities of each draw."""
     if objective.target_mean is None:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` needs a target of each draw's log-densities, got `{_objective_label(objective)}`. "
-            "Use `gradients.Pathwise()`, or `objectives.ELBO(samples=2)` without penalties."
+        raise _incompatible(
+            gradient,
+            f"needs a target of the log-densities of each draw, got {_objective_label(objective)}",
+            message(
+                "Use {pathwise}, or {elbo} without penalties",
+                pathwise=PATHWISE,
+                elbo=Part("objectives.ELBO", {"samples": 2}),
+            ),
         )
 
 
 def check_log_weights(gradient: Gradient, objective: Objective) -> None:
-    """Refuse a target that is no function of the log-weights, and a divergence by formula."""
+    """Check that the target is a function of the log-weights, with a sampled KL divergence."""
     if not objective.uses_log_weights or objective.target_mean is None or objective.kl == "exact":
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` needs an objective that is a function of log-weights with a sampled divergence, got "
-            f'`{_objective_label(objective)}`. Use `objectives.ELBO()` without free bits, capacity and kl="exact", `objectives.IWAE(...)`, '
-            "or `gradients.Pathwise()`."
+        raise _incompatible(
+            gradient,
+            "needs an objective that is a function of log-weights with a sampled KL divergence, "
+            f"got {_objective_label(objective)}",
+            message(
+                'Use {elbo} without free bits, capacity and kl="exact", {iwae}, or {pathwise}',
+                elbo=ELBO,
+                iwae=Part("objectives.IWAE"),
+                pathwise=PATHWISE,
+            ),
         )
 
 
 def check_single_target(gradient: Gradient, objective: Objective) -> None:
-    """Refuse an objective whose posterior climbs a target of its own."""
+    """Check that the posterior has the target of the model."""
     if objective.posterior_target_mean is not None:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` climbs one target, and in `{_objective_label(objective)}` the posterior has its own. "
-            "Use `objectives.IWAE(...)`, or `gradients.LeaveOneOut()`."
+        raise _incompatible(
+            gradient,
+            f"has one target, and in {_objective_label(objective)} the posterior has its own",
+            message("Use {iwae}, or {loo}", iwae=Part("objectives.IWAE"), loo=LEAVE_ONE_OUT),
         )
 
 
 def check_multiple_samples(gradient: Gradient, objective: Objective) -> None:
-    """Refuse a single draw, where one is to be left out."""
+    """Check that there are at least two draws, so that one can be left out."""
     if objective.samples < 2:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` needs at least 2 samples to leave one out, got samples={objective.samples}. "
-            f"Use `objectives.{_class_name(objective)}({_multiple_samples_argument(objective)})`, or `gradients.ScoreFunction()`."
+        name = "samples" if "samples" in objective.arguments else "groups"
+        several = {name: 4 if name == "samples" else 2}
+        raise _incompatible(
+            gradient,
+            message(
+                "needs at least 2 samples to leave one out, got {samples}",
+                samples=Argument("samples", objective.samples),
+            ),
+            message(
+                "Use {objective}, or {score}",
+                objective=Part(f"objectives.{_class_name(objective)}", several),
+                score=SCORE_FUNCTION,
+            ),
         )
 
 
 def check_importance_weighted(gradient: Gradient, objective: Objective) -> None:
-    """Refuse all but normalised importance weights."""
+    """Check that the target has normalised importance weights."""
     if (
         objective.target_mean != IMPORTANCE_WEIGHTED_MEAN
         or objective.posterior_target_mean is not None
     ):
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` weighs draws by normalised importance weights, got `{_objective_label(objective)}`. "
-            "Use `objectives.IWAE(samples=5)`, or `gradients.WakeSleep()`."
+        raise _incompatible(
+            gradient,
+            f"weighs draws by normalised importance weights, got {_objective_label(objective)}",
+            message(
+                "Use {iwae}, or {wake_sleep}",
+                iwae=Part("objectives.IWAE", {"samples": 5}),
+                wake_sleep=Part("gradients.WakeSleep"),
+            ),
         )
 
 
 def check_amortised(gradient: Gradient, model: VAE) -> None:
-    """Refuse a posterior that cannot be asked about data that the model makes up."""
+    """Check that the posterior can be evaluated at samples of the model."""
     if model.posterior.n_rows is not None:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` asks the posterior about dreams of the model, and `{_posterior_name(model)}` knows its own rows. "
-            'Use `gradients.ReweightedWakeSleep(update="wake")`, or `gradients.Pathwise()`.'
+        raise _incompatible(
+            gradient,
+            f"evaluates the posterior at samples of the model, and {_posterior_name(model)} has "
+            "parameters for its training rows only",
+            message(
+                "Use {wake}, or {pathwise}",
+                wake=Part("gradients.ReweightedWakeSleep", {"update": "wake"}),
+                pathwise=PATHWISE,
+            ),
         )
 
 
 def check_discrete(gradient: Gradient, model: VAE) -> Discrete:
-    """Refuse a posterior that is not made of independent discrete variables; returns it as one that is."""
+    """Return the posterior as independent discrete variables; raise ``IncompatibleError`` else."""
     _, q = model.probe()
-    found = as_discrete(q)
-    if found is None:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` needs independent discrete latent variables, got `{_posterior_name(model)}`. "
-            f"Use {'`gradients.Pathwise()`' if q.has_rsample else '`gradients.LeaveOneOut()`'}."
+    discrete = as_discrete(q)
+    if discrete is None:
+        raise _incompatible(
+            gradient,
+            f"needs independent discrete latent variables, got {_posterior_name(model)}",
+            _use(PATHWISE if q.has_rsample else LEAVE_ONE_OUT),
         )
-    return found
+    return discrete
 
 
 def check_relaxed_prior(gradient: Gradient, model: VAE, objective: Objective) -> None:
-    """Refuse a sampled divergence where the prior cannot be relaxed like the posterior."""
+    """Check that the prior can be relaxed as the posterior, where the KL divergence is sampled."""
     p, q = model.probe()
     if not resolve_exact_kl(model, objective) and type(as_discrete(p)) is not type(as_discrete(q)):
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` with a sampled divergence needs a prior of the posterior's family, got "
-            f"`priors.{type(model.prior).__name__}`. Use `gradients.LeaveOneOut()`."
+        raise _incompatible(
+            gradient,
+            "with a sampled KL divergence needs a prior of the posterior's family, got "
+            f"`priors.{_class_name(model.prior)}`",
+            _use(LEAVE_ONE_OUT),
         )
 
 
 def check_state_count(gradient: Gradient, model: VAE, limit: int) -> None:
-    """Refuse a posterior with more states than are to be summed over."""
+    """Check that the posterior has few enough states for a sum."""
     states = check_discrete(gradient, model).n_states
     if states > limit:
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` sums over all states of the latent variable, and there are {_format_count(states)}, more than "
-            f"limit={limit:,}. Use `gradients.LeaveOneOut()`, or fewer latent variables."
+        raise _incompatible(
+            gradient,
+            "sums over all states of the latent variable, and there are "
+            f"{_format_count(states)}, more than the limit of {limit:,}",
+            message("Use {loo}, or fewer latent variables", loo=LEAVE_ONE_OUT),
         )
 
 
 def check_enumerable(gradient: Gradient, objective: Objective) -> None:
-    """Refuse bounds that are about a number of draws: over all states they are ``log p(x)``, or nothing."""
-    own = objective.posterior_target_mean or objective.target_mean
-    if own is not None and (own.groups > 1 or all(power == 1 for _, power in own.components)):
-        raise IncompatibleError(
-            f"gradient `{_class_name(gradient)}` sums over all states, where `{_objective_label(objective)}` would be log p(x) itself, which trains no "
-            "posterior. Use `objectives.ELBO()`, or `gradients.LeaveOneOut()`."
+    """Check that the bound does not depend on the number of draws."""
+    mean = objective.posterior_target_mean or objective.target_mean
+    if mean is not None and (mean.groups > 1 or all(power == 1 for _, power in mean.components)):
+        raise _incompatible(
+            gradient,
+            f"sums over all states, where {_objective_label(objective)} would be log p(x) itself, "
+            "which trains no posterior",
+            message("Use {elbo}, or {loo}", elbo=ELBO, loo=LEAVE_ONE_OUT),
         )
 
 
 def _check_kl(model: VAE, objective: Objective) -> None:
+    """Check that the KL divergence exists and is finite."""
     if not model.posterior.has_density:
         raise IncompatibleError(
-            f"objective `{_class_name(objective)}` needs a posterior with a density, got `{_posterior_name(model)}`. "
-            "Use `objectives.Reconstruction()`, or `posteriors.Normal(...)`."
+            f"objective `{_class_name(objective)}` needs a posterior with a density, got "
+            f"{_posterior_name(model)}",
+            suggestions=(
+                message(
+                    "Use {reconstruction}, or {normal}",
+                    reconstruction=Part("objectives.Reconstruction"),
+                    normal=Part("posteriors.Normal"),
+                ),
+            ),
         )
     p, q = model.probe()
     if has_mass_outside(q, p):
         raise IncompatibleError(
-            f"`{_posterior_name(model)}` has mass where `priors.{type(model.prior).__name__}` has none, so their divergence is infinite. "
-            f"Give the model {_suggest_prior(q)}."
+            f"{_posterior_name(model)} has mass where `priors.{_class_name(model.prior)}` has "
+            "none, so that their KL divergence is infinite",
+            argument="prior",
+            suggestions=(_suggest_prior(model, q),),
         )
 
 
-def _suggest_prior(q: Distribution) -> str:
-    """A prior with the support of this posterior, as a line to write where one is known."""
+def _incompatible(gradient: Gradient, reason: Text, suggestion: Text) -> IncompatibleError:
+    """The error of a gradient that does not fit."""
+    subject = f"gradient `{_class_name(gradient)}` "
+    if isinstance(reason, Message):
+        reason = Message(subject + reason.template, reason.references)
+    else:
+        reason = subject + reason
+    return IncompatibleError(reason, suggestions=(suggestion,))
+
+
+def _use(part: Part) -> Message:
+    """The suggestion to use a part."""
+    return message("Use {part}", part=part)
+
+
+def _suggest_prior(model: VAE, q: Distribution) -> Text:
+    """A prior with the support of the posterior, if the register has one."""
     if isinstance(q.support, CodebookSupport):
-        return "prior=priors.Codebook(posterior), made with this very posterior"
-    found = as_discrete(q)
-    name = (
-        _PRIOR_BY_SUPPORT.get(type(element_constraint(q.support)))
-        if found is None
-        else _PRIOR_BY_FAMILY[type(found)]
-    )
-    if name is None:
-        return "a prior on the same support"
+        return "Give the model prior=priors.Codebook(posterior), made with this posterior"
+    entry = PosteriorRegistration.of(type(model.posterior))
+    if entry is None or entry.needs:
+        return "Give the model a prior on the same support"
     shape = tuple(q.event_shape)
-    return f"prior=priors.{name}({shape[0] if len(shape) == 1 else shape})"
+    name = PriorRegistration.find(entry.prior).target.__name__
+    part = Part(f"priors.{name}", {"latent": shape[0] if len(shape) == 1 else shape})
+    return message("Give the model {prior}", prior=Argument("prior", part))
 
 
-def _suggest_gradients(model: VAE, q: Distribution, objective: Objective) -> str:
-    """Gradients that exist where draws cannot be differentiated, the one to take first in front."""
-    found = as_discrete(q)
-    lines = [
-        "`gradients.LeaveOneOut()` (unbiased, needs samples >= 2)",
-        "`gradients.ScoreFunction()` (unbiased, noisy)",
-    ]
-    if found is not None:
-        lines.insert(1, "`gradients.Relaxed()` (biased, quiet)")
-        if found.n_states <= MAX_ENUMERATED_STATES:
-            lines.append(f"`gradients.Enumerate()` (exact, {found.n_states:,} states)")
-    return ", ".join(lines[:-1]) + f" or {lines[-1]}"
-
-
-def _multiple_samples_argument(objective: Objective) -> str:
-    """The argument that gives an objective several draws."""
-    return "samples=4" if "samples" in objective.arguments else "groups=2"
+def _suggest_gradients(q: Distribution) -> Message:
+    """Gradients that need no differentiable draw, the best first."""
+    parts = {"leave_one_out": LEAVE_ONE_OUT}
+    listed = ["{leave_one_out} (unbiased, needs samples >= 2)"]
+    discrete = as_discrete(q)
+    if discrete is not None:
+        parts["relaxed"] = Part("gradients.Relaxed")
+        listed.append("{relaxed} (biased, little noise)")
+    parts["score"] = SCORE_FUNCTION
+    listed.append("{score} (unbiased, noisy)")
+    if discrete is not None and discrete.n_states <= MAX_ENUMERATED_STATES:
+        parts["enumerate"] = Part("gradients.Enumerate")
+        listed.append(f"{{enumerate}} (exact, {discrete.n_states:,} states)")
+    return message(f"Use {', '.join(listed[:-1])} or {listed[-1]}", **parts)
 
 
 def _format_count(states: int) -> str:
+    """A number in digits, or its order of magnitude."""
     return f"{states:,}" if states < 10**9 else f"about 10^{math.floor(math.log10(states))}"
 
 
 def _objective_label(objective: Objective) -> str:
-    """The objective by its class, and by the name it prints where that says more."""
+    """The class of an objective, with the printed name where that says more."""
     name = _class_name(objective)
-    return (
+    label = (
         name
         if objective.name in (name, "reconstruction log-likelihood")
         else f"{name} ({objective.name})"
     )
+    return f"`{label}`"
 
 
 def _class_name(part: object) -> str:
+    """The name of the class."""
     return type(part).__name__
 
 
 def _posterior_name(model: VAE) -> str:
-    return f"posteriors.{_class_name(model.posterior)}"
+    """The public name of the posterior's class."""
+    return f"`posteriors.{_class_name(model.posterior)}`"

@@ -1,8 +1,11 @@
-"""The one rule behind the gradients of log-weight bounds: a single pass, and three weights per draw.
+"""The common rule of gradients of log-weight bounds: one pass, and three weights per draw.
 
-With ``h_k = log p(x, z_k) - log q(z_k|x)`` a gradient is a sum over draws of ``d_k grad_theta h_k`` for the model, ``p_k grad_z h_k`` along
-the path by which ``z_k`` moves with the posterior's parameters, and ``s_k grad_phi log q(z_k|x)`` with ``z_k`` held. With ``f`` the
-derivative of what the model climbs, ``e`` that of what the posterior climbs (the same but for PIWAE and CUBO), and ``e_kk`` the second:
+With ``h_k = log p(x, z_k) - log q(z_k|x)``, a gradient is a sum over draws of
+``d_k grad_theta h_k`` for the model, ``p_k grad_z h_k`` along the path by which ``z_k`` moves with
+the posterior's parameters, and ``s_k grad_phi log q(z_k|x)`` with ``z_k`` fixed. ``f`` is the
+derivative of the model's target, ``e`` that of the posterior's target (the same but for PIWAE and
+CUBO), ``e_kk`` its second derivative, ``E`` the value of the posterior's target and ``b`` a
+baseline:
 
 ========================  ===  ============  ===============
 gradient                  d    p             s
@@ -26,12 +29,17 @@ from .._conditional import stop_gradient
 from ..models import VAE
 from ..objectives import Objective
 from ..types import Batch, GradientEstimate
-from ._gradient import gradient_only, loss_from_score, sample_without_gradient
+from ._gradient import gradient_only, loss_from_value, sample_without_gradient, training_terms
 
 
 @dataclass(frozen=True)
 class DrawWeights:
-    """What the posterior's parts of the gradient weigh, ``[K, B]`` each; ``None`` for a part that is not there."""
+    """Weights ``[K, B]`` of the posterior's parts of the gradient; ``None`` for no such part.
+
+    Args:
+        path: Weights of the path through the draws.
+        score: Weights of the score function.
+    """
 
     path: Tensor | None = None
     score: Tensor | None = None
@@ -48,25 +56,39 @@ def weighted_estimate(
     *,
     reparameterised: bool,
 ) -> GradientEstimate:
-    """The estimate whose gradient has the model's weights from the target, and the posterior's from ``weigh(h, log_measure)``."""
+    """Estimate a gradient whose posterior part has the weights of ``weight_function``.
+
+    Args:
+        model: The model.
+        objective: The objective.
+        batch: The data.
+        weight_function: ``(h, log_measure) -> DrawWeights``.
+        reparameterised: Whether the draws are differentiable.
+
+    Returns:
+        The estimate.
+    """
     q = model.infer(batch)
     z = (
         q.rsample((objective.samples,))
         if reparameterised
         else sample_without_gradient(q, objective.samples)
     )
-    held = z.detach().requires_grad_(reparameterised)
-    terms = model.terms(
-        batch, held, stop_gradient(model.posterior, q, model.posterior_input(batch), batch.context)
+    leaf = z.detach().requires_grad_(reparameterised)
+    terms = training_terms(
+        model,
+        batch,
+        leaf,
+        stop_gradient(model.posterior, q, model.posterior_input(batch), batch.context),
     )
-    score = objective(terms, model)
+    value = objective(terms, model)
     h = objective.integrand(terms, model)
     weights = weight_function(h.detach(), terms.log_measure)
-    surrogate = score.target
+    surrogate = value.target
     if weights.path is not None:
-        # the decoder's own gradient has other weights, so the path's is taken apart: one pass forward, two back
-        (slope,) = torch.autograd.grad(h, held, weights.path, retain_graph=True)
+        # the decoder's gradient has other weights than the path's: one pass forward, two back
+        (slope,) = torch.autograd.grad(h, leaf, weights.path, retain_graph=True)
         surrogate = surrogate + gradient_only((slope * z).flatten(2).sum((0, 2)))
     if weights.score is not None:
-        surrogate = surrogate + gradient_only((weights.score * q.log_prob(held.detach())).sum(0))
-    return GradientEstimate(score, loss_from_score(score, surrogate), terms)
+        surrogate = surrogate + gradient_only((weights.score * q.log_prob(leaf.detach())).sum(0))
+    return GradientEstimate(value, loss_from_value(value, surrogate), terms)

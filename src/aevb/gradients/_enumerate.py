@@ -1,9 +1,10 @@
-"""The exact gradient, by a sum over everything that the latent variable can be."""
+"""The exact gradient, by a sum over all states of the latent variable."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from .._registry import register
 from ..distributions._discrete import as_discrete
 from ..errors import ArgumentError
 from ..models import VAE
@@ -17,25 +18,48 @@ from ._compatibility import (
     check_state_count,
     check_target_mean,
 )
-from ._gradient import Gradient, gradient_only, loss_from_score, resolve_exact_kl
+from ._gradient import (
+    Gradient,
+    GradientRegistration,
+    gradient_only,
+    loss_from_value,
+    resolve_exact_kl,
+    training_terms,
+)
 
 
+@register(
+    GradientRegistration(
+        posteriors="independent discrete variables with few states",
+        objectives="those with a target of each draw's log-densities; not IWAE and relatives",
+        use_when="the latent variable has at most 4,096 states: exact and free of noise",
+        cost="one decoder pass per state, shared by all rows",
+    )
+)
 class Enumerate(Gradient):
-    """Sum over all states in place of drawing some: ``f`` with the measure ``q(z|x)`` on every ``z``. Exact, without any noise.
+    """The exact gradient: a sum over all states of a discrete latent instead of draws.
 
-    For bits and codes with at most ``limit`` states in all. The bounds are then those of infinitely many draws: Renyi's and CUBO's are
-    what their names say, and those that are about a number of draws are refused, since over all states they are ``log p(x)`` itself.
-    The cost is one decoder pass per state, shared by all data. Raises ``ArgumentError`` for ``limit < 2``.
+    The mean over draws becomes the mean under ``q(z|x)`` over every ``z``, without noise. The
+    bounds are then those of infinitely many draws: the bounds of Renyi and CUBO are exact, and
+    bounds that depend on the number of draws are refused, since over all states they are ``log
+    p(x)`` itself. The cost is one decoder pass per state, shared by all data.
 
-    >>> from aevb import objectives
-    >>> Enumerate().kind_of(objectives.CUBO())
-    'upper bound'
+    Args:
+        limit: Largest number of states.
+
+    Raises:
+        ArgumentError: ``limit`` is below 2.
+
+    Example:
+        >>> from aevb import objectives
+        >>> Enumerate().bound_kind(objectives.CUBO())
+        'upper bound'
     """
 
     def __init__(self, limit: int = MAX_ENUMERATED_STATES) -> None:
         super().__init__()
         if limit < 2:
-            raise ArgumentError(f"`limit` is {limit}; allow at least 2 states.")
+            raise ArgumentError("allow at least 2 states", argument="limit", value=limit)
         self.limit = limit
 
     def check(self, model: VAE, objective: Objective) -> None:
@@ -46,17 +70,19 @@ class Enumerate(Gradient):
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> GradientEstimate:
         terms = enumerate_terms(model, objective, batch)
-        score = objective(terms, model)
+        value = objective(terms, model)
         if objective.posterior_target_mean is None:
-            return GradientEstimate(score, loss_from_score(score), terms)
-        # the model's target is log p(x) here and moves no posterior; what the posterior climbs is to move no model
-        still = replace(
+            return GradientEstimate(value, loss_from_value(value), terms)
+        # the model's target is log p(x) here, without a gradient in the posterior, and the
+        # posterior's target must have none in the model
+        detached = replace(
             terms, log_likelihood=terms.log_likelihood.detach(), log_prior=terms.log_prior.detach()
         )
-        own = objective.posterior_target_mean(objective.integrand(still, model), terms.log_measure)
-        return GradientEstimate(
-            score, loss_from_score(score, score.target + gradient_only(own)), terms
+        posterior_target = objective.posterior_target_mean(
+            objective.integrand(detached, model), terms.log_measure
         )
+        surrogate = value.target + gradient_only(posterior_target)
+        return GradientEstimate(value, loss_from_value(value, surrogate), terms)
 
     def bound_name(self, objective: Objective) -> str:
         return f"{objective.name} over all states"
@@ -66,13 +92,13 @@ class Enumerate(Gradient):
 
 
 def enumerate_terms(model: VAE, objective: Objective, batch: Batch) -> Terms:
-    """The terms of every state ``[S, 1, *latent]``, or ``[S, B, *latent]`` where a context tells the data apart."""
+    """Compute the terms of every state ``[S, 1, *latent]``; ``[S, B, *latent]`` with context."""
     q = model.infer(batch)
-    found = as_discrete(q)
-    assert found is not None
-    z = found.enumerate_states()[:, None]
+    discrete = as_discrete(q)
+    assert discrete is not None
+    z = discrete.enumerate_states()[:, None]
     if batch.context is not None:
-        z = z.expand(-1, len(batch.x), *found.event_shape)
-    return model.terms(
-        batch, z, q, log_measure=q.log_prob(z), exact_kl=resolve_exact_kl(model, objective)
+        z = z.expand(-1, len(batch.x), *discrete.event_shape)
+    return training_terms(
+        model, batch, z, q, log_measure=q.log_prob(z), exact_kl=resolve_exact_kl(model, objective)
     )

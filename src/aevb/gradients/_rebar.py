@@ -1,4 +1,4 @@
-"""The score function with a relaxation as its control variate: unbiased, and quiet where the relaxation is close."""
+"""The score function with a relaxation as its control variate: unbiased."""
 
 from __future__ import annotations
 
@@ -8,26 +8,57 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from .._registry import register
 from ..distributions._discrete import Discrete, as_discrete
 from ..errors import ArgumentError
 from ..models import VAE
 from ..objectives import Objective
 from ..types import Batch, GradientEstimate, Terms
-from ._gradient import Gradient, gradient_only, loss_from_score, resolve_exact_kl
+from ._gradient import (
+    Gradient,
+    GradientRegistration,
+    gradient_only,
+    loss_from_value,
+    resolve_exact_kl,
+    training_terms,
+)
 from ._relaxed import check_relaxable, discrete_part
 from ._score_function import check_score_function
 
 
+@register(
+    GradientRegistration(
+        paper="Tucker et al. 2017",
+        posteriors="independent discrete variables",
+        objectives="those with a target of each draw's log-densities",
+        use_when="discrete latent variables where a single draw must do",
+        cost="as much as several draws of `LeaveOneOut`",
+    )
+)
 class REBAR(Gradient):
-    """``(f(b) - eta c(z~)) grad log q(b) + eta grad (c(z) - c(z~))``: ``b`` the discrete draw, ``z`` the soft one that it came of, ``z~``
-    another soft one given ``b``, and ``c`` the target at a soft draw.
+    """The score function with a relaxed draw as control variate.
 
-    Unbiased at any ``temperature`` and ``scale`` (eta); where ``learned`` both follow the gradient of the variance, estimated in the same
-    step at the price of a second backward pass. Two decoder passes more than ``LeaveOneOut`` per draw. Tucker et al., REBAR (2017). Raises
-    ``ArgumentError`` for a temperature that is not positive.
+    ``(f(b) - eta c(z~)) grad log q(b) + eta grad (c(z) - c(z~))``: ``b`` is the discrete draw,
+    ``z`` the relaxed draw that it comes from, ``z~`` another relaxed draw given ``b``, and ``c``
+    the target at a relaxed draw. It is unbiased for any ``temperature`` and ``scale``, and needs
+    two decoder passes more than ``LeaveOneOut`` per draw.
 
-    >>> len(list(REBAR().parameters())), len(list(REBAR(learned=False).parameters()))
-    (2, 0)
+    Args:
+        temperature: Temperature of the relaxation.
+        scale: Weight ``eta`` of the control variate.
+        learned: Whether both follow the gradient of the variance, which a second backward pass
+            estimates in the same step.
+
+    Raises:
+        ArgumentError: ``temperature`` is not positive.
+
+    Example:
+        >>> len(list(REBAR().parameters())), len(list(REBAR(learned=False).parameters()))
+        (2, 0)
+
+    References:
+        Tucker et al., REBAR: low-variance, unbiased gradient estimates for discrete latent variable
+        models (2017).
     """
 
     log_temperature: Tensor
@@ -36,7 +67,9 @@ class REBAR(Gradient):
     def __init__(self, temperature: float = 0.5, scale: float = 1.0, learned: bool = True) -> None:
         super().__init__()
         if not (temperature > 0 and math.isfinite(temperature)):
-            raise ArgumentError(f"`temperature` is {temperature}; give a positive number, as 0.5.")
+            raise ArgumentError(
+                "give a positive number, as 0.5", argument="temperature", value=temperature
+            )
         self.learned = learned
         for setting, value in {
             "log_temperature": math.log(temperature),
@@ -53,16 +86,16 @@ class REBAR(Gradient):
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> GradientEstimate:
         q = model.infer(batch)
-        live = discrete_part(q)
-        y = live.sample_perturbed((objective.samples,)).detach()
-        b = live.hard_sample(y)
-        terms = model.terms(batch, b, q, exact_kl=resolve_exact_kl(model, objective))
-        score = objective(terms, model)
-        slope = self._logit_gradient(model, objective, terms, live, y, b, score.target.detach())
-        surrogate = score.target + gradient_only((slope.detach() * live.logits).flatten(1).sum(1))
+        family = discrete_part(q)
+        y = family.sample_perturbed((objective.samples,)).detach()
+        b = family.hard_sample(y)
+        terms = training_terms(model, batch, b, q, exact_kl=resolve_exact_kl(model, objective))
+        value = objective(terms, model)
+        slope = self._logit_gradient(model, objective, terms, family, y, b, value.target.detach())
+        surrogate = value.target + gradient_only((slope.detach() * family.logits).flatten(1).sum(1))
         return GradientEstimate(
-            score,
-            loss_from_score(score, surrogate) + gradient_only(self._variance_surrogate(slope)),
+            value,
+            loss_from_value(value, surrogate) + gradient_only(self._variance_surrogate(slope)),
             terms,
         )
 
@@ -78,46 +111,46 @@ class REBAR(Gradient):
     ) -> Tensor:
         """The gradient in the logits ``[B, *event]``, a function of scale and temperature."""
         logits = family.logits.detach().requires_grad_()
-        held = type(family)(logits, family.event_dim)
-        perturbed = [logits + (y - family.logits.detach()), held.sample_perturbed_given(b)]
-        near, given = self._soft_targets(
+        copy = type(family)(logits, family.event_dim)
+        perturbed = [logits + (y - family.logits.detach()), copy.sample_perturbed_given(b)]
+        relaxed, conditional = self._soft_targets(
             model,
             objective,
             terms,
-            torch.cat([held.soft_sample(each, self.log_temperature.exp()) for each in perturbed]),
+            torch.cat([copy.soft_sample(noisy, self.log_temperature.exp()) for noisy in perturbed]),
         )
         (path,) = torch.autograd.grad(
-            (near - given).sum(), logits, create_graph=self.learned, retain_graph=True
+            (relaxed - conditional).sum(), logits, create_graph=self.learned, retain_graph=True
         )
         score = (b - family.mean.detach()).sum(0)  # of log q(b) in its logits
-        weight = f - self.scale * given
+        weight = f - self.scale * conditional
         return weight.reshape(-1, *[1] * family.event_dim) * score + self.scale * path
 
     @staticmethod
     def _soft_targets(
         model: VAE, objective: Objective, terms: Terms, soft_draws: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The target at the two sets of soft draws, ``[B]`` each."""
+        """The target at the two sets of relaxed draws, ``[B]`` each."""
         batch = terms.batch
         p, q = (as_discrete(d) for d in (model.prior(None, batch.context), terms.q))
-        fits = model.likelihood(soft_draws, batch.context).log_prob(batch.x)
-        found = []
-        for z, log_likelihood in zip(soft_draws.chunk(2), fits.chunk(2), strict=True):
+        log_likelihoods = model.likelihood(soft_draws, batch.context).log_prob(batch.x)
+        targets = []
+        for z, log_likelihood in zip(soft_draws.chunk(2), log_likelihoods.chunk(2), strict=True):
             soft = replace(terms, z=z, log_likelihood=log_likelihood)
             if terms.kl is None and p is not None and q is not None:
                 soft = replace(soft, log_prior=p.log_prob(z), log_posterior=q.log_prob(z))
-            found.append(objective(soft, model).target)
-        return found[0], found[1]
+            targets.append(objective(soft, model).target)
+        return targets[0], targets[1]
 
     def _variance_surrogate(self, slope: Tensor) -> Tensor:
-        """A number whose gradient, in scale and temperature alone, is that of the variance; the mean does not depend on them."""
+        """A number with the gradient of the estimate's variance in scale and temperature."""
         if not self.learned:
             return slope.new_zeros(())
-        own = [self.log_temperature, self.scale]
+        settings = [self.log_temperature, self.scale]
         slopes = torch.autograd.grad(
-            slope.square().flatten(1).sum(1).mean(), own, retain_graph=True
+            slope.square().flatten(1).sum(1).mean(), settings, retain_graph=True
         )
         return sum(
-            (parameter * each for parameter, each in zip(own, slopes, strict=True)),
+            (setting * derivative for setting, derivative in zip(settings, slopes, strict=True)),
             start=slope.new_zeros(()),
         )

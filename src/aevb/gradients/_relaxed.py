@@ -1,4 +1,4 @@
-"""Gradients of discrete draws by way of continuous ones: quiet, and biased."""
+"""Biased gradients of discrete draws with little noise, by continuous relaxations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Literal
 from torch import Tensor
 from torch.distributions import Distribution
 
+from .._registry import register
 from ..distributions._discrete import Discrete, as_discrete
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice
 from ..models import VAE
 from ..objectives import Objective, Schedule
 from ..objectives._objective import BoundKind
@@ -22,25 +23,53 @@ from ._compatibility import (
     check_relaxed_prior,
     check_single_target,
 )
-from ._gradient import Gradient, loss_from_score, resolve_exact_kl
+from ._gradient import (
+    Gradient,
+    GradientRegistration,
+    loss_from_value,
+    resolve_exact_kl,
+    training_terms,
+)
 
 DensityFunction = Callable[[Discrete], Tensor]
 
 
+@register(
+    GradientRegistration(
+        paper="Jang et al. 2017",
+        posteriors="independent discrete variables",
+        objectives="those with a single target",
+        use_when="many categories, where bias is acceptable",
+        avoid_when="a bound of the discrete model is wanted while training",
+    )
+)
 class Relaxed(Gradient):
-    """Differentiate through a soft draw ``softmax((logits + Gumbel noise) / temperature)``; for bits, through a binary concrete one.
+    """The gradient through a relaxed draw ``softmax((logits + Gumbel noise) / temperature)``.
 
-    Where the divergence is exact it is that of the discrete distributions (Jang et al. 2017). Where it is sampled, ``density="relaxed"``
-    takes the densities of the relaxed codes (Maddison et al. 2017), and ``"discrete"`` the logarithms of the discrete probabilities, which
-    are linear in the code, at the soft one: an importance-weighted bound of relaxed densities leads far from the discrete model.
+    For bits the draw is binary concrete. An exact KL divergence is that of the discrete
+    distributions (Jang et al. 2017). The decoder sees values between the corners, so that the
+    reported number is the bound of a relaxed model and no bound for the discrete model: compare
+    models by ``metrics``.
 
-    Either way the decoder sees codes between the corners, so what is reported is the bound of a relaxed model, and no bound for the
-    discrete one: compare models by ``metrics``. A lower ``temperature`` (a number or a schedule) means less bias and more noise. Raises
-    ``ArgumentError`` for a temperature that is not positive and for another density.
+    Args:
+        temperature: Temperature, a number or a schedule; a lower one has less bias and more noise.
+        density: Densities of a sampled KL divergence: ``"relaxed"`` uses those of the relaxed draws
+            (Maddison et al. 2017), ``"discrete"`` the logarithms of the discrete probabilities,
+            which are linear in the draw: an importance-weighted bound of relaxed densities leads
+            far away from the discrete model.
 
-    >>> from aevb import objectives
-    >>> Relaxed(objectives.Exponential(1.0, 0.5, steps=1000)).bound_name(objectives.ELBO())
-    'ELBO of relaxed codes'
+    Raises:
+        ArgumentError: ``temperature`` is not positive, or ``density`` is unknown.
+
+    Example:
+        >>> from aevb import objectives
+        >>> schedule = objectives.Exponential(1.0, 0.5, steps=1000)
+        >>> Relaxed(schedule).bound_name(objectives.ELBO())
+        'ELBO of relaxed codes'
+
+    References:
+        Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax (2017); Maddison,
+        Mnih and Teh, The concrete distribution (2017).
     """
 
     temperature: Tensor
@@ -52,8 +81,7 @@ class Relaxed(Gradient):
     ) -> None:
         super().__init__()
         register_temperature(self, temperature)
-        if density not in ("relaxed", "discrete"):
-            raise ArgumentError(f'`density` is {density!r}; use "relaxed" or "discrete".')
+        check_choice("density", density, ("relaxed", "discrete"))
         self.density = density
 
     def check(self, model: VAE, objective: Objective) -> None:
@@ -61,10 +89,10 @@ class Relaxed(Gradient):
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> GradientEstimate:
         q = model.infer(batch)
-        found = discrete_part(q)
-        y = found.sample_perturbed((objective.samples,))
-        z = found.soft_sample(y, self.temperature)
-        terms = model.terms(batch, z, q, exact_kl=resolve_exact_kl(model, objective))
+        discrete = discrete_part(q)
+        y = discrete.sample_perturbed((objective.samples,))
+        z = discrete.soft_sample(y, self.temperature)
+        terms = training_terms(model, batch, z, q, exact_kl=resolve_exact_kl(model, objective))
         if self.density == "discrete":
             return _relaxed_estimate(model, objective, terms, lambda family: family.log_prob(z))
         return _relaxed_estimate(
@@ -78,14 +106,34 @@ class Relaxed(Gradient):
         return "neither" if objective.kind != "reconstruction" else objective.kind
 
 
+@register(
+    GradientRegistration(
+        paper="Bengio et al. 2013",
+        posteriors="independent discrete variables",
+        objectives="those with a single target",
+        use_when="the decoder must see discrete values while it learns",
+        avoid_when="bias matters: no temperature removes it",
+    )
+)
 class StraightThrough(Gradient):
-    """Draw a discrete code, and differentiate as if it had been the soft one at this ``temperature``. Bengio et al. (2013).
+    """A discrete draw in the forward pass, and the gradient of the relaxed draw.
 
-    The decoder sees true codes, so what is reported is the bound itself; the gradient is biased. ``temperature`` may be a schedule.
-    Raises ``ArgumentError`` for a temperature that is not positive.
+    The decoder sees discrete values, so that the reported number is the bound itself; the gradient
+    is biased.
 
-    >>> StraightThrough(temperature=0.5).temperature
-    tensor(0.5000)
+    Args:
+        temperature: Temperature of the relaxed draw, a number or a schedule.
+
+    Raises:
+        ArgumentError: ``temperature`` is not positive.
+
+    Example:
+        >>> StraightThrough(temperature=0.5).temperature
+        tensor(0.5000)
+
+    References:
+        Bengio, Leonard and Courville, Estimating or propagating gradients through stochastic
+        neurons (2013).
     """
 
     temperature: Tensor
@@ -99,25 +147,25 @@ class StraightThrough(Gradient):
 
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> GradientEstimate:
         q = model.infer(batch)
-        found = discrete_part(q)
-        y = found.sample_perturbed((objective.samples,))
-        soft = found.soft_sample(y, self.temperature)
-        z = found.hard_sample(y) + (soft - soft.detach())
-        terms = model.terms(batch, z, q, exact_kl=resolve_exact_kl(model, objective))
+        discrete = discrete_part(q)
+        y = discrete.sample_perturbed((objective.samples,))
+        soft = discrete.soft_sample(y, self.temperature)
+        z = discrete.hard_sample(y) + (soft - soft.detach())
+        terms = training_terms(model, batch, z, q, exact_kl=resolve_exact_kl(model, objective))
         return _relaxed_estimate(model, objective, terms, lambda family: family.log_prob(z))
 
 
 def register_temperature(gradient: Gradient, temperature: float | Schedule) -> None:
-    """Let the gradient hold a temperature that follows a schedule, or refuse it."""
+    """Register a scheduled temperature, or raise ``ArgumentError`` if it is not positive."""
     schedule = as_schedule(temperature)
     lowest = endpoint_range(schedule)[0]
     if not lowest > 0:
-        raise ArgumentError(f"`temperature` is {lowest}; give a positive number, as 0.5.")
+        raise ArgumentError("give a positive number, as 0.5", argument="temperature", value=lowest)
     gradient.register_schedule("temperature", schedule)
 
 
 def check_relaxable(gradient: Gradient, model: VAE, objective: Objective) -> None:
-    """Refuse what has no relaxation: another posterior than independent discrete variables, a prior that does not follow, two targets."""
+    """Check that posterior, prior and objective have a relaxation."""
     check_objective_for_model(model, objective)
     check_discrete(gradient, model)
     check_single_target(gradient, objective)
@@ -125,18 +173,18 @@ def check_relaxable(gradient: Gradient, model: VAE, objective: Objective) -> Non
 
 
 def discrete_part(q: Distribution) -> Discrete:
-    """What the door has found to be there."""
-    found = as_discrete(q)
-    assert found is not None
-    return found
+    """Return the independent discrete variables, which ``check`` has found."""
+    discrete = as_discrete(q)
+    assert discrete is not None
+    return discrete
 
 
 def _relaxed_estimate(
     model: VAE, objective: Objective, terms: Terms, density: DensityFunction
 ) -> GradientEstimate:
-    """The target differentiated, with densities that are differentiable in the draw where the divergence is sampled."""
+    """Differentiate the target, with these densities where the KL divergence is sampled."""
     if not resolve_exact_kl(model, objective):
         p = discrete_part(model.prior(None, terms.batch.context))
         terms = replace(terms, log_prior=density(p), log_posterior=density(discrete_part(terms.q)))
-    score = objective(terms, model)
-    return GradientEstimate(score, loss_from_score(score), terms)
+    value = objective(terms, model)
+    return GradientEstimate(value, loss_from_value(value), terms)

@@ -1,4 +1,4 @@
-"""Two phases in one loss: the model learns from data explained by the posterior, the posterior from data that the model has dreamt."""
+"""Two phases in one loss: the model learns from posterior draws, the posterior from model draws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError
+from .._registry import register
+from ..errors import check_choice
 from ..models import VAE
 from ..objectives import Objective
 from ..objectives._bounds import IMPORTANCE_WEIGHTED_MEAN
@@ -20,15 +21,28 @@ from ._compatibility import (
     check_posterior_density,
 )
 from ._draw_weights import DrawWeights, weighted_estimate
-from ._gradient import Gradient, gradient_only
+from ._gradient import Gradient, GradientRegistration, gradient_only
 
 
+@register(
+    GradientRegistration(
+        paper="Hinton et al. 1995",
+        objectives="functions of log-weights",
+        use_when="comparisons with published results",
+        avoid_when="`ReweightedWakeSleep` fits: it ends nearer to the maximum of the likelihood",
+    )
+)
 class WakeSleep(Gradient):
-    """Awake the model climbs the objective at draws from the posterior, asleep the posterior climbs ``E_p(x,z)[log q(z|x)]``.
+    """The wake-sleep algorithm.
 
-    The loss is ``-log p(x, z_q) - log q(z_p|x_p)`` with both draws stopped: no second optimiser. It needs no differentiable draw and no
-    baseline, but what the posterior climbs is not the bound: the pair need not settle at the maximum of either.
-    Hinton, Dayan, Frey and Neal, The wake-sleep algorithm (1995).
+    In the wake phase the model maximises the objective at draws from the posterior, in the sleep
+    phase the posterior maximises ``E_p(x,z)[log q(z|x)]``. The loss is ``-log p(x, z_q) - log
+    q(z_p|x_p)`` with both draws stopped. It needs no differentiable draw and no baseline, but the
+    posterior does not maximise the bound: the pair need not converge to the maximum of either.
+
+    References:
+        Hinton, Dayan, Frey and Neal, The wake-sleep algorithm for unsupervised neural networks
+        (1995).
     """
 
     def check(self, model: VAE, objective: Objective) -> None:
@@ -41,23 +55,40 @@ class WakeSleep(Gradient):
         return _wake_sleep_estimate(model, objective, batch, wake_weight=0.0, sleep_weight=1.0)
 
 
+@register(
+    GradientRegistration(
+        paper="Bornschein and Bengio 2015",
+        objectives="IWAE",
+        use_when="a posterior that covers all explanations of a datum; improves with more samples",
+    )
+)
 class ReweightedWakeSleep(Gradient):
-    """The model climbs IWAE; the posterior learns awake from the draws by their normalised importance weights, asleep from dreams, or both.
+    """Reweighted wake-sleep: the model maximises IWAE, the posterior learns from weighted draws.
 
-    ``update="wake"`` climbs ``sum_k w_k log q(z_k|x)``, which descends ``KL(p(z|x) || q(z|x))`` and has no bias from the model's dreams;
-    it needs no differentiable draw, and gets better, not noisier, with more samples. Bornschein and Bengio, Reweighted wake-sleep (2015).
-    Raises ``ArgumentError`` for an unknown ``update``.
+    The wake update of the posterior maximises ``sum_k w_k log q(z_k|x)`` with normalised importance
+    weights, which minimises ``KL(p(z|x) || q(z|x))``; it has no bias from samples of the model. It
+    needs no differentiable draw, and improves with the number of samples.
 
-    >>> ReweightedWakeSleep("both").wake
-    0.5
+    Args:
+        update: Whether the posterior learns in the ``"wake"`` phase, in the ``"sleep"`` phase from
+            samples of the model, or in ``"both"``, half each.
+
+    Raises:
+        ArgumentError: ``update`` is unknown.
+
+    Example:
+        >>> ReweightedWakeSleep("both").wake_weight
+        0.5
+
+    References:
+        Bornschein and Bengio, Reweighted wake-sleep (2015).
     """
 
     def __init__(self, update: Literal["wake", "sleep", "both"] = "wake") -> None:
         super().__init__()
-        shares = {"wake": (1.0, 0.0), "sleep": (0.0, 1.0), "both": (0.5, 0.5)}
-        if update not in shares:
-            raise ArgumentError(f'`update` is {update!r}; use "wake", "sleep" or "both".')
-        self.wake_weight, self.sleep_weight = shares[update]
+        weights = {"wake": (1.0, 0.0), "sleep": (0.0, 1.0), "both": (0.5, 0.5)}
+        check_choice("update", update, tuple(weights))
+        self.wake_weight, self.sleep_weight = weights[update]
 
     def check(self, model: VAE, objective: Objective) -> None:
         check_objective_for_model(model, objective)
@@ -75,26 +106,24 @@ class ReweightedWakeSleep(Gradient):
 def _wake_sleep_estimate(
     model: VAE, objective: Objective, batch: Batch, *, wake_weight: float, sleep_weight: float
 ) -> GradientEstimate:
-    """The model's part, and the posterior's two with these weights."""
+    """The model's part of the loss, and the posterior's two parts with these weights."""
 
-    def weigh(h: Tensor, log_measure: Tensor) -> DrawWeights:
+    def weight_function(h: Tensor, log_measure: Tensor) -> DrawWeights:
         return (
             DrawWeights(score=wake_weight * IMPORTANCE_WEIGHTED_MEAN.weights(h, log_measure))
             if wake_weight
             else DrawWeights()
         )
 
-    awake = weighted_estimate(model, objective, batch, weigh, reparameterised=False)
+    wake = weighted_estimate(model, objective, batch, weight_function, reparameterised=False)
     if not sleep_weight:
-        return awake
-    dreamt = _sleep_target(model, batch)
-    return GradientEstimate(
-        awake.objective_value, awake.loss - sleep_weight * gradient_only(dreamt), awake.terms
-    )
+        return wake
+    loss = wake.loss - sleep_weight * gradient_only(_sleep_target(model, batch))
+    return GradientEstimate(wake.objective_value, loss, wake.terms)
 
 
 def _sleep_target(model: VAE, batch: Batch) -> Tensor:
-    """``log q(z|x)`` of as many dreams as there are data, ``[]``."""
+    """The mean of ``log q(z|x)``, ``[]``, over as many samples of the model as there are data."""
     with torch.no_grad():
         z, p = model.sample_joint(len(batch.x), batch.context)
         x = p.sample()

@@ -1,4 +1,4 @@
-"""What a model's terms are worth: bounds of the evidence, and what is climbed in their place."""
+"""Objectives: bounds of the evidence, the targets that are maximised, and penalties."""
 
 from ._adversarial import DataCritic, FactorCritic, PriorCritic
 from ._aggregate_posterior import DIP, MMD, TotalCorrelation
@@ -7,8 +7,8 @@ from ._codebook import CodebookMonitor
 from ._elbo import ELBO
 from ._ex_post import ExPost
 from ._importance import CIWAE, CUBO, IWAE, MIWAE, PIWAE, Renyi
-from ._objective import Objective
-from ._penalised import Penalised, Penalty
+from ._objective import BoundKind, Objective, ObjectiveRegistration
+from ._penalised import Penalised, Penalty, PenaltyRegistration
 from ._perceptual import MSSSIM, Perceptual
 from ._rate import Rate
 from ._reconstruction import Reconstruction
@@ -25,6 +25,7 @@ __all__ = [
     "MMD",
     "MSSSIM",
     "PIWAE",
+    "BoundKind",
     "Classification",
     "CodebookMonitor",
     "Constant",
@@ -38,8 +39,10 @@ __all__ = [
     "LatentNorm",
     "Linear",
     "Objective",
+    "ObjectiveRegistration",
     "Penalised",
     "Penalty",
+    "PenaltyRegistration",
     "Perceptual",
     "PriorCritic",
     "Rate",

@@ -1,4 +1,4 @@
-"""Penalties on the aggregate posterior ``q(z) = E_data[q(z|x)]``: on its dependence, its moments, its distance from the prior."""
+"""Penalties on the aggregate posterior ``q(z) = E_data[q(z|x)]``: dependence, moments, distance."""
 
 from __future__ import annotations
 
@@ -11,34 +11,59 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from .._registry import register
 from ..distributions import covariance, marginals
-from ..errors import ArgumentError, DataError, IncompatibleError
+from ..errors import ArgumentError, DataError, IncompatibleError, check_choice
 from ..models import VAE
+from ..notes import Part, message
 from ..types import Terms
-from ._penalised import Penalty, PenaltyTerm, check_non_negative
+from ._penalised import Penalty, PenaltyRegistration, PenaltyTerm, check_non_negative
 from ._schedules import Schedule, as_schedule
 
-MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # those of the Wasserstein autoencoder's kernels
+MMD_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # as in Tolstikhin et al. (2018)
 
 
+@register(
+    PenaltyRegistration(
+        paper="Chen et al. 2018",
+        objective="ELBO()",
+        use_when="independent latent variables at a small loss of likelihood",
+        cost="grows with the square of the batch size",
+        avoid_when="batches are below 128 rows",
+    )
+)
 class TotalCorrelation(Penalty):
-    """The three parts of the mean divergence, weighed apart:
+    """The three parts of the mean KL divergence, each with its own weight.
+
     ``E KL(q(z|x) || p(z)) = I(x; z) + KL(q(z) || prod_j q(z_j)) + sum_j KL(q(z_j) || p(z_j))``.
+    With ``ELBO()``, the target weighs the mutual information by ``alpha``, the total correlation by
+    ``beta`` and the divergence of each variable by ``gamma``: each part is penalised by its weight
+    minus the 1 that is in the ELBO. The parts are logged in nats.
 
-    With ``ELBO()`` inside, what is climbed weighs the mutual information by ``alpha``, the total correlation by ``beta`` and the
-    divergence of each variable by ``gamma``: each part is penalised by its weight minus the 1 that the ELBO already gives it.
+    ``q(z)`` is estimated from the draws of one batch of ``M`` out of ``N`` rows, at a cost that
+    grows as ``M^2``. Where the posteriors of the data are far apart, the estimate of ``log q(z)``
+    is too small, and the total correlation is underestimated, even below 0.
 
-    ``q(z)`` is estimated from the codes of one batch of ``M`` out of ``N`` rows: ``"stratified"`` is unbiased for ``q(z)``, ``"weighted"``
-    takes ``1/(N M) sum_j q(z|x_j)``, which makes each logarithm about ``log N - log M`` too small. ``N`` comes with the batch, or is given
-    as ``rows`` where the data are an iterable. The cost grows as ``M^2``. Parts are logged in nats; where codes are far apart a batch says
-    too little of ``q(z)``, the logarithm of its estimate is too small, and the total correlation comes out too small, even below 0.
+    Args:
+        beta: Weight of the total correlation, a number or a schedule.
+        alpha: Weight of the mutual information.
+        gamma: Weight of the divergence of each variable from the prior.
+        estimator: ``"stratified"`` is unbiased for ``q(z)``; ``"weighted"`` uses
+            ``1/(N M) sum_j q(z|x_j)``, whose logarithm is about ``log N - log M`` too small.
+        rows: Number of training rows, N; by default the number that comes with the batch.
 
-    Chen et al., Isolating sources of disentanglement in VAEs (2018). Needs a posterior with a density whose variables' own densities are
-    known: ``posteriors.Normal`` in all its forms, or any that factorises. Raises ``ArgumentError`` for a weight below 0 and
-    ``DataError`` where nobody says ``N``.
+    Raises:
+        ArgumentError: A weight is negative, ``estimator`` is unknown, or ``rows`` is below 1.
+        IncompatibleError: The densities of the single variables are not known: use
+            ``posteriors.Normal`` or another posterior that factorises.
+        DataError: ``N`` is not known.
 
-    >>> TotalCorrelation(beta=6.0).measures
-    ('mutual_information', 'total_correlation', 'dimension_kl')
+    Example:
+        >>> TotalCorrelation(beta=6.0).metric_names
+        ('mutual_information', 'total_correlation', 'dimension_kl')
+
+    References:
+        Chen et al., Isolating sources of disentanglement in VAEs (2018).
     """
 
     def __init__(
@@ -55,27 +80,32 @@ class TotalCorrelation(Penalty):
             total_correlation=_minus_one(beta),
             dimension_kl=_minus_one(gamma),
         )
-        if estimator not in _ROW_WEIGHTINGS:
-            raise ArgumentError(
-                f"`estimator` is {estimator!r}; use one of {', '.join(_ROW_WEIGHTINGS)}."
-            )
+        check_choice("estimator", estimator, tuple(_ROW_WEIGHTINGS))
         if rows is not None and rows < 1:
-            raise ArgumentError(f"`rows` is {rows}; give the number of rows of the training data.")
+            raise ArgumentError(
+                "give the number of rows of the training data", argument="rows", value=rows
+            )
         self.estimator, self.rows = estimator, rows
 
     def check(self, model: VAE) -> None:
         _, q = model.probe()
         if marginals(q) is None or not q.has_rsample:
             raise IncompatibleError(
-                f"`objectives.TotalCorrelation` needs a density of each latent variable that can be differentiated in the draw, and "
-                f"`{type(q).__name__}` has none. Use `posteriors.Normal(...)`, or `objectives.FactorCritic`, which needs draws alone."
+                "`objectives.TotalCorrelation` needs a density of each latent variable that can be "
+                f"differentiated in the draw, and `{type(q).__name__}` has none",
+                suggestions=(
+                    message(
+                        "Use {normal}, or `objectives.FactorCritic`",
+                        normal=Part("posteriors.Normal"),
+                    ),
+                ),
             )
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
         log_weight = self._log_row_weights(terms)
-        each, joint = _pairwise_log_densities(terms)
+        marginal, joint = _pairwise_log_densities(terms)
         log_q = torch.logsumexp(joint + log_weight, -1)  # [K, B]
-        log_product = torch.logsumexp(each + log_weight[..., None], -2).sum(-1)
+        log_product = torch.logsumexp(marginal + log_weight[..., None], -2).sum(-1)
         information = terms.log_posterior - log_q
         return PenaltyTerm(
             (
@@ -86,25 +116,30 @@ class TotalCorrelation(Penalty):
         )
 
     def _log_row_weights(self, terms: Terms) -> Tensor:
-        """Logarithms of what each row of the batch counts ``[B, B]``, seen from each of them."""
+        """Log-weights ``[B, B]`` of each row of the batch in the mixture at each row."""
         batch, rows = len(terms.batch.x), self.rows or terms.batch.dataset_size
         if rows is None:
             raise DataError(
-                "an iterable does not say how many rows the data have; give objectives.TotalCorrelation(rows=N)."
+                "the number of training rows is not known of an iterable",
+                argument="rows",
+                suggestions=("Write `objectives.TotalCorrelation(rows=N)`",),
             )
         if rows < batch:
             raise DataError(
-                f"a batch has {batch} rows, and the data are said to have {rows}; give objectives.TotalCorrelation(rows=N)."
+                f"a batch has {batch} rows, more than all data",
+                argument="rows",
+                value=rows,
+                suggestions=("Write `objectives.TotalCorrelation(rows=N)`",),
             )
         return _ROW_WEIGHTINGS[self.estimator](batch, rows, terms.z).log()
 
 
 def _pairwise_log_densities(terms: Terms) -> tuple[Tensor, Tensor]:
-    """``log q(z_ij | x_l)`` of each variable ``[K, B, B, V]`` and ``log q(z_i | x_l)`` ``[K, B, B]``, for every pair of rows i, l."""
-    z, own = terms.z.unsqueeze(2), marginals(terms.q)
-    assert own is not None  # refused at the door
-    each = own.log_prob(z).flatten(3)
-    return each, each.sum(-1) if isinstance(terms.q, Independent) else terms.q.log_prob(z)
+    """Return ``log q(z_ij|x_l)`` ``[K, B, B, V]`` and ``log q(z_i|x_l)`` ``[K, B, B]``."""
+    z, variables = terms.z.unsqueeze(2), marginals(terms.q)
+    assert variables is not None  # by `TotalCorrelation.check`
+    marginal = variables.log_prob(z).flatten(3)
+    return marginal, marginal.sum(-1) if isinstance(terms.q, Independent) else terms.q.log_prob(z)
 
 
 def _weighted_sampling(batch: int, rows: int, like: Tensor) -> Tensor:
@@ -112,16 +147,16 @@ def _weighted_sampling(batch: int, rows: int, like: Tensor) -> Tensor:
 
 
 def _stratified_sampling(batch: int, rows: int, like: Tensor) -> Tensor:
-    """The row itself is one of ``N``, one other row stands for the ``N - M`` that are in no batch, and the rest for themselves."""
-    itself = torch.eye(batch, dtype=like.dtype, device=like.device)
+    """Row weights: one other row stands for all rows that are not in the batch."""
+    identity = torch.eye(batch, dtype=like.dtype, device=like.device)
     if batch == 1:
-        return itself / rows
+        return identity / rows
     others = batch - 1
-    stand_in = itself.roll(1, 1)
+    stand_in = identity.roll(1, 1)
     return (
-        itself / rows
+        identity / rows
         + stand_in * (rows - others) / (rows * others)
-        + (1 - itself - stand_in) / others
+        + (1 - identity - stand_in) / others
     )
 
 
@@ -130,7 +165,7 @@ _ROW_WEIGHTINGS = {"stratified": _stratified_sampling, "weighted": _weighted_sam
 
 @dataclass(frozen=True)
 class _MinusOne(Schedule):
-    """Another schedule, less the 1 that is there without it."""
+    """Another schedule minus the weight of 1 that the ELBO has without the penalty."""
 
     inner: Schedule
 
@@ -146,17 +181,38 @@ def _minus_one(weight: float | Schedule) -> Schedule:
     return _MinusOne(as_schedule(weight))
 
 
+@register(
+    PenaltyRegistration(
+        paper="Kumar et al. 2018",
+        objective="ELBO()",
+        use_when="uncorrelated latent variables are enough",
+        cost="small",
+    )
+)
 class DIP(Penalty):
-    """Codes whose covariance is the identity: ``off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2``.
+    """Distance of the covariance of the encodings from the identity.
 
-    ``C`` is the covariance over the batch of the posterior's mean (``kind="I"``), or that of the aggregate posterior, which adds the mean
-    covariance of ``q(z|x)`` (``"II"``). Divided by the number of rows, as in the paper: a single row has covariance 0.
+    ``off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2``, where ``C`` is a covariance
+    over the batch, divided by the number of rows: a single row has covariance 0.
 
-    Kumar, Sattigeri and Balakrishnan, Variational inference of disentangled latent concepts from unlabeled observations (2018); there
-    ``diagonal`` is ten times ``off_diagonal`` for I, and equal to it for II. Raises ``ArgumentError`` for a weight below 0.
+    Args:
+        off_diagonal: Weight of the squared covariances, a number or a schedule.
+        diagonal: Weight of the squared distance of the variances from 1. In the paper ten times
+            ``off_diagonal`` for kind I, and equal to it for kind II.
+        kind: ``"I"`` uses the covariance of the posterior means, ``"II"`` that of the aggregate
+            posterior, which adds the mean covariance of ``q(z|x)``.
 
-    >>> DIP(off_diagonal=5.0, diagonal=50.0, kind="I").measures
-    ('off_diagonal', 'diagonal')
+    Raises:
+        ArgumentError: A weight is negative, or ``kind`` is unknown.
+        IncompatibleError: The covariance of the posterior has no closed form.
+
+    Example:
+        >>> DIP(off_diagonal=5.0, diagonal=50.0, kind="I").metric_names
+        ('off_diagonal', 'diagonal')
+
+    References:
+        Kumar, Sattigeri and Balakrishnan, Variational inference of disentangled latent concepts
+        from unlabeled observations (2018).
     """
 
     def __init__(
@@ -167,18 +223,16 @@ class DIP(Penalty):
     ) -> None:
         check_non_negative(off_diagonal=off_diagonal, diagonal=diagonal)
         super().__init__(off_diagonal=off_diagonal, diagonal=diagonal)
-        if kind not in ("I", "II"):
-            raise ArgumentError(
-                f'`kind` is {kind!r}; use "I" (means) or "II" (aggregate posterior).'
-            )
+        check_choice("kind", kind, ("I", "II"))
         self.kind = kind
 
     def check(self, model: VAE) -> None:
         _, q = model.probe()
         if covariance(q) is None:
             raise IncompatibleError(
-                f"`objectives.DIP` needs the covariance of the posterior, and `{type(q).__name__}` has no formula for it. "
-                "Use `posteriors.Normal(...)`."
+                "`objectives.DIP` needs the covariance of the posterior, and "
+                f"`{type(q).__name__}` has no formula for it",
+                suggestions=(message("Use {normal}", normal=Part("posteriors.Normal")),),
             )
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
@@ -186,30 +240,51 @@ class DIP(Penalty):
         centred = mean - mean.mean(0)
         matrix = centred.T @ centred / len(mean)
         if self.kind == "II":
-            spread = covariance(terms.q)
-            assert spread is not None  # refused at the door
-            matrix = matrix + spread.mean(0)
+            posterior_covariance = covariance(terms.q)
+            assert posterior_covariance is not None  # by `check`
+            matrix = matrix + posterior_covariance.mean(0)
         variances = matrix.diagonal()
         return PenaltyTerm(
             (matrix.square().sum() - variances.square().sum(), (variances - 1).square().sum())
         )
 
 
+@register(
+    PenaltyRegistration(
+        paper="Tolstikhin et al. 2018",
+        objective="Reconstruction()",
+        use_when="encodings of all data together should be distributed as the prior",
+        cost="grows with the square of the batch size",
+    )
+)
 class MMD(Penalty):
-    """The squared maximum mean discrepancy between codes and draws from the prior: ``E k(z, z') + E k(p, p') - 2 E k(z, p)``.
+    """The squared maximum mean discrepancy between encodings and draws from the prior.
 
-    Kernels of ``u = |a - b|^2 / (2 D s)``, summed over the ``scales`` ``s``: ``"imq"`` (inverse multiquadric) ``1 / (1 + u)``, ``"rbf"``
-    ``exp(-u)``. ``2 D`` is the mean squared distance of two draws from a standard normal prior of ``D`` variables: with another prior,
-    give scales that fit its size. Each of the ``K`` codes per row meets as many prior draws as there are rows. ``unbiased`` leaves out
-    the pair of a code with itself, and may be negative; without it the value is at least 0, and about ``(k(0) - E k) 2 / B`` too large.
-    A single row has no pairs: only the cross term is left.
+    ``E k(z, z') + E k(p, p') - 2 E k(z, p)``, with kernels of ``u = |a - b|^2 / (2 D s)`` summed
+    over the ``scales`` ``s``. ``2 D`` is the mean squared distance of two draws from a standard
+    normal prior of ``D`` variables. Each of the ``K`` draws per row is compared with as many prior
+    draws as there are rows. A single row has no pairs: only the cross term is left.
 
-    Tolstikhin et al., Wasserstein auto-encoders (2018), on ``Reconstruction()``; Zhao, Song and Ermon, InfoVAE (2019), on an
-    ``ELBO(beta=...)``. Raises ``ArgumentError`` for a weight below 0 or scales that are not positive.
+    Args:
+        weight: Weight of the discrepancy, a number or a schedule.
+        kernel: ``"imq"`` (inverse multiquadric, ``1 / (1 + u)``) or ``"rbf"`` (``exp(-u)``).
+        scales: Scales of the kernels; for another prior, choose scales that fit its size.
+        unbiased: Leave out the pair of a draw with itself; the value may then be negative.
+            Otherwise the value is at least 0 and about ``(k(0) - E k) 2 / B`` too large.
 
-    >>> MMD(weight=10.0, kernel="rbf", scales=[1.0]).measures
-    ('mmd',)
+    Raises:
+        ArgumentError: ``weight`` is negative, ``kernel`` is unknown, or a scale is not positive.
+
+    Example:
+        >>> MMD(weight=10.0, kernel="rbf", scales=[1.0]).metric_names
+        ('mmd',)
+
+    References:
+        Tolstikhin et al., Wasserstein auto-encoders (2018), with ``Reconstruction()``; Zhao, Song
+        and Ermon, InfoVAE (2019), with ``ELBO(beta=...)``.
     """
+
+    matches_prior = True
 
     def __init__(
         self,
@@ -220,19 +295,20 @@ class MMD(Penalty):
     ) -> None:
         check_non_negative(weight=weight)
         super().__init__(mmd=weight)
-        if kernel not in _KERNELS:
-            raise ArgumentError(f"`kernel` is {kernel!r}; use one of {', '.join(_KERNELS)}.")
+        check_choice("kernel", kernel, tuple(_KERNELS))
         if not scales or not all(scale > 0 and math.isfinite(scale) for scale in scales):
-            raise ArgumentError(f"`scales` is {scales}; give at least one positive number.")
+            raise ArgumentError(
+                "give at least one positive number", argument="scales", value=scales
+            )
         self.kernel, self.scales, self.unbiased = kernel, tuple(scales), unbiased
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
-        codes, prior = terms.z.flatten(2), prior_draws(terms, model).flatten(2)
-        within = self._mean_within_kernel(codes) + self._mean_within_kernel(prior)
-        return PenaltyTerm((within - 2 * self._kernel(codes, prior).mean(),))
+        z, prior = terms.z.flatten(2), prior_draws(terms, model).flatten(2)
+        within = self._mean_within_kernel(z) + self._mean_within_kernel(prior)
+        return PenaltyTerm((within - 2 * self._kernel(z, prior).mean(),))
 
     def _mean_within_kernel(self, z: Tensor) -> Tensor:
-        """``E k(z, z')`` over pairs of rows, averaged over draws."""
+        """Mean of ``k(z, z')`` over pairs of rows and over draws."""
         values = self._kernel(z, z)
         if not self.unbiased:
             return values.mean()
@@ -241,11 +317,11 @@ class MMD(Penalty):
         return (others / max(rows * (rows - 1), 1)).mean()
 
     def _kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        """``[K, B, D]`` twice to ``[K, B, B]``."""
-        apart = (a.unsqueeze(2) - b.unsqueeze(1)).square().sum(-1)
+        """Kernel values ``[K, B, B]`` of two sets ``[K, B, D]``."""
+        distance = (a.unsqueeze(2) - b.unsqueeze(1)).square().sum(-1)
         return sum(
-            (_KERNELS[self.kernel](apart / (2 * a.shape[-1] * scale)) for scale in self.scales),
-            start=torch.zeros_like(apart),
+            (_KERNELS[self.kernel](distance / (2 * a.shape[-1] * scale)) for scale in self.scales),
+            start=torch.zeros_like(distance),
         )
 
 
@@ -253,7 +329,7 @@ _KERNELS = {"imq": lambda u: 1 / (1 + u), "rbf": lambda u: torch.exp(-u)}
 
 
 def prior_draws(terms: Terms, model: VAE) -> Tensor:
-    """As many draws from the prior as there are codes ``[K, B, *latent]``; a prior that can be reparameterised learns through them."""
+    """Return a prior draw for each encoding, ``[K, B, *latent]``, reparameterised if possible."""
     p = model.prior(None, terms.batch.context)
     shape = terms.z.shape[: 1 if p.batch_shape else 2]
     return p.rsample(shape) if p.has_rsample else p.sample(shape)

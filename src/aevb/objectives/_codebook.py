@@ -1,26 +1,35 @@
-"""What is to be seen of a codebook while it learns."""
+"""The use of a codebook while it learns."""
 
 from __future__ import annotations
 
 import torch
 
+from .._registry import register
 from ..distributions import QuantisedDirac
 from ..distributions._quantised import perplexity
 from ..errors import IncompatibleError
 from ..models import VAE
+from ..notes import Part, message
 from ..types import Terms
-from ._penalised import Penalty, PenaltyTerm
+from ._penalised import Penalty, PenaltyRegistration, PenaltyTerm
 
 
+@register(
+    PenaltyRegistration(objective="ELBO()", use_when="the use of a codebook is logged", cost="none")
+)
 class CodebookMonitor(Penalty):
-    """Logs how much of a codebook a batch uses, and asks for nothing.
+    """Log how much of a codebook a batch uses; adds nothing to the loss.
 
-    ``perplexity`` is the number of entries that, all used alike, would tell as much; ``unused`` the share of entries that no datum of the
-    batch became. Of several codebooks both are means. A batch cannot use more entries than it has codes: ``metrics.codebook_usage`` counts
-    over all data. Raises ``IncompatibleError`` for a posterior without a codebook.
+    ``perplexity`` is the number of equally used entries with the same entropy; ``unused`` the share
+    of entries that no datum of the batch uses. Both are means over several codebooks. A batch
+    cannot use more entries than it has codes: ``metrics.codebook_usage`` counts over all data.
 
-    >>> CodebookUsage().measures
-    ('perplexity', 'unused')
+    Raises:
+        IncompatibleError: The posterior has no codebook.
+
+    Example:
+        >>> CodebookMonitor().metric_names
+        ('perplexity', 'unused')
     """
 
     def __init__(self) -> None:
@@ -29,8 +38,9 @@ class CodebookMonitor(Penalty):
     def check(self, model: VAE) -> None:
         if not isinstance(model.probe()[1], QuantisedDirac):
             raise IncompatibleError(
-                f"`objectives.CodebookUsage` counts entries of a codebook, and `posteriors.{type(model.posterior).__name__}` has none. "
-                "Use `objectives.ELBO()` alone."
+                "`objectives.CodebookMonitor` counts entries of a codebook, and "
+                f"`posteriors.{type(model.posterior).__name__}` has none",
+                suggestions=(message("Use {elbo} alone", elbo=Part("objectives.ELBO")),),
             )
 
     @torch.no_grad()

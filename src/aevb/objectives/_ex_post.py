@@ -1,30 +1,50 @@
-"""A prior that learns from codes without moving them."""
+"""A prior that is fitted to encodings without moving them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from .._conditional import Unconditional
-from ..distributions import kl as divergences
+from .._registry import register
+from ..distributions import analytic_kl, has_analytic_kl
 from ..distributions._support import has_mass_outside
 from ..errors import IncompatibleError
 from ..models import VAE
 from ..types import ObjectiveValue, Terms
 from ._bounds import ARITHMETIC_MEAN
-from ._objective import Objective
+from ._objective import Objective, ObjectiveRegistration
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Dai and Wipf 2019",
+        use_when="a prior that is fitted to the encodings without moving them",
+    )
+)
 class ExPost(Objective):
-    """Encoder and decoder climb ``objective`` under ``prior``; the model's own prior climbs ``E_q[log p(z)]`` at codes held still.
+    """Train encoder and decoder under one prior, and fit the model's own prior to the encodings.
 
-    A prior that is trained together with the codes draws them to where it is; one that is fitted after them leaves them what they are, and
-    here both happen in one run. The bound reported is the ELBO of the model with its own prior. Dai and Wipf, Diagnosing and enhancing VAE
-    models (2019), train the two stages one after the other. Raises ``IncompatibleError`` at the door where the posterior has mass
-    outside of ``prior``.
+    Encoder and decoder maximise ``objective`` under ``prior``; the model's own prior maximises
+    ``E_q[log p(z)]`` at encodings without a gradient. A prior that is trained together with the
+    encoder attracts the encodings; a prior that is fitted afterwards leaves them unchanged, and
+    this objective does both in one run. The reported bound is the ELBO of the model with its own
+    prior.
 
-    >>> from aevb import objectives, priors
-    >>> ExPost(objectives.ELBO(beta=0.5), priors.Normal(2)).name
-    'ELBO'
+    Args:
+        objective: The objective of encoder and decoder.
+        prior: The prior under which they are trained.
+
+    Raises:
+        IncompatibleError: The posterior has mass outside ``prior``, or another shape.
+
+    Example:
+        >>> from aevb import objectives, priors
+        >>> ExPost(objectives.ELBO(beta=0.5), priors.Normal(2)).name
+        'ELBO'
+
+    References:
+        Dai and Wipf, Diagnosing and enhancing VAE models (2019), who train the two stages one after
+        the other.
     """
 
     def __init__(self, objective: Objective, prior: Unconditional) -> None:
@@ -34,6 +54,7 @@ class ExPost(Objective):
             objective.trains_likelihood,
             objective.metric_names,
         )
+        self.matches_prior = objective.matches_prior
         self.schedules = {
             f"objective.{setting}": schedule for setting, schedule in objective.schedules.items()
         }
@@ -44,27 +65,32 @@ class ExPost(Objective):
 
     @property
     def summary(self) -> str:
-        return f"{self.objective.summary} under `priors.{type(self.prior).__name__}`, and a prior fitted to the codes"
+        name = type(self.prior).__name__
+        return (
+            f"{self.objective.summary} under `priors.{name}`, and a prior fitted to the encodings"
+        )
 
     def forward(self, terms: Terms, model: VAE) -> ObjectiveValue:
-        score = self.objective(self._with_prior(terms), model)
-        own = model.prior(None, terms.batch.context).log_prob(terms.z.detach())
+        value = self.objective(self._with_prior(terms), model)
+        log_prior = model.prior(None, terms.batch.context).log_prob(terms.z.detach())
         bound = (
-            ARITHMETIC_MEAN(terms.log_likelihood + own - terms.log_posterior, terms.log_measure)
+            ARITHMETIC_MEAN(
+                terms.log_likelihood + log_prior - terms.log_posterior, terms.log_measure
+            )
             - terms.weight_kl
         )
         return replace(
-            score,
+            value,
             bound=bound.detach(),
-            target=score.target + ARITHMETIC_MEAN(own, terms.log_measure),
+            target=value.target + ARITHMETIC_MEAN(log_prior, terms.log_measure),
         )
 
     def _with_prior(self, terms: Terms) -> Terms:
-        """The same terms with the other prior."""
+        """The same terms under the training prior."""
         p = self.prior(None, terms.batch.context)
         exact = (
-            divergences.analytic_kl(terms.q, p)
-            if self.objective.kl != "sampled" and divergences.has_analytic_kl(terms.q, p)
+            analytic_kl(terms.q, p)
+            if self.objective.kl != "sampled" and has_analytic_kl(terms.q, p)
             else None
         )
         return replace(terms, log_prior=p.log_prob(terms.z), kl=exact)
@@ -74,6 +100,9 @@ class ExPost(Objective):
         p, q = self.prior(None, model.null_context), model.probe()[1]
         if p.event_shape != q.event_shape or has_mass_outside(q, p):
             raise IncompatibleError(
-                f"`objectives.ExPost` trains codes under `priors.{type(self.prior).__name__}` of shape {tuple(p.event_shape)}, and "
-                f"those of `posteriors.{type(model.posterior).__name__}` are elsewhere; build it with the prior that the model would have."
+                f"`objectives.ExPost` trains under `priors.{type(self.prior).__name__}` of shape "
+                f"{tuple(p.event_shape)}, and `posteriors.{type(model.posterior).__name__}` of "
+                f"shape {tuple(q.event_shape)} has mass outside it",
+                argument="prior",
+                suggestions=("Build it with a prior of the posterior's support and shape",),
             )

@@ -1,38 +1,51 @@
-"""Bounds that are a function of the log-weights of several draws."""
+"""Bounds that are functions of the log-weights of several draws."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC
 
+from .._registry import register
 from ..errors import ArgumentError
 from ..models import VAE
 from ..types import ObjectiveValue, Terms
 from ._bounds import ARITHMETIC_MEAN, IMPORTANCE_WEIGHTED_MEAN, PowerMean
-from ._objective import BoundKind, Objective, ValidationCriterion, check_sample_count
+from ._objective import (
+    BoundKind,
+    Objective,
+    ObjectiveRegistration,
+    ValidationCriterion,
+    check_sample_count,
+)
 
-ZERO_POWER_TOLERANCE = 1e-4  # a power this close to 0 is 0: in single precision its rounding is larger than what it changes
+# a power this close to 0 is 0: in single precision its rounding is larger than its effect
+ZERO_POWER_TOLERANCE = 1e-4
 
 
 class LogWeightObjective(Objective, ABC):
-    """A mean of ``log w_k = log p(x, z_k) - log q(z_k|x)``: reported, climbed by the model, and by the posterior unless it has its own."""
+    """A mean of the log-weights ``log w_k = log p(x, z_k) - log q(z_k|x)``.
+
+    The mean is reported and maximised; ``reported_mean`` and ``posterior_target_mean`` replace it
+    in the report and for the posterior."""
 
     uses_log_weights = True
-    target_mean: PowerMean
-    reported_mean: PowerMean | None = (
-        None  # the mean that is logged, where it is not the one that the model climbs
-    )
+    reported_mean: PowerMean | None = None
 
     @property
     def validation_criterion(self) -> ValidationCriterion:
-        """The bound that the model climbs: its ELBO falls while the posterior learns to cover, and would choose early weights."""
+        """The bound that the model maximises: the ELBO would choose early weights."""
         if self.kind == "lower bound":
-            return ValidationCriterion(self.name, self.target_mean, self.samples)
+            return ValidationCriterion(self.name, self._mean, self.samples)
         return ValidationCriterion(f"IWAE-{self.samples}", IMPORTANCE_WEIGHTED_MEAN, self.samples)
+
+    @property
+    def _mean(self) -> PowerMean:
+        """The mean that the model maximises."""
+        return self.target_mean or ARITHMETIC_MEAN
 
     def forward(self, terms: Terms, model: VAE) -> ObjectiveValue:
         h, measure = terms.log_weight, terms.log_measure
-        target = self.target_mean(h, measure) - terms.weight_kl
+        target = self._mean(h, measure) - terms.weight_kl
         return ObjectiveValue(
             bound=target
             if self.reported_mean is None
@@ -45,13 +58,30 @@ class LogWeightObjective(Objective, ABC):
         )
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Burda et al. 2016",
+        use_when="the best likelihood, where there is time for several samples",
+        cost="about one decoder pass per sample",
+    )
+)
 class IWAE(LogWeightObjective):
-    """``log 1/K sum_k w_k`` with ``w_k = p(x, z_k) / q(z_k|x)``: a lower bound of ``log p(x)`` that rises with ``samples``.
+    """The importance-weighted bound ``log 1/K sum_k w_k`` with ``w_k = p(x, z_k) / q(z_k|x)``.
 
-    Burda, Grosse and Salakhutdinov, Importance weighted autoencoders (2016). What is logged is the bound itself.
+    A lower bound of ``log p(x)`` that rises with the number of samples.
 
-    >>> IWAE(samples=5).name
-    'IWAE-5'
+    Args:
+        samples: Number of draws per datum, K.
+
+    Raises:
+        ArgumentError: ``samples`` is below 1.
+
+    Example:
+        >>> IWAE(samples=5).name
+        'IWAE-5'
+
+    References:
+        Burda, Grosse and Salakhutdinov, Importance weighted autoencoders (2016).
     """
 
     target_mean = IMPORTANCE_WEIGHTED_MEAN
@@ -64,22 +94,44 @@ class IWAE(LogWeightObjective):
         return f"IWAE-{self.samples}"
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Li and Turner 2016",
+        use_when="a posterior that covers more than that of the ELBO, with less noise than IWAE",
+        cost="about one decoder pass per sample",
+        avoid_when="`alpha` is negative: samples underestimate the upper bound",
+    )
+)
 class Renyi(LogWeightObjective):
-    """``1/(1 - alpha) log 1/K sum_k w_k^(1 - alpha)``: ``alpha = 1`` is the ELBO, ``alpha = 0`` the importance-weighted bound.
+    """The variational Renyi bound ``1/(1 - alpha) log 1/K sum_k w_k^(1 - alpha)``.
 
-    Li and Turner, Renyi divergence variational inference (2016). For ``alpha >= 0`` a lower bound of ``log p(x)`` that rises as ``alpha``
-    falls and, below 1, as ``samples`` grow. For ``alpha < 0`` its exact value is an upper bound, which samples underestimate: what is
-    reported is then neither. Raises ``ArgumentError`` for an ``alpha`` that is not finite.
+    ``alpha = 1`` is the ELBO, ``alpha = 0`` the importance-weighted bound. For ``alpha >= 0`` it is
+    a lower bound of ``log p(x)`` that rises as ``alpha`` falls and, below 1, as ``samples`` grows.
+    For ``alpha < 0`` the exact value is an upper bound, which samples underestimate: the reported
+    number is then no bound.
 
-    >>> Renyi(alpha=0.5, samples=5).name, Renyi(alpha=-1.0).kind
-    ('Renyi(0.5)-5', 'neither')
+    Args:
+        alpha: Order of the divergence.
+        samples: Number of draws per datum, K.
+
+    Raises:
+        ArgumentError: ``alpha`` is not finite, or ``samples`` is below 1.
+
+    Example:
+        >>> Renyi(alpha=0.5, samples=5).name, Renyi(alpha=-1.0).kind
+        ('Renyi(0.5)-5', 'neither')
+
+    References:
+        Li and Turner, Renyi divergence variational inference (2016).
     """
 
     def __init__(self, alpha: float = 0.5, samples: int = 5) -> None:
         super().__init__(samples)
         if not math.isfinite(alpha):
             raise ArgumentError(
-                f"`alpha` is {alpha}; give a finite number, from 0 to 1 for bounds between IWAE and ELBO."
+                "give a finite number, from 0 to 1 for bounds between IWAE and ELBO",
+                argument="alpha",
+                value=alpha,
             )
         self.alpha = alpha
         self.target_mean = (
@@ -98,15 +150,35 @@ class Renyi(LogWeightObjective):
         return "lower bound" if self.alpha >= 0 else "upper bound"
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Dieng et al. 2017",
+        use_when="a posterior that covers all explanations, as a proposal for importance sampling",
+        cost="about one decoder pass per sample",
+        avoid_when="gradients are noisy already: weights are raised to a power",
+    )
+)
 class CUBO(LogWeightObjective):
-    """``1/n log 1/K sum_k w_k^n``, the chi upper bound: the posterior descends it, the model climbs the IWAE bound of the same draws.
+    """The chi upper bound ``1/n log 1/K sum_k w_k^n``.
 
-    Dieng et al., Variational inference via chi upper bound minimization (2017). A posterior that descends it covers all of ``p(z|x)``,
-    where the ELBO's settles inside. The exact value is an upper bound of ``log p(x)``; samples underestimate it, so what is reported is
-    neither. Raises ``ArgumentError`` for ``n <= 1``.
+    The posterior minimises it, the model maximises the importance-weighted bound of the same draws.
+    A posterior that minimises it covers all of ``p(z|x)``, while the posterior of an ELBO lies
+    inside. The exact value is an upper bound of ``log p(x)``; samples underestimate it, so that the
+    reported number is no bound.
 
-    >>> CUBO(n=2, samples=5).name, CUBO().kind, CUBO().exact_kind
-    ('CUBO(2)-5', 'neither', 'upper bound')
+    Args:
+        n: Power of the weights, above 1.
+        samples: Number of draws per datum, K.
+
+    Raises:
+        ArgumentError: ``n`` is not above 1, or ``samples`` is below 1.
+
+    Example:
+        >>> CUBO(n=2, samples=5).name, CUBO().kind, CUBO().exact_kind
+        ('CUBO(2)-5', 'neither', 'upper bound')
+
+    References:
+        Dieng et al., Variational inference via chi upper bound minimization (2017).
     """
 
     target_mean = IMPORTANCE_WEIGHTED_MEAN
@@ -116,7 +188,9 @@ class CUBO(LogWeightObjective):
         super().__init__(samples)
         if not (n > 1 and math.isfinite(n)):
             raise ArgumentError(
-                f"`n` is {n}; give a number above 1: at 1 the chi bound is log p(x) itself."
+                "give a number above 1: at 1 the chi bound is log p(x) itself",
+                argument="n",
+                value=n,
             )
         self.n = n
         self.reported_mean = PowerMean(((1.0, n),))
@@ -135,13 +209,32 @@ class CUBO(LogWeightObjective):
         return "upper bound"
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Rainforth et al. 2018",
+        use_when="comparisons with published results",
+        cost="about one decoder pass per sample",
+        avoid_when="`DoublyReparameterised` fits: it keeps the tighter bound",
+    )
+)
 class MIWAE(LogWeightObjective):
-    """``1/M sum_m log 1/K sum_k w_mk``: the mean of ``groups`` (M) importance-weighted bounds of ``size`` (K) draws each.
+    """The mean of several importance-weighted bounds, ``1/M sum_m log 1/K sum_k w_mk``.
 
-    Rainforth et al., Tighter variational bounds are not necessarily better (2018). ``groups=1`` is IWAE, ``size=1`` the ELBO.
+    ``groups=1`` is IWAE, ``size=1`` the ELBO.
 
-    >>> MIWAE(groups=4, size=8).name, MIWAE(4, 8).samples
-    ('MIWAE-4x8', 32)
+    Args:
+        groups: Number of bounds, M.
+        size: Number of draws of each bound, K.
+
+    Raises:
+        ArgumentError: ``groups`` or ``size`` is below 1.
+
+    Example:
+        >>> MIWAE(groups=4, size=8).name, MIWAE(4, 8).samples
+        ('MIWAE-4x8', 32)
+
+    References:
+        Rainforth et al., Tighter variational bounds are not necessarily better (2018).
     """
 
     def __init__(self, groups: int = 8, size: int = 8) -> None:
@@ -156,14 +249,34 @@ class MIWAE(LogWeightObjective):
         return f"MIWAE-{self.groups}x{self.size}"
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Rainforth et al. 2018",
+        use_when="many samples with a pathwise gradient",
+        cost="about one decoder pass per sample",
+        avoid_when="penalties are added",
+    )
+)
 class PIWAE(LogWeightObjective):
-    """The model climbs the importance-weighted bound of all ``groups * size`` draws, the posterior the mean over groups of ``size``.
+    """The importance-weighted bound for the model, and a mean of looser bounds for the posterior.
 
-    Rainforth et al. (2018): the model gains from the tighter bound, while the posterior's signal does not drown in it. What is reported
-    is the model's bound, under its name.
+    The model maximises the bound of all ``groups * size`` draws, the posterior the mean over groups
+    of ``size`` draws: the model gains from the tighter bound, and the gradient of the posterior
+    keeps its signal. The reported number is the bound of the model.
 
-    >>> PIWAE(groups=4, size=8).name
-    'IWAE-32'
+    Args:
+        groups: Number of groups of draws.
+        size: Number of draws in each group.
+
+    Raises:
+        ArgumentError: ``groups`` or ``size`` is below 1.
+
+    Example:
+        >>> PIWAE(groups=4, size=8).name
+        'IWAE-32'
+
+    References:
+        Rainforth et al., Tighter variational bounds are not necessarily better (2018).
     """
 
     target_mean = IMPORTANCE_WEIGHTED_MEAN
@@ -184,19 +297,37 @@ class PIWAE(LogWeightObjective):
         return f"PIWAE-{self.groups}x{self.size}, reported as {self.name}"
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Rainforth et al. 2018",
+        use_when="many samples with a pathwise gradient and one bound for both parts",
+        cost="about one decoder pass per sample",
+    )
+)
 class CIWAE(LogWeightObjective):
-    """``beta ELBO + (1 - beta) IWAE-K`` of the same ``samples`` (K) draws: a lower bound between the two.
+    """A combination of two bounds, ``beta ELBO + (1 - beta) IWAE-K``: a lower bound between them.
 
-    Rainforth et al. (2018). Raises ``ArgumentError`` for a ``beta`` outside [0, 1].
+    Args:
+        beta: Share of the ELBO, from 0 to 1.
+        samples: Number of draws per datum, K.
 
-    >>> CIWAE(beta=0.05, samples=64).name
-    'CIWAE(0.05)-64'
+    Raises:
+        ArgumentError: ``beta`` is outside [0, 1], or ``samples`` is below 1.
+
+    Example:
+        >>> CIWAE(beta=0.05, samples=64).name
+        'CIWAE(0.05)-64'
+
+    References:
+        Rainforth et al., Tighter variational bounds are not necessarily better (2018).
     """
 
     def __init__(self, beta: float = 0.05, samples: int = 64) -> None:
         super().__init__(samples)
         if not 0 <= beta <= 1:
-            raise ArgumentError(f"`beta` is {beta}; give the share of the ELBO, from 0 to 1.")
+            raise ArgumentError(
+                "give the share of the ELBO, from 0 to 1", argument="beta", value=beta
+            )
         self.beta = beta
         self.target_mean = (
             IMPORTANCE_WEIGHTED_MEAN

@@ -1,13 +1,14 @@
-"""What an objective is."""
+"""The base class of objectives."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from .._registry import Registration
 from ..errors import ArgumentError
 from ..models import VAE
 from ..types import Configurable, ObjectiveValue, ParameterGroup, Terms
@@ -17,9 +18,29 @@ from ._schedules import ScheduledModule
 BoundKind = Literal["lower bound", "upper bound", "neither", "reconstruction"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveRegistration(Registration):
+    """What is known of an objective; ``parameters`` are the options that it takes."""
+
+    role: ClassVar[str] = "objective"
+    argument: ClassVar[str] = "objective"
+    package: ClassVar[str] = "objectives"
+
+    @property
+    def kind(self) -> BoundKind:
+        """The kind of bound that is reported with the default arguments."""
+        return self.target.kind
+
+
 @dataclass(frozen=True)
 class ValidationCriterion:
-    """The lower bound of ``log p(x)`` by which held-out rows choose the weights: ``mean`` of the log-weights of so many draws."""
+    """The lower bound of ``log p(x)`` on held-out rows by which the best weights are chosen.
+
+    Args:
+        name: The name of the bound.
+        mean: The mean of the log-weights that the bound is.
+        samples: Number of draws per datum.
+    """
 
     name: str = "ELBO"
     mean: PowerMean = ARITHMETIC_MEAN
@@ -27,12 +48,31 @@ class ValidationCriterion:
 
 
 class Objective(Configurable, ScheduledModule, ABC):
-    """``(terms, model) -> ObjectiveValue``: the bound that is reported under the name of its ``kind``, and the target that is climbed.
+    """A map ``(terms, model) -> ObjectiveValue``: a bound to report and a target to maximise.
 
-    ``mean`` says which mean over the draws of ``integrand`` the target is, or ``None`` where it is no function of the three log-densities
-    of each draw; score-function gradients need one. ``posterior_target_mean`` is the mean that the posterior climbs where it is another one.
-    ``importance`` says that the target is a function of the log-weights alone, as doubly reparameterised gradients need. ``kl`` asks for
-    the exact divergence, the sampled one, or whichever is there.
+    Subclasses implement ``forward`` and ``name``, and set the attributes where they differ.
+
+    Args:
+        samples: Number of draws per datum, K.
+
+    Attributes:
+        kind: What the reported number is: a lower bound of ``log p(x)``, an upper bound, neither,
+            or a reconstruction log-likelihood.
+        target_mean: The mean over draws of ``integrand`` that the target is; ``None`` where the
+            target is no function of the three log-densities of each draw. Score-function
+            gradients need it.
+        posterior_target_mean: The mean that the posterior maximises, where it differs.
+        uses_log_weights: Whether the target is a function of the log-weights alone, as doubly
+            reparameterised gradients need.
+        kl: The KL divergence to use: ``"exact"`` (in closed form), ``"sampled"``, or ``"auto"``
+            (in closed form where one is registered).
+        metric_names: Names of the values that are logged with the bound.
+        trains_likelihood: Whether the likelihood is trained, so that the ELBO of held-out rows
+            tells better weights from worse.
+        matches_prior: Whether a penalty matches the aggregate posterior to the prior.
+
+    Raises:
+        ArgumentError: ``samples`` is below 1.
     """
 
     kind: BoundKind = "lower bound"
@@ -40,8 +80,9 @@ class Objective(Configurable, ScheduledModule, ABC):
     posterior_target_mean: PowerMean | None = None
     uses_log_weights: bool = False
     kl: Literal["auto", "exact", "sampled"] = "sampled"
-    metric_names: tuple[str, ...] = ()  # the names of what is logged beside the bound
-    trains_likelihood: bool = True  # whether the likelihood is trained, so that the ELBO of held-out rows tells better weights from worse
+    metric_names: tuple[str, ...] = ()
+    trains_likelihood: bool = True
+    matches_prior: bool = False
 
     def __init__(self, samples: int) -> None:
         super().__init__()
@@ -55,35 +96,63 @@ class Objective(Configurable, ScheduledModule, ABC):
 
     @property
     def summary(self) -> str:
-        """What is climbed, in a few words."""
+        """What is maximised, in a few words."""
         return self.name
 
     @property
     def validation_criterion(self) -> ValidationCriterion:
-        """What held-out rows are scored by: the plain ELBO, whatever weighs or penalises the one that is climbed."""
+        """The criterion for held-out rows: the plain ELBO, without weights and penalties."""
         return ValidationCriterion()
 
     @property
     def exact_kind(self) -> BoundKind:
-        """What the bound is where the mean over draws is exact: over all states, not over samples."""
+        """The kind of bound where the mean is over all states instead of draws."""
         return self.kind
 
     @abstractmethod
-    def forward(self, terms: Terms, model: VAE) -> ObjectiveValue: ...
+    def forward(self, terms: Terms, model: VAE) -> ObjectiveValue:
+        """Compute the bound and the target.
+
+        Args:
+            terms: Log-densities of K draws for each of B data.
+            model: The model that the terms come from.
+
+        Returns:
+            Bound and target of shape ``[B]``, in nats per datum.
+        """
 
     def integrand(self, terms: Terms, model: VAE) -> Tensor:
-        """``h`` ``[K, B]``, whose mean is the target."""
+        """Compute the values of each draw whose mean is the target.
+
+        Args:
+            terms: Log-densities of K draws for each of B data.
+            model: The model that the terms come from.
+
+        Returns:
+            A tensor of shape ``[K, B]``.
+        """
         return terms.log_weight
 
     def check(self, model: VAE) -> None:
-        """Raise ``IncompatibleError``, with the line to write instead, where this objective does not exist for the model."""
+        """Check that this objective exists for the model.
+
+        Args:
+            model: The model to train.
+
+        Raises:
+            IncompatibleError: It does not; the suggestions say what to use instead.
+        """
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
-        """Those of its own parameters that learn at another rate than the model's."""
+        """Return the objective's own parameters that have their own learning rate.
+
+        Returns:
+            Groups for the optimiser; empty for most objectives.
+        """
         return ()
 
 
-def check_sample_count(name: str, count: int) -> None:
-    """Refuse a number of draws that is none."""
+def check_sample_count(argument: str, count: int) -> None:
+    """Raise ``ArgumentError`` for a number of draws below 1."""
     if count < 1:
-        raise ArgumentError(f"`{name}` is {count}; draw at least 1 sample per datum.")
+        raise ArgumentError("draw at least 1 sample per datum", argument=argument, value=count)

@@ -1,4 +1,4 @@
-"""An objective with something added that is a property of a whole batch, of the decoder, or of a critic's opinion."""
+"""An objective with penalties: functions of a batch, of the decoder, or of a critic."""
 
 from __future__ import annotations
 
@@ -6,33 +6,61 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from .._registry import Registration, register
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
+from ..notes import Part, message
 from ..types import Configurable, ObjectiveValue, ParameterGroup, Terms
-from ._objective import Objective, ValidationCriterion
+from ._objective import Objective, ObjectiveRegistration, ValidationCriterion
 from ._schedules import Schedule, ScheduledModule, as_schedule, endpoint_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltyRegistration(Registration):
+    """What is known of a penalty.
+
+    Args:
+        objective: The objective that it is usually added to, as code.
+    """
+
+    role: ClassVar[str] = "penalty"
+    argument: ClassVar[str] = "penalty"
+    package: ClassVar[str] = "objectives"
+    objective: str = ""
 
 
 @dataclass(frozen=True)
 class PenaltyTerm:
-    """What a penalty asks for, per batch."""
+    """The values of a penalty for one batch.
 
-    values: tuple[Tensor, ...]  # [] each, in the order of the penalty's weights: what it measures
-    critic_losses: tuple[
-        Tensor, ...
-    ] = ()  # [], what a critic of its own is to descend; the model's gradient in it is 0
+    Args:
+        values: What the penalty measures, ``[]`` each, in the order of its weights.
+        critic_losses: Losses of its own critic, ``[]`` each, without a gradient in the model.
+    """
+
+    values: tuple[Tensor, ...]
+    critic_losses: tuple[Tensor, ...] = ()
 
 
 class Penalty(Configurable, ScheduledModule, ABC):
-    """``(terms, model) -> PenaltyTerm``: values that are logged, and added times their weights to what is descended.
+    """A map ``(terms, model) -> PenaltyTerm``: values that are logged and added to the loss.
 
-    Values are means over the batch, so that a weight means the same for every batch size, and differentiable through the draws. Weights
-    may follow schedules. The names of what is logged are in ``measures``.
+    Values are means over the batch, so that a weight means the same for every batch size, and
+    differentiable through the draws. ``metric_names`` are the names under which they are logged.
+
+    Args:
+        **weights: Weights of the values by the name of each value, numbers or schedules.
+
+    Attributes:
+        matches_prior: Whether it matches the aggregate posterior to the prior.
     """
+
+    matches_prior: bool = False
 
     def __init__(self, **weights: float | Schedule) -> None:
         super().__init__()
@@ -41,10 +69,26 @@ class Penalty(Configurable, ScheduledModule, ABC):
         self.metric_names = tuple(weights)
 
     @abstractmethod
-    def forward(self, terms: Terms, model: VAE) -> PenaltyTerm: ...
+    def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
+        """Compute what the penalty measures.
+
+        Args:
+            terms: Log-densities and draws for a batch.
+            model: The model that the terms come from.
+
+        Returns:
+            One value for each weight.
+        """
 
     def weighted_total(self, term: PenaltyTerm) -> Tensor:
-        """All that is asked for in one number, ``[]``."""
+        """Add the weighted values and the critics' losses.
+
+        Args:
+            term: What ``forward`` returned.
+
+        Returns:
+            A tensor of shape ``[]``.
+        """
         parts = [
             self.get_buffer(measure) * value
             for measure, value in zip(self.schedules, term.values, strict=True)
@@ -52,37 +96,73 @@ class Penalty(Configurable, ScheduledModule, ABC):
         return torch.stack([*parts, *term.critic_losses]).sum()
 
     def check(self, model: VAE) -> None:
-        """Raise ``IncompatibleError``, with the line to write instead, where this penalty does not exist for the model."""
+        """Check that this penalty exists for the model.
+
+        Args:
+            model: The model to train.
+
+        Raises:
+            IncompatibleError: It does not; the suggestions say what to use instead.
+        """
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
-        """Those of its own parameters that learn at another rate than the model's."""
+        """Return the penalty's own parameters that have their own learning rate.
+
+        Returns:
+            Groups for the optimiser; empty for most penalties.
+        """
         return ()
 
 
+@register(
+    ObjectiveRegistration(
+        use_when="penalties or critics are added to another objective",
+        avoid_when="the gradient is not `Pathwise`",
+    )
+)
 class Penalised(Objective):
-    """``objective - sum_i w_i penalty_i``: the bound reported and the target are the objective's, the penalties stand beside them.
+    """An objective with penalties: the loss is ``-objective + sum_i w_i penalty_i``.
 
-    What the penalties measure is kept in the history, unweighted, under the names in ``measures``. Penalties are differentiated through
-    the draws: ``gradients.Pathwise`` takes them, gradients that look at one datum at a time do not. ``fit(parts=...)`` shows them one part
-    of the batch at a time. Raises ``ArgumentError`` where there is no penalty, and ``IncompatibleError`` for an objective whose posterior
-    climbs a target of its own.
+    Bound and target are those of the objective. The unweighted values of the penalties are kept in
+    the history under the names in ``metric_names``. Penalties are differentiated through the draws:
+    ``gradients.Pathwise`` fits, gradients that treat each datum separately do not.
+    ``fit(micro_batches=...)`` shows a penalty one part of the batch at a time.
 
-    >>> from aevb import objectives
-    >>> objective = Penalised(objectives.Reconstruction(), [objectives.MMD(weight=10.0)])
-    >>> objective.name, objective.measures
-    ('reconstruction log-likelihood', ('mmd',))
+    Args:
+        objective: The objective.
+        penalties: At least one penalty.
+
+    Raises:
+        ArgumentError: ``penalties`` is empty.
+        IncompatibleError: The objective has a separate target for the posterior.
+
+    Example:
+        >>> from aevb import objectives
+        >>> objective = Penalised(objectives.Reconstruction(), [objectives.MMD(weight=10.0)])
+        >>> objective.name, objective.metric_names
+        ('reconstruction log-likelihood', ('mmd',))
     """
 
     def __init__(self, objective: Objective, penalties: Sequence[Penalty]) -> None:
         super().__init__(objective.samples)
         if not penalties:
             raise ArgumentError(
-                "`penalties` is empty; give at least one, or use the objective as it is."
+                "give at least one, or use the objective without `Penalised`",
+                argument="penalties",
+                value=penalties,
             )
         if objective.posterior_target_mean is not None:
             raise IncompatibleError(
-                f"`objectives.Penalised` climbs one target, and in `objectives.{type(objective).__name__}` the posterior has its own. "
-                "Use `objectives.MIWAE(...)` or `objectives.IWAE(...)`."
+                "`objectives.Penalised` has one target, and in "
+                f"`objectives.{type(objective).__name__}` the posterior has a target of its own",
+                argument="objective",
+                suggestions=(
+                    message(
+                        "Use {miwae} or {iwae}",
+                        miwae=Part("objectives.MIWAE"),
+                        iwae=Part("objectives.IWAE"),
+                    ),
+                ),
             )
         self.objective = objective
         self.penalties: Sequence[Penalty] = nn.ModuleList(penalties)  # pyright: ignore[reportAttributeAccessIssue]
@@ -91,6 +171,7 @@ class Penalised(Objective):
             objective.kl,
             objective.trains_likelihood,
         )
+        self.matches_prior = any(part.matches_prior for part in (objective, *penalties))
         self.metric_names = _number_duplicates(
             [
                 *objective.metric_names,
@@ -112,28 +193,29 @@ class Penalised(Objective):
 
     @property
     def summary(self) -> str:
-        return f"{self.objective.summary} with {' and '.join(type(penalty).__name__ for penalty in self.penalties)}"
+        names = " and ".join(type(penalty).__name__ for penalty in self.penalties)
+        return f"{self.objective.summary} with {names}"
 
     @property
     def validation_criterion(self) -> ValidationCriterion:
         return self.objective.validation_criterion
 
     def forward(self, terms: Terms, model: VAE) -> ObjectiveValue:
-        score = self.objective(terms, model)
-        charges = [penalty(terms, model) for penalty in self.penalties]
-        added = [
-            penalty.weighted_total(charge)
-            for penalty, charge in zip(self.penalties, charges, strict=True)
+        value = self.objective(terms, model)
+        penalty_terms = [penalty(terms, model) for penalty in self.penalties]
+        totals = [
+            penalty.weighted_total(term)
+            for penalty, term in zip(self.penalties, penalty_terms, strict=True)
         ]
-        values = [
-            value.detach()
-            for charge in charges
-            for value in (*charge.values, *charge.critic_losses)
+        metric_values = [
+            metric.detach()
+            for term in penalty_terms
+            for metric in (*term.values, *term.critic_losses)
         ]
         return replace(
-            score,
-            penalty=score.penalty + torch.stack(added).sum(),
-            metric_values=(*score.metric_values, *values),
+            value,
+            penalty=value.penalty + torch.stack(totals).sum(),
+            metric_values=(*value.metric_values, *metric_values),
         )
 
     def check(self, model: VAE) -> None:
@@ -147,18 +229,19 @@ class Penalised(Objective):
 
 
 def check_non_negative(**weights: float | Schedule) -> None:
-    """Refuse a weight below 0, at its start or at its end."""
+    """Raise ``ArgumentError`` for a weight that begins or ends below 0."""
     for argument, weight in weights.items():
         value = endpoint_range(as_schedule(weight))[0]
         if not (value >= 0 and math.isfinite(value)):
-            raise ArgumentError(f"`{argument}` is {value}; give 0 or more.")
+            raise ArgumentError("give 0 or more", argument=argument, value=value)
 
 
 def _number_duplicates(names: Sequence[str]) -> tuple[str, ...]:
-    """The same names, numbered from the second appearance on.
+    """Number equal names from the second one on.
 
-    >>> _number_duplicates(["mmd", "code_norm", "mmd"])
-    ('mmd', 'code_norm', 'mmd_2')
+    Example:
+        >>> _number_duplicates(["mmd", "code_norm", "mmd"])
+        ('mmd', 'code_norm', 'mmd_2')
     """
     counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
     return tuple(

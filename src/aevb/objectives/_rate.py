@@ -1,28 +1,45 @@
-"""The divergence, and little or nothing of the likelihood: for methods that measure the reconstruction by something else."""
+"""The KL divergence with little or nothing of the likelihood."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
+from .._registry import register
 from ..errors import ArgumentError
 from ..models import VAE
 from ..types import ObjectiveValue, Terms
 from ._elbo import ELBO
-from ._objective import Objective
+from ._objective import Objective, ObjectiveRegistration
 from ._schedules import Schedule
 
 
+@register(
+    ObjectiveRegistration(
+        use_when="a penalty on the reconstruction replaces the likelihood",
+        avoid_when="no penalty is added: only the KL divergence is left",
+    )
+)
 class Rate(Objective):
-    """``likelihood E_q[log p(x|z)] - beta KL(q(z|x) || p(z))`` with a ``likelihood`` weight of 0: the bound reported is the ELBO.
+    """The KL divergence and a weighted likelihood: ``w E_q[log p(x|z)] - beta KL(q(z|x) || p(z))``.
 
-    A penalty on the reconstructed data takes the likelihood's place: ``objectives.DataCritic``, ``MSSSIM``, ``Perceptual``. These look at
-    ``E[x|z]`` alone: the noise of the likelihood is then trained by nothing, the ELBO may be any number, and ``fit`` chooses no weights
-    by it. A small ``likelihood``, as 0.01, trains the noise and changes little else. Without penalty and weight, what is left is the
-    divergence alone. The other arguments are those of ``ELBO``; raises what it raises, and ``ArgumentError`` for a weight below 0.
+    A penalty on the reconstruction (``DataCritic``, ``MSSSIM``, ``Perceptual``) replaces the
+    likelihood. These penalties use ``E[x|z]`` alone: with a weight of 0 nothing trains the noise of
+    the likelihood, the reported ELBO is arbitrary, and ``fit`` does not choose weights by it. A
+    small weight, as 0.01, trains the noise and changes little else.
 
-    >>> Rate(beta=0.5, likelihood=0.01).name
-    'ELBO'
+    Args:
+        samples: Number of draws per datum.
+        beta: Weight of the KL divergence, a number or a schedule.
+        free_bits: Nats per latent variable that are not penalised.
+        likelihood_weight: Weight ``w`` of the log-likelihood.
+
+    Raises:
+        ArgumentError: ``samples`` is below 1, or another number is negative.
+
+    Example:
+        >>> Rate(beta=0.5, likelihood_weight=0.01).name
+        'ELBO'
     """
 
     def __init__(
@@ -35,7 +52,9 @@ class Rate(Objective):
         super().__init__(samples)
         if not (likelihood_weight >= 0 and math.isfinite(likelihood_weight)):
             raise ArgumentError(
-                f"`likelihood` is {likelihood_weight}; give the weight of the log-likelihood, 0 or more."
+                "give the weight of the log-likelihood, 0 or more",
+                argument="likelihood_weight",
+                value=likelihood_weight,
             )
         self.elbo = ELBO(samples, beta, free_bits)
         self.kl, self.likelihood_weight, self.trains_likelihood = (
@@ -56,5 +75,5 @@ class Rate(Objective):
         return "rate"
 
     def forward(self, terms: Terms, model: VAE) -> ObjectiveValue:
-        weighed = replace(terms, log_likelihood=self.likelihood_weight * terms.log_likelihood)
-        return replace(self.elbo(terms, model), target=self.elbo(weighed, model).target)
+        weighted = replace(terms, log_likelihood=self.likelihood_weight * terms.log_likelihood)
+        return replace(self.elbo(terms, model), target=self.elbo(weighted, model).target)

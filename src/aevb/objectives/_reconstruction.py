@@ -1,22 +1,38 @@
-"""Reconstruction alone: the autoencoder's objective."""
+"""Reconstruction alone: the objective of autoencoders."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from .._registry import register
 from ..models import VAE
 from ..types import ObjectiveValue, Terms
 from ._bounds import ARITHMETIC_MEAN
-from ._objective import Objective
+from ._objective import Objective, ObjectiveRegistration
 
 
+@register(
+    ObjectiveRegistration(
+        paper="Rumelhart et al. 1986",
+        use_when="autoencoders, alone or with penalties",
+        avoid_when="a likelihood or samples from the prior are wanted",
+    )
+)
 class Reconstruction(Objective):
-    """``E_q[log p(x|z)]``, with no divergence: for a Gaussian likelihood of fixed scale the squared error.
+    """The reconstruction log-likelihood ``E_q[log p(x|z)]``, without a KL divergence.
 
-    It bounds nothing, and is reported as what it is. Random weights are paid for in the target.
+    For a Gaussian likelihood of fixed scale this is the squared error. It is no bound. The target
+    contains the KL divergence of random weights.
 
-    >>> Reconstruction().kind
-    'reconstruction'
+    Args:
+        samples: Number of draws per datum.
+
+    Raises:
+        ArgumentError: ``samples`` is below 1.
+
+    Example:
+        >>> Reconstruction().kind
+        'reconstruction'
     """
 
     kind = "reconstruction"

@@ -1,6 +1,7 @@
-"""Penalties that keep an autoencoder's codes small and its decoder smooth, in place of noise on the codes.
+"""Penalties for small encodings and a smooth decoder, instead of noise on the encodings.
 
-Ghosh et al., From variational to deterministic autoencoders (2020): on ``Reconstruction()`` with a ``posteriors.Dirac``.
+Ghosh et al., From variational to deterministic autoencoders (2020): with ``Reconstruction()`` and a
+``posteriors.Dirac``.
 """
 
 from __future__ import annotations
@@ -8,22 +9,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._registry import register
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
 from ..networks import Heads
 from ..types import Terms
-from ._penalised import Penalty, PenaltyTerm, check_non_negative
+from ._penalised import Penalty, PenaltyRegistration, PenaltyTerm, check_non_negative
 from ._schedules import Schedule
 
 
+@register(
+    PenaltyRegistration(
+        paper="Ghosh et al. 2020",
+        objective="Reconstruction()",
+        use_when="smooth autoencoders, with a penalty on the decoder",
+        avoid_when="it is the only penalty",
+    )
+)
 class LatentNorm(Penalty):
-    """``1/2 E |z|^2``, summed over the latent variables: with weight 1, ``-log p(z)`` of a standard normal prior up to a constant.
+    """The squared norm of encodings, ``1/2 E |z|^2``, summed over the latent variables.
 
-    Ghosh et al. (2020), whose ``beta`` is the weight. Alone it only makes codes small and the decoder steep: give the decoder a penalty
-    too. Raises ``ArgumentError`` for a weight below 0.
+    With weight 1 this is ``-log p(z)`` of a standard normal prior up to a constant. As the only
+    penalty it makes encodings small and the decoder steep: penalise the decoder, too.
 
-    >>> LatentNorm().measures
-    ('code_norm',)
+    Args:
+        weight: Weight of the penalty, a number or a schedule; ``beta`` in the paper.
+
+    Raises:
+        ArgumentError: ``weight`` is negative.
+
+    Example:
+        >>> LatentNorm().metric_names
+        ('code_norm',)
+
+    References:
+        Ghosh et al., From variational to deterministic autoencoders (2020).
     """
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
@@ -34,14 +54,32 @@ class LatentNorm(Penalty):
         return PenaltyTerm((terms.z.flatten(2).square().sum(-1).mean() / 2,))
 
 
+@register(
+    PenaltyRegistration(
+        paper="Ghosh et al. 2020",
+        objective="Reconstruction()",
+        use_when="smooth autoencoders, with `LatentNorm`",
+        cost="none",
+    )
+)
 class DecoderNorm(Penalty):
-    """``|theta|^2`` of the decoder's networks, weights and biases: weight decay for the decoder alone. Ghosh et al. (2020), RAE-L2.
+    """The squared norm ``|theta|^2`` of the decoder's weights and biases.
 
-    Scales of the noise are no part of it. Raises ``ArgumentError`` for a weight below 0, and ``IncompatibleError`` for a likelihood
-    without a network.
+    Scales of the noise are not part of it.
 
-    >>> DecoderNorm().measures
-    ('decoder_norm',)
+    Args:
+        weight: Weight of the penalty, a number or a schedule.
+
+    Raises:
+        ArgumentError: ``weight`` is negative.
+        IncompatibleError: The likelihood has no network.
+
+    Example:
+        >>> DecoderNorm().metric_names
+        ('decoder_norm',)
+
+    References:
+        Ghosh et al., From variational to deterministic autoencoders (2020), RAE-L2.
     """
 
     def __init__(self, weight: float | Schedule = 1e-3) -> None:
@@ -50,10 +88,10 @@ class DecoderNorm(Penalty):
 
     def check(self, model: VAE) -> None:
         if not _decoder_parameters(model):
-            name = type(model.likelihood).__name__
             raise IncompatibleError(
-                f"`objectives.DecoderNorm` needs a decoder with weights, and `likelihoods.{name}` has no network that they could be in. "
-                "Leave the penalty out, or use `objectives.DecoderGradient()`."
+                "`objectives.DecoderNorm` needs a decoder with weights, and "
+                f"`likelihoods.{type(model.likelihood).__name__}` has no network",
+                suggestions=("Leave the penalty out, or use `objectives.DecoderGradient()`",),
             )
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
@@ -62,22 +100,41 @@ class DecoderNorm(Penalty):
         )
 
 
+@register(
+    PenaltyRegistration(
+        paper="Ghosh et al. 2020",
+        objective="Reconstruction()",
+        use_when="autoencoders that are smooth at the encodings, with `LatentNorm`",
+        cost="one backward pass through the decoder per probe",
+    )
+)
 class DecoderGradient(Penalty):
-    """``1/2 E |J(z)|^2`` with ``J = dE[x|z] / dz``: how far the decoder moves the data when a code moves. Ghosh et al. (2020), RAE-GP.
+    """The squared norm of the decoder's Jacobian, ``1/2 E |J(z)|^2`` with ``J = dE[x|z] / dz``.
 
-    The squared Frobenius norm is estimated as ``E_v |v^T J|^2`` with ``probes`` vectors ``v`` of random signs per code: unbiased, and one
-    pass back through the decoder each. In squared units of the data: with data of size 16, 256 times what it is for data of size 1.
-    Raises ``ArgumentError`` for a weight below 0 or ``probes < 1``.
+    The squared Frobenius norm is estimated without bias as ``E_v |v^T J|^2`` with vectors ``v`` of
+    random signs. Its unit is the squared unit of the data: for data of size 16 it is 256 times the
+    value for data of size 1.
 
-    >>> DecoderGradient(probes=4).measures
-    ('decoder_gradient',)
+    Args:
+        weight: Weight of the penalty, a number or a schedule.
+        probes: Number of vectors per draw; each costs one backward pass through the decoder.
+
+    Raises:
+        ArgumentError: ``weight`` is negative, or ``probes`` is below 1.
+
+    Example:
+        >>> DecoderGradient(probes=4).metric_names
+        ('decoder_gradient',)
+
+    References:
+        Ghosh et al., From variational to deterministic autoencoders (2020), RAE-GP.
     """
 
     def __init__(self, weight: float | Schedule = 1.0, probes: int = 1) -> None:
         check_non_negative(weight=weight)
         super().__init__(decoder_gradient=weight)
         if probes < 1:
-            raise ArgumentError(f"`probes` is {probes}; give at least 1.")
+            raise ArgumentError("give at least 1", argument="probes", value=probes)
         self.probes = probes
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
@@ -92,13 +149,13 @@ class DecoderGradient(Penalty):
 
 
 def _vector_jacobian_product(mean: Tensor, z: Tensor) -> Tensor:
-    """``v^T J`` ``[K, B, *latent]`` for random signs ``v``."""
+    """Return ``v^T J`` ``[K, B, *latent]`` for random signs ``v``."""
     signs = (torch.rand_like(mean) < 0.5).to(mean.dtype) * 2 - 1
     (gradient,) = torch.autograd.grad(mean, z, signs, create_graph=True)
     return gradient
 
 
 def _decoder_parameters(model: VAE) -> list[Tensor]:
-    """The weights and biases of the likelihood's networks."""
+    """Return the weights and biases of the likelihood's networks."""
     networks = [module for module in model.likelihood.modules() if isinstance(module, Heads)]
     return [parameter for network in networks for parameter in network.parameters()]

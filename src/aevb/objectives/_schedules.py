@@ -14,19 +14,29 @@ from ..errors import ArgumentError
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """A number as a function of the step; ``settled`` is the step from which it no longer changes (``None``: it always does)."""
+    """A number as a function of the step."""
 
     @abstractmethod
-    def __call__(self, step: int) -> float: ...
+    def __call__(self, step: int) -> float:
+        """Return the value at a step.
+
+        Args:
+            step: Number of training steps done.
+        """
 
     @property
     @abstractmethod
-    def final_schedule_step(self) -> int | None: ...
+    def final_schedule_step(self) -> int | None:
+        """The step from which the value is constant; ``None`` if it never is."""
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """Always ``value``."""
+    """The same value at every step.
+
+    Args:
+        value: The value.
+    """
 
     value: float
 
@@ -40,10 +50,19 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """From ``start`` to ``end`` in ``steps`` steps, then ``end``. Bowman et al. (2016) warm the KL up like this.
+    """From ``start`` to ``end`` along a line, then ``end``: the KL warm-up of Bowman et al. (2016).
 
-    >>> [Linear(steps=4)(step) for step in (0, 2, 9)]
-    [0.0, 0.5, 1.0]
+    Args:
+        start: The value at step 0.
+        end: The value from step ``steps`` on.
+        steps: Number of steps between the two.
+
+    Raises:
+        ArgumentError: ``steps`` is below 1.
+
+    Example:
+        >>> [Linear(steps=4)(step) for step in (0, 2, 9)]
+        [0.0, 0.5, 1.0]
     """
 
     start: float = 0.0
@@ -63,12 +82,23 @@ class Linear(Schedule):
 
 @dataclass(frozen=True)
 class Sigmoid(Schedule):
-    """From exactly ``start`` to exactly ``end`` along a logistic curve centred in the middle of ``steps``, then ``end``.
+    """From exactly ``start`` to exactly ``end`` along a logistic curve, then ``end``.
 
-    The curve is stretched to its ends: a logistic function alone would begin a little above ``start`` and jump at the last step.
+    The curve is centred in the middle of ``steps`` and stretched to its ends: a logistic function
+    alone would begin a little above ``start`` and jump at the last step.
 
-    >>> [round(Sigmoid(steps=10)(step), 4) for step in (0, 5, 10)]
-    [0.0, 0.5, 1.0]
+    Args:
+        start: The value at step 0.
+        end: The value from step ``steps`` on.
+        steps: Number of steps between the two.
+        sharpness: Range of the logistic function's argument; larger values rise more abruptly.
+
+    Raises:
+        ArgumentError: ``steps`` is below 1, or ``sharpness`` is outside (0, 100].
+
+    Example:
+        >>> [round(Sigmoid(steps=10)(step), 4) for step in (0, 5, 10)]
+        [0.0, 0.5, 1.0]
     """
 
     start: float = 0.0
@@ -80,7 +110,7 @@ class Sigmoid(Schedule):
         _check_steps(self.steps)
         if not 0 < self.sharpness <= 100:
             raise ArgumentError(
-                f"`sharpness` of a schedule is {self.sharpness}; give a number above 0 and at most 100."
+                "give a number above 0 and at most 100", argument="sharpness", value=self.sharpness
             )
 
     def __call__(self, step: int) -> float:
@@ -99,10 +129,21 @@ class Sigmoid(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """From ``start`` to ``end`` by the same factor at every step, then ``end``: how Jang et al. (2017) cool a temperature.
+    """From ``start`` to ``end`` by the same factor at every step, then ``end``.
 
-    >>> [round(Exponential(1.0, 0.25, steps=4)(step), 2) for step in (0, 2, 4, 9)]
-    [1.0, 0.5, 0.25, 0.25]
+    Jang et al. (2017) lower a temperature in this way.
+
+    Args:
+        start: The value at step 0, positive.
+        end: The value from step ``steps`` on, positive.
+        steps: Number of steps between the two.
+
+    Raises:
+        ArgumentError: ``steps`` is below 1, or ``start`` or ``end`` is not positive.
+
+    Example:
+        >>> [round(Exponential(1.0, 0.25, steps=4)(step), 2) for step in (0, 2, 4, 9)]
+        [1.0, 0.5, 0.25, 0.25]
     """
 
     start: float = 1.0
@@ -111,10 +152,9 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         _check_steps(self.steps)
-        if not (self.start > 0 and self.end > 0):
-            raise ArgumentError(
-                f"`start` and `end` of an exponential schedule are {self.start} and {self.end}; give numbers above 0."
-            )
+        for argument, value in (("start", self.start), ("end", self.end)):
+            if not value > 0:
+                raise ArgumentError("give a number above 0", argument=argument, value=value)
 
     def __call__(self, step: int) -> float:
         return (
@@ -130,12 +170,21 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cyclical(Schedule):
-    """``cycles`` times: rise from ``start`` to ``end`` over the first ``rise_fraction`` share of a cycle, stay there for the rest; then ``end``.
+    """Rise from ``start`` to ``end`` several times, then ``end``: Fu et al. (2019).
 
-    Fu et al., Cyclical annealing schedule (2019).
+    Args:
+        start: The value at the start of each cycle.
+        end: The value after the rise in each cycle, and after the last cycle.
+        steps: Number of steps of all cycles.
+        cycles: Number of cycles.
+        rise_fraction: Share of a cycle in which the value rises; it is constant in the rest.
 
-    >>> [Cyclical(steps=100, cycles=2)(step) for step in (0, 25, 49, 50, 100)]
-    [0.0, 1.0, 1.0, 0.0, 1.0]
+    Raises:
+        ArgumentError: ``steps`` or ``cycles`` is below 1, or ``rise_fraction`` outside (0, 1].
+
+    Example:
+        >>> [Cyclical(steps=100, cycles=2)(step) for step in (0, 25, 49, 50, 100)]
+        [0.0, 1.0, 1.0, 0.0, 1.0]
     """
 
     start: float = 0.0
@@ -147,10 +196,14 @@ class Cyclical(Schedule):
     def __post_init__(self) -> None:
         _check_steps(self.steps)
         if self.cycles < 1:
-            raise ArgumentError(f"`cycles` of a schedule is {self.cycles}; give at least 1.")
+            raise ArgumentError(
+                "a schedule has at least 1 cycle", argument="cycles", value=self.cycles
+            )
         if not 0 < self.rise_fraction <= 1:
             raise ArgumentError(
-                f"`rise_fraction` of a schedule is {self.rise_fraction}; give the share of a cycle, above 0 and at most 1."
+                "give the share of a cycle, above 0 and at most 1",
+                argument="rise_fraction",
+                value=self.rise_fraction,
             )
 
     def __call__(self, step: int) -> float:
@@ -165,38 +218,50 @@ class Cyclical(Schedule):
 
 
 def as_schedule(value: float | Schedule) -> Schedule:
-    """A number as the schedule that never changes."""
+    """Return a number as a constant schedule, and a schedule unchanged."""
     return value if isinstance(value, Schedule) else Constant(float(value))
 
 
 class ScheduledModule(nn.Module, ABC):
-    """A module with settings that follow schedules, each held as a 0-dim buffer: a number would be baked into a compiled step."""
+    """A module with settings that follow schedules.
+
+    Each setting is a 0-dim buffer: a Python number would be a constant of a compiled step.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.schedules: dict[str, Schedule] = {}
 
     def register_schedule(self, setting: str, schedule: Schedule) -> None:
-        """Hold a setting as a buffer that follows the schedule."""
+        """Register a setting as a buffer that follows a schedule.
+
+        Args:
+            setting: The name of the buffer.
+            schedule: The values of the setting.
+        """
         self.schedules[setting] = schedule
         self.register_buffer(setting, torch.tensor(schedule(0)), persistent=False)
 
     def set_step(self, step: int) -> None:
-        """Set every annealed setting to its value at this step."""
+        """Set every scheduled setting to its value at a step.
+
+        Args:
+            step: Number of training steps done.
+        """
         for setting, schedule in self.schedules.items():
             if schedule.final_schedule_step != 0:
                 self.get_buffer(setting).fill_(schedule(step))
 
     @property
     def final_schedule_step(self) -> int:
-        """The step from which no setting changes any more, of those that ever settle."""
+        """The step from which all settings that become constant are."""
         return max(
             (schedule.final_schedule_step or 0 for schedule in self.schedules.values()), default=0
         )
 
     @property
     def unending_schedules(self) -> tuple[str, ...]:
-        """The settings whose schedule never settles."""
+        """The settings that never become constant."""
         return tuple(
             setting
             for setting, schedule in self.schedules.items()
@@ -205,11 +270,12 @@ class ScheduledModule(nn.Module, ABC):
 
 
 def endpoint_range(schedule: Schedule) -> tuple[float, float]:
-    """The lower and the higher of the values that a schedule begins and ends with: all that it can be checked for at the door."""
+    """Return the lower and the higher of the first and the last value of a schedule."""
     ends = schedule(0), schedule(schedule.final_schedule_step or 0)
     return min(ends), max(ends)
 
 
 def _check_steps(steps: int) -> None:
+    """Raise ``ArgumentError`` for a schedule of no step."""
     if steps < 1:
-        raise ArgumentError(f"`steps` of a schedule is {steps}; give at least 1.")
+        raise ArgumentError("a schedule has at least 1 step", argument="steps", value=steps)

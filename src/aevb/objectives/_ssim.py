@@ -1,7 +1,7 @@
-"""Structural similarity of images: 1 for equal ones, whatever the size of the image.
+"""Structural similarity of images: 1 for equal images of any size.
 
-Wang et al., Image quality assessment: from error visibility to structural similarity (2004), and Multiscale structural similarity for
-image quality assessment (2003).
+Wang et al., Image quality assessment: from error visibility to structural similarity (2004), and
+Multiscale structural similarity for image quality assessment (2003).
 """
 
 from __future__ import annotations
@@ -11,44 +11,57 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
-SSIM_STABILITY = (
-    0.01,
-    0.03,
-)  # of the range of the data, squared: what keeps the quotients of luminance and contrast finite
-SSIM_SCALE_EXPONENTS = (
-    0.0448,
-    0.2856,
-    0.3001,
-    0.2363,
-    0.1333,
-)  # from the finest scale to the coarsest
+# shares of the range that, squared, keep the quotients of luminance and contrast finite
+SSIM_STABILITY = (0.01, 0.03)
+SSIM_SCALE_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
 SSIM_MIN_SIDE = 4  # pixels along the shorter side of the coarsest scale
-SSIM_FACTOR_FLOOR = 1e-2  # a factor's power has no bounded slope at 0, and no value below
+SSIM_FACTOR_FLOOR = 1e-2  # the power of a factor has no bounded slope at 0, and no value below
 
 
 def ssim(x: Tensor, y: Tensor, data_range: float) -> Tensor:
-    """Mean over windows and channels of luminance times contrast and structure, ``[N]``, for images ``[N, C, H, W]``.
+    """Compute the structural similarity of images.
 
-    ``data_range`` is the distance between the darkest and the brightest value there can be. Windows are Gaussian, 11 x 11 with a deviation
-    of 1.5, or as long as the image along an axis that is shorter, with a deviation in proportion; only those inside the image count.
+    It is the mean over windows of luminance times contrast and structure. Windows are Gaussian, 11
+    x 11 with a standard deviation of 1.5; along an axis that is shorter, the window is as long as
+    the image and the deviation in proportion. Only windows inside the image count.
 
-    >>> x = torch.rand(2, 1, 8, 8)
-    >>> bool((ssim(x, x, data_range=1.0) - 1).abs().max() < 1e-6)
-    True
+    Args:
+        x: Images of shape ``[N, C, H, W]``.
+        y: Images of the same shape.
+        data_range: Distance between the darkest and the brightest possible value.
+
+    Returns:
+        A tensor of shape ``[N]``.
+
+    Example:
+        >>> x = torch.rand(2, 1, 8, 8)
+        >>> bool((ssim(x, x, data_range=1.0) - 1).abs().max() < 1e-6)
+        True
     """
     luminance, structure = _luminance_and_structure(x, y, data_range)
     return (luminance * structure).mean((1, 2, 3))
 
 
 def ms_ssim(x: Tensor, y: Tensor, data_range: float) -> Tensor:
-    """``prod_s c_s^(w_s)`` over scales, each half the size of the last, with the luminance at the coarsest alone: ``[N]``.
+    """Compute the multi-scale structural similarity ``prod_s c_s^(w_s)``.
 
-    ``c_s`` is the mean of contrast and structure; the exponents are those of the paper's five scales. Images with too few pixels for five
-    have as many as leave 4 along the shorter side, with the exponents rescaled to the same sum. A factor below 0.01 counts as 0.01.
+    Each scale has half the size of the last; ``c_s`` is the mean of contrast and structure, at the
+    coarsest scale times the luminance. The exponents ``w_s`` are those of the paper's five scales.
+    Images with too few pixels for five have as many as leave 4 along the shorter side, with the
+    exponents rescaled to the same sum. A factor below 0.01 counts as 0.01.
 
-    >>> x = torch.rand(2, 3, 28, 28)
-    >>> bool((ms_ssim(x, x, data_range=1.0) - 1).abs().max() < 1e-6)
-    True
+    Args:
+        x: Images of shape ``[N, C, H, W]``.
+        y: Images of the same shape.
+        data_range: Distance between the darkest and the brightest possible value.
+
+    Returns:
+        A tensor of shape ``[N]``.
+
+    Example:
+        >>> x = torch.rand(2, 3, 28, 28)
+        >>> bool((ms_ssim(x, x, data_range=1.0) - 1).abs().max() < 1e-6)
+        True
     """
     count = count_scales(x)
     rescaled = sum(SSIM_SCALE_EXPONENTS) / sum(SSIM_SCALE_EXPONENTS[:count])
@@ -63,7 +76,7 @@ def ms_ssim(x: Tensor, y: Tensor, data_range: float) -> Tensor:
 
 
 def count_scales(x: Tensor) -> int:
-    """How many scales an image ``[..., H, W]`` has."""
+    """Return the number of scales of an image ``[..., H, W]``."""
     side, count = min(x.shape[-2:]), 1
     while count < len(SSIM_SCALE_EXPONENTS) and (side := (side + 1) // 2) >= SSIM_MIN_SIDE:
         count += 1
@@ -95,5 +108,5 @@ def _window_means(images: Tensor) -> Tensor:
 def _gaussian_window(side: int, like: Tensor) -> Tensor:
     """Gaussian weights ``[size]`` for an axis of ``side`` pixels."""
     size = min(SSIM_WINDOW, side)
-    place = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
-    return torch.softmax(-0.5 * (place / (SSIM_SIGMA * size / SSIM_WINDOW)).square(), 0)
+    offset = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    return torch.softmax(-0.5 * (offset / (SSIM_SIGMA * size / SSIM_WINDOW)).square(), 0)

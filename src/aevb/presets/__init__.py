@@ -1,115 +1,59 @@
-"""Published models: functions ``preset(spec, *, latent, hidden, ...) -> Recipe`` of about ten lines, and the one table that lists them."""
+"""Published models: each a function ``preset(spec, *, latent, hidden, ...) -> Recipe``.
 
-from ._basic import autoencoder, beta_vae, iwae, vae
-from ._bounds import (
-    capacity_vae,
-    ciwae,
-    dreg_iwae,
-    gumbel_softmax_vae,
-    miwae,
-    piwae,
-    rebar_vae,
-    renyi_vae,
-    reweighted_wake_sleep,
-    rloo_vae,
-    sigma_vae,
-    stl_vae,
-    vimco,
-    wake_sleep,
+A preset is registered by ``register_preset`` above its function; ``PRESETS``, ``aevb presets`` and
+``docs/presets.md`` read the register. ``preset(name, spec)`` builds any of them by name.
+"""
+
+# ruff: noqa: F403  (each module lists its presets in `__all__`)
+
+from . import (
+    _basic,
+    _bounds,
+    _conditional,
+    _discrete,
+    _hierarchical,
+    _inference,
+    _learned_priors,
+    _likelihoods,
+    _penalised,
+    _posterior_families,
+    _two_stage,
 )
+from ._assemble import build_vae
+from ._basic import *
+from ._bounds import *
 from ._builders import build_encoder_and_likelihood, build_likelihood
-from ._conditional import cvae, semi_supervised_vae
-from ._discrete import darn, fsq_vae, gumbel_vae, residual_vq_vae, vq_vae
-from ._hierarchical import hamiltonian_vae, ladder_vae, top_down_vae
-from ._inference import bayesian_vae, mcem, svi
-from ._learned_priors import mixture_vae, mnist, vamp_vae
-from ._likelihoods import count_vae, student_vae
-from ._penalised import (
-    adversarial_ae,
-    beta_tcvae,
-    dip_vae,
-    factor_vae,
-    info_vae,
-    msssim_vae,
-    rae_gp,
-    rae_l2,
-    vae_gan,
-    wae_mmd,
-)
-from ._posterior_families import (
-    flow_prior_vae,
-    full_covariance_vae,
-    iaf_vae,
-    maf_vae,
-    planar_vae,
-    poincare_vae,
-    spherical_vae,
-    spline_vae,
-)
-from ._registry import PRESETS, Preset, find_preset, preset
-from ._two_stage import pixel_vae, two_stage_vae
+from ._conditional import *
+from ._discrete import *
+from ._hierarchical import *
+from ._inference import *
+from ._learned_priors import *
+from ._likelihoods import *
+from ._penalised import *
+from ._posterior_families import *
+from ._registration import PresetRegistration, find_preset, preset
+from ._two_stage import *
+
+PRESETS: dict[str, PresetRegistration] = PresetRegistration.all()
+"""All presets by name."""
 
 __all__ = [
     "PRESETS",
-    "Preset",
-    "adversarial_ae",
-    "autoencoder",
-    "bayesian_vae",
-    "beta_tcvae",
-    "beta_vae",
+    "PresetRegistration",
     "build_encoder_and_likelihood",
     "build_likelihood",
-    "capacity_vae",
-    "ciwae",
-    "count_vae",
-    "cvae",
-    "darn",
-    "dip_vae",
-    "dreg_iwae",
-    "factor_vae",
+    "build_vae",
     "find_preset",
-    "flow_prior_vae",
-    "fsq_vae",
-    "full_covariance_vae",
-    "gumbel_softmax_vae",
-    "gumbel_vae",
-    "hamiltonian_vae",
-    "iaf_vae",
-    "info_vae",
-    "iwae",
-    "ladder_vae",
-    "maf_vae",
-    "mcem",
-    "miwae",
-    "mixture_vae",
-    "mnist",
-    "msssim_vae",
-    "piwae",
-    "pixel_vae",
-    "planar_vae",
-    "poincare_vae",
     "preset",
-    "rae_gp",
-    "rae_l2",
-    "rebar_vae",
-    "renyi_vae",
-    "residual_vq_vae",
-    "reweighted_wake_sleep",
-    "rloo_vae",
-    "semi_supervised_vae",
-    "sigma_vae",
-    "spherical_vae",
-    "spline_vae",
-    "stl_vae",
-    "student_vae",
-    "svi",
-    "top_down_vae",
-    "two_stage_vae",
-    "vae",
-    "vae_gan",
-    "vamp_vae",
-    "vimco",
-    "vq_vae",
-    "wae_mmd",
-    "wake_sleep",
 ]
+__all__ += _basic.__all__
+__all__ += _bounds.__all__
+__all__ += _conditional.__all__
+__all__ += _discrete.__all__
+__all__ += _hierarchical.__all__
+__all__ += _inference.__all__
+__all__ += _learned_priors.__all__
+__all__ += _likelihoods.__all__
+__all__ += _penalised.__all__
+__all__ += _posterior_families.__all__
+__all__ += _two_stage.__all__

@@ -1,28 +1,39 @@
-"""Methods that are another bound or another gradient of the same model."""
+"""Methods with another bound or another gradient of the same model."""
 
 from __future__ import annotations
 
-from .. import gradients, objectives, posteriors, priors
+from .. import gradients, objectives
 from .._recipe import Recipe
 from ..data._spec import Spec
 from ..models import VAE
 from ..objectives import Exponential, Linear, Schedule
-from ._basic import Hidden, build_gaussian_vae
-from ._builders import build_encoder_and_likelihood
+from ._assemble import build_vae
+from ._builders import Hidden, Scale
+from ._registration import register_preset
 
-Scale = float | str | None
+__all__ = [
+    "capacity_vae",
+    "ciwae",
+    "dreg_iwae",
+    "gumbel_softmax_vae",
+    "miwae",
+    "piwae",
+    "rebar_vae",
+    "renyi_vae",
+    "reweighted_wake_sleep",
+    "rloo_vae",
+    "sigma_vae",
+    "stl_vae",
+    "vimco",
+    "wake_sleep",
+]
 
 
-def build_bernoulli_vae(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> VAE:
-    """Bits as codes, with learned prior probabilities: a sigmoid belief net."""
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
-    return VAE(
-        priors.Bernoulli(latent, learned=True),
-        posteriors.Bernoulli(parts.encoder, latent),
-        parts.likelihood,
-    )
-
-
+@register_preset(
+    paper="Burgess et al. 2018",
+    components="Normal posterior, ELBO(beta=30, capacity=Linear(0, 25)), Pathwise()",
+    use_when="as beta_vae, with the information in the latent variables set in nats",
+)
 def capacity_vae(
     spec: Spec,
     *,
@@ -33,45 +44,72 @@ def capacity_vae(
     gamma: float = 30.0,
     capacity: float | Schedule = Linear(0.0, 25.0, steps=10_000),
 ) -> Recipe:
-    """Burgess et al., Understanding disentangling in beta-VAE (2018): the divergence is held at a capacity that rises slowly.
+    """VAE whose KL divergence is kept at a capacity that rises slowly.
 
-    They weigh the distance to it by ``gamma=1000``; 30 holds it as well, and leaves the likelihood its part of the gradient.
+    Burgess et al., Understanding disentangling in beta-VAE (2018).
+
+    Args:
+        gamma: Weight of the distance of the KL divergence from the capacity; 1000 in the paper, and
+            30 keeps it as well and leaves the likelihood its part of the gradient.
+        capacity: Nats per datum, a number or a schedule.
     """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
     objective = objectives.ELBO(samples, beta=gamma, capacity=capacity)
-    return Recipe(build_gaussian_vae(spec, latent, hidden, scale), objective, gradients.Pathwise())
+    return Recipe(model, objective, gradients.Pathwise())
 
 
+@register_preset(
+    paper="Rybkin et al. 2021",
+    components='Normal posterior, Normal likelihood with scale="optimal", ELBO(), Pathwise()',
+    use_when="real numbers whose noise is unknown: there is no weight to tune",
+)
 def sigma_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
-    """Rybkin, Daniilidis and Levine, Simple and effective VAE training with calibrated decoders (2021): the noise is the running error."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, "optimal"),
-        objectives.ELBO(samples),
-        gradients.Pathwise(),
-    )
+    """VAE whose noise scale is the running reconstruction error.
+
+    Rybkin, Daniilidis and Levine, Simple and effective VAE training with calibrated decoders
+    (2021).
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale="optimal")
+    return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Roeder et al. 2017",
+    components="Normal posterior, ELBO(), DoublyReparameterised()",
+    use_when="as vae near convergence: the gradient has no noise where the posterior is exact",
+)
 def stl_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Roeder, Wu and Duvenaud, Sticking the landing (2017)."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, scale),
-        objectives.ELBO(samples),
-        gradients.DoublyReparameterised(),
-    )
+    """VAE with the sticking-the-landing gradient.
+
+    Roeder, Wu and Duvenaud, Sticking the landing (2017).
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.ELBO(samples), gradients.DoublyReparameterised())
 
 
+@register_preset(
+    paper="Tucker et al. 2019",
+    components="Normal posterior, IWAE(50), DoublyReparameterised()",
+    use_when="as iwae, with as many samples as there is time for",
+)
 def dreg_iwae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 50
 ) -> Recipe:
-    """Tucker et al., Doubly reparameterized gradient estimators (2019)."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, scale),
-        objectives.IWAE(samples),
-        gradients.DoublyReparameterised(),
-    )
+    """Importance-weighted autoencoder with many samples and the doubly reparameterised gradient.
+
+    Tucker et al., Doubly reparameterized gradient estimators (2019).
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.IWAE(samples), gradients.DoublyReparameterised())
 
 
+@register_preset(
+    paper="Li and Turner 2016",
+    components="Normal posterior, Renyi(0.5, 5), DoublyReparameterised()",
+    use_when="between vae and iwae: a posterior with less noise in its gradient, a looser bound",
+)
 def renyi_vae(
     spec: Spec,
     *,
@@ -81,14 +119,22 @@ def renyi_vae(
     alpha: float = 0.5,
     samples: int = 5,
 ) -> Recipe:
-    """Li and Turner, Renyi divergence variational inference (2016)."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, scale),
-        objectives.Renyi(alpha, samples),
-        gradients.DoublyReparameterised(),
-    )
+    """VAE with a variational Renyi bound.
+
+    Li and Turner, Renyi divergence variational inference (2016).
+
+    Args:
+        alpha: Order of the divergence: 1 is the ELBO, 0 the importance-weighted bound.
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.Renyi(alpha, samples), gradients.DoublyReparameterised())
 
 
+@register_preset(
+    paper="Rainforth et al. 2018",
+    components="Normal posterior, MIWAE(8, 8), Pathwise()",
+    use_when="comparisons: dreg_iwae solves the same problem with a tighter bound",
+)
 def miwae(
     spec: Spec,
     *,
@@ -98,14 +144,23 @@ def miwae(
     groups: int = 8,
     size: int = 8,
 ) -> Recipe:
-    """Rainforth et al., Tighter variational bounds are not necessarily better (2018): a mean of importance-weighted bounds."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, scale),
-        objectives.MIWAE(groups, size),
-        gradients.Pathwise(),
-    )
+    """VAE with a mean of importance-weighted bounds.
+
+    Rainforth et al., Tighter variational bounds are not necessarily better (2018).
+
+    Args:
+        groups: Number of bounds.
+        size: Number of draws of each bound.
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.MIWAE(groups, size), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Rainforth et al. 2018",
+    components="Normal posterior, PIWAE(8, 8), Pathwise()",
+    use_when="many samples with a plain gradient, and a less noisy target for the posterior",
+)
 def piwae(
     spec: Spec,
     *,
@@ -115,14 +170,23 @@ def piwae(
     groups: int = 8,
     size: int = 8,
 ) -> Recipe:
-    """Rainforth et al. (2018): a tight bound for the model, a mean of looser ones for the posterior."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, scale),
-        objectives.PIWAE(groups, size),
-        gradients.Pathwise(),
-    )
+    """VAE with a tight bound for the model and a mean of looser bounds for the posterior.
+
+    Rainforth et al., Tighter variational bounds are not necessarily better (2018).
+
+    Args:
+        groups: Number of groups of draws.
+        size: Number of draws in each group.
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.PIWAE(groups, size), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Rainforth et al. 2018",
+    components="Normal posterior, CIWAE(0.05, 64), Pathwise()",
+    use_when="as piwae, with one bound for both",
+)
 def ciwae(
     spec: Spec,
     *,
@@ -132,47 +196,71 @@ def ciwae(
     beta: float = 0.05,
     samples: int = 64,
 ) -> Recipe:
-    """Rainforth et al. (2018): a bound between the ELBO and the importance-weighted one."""
-    return Recipe(
-        build_gaussian_vae(spec, latent, hidden, scale),
-        objectives.CIWAE(beta, samples),
-        gradients.Pathwise(),
-    )
+    """VAE with a bound between the ELBO and the importance-weighted bound.
+
+    Rainforth et al., Tighter variational bounds are not necessarily better (2018).
+
+    Args:
+        beta: Share of the ELBO, from 0 to 1.
+    """
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.CIWAE(beta, samples), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Kool et al. 2019",
+    components="Bernoulli posterior, ELBO(4), LeaveOneOut()",
+    use_when="binary latent variables, to start with",
+)
 def rloo_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 4
 ) -> Recipe:
-    """Kool, van Hoof and Welling, Buy 4 REINFORCE samples, get a baseline for free! (2019), with bits as codes."""
-    return Recipe(
-        build_bernoulli_vae(spec, latent, hidden, scale),
-        objectives.ELBO(samples),
-        gradients.LeaveOneOut(),
-    )
+    """VAE with binary latent variables and the leave-one-out gradient.
+
+    Kool, van Hoof and Welling, Buy 4 REINFORCE samples, get a baseline for free! (2019).
+    """
+    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    return Recipe(model, objectives.ELBO(samples), gradients.LeaveOneOut())
 
 
+@register_preset(
+    paper="Mnih and Rezende 2016",
+    components="Bernoulli posterior, IWAE(5), LeaveOneOut()",
+    use_when="binary latent variables and the best likelihood",
+)
 def vimco(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5
 ) -> Recipe:
-    """Mnih and Rezende, Variational inference for Monte Carlo objectives (2016), with bits as codes."""
-    return Recipe(
-        build_bernoulli_vae(spec, latent, hidden, scale),
-        objectives.IWAE(samples),
-        gradients.LeaveOneOut(),
-    )
+    """VAE with binary latent variables and an importance-weighted bound.
+
+    Mnih and Rezende, Variational inference for Monte Carlo objectives (2016).
+    """
+    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    return Recipe(model, objectives.IWAE(samples), gradients.LeaveOneOut())
 
 
+@register_preset(
+    paper="Tucker et al. 2017",
+    components="Bernoulli posterior, ELBO(), REBAR()",
+    use_when="binary latent variables where a single draw must do",
+)
 def rebar_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Tucker et al., REBAR (2017), with bits as codes."""
-    return Recipe(
-        build_bernoulli_vae(spec, latent, hidden, scale),
-        objectives.ELBO(samples),
-        gradients.REBAR(),
-    )
+    """VAE with binary latent variables and the REBAR gradient.
+
+    Tucker et al., REBAR (2017).
+    """
+    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    return Recipe(model, objectives.ELBO(samples), gradients.REBAR())
 
 
+@register_preset(
+    paper="Jang et al. 2017",
+    components="Categorical posterior, ELBO(), Relaxed()",
+    use_when="latent variables of several categories, fast; biased, and no bound while training",
+    kind="neither",
+)
 def gumbel_softmax_vae(
     spec: Spec,
     *,
@@ -183,32 +271,59 @@ def gumbel_softmax_vae(
     samples: int = 1,
     temperature: float | Schedule = Exponential(1.0, 0.5, steps=10_000),
 ) -> Recipe:
-    """Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax (2017): ``latent`` codes of ``categories`` each."""
-    shape = (latent, categories)
-    parts = build_encoder_and_likelihood(spec, shape, hidden, scale)
-    model = VAE(
-        priors.Categorical(shape), posteriors.Categorical(parts.encoder, shape), parts.likelihood
+    """VAE with categorical latent variables, relaxed while training.
+
+    Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax (2017).
+
+    Args:
+        categories: Number of categories of each latent variable.
+        temperature: Temperature of the relaxation, a number or a schedule.
+    """
+    model = build_vae(
+        spec, latent=(latent, categories), posterior="categorical", hidden=hidden, scale=scale
     )
     return Recipe(model, objectives.ELBO(samples), gradients.Relaxed(temperature))
 
 
+@register_preset(
+    paper="Hinton et al. 1995",
+    components="Bernoulli posterior, ELBO(), WakeSleep()",
+    use_when="comparisons: reweighted_wake_sleep ends nearer to the maximum of the likelihood",
+)
 def wake_sleep(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Hinton, Dayan, Frey and Neal, The wake-sleep algorithm (1995), on a sigmoid belief net."""
-    return Recipe(
-        build_bernoulli_vae(spec, latent, hidden, scale),
-        objectives.ELBO(samples),
-        gradients.WakeSleep(),
-    )
+    """Sigmoid belief net trained by the wake-sleep algorithm.
+
+    Hinton, Dayan, Frey and Neal, The wake-sleep algorithm (1995).
+    """
+    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    return Recipe(model, objectives.ELBO(samples), gradients.WakeSleep())
 
 
+@register_preset(
+    paper="Bornschein and Bengio 2015",
+    components="Bernoulli posterior, IWAE(5), ReweightedWakeSleep()",
+    use_when="binary latent variables whose posterior should cover all explanations",
+)
 def reweighted_wake_sleep(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5
 ) -> Recipe:
-    """Bornschein and Bengio, Reweighted wake-sleep (2015), on a sigmoid belief net."""
-    return Recipe(
-        build_bernoulli_vae(spec, latent, hidden, scale),
-        objectives.IWAE(samples),
-        gradients.ReweightedWakeSleep(),
+    """Sigmoid belief net trained by reweighted wake-sleep.
+
+    Bornschein and Bengio, Reweighted wake-sleep (2015).
+    """
+    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    return Recipe(model, objectives.IWAE(samples), gradients.ReweightedWakeSleep())
+
+
+def _build_bernoulli_vae(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> VAE:
+    """A sigmoid belief net: binary latent variables with learned prior probabilities."""
+    return build_vae(
+        spec,
+        latent=latent,
+        prior="bernoulli",
+        prior_options={"learned": True},
+        hidden=hidden,
+        scale=scale,
     )

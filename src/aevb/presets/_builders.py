@@ -1,27 +1,36 @@
-"""From what is known of the data to networks and a likelihood."""
+"""Networks and a likelihood for data of a kind."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from .. import likelihoods, networks
+from .. import networks
 from .._shapes import as_shape
-from ..data._spec import COUNT_LIKELIHOODS, REAL_LIKELIHOODS, Spec
+from ..data._spec import Spec
 from ..errors import ArgumentError
+from ..likelihoods import LikelihoodRegistration, Scaled
 from ..likelihoods._likelihood import Likelihood
+from ..notes import Argument, message
 
 DEFAULT_MLP_WIDTHS = (400, 400)
 DEFAULT_CONV_CHANNELS = (32, 64)
-LikelihoodFactory = Callable[[Spec, nn.Module, int, float | str | None], Likelihood]
+Hidden = Sequence[int] | None
+Scale = float | str | None
+LikelihoodFactory = Callable[[Spec, nn.Module, int, Scale], Likelihood]
 
 
 @dataclass(frozen=True)
 class EncoderAndLikelihood:
-    """What a preset puts together: the encoder's network and the likelihood with the decoder's."""
+    """The parts of a model that depend on the data.
+
+    Args:
+        encoder: The network of the posterior.
+        likelihood: The likelihood with the network of the decoder.
+    """
 
     encoder: nn.Module
     likelihood: Likelihood
@@ -30,23 +39,35 @@ class EncoderAndLikelihood:
 def build_encoder_and_likelihood(
     spec: Spec,
     latent: int | Sequence[int],
-    hidden: Sequence[int] | None = None,
-    scale: float | str | None = None,
+    hidden: Hidden = None,
+    scale: Scale = None,
     *,
     extra_latents: bool = False,
     likelihood: LikelihoodFactory | None = None,
 ) -> EncoderAndLikelihood:
-    """Encoder and likelihood for data of this kind.
+    """Build an encoder network and a likelihood for data of a kind.
 
-    ``hidden`` are the widths of the fully connected layers (400, 400 by default), mirrored in the decoder, or the channels of the
-    convolutions (32, 64 by default). ``scale`` is that of a Normal, Laplace or Student t likelihood, in standardised units. Both are told
-    what ``spec.condition`` says. ``more`` says that codes have further numbers, which the decoder is not shown. ``likelihood`` makes
-    another one than the spec names. Raises ``ArgumentError``
-    where a condition is known of some rows only.
+    Both are conditioned on ``spec.condition``.
+
+    Args:
+        spec: Description of the data.
+        latent: Shape of the latent variable.
+        hidden: Widths of the fully connected layers, (400, 400) by default, mirrored in the
+            decoder; or channels of the convolutions, (32, 64) by default.
+        scale: Scale of a normal, Laplace or Student t likelihood, in standardised units.
+        extra_latents: Whether the latent has further variables that the decoder does not use.
+        likelihood: Builds another likelihood than the spec names.
+
+    Returns:
+        The two parts.
+
+    Raises:
+        ArgumentError: The condition is known for some rows only, or the likelihood is not known or
+            has no scale.
     """
-    codes = math.prod(as_shape("latent", latent))
-    encoder, decoder = build_conditioned_networks(spec, codes, hidden)
-    decoder = networks.LeadingLatents(decoder, codes) if extra_latents else decoder
+    size = math.prod(as_shape("latent", latent))
+    encoder, decoder = build_conditioned_networks(spec, size, hidden)
+    decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder
     return EncoderAndLikelihood(
         build_standardised(spec, encoder),
         (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale),
@@ -54,8 +75,9 @@ def build_encoder_and_likelihood(
 
 
 def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
-    """A network of the data that sees numbers of about unit size."""
-    if spec.support == "levels" and spec.likelihood in ("discretised_logistic", "categorical"):
+    """Wrap a network of the data so that its inputs are of about unit size."""
+    entry = LikelihoodRegistration.find(spec.likelihood)
+    if spec.support == "levels" and entry.scaling == "levels":
         middle = ((spec.levels or 256) - 1) / 2
         shift, size = (middle,), (middle,)
     else:
@@ -66,121 +88,143 @@ def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
 
 
 def build_likelihood(
-    spec: Spec, network: nn.Module, latent_rank: int = 1, scale: float | str | None = None
+    spec: Spec, network: nn.Module, latent_rank: int = 1, scale: Scale = None
 ) -> Likelihood:
-    """The likelihood that the spec names, in the units of the data: where they are rescaled, the log-Jacobian is part of it."""
-    if spec.likelihood not in _LIKELIHOOD_FACTORIES:
+    """Build the likelihood that a spec names, in the units of the data.
+
+    Args:
+        spec: Description of the data; the log-density of rescaled data contains the log-Jacobian.
+        network: Maps latents to features.
+        latent_rank: Number of axes of the latent variable.
+        scale: Scale of a normal, Laplace or Student t likelihood, in standardised units.
+
+    Returns:
+        The likelihood.
+
+    Raises:
+        ArgumentError: The likelihood is not known, or it has no scale.
+        IncompatibleError: The likelihood cannot be built from its name.
+    """
+    entry = LikelihoodRegistration.find(spec.likelihood)
+    if scale is not None and "scale" not in entry.options:
         raise ArgumentError(
-            f"`likelihood` is {spec.likelihood!r}; use one of {', '.join(_LIKELIHOOD_FACTORIES)}."
+            message("{likelihood} has none", likelihood=Argument("likelihood", entry.name)),
+            argument="scale",
+            value=scale,
+            suggestions=(
+                message("Leave it out, or write {normal}", normal=Argument("likelihood", "normal")),
+            ),
         )
-    if scale is not None and spec.likelihood not in REAL_LIKELIHOODS:
-        raise ArgumentError(
-            f"`scale` is {scale!r}, and a {spec.likelihood} likelihood has none; leave it out, or use likelihood=normal."
-        )
-    inner = _LIKELIHOOD_FACTORIES[spec.likelihood](
-        network, spec, latent_rank, "per_element" if scale is None else scale
+    inner = entry.from_network(
+        network,
+        spec.event_shape,
+        levels=spec.levels,
+        unit=spec.scale[0] if entry.scaling == "mean" else 1.0,
+        latent_rank=latent_rank,
+        **({} if scale is None else {"scale": scale}),
     )
-    if spec.likelihood in COUNT_LIKELIHOODS or (
-        tuple(spec.shift) == (0.0,) and tuple(spec.scale) == (1.0,)
-    ):
-        return inner  # counts have no units; what they are measured in stands inside
-    return likelihoods.Scaled(inner, list(spec.shift), list(spec.scale))
+    if not entry.rescales or (tuple(spec.shift) == (0.0,) and tuple(spec.scale) == (1.0,)):
+        return inner
+    return Scaled(inner, list(spec.shift), list(spec.scale))
+
+
+def replace_likelihood(spec: Spec, likelihood: str) -> Spec:
+    """Describe the same data for another likelihood.
+
+    Args:
+        spec: Description of the data.
+        likelihood: Name of a likelihood for the same kind of data and scaling. A likelihood of
+            counts fits all data of whole numbers.
+
+    Returns:
+        The spec with the likelihood.
+
+    Raises:
+        ArgumentError: The likelihood is not known, or the data must be read for it.
+        IncompatibleError: The likelihood cannot be built from its name.
+
+    Example:
+        >>> from aevb import data
+        >>> replace_likelihood(data.load("digits").spec, "categorical").likelihood
+        'categorical'
+    """
+    entry, current = map(LikelihoodRegistration.find, (likelihood, spec.likelihood))
+    entry.check()
+    if entry.scaling == current.scaling and set(entry.kinds) & set(current.kinds):
+        return replace(spec, likelihood=entry.name)
+    if entry.scaling == "mean" and spec.discrete:
+        unit = ((spec.levels or 2) - 1) / 4  # a guess of the mean
+        return replace(spec, likelihood=entry.name, shift=(0.0,), scale=(unit,))
+    raise ArgumentError(
+        message(
+            f"it is for {entry.values}, and the data were read for {{current}}",
+            current=Argument("likelihood", current.name),
+        ),
+        argument="likelihood",
+        value=entry.name,
+        suggestions=(
+            message(
+                "Read the data with {likelihood}", likelihood=Argument("likelihood", entry.name)
+            ),
+        ),
+    )
 
 
 def build_conditioned_networks(
-    spec: Spec, latent_size: int, hidden: Sequence[int] | None
+    spec: Spec, latent_size: int, hidden: Hidden
 ) -> tuple[nn.Module, nn.Module]:
-    """Encoder and decoder for events of this kind, both told what ``spec.condition`` says."""
+    """Build encoder and decoder, both conditioned on ``spec.condition``."""
     condition = build_condition(spec)
     context = 0 if condition is None else condition.width
-    encoder, decoder = build_networks(spec, latent_size, hidden, context)
+    encoder = build_encoder(spec, hidden, context)
+    decoder = build_decoder(spec, latent_size, hidden, context)
     if condition is None:
         return encoder, decoder
-    return networks.ConditionedNetwork(encoder, condition), networks.ConditionedNetwork(
-        decoder, condition
+    return (
+        networks.ConditionedNetwork(encoder, condition),
+        networks.ConditionedNetwork(decoder, condition),
     )
 
 
-def build_networks(
-    spec: Spec, latent_size: int, hidden: Sequence[int] | None, context_size: int = 0
-) -> tuple[nn.Module, nn.Module]:
-    """Encoder and decoder for events of this kind, both with so many numbers of context."""
-    return build_encoder(spec, hidden, context_size), build_decoder(
-        spec, latent_size, hidden, context_size
-    )
-
-
-def build_encoder(spec: Spec, hidden: Sequence[int] | None, context_size: int = 0) -> nn.Module:
-    """A network for events of this kind, with so many numbers of context."""
+def build_encoder(spec: Spec, hidden: Hidden, context_size: int = 0) -> nn.Module:
+    """Build a network for events of this kind with ``context_size`` numbers of context."""
     if spec.network == "conv":
-        return networks.ConvEncoder(
-            list(spec.event_shape), list(hidden or DEFAULT_CONV_CHANNELS), context=context_size
-        )
-    return networks.MLP(
-        math.prod(spec.event_shape),
-        list(DEFAULT_MLP_WIDTHS if hidden is None else hidden),
-        context=context_size,
-    )
+        channels = list(hidden or DEFAULT_CONV_CHANNELS)
+        return networks.ConvEncoder(list(spec.event_shape), channels, context=context_size)
+    widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)
+    return networks.MLP(math.prod(spec.event_shape), widths, context=context_size)
 
 
-def build_decoder(
-    spec: Spec, latent_size: int, hidden: Sequence[int] | None, context_size: int = 0
-) -> nn.Module:
-    """The way back from so many codes."""
+def build_decoder(spec: Spec, latent_size: int, hidden: Hidden, context_size: int = 0) -> nn.Module:
+    """Build a network from ``latent_size`` latent variables to events, the encoder mirrored."""
     if spec.network == "conv":
-        return networks.ConvDecoder(
-            latent_size,
-            list(spec.event_shape),
-            list(hidden or DEFAULT_CONV_CHANNELS)[::-1],
-            context=context_size,
-        )
-    return networks.MLP(
-        latent_size,
-        list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)[::-1],
-        context=context_size,
-    )
+        channels = list(hidden or DEFAULT_CONV_CHANNELS)[::-1]
+        shape = list(spec.event_shape)
+        return networks.ConvDecoder(latent_size, shape, channels, context=context_size)
+    widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)[::-1]
+    return networks.MLP(latent_size, widths, context=context_size)
 
 
 def build_condition(spec: Spec) -> networks.Condition | None:
-    """What models of these data are told of each datum. Raises ``ArgumentError`` where it is known of some rows only."""
+    """Build the condition of models of these data.
+
+    Raises:
+        ArgumentError: The condition is known for some rows only.
+    """
     if spec.condition is None:
         return None
     condition = networks.Condition(spec.condition)
     if condition.is_optional:
-        names = ", ".join(condition.names)
         raise ArgumentError(
-            f"`condition` is {names}, known of some rows only, and this preset is told it of each: use preset=semi_supervised_vae, which "
-            "infers a class, or read the data without partial."
+            "it is known for some rows only, and this preset needs it for each row",
+            argument="condition",
+            value=", ".join(condition.names),
+            suggestions=(
+                message(
+                    "Write {preset}, which infers a class",
+                    preset=Argument("preset", "semi_supervised_vae"),
+                ),
+                message("Read the data without {partial}", partial=Argument("partial")),
+            ),
         )
     return condition
-
-
-_LIKELIHOOD_FACTORIES: dict[str, Callable[[nn.Module, Spec, int, float | str], Likelihood]] = {
-    "bernoulli": lambda network, spec, rank, scale: likelihoods.Bernoulli(
-        network, list(spec.event_shape), rank
-    ),
-    "continuous_bernoulli": lambda network, spec, rank, scale: likelihoods.ContinuousBernoulli(
-        network, list(spec.event_shape), rank
-    ),
-    "discretised_logistic": lambda network, spec, rank, scale: likelihoods.DiscretisedLogistic(
-        network, list(spec.event_shape), spec.levels or 256, rank
-    ),
-    "categorical": lambda network, spec, rank, scale: likelihoods.Categorical(
-        network, list(spec.event_shape), spec.levels or 256, rank
-    ),
-    "normal": lambda network, spec, rank, scale: likelihoods.Normal(
-        network, list(spec.event_shape), scale, rank
-    ),
-    "laplace": lambda network, spec, rank, scale: likelihoods.Laplace(
-        network, list(spec.event_shape), scale, rank
-    ),
-    "student_t": lambda network, spec, rank, scale: likelihoods.StudentT(
-        network, list(spec.event_shape), scale, latent_rank=rank
-    ),
-    "poisson": lambda network, spec, rank, scale: likelihoods.Poisson(
-        network, list(spec.event_shape), spec.scale[0], rank
-    ),
-    "negative_binomial": lambda network, spec, rank, scale: likelihoods.NegativeBinomial(
-        network, list(spec.event_shape), unit=spec.scale[0], latent_rank=rank
-    ),
-}

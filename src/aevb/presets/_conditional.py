@@ -1,19 +1,20 @@
-"""Models that are told something of each datum, or of some."""
+"""Models that are conditioned on something known of each row, or of some rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from .. import gradients, networks, objectives, posteriors, priors
 from .._recipe import Recipe
 from ..data._spec import Spec
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice
 from ..models import VAE
+from ..notes import Argument, message
 from ..objectives import Schedule
-from ._basic import Hidden
 from ._builders import (
+    Hidden,
+    Scale,
     build_condition,
     build_decoder,
     build_encoder,
@@ -21,34 +22,56 @@ from ._builders import (
     build_likelihood,
     build_standardised,
 )
+from ._registration import register_preset
+
+__all__ = ["cvae", "semi_supervised_vae"]
 
 CVAE_PRIOR_WIDTH = 64
-SEMI_SUPERVISED_WIDTHS = (
-    100,
-)  # every class is tried for every datum, so a layer costs as many times as there are classes
+# every datum is decoded for every class, so a layer costs as many times as there are classes
+SEMI_SUPERVISED_WIDTHS = (100,)
 
 
+@register_preset(
+    paper="Sohn et al. 2015",
+    components="Normal posterior, conditioned networks, ELBO(), Pathwise()",
+    use_when="data generated for a class or for given numbers: condition= names the columns, the "
+    "label by default",
+    label_requirement="each",
+)
 def cvae(
     spec: Spec,
     *,
     latent: int = 16,
     hidden: Hidden = None,
-    scale: float | str | None = None,
+    scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
     prior: Literal["standard", "learned"] = "standard",
 ) -> Recipe:
-    """Sohn, Lee and Yan, Learning structured output representation using deep conditional generative models (2015).
+    """Conditional VAE.
 
-    With ``prior="standard"`` codes hold what the condition leaves open; ``"learned"`` is a Gaussian prior for each condition.
+    Sohn, Lee and Yan, Learning structured output representation using deep conditional generative
+    models (2015).
+
+    Args:
+        prior: With ``"standard"`` latents hold what the condition leaves open; ``"learned"`` is a
+            Gaussian prior for each condition.
     """
     condition = build_condition(spec)
     if condition is None:
         raise ArgumentError(
-            'preset `cvae` is told something of each datum: read the data with condition="label", or a column of theirs.'
+            message(
+                "{preset} needs something known of each row", preset=Argument("preset", "cvae")
+            ),
+            argument="condition",
+            suggestions=(
+                message(
+                    "Read the data with {label}, or with the name of a column",
+                    label=Argument("condition", "label"),
+                ),
+            ),
         )
-    if prior not in ("standard", "learned"):
-        raise ArgumentError(f'`prior` is {prior!r}; use "standard" or "learned".')
+    check_choice("prior", prior, ("standard", "learned"))
     parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
     network = networks.MLP(condition.width, [CVAE_PRIOR_WIDTH])
     p = (
@@ -60,20 +83,31 @@ def cvae(
     return Recipe(model, objectives.ELBO(samples, beta), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Kingma et al. 2014",
+    components="Labelled posterior and prior, ELBO() and Classification(), EnumerateLabels()",
+    use_when="many rows and few labels: the other labels are inferred; labels=N sets how many are "
+    "used, 100 by default",
+    label_requirement="few",
+)
 def semi_supervised_vae(
     spec: Spec,
     *,
     latent: int = 16,
-    hidden: Sequence[int] | None = None,
-    scale: float | str | None = None,
+    hidden: Hidden = None,
+    scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
     alpha: float = 10.0,
 ) -> Recipe:
-    """Kingma, Mohamed, Rezende and Welling, Semi-supervised learning with deep generative models (2014), model M2.
+    """Semi-supervised VAE, model M2.
 
-    ``alpha`` weighs the mean cross-entropy of the labels that are known; 0.1 in the paper, on images whose bound is as many nats per datum
-    and whose training is a hundred times as long.
+    Kingma, Mohamed, Rezende and Welling, Semi-supervised learning with deep generative models
+    (2014).
+
+    Args:
+        alpha: Weight of the mean cross-entropy of the known labels; 0.1 in the paper, on images
+            whose bound has as many nats per datum and whose training is a hundred times as long.
     """
     condition = _partial_label_condition(spec)
     labels = condition.labels
@@ -96,13 +130,21 @@ def semi_supervised_vae(
 
 
 def _partial_label_condition(spec: Spec) -> networks.Condition:
-    """The one class that some rows tell, or an error."""
+    """The class that is known for some rows, or an error."""
     factors = spec.condition or ()
     condition = networks.Condition(factors) if len(factors) == 1 else None
     if condition is None or not condition.is_optional:
-        told = ", ".join(factor.name for factor in factors) or "nothing"
+        known = ", ".join(factor.name for factor in factors) or "nothing"
         raise ArgumentError(
-            f"preset `semi_supervised_vae` infers one class that some rows tell, and of these data all rows tell {told}: "
-            "hide some labels, aevb.data.mask_labels(data, labels=100), or use preset=cvae."
+            message(
+                f"{{preset}} infers one class that is known for some rows, and these data have "
+                f"{known} for all rows",
+                preset=Argument("preset", "semi_supervised_vae"),
+            ),
+            argument="condition",
+            suggestions=(
+                "Hide some labels: `aevb.data.mask_labels(data, labels=100)`",
+                message("Use {cvae}", cvae=Argument("preset", "cvae")),
+            ),
         )
     return condition

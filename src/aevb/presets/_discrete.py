@@ -1,4 +1,4 @@
-"""Methods whose codes are discrete: entries of a codebook, points of a grid, categories, bits that depend on each other."""
+"""Methods with discrete latents: entries of a codebook, points of a grid, categories, bits."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from ..data._spec import Spec
 from ..errors import ArgumentError
 from ..likelihoods._autoregressive import ElementFamily
 from ..models import VAE
+from ..notes import Argument, message
 from ..objectives import Exponential, Schedule
 from ..posteriors._quantised import Quantiser
-from ._basic import Hidden
+from ._assemble import build_vae
 from ._builders import (
     EncoderAndLikelihood,
+    Hidden,
+    Scale,
     build_conditioned_networks,
     build_encoder_and_likelihood,
     build_standardised,
 )
+from ._registration import register_preset
 
-Scale = float | str | None
+__all__ = ["darn", "fsq_vae", "gumbel_vae", "residual_vq_vae", "vq_vae"]
+
 _AUTOREGRESSIVE_OUTPUTS: dict[str, ElementFamily] = {
     "bernoulli": "bernoulli",
     "discretised_logistic": "logistic_mixture",
@@ -29,6 +34,13 @@ _AUTOREGRESSIVE_OUTPUTS: dict[str, ElementFamily] = {
 }
 
 
+@register_preset(
+    paper="van den Oord et al. 2017",
+    components="VectorQuantised posterior, Codebook prior, ELBO() and CodebookMonitor(), "
+    "Pathwise()",
+    use_when="data as a few symbols, for a second model of the symbols; the ELBO is the best "
+    "estimate of log p(x)",
+)
 def vq_vae(
     spec: Spec,
     *,
@@ -39,13 +51,28 @@ def vq_vae(
     dim: int = 16,
     commitment: float = 0.25,
 ) -> Recipe:
-    """van den Oord et al., Neural discrete representation learning (2017): ``latent`` codes, each one of ``size`` entries."""
+    """Vector-quantised VAE.
+
+    van den Oord et al., Neural discrete representation learning (2017).
+
+    Args:
+        latent: Number of codes.
+        size: Number of entries of the codebook.
+        dim: Number of elements of an entry.
+        commitment: Weight of the commitment loss.
+    """
     parts = build_encoder_and_likelihood(spec, (latent, dim), hidden, scale)
     return _quantised_recipe(
         posteriors.VectorQuantised(parts.encoder, (latent, dim), size, commitment=commitment), parts
     )
 
 
+@register_preset(
+    paper="Lee et al. 2022",
+    components="ResidualQuantised posterior, Codebook prior, ELBO() and CodebookMonitor(), "
+    "Pathwise()",
+    use_when="as vq_vae, with many more vectors from small codebooks: symbols from coarse to fine",
+)
 def residual_vq_vae(
     spec: Spec,
     *,
@@ -57,7 +84,17 @@ def residual_vq_vae(
     dim: int = 16,
     commitment: float = 0.25,
 ) -> Recipe:
-    """Lee et al., Autoregressive image generation using residual quantization (2022): each code refined by ``depth`` codebooks."""
+    """Vector-quantised VAE whose codes are refined by several codebooks.
+
+    Lee et al., Autoregressive image generation using residual quantization (2022).
+
+    Args:
+        latent: Number of codes.
+        size: Number of entries of each codebook.
+        depth: Number of codebooks.
+        dim: Number of elements of an entry.
+        commitment: Weight of the commitment loss.
+    """
     parts = build_encoder_and_likelihood(spec, (latent, dim), hidden, scale)
     return _quantised_recipe(
         posteriors.ResidualQuantised(
@@ -67,6 +104,11 @@ def residual_vq_vae(
     )
 
 
+@register_preset(
+    paper="Mentzer et al. 2023",
+    components="FiniteScalar posterior, Codebook prior, ELBO() and CodebookMonitor(), Pathwise()",
+    use_when="as vq_vae, without a codebook to learn or tune: all of it is used",
+)
 def fsq_vae(
     spec: Spec,
     *,
@@ -75,11 +117,24 @@ def fsq_vae(
     scale: Scale = None,
     levels: Sequence[int] = (5, 5),
 ) -> Recipe:
-    """Mentzer et al., Finite scalar quantization (2023): ``latent`` codes, each a point of a grid with these ``levels`` per axis."""
+    """VAE with finite scalar quantisation.
+
+    Mentzer et al., Finite scalar quantization (2023).
+
+    Args:
+        latent: Number of codes, each a point of a grid.
+        levels: Number of levels of each axis of the grid.
+    """
     parts = build_encoder_and_likelihood(spec, (latent, len(levels)), hidden, scale)
     return _quantised_recipe(posteriors.FiniteScalar(parts.encoder, latent, levels), parts)
 
 
+@register_preset(
+    paper="Maddison et al. 2017",
+    components='Categorical posterior, IWAE(5), Relaxed(Exponential(1, 0.5), "discrete")',
+    use_when="as gumbel_softmax_vae, with several samples: a better likelihood for more time",
+    kind="neither",
+)
 def gumbel_vae(
     spec: Spec,
     *,
@@ -90,19 +145,28 @@ def gumbel_vae(
     samples: int = 5,
     temperature: float | Schedule = Exponential(1.0, 0.5, steps=10_000),
 ) -> Recipe:
-    """Maddison, Mnih and Teh, The concrete distribution (2017): an importance-weighted bound of relaxed codes.
+    """VAE with categorical latent variables and a relaxed importance-weighted bound.
 
-    Their weights take the discrete probabilities at soft codes; with relaxed densities, as in the paper, several samples lead to a model
-    that is 25 nats worse as a discrete one (``benchmarks/reproduce/r8_gumbel.py``).
+    Maddison, Mnih and Teh, The concrete distribution (2017). The weights use the discrete
+    probabilities at relaxed draws; with relaxed densities, as in the paper, several samples give a
+    discrete model that is 25 nats worse (``benchmarks/reproduce/r8_gumbel.py``).
+
+    Args:
+        categories: Number of categories of each latent variable.
+        temperature: Temperature of the relaxation, a number or a schedule.
     """
-    shape = (latent, categories)
-    parts = build_encoder_and_likelihood(spec, shape, hidden, scale)
-    model = VAE(
-        priors.Categorical(shape), posteriors.Categorical(parts.encoder, shape), parts.likelihood
+    model = build_vae(
+        spec, latent=(latent, categories), posterior="categorical", hidden=hidden, scale=scale
     )
     return Recipe(model, objectives.IWAE(samples), gradients.Relaxed(temperature, "discrete"))
 
 
+@register_preset(
+    paper="Gregor et al. 2014",
+    components="Autoregressive prior, posterior and likelihood, ELBO(2), LeaveOneOut()",
+    use_when="binary latents that depend on each other, and the best likelihood of small discrete "
+    "data; a draw takes one step per element",
+)
 def darn(
     spec: Spec,
     *,
@@ -111,14 +175,28 @@ def darn(
     masked_hidden: Sequence[int] = (64,),
     samples: int = 2,
 ) -> Recipe:
-    """Gregor et al., Deep autoregressive networks (2014): bits whose prior, posterior and decoder are all autoregressive.
+    """Deep autoregressive network: prior, posterior and decoder are autoregressive.
 
-    ``masked_hidden`` are the widths of the masked layers. What the decoder sees of the data already drawn it need not take from the bits.
+    Gregor et al., Deep autoregressive networks (2014). What the decoder infers from the elements
+    already drawn it need not learn from the latents.
+
+    Args:
+        masked_hidden: Widths of the masked layers.
     """
     if spec.likelihood not in _AUTOREGRESSIVE_OUTPUTS:
         raise ArgumentError(
-            f'preset `darn` is for bits and levels, and the data were read for likelihood="{spec.likelihood}"; use preset=vae, or '
-            "binarise=fixed for values between 0 and 1."
+            message(
+                "{preset} is for bits and levels, and the data were read for another likelihood",
+                preset=Argument("preset", "darn"),
+            ),
+            argument="likelihood",
+            value=spec.likelihood,
+            suggestions=(
+                message("Use {vae}", vae=Argument("preset", "vae")),
+                message(
+                    "Read values between 0 and 1 with {fixed}", fixed=Argument("binarise", "fixed")
+                ),
+            ),
         )
     encoder, decoder = build_conditioned_networks(replace(spec, network="mlp"), latent, hidden)
     likelihood = likelihoods.Autoregressive(
@@ -135,6 +213,7 @@ def darn(
 
 
 def _quantised_recipe(posterior: Quantiser, parts: EncoderAndLikelihood) -> Recipe:
+    """A model with a codebook, trained by the ELBO."""
     objective = objectives.Penalised(objectives.ELBO(), [objectives.CodebookMonitor()])
     return Recipe(
         VAE(priors.Codebook(posterior), posterior, parts.likelihood),

@@ -1,4 +1,4 @@
-"""Models with several layers of latent variables, and a posterior that asks the model itself."""
+"""Models with several layers of latent variables, and a posterior that uses the model itself."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ from .._recipe import Recipe
 from ..data._spec import Spec
 from ..errors import ArgumentError
 from ..models import VAE, top_down
-from ._basic import Hidden
+from ..notes import Argument, message
 from ._builders import (
+    Hidden,
+    Scale,
     build_condition,
     build_encoder,
     build_encoder_and_likelihood,
     build_likelihood,
     build_standardised,
 )
+from ._registration import register_preset
 
-Scale = float | str | None
-LADDER_WIDTH = 128  # of the layers between the codes of a ladder
+__all__ = ["hamiltonian_vae", "ladder_vae", "top_down_vae"]
+
+LADDER_WIDTH = 128  # of the networks between the layers of a ladder
 
 
+@register_preset(
+    paper="Sonderby et al. 2016",
+    components="Chain prior, Ladder posterior, ELBO(beta=Linear(), free_bits=0.05), Pathwise()",
+    use_when="several layers of latent variables, from detail to content",
+)
 def ladder_vae(
     spec: Spec,
     *,
@@ -36,12 +45,17 @@ def ladder_vae(
     free_bits: float = 0.05,
     warmup: int = 2000,
 ) -> Recipe:
-    """Sonderby et al., Ladder variational autoencoders (2016): ``latent`` variables in the first layer, half as many in each further one.
+    """Ladder VAE.
 
-    The divergence is warmed up over ``warmup`` steps, and a layer is not pressed below ``free_bits`` nats for each of its variables.
+    Sonderby et al., Ladder variational autoencoders (2016).
+
+    Args:
+        latent: Number of variables in the first layer; each further layer has half as many.
+        layers: Number of layers.
+        free_bits: Nats per variable of a layer that are not penalised.
     """
     if layers < 1:
-        raise ArgumentError(f"`layers` is {layers}; give at least 1.")
+        raise ArgumentError("give at least 1", argument="layers", value=layers)
     sizes = [max(1, latent >> i) for i in range(layers)]
     parts = build_encoder_and_likelihood(spec, latent, hidden, scale, extra_latents=True)
     between = [
@@ -53,16 +67,16 @@ def ladder_vae(
         networks.MLP(width, [LADDER_WIDTH])
         for width in [_count_encoder_features(spec, hidden), *[LADDER_WIDTH] * layers][: layers - 1]
     ]
-    objective = objectives.ELBO(
-        samples, objectives.Linear(steps=warmup) if warmup else 1.0, free_bits
-    )
-    return Recipe(
-        VAE(prior, posteriors.Ladder(prior, [parts.encoder, *further]), parts.likelihood),
-        objective,
-        gradients.Pathwise(),
-    )
+    model = VAE(prior, posteriors.Ladder(prior, [parts.encoder, *further]), parts.likelihood)
+    return Recipe(model, _warmup_elbo(samples, warmup, free_bits), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Caterini et al. 2018",
+    components="Hamiltonian posterior, ELBO(), Pathwise()",
+    use_when="a posterior that follows the gradient of the decoder, with few further parameters; "
+    "several decoder passes per draw",
+)
 def hamiltonian_vae(
     spec: Spec,
     *,
@@ -74,17 +88,30 @@ def hamiltonian_vae(
     step_size: float = 0.05,
     tempering: float = 1.5,
 ) -> Recipe:
-    """Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder (2018): ``steps`` leapfrog steps with tempered momenta."""
+    """VAE whose posterior is refined by leapfrog steps with tempered momenta.
+
+    Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder (2018).
+
+    Args:
+        steps: Number of leapfrog steps.
+        step_size: Initial step size.
+        tempering: Initial factor by which momenta are tempered.
+    """
     parts = build_encoder_and_likelihood(spec, latent, hidden, scale, extra_latents=True)
-    prior = priors.Normal(2 * latent)  # of codes and momenta
+    prior = priors.Normal(2 * latent)  # of positions and momenta
     posterior = posteriors.Hamiltonian(
         parts.encoder, latent, prior, parts.likelihood, steps, step_size, tempering
     )
-    return Recipe(
-        VAE(prior, posterior, parts.likelihood), objectives.ELBO(samples), gradients.Pathwise()
-    )
+    model = VAE(prior, posterior, parts.likelihood)
+    return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Child 2021",
+    components="TopDown prior, posterior and likelihood, ELBO(beta=Linear()), Pathwise()",
+    use_when="images, with time for convolutions: latent images at every size, the best likelihood "
+    "of the presets",
+)
 def top_down_vae(
     spec: Spec,
     *,
@@ -96,37 +123,49 @@ def top_down_vae(
     free_bits: float = 0.0,
     warmup: int = 1000,
 ) -> Recipe:
-    """Child, Very deep VAEs (2021), and Vahdat and Kautz, NVAE (2020), small.
+    """A small top-down hierarchy of latent images.
 
-    There are ``layers`` latent images of ``latent`` channels at every size. ``hidden`` are the channels at each size, from half the
-    image's sides on: (16, 32) by default.
+    Child, Very deep VAEs (2021); Vahdat and Kautz, NVAE (2020).
+
+    Args:
+        latent: Number of channels of a latent image.
+        hidden: Channels at each size, beginning at half the sides of the image; (16, 32) by
+            default.
+        layers: Number of latent images at each size.
     """
     if not spec.image:
         raise ArgumentError(
-            "preset `top_down_vae` is for images, and the data are none; give shape=28,28, or use preset=ladder_vae."
+            message("{preset} is for images", preset=Argument("preset", "top_down_vae")),
+            argument="shape",
+            value=spec.event_shape,
+            suggestions=(
+                message("Write {shape}", shape=Argument("shape", (28, 28))),
+                message("Use {ladder}", ladder=Argument("preset", "ladder_vae")),
+            ),
         )
-    condition, event, channels = (
-        build_condition(spec),
-        list(spec.event_shape),
-        list(hidden or (16, 32)),
-    )
-    told = 0 if condition is None else condition.width
-    pyramid = build_standardised(spec, networks.Pyramid(event, channels, context=told))
+    condition, event = build_condition(spec), list(spec.event_shape)
+    channels = list(hidden or (16, 32))
+    context = 0 if condition is None else condition.width
+    pyramid = build_standardised(spec, networks.Pyramid(event, channels, context=context))
     encoder = pyramid if condition is None else networks.ConditionedNetwork(pyramid, condition)
-    trunk = networks.TopDown(event, channels, latent, layers, context=told)
+    trunk = networks.TopDown(event, channels, latent, layers, context=context)
     likelihood = build_likelihood(spec, networks.Conv(channels[0], channels[0]), 3, scale)
-    objective = objectives.ELBO(
-        samples, objectives.Linear(steps=warmup) if warmup else 1.0, free_bits
-    )
-    return Recipe(top_down(encoder, trunk, likelihood), objective, gradients.Pathwise())
+    model = top_down(encoder, trunk, likelihood)
+    return Recipe(model, _warmup_elbo(samples, warmup, free_bits), gradients.Pathwise())
+
+
+def _warmup_elbo(samples: int, warmup: int, free_bits: float) -> objectives.ELBO:
+    """The ELBO with a weight of the KL divergence that rises over ``warmup`` steps."""
+    beta = objectives.Linear(steps=warmup) if warmup else 1.0
+    return objectives.ELBO(samples, beta, free_bits)
 
 
 def _ignore_context(spec: Spec, network: nn.Module) -> nn.Module:
-    """A network of codes, in a model that may be told something of its data."""
+    """A network of latents in a model that may be conditioned."""
     return network if spec.condition is None else networks.WithoutContext(network)
 
 
 @torch.no_grad()
 def _count_encoder_features(spec: Spec, hidden: Hidden) -> int:
-    """How many numbers the encoder's network gives for one datum."""
+    """The number of outputs of the encoder's network for one datum."""
     return math.prod(build_encoder(spec, hidden)(torch.zeros(1, *spec.event_shape)).shape[1:])

@@ -1,4 +1,4 @@
-"""Other ways to treat what is not observed: codes without an encoder, codes drawn exactly, weights with a posterior."""
+"""Other ways to infer what is not observed: no encoder, exact draws, random weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from .. import gradients, likelihoods, objectives, posteriors, priors
 from .._recipe import Recipe
 from ..data._spec import Spec
 from ..models import VAE
-from ._basic import Hidden, build_gaussian_vae
-from ._builders import build_encoder_and_likelihood
+from ._assemble import build_vae
+from ._builders import Hidden, Scale, build_encoder_and_likelihood
+from ._registration import register_preset
 
-Scale = float | str | None
+__all__ = ["bayesian_vae", "mcem", "svi"]
 
 
+@register_preset(
+    paper="Kingma and Welling 2014",
+    components="Normal posterior, ELBO(), MonteCarloEM()",
+    use_when="few rows and the best decoder for them: it maximises the likelihood itself, for ten "
+    "decoder passes per step",
+)
 def mcem(
     spec: Spec,
     *,
@@ -25,11 +32,27 @@ def mcem(
     chains: int = 1,
     leapfrogs: int = 10,
 ) -> Recipe:
-    """Monte-Carlo EM as in section 5 of Kingma and Welling (2014): chains that go on with ``rows=len(data.train)``, else begun anew."""
+    """Monte Carlo EM with Hamiltonian chains.
+
+    Kingma and Welling, Auto-encoding variational Bayes (2014), section 5.
+
+    Args:
+        rows: Number of training rows, ``len(data.train)``, for chains that continue between
+            epochs; otherwise they begin at draws of the posterior each time.
+        chains: Number of chains per row.
+        leapfrogs: Number of leapfrog steps of a proposal.
+    """
     rule = gradients.MonteCarloEM(rows, None if rows is None else latent, chains, leapfrogs)
-    return Recipe(build_gaussian_vae(spec, latent, hidden, scale), objectives.ELBO(samples), rule)
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    return Recipe(model, objectives.ELBO(samples), rule)
 
 
+@register_preset(
+    paper="Hoffman et al. 2013",
+    components="NonAmortised posterior, ELBO(), Pathwise()",
+    use_when="few rows, and no others to come: no encoder, and no loss from one; new rows need "
+    "inference.refine",
+)
 def svi(
     spec: Spec,
     *,
@@ -39,7 +62,13 @@ def svi(
     scale: Scale = None,
     samples: int = 1,
 ) -> Recipe:
-    """Hoffman et al., Stochastic variational inference (2013): a Gaussian for each of ``rows=len(data.train)`` data, and no encoder."""
+    """Stochastic variational inference: a Gaussian for each row, and no encoder.
+
+    Hoffman et al., Stochastic variational inference (2013).
+
+    Args:
+        rows: Number of training rows, ``len(data.train)``.
+    """
     parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
     posterior = posteriors.NonAmortised(posteriors.Normal(parts.encoder, latent), rows)
     return Recipe(
@@ -49,6 +78,11 @@ def svi(
     )
 
 
+@register_preset(
+    paper="Kingma and Welling 2014",
+    components="Normal posterior, Bayesian likelihood, ELBO(), Pathwise()",
+    use_when="few rows, on which a decoder with fixed weights would overfit",
+)
 def bayesian_vae(
     spec: Spec,
     *,
@@ -59,7 +93,14 @@ def bayesian_vae(
     prior_scale: float | Literal["learned"] = 0.1,
     draws: int = 8,
 ) -> Recipe:
-    """Full variational Bayes, appendix F of Kingma and Welling (2014): the decoder's weights have a Gaussian posterior of their own."""
+    """VAE whose decoder weights have a Gaussian posterior.
+
+    Kingma and Welling, Auto-encoding variational Bayes (2014), appendix F.
+
+    Args:
+        prior_scale: Standard deviation of the prior of the weights, or ``"learned"``.
+        draws: Number of draws of the weights in evaluation.
+    """
     parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
     likelihood = likelihoods.Bayesian(parts.likelihood, prior_scale=prior_scale, draws=draws)
     model = VAE(priors.Normal(latent), posteriors.Normal(parts.encoder, latent), likelihood)

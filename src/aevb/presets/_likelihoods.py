@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import gradients, objectives
 from .._recipe import Recipe
-from ..data._spec import COUNT_LIKELIHOODS, REAL_LIKELIHOODS, Spec
-from ..errors import ArgumentError
-from ._basic import Hidden, build_gaussian_vae
+from ..data._spec import Spec
+from ..likelihoods import LikelihoodRegistration
+from ._assemble import build_vae
+from ._builders import Hidden, Scale
+from ._registration import register_preset
+
+__all__ = ["count_vae", "student_vae"]
 
 
+@register_preset(
+    paper="Takahashi et al. 2018",
+    components="Normal posterior, StudentT likelihood, ELBO(), Pathwise()",
+    use_when="real numbers with outliers, to which a normal likelihood would adapt",
+)
 def student_vae(
-    spec: Spec,
-    *,
-    latent: int = 16,
-    hidden: Hidden = None,
-    scale: float | str | None = None,
-    samples: int = 1,
+    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Takahashi et al., Student-t variational autoencoder for robust density estimation (2018), with learned degrees of freedom."""
-    if spec.likelihood not in REAL_LIKELIHOODS:
-        raise _unsupported_data_error("student_vae", "real numbers", spec, "student_t")
-    return Recipe(
-        build_gaussian_vae(replace(spec, likelihood="student_t"), latent, hidden, scale),
-        objectives.ELBO(samples),
-        gradients.Pathwise(),
-    )
+    """VAE with a Student t likelihood whose degrees of freedom are learned.
+
+    Takahashi et al., Student-t variational autoencoder for robust density estimation (2018).
+    """
+    model = build_vae(spec, latent=latent, likelihood="student_t", hidden=hidden, scale=scale)
+    return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())
 
 
+@register_preset(
+    paper="Lopez et al. 2018",
+    components="Normal posterior, NegativeBinomial likelihood, ELBO(), Pathwise()",
+    use_when="counts, as of words, genes or events",
+)
 def count_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
-    """Lopez et al., Deep generative modeling for single-cell transcriptomics (2018): counts with more spread than a Poisson's."""
-    if not spec.discrete:  # its numbers would be reported as densities
-        raise _unsupported_data_error("count_vae", "0, 1, 2, ...", spec, "negative_binomial")
-    unit = spec.scale[0] if spec.likelihood in COUNT_LIKELIHOODS else ((spec.levels or 2) - 1) / 4
-    likelihood = spec.likelihood if spec.likelihood in COUNT_LIKELIHOODS else "negative_binomial"
-    suited = replace(spec, likelihood=likelihood, shift=(0.0,), scale=(unit,))
-    return Recipe(
-        build_gaussian_vae(suited, latent, hidden, None),
-        objectives.ELBO(samples),
-        gradients.Pathwise(),
-    )
+    """VAE for counts that vary more than a Poisson distribution.
 
-
-def _unsupported_data_error(name: str, values: str, spec: Spec, instead: str) -> ArgumentError:
-    return ArgumentError(
-        f'preset `{name}` is for {values}, and the data were read for likelihood="{spec.likelihood}"; use likelihood={instead}.'
+    Lopez et al., Deep generative modeling for single-cell transcriptomics (2018).
+    """
+    counts = LikelihoodRegistration.find(spec.likelihood).scaling == "mean"
+    model = build_vae(
+        spec,
+        latent=latent,
+        likelihood=spec.likelihood if counts else "negative_binomial",
+        hidden=hidden,
     )
+    return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())

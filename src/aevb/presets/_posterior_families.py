@@ -1,32 +1,48 @@
-"""Methods that are another posterior, or a prior that is a flow."""
+"""Methods with another posterior, or with a flow as the prior."""
 
 from __future__ import annotations
 
-from .. import gradients, objectives, posteriors, priors
-from .._conditional import Conditional, Unconditional
+from typing import Any
+
+from .. import gradients, objectives
 from .._recipe import Recipe
 from ..data._spec import Spec
-from ..models import VAE
-from ..priors._flow import FlowKind
-from ._basic import Hidden
-from ._builders import EncoderAndLikelihood, build_encoder_and_likelihood
+from ._assemble import build_vae
+from ._builders import Hidden, Scale
+from ._registration import register_preset
 
-Scale = float | str | None
+__all__ = [
+    "flow_prior_vae",
+    "full_covariance_vae",
+    "iaf_vae",
+    "maf_vae",
+    "planar_vae",
+    "poincare_vae",
+    "spherical_vae",
+    "spline_vae",
+]
 
 
+@register_preset(
+    paper="Kingma and Welling 2019",
+    components="Normal posterior with full covariance, ELBO(), Pathwise()",
+    use_when="few latent variables that depend on each other given the data",
+)
 def full_covariance_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Kingma and Welling, An introduction to variational autoencoders (2019), section 2.5: a Gaussian posterior of full covariance."""
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
-    return _elbo_recipe(
-        priors.Normal(latent),
-        posteriors.Normal(parts.encoder, latent, covariance="full"),
-        parts,
-        samples,
-    )
+    """VAE with a Gaussian posterior of full covariance.
+
+    Kingma and Welling, An introduction to variational autoencoders (2019), section 2.5.
+    """
+    return _elbo_recipe(spec, latent, hidden, scale, samples, posterior="full_covariance")
 
 
+@register_preset(
+    paper="Rezende and Mohamed 2015",
+    components="Planar posterior, ELBO(), Pathwise()",
+    use_when="posteriors that are not Gaussian, with few parameters; iaf_vae is more flexible",
+)
 def planar_vae(
     spec: Spec,
     *,
@@ -36,13 +52,24 @@ def planar_vae(
     samples: int = 1,
     steps: int = 8,
 ) -> Recipe:
-    """Rezende and Mohamed, Variational inference with normalizing flows (2015)."""
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
+    """VAE with a planar flow as posterior.
+
+    Rezende and Mohamed, Variational inference with normalizing flows (2015).
+
+    Args:
+        steps: Number of planar maps.
+    """
+    options = {"steps": steps}
     return _elbo_recipe(
-        priors.Normal(latent), posteriors.Planar(parts.encoder, latent, steps), parts, samples
+        spec, latent, hidden, scale, samples, posterior="planar", posterior_options=options
     )
 
 
+@register_preset(
+    paper="Kingma et al. 2016",
+    components="Flow posterior, ELBO(), Pathwise()",
+    use_when="posteriors of any shape: the tightest bound of one layer, for one network more",
+)
 def iaf_vae(
     spec: Spec,
     *,
@@ -52,10 +79,24 @@ def iaf_vae(
     samples: int = 1,
     transforms: int = 2,
 ) -> Recipe:
-    """Kingma et al., Improved variational inference with inverse autoregressive flow (2016)."""
-    return _flow_posterior_recipe(spec, "iaf", latent, hidden, scale, samples, transforms)
+    """VAE with an inverse autoregressive flow as posterior.
+
+    Kingma et al., Improved variational inference with inverse autoregressive flow (2016).
+
+    Args:
+        transforms: Number of transforms of the flow.
+    """
+    options = {"transforms": transforms}
+    return _elbo_recipe(
+        spec, latent, hidden, scale, samples, posterior="iaf", posterior_options=options
+    )
 
 
+@register_preset(
+    paper="Papamakarios et al. 2017",
+    components="Flow posterior, ELBO(), Pathwise()",
+    use_when="as iaf_vae where the density of other points matters; one pass per latent for draws",
+)
 def maf_vae(
     spec: Spec,
     *,
@@ -65,10 +106,24 @@ def maf_vae(
     samples: int = 1,
     transforms: int = 2,
 ) -> Recipe:
-    """Papamakarios, Pavlakou and Murray, Masked autoregressive flow (2017), as a posterior."""
-    return _flow_posterior_recipe(spec, "maf", latent, hidden, scale, samples, transforms)
+    """VAE with a masked autoregressive flow as posterior.
+
+    Papamakarios, Pavlakou and Murray, Masked autoregressive flow (2017).
+
+    Args:
+        transforms: Number of transforms of the flow.
+    """
+    options = {"transforms": transforms}
+    return _elbo_recipe(
+        spec, latent, hidden, scale, samples, posterior="maf", posterior_options=options
+    )
 
 
+@register_preset(
+    paper="Durkan et al. 2019",
+    components="Flow posterior, ELBO(), Pathwise()",
+    use_when="posteriors with several modes, with draws and densities in one pass each",
+)
 def spline_vae(
     spec: Spec,
     *,
@@ -78,10 +133,24 @@ def spline_vae(
     samples: int = 1,
     transforms: int = 2,
 ) -> Recipe:
-    """Durkan et al., Neural spline flows (2019), as a posterior."""
-    return _flow_posterior_recipe(spec, "spline", latent, hidden, scale, samples, transforms)
+    """VAE with a neural spline flow as posterior.
+
+    Durkan et al., Neural spline flows (2019).
+
+    Args:
+        transforms: Number of transforms of the flow.
+    """
+    options = {"transforms": transforms}
+    return _elbo_recipe(
+        spec, latent, hidden, scale, samples, posterior="spline", posterior_options=options
+    )
 
 
+@register_preset(
+    paper="Chen et al. 2017",
+    components="Flow prior, Normal posterior, ELBO(), Pathwise()",
+    use_when="better samples than vae, at slower draws: the prior learns where encodings lie",
+)
 def flow_prior_vae(
     spec: Spec,
     *,
@@ -91,60 +160,51 @@ def flow_prior_vae(
     samples: int = 1,
     transforms: int = 3,
 ) -> Recipe:
-    """Chen et al., Variational lossy autoencoder (2017): an autoregressive flow as the prior."""
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
-    return _elbo_recipe(
-        priors.Flow(latent, "maf", transforms),
-        posteriors.Normal(parts.encoder, latent),
-        parts,
-        samples,
-    )
+    """VAE with an autoregressive flow as prior.
+
+    Chen et al., Variational lossy autoencoder (2017).
+
+    Args:
+        transforms: Number of transforms of the flow.
+    """
+    options = {"transforms": transforms}
+    return _elbo_recipe(spec, latent, hidden, scale, samples, prior="flow", prior_options=options)
 
 
+@register_preset(
+    paper="Davidson et al. 2018",
+    components="VonMisesFisher posterior, Sphere prior, ELBO(), Pathwise()",
+    use_when="latent variables that are directions, compared by angle",
+)
 def spherical_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Davidson et al., Hyperspherical variational auto-encoders (2018)."""
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
-    return _elbo_recipe(
-        priors.Sphere(latent), posteriors.VonMisesFisher(parts.encoder, latent), parts, samples
-    )
+    """VAE with latents on a sphere.
+
+    Davidson et al., Hyperspherical variational auto-encoders (2018).
+    """
+    return _elbo_recipe(spec, latent, hidden, scale, samples, posterior="von_mises_fisher")
 
 
+@register_preset(
+    paper="Mathieu et al. 2019",
+    components="WrappedNormal posterior and prior, ELBO(), Pathwise()",
+    use_when="data that branch like a tree, in few latent variables",
+)
 def poincare_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
 ) -> Recipe:
-    """Mathieu et al., Continuous hierarchical representations with Poincare variational auto-encoders (2019)."""
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
-    return _elbo_recipe(
-        priors.WrappedNormal(latent),
-        posteriors.WrappedNormal(parts.encoder, latent),
-        parts,
-        samples,
-    )
+    """VAE with latents in the Poincare ball.
 
-
-def _flow_posterior_recipe(
-    spec: Spec,
-    kind: FlowKind,
-    latent: int,
-    hidden: Hidden,
-    scale: Scale,
-    samples: int,
-    transforms: int,
-) -> Recipe:
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
-    return _elbo_recipe(
-        priors.Normal(latent),
-        posteriors.Flow(parts.encoder, latent, kind, transforms),
-        parts,
-        samples,
-    )
+    Mathieu et al., Continuous hierarchical representations with Poincare variational auto-encoders
+    (2019).
+    """
+    return _elbo_recipe(spec, latent, hidden, scale, samples, posterior="wrapped_normal")
 
 
 def _elbo_recipe(
-    prior: Unconditional, posterior: Conditional, parts: EncoderAndLikelihood, samples: int
+    spec: Spec, latent: int, hidden: Hidden, scale: Scale, samples: int, **families: Any
 ) -> Recipe:
-    return Recipe(
-        VAE(prior, posterior, parts.likelihood), objectives.ELBO(samples), gradients.Pathwise()
-    )
+    """A model with these families, trained by the ELBO."""
+    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale, **families)
+    return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())

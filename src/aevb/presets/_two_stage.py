@@ -1,21 +1,23 @@
-"""Methods whose prior is fitted to codes that it does not move, and one whose decoder draws pixel by pixel."""
+"""A prior that is fitted to encodings afterwards, and a decoder that draws pixel by pixel."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
 
-from .. import gradients, likelihoods, networks, objectives, posteriors, priors
+from .. import gradients, likelihoods, objectives, posteriors, priors
 from .._recipe import Recipe
 from ..data._spec import Spec
 from ..errors import ArgumentError
 from ..likelihoods._likelihood import Likelihood
 from ..likelihoods._pixel import PixelFamily
 from ..models import VAE
+from ..models._two_stage import build_second_stage_prior
+from ..notes import Argument, message
 from ..objectives import Schedule
-from ._basic import Hidden
-from ._builders import build_encoder_and_likelihood
+from ._builders import Hidden, Scale, build_encoder_and_likelihood
+from ._registration import register_preset
+
+__all__ = ["pixel_vae", "two_stage_vae"]
 
 _PIXEL_OUTPUTS: dict[str, PixelFamily] = {
     "bernoulli": "bernoulli",
@@ -24,16 +26,25 @@ _PIXEL_OUTPUTS: dict[str, PixelFamily] = {
 }
 
 
+@register_preset(
+    paper="Dai and Wipf 2019",
+    components="TwoStage prior, Normal posterior, ExPost(ELBO()), Pathwise()",
+    use_when="better samples than vae with the same encoder: a second model learns where encodings "
+    "lie",
+)
 def two_stage_vae(
     spec: Spec,
     *,
     latent: int = 16,
     hidden: Hidden = None,
-    scale: float | str | None = None,
+    scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
 ) -> Recipe:
-    """Dai and Wipf, Diagnosing and enhancing VAE models (2019): a second VAE learns how the codes of the first are distributed."""
+    """VAE whose prior is a second VAE of the encodings.
+
+    Dai and Wipf, Diagnosing and enhancing VAE models (2019).
+    """
     parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
     model = VAE(
         build_second_stage_prior(latent), posteriors.Normal(parts.encoder, latent), parts.likelihood
@@ -45,13 +56,12 @@ def two_stage_vae(
     )
 
 
-def build_second_stage_prior(latent: int, hidden: Sequence[int] = (128, 128)) -> priors.TwoStage:
-    """A VAE over ``latent`` codes of about unit size, with as many latent variables of its own."""
-    posterior = posteriors.Normal(networks.MLP(latent, hidden, "silu"), latent)
-    likelihood = likelihoods.Normal(networks.MLP(latent, hidden[::-1], "silu"), (latent,))
-    return priors.TwoStage(priors.Normal(latent), posterior, likelihood)
-
-
+@register_preset(
+    paper="Gulrajani et al. 2017",
+    components="Normal posterior, Pixel likelihood, ELBO(beta=Linear()), Pathwise()",
+    use_when="images whose texture should not be in the latents: sharp draws and a far better "
+    "likelihood, one pass per pixel for each draw",
+)
 def pixel_vae(
     spec: Spec,
     *,
@@ -63,22 +73,38 @@ def pixel_vae(
     kernel: int = 3,
     warmup: int = 2000,
 ) -> Recipe:
-    """Gulrajani et al., PixelVAE (2017): a decoder that draws pixel by pixel, near enough to leave the codes the rest."""
+    """VAE whose decoder draws pixel by pixel, from nearby pixels and the latents.
+
+    Gulrajani et al., PixelVAE (2017).
+
+    Args:
+        features: Number of channels of the masked convolutions.
+        layers: Number of masked convolutions.
+        kernel: Size of their kernels.
+    """
     if not spec.image or spec.likelihood not in _PIXEL_OUTPUTS:
         raise ArgumentError(
-            f'preset `pixel_vae` is for images of whole numbers, and the data were read for likelihood="{spec.likelihood}" with events of '
-            f"shape {spec.event_shape}; use preset=vae, or binarise=dynamic."
+            message(
+                f"{{preset}} is for images of whole numbers, and the data have shape "
+                f"{spec.event_shape} and another likelihood",
+                preset=Argument("preset", "pixel_vae"),
+            ),
+            argument="likelihood",
+            value=spec.likelihood,
+            suggestions=(
+                message("Use {vae}", vae=Argument("preset", "vae")),
+                message(
+                    "Read grey images with {binarise}", binarise=Argument("binarise", "dynamic")
+                ),
+            ),
         )
 
-    def pixels(
-        spec: Spec, network: nn.Module, latent_rank: int, scale: float | str | None
-    ) -> Likelihood:
+    def build_pixels(spec: Spec, network: nn.Module, latent_rank: int, scale: Scale) -> Likelihood:
         output = _PIXEL_OUTPUTS[spec.likelihood]
         levels = 2 if output == "bernoulli" else spec.levels or 256
-        shape = list(spec.event_shape)
         return likelihoods.Pixel(
             network,
-            shape,
+            list(spec.event_shape),
             output,
             levels,
             features=features,
@@ -87,7 +113,7 @@ def pixel_vae(
             latent_rank=latent_rank,
         )
 
-    parts = build_encoder_and_likelihood(spec, latent, hidden, likelihood=pixels)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, likelihood=build_pixels)
     model = VAE(priors.Normal(latent), posteriors.Normal(parts.encoder, latent), parts.likelihood)
     beta = objectives.Linear(steps=warmup) if warmup else 1.0
     return Recipe(model, objectives.ELBO(samples, beta), gradients.Pathwise())

@@ -1,4 +1,4 @@
-"""The laws that every part obeys, to be tried on one's own with one call: ``check_posterior(posterior, x, prior)``."""
+"""Laws that every part obeys, as functions to call on your own parts."""
 
 from ._checks import (
     PRIOR_LAWS,

@@ -1,4 +1,4 @@
-"""One call for each kind of part: every law that it must obey."""
+"""One function for each kind of part, which tries every law that the kind obeys."""
 
 from __future__ import annotations
 
@@ -17,14 +17,7 @@ from ..posteriors import Normal as NormalPosterior
 from . import _laws as laws
 from ._subject import Law, LawReport, Subject, check_laws, display_name
 
-LAWS_WITHOUT_DENSITY = (
-    "moments",
-    "draws",
-    "parameters",
-    "check_low_precision",
-    "saved",
-    "check_full_graph",
-)
+LAWS_WITHOUT_DENSITY = ("moments", "draws", "parameters", "low_precision", "saved", "one_graph")
 
 
 def check_distribution(
@@ -34,15 +27,29 @@ def check_distribution(
     implicit: bool = False,
     circular: bool = False,
 ) -> LawReport:
-    """Try every law of a distribution on ``family(*parameters)``, or those named in ``laws``.
+    """Try the laws of a distribution on ``family(*parameters)``.
 
-    ``parameters`` are ``[B, *shape]`` and give a distribution of batch shape ``[B]``. ``implicit`` says that its draws are not a
-    differentiable function of noise, as those of a rejection sampler, and are differentiated by their distribution function;
-    ``circular`` that its values are angles. Raises ``LawError`` for the first law that is broken.
+    Args:
+        family: Maps parameters to a distribution.
+        *parameters: Tensors of shape ``[B, *shape]``, which lead to a distribution with batch shape
+            ``[B]``.
+        laws: Names of the laws to try; all by default.
+        implicit: Whether draws are differentiated by their distribution function and not as a
+            function of noise, like those of a rejection sampler.
+        circular: Whether the values are angles.
 
-    >>> from torch.distributions import Normal
-    >>> check_distribution(Normal, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0])).held
-    ('mass', 'moments', 'support', 'draws', 'batched', 'precision')
+    Returns:
+        The laws that hold, and those that could not be tried.
+
+    Raises:
+        LawError: The distribution breaks a law.
+        ArgumentError: A law is not known.
+
+    Example:
+        >>> from torch.distributions import Normal
+        >>> report = check_distribution(Normal, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0]))
+        >>> report.passed_laws
+        ('mass', 'moments', 'support', 'draws', 'batched', 'precision')
     """
     return check_laws(
         Subject(display_name(family), family, parameters, implicit, circular),
@@ -61,29 +68,45 @@ def check_posterior(
     implicit: bool = False,
     eager: bool = False,
 ) -> LawReport:
-    """Try every law of a posterior given data ``x`` ``[B, *event]``, or those named in ``laws``.
+    """Try the laws of a posterior on data.
 
-    With a ``prior`` the divergence to it is checked, too. ``context`` ``[B, C]`` goes to the posterior with the data; where it holds
-    parameters for each datum, ``x`` are row numbers. ``implicit`` is as in ``check_distribution``; ``eager`` declares that a step with
-    it cannot be traced. Nothing is changed in the posterior: laws are tried on copies. Raises ``LawError`` for the first that is broken.
+    The laws are tried on copies; the posterior is not changed.
 
-    >>> from aevb import networks, posteriors, priors
-    >>> checked = check_posterior(
-    ...     posteriors.Laplace(networks.MLP(3, [4]), 2),
-    ...     torch.randn(4, 3),
-    ...     priors.Laplace(2),
-    ...     eager=True,
-    ... )
-    >>> len(checked.held), checked.skipped
-    (13, (('edges', 'its support has no edge that is known'), ('check_full_graph', 'it is declared eager-only')))
+    Args:
+        posterior: The posterior.
+        x: Data of shape ``[B, *event]``; row numbers for a posterior with parameters for each row.
+        prior: A prior; the KL divergence to it is checked, too.
+        context: Context of shape ``[B, C]``.
+        laws: Names of the laws to try; all by default.
+        implicit: Whether draws are differentiated by their distribution function.
+        eager: Whether a step with this part cannot be traced.
+
+    Returns:
+        The laws that hold, and those that could not be tried.
+
+    Raises:
+        LawError: The posterior breaks a law.
+        ArgumentError: A law is not known.
+
+    Example:
+        >>> from aevb import networks, posteriors, priors
+        >>> report = check_posterior(
+        ...     posteriors.Laplace(networks.MLP(3, [4]), 2),
+        ...     torch.randn(4, 3),
+        ...     priors.Laplace(2),
+        ...     eager=True,
+        ... )
+        >>> len(report.passed_laws), [law for law, reason in report.skipped_laws]
+        (13, ['edges', 'one_graph'])
     """
     table = dict(POSTERIOR_LAWS)
     if prior is not None:
         table.update(
             {name: partial(law, prior=prior) for name, law in POSTERIOR_PRIOR_LAWS.items()}
         )
-    held = table if posterior.has_density else {name: table[name] for name in LAWS_WITHOUT_DENSITY}
-    return check_laws(_subject(posterior, x, context, implicit=implicit, eager=eager), held, laws)
+    if not posterior.has_density:
+        table = {name: table[name] for name in LAWS_WITHOUT_DENSITY}
+    return check_laws(_subject(posterior, x, context, implicit=implicit, eager=eager), table, laws)
 
 
 def check_prior(
@@ -94,13 +117,26 @@ def check_prior(
     implicit: bool = False,
     eager: bool = False,
 ) -> LawReport:
-    """Try every law of a prior, or those named in ``laws``; ``context`` ``[B, C]`` is for one that depends on it.
+    """Try the laws of a prior.
 
-    The other arguments are those of ``check_posterior``. Raises ``LawError`` for the first law that is broken.
+    Args:
+        prior: The prior.
+        context: Context of shape ``[B, C]``, for a prior that depends on it.
+        laws: Names of the laws to try; all by default.
+        implicit: Whether draws are differentiated by their distribution function.
+        eager: Whether a step with this part cannot be traced.
 
-    >>> from aevb import priors
-    >>> check_prior(priors.Beta(2), laws=["mass", "edges"])
-    Checked(held=('mass', 'edges'), skipped=())
+    Returns:
+        The laws that hold, and those that could not be tried.
+
+    Raises:
+        LawError: The prior breaks a law.
+        ArgumentError: A law is not known.
+
+    Example:
+        >>> from aevb import priors
+        >>> check_prior(priors.Beta(2), laws=["mass", "edges"])
+        LawReport(passed_laws=('mass', 'edges'), skipped_laws=())
     """
     inputs = () if context is None else (None, context)
     return check_laws(_subject(prior, *inputs, implicit=implicit, eager=eager), PRIOR_LAWS, laws)
@@ -115,15 +151,28 @@ def check_likelihood(
     circular: bool = False,
     eager: bool = False,
 ) -> LawReport:
-    """Try every law of a likelihood given codes ``z`` ``[B, *latent]``, or those named in ``laws``.
+    """Try the laws of a likelihood on latents.
 
-    The other arguments are those of ``check_distribution`` and ``check_posterior``. Raises ``LawError`` for the first law that is broken.
+    Args:
+        likelihood: The likelihood.
+        z: Latents of shape ``[B, *latent]``.
+        context: Context of shape ``[B, C]``.
+        laws: Names of the laws to try; all by default.
+        circular: Whether the values are angles.
+        eager: Whether a step with this part cannot be traced.
 
-    >>> from aevb import likelihoods, networks
-    >>> check_likelihood(
-    ...     likelihoods.Poisson(networks.MLP(2), (3,)), torch.randn(4, 2), laws=["mass", "scored"]
-    ... )
-    Checked(held=('mass', 'scored'), skipped=())
+    Returns:
+        The laws that hold, and those that could not be tried.
+
+    Raises:
+        LawError: The likelihood breaks a law.
+        ArgumentError: A law is not known.
+
+    Example:
+        >>> from aevb import likelihoods, networks
+        >>> poisson = likelihoods.Poisson(networks.MLP(2), (3,))
+        >>> check_likelihood(poisson, torch.randn(4, 2), laws=["mass", "scored"])
+        LawReport(passed_laws=('mass', 'scored'), skipped_laws=())
     """
     return check_laws(
         _subject(likelihood, z, context, circular=circular, eager=eager), LIKELIHOOD_LAWS, laws
@@ -133,30 +182,41 @@ def check_likelihood(
 def check_network(
     network: nn.Module, x: Tensor, *, laws: Sequence[str] | None = None, eager: bool = False
 ) -> LawReport:
-    """Try what a network for inputs ``x`` ``[B, *event]`` must do as an encoder and as a decoder, or the laws named in ``laws``.
+    """Try the laws of a network as an encoder and as a decoder.
 
-    It is put under a Gaussian, as the families do it. ``eager`` declares that it cannot be traced. Raises ``LawError`` for the first law
-    that is broken.
+    The network is put under a Gaussian, as the families do it.
 
-    >>> from aevb import networks
-    >>> check_network(networks.MLP(3, [4]), torch.randn(4, 3), laws=["batched", "precision"]).held
-    ('encoder: batched', 'encoder: precision', 'decoder: batched', 'decoder: precision')
+    Args:
+        network: The network.
+        x: Inputs of shape ``[B, *event]``.
+        laws: Names of the laws to try; all by default.
+        eager: Whether the network cannot be traced.
+
+    Returns:
+        The laws that hold, and those that could not be tried, for each of the two roles.
+
+    Raises:
+        LawError: The network breaks a law.
+        ArgumentError: A law is not known.
+
+    Example:
+        >>> from aevb import networks
+        >>> network = networks.MLP(3, [4])
+        >>> check_network(network, torch.randn(4, 3), laws=["batched", "precision"]).passed_laws
+        ('encoder: batched', 'encoder: precision', 'decoder: batched', 'decoder: precision')
     """
     encoder = NormalPosterior(network, 2)
     decoder = NormalLikelihood(network, (3,), "predicted", latent_rank=x.dim() - 1)
-    held, skipped = [], []
+    passed, skipped = [], []
     for role, part in (("encoder", encoder), ("decoder", decoder)):
         subject = _subject(part, x, None, eager=eager)
-        checked = check_laws(
-            Subject(
-                f"{display_name(network)} as {role}", subject.family, subject.inputs, eager=eager
-            ),
-            NETWORK_LAWS,
-            laws,
+        name = f"{display_name(network)} as {role}"
+        report = check_laws(
+            Subject(name, subject.family, subject.inputs, eager=eager), NETWORK_LAWS, laws
         )
-        held += [f"{role}: {law}" for law in checked.passed_laws]
-        skipped += [(f"{role}: {law}", reason) for law, reason in checked.skipped_laws]
-    return LawReport(tuple(held), tuple(skipped))
+        passed += [f"{role}: {law}" for law in report.passed_laws]
+        skipped += [(f"{role}: {law}", reason) for law, reason in report.skipped_laws]
+    return LawReport(tuple(passed), tuple(skipped))
 
 
 def _subject(
@@ -166,12 +226,12 @@ def _subject(
     circular: bool = False,
     eager: bool = False,
 ) -> Subject:
-    """The part with its inputs; it is asked once, so that networks which look at their first input have."""
-    given = tuple(value for value in inputs if value is not None)
-    family = _ContextPrior(part) if isinstance(part, Unconditional) and given else part
+    """Wrap a part with its inputs, after one call in which lazy networks are built."""
+    present = tuple(value for value in inputs if value is not None)
+    family = _ContextPrior(part) if isinstance(part, Unconditional) and present else part
     with eval_mode(family), torch.no_grad():
-        family(*given)
-    return Subject(display_name(part), family, given, implicit, circular, eager)
+        family(*present)
+    return Subject(display_name(part), family, present, implicit, circular, eager)
 
 
 class _ContextPrior(Conditional):
@@ -201,9 +261,9 @@ DISTRIBUTION_LAWS: Mapping[str, Law] = {
 MODULE_LAWS: Mapping[str, Law] = {
     "extremes": laws.check_extreme_outputs,
     "parameters": laws.check_parameter_gradients,
-    "check_low_precision": laws.check_low_precision,
+    "low_precision": laws.check_low_precision,
     "saved": laws.check_serialisation,
-    "check_full_graph": laws.check_full_graph,
+    "one_graph": laws.check_full_graph,
 }
 POSTERIOR_LAWS: Mapping[str, Law] = {
     **DISTRIBUTION_LAWS,

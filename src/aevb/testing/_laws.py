@@ -1,4 +1,8 @@
-"""The laws of a distribution, and of the module that gives it: each a function that returns where it holds."""
+"""The laws of distributions and of the modules that return them.
+
+Each law is a function that returns ``None`` if it holds and the reason if it cannot be tried. The
+first line of its docstring is the statement of the law in error messages.
+"""
 
 from __future__ import annotations
 
@@ -18,93 +22,98 @@ from .. import _persistence as persistence
 from .._conditional import Conditional, detach_parameters, stop_gradient
 from .._files import read_tensors, write_tensors
 from .._random import seed_scope
-from ..distributions import _kl as kl
+from ..distributions import analytic_kl, elementwise_kl, has_analytic_kl
 from ..distributions._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments
 from ..likelihoods._likelihood import Likelihood
 from ..networks import Heads, set_precision
 from ._quadrature import element_support, independent_cells, support_bounds, total_mass
 from ._subject import LawViolation, Subject, cast_floating, expect, expect_close
 
-MOMENT_SAMPLES = 8000
+LAW_SAMPLES = 8000
 EXTREME_OUTPUT = 1e4
 
 
 def sample_values(subject: Subject, *samples: int) -> Tensor:
-    """Draws without a gradient, ``[*samples, *batch, *event]``."""
+    """Draw without a gradient, ``[*samples, *batch, *event]``."""
     return subject().sample(torch.Size(samples)).detach()
 
 
 def check_normalisation(subject: Subject) -> str | None:
-    """the density integrates to 1, or the probabilities sum to 1"""
-    found = total_mass(subject(*subject.row_inputs(0)) if subject.inputs else subject())
-    if found is None:
+    """The density integrates to 1, or the probabilities sum to 1."""
+    mass = total_mass(subject(*subject.row_inputs(0)) if subject.inputs else subject())
+    if mass is None:
         return "no rule integrates over its support"
-    error, worst = found.error.max().item(), (found.value - 1).abs().max().item()
+    error, worst = mass.error.max().item(), (mass.value - 1).abs().max().item()
     if error > 0.05:
         return f"the quadrature is known to {error:.2g} only"
-    value = found.value.flatten()[(found.value - 1).abs().argmax()].item()
+    value = mass.value.flatten()[(mass.value - 1).abs().argmax()].item()
     expect(worst <= 1e-9 + error, f"it comes to {value:.10g}", f"1 to within {1e-9 + error:.1e}")
     return None
 
 
 def check_moments(subject: Subject) -> str | None:
-    """mean and variance are those of its draws"""
+    """Mean and variance are those of its draws."""
     p = subject()
-    draws = [p.sample(torch.Size((MOMENT_SAMPLES,)))]
+    draws = [p.sample(torch.Size((LAW_SAMPLES,)))]
     if p.has_rsample:
-        draws.append(p.rsample(torch.Size((MOMENT_SAMPLES,))).detach())
+        draws.append(p.rsample(torch.Size((LAW_SAMPLES,))).detach())
     if subject.circular:
-        for found in draws:
-            _check_circular_moments(p, found)
+        for values in draws:
+            _check_circular_moments(p, values)
         return None
-    known = MOMENT_SAMPLES if isinstance(p, MonteCarloMoments) else math.inf
-    for found in draws:
-        _check_moments_of_draws(found, p.mean.detach(), p.variance.detach(), known)
+    reference = MOMENT_SAMPLES if isinstance(p, MonteCarloMoments) else math.inf
+    for values in draws:
+        _check_moments_of_draws(values, p.mean.detach(), p.variance.detach(), reference)
     return None
 
 
 def _check_moments_of_draws(
     draws: Tensor, mean: Tensor, variance: Tensor, reference_draws: float
 ) -> None:
-    """Within five standard errors; ``known`` is the number of draws that mean and variance are themselves estimated from."""
+    """Within five standard errors; the moments may be estimates from ``reference_draws`` draws."""
     n = len(draws) / (1 + len(draws) / reference_draws)
     error_of_mean = draws.std(0) / math.sqrt(n)
     fourth = (draws - draws.mean(0)).pow(4).mean(0)
     error_of_variance = (fourth - draws.var(0) ** 2).clamp(min=0).sqrt() / math.sqrt(n) + (
         error_of_mean * 5
     ).square() / 5
-    for name, found, said, error in [
+    for name, sampled, stated, error in [
         ("mean", draws.mean(0), mean, error_of_mean),
         ("variance", draws.var(0), variance, error_of_variance),
     ]:
-        exists = said.isfinite() & found.isfinite()
+        exists = stated.isfinite() & sampled.isfinite()
         # 1e-9: the rounding of a variance that is a difference of sums
-        away = torch.where(
-            exists, ((found - said).abs() - 1e-9).clamp(min=0) / error.clamp(min=1e-12), 0.0
+        errors = torch.where(
+            exists, ((sampled - stated).abs() - 1e-9).clamp(min=0) / error.clamp(min=1e-12), 0.0
         )
-        place = away.argmax()
-        measured = f"the {name} of {len(draws):,} draws is {found.flatten()[place]:.6g} where it says {said.flatten()[place]:.6g}"
-        expect(away.max() <= 5, f"{measured}, {away.max():.1f} standard errors away", "at most 5")
+        worst = errors.argmax()
+        expect(
+            errors.max() <= 5,
+            f"the {name} of {len(draws):,} draws is {sampled.flatten()[worst]:.6g} and the stated "
+            f"{name} {stated.flatten()[worst]:.6g}, {errors.max():.1f} standard errors away",
+            "at most 5",
+        )
 
 
 def _check_circular_moments(p: Distribution, draws: Tensor) -> None:
-    """The mean direction, and how far the mean of ``exp(i x)`` falls short of the circle."""
+    """The mean direction, and the distance of the mean of ``exp(i x)`` from the circle."""
     ahead, aside = (draws - p.mean).cos(), (draws - p.mean).sin()
-    for name, found, said in [
+    for name, values, stated in [
         ("length", ahead, 1 - p.variance),
         ("direction", aside, torch.zeros_like(p.mean)),
     ]:
-        error = found.std(0) / math.sqrt(len(found))
-        away = ((found.mean(0) - said).abs() / error).max()
+        error = values.std(0) / math.sqrt(len(values))
+        errors = ((values.mean(0) - stated).abs() / error).max()
         expect(
-            away <= 5,
-            f"the {name} of the mean of {len(draws):,} draws is {away:.1f} standard errors from what it says",
+            errors <= 5,
+            f"the {name} of the mean of {len(draws):,} draws is {errors:.1f} standard errors from "
+            "the stated one",
             "at most 5",
         )
 
 
 def check_support(subject: Subject) -> str | None:
-    """draws lie in the support, where their density is finite"""
+    """Draws lie in the support, where their density is finite."""
     p = subject()
     x = sample_values(subject, 200)
     if p.support is not None:
@@ -128,7 +137,7 @@ def check_support(subject: Subject) -> str | None:
 
 
 def check_support_edges(subject: Subject) -> str | None:
-    """at an edge that belongs to the support the density is its limit, infinite where that is, and never NaN"""
+    """At an edge of a closed support the density is its limit, possibly infinite, never NaN."""
     cells = independent_cells(subject())
     if cells is None or cells.event_shape or cells.support is None:
         return "its support has no edge that is known"
@@ -164,13 +173,14 @@ def _check_edge_limit(edge_value: Tensor, nearby_values: list[Tensor], end: floa
     )
     expect(
         right.all(),
-        f"log_prob at {end:g} is {edge_value[~right][:1].tolist()} and beside it {close[~right][:1].tolist()}",
+        f"log_prob at {end:g} is {edge_value[~right][:1].tolist()} and next to it "
+        f"{close[~right][:1].tolist()}",
         "the limit",
     )
 
 
 def check_sample_gradients(subject: Subject) -> str | None:
-    """draws and their density have the slopes of finite differences in what they depend on"""
+    """Draws and densities have the gradients of finite differences in their inputs."""
     if not any(value.is_floating_point() for value in subject.inputs):
         return "it has no input to differentiate"
     subject = subject.requiring_gradients()
@@ -194,13 +204,14 @@ def check_sample_gradients(subject: Subject) -> str | None:
 def check_finite_differences(
     description: str, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
 ) -> None:
-    """Go on where autograd gives the slopes of finite differences."""
+    """Raise ``LawViolation`` unless autograd and finite differences agree."""
     try:
         gradcheck(function, inputs)
     except GradcheckError as error:
         text = " ".join(str(error).split())
         raise LawViolation(
-            f"the slopes of {description} by autograd and by finite differences disagree ({text[:200]}); expected the same"
+            f"the gradients of {description} by autograd and by finite differences disagree "
+            f"({text[:200]}); expected the same"
         ) from None
 
 
@@ -210,34 +221,35 @@ def _seeded_rsample(subject: Subject, inputs: tuple[Tensor, ...]) -> Tensor:
 
 
 def _check_implicit_gradients(subject: Subject) -> None:
-    """Draws that are rejected or come from a mixture move with their parameters: ``d E[z] = E[dz]``, and so for ``z^2``."""
+    """Draws by rejection or from mixtures have ``d E[z] = E[dz]``, and so for ``z^2``."""
     p = subject()
     weight = torch.linspace(-2.0, 1.0, p.event_shape.numel(), dtype=p.mean.dtype).reshape(
         p.event_shape
     )
     for name, exact, power in [("z", p.mean, 1), ("z^2", p.variance + p.mean.square(), 2)]:
         expected = torch.autograd.grad((exact * weight).sum(), subject.inputs, retain_graph=True)
-        # of 30 independent means, as many as make a standard error of the mean itself right to an eighth
+        # 30 independent means: the standard error of their mean is right to an eighth
         means = [p.rsample(torch.Size((500,))).pow(power).mean(0) for _ in range(30)]
         slopes = [
             torch.autograd.grad((mean * weight).sum(), subject.inputs, retain_graph=True)
             for mean in means
         ]
-        for theirs, *mine in zip(expected, *slopes, strict=True):
-            found = torch.stack(mine)
-            error = found.std(0) / math.sqrt(len(found))
-            away = (
-                ((found.mean(0) - theirs).abs() - 1e-9).clamp(min=0) / error.clamp(min=1e-12)
+        for exact_slope, *estimates in zip(expected, *slopes, strict=True):
+            sampled = torch.stack(estimates)
+            error = sampled.std(0) / math.sqrt(len(sampled))
+            errors = (
+                ((sampled.mean(0) - exact_slope).abs() - 1e-9).clamp(min=0) / error.clamp(min=1e-12)
             ).max()
             expect(
-                away <= 5,
-                f"the slope of E[{name}] by rsample is {away:.1f} standard errors from that of the formula",
+                errors <= 5,
+                f"the gradient of E[{name}] by rsample is {errors:.1f} standard errors from that "
+                "of the formula",
                 "at most 5",
             )
 
 
 def check_batch_consistency(subject: Subject) -> str | None:
-    """a batch has the densities of its data one by one"""
+    """A batch has the densities of its data one by one."""
     x = sample_values(subject, 3)
     together = subject().log_prob(x)
     if not subject.inputs:
@@ -257,7 +269,7 @@ def check_batch_consistency(subject: Subject) -> str | None:
 
 
 def check_single_precision(subject: Subject) -> str | None:
-    """single precision gives the densities of double precision, to its rounding"""
+    """Single precision gives the densities of double precision, to its rounding."""
     x = sample_values(subject, 2).float().double()
     narrow = subject.clone(torch.float32)
     wide = subject if not isinstance(subject.family, nn.Module) else narrow.clone(torch.float64)
@@ -267,20 +279,22 @@ def check_single_precision(subject: Subject) -> str | None:
         f"float32 inputs give densities in {single.dtype}",
         "torch.float32",
     )
-    # some dozens of float32 operations, and what the rounding of the inputs alone would do where the network is steep
-    beside = [value * (1 + 2**-22) if value.is_floating_point() else value for value in wide.inputs]
-    steep = (wide(*beside).log_prob(x) - exact).abs()
-    away = (single.double() - exact).abs() - 1e-4 * (1 + exact.abs()) - 30 * steep.detach()
-    measured = f"they differ by {(single.double() - exact).abs().max().item():.3g} in densities of up to {exact.abs().max().item():.3g}"
-    expect(away.max() <= 0, measured, "the rounding of float32")
+    # some dozens of float32 operations, and the rounding of the inputs where the network is steep
+    nearby = [value * (1 + 2**-22) if value.is_floating_point() else value for value in wide.inputs]
+    sensitivity = (wide(*nearby).log_prob(x) - exact).abs()
+    difference = (single.double() - exact).abs()
+    excess = difference - 1e-4 * (1 + exact.abs()) - 30 * sensitivity.detach()
+    expect(
+        excess.max() <= 0,
+        f"they differ by {difference.max().item():.3g} in densities of up to "
+        f"{exact.abs().max().item():.3g}",
+        "the rounding of float32",
+    )
     return None
 
 
-# of the module
-
-
 def check_extreme_outputs(subject: Subject) -> str | None:
-    """with outputs of the network and free parameters of +-1e4 densities, draws and slopes are finite, in single precision too"""
+    """With network outputs and parameters of +-1e4, densities, draws and gradients are finite."""
     for dtype in (torch.float32, torch.float64):
         for pattern in ("+", "-", "mixed"):
             _check_extreme_pattern(
@@ -292,22 +306,22 @@ def check_extreme_outputs(subject: Subject) -> str | None:
 
 
 def _check_extreme_pattern(subject: Subject, pattern: str, where: str) -> None:
-    before = sample_values(subject)
+    usual = sample_values(subject)
     module = subject.family
     assert isinstance(module, nn.Module)
     set_extreme_outputs(module, pattern)
     subject = subject.requiring_gradients()
     p = subject()
-    ours = p.rsample() if p.has_rsample else p.sample()
+    draws = p.rsample() if p.has_rsample else p.sample()
     values = {
-        "log_prob of usual values": p.log_prob(before),
-        "log_prob of its own draws": p.log_prob(ours),
+        "log_prob of usual values": p.log_prob(usual),
+        "log_prob of its own draws": p.log_prob(draws),
         "mean": p.mean,
-        "draws": ours,
+        "draws": draws,
     }
     for name, value in values.items():
         expect(not value.isnan().any(), f"{name} {where} is NaN", "numbers")
-    inside = torch.ones((), dtype=torch.bool) if p.support is None else p.support.check(before)
+    inside = torch.ones((), dtype=torch.bool) if p.support is None else p.support.check(usual)
     whole = (
         inside.reshape(*inside.shape[: len(p.batch_shape)], -1).all(-1) if inside.dim() else inside
     )
@@ -323,7 +337,7 @@ def _check_extreme_pattern(subject: Subject, pattern: str, where: str) -> None:
         f"log_prob {where} of its own draws is infinite",
         "finite numbers",
     )
-    del values["mean"]  # no density, and what is differentiated in training are densities and draws
+    del values["mean"]  # training differentiates densities and draws alone
     total = torch.stack([value.sum() for value in values.values()]).sum()
     if total.requires_grad:
         total.backward()
@@ -336,9 +350,9 @@ def _check_extreme_pattern(subject: Subject, pattern: str, where: str) -> None:
 
 
 def set_extreme_outputs(module: nn.Module, pattern: str, size: float = EXTREME_OUTPUT) -> None:
-    """Let every head put out ``+size``, ``-size`` or both, whatever goes in, and set the parameters of the families themselves so.
+    """Set all heads to ``+size``, ``-size`` or both, and the parameters of the families as well.
 
-    Where a family has made its last layers itself, all biases are set so.
+    Where a family has built its last layers itself, all biases are set.
     """
     networks = {
         id(p)
@@ -369,7 +383,7 @@ def set_extreme_outputs(module: nn.Module, pattern: str, size: float = EXTREME_O
 
 
 def check_parameter_gradients(subject: Subject) -> str | None:
-    """every parameter receives a gradient that is finite and not 0"""
+    """Every parameter receives a gradient that is finite and not 0."""
     if not subject.parameters:
         return "it has no parameters"
     module = subject.family
@@ -380,7 +394,7 @@ def check_parameter_gradients(subject: Subject) -> str | None:
         module.resample_weights()
         divergence = module.weight_kl()
     p = subject()
-    # several draws: at a single one all units of a small network may rest
+    # several draws: at a single one all units of a small network may be inactive
     total = (
         p.log_prob(p.sample(torch.Size((8,)))).sum()
         if has_density(subject)
@@ -409,7 +423,7 @@ def has_density(subject: Subject) -> bool:
 
 
 def check_low_precision(subject: Subject) -> str | None:
-    """networks in bfloat16 leave densities and draws in float32"""
+    """Networks in bfloat16 leave densities and draws in float32."""
     narrow = subject.clone(torch.float32)
     module = narrow.family
     heads = (
@@ -419,28 +433,28 @@ def check_low_precision(subject: Subject) -> str | None:
     )
     if not isinstance(module, nn.Module) or not heads:
         return "none of its networks is in `networks.Heads`, which alone set_precision reaches"
-    seen: list[torch.dtype] = []
+    head_dtypes: list[torch.dtype] = []
     for part in heads:
         if part.head is not None:
             part.head.register_forward_hook(
-                lambda module, inputs, output: seen.append(output.dtype)
+                lambda module, inputs, output: head_dtypes.append(output.dtype)
             )
     set_precision(module, torch.bfloat16)
     p = narrow()
     x = p.sample()
-    found = {"draws": x.dtype, "densities": p.log_prob(x).dtype, "the mean": p.mean.dtype}
+    dtypes = {"draws": x.dtype, "densities": p.log_prob(x).dtype, "the mean": p.mean.dtype}
     expect(
-        set(seen) <= {torch.bfloat16},
-        f"a head runs in {sorted(map(str, set(seen)))}",
+        set(head_dtypes) <= {torch.bfloat16},
+        f"a head runs in {sorted(map(str, set(head_dtypes)))}",
         "bfloat16 where set_precision asks for it",
     )
-    for name, dtype in found.items():
+    for name, dtype in dtypes.items():
         expect(dtype == torch.float32, f"{name} are in {dtype}", "torch.float32")
     return None
 
 
 def check_serialisation(subject: Subject) -> str | None:
-    """what was saved and loaded has the same densities, and so has what is built again from its record"""
+    """Densities are the same after saving and loading, and after building again from the record."""
     module = subject.family
     assert isinstance(module, nn.Module)
     with torch.no_grad():
@@ -448,13 +462,13 @@ def check_serialisation(subject: Subject) -> str | None:
             parameter.normal_()
     _update_state(subject)
     x = sample_values(subject, 2)
-    held = subject().log_prob(x)
+    expected = subject().log_prob(x)
     others = [subject.clone()]
     for _, parameter in others[0].parameters:
         nn.init.zeros_(parameter)
-    described = persistence.to_config(module)
-    if "foreign" not in json.dumps(described):
-        others.append(Subject(subject.name, _rebuild_module(described, subject), subject.inputs))
+    config = persistence.to_config(module)
+    if "foreign" not in json.dumps(config):
+        others.append(Subject(subject.name, _rebuild_module(config, subject), subject.inputs))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         write_tensors(path, module.state_dict())
@@ -463,7 +477,7 @@ def check_serialisation(subject: Subject) -> str | None:
             other.family.load_state_dict(read_tensors(path)[0])
     for other in others:
         expect(
-            bool((other().log_prob(x) == held).all()),
+            bool((other().log_prob(x) == expected).all()),
             "log_prob differs after loading",
             "the same number to the bit",
         )
@@ -472,7 +486,7 @@ def check_serialisation(subject: Subject) -> str | None:
 
 @torch.no_grad()
 def _update_state(subject: Subject) -> None:
-    """Let state that no gradient reaches move as in training."""
+    """Update state that no gradient reaches, as training does."""
     module = subject.family
     assert isinstance(module, Conditional)
     module.train()
@@ -482,15 +496,15 @@ def _update_state(subject: Subject) -> None:
 
 
 def _rebuild_module(record: object, subject: Subject) -> nn.Module:
-    """The module that the record describes, in double precision, with heads that exist."""
-    again = persistence.from_config(json.loads(json.dumps(record))).eval()
+    """The module that the record describes, in double precision, with heads that are built."""
+    module = persistence.from_config(json.loads(json.dumps(record))).eval()
     with torch.no_grad():
-        again(*(cast_floating(value, torch.float32) for value in subject.inputs))
-    return again.double()
+        module(*(cast_floating(value, torch.float32) for value in subject.inputs))
+    return module.double()
 
 
 def check_full_graph(subject: Subject) -> str | None:
-    """draw and density are traced into one graph, forwards and backwards, and agree with eager mode"""
+    """Draw and density are traced into one graph and agree with eager mode."""
     if subject.eager:
         return "it is declared eager-only"
     narrow = subject.clone(torch.float32)
@@ -505,13 +519,15 @@ def check_full_graph(subject: Subject) -> str | None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer itself
-        kept = [
+        results = [
             _values_and_gradients(narrow, run)
             for run in (step, torch.compile(step, backend="aot_eager", fullgraph=True))
         ]
     torch.compiler.reset()
     for name, eager, traced in zip(
-        ["values", *(f"slopes of {name}" for name, _ in narrow.parameters)], *kept, strict=True
+        ["values", *(f"gradients of {name}" for name, _ in narrow.parameters)],
+        *results,
+        strict=True,
     ):
         # the same float32 operations in another order
         expect_close(traced, eager, f"{name}, traced and not,", 1e-4, 1e-3)
@@ -534,41 +550,45 @@ def _values_and_gradients(subject: Subject, run: Callable[..., Tensor]) -> list[
 
 
 def check_kl(subject: Subject, prior: Conditional) -> str | None:
-    """the exact divergence to the prior is that of draws, not below 0, the sum of its elements, and differentiable"""
+    """The exact KL divergence to the prior is that of draws, and differentiable."""
     prior = _randomise_prior(prior)
     q, p = subject(), prior()
-    if not has_density(subject) or not kl.has_analytic_kl(q, p):
+    if not has_density(subject) or not has_analytic_kl(q, p):
         return f"no formula is known from {type(q).__name__} to {type(p).__name__}"
-    exact, shape = kl.analytic_kl(q, p), tuple(q.batch_shape)
+    exact, shape = analytic_kl(q, p), tuple(q.batch_shape)
     expect(tuple(exact.shape) == shape, f"it has shape {tuple(exact.shape)}", str(shape))
     expect(bool((exact >= -1e-12).all()), f"it is {exact.min():.3g}", "0 or more")
     z = q.sample(torch.Size((20_000,)))
     ratio = q.log_prob(z) - p.log_prob(z)
-    away = (
+    errors = (
         ((ratio.mean(0) - exact).abs() - 1e-9).clamp(min=0)
         / (ratio.std(0) / math.sqrt(len(z))).clamp(min=1e-12)
     ).max()
     expect(
-        away <= 5,
-        f"it is {away:.1f} standard errors from the mean of {len(z):,} draws",
+        errors <= 5,
+        f"it is {errors:.1f} standard errors from the mean of {len(z):,} draws",
         "at most 5",
     )
-    each = kl.elementwise_kl(q, p)
-    if each is not None:
+    elementwise = elementwise_kl(q, p)
+    if elementwise is not None:
         expect_close(
-            each.flatten(len(shape)).sum(-1), exact, "the sum of its elements and it", 1e-12, 1e-12
+            elementwise.flatten(len(shape)).sum(-1),
+            exact,
+            "the sum of its elements and it",
+            1e-12,
+            1e-12,
         )
     subject = subject.requiring_gradients()
     if not all(value.is_floating_point() for value in subject.inputs):
         return None
     check_finite_differences(
-        "the divergence", lambda *inputs: kl.analytic_kl(subject(*inputs), p), subject.inputs
+        "the KL divergence", lambda *inputs: analytic_kl(subject(*inputs), p), subject.inputs
     )
     return None
 
 
 def check_extreme_kl(subject: Subject, prior: Conditional) -> str | None:
-    """with outputs and parameters of +-1e4 posterior and prior have finite densities of each other's draws and a finite divergence"""
+    """With outputs and parameters of +-1e4, mutual densities and the KL divergence are finite."""
     for dtype in (torch.float32, torch.float64):
         for pattern in ("+", "-", "mixed"):
             for far in ("posterior", "prior"):
@@ -579,19 +599,19 @@ def check_extreme_kl(subject: Subject, prior: Conditional) -> str | None:
 
 
 def _check_extreme_pair(subject: Subject, prior: Subject, pattern: str, extreme_part: str) -> None:
-    moved = {"posterior": subject, "prior": prior}[extreme_part]
-    assert isinstance(moved.family, nn.Module)
-    set_extreme_outputs(moved.family, pattern)
+    extreme = {"posterior": subject, "prior": prior}[extreme_part]
+    assert isinstance(extreme.family, nn.Module)
+    set_extreme_outputs(extreme.family, pattern)
     q, p = subject(), prior()
-    ours, theirs = q.rsample() if q.has_rsample else q.sample(), p.sample(q.batch_shape)
+    z_q, z_p = q.rsample() if q.has_rsample else q.sample(), p.sample(q.batch_shape)
     values = {
-        "the prior's density of the posterior's draws": p.log_prob(ours),
-        "that of the prior's": q.log_prob(theirs),
+        "the prior's density of the posterior's draws": p.log_prob(z_q),
+        "the posterior's density of the prior's draws": q.log_prob(z_p),
     }
-    if kl.has_analytic_kl(q, p):
-        values["their divergence"] = kl.analytic_kl(q, p)
+    if has_analytic_kl(q, p):
+        values["their KL divergence"] = analytic_kl(q, p)
     where = (
-        f"with the {extreme_part} at {pattern.replace('mixed', '+-')}1e4 in {str(theirs.dtype)[6:]}"
+        f"with the {extreme_part} at {pattern.replace('mixed', '+-')}1e4 in {str(z_p.dtype)[6:]}"
     )
     for name, value in values.items():
         expect(
@@ -599,11 +619,11 @@ def _check_extreme_pair(subject: Subject, prior: Subject, pattern: str, extreme_
             f"{name} {where} is {value[~value.isfinite()][:1].tolist()}",
             "a finite number",
         )
-    # a logit of 1e4 is held to 1e-3 in float32
-    least = values.get("their divergence", torch.zeros(1)).min()
+    # a logit of 1e4 is known to 1e-3 in float32
+    least = values.get("their KL divergence", torch.zeros(1)).min()
     expect(
-        bool(least > (-1e-2 if theirs.dtype == torch.float32 else -1e-9)),
-        f"their divergence {where} is {least:.3g}",
+        bool(least > (-1e-2 if z_p.dtype == torch.float32 else -1e-9)),
+        f"their KL divergence {where} is {least:.3g}",
         "0 or more",
     )
     total = torch.stack([value.sum() for value in values.values()]).sum()
@@ -618,7 +638,7 @@ def _check_extreme_pair(subject: Subject, prior: Subject, pattern: str, extreme_
 
 
 def _randomise_prior(prior: Conditional) -> Conditional:
-    """A copy in double precision whose parameters are anything but those it begins with, and of no graph."""
+    """A copy in double precision with random parameters and without a graph."""
     prior = Subject("prior", prior).clone().family  # pyright: ignore[reportAssignmentType]
     with torch.no_grad():
         for parameter in prior.parameters():
@@ -627,31 +647,31 @@ def _randomise_prior(prior: Conditional) -> Conditional:
 
 
 def check_scorer(subject: Subject) -> str | None:
-    """scoring many codes of the same data is the density"""
+    """Scoring many latents of the same data gives the density."""
     likelihood, (z, *more) = subject.family, subject.inputs
-    codes = torch.stack([z, z.flip(0), 0.5 * z])
+    latents = torch.stack([z, z.flip(0), 0.5 * z])
     x = sample_values(subject)
     assert isinstance(likelihood, Likelihood)
-    score = likelihood.log_likelihood_function(x, *more)(codes)
-    expect_close(score, subject(codes, *more).log_prob(x), "the two", 1e-11, 1e-11)
+    score = likelihood.log_likelihood_function(x, *more)(latents)
+    expect_close(score, subject(latents, *more).log_prob(x), "the two", 1e-11, 1e-11)
     return None
 
 
 def check_stop_gradient(subject: Subject) -> str | None:
-    """stopping the parameters changes no value, and leaves only the slope through the value"""
+    """Stopping the parameters changes no value, and leaves the gradient through the value."""
     module = subject.family
     assert isinstance(module, Conditional)
     q = subject()
     z = q.sample().requires_grad_(not (q.support is not None and q.support.is_discrete))
-    mine = q.log_prob(z)
-    for held in (
+    expected = q.log_prob(z)
+    for stopped in (
         stop_gradient(module, q, *subject.inputs),
         detach_parameters(module)(*subject.inputs),
     ):
-        value = held.log_prob(z)
-        expect_close(value, mine, "the densities", 0.0)
+        value = stopped.log_prob(z)
+        expect_close(value, expected, "the densities", 0.0)
         if not value.requires_grad:
-            continue  # looked up, not computed from z: no path at all
+            continue  # the value is looked up, not computed from z
         slopes = torch.autograd.grad(
             value.sum(), [z, *module.parameters()], allow_unused=True, retain_graph=True
         )
@@ -660,6 +680,6 @@ def check_stop_gradient(subject: Subject) -> str | None:
             "a stopped parameter receives a gradient",
             "none",
         )
-        (own,) = torch.autograd.grad(mine.sum(), z, retain_graph=True)
-        expect_close(slopes[0], own, "the slopes through the value", 1e-12, 1e-12)
+        (expected_slope,) = torch.autograd.grad(expected.sum(), z, retain_graph=True)
+        expect_close(slopes[0], expected_slope, "the gradients through the value", 1e-12, 1e-12)
     return None

@@ -1,4 +1,4 @@
-"""The laws of objectives, on a model whose truth is known."""
+"""The laws of objectives, on a model whose ``log p(x)`` is known."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ..priors import Normal
 from ..types import Batch, Terms
 from ._subject import LawReport, display_name, expect, expect_close, run_laws
 
-BOUND_REPLICATES = 2000  # of one datum, for an error bar
+BOUND_REPLICATES = 2000  # copies of one datum, for a standard error
 
 
 @dataclass(frozen=True)
 class ObjectiveSubject:
-    """An objective with a model that it is tried on."""
+    """An objective with the model on which it is tried."""
 
     objective: Objective
     model: VAE
 
     def terms(self, rows: int) -> Terms:
-        """The terms of draws for some data of the model's own."""
+        """The terms of draws for data sampled from the model."""
         return _draw_model_terms(
             self.model,
             self.objective,
@@ -50,10 +50,10 @@ def _draw_model_terms(model: VAE, objective: Objective, batch: Batch) -> Terms:
 
 
 def check_bound_direction(subject: ObjectiveSubject) -> str | None:
-    """what is called a lower bound lies below log p(x) of a linear-Gaussian model, and an upper bound above it"""
+    """A lower bound lies below log p(x) of a linear-Gaussian model, an upper bound above it."""
     kind, model = subject.objective.kind, linear_gaussian_model()
     if kind not in ("lower bound", "upper bound"):
-        return f"it calls its number {'a ' * (kind == 'reconstruction')}{kind}"
+        return f"its number is {'no bound' if kind == 'neither' else 'a reconstruction'}"
     for x in ([0.7, -1.2], [-3.0, 2.0]):
         datum = torch.tensor([x], dtype=torch.float64)
         batch = Batch(datum.expand(BOUND_REPLICATES, 2), dataset_size=BOUND_REPLICATES)
@@ -62,8 +62,8 @@ def check_bound_direction(subject: ObjectiveSubject) -> str | None:
             bound = subject.objective(
                 _draw_model_terms(model, subject.objective, batch), model
             ).bound.detach()
-        except AevbError as refused:
-            return f"it does not exist for such a model: {refused}"
+        except AevbError as error:
+            return f"it does not exist for this model: {error}"
         _check_bound_side(bound, exact_log_likelihood(model, datum).item(), kind)
     return None
 
@@ -74,61 +74,63 @@ def _check_bound_side(bound: Tensor, truth: float, kind: str) -> None:
         bound.std().item() / math.sqrt(BOUND_REPLICATES),
         1 if kind == "lower bound" else -1,
     )
-    measured = f"the mean of {BOUND_REPLICATES:,} is {mean:.4f} +- {error:.4f} where log p(x) is {truth:.4f}"
     expect(
         side * (mean - truth) <= 5 * error + 1e-9,
-        measured,
+        f"the mean of {BOUND_REPLICATES:,} values is {mean:.4f} +- {error:.4f} where log p(x) is "
+        f"{truth:.4f}",
         f"{'at most' if side > 0 else 'at least'} log p(x)",
     )
 
 
 def check_nats(subject: ObjectiveSubject) -> str | None:
-    """the number is in nats per datum: with c nats more of log-likelihood it is c larger"""
+    """The number is in nats per datum: with c nats more of log-likelihood it is c larger."""
     terms = subject.terms(5)
-    score = subject.objective(terms, subject.model)
+    value = subject.objective(terms, subject.model)
     expect(
-        tuple(score.bound.shape) == (5,),
-        f"the bound has shape {tuple(score.bound.shape)}",
+        tuple(value.bound.shape) == (5,),
+        f"the bound has shape {tuple(value.bound.shape)}",
         "(5,): one number for each datum",
     )
     more = subject.objective(
         replace(terms, log_likelihood=terms.log_likelihood + 3.0), subject.model
     )
     expect_close(
-        more.bound - score.bound,
-        torch.full((5,), 3.0, dtype=score.bound.dtype),
-        "3 nats and what the bound has more",
+        more.bound - value.bound,
+        torch.full((5,), 3.0, dtype=value.bound.dtype),
+        "3 nats and the increase of the bound",
         1e-9,
     )
     return None
 
 
 def check_target_gradient(subject: ObjectiveSubject) -> str | None:
-    """the target has a finite slope in the model, which is not 0"""
+    """The target has a finite gradient in the model, which is not 0."""
     terms = subject.terms(16)
-    score = subject.objective(terms, subject.model)
-    value = score.target.mean() - score.penalty
-    slopes = torch.autograd.grad(value, list(subject.model.parameters()), allow_unused=True)
-    expect(value.isfinite(), f"the target is {value.item():g}", "a finite number")
-    found = [slope for slope in slopes if slope is not None]
+    value = subject.objective(terms, subject.model)
+    target = value.target.mean() - value.penalty
+    gradients = torch.autograd.grad(target, list(subject.model.parameters()), allow_unused=True)
+    expect(target.isfinite(), f"the target is {target.item():g}", "a finite number")
+    present = [gradient for gradient in gradients if gradient is not None]
     expect(
-        all(bool(slope.isfinite().all()) for slope in found),
-        "a slope is not finite",
+        all(bool(gradient.isfinite().all()) for gradient in present),
+        "a gradient is not finite",
         "finite numbers",
     )
     expect(
-        sum(slope.abs().sum().item() for slope in found) > 0, "all slopes are 0", "another number"
+        sum(gradient.abs().sum().item() for gradient in present) > 0,
+        "all gradients are 0",
+        "another number",
     )
     return None
 
 
 def check_config_round_trip(subject: ObjectiveSubject) -> str | None:
-    """what is built from its record is itself"""
+    """An objective that is built from its record has the same record."""
     record = persistence.to_config(subject.objective)
     if "foreign" in json.dumps(record):
-        return "it is of the caller's own, and is given again where a run is loaded"
-    again = persistence.to_config(persistence.from_config(json.loads(json.dumps(record))))
-    expect(again == record, f"it is built again as {again}", str(record))
+        return "it is not a class of the library; pass it when a run is loaded"
+    rebuilt = persistence.to_config(persistence.from_config(json.loads(json.dumps(record))))
+    expect(rebuilt == record, f"it is rebuilt as {rebuilt}", str(record))
     return None
 
 
@@ -143,24 +145,36 @@ OBJECTIVE_LAWS: Mapping[str, Callable[[ObjectiveSubject], str | None]] = {
 def check_objective(
     objective: Objective, model: VAE | None = None, *, laws: Sequence[str] | None = None
 ) -> LawReport:
-    """Try every law of an objective, or those named in ``laws``; on ``model`` where it needs one of its own, else on a small Gaussian one.
+    """Try the laws of an objective.
 
-    Raises ``LawError`` for the first law that is broken.
+    Args:
+        objective: The objective.
+        model: The model on which it is tried; a small Gaussian model by default.
+        laws: Names of the laws to try; all by default.
 
-    >>> from aevb import objectives
-    >>> check_objective(objectives.IWAE(samples=3)).held
-    ('truthful', 'units', 'climbs', 'recorded')
+    Returns:
+        The laws that hold, and those that could not be tried.
+
+    Raises:
+        LawError: The objective breaks a law.
+        ArgumentError: A law is not known.
+        IncompatibleError: The objective does not exist for the model.
+
+    Example:
+        >>> from aevb import objectives
+        >>> check_objective(objectives.IWAE(samples=3)).passed_laws
+        ('truthful', 'units', 'climbs', 'recorded')
     """
-    aim = ObjectiveSubject(
+    subject = ObjectiveSubject(
         copy.deepcopy(objective).double(),
         linear_gaussian_model() if model is None else copy.deepcopy(model).double(),
     )
-    aim.objective.check(aim.model)
-    return run_laws(display_name(objective), OBJECTIVE_LAWS, lambda: aim, laws)
+    subject.objective.check(subject.model)
+    return run_laws(display_name(objective), OBJECTIVE_LAWS, lambda: subject, laws)
 
 
 def linear_gaussian_model() -> VAE:
-    """A linear-Gaussian model of two numbers with one latent variable, whose posterior is not the exact one."""
+    """A linear-Gaussian model of two numbers with one latent variable and an inexact posterior."""
     with seed_scope(0):
         model = VAE(
             Normal(1), NormalPosterior(nn.Identity(), 1), NormalLikelihood(nn.Identity(), (2,), 0.8)

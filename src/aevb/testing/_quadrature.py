@@ -1,4 +1,4 @@
-"""Sums and integrals over everything that a distribution can give."""
+"""Sums and integrals over all values of a distribution."""
 
 from __future__ import annotations
 
@@ -23,23 +23,28 @@ from ..distributions._poincare_ball import poincare_ball
 from ..distributions._sphere import unit_sphere
 
 QUADRATURE_STEP = 1 / 64
-QUADRATURE_MAX_COUNT = 2000  # counts are summed up to here
-MAX_JOINT_STATES = 100_000  # of a joint distribution that are summed over
-CORNER_ERROR = 1e-6  # of a density over a plane, whose networks may have some
-MASS_SAMPLES = 100_000  # where neither sum nor quadrature is at hand
+QUADRATURE_MAX_COUNT = 2000  # counts are summed up to this one
+MAX_JOINT_STATES = 100_000  # of a joint distribution that is summed
+CORNER_ERROR = 1e-6  # of a density over a plane, whose networks may have corners
+MASS_SAMPLES = 100_000  # where neither a sum nor quadrature applies
 REALS, ONE_HOT = type(constraints.real), type(constraints.one_hot)
 
 
 @dataclass(frozen=True)
 class MassEstimate:
-    """What a density integrates or sums to, and what the quadrature itself may be off by; of each cell where these are independent."""
+    """The integral or sum of a density, and the error of the quadrature.
+
+    Args:
+        value: The mass, of each cell where cells are independent.
+        error: The error of the quadrature.
+    """
 
     value: Tensor
     error: Tensor
 
 
 def total_mass(p: Distribution) -> MassEstimate | None:
-    """The integral of the density over everything; ``None`` where no rule is known."""
+    """The integral of the density over all values; ``None`` where no rule is known."""
     if isinstance(p, (Product, EqualWeightMixture)):
         components = p.parts if isinstance(p, Product) else p.components
         parts = [mass for part in components if (mass := total_mass(part)) is not None]
@@ -52,10 +57,10 @@ def total_mass(p: Distribution) -> MassEstimate | None:
         )
     p = p.base if isinstance(p, PartiallyObserved) else p
     cells = independent_cells(p)
-    found = _joint_nodes(p) if cells is None else quadrature_nodes(cells)
-    if found is None:
+    nodes = _joint_nodes(p) if cells is None else quadrature_nodes(cells)
+    if nodes is None:
         return _importance_sampled_mass(p)
-    mass = _integrate(p if cells is None else cells, *found)
+    mass = _integrate(p if cells is None else cells, *nodes)
     return mass if cells is not None else MassEstimate(mass.value, mass.error + CORNER_ERROR)
 
 
@@ -64,24 +69,24 @@ def _concatenate(values: list[Tensor]) -> Tensor:
 
 
 def independent_cells(p: Distribution) -> Distribution | None:
-    """The distribution of each cell, where the density of an event is the product of theirs; tried on some draws."""
+    """The distribution of each cell, if the density of an event is their product on some draws."""
     cells = marginals(p) if p.event_shape else p
     if cells is None:
         return None
     x = p.sample(torch.Size((4,)))
-    joint, each = p.log_prob(x), cells.log_prob(x)
+    joint, separate = p.log_prob(x), cells.log_prob(x)
     return (
         cells
-        if torch.allclose(each.reshape(*joint.shape, -1).sum(-1), joint, rtol=1e-9, atol=1e-9)
+        if torch.allclose(separate.reshape(*joint.shape, -1).sum(-1), joint, rtol=1e-9, atol=1e-9)
         else None
     )
 
 
 def _integrate(p: Distribution, points: Tensor, log_weight: Tensor) -> MassEstimate:
-    """The rule, and beside it that of every second node."""
+    """Apply the rule; the rule with every second node gives the error."""
     terms = (p.log_prob(points) + log_weight).nan_to_num(
         nan=-math.inf, posinf=math.inf
-    )  # points that have left the numbers
+    )  # points that overflow
     value = terms.logsumexp(0).exp()
     discrete = p.support is not None and p.support.is_discrete
     coarse = value if discrete else 2 * terms[::2].logsumexp(0).exp()
@@ -89,7 +94,7 @@ def _integrate(p: Distribution, points: Tensor, log_weight: Tensor) -> MassEstim
 
 
 def _truncation_error(p: Distribution, points: Tensor, terms: Tensor) -> Tensor:
-    """What lies beyond the last node: of counts the rest of the tail, of an interval what rounding leaves before its end."""
+    """The mass beyond the last node: the tail of counts, the rounding at the end of an interval."""
     low, high = support_bounds(p.support)
     if p.support is not None and p.support.is_discrete and low is not None and high is None:
         return 10 * terms[-1].exp()
@@ -106,22 +111,22 @@ def support_bounds(support: constraints.Constraint | None) -> tuple[float | None
     inner = element_support(support)
     if inner is constraints.boolean:
         return 0.0, 1.0
-    held = {} if inner is None else vars(inner)
-    return held.get("lower_bound"), held.get("upper_bound")
+    fields = {} if inner is None else vars(inner)
+    return fields.get("lower_bound"), fields.get("upper_bound")
 
 
 def element_support(support: constraints.Constraint | None) -> constraints.Constraint | None:
     """The constraint on one element."""
-    held = {} if support is None else vars(support)
-    inner = held.get("base_constraint", held.get("inside"))
+    fields = {} if support is None else vars(support)
+    inner = fields.get("base_constraint", fields.get("inside"))
     return support if inner is None else element_support(inner)
 
 
 def quadrature_nodes(cells: Distribution) -> tuple[Tensor, Tensor] | None:
-    """Points ``[n, *batch, *event]`` and logarithms of weights ``[n, *batch]`` over the values of each cell."""
+    """Points ``[n, *batch, *event]`` and log-weights ``[n, *batch]`` over the values of cells."""
     if isinstance(cells, Affine):
-        found = quadrature_nodes(cells.base)
-        return found and (cells.shift + cells.scale * found[0], found[1] + cells.scale.log())
+        nodes = quadrature_nodes(cells.base)
+        return nodes and (cells.shift + cells.scale * nodes[0], nodes[1] + cells.scale.log())
     support, shape = element_support(cells.support), (-1, *[1] * len(cells.batch_shape))
     none = torch.zeros(1, *shape[1:], dtype=cells.mean.dtype)
     if isinstance(support, ONE_HOT):
@@ -152,7 +157,7 @@ def _expand_nodes(points: Tensor, cells: Distribution) -> Tensor:
 
 
 def _real_line_nodes(cells: Distribution) -> tuple[Tensor, Tensor]:
-    """Both sides of the mean, where some densities have a corner."""
+    """Nodes on both sides of the mean, where some densities have a corner."""
     shape = (-1, *[1] * len(cells.batch_shape))
     points, log_weight = (part.reshape(shape) for part in half_line_nodes())
     centre, size = (
@@ -166,22 +171,23 @@ def _real_line_nodes(cells: Distribution) -> tuple[Tensor, Tensor]:
 
 
 def _double_exponential(step: float = QUADRATURE_STEP) -> tuple[Tensor, Tensor]:
-    """``log a`` and the logarithms of weights that integrate over ``a`` in (0, inf): ``a = exp(pi sinh t)`` (Takahasi and Mori 1974).
+    """``log a`` and log-weights that integrate over ``a`` in (0, inf), with ``a = exp(pi sinh t)``.
 
-    Exact to rounding for whatever is smooth inside, also for tails that are powers and for densities that are infinite at an end.
+    Exact to rounding for smooth functions, power-law tails and densities that are infinite at an
+    end (Takahasi and Mori 1974).
     """
     t = torch.arange(-3.9, 3.9, step, dtype=torch.float64)
     return math.pi * t.sinh(), math.pi * t.sinh() + torch.log(math.pi * t.cosh() * step)
 
 
 def half_line_nodes() -> tuple[Tensor, Tensor]:
-    """Points and logarithms of weights over (0, inf)."""
+    """Points and log-weights over (0, inf)."""
     node, log_weight = _double_exponential()
     return node.exp(), log_weight
 
 
 def interval_nodes(low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Points and logarithms of weights over an interval: ``a / (1 + a)`` has the slope ``1 / (1 + a)^2``."""
+    """Points and log-weights over an interval: ``a / (1 + a)`` has the slope ``1 / (1 + a)^2``."""
     node, log_weight = _double_exponential()
     whole = torch.logaddexp(
         node, torch.zeros((), dtype=node.dtype)
@@ -195,19 +201,19 @@ def interval_nodes(low: float, high: float) -> tuple[Tensor, Tensor]:
 
 
 def _joint_nodes(p: Distribution) -> tuple[Tensor, Tensor] | None:
-    """Points ``[n, *batch, *event]`` of the whole event with one datum in the batch, and their weights."""
+    """Points ``[n, *batch, *event]`` and weights for whole events, with one datum in the batch."""
     support = p.support
     batch = [1] * len(p.batch_shape)
     if support is None or p.batch_shape.numel() != 1:
         return None
     if support.is_discrete:
-        found = enumerate_states(p)
+        states = enumerate_states(p)
         return (
-            found
-            if found is None
+            states
+            if states is None
             else (
-                found.reshape(-1, *batch, *p.event_shape),
-                torch.zeros(1, *batch, dtype=found.dtype),
+                states.reshape(-1, *batch, *p.event_shape),
+                torch.zeros(1, *batch, dtype=states.dtype),
             )
         )
     size = p.event_shape.numel()
@@ -215,29 +221,33 @@ def _joint_nodes(p: Distribution) -> tuple[Tensor, Tensor] | None:
         return _plane_nodes(p, batch)
     if size != 2:
         return None
-    found = _surface_nodes(support)
-    return found and (found[0].reshape(-1, *batch, 2), found[1].log().reshape(-1, *batch))
+    nodes = _surface_nodes(support)
+    return nodes and (nodes[0].reshape(-1, *batch, 2), nodes[1].log().reshape(-1, *batch))
 
 
 def enumerate_states(p: Distribution) -> Tensor | None:
     """Every event of a discrete distribution ``[n, *event]``, where they can be listed."""
     low, high = support_bounds(p.support)
     rows: Tensor | None = None
+    cells = 0
     if isinstance(element_support(p.support), ONE_HOT):
-        rows, places = torch.eye(p.event_shape[-1], dtype=torch.float64), p.event_shape[:-1].numel()
+        rows, cells = torch.eye(p.event_shape[-1], dtype=torch.float64), p.event_shape[:-1].numel()
     elif low is not None and high is not None:
-        rows, places = (
+        rows, cells = (
             torch.arange(low, high + 1, dtype=torch.float64)[:, None],
             p.event_shape.numel(),
         )
-    if rows is None or len(rows) ** places > MAX_JOINT_STATES:
+    if rows is None or len(rows) ** cells > MAX_JOINT_STATES:
         return None
-    chosen = torch.tensor(list(itertools.product(range(len(rows)), repeat=places)))
+    chosen = torch.tensor(list(itertools.product(range(len(rows)), repeat=cells)))
     return rows[chosen].reshape(-1, *p.event_shape)
 
 
 def _plane_nodes(p: Distribution, batch: list[int]) -> tuple[Tensor, Tensor]:
-    """A grid in units of the spread of some draws: a sum over one integrates what is smooth to rounding."""
+    """A grid in units of the spread of some draws.
+
+    Its sum integrates smooth densities to rounding.
+    """
     draws = p.sample(torch.Size((4096,))).detach().reshape(-1, 2)
     factor = torch.linalg.cholesky(torch.cov(draws.T) + 1e-12 * torch.eye(2, dtype=draws.dtype))
     line = torch.arange(-12.0, 12.0, 0.1, dtype=draws.dtype)
@@ -268,19 +278,20 @@ def _surface_nodes(support: constraints.Constraint) -> tuple[Tensor, Tensor] | N
 
 
 def _importance_sampled_mass(p: Distribution) -> MassEstimate | None:
-    """The mean of the density over one that is known, at draws of that: for events that no grid holds."""
+    """The mass by importance sampling from a known distribution, for events that no grid covers."""
     reference = _reference_distribution(p)
     if reference is None:
         return None
     x = reference.sample(torch.Size((MASS_SAMPLES,)))
-    mine = p.log_prob(x.reshape(MASS_SAMPLES, *[1] * len(p.batch_shape), *p.event_shape)).reshape(
-        MASS_SAMPLES
-    )
-    ratio = (mine - reference.log_prob(x)).exp()
+    log_prob = p.log_prob(
+        x.reshape(MASS_SAMPLES, *[1] * len(p.batch_shape), *p.event_shape)
+    ).reshape(MASS_SAMPLES)
+    ratio = (log_prob - reference.log_prob(x)).exp()
     return MassEstimate(ratio.mean(0), 5 * ratio.std(0) / math.sqrt(MASS_SAMPLES))
 
 
 def _reference_distribution(p: Distribution) -> Distribution | None:
+    """A known distribution that covers the support."""
     if p.batch_shape.numel() != 1 or p.support is None:
         return None
     like = torch.zeros(p.event_shape.numel(), dtype=p.mean.dtype)

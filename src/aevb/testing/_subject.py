@@ -1,4 +1,4 @@
-"""What is under test, and how a law is tried on it."""
+"""The part under test, and how a law is tried on it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,30 @@ SubjectT = TypeVar("SubjectT")
 
 @dataclass(frozen=True)
 class Subject:
-    """A family as a function from ``inputs`` ``[B, *shape]`` to a distribution with batch shape ``[B]``."""
+    """A family as a function from inputs ``[B, *shape]`` to a distribution of batch shape ``[B]``.
+
+    Args:
+        name: The name in error messages.
+        family: The function or module.
+        inputs: The inputs.
+        implicit: Whether draws are differentiated by their distribution function.
+        circular: Whether the mean is a direction and the variance that of the circle.
+        eager: Whether it cannot be traced.
+    """
 
     name: str
     family: Callable[..., Distribution]
     inputs: tuple[Tensor, ...] = ()
-    implicit: bool = False  # its draws are differentiated by their distribution function, not as a function of noise
-    circular: bool = False  # its mean is a direction and its variance that of the circle
-    eager: bool = False  # it cannot be traced, and says so
+    implicit: bool = False
+    circular: bool = False
+    eager: bool = False
 
     def __call__(self, *inputs: Tensor) -> Distribution:
         return self.family(*(inputs or self.inputs))
 
     @property
     def parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """The parameters of the module by name."""
         return list(self.family.named_parameters()) if isinstance(self.family, nn.Module) else []
 
     def clone(self, dtype: torch.dtype = torch.float64) -> Subject:
@@ -49,7 +59,7 @@ class Subject:
         )
 
     def requiring_gradients(self) -> Subject:
-        """The same with inputs that a gradient is asked of."""
+        """The same with inputs that require a gradient."""
         return replace(
             self,
             inputs=tuple(
@@ -63,7 +73,7 @@ class Subject:
 
 
 def cast_floating(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """In this precision, unless it holds whole numbers by nature, as row numbers do."""
+    """Convert to this precision, unless the values are integers, as row numbers are."""
     return value.detach().to(dtype) if value.is_floating_point() else value
 
 
@@ -72,18 +82,23 @@ Law = Callable[[Subject], str | None]  # why it could not be tried, or None wher
 
 @dataclass(frozen=True)
 class LawReport:
-    """The laws that hold, and those that could not be tried, each with the reason."""
+    """The outcome of the laws.
+
+    Args:
+        passed_laws: Names of the laws that hold.
+        skipped_laws: Pairs of a law that could not be tried, and the reason.
+    """
 
     passed_laws: tuple[str, ...]
     skipped_laws: tuple[tuple[str, str], ...] = ()
 
 
 class LawViolation(Exception):
-    """What was measured and what was expected, where a law is broken."""
+    """A law that is broken: the observation and what was expected."""
 
 
 def expect(holds: bool | Tensor, observation: str, requirement: str) -> None:
-    """Go on where this holds."""
+    """Raise ``LawViolation`` unless the condition holds."""
     if not holds:
         raise LawViolation(f"{observation}; expected {requirement}")
 
@@ -91,12 +106,12 @@ def expect(holds: bool | Tensor, observation: str, requirement: str) -> None:
 def expect_close(
     actual: Tensor, expected: Tensor, description: str, tolerance: float, relative: float = 0.0
 ) -> None:
-    """Go on where two tensors are equal up to a tolerance; infinities are equal to themselves."""
+    """Raise ``LawViolation`` unless two tensors are close; infinities equal themselves."""
     close = torch.isclose(actual, expected, rtol=relative, atol=tolerance)
-    away = (actual - expected)[~close].abs()
+    difference = (actual - expected)[~close].abs()
     expect(
         close.all(),
-        f"{description} differ by {away.max().item() if away.numel() else 0:.3g}",
+        f"{description} differ by {difference.max().item() if difference.numel() else 0:.3g}",
         f"at most {tolerance:.0e}",
     )
 
@@ -104,7 +119,7 @@ def expect_close(
 def check_laws(
     subject: Subject, laws: Mapping[str, Law], only: Sequence[str] | None = None
 ) -> LawReport:
-    """Try the laws of a family, each on a copy of its own."""
+    """Try the laws of a family, each on its own copy."""
     return run_laws(subject.name, laws, subject.clone, only)
 
 
@@ -114,29 +129,30 @@ def run_laws(
     build: Callable[[], SubjectT],
     only: Sequence[str] | None,
 ) -> LawReport:
-    """Try the laws one by one, all or those named, on what ``build`` makes. Raises ``LawError`` for the first that is broken."""
+    """Try the laws on what ``build`` returns; raise ``LawError`` for the first broken law."""
     unknown = [law for law in only or () if law not in laws]
     if unknown:
-        raise ArgumentError(f"`laws` holds {unknown[0]!r}; the laws are {', '.join(laws)}.")
-    found = [
+        raise ArgumentError(f"the laws are {', '.join(laws)}", argument="laws", value=unknown[0])
+    results = [
         (law, _run_law(name, law, laws[law], build)) for law in (laws if only is None else only)
     ]
     return LawReport(
-        tuple(law for law, reason in found if reason is None),
-        tuple((law, reason) for law, reason in found if reason),
+        tuple(law for law, reason in results if reason is None),
+        tuple((law, reason) for law, reason in results if reason),
     )
 
 
 def _run_law(
     name: str, law: str, test: Callable[[SubjectT], str | None], build: Callable[[], SubjectT]
 ) -> str | None:
-    says = (test.func if isinstance(test, partial) else test).__doc__ or ""
-    heading = f"`{law}` ({says.partition(chr(10))[0].rstrip('.')})"
+    """Try one law; return why it could not be tried, or ``None`` if it holds."""
+    statement = ((test.func if isinstance(test, partial) else test).__doc__ or "").partition("\n")
+    heading = f"`{law}` ({statement[0][:1].lower()}{statement[0][1:].rstrip('.')})"
     try:
         with seed_scope(0):
             return test(build())
-    except LawViolation as found:
-        raise LawError(f"`{name}` breaks the law {heading}: {found}.") from None
+    except LawViolation as violation:
+        raise LawError(f"`{name}` breaks the law {heading}: {violation}") from None
     except AevbError:
         raise
     except Exception as error:
@@ -147,7 +163,7 @@ def _run_law(
 
 
 def display_name(part: object) -> str:
-    """The name that it has in this library, or that of its class."""
+    """The name of a part in this library, or the name of its class."""
     return NAME_BY_CLASS.get(type(part)) or (
         part.__name__ if isinstance(part, type) else type(part).__name__
     )

@@ -1,0 +1,220 @@
+"""The register of presets, and how a preset is found and built by its name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
+
+from .._recipe import Recipe
+from .._registry import Registration, register
+from ..data._spec import Spec
+from ..errors import ArgumentError
+from ..notes import Argument, message
+from ..objectives import BoundKind
+from ._assemble import replace_families
+from ._builders import replace_likelihood
+
+LabelRequirement = Literal["", "each", "few"]
+PresetFunction = TypeVar("PresetFunction", bound=Callable[..., Recipe])
+COMMON_ARGUMENTS = {
+    "spec": "Description of the data, as ``Dataset.spec``.",
+    "latent": "Number of latent variables.",
+    "hidden": "Widths of the encoder's layers, (400, 400) by default, or channels of its\n"
+    "        convolutions, (32, 64) by default; mirrored in the decoder.",
+    "scale": "Scale of a normal, Laplace or Student t likelihood, in standardised units; by\n"
+    "        default learned for each element.",
+    "samples": "Number of draws per datum.",
+    "beta": "Weight of the KL divergence, a number or a schedule.",
+    "free_bits": "Nats per latent variable that are not penalised.",
+    "warmup": "Number of steps in which the weight of the KL divergence rises to 1; 0 for none.",
+    "lr_scale": "Learning rate of the critic, as a multiple of the learning rate of the model.",
+}
+"""Arguments that most presets have; their descriptions are added to the docstrings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetRegistration(Registration):
+    """What is known of a published model.
+
+    Args:
+        components: The model, the objective and the gradient, in a few words.
+        kind: The kind of bound that training reports.
+        label_requirement: Whether the preset needs the label of each row, of a few, or of none.
+    """
+
+    role: ClassVar[str] = "preset"
+    argument: ClassVar[str] = "preset"
+    package: ClassVar[str] = "presets"
+    components: str = ""
+    kind: BoundKind = "lower bound"
+    label_requirement: LabelRequirement = ""
+
+    @property
+    def build(self) -> Callable[..., Recipe]:
+        """The function that builds the recipe from a spec and options."""
+        return self.target
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of its options."""
+        return tuple(self.parameters)
+
+    @property
+    def default_latent(self) -> int:
+        """The default number of latent variables."""
+        return self.parameters["latent"].default
+
+    def check(self, options: Iterable[str]) -> None:
+        """Check that the preset has these options.
+
+        Args:
+            options: Names of options.
+
+        Raises:
+            ArgumentError: The preset does not have one of them.
+        """
+        for option in options:
+            if option not in self.options:
+                raise ArgumentError(
+                    message(
+                        f"{{preset}} takes no {{option}}; it takes {', '.join(self.options)}",
+                        preset=Argument("preset", self.name),
+                        option=Argument(option),
+                    ),
+                    argument=option,
+                )
+
+
+def register_preset(
+    *,
+    paper: str,
+    components: str,
+    use_when: str,
+    kind: BoundKind = "lower bound",
+    label_requirement: LabelRequirement = "",
+) -> Callable[[PresetFunction], PresetFunction]:
+    """Register the decorated preset and complete its docstring with the common arguments.
+
+    Args:
+        paper: Author and year of the publication.
+        components: The model, the objective and the gradient, in a few words.
+        use_when: When to use the preset: one line without a full stop.
+        kind: The kind of bound that training reports.
+        label_requirement: Whether it needs the label of each row, of a few, or of none.
+    """
+
+    def decorate(build: PresetFunction) -> PresetFunction:
+        build.__doc__ = _complete_docstring(build)
+        entry = PresetRegistration(
+            paper=paper,
+            components=components,
+            use_when=use_when,
+            kind=kind,
+            label_requirement=label_requirement,
+        )
+        return register(entry)(build)
+
+    return decorate
+
+
+def _complete_docstring(build: Callable[..., Recipe]) -> str:
+    """The docstring with the common arguments before its own, and what is returned."""
+    summary, _, own = inspect.cleandoc(build.__doc__ or "").partition("\n\nArgs:\n")
+    documented = [
+        f"    {name}: {COMMON_ARGUMENTS[name]}"
+        for name in inspect.signature(build).parameters
+        if name in COMMON_ARGUMENTS and f"    {name}:" not in own
+    ]
+    returned = "Returns:\n    The recipe: model, objective and gradient."
+    own, _, further = own.partition("\n\n")
+    arguments = "\n".join(["Args:", *documented, *([own] if own else [])])
+    return "\n\n".join([summary, arguments, returned, *([further] if further else [])])
+
+
+def find_preset(name: str) -> PresetRegistration:
+    """Find a preset by its name.
+
+    Args:
+        name: The name, with ``_`` or ``-`` between the words.
+
+    Returns:
+        The description of the preset.
+
+    Raises:
+        ArgumentError: There is none of this name; the suggestion is the nearest name.
+
+    Example:
+        >>> find_preset("beta-vae").paper
+        'Higgins et al. 2017'
+    """
+    return PresetRegistration.find(name)
+
+
+def preset(
+    name: str,
+    spec: Spec,
+    *,
+    prior: str | None = None,
+    posterior: str | None = None,
+    likelihood: str | None = None,
+    prior_options: Mapping[str, Any] | None = None,
+    posterior_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Recipe:
+    """Build the recipe of a preset.
+
+    Args:
+        name: The name of the preset.
+        spec: Description of the data, as ``Dataset.spec``.
+        prior: Name of a prior that replaces the standard normal prior of the preset.
+        posterior: Name of a posterior that replaces the diagonal normal posterior of the preset.
+        likelihood: Name of the likelihood; by default that of the spec.
+        prior_options: Arguments of that prior.
+        posterior_options: Arguments of that posterior.
+        **options: Arguments of the preset.
+
+    Returns:
+        The recipe: model, objective and gradient.
+
+    Raises:
+        ArgumentError: A name or an option is not known, or the data are conditioned on columns that
+            the preset cannot use.
+        IncompatibleError: The parts do not fit together, or the preset needs its own prior or
+            posterior.
+
+    Example:
+        >>> import aevb
+        >>> digits = aevb.data.load("digits")
+        >>> recipe = preset("iwae", digits.spec, samples=10, prior="mixture")
+        >>> recipe.objective.name, type(recipe.model.prior).__name__
+        ('IWAE-10', 'Mixture')
+    """
+    entry = find_preset(name)
+    families = {
+        "prior": prior,
+        "posterior": posterior,
+        "prior_options": prior_options,
+        "posterior_options": posterior_options,
+    }
+    families = {name: value for name, value in families.items() if value is not None}
+    own = {name: families.pop(name) for name in list(families) if name in entry.options}
+    entry.check(options)
+    spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
+    recipe = entry.build(spec, **options, **own)
+    if spec.condition is not None and recipe.model.condition is None:
+        raise ArgumentError(
+            message(
+                "{preset} cannot use what the data are conditioned on",
+                preset=Argument("preset", entry.name),
+            ),
+            argument="condition",
+            suggestions=(
+                message("Leave {condition} out", condition=Argument("condition")),
+                message("Use {cvae}", cvae=Argument("preset", "cvae")),
+            ),
+        )
+    if not families:
+        return recipe
+    return replace(recipe, model=replace_families(recipe.model, spec, **families))
