@@ -1,26 +1,30 @@
-"""Data of any kind as three parts of rows, with a record of what was found and chosen.
+"""Data of any kind as train, validation and test rows, with a record of what was read and chosen.
 
 >>> data = load("digits")
->>> data.spec.said[0]
-'Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.'
+>>> print(data.spec.notes[0])
+Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.
 """
 
+from . import _idx, _image_folder, _numpy_files, _tables  # noqa: F401 - they register readers
 from ._dataset import Dataset
 from ._download import download_dataset
 from ._load import load, load_as
 from ._masked_labels import mask_labels
-from ._model_defaults import LIKELIHOODS
 from ._named_datasets import DatasetInfo, list_datasets
+from ._raw import RawData, ReadOptions
+from ._readers import ReaderRegistration
 from ._rows import Rows
 from ._save import save
 from ._spec import Spec
 from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits, binarise
 
 __all__ = [
-    "LIKELIHOODS",
     "Dataset",
     "DatasetInfo",
     "DynamicBinarisation",
+    "RawData",
+    "ReadOptions",
+    "ReaderRegistration",
     "RowTransform",
     "Rows",
     "Spec",

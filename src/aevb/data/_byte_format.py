@@ -1,4 +1,4 @@
-"""What the bytes of a row are, in a column of bytes: a record in the metadata of the file."""
+"""The format of the bytes in a column of rows: a record in the metadata of a Parquet file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from typing import Literal
 import numpy as np
 
 from ..errors import DataError
+from ._formatting import source_error
 
 METADATA_KEY = "aevb"
 STORED_DTYPES = ("uint8", "float32")
-_EDITED_HINT = "it was edited, or written by another version"
 
 
 @dataclass(frozen=True)
 class ByteFormat:
-    """The column of rows, the shape of an event, and the kind of its numbers, little-endian and in row-major order."""
+    """What the bytes of a row are: little-endian numbers in row-major order.
+
+    Args:
+        column: The name of the column of rows.
+        shape: The shape of an event.
+        kind: The dtype of the numbers.
+    """
 
     column: str
     shape: tuple[int, ...]
@@ -35,7 +41,11 @@ class ByteFormat:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], origin: str) -> ByteFormat | None:
-        """The record again, None where there is none. Raises ``DataError`` where it is not one of ours."""
+        """Read the record of a file; ``None`` where the file has none.
+
+        Raises:
+            DataError: The record was not written by ``to_metadata``.
+        """
         if METADATA_KEY not in metadata:
             return None
         try:
@@ -44,19 +54,28 @@ class ByteFormat:
                 str(record["column"]), tuple(int(side) for side in record["shape"]), record["kind"]
             )
         except (ValueError, TypeError, KeyError) as error:
-            raise DataError(
-                f'{origin}: its metadata "{METADATA_KEY}" cannot be read ({error!r}): it was edited, or written by another version.'
-            ) from error
+            raise _edited_error(f"{origin} cannot be read ({error!r})") from error
         if form.kind not in STORED_DTYPES or min(form.shape, default=0) < 1:
-            raise DataError(f'{origin}: its metadata "{METADATA_KEY}" says {form}: {_EDITED_HINT}.')
+            raise _edited_error(f"{origin} says {form}")
         return form
 
     def decode_bytes(self, rows: np.ndarray, origin: str) -> np.ndarray:
-        """Bytes ``[N, bytes]`` as numbers ``[N, *shape]``. Raises ``DataError`` where there are more or fewer of them."""
+        """Convert bytes ``[N, bytes]`` to numbers ``[N, *shape]``.
+
+        Raises:
+            DataError: A row has another number of bytes than the record says.
+        """
         kind = np.dtype(self.kind).newbyteorder("<")
         size = math.prod(self.shape) * kind.itemsize
         if rows.dtype != np.uint8 or rows.shape[1:] != (size,):
-            raise DataError(
-                f"{origin}: its metadata says {size} bytes for each row, and a row has {rows[0].nbytes}: it was edited."
+            raise _edited_error(
+                f"{origin} says {size} bytes for each row, and a row has {rows[0].nbytes}"
             )
         return rows.view(kind).reshape(-1, *self.shape)
+
+
+def _edited_error(reason: str) -> DataError:
+    """The error for metadata that do not describe the file."""
+    return source_error(
+        f'metadata "{METADATA_KEY}" of {reason}: it was edited, or written by another version'
+    )

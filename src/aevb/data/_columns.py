@@ -1,4 +1,4 @@
-"""One column of a table: numbers with NaN where a cell is empty, or text that is set aside."""
+"""One column of a table: numbers with NaN in empty cells, or text, which is not read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EMPTY_CELL_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "?"})
 
 @dataclass(frozen=True)
 class NonNumericCell:
-    """A text among numbers: its row, counted from 0."""
+    """A text among numbers, and its row, counted from 0."""
 
     row: int
     text: str
@@ -20,7 +20,14 @@ class NonNumericCell:
 
 @dataclass(frozen=True, eq=False)
 class TableColumn:
-    """A column: float64 ``cells`` with NaN where there is no number; ``kind`` says what it holds where that is not numbers."""
+    """A column of a table.
+
+    Args:
+        name: The name of the column.
+        cells: The numbers ``[N]``, float64, NaN where a cell holds no number.
+        kind: ``"numbers"``, or what the column holds instead.
+        non_numeric: The first text in a column of numbers.
+    """
 
     name: str
     cells: np.ndarray
@@ -34,9 +41,10 @@ class TableColumn:
 
 
 def read_column(name: str, series: Any, required: bool) -> TableColumn:
-    """Read a narwhals series: numbers, booleans (0 and 1), or text of which at least half of the cells that are not empty are numbers.
+    """Read a narwhals series of numbers or booleans (0 and 1), or parse numbers in text.
 
-    ``wanted`` columns must be numbers: any text in them is stray.
+    Text is a column of numbers where at least half of the cells that are not empty are numbers, or
+    where the column is ``required``: a text that remains is then reported in ``non_numeric``.
     """
     if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
         column = TableColumn(name, _to_floats(series))
@@ -50,6 +58,7 @@ def read_column(name: str, series: Any, required: bool) -> TableColumn:
 
 
 def _to_floats(series: Any) -> np.ndarray:
+    """The cells as float64, NaN where they are empty."""
     import narwhals
 
     return np.array(
@@ -58,9 +67,9 @@ def _to_floats(series: Any) -> np.ndarray:
 
 
 def _parse_text_column(name: str, texts: list[Any], required: bool) -> TableColumn:
-    """Numbers where most texts are numbers; the first other text is then reported, not dropped."""
+    """Numbers where most texts are numbers, with the first other text; otherwise text."""
     cells = np.full(len(texts), np.nan)
-    stray: list[NonNumericCell] = []
+    non_numeric: list[NonNumericCell] = []
     numbers = 0
     for row, text in enumerate(texts):
         text = "" if text is None else str(text).strip()
@@ -70,7 +79,7 @@ def _parse_text_column(name: str, texts: list[Any], required: bool) -> TableColu
             cells[row] = float(text)
             numbers += 1
         except ValueError:
-            stray.append(NonNumericCell(row, text))
-    if numbers >= len(stray) or required:
-        return TableColumn(name, cells, non_numeric=stray[0] if stray else None)
+            non_numeric.append(NonNumericCell(row, text))
+    if numbers >= len(non_numeric) or required:
+        return TableColumn(name, cells, non_numeric=non_numeric[0] if non_numeric else None)
     return TableColumn(name, cells, "text")

@@ -1,4 +1,4 @@
-"""What a model is told of each row: columns as read, the factors made of them, and their numbers beside the rows."""
+"""The variables that a model is conditioned on: columns as read, encoding, and table."""
 
 from __future__ import annotations
 
@@ -13,33 +13,29 @@ from torch import Tensor
 
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition, ContextVariable, Covariate, Labels, encode_context
+from ..notes import Argument, Note, message
 from ._formatting import format_count, format_list
 from ._labels import class_names, encode_labels, is_missing
 
 ContextKind = Literal["label", "number"]
-MAX_INTEGER_CLASSES = (
-    12  # different whole numbers that are taken for names of classes; more are measured
-)
-CONTEXT_NOTE_PREFIX = "Told of each datum"  # how the sentence about it begins
-LABEL_COLUMN_NAMES = (
-    "label",
-    "labels",
-)  # what names the labels of a set, of a folder of images, of an argument
+MAX_INTEGER_CLASSES = 12  # a column with more distinct whole numbers is a covariate
+CONTEXT_NOTE_CODE = "condition"
+LABEL_COLUMN_NAMES = ("label", "labels")  # names of the labels of a data set
 
 
 @dataclass(frozen=True)
 class ContextRequest:
-    """A column that a model is to be told, and its kind where somebody said it."""
+    """A column to condition a model on, and its kind where the user chose the kind."""
 
     name: str
     kind: ContextKind | None = None
 
     @classmethod
     def from_text(cls, text: str) -> ContextRequest:
-        """``name``, ``name:label`` or ``name:number``.
+        """Parse ``name``, ``name:label`` or ``name:number``.
 
-        >>> ContextRequest.of("age:label"), ContextRequest.of("a:b")
-        (Wanted(name='age', kind='label'), Wanted(name='a:b', kind=None))
+        >>> ContextRequest.from_text("age:label"), ContextRequest.from_text("a:b")
+        (ContextRequest(name='age', kind='label'), ContextRequest(name='a:b', kind=None))
         """
         name, _, kind = text.rpartition(":")
         return cls(name, kind) if name and kind in ("label", "number") else cls(text)
@@ -47,7 +43,13 @@ class ContextRequest:
 
 @dataclass(frozen=True, eq=False)
 class ContextColumn:
-    """A column of what a model is told, as read: ``values`` ``[N]`` are numbers (NaN where empty) or names (None where empty)."""
+    """A column of context as read.
+
+    Args:
+        name: The name of the column.
+        values: Numbers (NaN where empty) or names (None where empty), ``[N]``.
+        kind: The kind that the user chose.
+    """
 
     name: str
     values: np.ndarray
@@ -55,25 +57,28 @@ class ContextColumn:
 
     @property
     def missing_mask(self) -> np.ndarray:
-        """Which rows have none."""
+        """Which rows have no value."""
         return is_missing(self.values)
 
     def subset(self, index: np.ndarray) -> ContextColumn:
-        """Only the rows ``index``."""
+        """The rows ``index``."""
         return replace(self, values=self.values[index])
 
     @property
     def is_categorical(self) -> bool:
-        """Whether its values are names of classes: text, or a few whole numbers, unless somebody said otherwise."""
+        """Whether the values are classes: text or few whole numbers, unless the user chose."""
         if self.kind is not None or self.values.dtype.kind not in "iuf":
             return self.kind != "number"
-        there = self.values[~self.missing_mask]
-        return (
-            bool((there == np.rint(there)).all()) and len(np.unique(there)) <= MAX_INTEGER_CLASSES
-        )
+        present = self.values[~self.missing_mask]
+        is_whole = bool((present == np.rint(present)).all())
+        return is_whole and len(np.unique(present)) <= MAX_INTEGER_CLASSES
 
     def to_factor(self, train: np.ndarray) -> ContextVariable:
-        """What it is to a model, by the rows ``train``. Raises ``DataError`` for text that is to be a number, and empty numbers."""
+        """The variable of the column, with statistics of the rows ``train``.
+
+        Raises:
+            DataError: The column is numeric, and a cell is empty or holds text.
+        """
         if self.is_categorical:
             return Labels(
                 self.name,
@@ -84,12 +89,18 @@ class ContextColumn:
             values = self.values.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise DataError(
-                f'condition="{self.name}:number": the column holds text ({error}): write condition="{self.name}".'
+                f"the column holds text ({error})",
+                argument="condition",
+                value=f"{self.name}:number",
+                suggestions=(message("Write {label}", label=Argument("condition", self.name)),),
             ) from error
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise DataError(
-                f'condition="{self.name}": row {row} has no number there, and only classes may be unknown: fill it or drop it.'
+                f"row {row} has no number, and only classes may be missing",
+                argument="condition",
+                value=self.name,
+                suggestions=("Fill the cell, or drop the row",),
             )
         deviation = float(values[train].std())
         return Covariate(
@@ -97,20 +108,20 @@ class ContextColumn:
         )
 
     def to_numbers(self, factor: ContextVariable) -> np.ndarray:
-        """How a model holds it, float32 ``[N]``. Raises ``DataError`` for a class that was never seen."""
+        """The values as numbers, float32 ``[N]``, NaN where a class is missing.
+
+        Raises:
+            DataError: A class does not occur in the training data.
+        """
         if isinstance(factor, Labels):
-            places = (
-                encode_labels(self.values, tuple(factor.categories), self.name)
-                .numpy()
-                .astype(np.float32)
-            )
-            return np.where(places < 0, np.float32(math.nan), places)
+            numbers = encode_labels(self.values, tuple(factor.categories), self.name).numpy()
+            return np.where(numbers < 0, np.float32(math.nan), numbers.astype(np.float32))
         return np.array([factor.to_number(value) for value in self.values], dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class ContextTable:
-    """What a model is told of rows: one number per factor, ``values`` float32 ``[N, factors]``, and the factors."""
+    """The context of rows: one number per variable, ``values`` float32 ``[N, variables]``."""
 
     values: Tensor
     factors: tuple[ContextVariable, ...]
@@ -119,14 +130,14 @@ class ContextTable:
     def from_columns(
         cls, context_columns: Sequence[ContextColumn], factors: Sequence[ContextVariable]
     ) -> ContextTable:
-        """The columns ``given`` in the order of ``factors``."""
+        """The columns in the order of ``factors``."""
         columns = {column.name: column for column in context_columns}
         numbers = [columns[factor.name].to_numbers(factor) for factor in factors]
         return cls(torch.from_numpy(np.stack(numbers, 1)), tuple(factors))
 
     @classmethod
     def all_missing(cls, n_rows: int, factors: Sequence[ContextVariable]) -> ContextTable:
-        """Rows of which nothing is known."""
+        """Rows whose values are all missing."""
         return cls(torch.full((n_rows, len(factors)), math.nan), tuple(factors))
 
     def __len__(self) -> int:
@@ -134,19 +145,19 @@ class ContextTable:
 
     @property
     def context(self) -> Tensor:
-        """Of all rows, ``[N, C]``."""
+        """The context of all rows, ``[N, C]``."""
         return encode_context(self.factors, self.values)
 
     def subset(self, index: Any) -> ContextTable:
-        """Only the rows ``index``."""
+        """The rows ``index``."""
         return replace(self, values=self.values[index])
 
     def to(self, device: torch.device | str) -> ContextTable:
-        """The same on another device."""
+        """The same table on another device."""
         return replace(self, values=self.values.to(device))
 
     def to_columns(self) -> tuple[ContextColumn, ...]:
-        """The columns again, in the words of the data."""
+        """The columns with class names and numbers in the units of the data."""
         return tuple(
             ContextColumn(factor.name, _factor_values(factor, self.values[:, i].cpu()))
             for i, factor in enumerate(self.factors)
@@ -154,38 +165,52 @@ class ContextTable:
 
 
 def _factor_values(factor: ContextVariable, numbers: Tensor) -> np.ndarray:
+    """Encoded numbers as class names or numbers in the units of the data."""
     if isinstance(factor, Labels):
-        return np.array(
-            [
-                None if math.isnan(place) else factor.categories[int(place)]
-                for place in numbers.tolist()
-            ],
-            dtype=object,
-        )
+        names = [
+            None if math.isnan(place) else factor.categories[int(place)]
+            for place in numbers.tolist()
+        ]
+        return np.array(names, dtype=object)
     assert isinstance(factor, Covariate)
     return numbers.double().numpy() * factor.scale + factor.shift
 
 
 def parse_context_requests(condition: Any) -> tuple[ContextRequest, ...]:
-    """The columns that were asked for by name; none where nothing was, or where the values themselves were given."""
+    """The columns that ``condition`` names; none where it holds values.
+
+    Raises:
+        ArgumentError: ``condition`` holds neither names nor values.
+    """
     if condition is None or isinstance(condition, np.ndarray | Tensor):
         return ()
     texts = [condition] if isinstance(condition, str) else list(condition)
     if not texts or not all(isinstance(text, str) and text for text in texts):
         raise ArgumentError(
-            f'condition={condition!r}: give names of columns, condition="label" or condition=["sex", "age"], or an array [N] of values.'
+            "give names of columns, or an array [N] of values",
+            argument="condition",
+            value=condition,
+            suggestions=(
+                message(
+                    "Write {label} or {columns}",
+                    label=Argument("condition", "label"),
+                    columns=Argument("condition", ["sex", "age"]),
+                ),
+            ),
         )
     return tuple(map(ContextRequest.from_text, texts))
 
 
 def to_context_columns(condition: Any) -> tuple[ContextColumn, ...]:
-    """The values that were given themselves, as an array ``[N]`` or ``[N, columns]``."""
+    """The columns of an array ``[N]`` or ``[N, columns]``; none where ``condition`` is no array."""
     if not isinstance(condition, np.ndarray | Tensor):
         return ()
     values = condition.detach().cpu().numpy() if isinstance(condition, Tensor) else condition
     if values.ndim not in (1, 2) or values.dtype.kind not in "biufUSO":
         raise ArgumentError(
-            f"condition has the shape {values.shape} and dtype {values.dtype}; give an array [N] or [N, columns]."
+            f"`condition` has the shape {values.shape} and dtype {values.dtype}",
+            argument="condition",
+            suggestions=("Give an array [N] or [N, columns]",),
         )
     table = values.reshape(len(values), -1)
     table = table.astype(np.float64) if table.dtype.kind == "f" else table
@@ -204,19 +229,26 @@ def select_context_columns(
     origin: str,
     n_rows: int,
 ) -> tuple[ContextColumn, ...]:
-    """The columns that are wanted, among those that a reader gave and the labels. Raises ``DataError`` for what is not there."""
+    """The requested columns among those of the reader and the labels.
+
+    Raises:
+        DataError: A column is missing, or has another number of rows.
+    """
     columns = {column.name: column for column in available}
-    result = (
-        [_select_context_column(each, columns, labels, origin) for each in requests]
+    selected = (
+        [_select_context_column(request, columns, labels, origin) for request in requests]
         if requests
         else list(available)
     )
-    for column in result:
+    for column in selected:
         if len(column.values) != n_rows:
             raise DataError(
-                f"condition has {format_count(len(column.values), 'value')}, but {origin} has {format_count(n_rows, 'row')}: give one per row."
+                f"`condition` has {format_count(len(column.values), 'value')}, but {origin} has "
+                f"{format_count(n_rows, 'row')}",
+                argument="condition",
+                suggestions=("Give one value per row",),
             )
-    return tuple(result)
+    return tuple(selected)
 
 
 def _select_context_column(
@@ -225,75 +257,101 @@ def _select_context_column(
     labels: np.ndarray | None,
     origin: str,
 ) -> ContextColumn:
+    """The column of one request."""
     if request.name in columns:
         return replace(columns[request.name], kind=request.kind)
     if request.name in LABEL_COLUMN_NAMES and labels is not None:
         return ContextColumn("label", labels, "label")
-    if request.name in LABEL_COLUMN_NAMES and len(columns) == 1:
-        return replace(
-            next(iter(columns.values())), kind=request.kind or "label"
-        )  # the column that labels named
-    has = (
-        f"it has {format_list(columns)}"
-        if columns
-        else 'it has labels: write condition="label"'
-        if labels is not None
-        else "nor any labels"
+    if request.name in LABEL_COLUMN_NAMES and len(columns) == 1:  # the column of `labels`
+        return replace(next(iter(columns.values())), kind=request.kind or "label")
+    if columns:
+        available, suggestions = f"it has {format_list(columns)}", ()
+    elif labels is not None:
+        available = "it has labels"
+        suggestions = (message("Write {label}", label=Argument("condition", "label")),)
+    else:
+        available, suggestions = "and no labels", ()
+    raise DataError(
+        f"{origin} has no such column, {available}",
+        argument="condition",
+        value=request.name,
+        suggestions=suggestions,
     )
-    raise DataError(f'condition="{request.name}": {origin} has no such column, {has}.')
 
 
 def factors_from_columns(
     columns: Sequence[ContextColumn], train: np.ndarray, allow_missing: bool
-) -> tuple[tuple[ContextVariable, ...] | None, tuple[str, ...]]:
-    """The factors of the columns, and the sentences that say what they are. Raises ``DataError`` for a cell that must not be empty."""
+) -> tuple[tuple[ContextVariable, ...] | None, tuple[Note, ...]]:
+    """The variables of the columns, and notes that describe them.
+
+    Raises:
+        DataError: A cell is empty, and missing classes are not allowed.
+    """
     if not columns:
         return None, ()
     for column in columns:
         if column.missing_mask.any() and not (allow_missing and column.is_categorical):
             row = int(np.flatnonzero(column.missing_mask)[0])
             raise DataError(
-                f'condition="{column.name}": row {row} has none: fill it or drop it, or write partial=True for a model that infers classes.'
+                f"row {row} has no value",
+                argument="condition",
+                value=column.name,
+                suggestions=(
+                    message(
+                        "Fill the cell, drop the row, or write {allow} for a model that infers "
+                        "classes",
+                        allow=Argument("allow_missing_labels", True),
+                    ),
+                ),
             )
     factors = tuple(column.to_factor(train) for column in columns)
-    told = f"{CONTEXT_NOTE_PREFIX}: {'; '.join(_describe_factor(factor) for factor in factors)}."
-    never = [
-        sentence
+    note = Note(
+        CONTEXT_NOTE_CODE,
+        f"Conditioned on: {'; '.join(_describe_factor(factor) for factor in factors)}.",
+        data={"variables": [factor.name for factor in factors]},
+    )
+    unseen = [
+        note
         for column, factor in zip(columns, factors, strict=True)
-        for sentence in _unseen_class_notes(column, factor, train)
+        for note in _unseen_class_notes(column, factor, train)
     ]
-    return factors, (told, *never)
+    return factors, (note, *unseen)
 
 
 def _describe_factor(factor: ContextVariable) -> str:
+    """A variable with its values."""
     if not isinstance(factor, Labels):
         return f"{factor.name}, {factor.description}"
-    share = (
-        f", known of {factor.labelled_fraction:.1%} of the training rows"
+    known = (
+        f", known for {factor.labelled_fraction:.1%} of the training rows"
         if factor.labelled_fraction < 1
         else ""
     )
-    return f"{factor.name}, one of {format_count(factor.width, 'class', 'classes')} ({factor.description}){share}"
+    classes = format_count(factor.width, "class", "classes")
+    return f"{factor.name}, one of {classes} ({factor.description}){known}"
 
 
 def _unseen_class_notes(
     column: ContextColumn, factor: ContextVariable, train: np.ndarray
-) -> tuple[str, ...]:
-    """A sentence about classes without a training row."""
+) -> tuple[Note, ...]:
+    """The warning about classes without a training row."""
     if not isinstance(factor, Labels):
         return ()
     seen = set(class_names(column.values[train]))
-    never = [name for name in factor.categories if name not in seen]
+    unseen = [name for name in factor.categories if name not in seen]
+    if not unseen:
+        return ()
     return (
-        (
-            f"No training row is of {factor.name} {format_list(never, 5)}: what a model makes of it means nothing.",
-        )
-        if never
-        else ()
+        Note(
+            "classes_without_training_rows",
+            f"No training row has {factor.name} {format_list(unseen, 5)}: results for these "
+            "classes have no meaning.",
+            "warning",
+            {"variable": factor.name, "classes": unseen},
+        ),
     )
 
 
 def context_from_label(condition: Condition, label: Any, n_rows: int) -> ContextTable:
-    """What a caller says of rows, as ``Condition.of`` takes it."""
-    given = condition.to_numbers(label, n_rows)
-    return ContextTable(given.float(), condition.variables)
+    """The context of rows from a ``label`` as ``Condition.to_context`` takes it."""
+    return ContextTable(condition.to_numbers(label, n_rows).float(), condition.variables)

@@ -1,4 +1,4 @@
-"""A data set: three parts, and what was found and chosen."""
+"""A data set: three parts, and the record of what was read and chosen."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from ._spec import Spec
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows to train on, to choose by and to report on, and the ``Spec`` that describes them.
+    """The train, validation and test rows of a data set, and the ``Spec`` that describes them.
 
-    >>> from aevb.data import load
-    >>> data = load("digits")
-    >>> len(data.train), len(data.validation), len(data.test), data.spec.event_shape
-    (1437, 180, 180, (8, 8))
+    Args:
+        train: The rows that a model is trained on.
+        validation: The rows that choose between models and end training.
+        test: The rows that results are reported on.
+        spec: What was read, and what was chosen for it.
+
+    Example:
+        >>> from aevb.data import load
+        >>> data = load("digits")
+        >>> len(data.train), len(data.validation), len(data.test), data.spec.event_shape
+        (1437, 180, 180, (8, 8))
     """
 
     train: Rows
@@ -28,11 +35,18 @@ class Dataset:
 
     @property
     def labels(self) -> Tensor | None:
-        """Class numbers of the training rows, int64 ``[N]``, where there are any."""
+        """Class numbers of the training rows, int64 ``[N]``; ``None`` for data without labels."""
         return self.train.labels
 
     def to(self, device: torch.device | str) -> Dataset:
-        """The same data on another device."""
+        """Copy the rows to a device.
+
+        Args:
+            device: The device of the new data set.
+
+        Returns:
+            The same data set on that device.
+        """
         return Dataset(
             self.train.to(device), self.validation.to(device), self.test.to(device), self.spec
         )

@@ -1,4 +1,4 @@
-"""Downloads of named sets: from their publisher, checked, and put in place only when complete."""
+"""Downloads of named data sets: checked, and written only when complete."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ._named_datasets import (
-    DatasetFile,
-    NamedDataset,
-    cache_folder,
-    get_named_dataset,
-    missing_message,
-    placement_instructions,
-)
+from ._named_datasets import DatasetFile, NamedDataset, cache_folder, get_named_dataset
 
 DownloadProgress = Callable[[str, int, int | None], None]
 DOWNLOAD_CHUNK_BYTES = 1 << 18
@@ -34,32 +27,43 @@ AMAT_SHA256 = {
 
 
 def download_dataset(name: str, on_progress: DownloadProgress | None = None) -> Path:
-    """Make a named set available and return the folder that holds it; nothing is downloaded where it is already there.
+    """Download a named data set, unless it is on this computer already.
 
-    ``progress`` is called with the file's name, the bytes so far and the bytes in all (None where the publisher does not say).
-    Raises ``ArgumentError`` for an unknown name, ``DataError`` where the download fails or is not the published file.
+    Args:
+        name: The name of the data set; see ``list_datasets``.
+        on_progress: Called with the name of a file, the number of bytes so far and the total number
+            of bytes (``None`` where it is unknown).
 
-    >>> get("digits").name
-    'files'
+    Returns:
+        The folder that holds the data set.
+
+    Raises:
+        ArgumentError: The name is unknown.
+        DataError: The download fails, or its content is not the published file.
+
+    Example:
+        >>> download_dataset("digits").name
+        'files'
     """
-    known = get_named_dataset(name)
-    found = known.find_folder()
-    if found is not None:
-        return found
-    if known.manual_instructions:
-        raise DataError(f"{missing_message(known)} It cannot be downloaded in this layout.")
-    _DOWNLOADERS.get(known.name, _download_files)(known, on_progress or _ignore_progress)
+    dataset = get_named_dataset(name)
+    folder = dataset.find_folder()
+    if folder is not None:
+        return folder
+    if dataset.manual_instructions:
+        raise dataset.missing_error(" and cannot be downloaded in this layout")
+    _DOWNLOADERS.get(dataset.name, _download_files)(dataset, on_progress or _ignore_progress)
     return cache_folder()
 
 
 def _download_files(dataset: NamedDataset, on_progress: DownloadProgress) -> None:
+    """Download the files that are missing."""
     for file in dataset.files:
         if not (cache_folder() / file.path).is_file():
             _write_atomically(cache_folder() / file.path, _download(dataset, file, on_progress))
 
 
 def _download(dataset: NamedDataset, file: DatasetFile, on_progress: DownloadProgress) -> bytes:
-    """The contents of the first address that answers with the published bytes."""
+    """The content of the first address that returns the published bytes."""
     failures = []
     for url in file.urls:
         try:
@@ -69,31 +73,38 @@ def _download(dataset: NamedDataset, file: DatasetFile, on_progress: DownloadPro
             continue
         if hashlib.sha256(content).hexdigest() == file.sha256:
             return content
-        failures.append(f"{url}: the SHA-256 of what came is not that of the published file")
-    raise DataError(
-        f"{file.path} could not be downloaded ({'; '.join(failures)}). {placement_instructions(dataset)}."
+        failures.append(f"{url}: the SHA-256 differs from that of the published file")
+    raise _download_error(file.path, "; ".join(failures), dataset)
+
+
+def _download_error(what: str, reason: str, dataset: NamedDataset) -> DataError:
+    """The error for a failed download."""
+    return DataError(
+        f"{what} could not be downloaded ({reason})",
+        argument="name",
+        suggestions=(dataset.placement,),
     )
 
 
 def _read_url(url: str, on_progress: DownloadProgress) -> bytes:
-    """What an address answers. Raises ``OSError`` for every failure on the way."""
+    """The content of an address; every failure is an ``OSError``."""
     import http.client
     import urllib.request
 
     content = bytearray()
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            length = answer.headers.get("Content-Length")
-            while chunk := answer.read(DOWNLOAD_CHUNK_BYTES):
+        with urllib.request.urlopen(url, timeout=60) as response:
+            length = response.headers.get("Content-Length")
+            while chunk := response.read(DOWNLOAD_CHUNK_BYTES):
                 content += chunk
                 on_progress(url.rsplit("/", 1)[-1], len(content), int(length) if length else None)
     except http.client.HTTPException as error:
-        raise OSError(f"the connection broke: {error!r}") from error
+        raise OSError(f"the connection failed: {error!r}") from error
     return bytes(content)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target and rename: a file under its final name is always complete."""
+    """Write a temporary file and rename it, so that a file under its final name is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -106,7 +117,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def _download_binarized(dataset: NamedDataset, on_progress: DownloadProgress) -> None:
-    """Pack the published texts of zeros and ones into bits, 2 MB in place of 110 MB."""
+    """Pack the published texts of zeros and ones into bits: 2 MB instead of 110 MB."""
     import io
 
     packed = {part: _download_packed(dataset, part, on_progress) for part in AMAT_SHA256}
@@ -116,22 +127,19 @@ def _download_binarized(dataset: NamedDataset, on_progress: DownloadProgress) ->
 
 
 def _download_packed(dataset: NamedDataset, part: str, on_progress: DownloadProgress) -> np.ndarray:
+    """The packed bits of one part, after a check of the published text."""
     url = AMAT_URL.format(part)
     try:
         bits = parse_amat(_read_url(url, on_progress), math.prod(dataset.event_shape))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{url} could not be downloaded ({error}). {placement_instructions(dataset)}."
-        ) from error
+        raise _download_error(url, str(error), dataset) from error
     if hashlib.sha256(format_amat(bits)).hexdigest() != AMAT_SHA256[part]:
-        raise DataError(
-            f"{url}: what came is not the published text. {placement_instructions(dataset)}."
-        )
+        raise _download_error(url, "its content is not the published text", dataset)
     return np.packbits(bits, axis=1)
 
 
 def parse_amat(text: bytes, width: int) -> np.ndarray:
-    """The zeros and ones of a text, whatever stands between them, uint8 ``[N, width]``.
+    """The zeros and ones of a text with any separators, uint8 ``[N, width]``.
 
     >>> parse_amat(b"0 1 1\\n1 0 0\\n", width=3)
     array([[0, 1, 1],
@@ -142,7 +150,7 @@ def parse_amat(text: bytes, width: int) -> np.ndarray:
 
 
 def format_amat(bits: np.ndarray) -> bytes:
-    """Bits ``[N, D]`` as text: one space between, a line feed at the end of a row; the form whose SHA-256 is known.
+    """Bits ``[N, D]`` as the text whose SHA-256 is known: a space between bits, a row per line.
 
     >>> format_amat(np.array([[0, 1]], dtype=np.uint8))
     b'0 1\\n'
@@ -154,7 +162,7 @@ def format_amat(bits: np.ndarray) -> bytes:
 
 
 def _ignore_progress(name: str, done: int, total: int | None) -> None:
-    """No progress shown."""
+    """Show no progress."""
 
 
 _DOWNLOADERS: dict[str, Callable[[NamedDataset, DownloadProgress], None]] = {

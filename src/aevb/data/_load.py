@@ -1,4 +1,4 @@
-"""One door for all data: read, check, split, choose, and say what was chosen."""
+"""Loading of data: read, check, split, and choose a model that fits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,15 @@ from torch import Tensor
 from .._shapes import as_shape
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition, ContextVariable, Labels
-from . import _binarisation as binarising
+from ..notes import Argument, Note, Text, message
 from ._arrays import from_array, to_canonical, to_numpy
+from ._binarisation import (
+    BinarisationMode,
+    binarisation_note,
+    binarise_rows,
+    check_binarise,
+    check_grey_values,
+)
 from ._context import (
     ContextColumn,
     ContextRequest,
@@ -27,12 +34,12 @@ from ._context import (
     to_context_columns,
 )
 from ._dataset import Dataset
-from ._formatting import did_you_mean, format_count, format_list, format_shape
+from ._formatting import format_count, format_list, format_shape, source_error, suggest_nearest
 from ._labels import class_names, describe_labels, encode_labels, is_missing
 from ._memory_map import MappedRows
 from ._model_defaults import (
     DataProperties,
-    check_likelihood_name,
+    check_likelihood,
     check_network_name,
     choose_likelihood,
     choose_network,
@@ -58,7 +65,7 @@ def load(
     *,
     key: str | None = None,
     shape: Sequence[int] | None = None,
-    binarise: Literal["dynamic", "fixed"] | None = None,
+    binarise: BinarisationMode | None = None,
     likelihood: str | None = None,
     network: NetworkKind | None = None,
     split: SplitFractions = DEFAULT_SPLIT,
@@ -70,59 +77,84 @@ def load(
     condition: Any = None,
     allow_missing_labels: bool = False,
 ) -> Dataset:
-    """Load data, split them, and choose what suits them; ``spec.said`` holds one sentence for each choice.
+    """Load data, split them, and choose the likelihood, scaling and network that fit.
 
-    ``source`` is an array, tensor or list ``[N, *event]``, a data frame, the path of a file (.npy, .npz, IDX, .csv, .tsv, .parquet; .gz
-    behind it), of a folder of images, or the name of a set (``list_sets()``). A text with a path separator or an ending is a path.
-    ``key`` chooses an array of an .npz file or a column of rows of a .parquet file; ``shape`` is that of an event whose rows are stored
-    flat, as (28, 28). ``labels`` is an array ``[N]``, or the name of a
-    column, of an array of an .npz file, or of a kind of label of a named set. ``split`` are the fractions of train, validation and test;
-    a published split stays as it was published, and frames of a film stay in order.
+    ``spec.notes`` of the result has a note for each choice. Rows of an ``.npy`` file or a
+    memory-mapped array above 1 GiB stay in their file and are read batch by batch; the batches are
+    the same as those of rows in memory.
 
-    Rows of an .npy file above 1 GiB, and of a memory-mapped array of that size, stay in the file and are read batch by batch; everything
-    is looked at a piece at a time, and the batches are those of rows in memory. ``memory_map`` asks for that at any size, or forbids it.
+    Args:
+        source: An array, tensor or list ``[N, *event]``, ``Rows``, a data frame, the path of a file
+            (.npy, .npz, IDX, .csv, .tsv, .parquet, each also with .gz) or of a folder of images, or
+            the name of a data set (see ``list_datasets``). A text with a path separator or an
+            ending is a path.
+        key: The array of an .npz file, or the column of rows of a .parquet file.
+        shape: The shape of an event whose rows are stored flat, such as ``(28, 28)``.
+        binarise: Draw binary values from grey values: ``"dynamic"`` at every epoch (validation and
+            test rows once), ``"fixed"`` once.
+        likelihood: The name of a likelihood (``LikelihoodRegistration``); chosen from the values
+            by default.
+        network: ``"mlp"`` or ``"conv"``; chosen from the values by default.
+        split: Fractions of train, validation and test rows. A published split is not changed.
+        order: ``"random"``, or ``"time"``: first rows train, last rows test. Frames of a film are
+            always split by time.
+        seed: Decides the split and the draws of ``binarise``.
+        labels: Labels ``[N]``, or the name of a column, of an array of an .npz file, or of a kind
+            of labels of a named data set.
+        name: The name of the data set.
+        memory_map: ``True`` leaves rows in their file at any size, ``False`` reads them.
+        condition: What a model is conditioned on: the name of a column of a table or a list of
+            names, ``"label"`` for the labels, or an array ``[N]``. These columns are not data. Text
+            and few whole numbers are classes, other numbers are standardised; ``"age:label"`` and
+            ``"grade:number"`` choose the kind.
+        allow_missing_labels: Whether classes of ``condition`` may be missing, for models that infer
+            them; held-out rows then have no context.
 
-    ``condition`` is what a model is to be told of each datum: a column of a table, several, ``"label"`` for the labels of a set, of a
-    folder or of ``labels``, or an array ``[N]``. Text and a few whole numbers are classes, other numbers are brought to mean 0 and
-    deviation 1; ``"age:label"`` and ``"grade:number"`` say otherwise. Such columns are no data. With ``partial`` classes may be empty, for
-    models that infer them: held-out rows then come without.
+    Returns:
+        The three parts of the data, and the ``Spec`` that describes them.
 
-    Raises ``DataError`` for data that cannot be used, ``ArgumentError`` for arguments that no data could be loaded with.
+    Raises:
+        DataError: The data cannot be read or used.
+        ArgumentError: An argument is not valid for any data.
+        MissingExtraError: The format needs an optional dependency.
 
-    >>> data = load(np.random.default_rng(0).normal(size=(100, 3)))
-    >>> data.train[:16].shape, data.spec.likelihood
-    (torch.Size([16, 3]), 'normal')
+    Example:
+        >>> data = load(np.random.default_rng(0).normal(size=(100, 3)))
+        >>> data.train[:16].shape, data.spec.likelihood
+        (torch.Size([16, 3]), 'normal')
     """
     check_split(split, order, seed)
-    check_likelihood_name(likelihood)
+    likelihood = check_likelihood(likelihood)
     check_network_name(network)
-    binarising.check_binarise(binarise, likelihood)
-    wanted = parse_context_requests(condition)
-    ask = ReadOptions(
+    check_binarise(binarise, likelihood)
+    requests = parse_context_requests(condition)
+    options = ReadOptions(
         key,
         labels if isinstance(labels, str) else None,
         memory_map=memory_map,
-        condition=tuple(each.name for each in wanted),
+        condition=tuple(request.name for request in requests),
         allow_missing_labels=allow_missing_labels,
     )
-    raw = _read(source, ask, labels, None if shape is None else as_shape("shape", shape))
+    raw = _read(source, options, labels, None if shape is None else as_shape("shape", shape))
     raw = replace(
-        raw, name=name or raw.name, context_columns=_context_columns(raw, condition, wanted)
+        raw, name=name or raw.name, context_columns=_context_columns(raw, condition, requests)
     )
     if likelihood not in (None, "bernoulli"):
         raw = raw.unpack()
     rows = _split(raw, split, order, seed)
-    torn = _undeclared_temporal_order(raw, order)
-    raw = replace(raw, notes=(*raw.notes, *temporal_order_notes(torn)))
-    factors, told = factors_from_columns(raw.context_columns, rows.train, allow_missing_labels)
+    temporal_order = _undeclared_temporal_order(raw, order)
+    raw = replace(raw, notes=(*raw.notes, *temporal_order_notes(temporal_order)))
+    factors, context_notes = factors_from_columns(
+        raw.context_columns, rows.train, allow_missing_labels
+    )
     raw = _with_condition_labels(raw, factors)
     _check_labels(raw, allow_missing_labels)
     spec = _make_spec(raw, rows, binarise, likelihood, network, seed)
     spec = replace(
         spec,
         condition=factors,
-        notes=(*spec.notes, *told),
-        temporal_order=None if torn is None else torn.von_neumann_ratio,
+        notes=(*spec.notes, *context_notes),
+        temporal_order=None if temporal_order is None else temporal_order.von_neumann_ratio,
     )
     return Dataset(
         _make_part(raw, rows.train, spec, seed, "train"),
@@ -142,45 +174,58 @@ def load_as(
     memory_map: bool | None = None,
     condition: Any = None,
 ) -> Rows:
-    """Load other data for a model that was made for ``spec``: all rows, or the test rows of a named set or a ``Dataset``.
+    """Load other data for a model that was made for ``spec``.
 
-    Rows that are stored flat, without names of columns, take the shape of the model's; large files stay where they are, as in ``load``.
-    Columns of a table are matched by name. Where ``spec`` was binarised, grey data are binarised once with ``seed``, as the test rows of
-    ``load`` are. Class names are numbered as in ``spec.classes``. What the model is told of each datum is read as it was for training, by
-    the names in ``spec.condition``, or is the array ``condition`` ``[N]``; classes that the model infers are not read.
-    Raises ``DataError`` for another event shape, missing columns, empty cells and values that the model cannot take.
+    Flat rows without names of columns are reshaped to the events of the model. Columns of a table
+    are matched by name. Where ``spec`` was binarised, grey values are binarised once, like the test
+    rows of ``load``.
 
-    >>> data = load("digits", binarise="dynamic")
-    >>> torch.equal(load_as("digits", data.spec).tensor(), data.test.tensor())
-    True
+    Args:
+        source: Data as in ``load``, or a ``Dataset``.
+        spec: The spec that the model was made for.
+        key: As in ``load``.
+        labels: As in ``load``; class names are numbered as in ``spec.class_names``.
+        seed: Decides the split of a named data set and the draws of binarisation.
+        memory_map: As in ``load``.
+        condition: The context as an array ``[N]``; by default, the columns that ``spec.condition``
+            names are read. Classes that the model infers are not read.
+
+    Returns:
+        All rows; the test rows of a named data set or a ``Dataset``.
+
+    Raises:
+        DataError: The events have another shape, columns are missing, cells are empty, or values
+            are outside of the support of the model.
+
+    Example:
+        >>> data = load("digits", binarise="dynamic")
+        >>> torch.equal(load_as("digits", data.spec).tensor(), data.test.tensor())
+        True
     """
     check_split(DEFAULT_SPLIT, "random", seed)
     factors = () if spec.condition is None or _is_inferred(spec.condition) else spec.condition
-    wanted = (
+    requests = (
         () if condition is not None else tuple(ContextRequest(factor.name) for factor in factors)
     )
-    names = tuple(each.name for each in wanted)
-    ask = ReadOptions(
+    options = ReadOptions(
         key,
         labels if isinstance(labels, str) else None,
         spec.columns,
         keep_all_rows=True,
         memory_map=memory_map,
-        condition=names,
+        condition=tuple(request.name for request in requests),
     )
     raw = _reshape_flat(
-        _read(source.test if isinstance(source, Dataset) else source, ask, labels), spec
+        _read(source.test if isinstance(source, Dataset) else source, options, labels), spec
     )
-    raw = replace(
-        raw,
-        context_columns=_rename_columns(_context_columns(raw, condition, wanted), factors)
-        if factors
-        else (),
+    context_columns = (
+        _rename_columns(_context_columns(raw, condition, requests), factors) if factors else ()
     )
+    raw = replace(raw, context_columns=context_columns)
     if _find_named_dataset(source):
         raw = raw.subset(_split(raw, DEFAULT_SPLIT, "random", seed).test)
     if raw.event_shape != spec.event_shape:
-        raise DataError(_shape_error_message(raw, spec))
+        raise _shape_error(raw, spec)
     if spec.support != "binary":
         raw = raw.unpack()
     binarises = spec.binarisation is not None and not DataProperties.from_raw(raw).binary
@@ -190,10 +235,8 @@ def load_as(
         and spec.class_names is not None
         and labels is None
         and not set(class_names(raw.labels)) <= set(spec.class_names)
-    ):
-        raw = replace(
-            raw, labels=None
-        )  # a foreign set with classes of its own: nobody asked for them
+    ):  # another data set, with other classes that were not requested
+        raw = replace(raw, labels=None)
     _check_labels(raw, allow_missing=not factors and spec.condition is not None)
     fixed = replace(spec, binarisation="fixed" if binarises else None)
     return _make_part(raw, np.arange(len(raw.values)), fixed, seed, "test")
@@ -202,45 +245,43 @@ def load_as(
 def _make_spec(
     raw: RawData,
     split: Split,
-    binarise: Any,
+    binarise: BinarisationMode | None,
     likelihood: str | None,
     network: NetworkKind | None,
     seed: int,
 ) -> Spec:
-    """The spec of the data, with a sentence for each choice."""
-    facts = DataProperties.from_raw(raw)
+    """The spec of the data, with a note for each choice."""
+    properties = DataProperties.from_raw(raw)
     if binarise:
-        binarising.check_grey_values(facts)
-    seen = replace(facts, low=0.0, high=1.0) if binarise else facts
-    choice = choose_likelihood(seen, raw.values, likelihood)
+        check_grey_values(properties)
+    modelled = replace(properties, low=0.0, high=1.0) if binarise else properties
+    choice = choose_likelihood(modelled, raw.values, likelihood)
     scaling = choose_scaling(choice, raw.values, split.train, raw.columns)
-    layers, why = choose_network(seen, network)
-    binarised = (
-        (binarising.binarisation_note(binarise, seed),)
-        if binarise
-        else _black_and_white_notes(facts)
+    network, network_note = choose_network(modelled, network)
+    binarisation_notes = (
+        (binarisation_note(binarise, seed),) if binarise else _black_and_white_notes(properties)
     )
     return Spec(
         name=raw.name,
         event_shape=raw.event_shape,
         support=choice.support,
-        likelihood=choice.likelihood,
-        network=layers,
-        levels=facts.levels if binarise else choice.levels,
+        likelihood=choice.likelihood.name,
+        network=network,
+        levels=properties.levels if binarise else choice.levels,
         shift=scaling.shift,
         scale=scaling.scale,
         binarisation=binarise,
         columns=raw.columns,
         class_names=None if raw.labels is None else class_names(raw.labels),
         notes=(
-            _reading_note(raw, facts),
+            _reading_note(raw, properties),
             *_storage_notes(raw, binarise),
             *raw.notes,
             split.note,
-            *binarised,
+            *binarisation_notes,
             choice.note,
             *scaling.notes,
-            why,
+            network_note,
         ),
     )
 
@@ -252,48 +293,59 @@ def _read(
     raw = to_canonical(_read_source(source, options).with_event_shape(shape))
     if options.memory_map and not isinstance(raw.values, MappedRows):
         raise ArgumentError(
-            f"mapped=True has no meaning for {raw.origin}: leave it out, or write the rows as an .npy file."
+            f"this has no meaning for {raw.origin}",
+            argument="memory_map",
+            value=True,
+            suggestions=("Leave it out, or write the rows to an .npy file",),
         )
-    return (
-        raw
-        if labels is None or isinstance(labels, str)
-        else raw.with_labels(to_numpy(labels, "labels"))
-    )
+    if labels is None or isinstance(labels, str):
+        return raw
+    return raw.with_labels(to_numpy(labels, "labels"))
 
 
 def _read_source(source: Any, options: ReadOptions) -> RawData:
+    """The source as its reader returns it."""
     if isinstance(source, str | os.PathLike):
         return _read_path_or_name(source, options)
     if isinstance(source, Rows):
-        values = (
-            source.stored_values
-            if isinstance(source.stored_values, MappedRows) and source.transform == ToFloat()
-            else source.tensor().cpu().numpy()
-        )
-        labels, given = (
-            None if source.labels is None else source.labels.cpu().numpy(),
-            () if source.context_table is None else source.context_table.to_columns(),
-        )
-        return RawData("rows", "the rows", values, labels=labels, context_columns=given)
+        return _read_rows(source)
     if isinstance(source, np.ndarray | Tensor | list | tuple):
         return from_array(source, options)
     return from_frame(source, options)
 
 
+def _read_rows(rows: Rows) -> RawData:
+    """Rows that were loaded before."""
+    stored = rows.stored_values
+    if not isinstance(stored, MappedRows) or rows.transform != ToFloat():
+        stored = rows.tensor().cpu().numpy()
+    return RawData(
+        "rows",
+        "the rows",
+        stored,
+        labels=None if rows.labels is None else rows.labels.cpu().numpy(),
+        context_columns=() if rows.context_table is None else rows.context_table.to_columns(),
+    )
+
+
 def _read_path_or_name(source: str | os.PathLike[str], options: ReadOptions) -> RawData:
-    """A path or a name: what has a separator or an ending is a path; names come before folders of the same name."""
-    known = _find_named_dataset(source)
-    if known:
-        return read_named_dataset(known, options)
+    """A named data set, or a path: names come before folders of the same name."""
+    dataset = _find_named_dataset(source)
+    if dataset:
+        return read_named_dataset(dataset, options)
     path = Path(source).expanduser()
     if _is_path_like(source) or (str(source) and path.exists()):
         return read_path(path, options)
     raise DataError(
-        f'source="{source}" is neither a set nor a path. Sets: {format_list(NAMED_DATASETS)}.{did_you_mean(str(source).lower(), NAMED_DATASETS)}'
+        "this is neither a data set nor a path; data sets are " + format_list(NAMED_DATASETS),
+        argument="source",
+        value=source,
+        suggestions=suggest_nearest(str(source).lower(), NAMED_DATASETS, "source"),
     )
 
 
 def _find_named_dataset(source: Any) -> NamedDataset | None:
+    """The data set that the source names; ``None`` for paths and data."""
     return (
         find_named_dataset(source)
         if isinstance(source, str) and not _is_path_like(source)
@@ -302,6 +354,7 @@ def _find_named_dataset(source: Any) -> NamedDataset | None:
 
 
 def _is_path_like(source: str | os.PathLike[str]) -> bool:
+    """Whether the source has a path separator or an ending."""
     return (
         not isinstance(source, str)
         or bool({"/", "\\", os.sep} & set(source))
@@ -310,20 +363,27 @@ def _is_path_like(source: str | os.PathLike[str]) -> bool:
 
 
 def _undeclared_temporal_order(raw: RawData, order: RowOrder) -> TemporalOrder | None:
-    """Rows that follow one another in time, where nobody said so and they are split at random."""
+    """The order of rows that are ordered in time and are split at random."""
     if raw.split is not None or (raw.order or order) != "random":
         return None
-    found = measure_temporal_order(len(raw.values), lambda index: np.asarray(raw.values[index]))
-    return found if found is not None and found.is_ordered else None
+    measured = measure_temporal_order(len(raw.values), lambda index: np.asarray(raw.values[index]))
+    return measured if measured is not None and measured.is_ordered else None
 
 
 def _split(raw: RawData, fractions: SplitFractions, order: RowOrder, seed: int) -> Split:
-    """The published split where there is one, else one by fractions."""
+    """The published split where there is one, otherwise a split by fractions."""
     if raw.split is None:
         return split_rows(len(raw.values), fractions, raw.order or order, seed)
     if (tuple(fractions), order) != (DEFAULT_SPLIT, "random"):
         raise ArgumentError(
-            f"split={fractions!r}, order={order!r}: {raw.origin} comes with a split of its own. Leave both out."
+            message(
+                "{split} and {order} have no meaning for {origin}, which has a published split",
+                split=Argument("split", fractions),
+                order=Argument("order", order),
+                origin=raw.origin,
+            ),
+            argument="split",
+            suggestions=("Leave both out",),
         )
     return raw.split(seed)
 
@@ -331,23 +391,26 @@ def _split(raw: RawData, fractions: SplitFractions, order: RowOrder, seed: int) 
 def _context_columns(
     raw: RawData, condition: Any, requests: Sequence[ContextRequest]
 ) -> tuple[ContextColumn, ...]:
-    """What a model is told, as read from the source or given as values; nothing where nothing was asked for."""
-    values = to_context_columns(condition)
-    if not values and not requests:
+    """The columns of context: values of ``condition``, or requested columns of the source."""
+    columns = to_context_columns(condition)
+    if not columns and not requests:
         return ()
     return select_context_columns(
-        values or raw.context_columns, requests, raw.labels, raw.origin, len(raw.values)
+        columns or raw.context_columns, requests, raw.labels, raw.origin, len(raw.values)
     )
 
 
 def _rename_columns(
     columns: Sequence[ContextColumn], factors: Sequence[ContextVariable]
 ) -> tuple[ContextColumn, ...]:
-    """Columns given as values under the names that the model knows them by. Raises ``DataError`` for more or fewer of them."""
+    """The columns under the names of the variables of a model, in this order."""
     if len(columns) != len(factors):
         names = format_list(factor.name for factor in factors)
         raise DataError(
-            f"condition has {format_count(len(columns), 'column')}, and the model is told {names}: give one column for each."
+            f"`condition` has {format_count(len(columns), 'column')}, and the model is conditioned "
+            f"on {names}",
+            argument="condition",
+            suggestions=("Give one column for each variable",),
         )
     return tuple(
         replace(column, name=factor.name) for column, factor in zip(columns, factors, strict=True)
@@ -355,50 +418,57 @@ def _rename_columns(
 
 
 def _is_inferred(factors: Sequence[ContextVariable]) -> bool:
-    """Whether a model infers all that it may be told."""
+    """Whether a model infers all variables of its condition."""
     return Condition(factors).is_optional
 
 
 def _with_condition_labels(raw: RawData, factors: Sequence[ContextVariable] | None) -> RawData:
-    """With the first class that a model is told as labels, where there are no others: reports colour and name rows by it."""
-    classes = [
-        column
-        for column, factor in zip(raw.context_columns, factors or (), strict=True)
-        if isinstance(factor, Labels)
-    ]
-    return raw if raw.labels is not None or not classes else raw.with_labels(classes[0].values)
+    """The data with the first class of the condition as labels, if there are no labels."""
+    if raw.labels is not None:
+        return raw
+    for column, factor in zip(raw.context_columns, factors or (), strict=True):
+        if isinstance(factor, Labels):
+            return raw.with_labels(column.values)
+    return raw
 
 
 def _check_labels(raw: RawData, allow_missing: bool) -> None:
+    """Refuse missing labels where they are not allowed."""
     if raw.labels is None or allow_missing:
         return
     missing = is_missing(raw.labels)
     if missing.any():
         raise DataError(
-            f"labels of {raw.origin} are missing, the first in row {int(np.flatnonzero(missing)[0])}: fill or drop them, or write "
-            'condition="label", partial=True for a model that infers them.'
+            f"labels of {raw.origin} are missing, the first in row "
+            f"{int(np.flatnonzero(missing)[0])}",
+            argument="labels",
+            suggestions=(
+                message(
+                    "Fill or drop them, or write {condition} with {allow} for a model that infers "
+                    "them",
+                    condition=Argument("condition", "label"),
+                    allow=Argument("allow_missing_labels", True),
+                ),
+            ),
         )
 
 
 def _make_part(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
-    """The rows of a part; where a model infers what it may be told, only training rows tell it."""
+    """The rows of a part; where a model infers its condition, only training rows have context."""
     rows = _make_rows(raw, index, spec, seed, part)
     if not spec.condition:
         return rows
-    hidden = part != "train" and _is_inferred(spec.condition)
-    given = () if hidden else [column.subset(index) for column in raw.context_columns]
-    return replace(
-        rows,
-        context_table=ContextTable.all_missing(len(index), spec.condition)
-        if hidden
-        else ContextTable.from_columns(given, spec.condition),
-    )
+    if part != "train" and _is_inferred(spec.condition):
+        return replace(rows, context_table=ContextTable.all_missing(len(index), spec.condition))
+    columns = [column.subset(index) for column in raw.context_columns]
+    return replace(rows, context_table=ContextTable.from_columns(columns, spec.condition))
 
 
 def _make_rows(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
+    """The rows of a part in their stored form, without context."""
     labels = None if raw.labels is None else encode_labels(raw.labels[index], spec.class_names)
     if spec.binarisation:
-        return binarising.binarise_rows(
+        return binarise_rows(
             Rows(_select_stored(raw, index), ToFloat(), labels),
             spec.binarisation,
             spec.levels or 256,
@@ -419,12 +489,13 @@ def _make_rows(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str
 
 
 def _select_stored(raw: RawData, index: np.ndarray) -> Tensor | MappedRows:
+    """Values of the rows ``index``."""
     values = raw.values[index]
     return values if isinstance(values, MappedRows) else torch.from_numpy(values)
 
 
 def _reshape_flat(raw: RawData, spec: Spec) -> RawData:
-    """Flat rows without names of columns in the shape of the model's, where that holds as many numbers."""
+    """Flat rows without names of columns in the shape of the model, where the sizes are equal."""
     flat = len(raw.event_shape) == 1 and raw.columns is None and spec.columns is None
     return (
         raw.with_event_shape(spec.event_shape)
@@ -433,53 +504,79 @@ def _reshape_flat(raw: RawData, spec: Spec) -> RawData:
     )
 
 
-def _reading_note(raw: RawData, facts: DataProperties) -> str:
-    labels = f" and {describe_labels(class_names(raw.labels))}" if raw.labels is not None else ""
-    size = len(raw.values)
-    if not facts.image:
+def _reading_note(raw: RawData, properties: DataProperties) -> Note:
+    """What was read."""
+    classes = None if raw.labels is None else class_names(raw.labels)
+    labels = "" if classes is None else f" and {describe_labels(classes)}"
+    size, shape = len(raw.values), properties.event_shape
+    if properties.image:
+        kind = "colour image" if shape[:-2] == (3,) else "image"
+        content = f"{format_shape(shape[-2:])} with {_describe_values(properties)}"
+    else:
+        kind = "row"
         names = f": {format_list(raw.columns)}" if raw.columns else ""
-        return f"Read {format_count(size, 'row')} of {format_shape(facts.event_shape)} {'columns' if raw.columns else 'numbers'}{names}{labels}."
-    kind = "colour image" if facts.event_shape[:-2] == (3,) else "image"
-    return f"Read {format_count(size, kind)} of {format_shape(facts.event_shape[-2:])} with {_describe_values(facts)}{labels}."
+        content = f"{format_shape(shape)} {'columns' if raw.columns else 'numbers'}{names}"
+    return Note(
+        "data_read",
+        f"Read {format_count(size, kind)} of {content}{labels}.",
+        data={
+            "rows": size,
+            "event_shape": list(shape),
+            "low": properties.low,
+            "high": properties.high,
+            "columns": None if raw.columns is None else list(raw.columns),
+            "classes": None if classes is None else list(classes),
+        },
+    )
 
 
-def _storage_notes(raw: RawData, binarise: str | None) -> tuple[str, ...]:
-    """Where the rows are, where that is not the memory."""
+def _storage_notes(raw: RawData, binarise: BinarisationMode | None) -> tuple[Note, ...]:
+    """Where the rows are, if they are in a file."""
     if not isinstance(raw.values, MappedRows):
         return ()
+    size = raw.values.size_text
     if binarise == "fixed":
-        return (
-            f"The file ({raw.values.size_text}) is gone through once; the bits drawn are held in memory.",
-        )
-    return (f"The rows stay in the file ({raw.values.size_text}) and are read batch by batch.",)
+        text = f"The file ({size}) is read once; the binary values are kept in memory."
+        return (Note("binarised_in_memory", text, data={"size": size}),)
+    text = f"The rows stay in the file ({size}) and are read batch by batch."
+    return (Note("rows_in_file", text, data={"size": size}),)
 
 
-def _describe_values(facts: DataProperties) -> str:
-    if facts.binary:
+def _describe_values(properties: DataProperties) -> str:
+    """The values of images."""
+    if properties.binary:
         return "values 0 and 1"
-    grey = "levels" if facts.event_shape[:-2] == (3,) else "grey levels"
-    return (
-        f"{facts.levels} {grey} (0 to {facts.levels - 1})"
-        if facts.byte_valued
-        else f"values from {facts.low:g} to {facts.high:g}"
+    if not properties.byte_valued:
+        return f"values from {properties.low:g} to {properties.high:g}"
+    grey = "levels" if properties.event_shape[:-2] == (3,) else "grey levels"
+    return f"{properties.levels} {grey} (0 to {properties.levels - 1})"
+
+
+def _black_and_white_notes(properties: DataProperties) -> tuple[Note, ...]:
+    """The suggestion to binarise black and white images that are stored as 0 and 255."""
+    if not properties.black_and_white:
+        return ()
+    text = message(
+        "Only the values 0 and 255 occur: {fixed} reads them as 0 and 1.",
+        fixed=Argument("binarise", "fixed"),
     )
+    return (Note("black_and_white", text, "warning"),)
 
 
-def _black_and_white_notes(facts: DataProperties) -> tuple[str, ...]:
-    """A hint for black and white images that were saved as bytes 0 and 255."""
-    return (
-        ('Only the values 0 and 255 occur: binarise="fixed" reads them as 0 and 1.',)
-        if facts.black_and_white
-        else ()
+def _shape_error(raw: RawData, spec: Spec) -> DataError:
+    """The error for events of another shape than the model's."""
+    suggestions: tuple[Text, ...] = (
+        ("Write x[None] for a single row",) if raw.values.shape == spec.event_shape else ()
     )
-
-
-def _shape_error_message(raw: RawData, spec: Spec) -> str:
-    one = ": for a single row, write x[None]" if raw.values.shape == spec.event_shape else ""
-    return f'{raw.origin} has rows of shape {raw.event_shape}, and the model was made for shape {spec.event_shape} ("{spec.name}"){one}.'
+    return source_error(
+        f"{raw.origin} has rows of shape {raw.event_shape}, and the model was made for shape "
+        f'{spec.event_shape} ("{spec.name}")',
+        *suggestions,
+    )
 
 
 def _check_support(raw: RawData, support: Support, spec: Spec) -> None:
+    """Refuse values outside of the support of the model."""
     if is_within_support(DataProperties.from_raw(raw), support, spec.levels):
         return
     value = find_value_outside(raw.values, support, spec.levels)
@@ -490,11 +587,8 @@ def _check_support(raw: RawData, support: Support, spec: Spec) -> None:
         "unit": "values in [0, 1]",
         "levels": f"whole numbers from 0 to {(spec.levels or 256) - 1}",
     }[support]
-    hint = (
-        ": divide by 255"
-        if support == "unit" and raw.values.dtype == np.uint8
-        else ": bring it to the scale of the training data"
-    )
-    raise DataError(
-        f'{raw.origin} holds {value:g}, and the model takes {takes}, as "{spec.name}" does{hint}.'
+    is_bytes = support == "unit" and raw.values.dtype == np.uint8
+    raise source_error(
+        f'{raw.origin} holds {value:g}, and the model takes {takes}, as in "{spec.name}"',
+        "Divide by 255" if is_bytes else "Bring the data to the scale of the training data",
     )

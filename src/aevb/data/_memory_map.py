@@ -1,4 +1,4 @@
-"""Rows of an array in a file: read when they are asked for, never all at once."""
+"""Rows of an array in a file, read batch by batch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from torch import Tensor
 from .._memory import format_bytes, physical_memory
 from ..errors import DataError
 
-MAP_MIN_BYTES = (
-    1 << 30
-)  # bytes of a file that is left where it is; smaller ones are read, since resident rows are faster
-GATHER_MEMORY_DIVISOR = 4  # files of at most this part of the memory are gathered through their map
-MAX_READ_AMPLIFICATION = 4  # at most so many rows are read for each that is wanted
+MAP_MIN_BYTES = 1 << 30  # smaller files are read into memory, where rows are faster
+GATHER_MEMORY_DIVISOR = 4  # a file of at most 1/4 of the memory is gathered through its map
+MAX_READ_AMPLIFICATION = 4  # rows that are read at most for each row of a batch
 CPU = torch.device("cpu")
 _SEEK_LOCK = Lock()
 
@@ -29,9 +27,13 @@ _SEEK_LOCK = Lock()
 class ArrayFile:
     """A memory-mapped array ``[N, *row]`` and its file.
 
-    Neighbouring rows are read from the file. Scattered rows are gathered through the map, ten times as fast as row by row, where the file
-    is at most a quarter of the memory: pages touched through a map count as memory of the process, although the system takes them back
-    when it needs them. From larger files scattered rows are read one by one, so that the process never grows.
+    Neighbouring rows are read from the file. Scattered rows are gathered through the map, ten times
+    as fast as row by row, where the file is at most a quarter of the memory: pages that are read
+    through a map count as memory of the process, although the system can take them back. From
+    larger files, scattered rows are read one by one, so that the process does not grow.
+
+    Args:
+        array: The memory-mapped array.
     """
 
     def __init__(self, array: np.memmap) -> None:
@@ -49,7 +51,7 @@ class ArrayFile:
         return rows
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """The rows ``index``, int64 ``[B]``."""
+        """The rows ``index`` (int64 ``[B]``)."""
         if self.array.nbytes <= _gather_limit():
             return np.asarray(np.take(self.array, index, axis=0))
         rows = np.empty((len(index), *self.array.shape[1:]), self.array.dtype)
@@ -57,7 +59,7 @@ class ArrayFile:
         return rows
 
     def _fill(self, rows: np.ndarray, starts: list[int]) -> None:
-        """Fill ``rows`` with equal runs of the file, one from each start."""
+        """Fill ``rows`` with runs of equal length that begin at the rows ``starts``."""
         content, size = rows.reshape(-1).view(np.uint8).data, rows.nbytes // max(len(starts), 1)
         for number, start in enumerate(starts):
             self._read_run(
@@ -65,42 +67,49 @@ class ArrayFile:
             )
 
     def _read_run(self, buffer: memoryview, offset: int) -> None:
-        while (
-            buffer
-        ):  # more than once where it is longer than systems read at a time, which is 2 GiB
-            found = _read_at(self.handle, buffer, offset)
-            if not found:
+        """Fill the buffer from an offset in the file."""
+        while buffer:  # repeated, because systems read at most 2 GiB at a time
+            n_bytes = _read_at(self.handle, buffer, offset)
+            if not n_bytes:
                 raise DataError(
-                    f'file "{self.name}" has become shorter since it was opened: load it again.'
+                    f'file "{self.name}" has become shorter since it was opened',
+                    suggestions=("Load it again",),
                 )
-            buffer, offset = buffer[found:], offset + found
+            buffer, offset = buffer[n_bytes:], offset + n_bytes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy, and another process, open the file for themselves."""
+        """A copy opens the file again, also in another process."""
         return _reopen, (self.name, self.array.dtype, self.array.shape, self.offset)
 
 
 def _reopen(name: str, dtype: np.dtype, shape: tuple[int, ...], offset: int) -> ArrayFile:
+    """Open the same array again."""
     return ArrayFile(np.memmap(name, dtype, "r", offset, shape))
 
 
 def _read_at(handle: int, buffer: memoryview, offset: int) -> int:
-    """Fill ``content`` from a place in a file, whoever else reads it; returns how many bytes came."""
+    """Read bytes at an offset, independent of other readers; returns the number of bytes read."""
     if sys.platform != "win32":
         return os.preadv(handle, [buffer], offset)
-    with _SEEK_LOCK:  # there, a place to read from belongs to the file and not to the call
+    with _SEEK_LOCK:  # on Windows, the offset belongs to the file and not to the call
         os.lseek(handle, offset, os.SEEK_SET)
-        found = os.read(handle, len(buffer))
-    buffer[: len(found)] = found
-    return len(found)
+        content = os.read(handle, len(buffer))
+    buffer[: len(content)] = content
+    return len(content)
 
 
 @dataclass(frozen=True, eq=False)
 class MappedRows:
-    """Rows of an array in a file, in the form that resident rows are stored in; like a tensor as far as ``Rows`` knows.
+    """Rows of an array in a file, with the part of a tensor's interface that ``Rows`` uses.
 
-    ``where`` are the places of the rows in the file. They are read as ``dtype``, with their last axis first where that holds the
-    ``channels``, and go to ``device``. Indexing gives rows that are not yet read; ``np.asarray`` and ``index_select`` read.
+    Indexing reads nothing; ``np.asarray``, ``tensor`` and ``index_select`` read the rows.
+
+    Args:
+        file: The array and its file.
+        dtype: The dtype that the rows are converted to when they are read.
+        row_index: The numbers of the rows in the file.
+        channels_last: Whether the last axis holds the channels; it is then moved to the front.
+        device: The device that the rows are copied to.
     """
 
     file: ArrayFile
@@ -122,7 +131,7 @@ class MappedRows:
 
     @property
     def size_text(self) -> str:
-        """The size of the file's array, as people say it."""
+        """The size of the array in the file, as text."""
         return format_bytes(self.file.array.nbytes)
 
     def __len__(self) -> int:
@@ -130,40 +139,39 @@ class MappedRows:
         return len(self.row_index)
 
     def __getitem__(self, index: slice | np.ndarray | Tensor) -> MappedRows:
-        """The rows ``index``, not read."""
+        """The rows ``index``, without reading them."""
         return replace(self, row_index=_resolve_index(self.row_index, index))
 
     def reshape(self, *shape: int) -> MappedRows:
-        """The same with rows of another shape, ``[N, *row]``."""
+        """The same rows in another shape ``[N, *row]``."""
         array = self.file.array.reshape(*shape)
-        assert isinstance(array, np.memmap)  # neighbouring rows: a view
+        assert isinstance(array, np.memmap)  # a view, because rows are contiguous
         return replace(self, file=ArrayFile(array))
 
     def astype(self, dtype: np.dtype, copy: bool = True) -> MappedRows:
-        """The same rows, to be read as numbers of this kind."""
+        """The same rows, read as another dtype."""
         return replace(self, dtype=dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The rows, read."""
+        """Read the rows."""
         rows = self._read()
         rows = np.moveaxis(rows, -1, 1) if self.channels_last else rows
         return np.ascontiguousarray(rows, dtype or self.dtype)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The rows ``index``, int64 ``[B]``, read and brought to the device."""
+        """Read the rows ``index`` (int64 ``[B]``) onto the device."""
         return self[index].tensor()
 
     def tensor(self) -> Tensor:
-        """All rows, read and brought to the device."""
+        """Read all rows onto the device."""
         rows = torch.from_numpy(np.asarray(self))
         if self.device.type != "cuda":
             return rows.to(self.device)
-        return rows.pin_memory().to(
-            self.device, non_blocking=True
-        )  # from other memory, the copy waits for all that is under way
+        # a copy from memory that is not pinned waits for all work on the device
+        return rows.pin_memory().to(self.device, non_blocking=True)
 
     def to(self, device: torch.device | str) -> MappedRows:
-        """The same rows for another device; they stay in the file."""
+        """The same rows for another device, without reading them."""
         return (
             self
             if self.device == torch.device(device)
@@ -171,7 +179,7 @@ class MappedRows:
         )
 
     def in_storage_order(self) -> MappedRows:
-        """The same rows in the order of the file, in which they are read fastest."""
+        """The same rows in the order of the file, which is read fastest."""
         return (
             self
             if isinstance(self.row_index, range)
@@ -179,7 +187,7 @@ class MappedRows:
         )
 
     def _read(self) -> np.ndarray:
-        """Rows that lie near to each other come with those between them, by one reading; scattered ones one by one."""
+        """Read close rows in one run with the rows between them, and scattered rows one by one."""
         places = np.asarray(self.row_index, np.int64)
         if (
             len(places)
@@ -194,22 +202,26 @@ RowValues = np.ndarray | MappedRows
 
 
 def should_map(requested: bool | None, size: int) -> bool:
-    """Whether an array of so many bytes is left in its file: as asked, or where it is large."""
+    """Whether an array of ``size`` bytes stays in its file: as requested, or by its size."""
     return size > MAP_MIN_BYTES if requested is None else requested
 
 
 def unmappable_reason(array: np.ndarray) -> str | None:
-    """Why an array cannot be read row by row from its file, None where it can."""
+    """Why an array cannot be read row by row from its file; ``None`` where it can."""
     if not isinstance(array, np.memmap) or array.filename is None or array.mode == "c":
         return "it is not memory-mapped from a file, as by np.load(path, mmap_mode='r')"
     if not (array.flags.c_contiguous and array.flags.aligned):
-        return "its rows do not lie one after the other in the file: write np.save(path, np.ascontiguousarray(x))"
+        return (
+            "its rows do not lie one after the other in the file; write "
+            "np.save(path, np.ascontiguousarray(x))"
+        )
     return None if array.ndim > 1 and array.size else "it has no rows of values"
 
 
 def _resolve_index(
     row_index: range | np.ndarray, index: slice | np.ndarray | Tensor
 ) -> range | np.ndarray:
+    """The numbers in the file of the rows ``index`` among the rows ``row_index``."""
     if isinstance(index, slice):
         return row_index[index]
     places = np.asarray(index)
@@ -223,20 +235,20 @@ def _resolve_index(
 
 
 def _offsets_in_run(places: np.ndarray) -> np.ndarray | slice:
-    """Where rising places lie in the run from the first to the last: all of it, without a copy, where none is left out."""
+    """Ascending row numbers as offsets from the first; a slice, without a copy, for a full run."""
     return slice(None) if places[-1] - places[0] == len(places) - 1 else places - places[0]
 
 
 def _file_offset(array: np.memmap) -> int:
-    """Where the array begins in its file: a view of a map keeps the offset of the whole."""
-    whole: Any = array
-    while isinstance(whole.base, np.ndarray):
-        whole = whole.base
-    address = [each.__array_interface__["data"][0] for each in (array, whole)]
-    return array.offset + address[0] - address[1]
+    """The offset of the array in its file: a view keeps the offset of the mapped array."""
+    mapped: Any = array
+    while isinstance(mapped.base, np.ndarray):
+        mapped = mapped.base
+    addresses = [view.__array_interface__["data"][0] for view in (array, mapped)]
+    return array.offset + addresses[0] - addresses[1]
 
 
 @cache
 def _gather_limit() -> int:
-    """Bytes that may be gathered through a map."""
+    """The largest file, in bytes, whose rows are gathered through its map."""
     return (physical_memory() or 4 * MAP_MIN_BYTES) // GATHER_MEMORY_DIVISOR

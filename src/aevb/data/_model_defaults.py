@@ -1,26 +1,35 @@
-"""The likelihood, the scaling and the network that suit the data, each with its reason."""
+"""The likelihood, the scaling and the network that fit the data, each with its reason."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ArgumentError, DataError
-from ._formatting import did_you_mean, format_list, format_shape
+from ..errors import ArgumentError, DataError, check_choice
+from ..likelihoods import LikelihoodRegistration
+from ..notes import Argument, Note, message
+from ._formatting import format_list, format_shape
 from ._memory_map import RowValues
 from ._raw import RawData
-from ._spec import COUNT_LIKELIHOODS, REAL_LIKELIHOODS, NetworkKind, Support, is_image
+from ._spec import NetworkKind, Support, is_image
 from ._statistics import Moments, iter_chunks, moments, summarise_values
 
-MIN_CONV_SIDE = 12  # below, two halvings leave next to nothing of an image
+MIN_CONV_SIDE = 12  # pixels; two halvings of smaller images leave too few
 
 
 @dataclass(frozen=True)
 class DataProperties:
-    """What is true of all rows: their range, whether they are whole numbers, the shape of one, whether only 0 and 255 occur."""
+    """What is true of all values of the data.
+
+    Args:
+        low: The least value.
+        high: The greatest value.
+        byte_valued: Whether all values are whole numbers from 0 to 255.
+        event_shape: The shape of one row.
+        black_and_white: Whether only 0 and 255 occur.
+    """
 
     low: float
     high: float
@@ -30,12 +39,16 @@ class DataProperties:
 
     @classmethod
     def from_raw(cls, raw: RawData) -> DataProperties:
-        """The facts of canonical data: bytes are whole numbers, float32 are not (or lie beyond bytes)."""
+        """The properties of canonical data, whose whole numbers 0 to 255 are bytes."""
         if raw.packed_shape:
             return cls(0.0, 1.0, True, raw.packed_shape)
-        seen = raw.summary or summarise_values(raw.values)
+        summary = raw.summary or summarise_values(raw.values)
         return cls(
-            seen.low, seen.high, raw.values.dtype == np.uint8, raw.event_shape, seen.black_and_white
+            summary.low,
+            summary.high,
+            raw.values.dtype == np.uint8,
+            raw.event_shape,
+            summary.black_and_white,
         )
 
     @property
@@ -50,12 +63,12 @@ class DataProperties:
 
     @property
     def in_unit_interval(self) -> bool:
-        """Whether all values lie in [0, 1]."""
+        """Whether all values are in [0, 1]."""
         return self.low >= 0 and self.high <= 1
 
     @property
     def levels(self) -> int:
-        """The number of grey levels: 256, or as many as occur where that is at most 64.
+        """The number of grey levels: 256, or the greatest value plus 1 where that is at most 64.
 
         >>> DataProperties(0, 16, True, (8, 8)).levels, DataProperties(0, 200, True, (8, 8)).levels
         (17, 256)
@@ -63,63 +76,7 @@ class DataProperties:
         return max(int(self.high) + 1, 2) if self.high < 64 else 256
 
 
-@dataclass(frozen=True)
-class LikelihoodInfo:
-    """A likelihood by name: its title, the values it is for, whether facts fit, and their support under it."""
-
-    title: str
-    domain: str
-    accepts: Callable[[DataProperties], bool]
-    support: Callable[[DataProperties], Support]
-
-
-def _default_support(facts: DataProperties) -> Support:
-    if facts.binary:
-        return "binary"
-    if facts.image and facts.byte_valued:
-        return "levels"
-    return "unit" if facts.image and facts.in_unit_interval else "real"
-
-
-def _unit_support(facts: DataProperties) -> Support:
-    return "unit" if facts.in_unit_interval else "levels"
-
-
-LIKELIHOODS = {
-    "bernoulli": LikelihoodInfo(
-        "Bernoulli", "0 or 1", lambda facts: facts.binary, lambda facts: "binary"
-    ),
-    "continuous_bernoulli": LikelihoodInfo(
-        "continuous Bernoulli",
-        "in [0, 1], or whole numbers from 0 to 255",
-        lambda facts: facts.in_unit_interval or facts.byte_valued,
-        _unit_support,
-    ),
-    "discretised_logistic": LikelihoodInfo(
-        "discretised logistic",
-        "whole numbers from 0 to 255",
-        lambda facts: facts.byte_valued,
-        lambda facts: "levels",
-    ),
-    "categorical": LikelihoodInfo(
-        "categorical",
-        "whole numbers from 0 to 255",
-        lambda facts: facts.byte_valued,
-        lambda facts: "levels",
-    ),
-    "normal": LikelihoodInfo("normal", "any real numbers", lambda facts: True, _default_support),
-    "laplace": LikelihoodInfo("Laplace", "any real numbers", lambda facts: True, _default_support),
-    "student_t": LikelihoodInfo(
-        "Student t", "any real numbers", lambda facts: True, _default_support
-    ),
-    "poisson": LikelihoodInfo(
-        "Poisson", "whole numbers from 0", lambda facts: facts.low >= 0, _default_support
-    ),
-    "negative_binomial": LikelihoodInfo(
-        "negative binomial", "whole numbers from 0", lambda facts: facts.low >= 0, _default_support
-    ),
-}
-_DEFAULT_LIKELIHOODS = {
+_DEFAULT_LIKELIHOODS: dict[Support, str] = {
     "binary": "bernoulli",
     "levels": "discretised_logistic",
     "unit": "continuous_bernoulli",
@@ -137,158 +94,212 @@ _OUTSIDE_SUPPORT: dict[Support, Callable[[np.ndarray, int], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class LikelihoodChoice:
-    """A likelihood with its support and levels, and the sentence that says why."""
+    """A likelihood with the support and the levels of the data, and the reason."""
 
-    likelihood: str
+    likelihood: LikelihoodRegistration
     support: Support
     levels: int | None
-    note: str
+    note: Note
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """``(x - shift) / scale`` is what a network sees: one number, or one per column; and what there is to say about it."""
+    """A network receives ``(x - shift) / scale``: one number each, or one per column."""
 
     shift: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def choose_likelihood(
-    facts: DataProperties, values: RowValues, requested: str | None = None
+    properties: DataProperties, values: RowValues, requested: str | None = None
 ) -> LikelihoodChoice:
-    """The likelihood that suits the data, or the one asked for. Raises ``DataError`` where the data do not fit it.
+    """The requested likelihood, or the one that fits the data.
 
-    >>> choose_likelihood(DataProperties(0, 1, True, (28, 28)), np.zeros((1, 28, 28))).said
+    Raises:
+        DataError: The data are outside of the support of the requested likelihood.
+
+    >>> properties = DataProperties(0, 1, True, (28, 28))
+    >>> str(choose_likelihood(properties, np.zeros((1, 28, 28))).note)
     'Likelihood: Bernoulli, because all values are 0 or 1.'
     """
-    name = requested or _DEFAULT_LIKELIHOODS[_default_support(facts)]
-    likelihood = LIKELIHOODS[name]
-    if not likelihood.accepts(facts) or (
-        name in COUNT_LIKELIHOODS and _find_non_count(values) is not None
-    ):
-        raise _likelihood_error(name, facts, values)
-    support = likelihood.support(facts)
-    levels = facts.levels if support == "levels" else None
-    steps = f" with {levels} levels" if name in ("discretised_logistic", "categorical") else ""
-    reason = "as asked" if requested else f"because {_describe_range(facts, support)}"
-    return LikelihoodChoice(
-        name, support, levels, f"Likelihood: {likelihood.title}{steps}, {reason}."
+    entry = LikelihoodRegistration.find(
+        requested or _DEFAULT_LIKELIHOODS[_support_by_values(properties)]
     )
+    if not entry.accepts(properties.low, properties.high, _is_whole(entry, properties, values)):
+        raise _likelihood_error(entry, properties, values)
+    support = _support_under(entry, properties)
+    levels = properties.levels if support == "levels" else None
+    steps = f" with {levels} levels" if entry.has_levels else ""
+    reason = "as requested" if requested else f"because {_describe_range(properties, support)}"
+    note = Note(
+        "likelihood",
+        f"Likelihood: {entry.title}{steps}, {reason}.",
+        data={"likelihood": entry.name, "levels": levels, "requested": requested is not None},
+    )
+    return LikelihoodChoice(entry, support, levels, note)
 
 
-def check_likelihood_name(name: str | None) -> None:
-    """Raise ``ArgumentError`` for the name of no likelihood."""
-    if name is not None and name not in LIKELIHOODS:
-        raise ArgumentError(
-            f'likelihood="{name}" is not known. Known: {format_list(LIKELIHOODS)}.{did_you_mean(str(name), LIKELIHOODS)}'
-        )
+def check_likelihood(name: str | None) -> str | None:
+    """The registered name of a likelihood that can be chosen by name; ``None`` for ``None``.
+
+    Raises:
+        ArgumentError: There is no likelihood of this name.
+        IncompatibleError: The likelihood is built from other parts.
+    """
+    if name is None:
+        return None
+    entry = LikelihoodRegistration.find(name)
+    entry.check()
+    return entry.name
 
 
-def is_within_support(facts: DataProperties, support: Support, levels: int | None) -> bool:
-    """Whether the facts alone say that all values are inside of a support.
+def _support_by_values(properties: DataProperties) -> Support:
+    """The support of data, by their values."""
+    if properties.binary:
+        return "binary"
+    if properties.image and properties.byte_valued:
+        return "levels"
+    return "unit" if properties.image and properties.in_unit_interval else "real"
+
+
+def _support_under(entry: LikelihoodRegistration, properties: DataProperties) -> Support:
+    """The support of data under a likelihood."""
+    if entry.kinds == ("binary",):
+        return "binary"
+    if entry.has_levels:
+        return "levels"
+    if {"bounded", "proportion"} & set(entry.kinds):
+        return "unit" if properties.in_unit_interval else "levels"
+    return _support_by_values(properties)
+
+
+def _is_whole(entry: LikelihoodRegistration, properties: DataProperties, values: RowValues) -> bool:
+    """Whether all values are whole numbers; values beyond bytes are read for counts only."""
+    return properties.byte_valued or ("count" in entry.kinds and _find_fraction(values) is None)
+
+
+def is_within_support(properties: DataProperties, support: Support, levels: int | None) -> bool:
+    """Whether the properties alone show that all values are in a support.
 
     >>> (
-    ...     inside(DataProperties(0, 16, True, (8, 8)), "levels", 17),
-    ...     inside(DataProperties(0, 16, True, (8, 8)), "unit", None),
+    ...     is_within_support(DataProperties(0, 16, True, (8, 8)), "levels", 17),
+    ...     is_within_support(DataProperties(0, 16, True, (8, 8)), "unit", None),
     ... )
     (True, False)
     """
     within = {
-        "binary": facts.binary,
-        "levels": facts.byte_valued and facts.high < (levels or 256),
-        "unit": facts.in_unit_interval,
+        "binary": properties.binary,
+        "levels": properties.byte_valued and properties.high < (levels or 256),
+        "unit": properties.in_unit_interval,
         "real": True,
     }
     return within[support]
 
 
 def find_value_outside(values: RowValues, support: Support, levels: int | None) -> float | None:
-    """The first value outside of a support, None where all are inside.
+    """The first value outside of a support; ``None`` where all values are in it.
 
-    >>> offender(np.array([0.0, 0.5, 2.0]), "unit", None)
+    >>> find_value_outside(np.array([0.0, 0.5, 2.0]), "unit", None)
     2.0
     """
-    return _find_first(values, lambda piece: _OUTSIDE_SUPPORT[support](piece, levels or 256))
+    return _find_first(values, lambda chunk: _OUTSIDE_SUPPORT[support](chunk, levels or 256))
 
 
-def _find_non_count(values: RowValues) -> float | None:
-    """The first value that is not one of 0, 1, 2, ...; of any size, where ``DataProperties.whole`` knows bytes only."""
-    return _find_first(values, lambda piece: (piece < 0) | (piece != np.rint(piece)))
+def _find_fraction(values: RowValues) -> float | None:
+    """The first value that is not a whole number; ``None`` where all values are whole."""
+    return _find_first(values, lambda chunk: chunk != np.rint(chunk))
 
 
 def _find_first(
     values: RowValues, is_violation: Callable[[np.ndarray], np.ndarray]
 ) -> float | None:
-    for piece in iter_chunks(values):
-        bad = piece[is_violation(piece)]
-        if bad.size:
-            return float(bad.flat[0])
+    """The first value with a property; ``None`` where there is none."""
+    for chunk in iter_chunks(values):
+        violations = chunk[is_violation(chunk)]
+        if violations.size:
+            return float(violations.flat[0])
     return None
 
 
 def choose_scaling(
     choice: LikelihoodChoice, values: RowValues, train: np.ndarray, columns: tuple[str, ...] | None
 ) -> Scaling:
-    """Mean and deviation of the rows ``train`` for real likelihoods, their mean for counts, [0, 1] for the continuous Bernoulli.
+    """The scaling for a likelihood, from the rows ``train``.
 
-    A table is scaled by column, an image as a whole (its pixels are of one kind).
+    A table is scaled by column, an image as a whole.
     """
-    if choice.likelihood == "continuous_bernoulli" and choice.support == "levels":
+    scaling, by_column = choice.likelihood.scaling, len(values.shape) == 2
+    if scaling == "unit_interval" and choice.support == "levels":
         return Scaling(scale=(float((choice.levels or 256) - 1),))
-    if choice.likelihood in COUNT_LIKELIHOODS:
+    if scaling == "mean":
         mean = float(moments(values, train, by_column=False).mean[0])
-        return Scaling(
-            scale=(mean or 1.0,),
-            notes=(f"The decoder begins at the mean of the training rows, {mean:.3g}.",),
-        )
-    if choice.likelihood not in REAL_LIKELIHOODS:
-        return Scaling()
-    by_column = len(values.shape) == 2
-    return _standardisation(moments(values, train, by_column), columns, by_column)
+        text = f"The decoder starts at the mean of the training rows, {mean:.3g}."
+        note = Note("decoder_start", text, data={"mean": mean})
+        return Scaling(scale=(mean or 1.0,), notes=(note,))
+    if scaling == "size":
+        mean = moments(values, train, by_column).mean
+        note = _scaling_note("mean", by_column)
+        return Scaling(shift=(0.0,) * len(mean), scale=tuple(mean.tolist()), notes=(note,))
+    if scaling == "standardise":
+        return _standardisation(moments(values, train, by_column), columns, by_column)
+    return Scaling()
 
 
 def choose_network(
-    facts: DataProperties, requested: NetworkKind | None = None
-) -> tuple[NetworkKind, str]:
-    """``conv`` or ``mlp``, and the sentence that says why.
+    properties: DataProperties, requested: NetworkKind | None = None
+) -> tuple[NetworkKind, Note]:
+    """The requested network, or the one that fits the data, and the reason.
 
-    >>> choose_network(DataProperties(0, 1, False, (3, 32, 32)))
-    ('conv', 'Network: convolutional, because the data are images of 32 x 32 with more than two values.')
+    Raises:
+        ArgumentError: A convolutional network is requested for data that are not images.
+
+    >>> network, note = choose_network(DataProperties(0, 1, False, (3, 32, 32)))
+    >>> print(note)
+    Network: convolutional, because the data are images of 32 x 32 with more than two values.
     """
-    size = format_shape(facts.event_shape[-2:])
+    size = format_shape(properties.event_shape[-2:])
+    network: NetworkKind = "mlp"
+    reason = ""
     if requested is not None:
-        return (
-            requested,
-            f"Network: {_NETWORK_TITLES[_validate_network(requested, facts)]}, as asked.",
-        )
-    if not facts.image:
-        return "mlp", "Network: fully connected (MLP), because the data are a table."
-    if min(facts.event_shape[-2:]) < MIN_CONV_SIDE:
-        return "mlp", f"Network: fully connected (MLP), because images of {size} are small."
-    if facts.binary:
-        return "mlp", "Network: fully connected (MLP), because the images are binary."
-    return (
-        "conv",
-        f"Network: convolutional, because the data are images of {size} with more than two values.",
+        network = _validate_network(requested, properties)
+    elif not properties.image:
+        reason = "the data are a table"
+    elif min(properties.event_shape[-2:]) < MIN_CONV_SIDE:
+        reason = f"images of {size} are small"
+    elif properties.binary:
+        reason = "the images are binary"
+    else:
+        network, reason = "conv", f"the data are images of {size} with more than two values"
+    why = f"because {reason}" if reason else "as requested"
+    return network, Note(
+        "network",
+        f"Network: {_NETWORK_TITLES[network]}, {why}.",
+        data={"network": network, "requested": requested is not None},
     )
 
 
-_NETWORK_TITLES = {"mlp": "fully connected (MLP)", "conv": "convolutional"}
+_NETWORK_TITLES: dict[str, str] = {"mlp": "fully connected (MLP)", "conv": "convolutional"}
 
 
 def check_network_name(name: str | None) -> None:
-    """Raise ``ArgumentError`` for the name of no network."""
-    if name is not None and name not in _NETWORK_TITLES:
-        raise ArgumentError(
-            f'network="{name}" is not known: write network="mlp" or network="conv".'
-        )
+    """Check the name of a network.
+
+    Raises:
+        ArgumentError: There is no network of this name.
+    """
+    if name is not None:
+        check_choice("network", name, tuple(_NETWORK_TITLES))
 
 
-def _validate_network(requested: str, facts: DataProperties) -> str:
-    if requested == "conv" and not facts.image:
+def _validate_network(requested: NetworkKind, properties: DataProperties) -> NetworkKind:
+    """Refuse convolutions of data that are not images."""
+    if requested == "conv" and not properties.image:
         raise ArgumentError(
-            f'network="conv" needs images, and one row has the shape {facts.event_shape}: write network="mlp".'
+            f"convolutions need images, and one row has the shape {properties.event_shape}",
+            argument="network",
+            value=requested,
+            suggestions=(message("Write {mlp}", mlp=Argument("network", "mlp")),),
         )
     return requested
 
@@ -296,6 +307,7 @@ def _validate_network(requested: str, facts: DataProperties) -> str:
 def _standardisation(
     statistics: Moments, columns: tuple[str, ...] | None, by_column: bool
 ) -> Scaling:
+    """Mean 0 and standard deviation 1, with notes about columns where this is not possible."""
     mean, deviation, constant = statistics.mean, statistics.deviation, statistics.constant
     narrow = ~constant & (deviation < 1e-5 * np.abs(mean))
     names = (
@@ -303,52 +315,76 @@ def _standardisation(
         if by_column
         else ("all values",)
     )
-    said = [
-        f"Scaled {'each column' if by_column else 'all values'} by mean and deviation of the training rows."
-    ]
+    notes = [_scaling_note("mean and standard deviation", by_column)]
     if constant.any():
-        said.append(
-            f"Constant in the training rows, so not scaled: {_format_selected(names, mean, constant)}."
-        )
+        text = "Constant in the training rows, therefore not scaled"
+        notes.append(_column_note("constant_columns", text, names, mean, constant))
     if narrow.any():
-        said.append(
-            f"Far from 0 beside its spread, so 32-bit numbers keep few digits of it: {_format_selected(names, mean, narrow)}."
+        text = (
+            "Mean much larger than the standard deviation, so that 32-bit numbers keep few digits"
         )
+        notes.append(_column_note("imprecise_columns", text, names, mean, narrow))
     return Scaling(
-        tuple(mean.tolist()), tuple(np.where(constant, 1.0, deviation).tolist()), tuple(said)
+        tuple(mean.tolist()), tuple(np.where(constant, 1.0, deviation).tolist()), tuple(notes)
     )
 
 
-def _format_selected(names: tuple[str, ...], values: np.ndarray, mask: np.ndarray) -> str:
-    return format_list(f"{names[i]} ({values[i]:g})" for i in np.flatnonzero(mask))
+def _scaling_note(statistics: str, by_column: bool) -> Note:
+    """By which statistics the data are scaled."""
+    what = "each column" if by_column else "all values"
+    text = f"Scaled {what} by the {statistics} of the training rows."
+    return Note("scaled", text, data={"statistics": statistics, "by_column": by_column})
 
 
-def _describe_range(facts: DataProperties, support: Support) -> str:
-    low, high = f"{facts.low:g}", f"{facts.high:g}"
+def _column_note(
+    code: str, text: str, names: tuple[str, ...], mean: np.ndarray, mask: np.ndarray
+) -> Note:
+    """A warning about the columns where ``mask`` is set, with their means."""
+    columns = {names[i]: float(mean[i]) for i in np.flatnonzero(mask)}
+    listed = format_list(f"{name} ({value:g})" for name, value in columns.items())
+    return Note(code, f"{text}: {listed}.", "warning", {"columns": columns})
+
+
+def _describe_range(properties: DataProperties, support: Support) -> str:
+    """The values of the data as the reason of a choice."""
+    low, high = f"{properties.low:g}", f"{properties.high:g}"
+    kind = "whole" if properties.byte_valued else "real"
     return {
         "binary": "all values are 0 or 1",
         "levels": f"the values are integers from {low} to {high}",
-        "unit": f"the values lie between {low} and {high}, inside [0, 1]",
-        "real": f"the values are {'whole' if facts.byte_valued else 'real'} numbers from {low} to {high}",
+        "unit": f"the values are between {low} and {high}, in [0, 1]",
+        "real": f"the values are {kind} numbers from {low} to {high}",
     }[support]
 
 
-def _likelihood_error(name: str, facts: DataProperties, values: RowValues) -> DataError:
-    grey = facts.byte_valued and not facts.binary
-    supports: dict[str, Support] = {"bernoulli": "binary", "continuous_bernoulli": "unit"}
-    hint = 'binarise="dynamic" or binarise="fixed", or ' if name == "bernoulli" and grey else ""
-    instead = "continuous_bernoulli" if hint or facts.in_unit_interval else "normal"
-    value = (
-        _find_non_count(values)
-        if name in COUNT_LIKELIHOODS
-        else find_value_outside(values, supports.get(name, "levels"), 256)
-    )
-    got = (
-        f"{value:g}"
-        if value is not None and math.isfinite(value)
-        else f"{facts.low:g} to {facts.high:g}"
-    )
-    takes = LIKELIHOODS[name].domain
+def _likelihood_error(
+    entry: LikelihoodRegistration, properties: DataProperties, values: RowValues
+) -> DataError:
+    """The error for data outside of the support of a likelihood."""
+    is_grey = entry.name == "bernoulli" and properties.byte_valued
+    instead = "continuous_bernoulli" if is_grey or properties.in_unit_interval else "normal"
     return DataError(
-        f'likelihood="{name}" is for values that are {takes}, and the data hold {got}: write {hint}likelihood="{instead}".'
+        f"this is for values that are {entry.values}, and the data hold "
+        f"{_find_unaccepted(entry, properties, values):g}",
+        argument="likelihood",
+        value=entry.name,
+        suggestions=(
+            message(
+                "Write {dynamic}, {fixed} or {instead}" if is_grey else "Write {instead}",
+                dynamic=Argument("binarise", "dynamic"),
+                fixed=Argument("binarise", "fixed"),
+                instead=Argument("likelihood", instead),
+            ),
+        ),
     )
+
+
+def _find_unaccepted(
+    entry: LikelihoodRegistration, properties: DataProperties, values: RowValues
+) -> float:
+    """A value that a likelihood does not accept: the least, the greatest, or a fraction."""
+    for value in (properties.low, properties.high):
+        if not entry.accepts(value, value, float(value).is_integer()):
+            return value
+    fraction = _find_fraction(values)
+    return properties.high if fraction is None else fraction

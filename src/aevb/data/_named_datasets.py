@@ -1,4 +1,4 @@
-"""Data sets with names: what they are, where they lie, how they are read and split."""
+"""Data sets with names: what they are, where their files are, how they are read and split."""
 
 from __future__ import annotations
 
@@ -12,16 +12,27 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DataError
+from ..notes import Part, Text, message
 from . import _sprites as sprites
-from ._formatting import did_you_mean, format_count, format_list
+from ._formatting import format_count, format_list, source_error, suggest_nearest
+from ._idx import parse_idx
 from ._raw import RawData, ReadOptions
-from ._readers import convert_read_errors, parse_idx
+from ._readers import convert_read_errors
 from ._splits import Split, random_permutation
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One line of ``list_sets``: ``found`` is the folder that holds the set, None where it has to be fetched."""
+    """A data set with a name, as ``list_datasets`` returns it.
+
+    Args:
+        name: The name that ``load`` takes.
+        description: What the data are.
+        n_rows: The number of rows.
+        event_shape: The shape of one row.
+        licence: The licence of the data.
+        folder: The folder that holds the files; ``None`` where they must be downloaded first.
+    """
 
     name: str
     description: str
@@ -33,7 +44,7 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """A file of a set: its path below a data folder, its SHA-256, and where publishers hold it (tried in this order)."""
+    """A file of a data set: its path in a data folder, its SHA-256, and its addresses in order."""
 
     path: str
     sha256: str
@@ -42,7 +53,7 @@ class DatasetFile:
 
 @dataclass(frozen=True)
 class NamedDataset:
-    """A set, its reader ``(folder, options) -> RawData``, and, where it cannot be downloaded, what to make by hand."""
+    """A data set, its reader, and, where it cannot be downloaded, how to make its file by hand."""
 
     name: str
     description: str
@@ -54,7 +65,7 @@ class NamedDataset:
     manual_instructions: str | None = None
 
     def find_folder(self) -> Path | None:
-        """The first data folder that holds all files of the set; the library itself where it draws the set."""
+        """The first data folder with all files; the library itself for data that it draws."""
         if not self.files:
             return Path(__file__).parent
         return next(
@@ -66,37 +77,75 @@ class NamedDataset:
             None,
         )
 
+    @property
+    def placement(self) -> str:
+        """The suggestion to put the files into a data folder."""
+        files = format_list(file.path for file in self.files)
+        where = f"Put {files} into {cache_folder()} or into the folder that AEVB_DATA names"
+        return f"{where}: {self.manual_instructions}" if self.manual_instructions else where
+
+    def missing_error(self, reason: str = "") -> DataError:
+        """The error for a data set whose files are in no data folder."""
+        download: tuple[Text, ...] = (
+            ()
+            if self.manual_instructions
+            else (
+                message(
+                    "Or download it: {call}",
+                    call=Part("data.download_dataset", {"name": self.name}),
+                ),
+            )
+        )
+        return source_error(
+            f'the data set "{self.name}" is not on this computer{reason}', self.placement, *download
+        )
+
 
 def find_named_dataset(name: str) -> NamedDataset | None:
-    """The set of this name (underscores count as dashes), None where there is none."""
+    """The data set of this name (underscores count as dashes), ``None`` where there is none."""
     return NAMED_DATASETS.get(name.lower().replace("_", "-"))
 
 
 def get_named_dataset(name: str) -> NamedDataset:
-    """The set of this name. Raises ``ArgumentError`` that names the nearest."""
-    found = find_named_dataset(name)
-    if found is None:
+    """The data set of this name.
+
+    Raises:
+        ArgumentError: There is none; the suggestion is the nearest name.
+    """
+    dataset = find_named_dataset(name)
+    if dataset is None:
         raise ArgumentError(
-            f'name="{name}" is not a known set. Known: {format_list(NAMED_DATASETS)}.{did_you_mean(name.lower().replace("_", "-"), NAMED_DATASETS)}'
+            f"this is not a known data set; known are {format_list(NAMED_DATASETS)}",
+            argument="name",
+            value=name,
+            suggestions=suggest_nearest(name.lower().replace("_", "-"), NAMED_DATASETS, "name"),
         )
-    return found
+    return dataset
 
 
 def read_named_dataset(dataset: NamedDataset, options: ReadOptions) -> RawData:
-    """Read a set from where it lies. Raises ``DataError`` that says where to put it."""
+    """Read a data set from its folder.
+
+    Raises:
+        DataError: The files are in no data folder, or are damaged.
+    """
     root = dataset.find_folder()
     if root is None:
-        raise DataError(missing_message(dataset))
-    options.check_unsupported(f'the set "{dataset.name}"', "key")
+        raise dataset.missing_error()
+    options.check_unsupported(f'the data set "{dataset.name}"', "key")
     with convert_read_errors(root / dataset.files[0].path if dataset.files else root):
         return dataset.read(dataset, root, options)
 
 
 def list_datasets() -> tuple[DatasetInfo, ...]:
-    """All sets with names, and where they were found.
+    """List all data sets with names.
 
-    >>> list_sets()[0].name, list_sets()[0].rows
-    ('digits', 1797)
+    Returns:
+        A record for each data set, with the folder that holds its files.
+
+    Example:
+        >>> list_datasets()[0].name, list_datasets()[0].n_rows
+        ('digits', 1797)
     """
     return tuple(
         DatasetInfo(s.name, s.description, s.n_rows, s.event_shape, s.licence, s.find_folder())
@@ -105,56 +154,50 @@ def list_datasets() -> tuple[DatasetInfo, ...]:
 
 
 def cache_folder() -> Path:
-    """The folder for downloads: ``aevb/data`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``."""
+    """The folder for downloads: ``aevb/data`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aevb" / "data"
 
 
-def missing_message(dataset: NamedDataset) -> str:
-    """The sentence for a set that is not there: what to put where, or what to run."""
-    other = "" if dataset.manual_instructions else f", or run: aevb data get {dataset.name}"
-    return f'The set "{dataset.name}" is not on this computer. {placement_instructions(dataset)}{other}.'
-
-
-def placement_instructions(dataset: NamedDataset) -> str:
-    """Which files to put where, by hand."""
-    where = f"Put {format_list(file.path for file in dataset.files)} into {cache_folder()} or into the folder that AEVB_DATA names"
-    return f"{where}: {dataset.manual_instructions}" if dataset.manual_instructions else where
-
-
 def _data_folders() -> list[Path]:
-    given = os.environ.get("AEVB_DATA")
-    return [*([Path(given)] if given else []), cache_folder(), Path(__file__).parent / "files"]
+    """The folders that may hold data sets, in the order of search."""
+    root = os.environ.get("AEVB_DATA")
+    return [*([Path(root)] if root else []), cache_folder(), Path(__file__).parent / "files"]
 
 
-def _load_npz(dataset: NamedDataset, root: Path) -> np.lib.npyio.NpzFile:
-    return np.load(root / dataset.files[0].path, allow_pickle=False)
+def _load_npz(dataset: NamedDataset, root: Path) -> dict[str, np.ndarray]:
+    """The arrays of a data set with one file."""
+    with np.load(root / dataset.files[0].path, allow_pickle=False) as archive:
+        return dict(archive)
 
 
 def _make_raw(dataset: NamedDataset, values: np.ndarray, **fields: Any) -> RawData:
-    return RawData(dataset.name, f'the set "{dataset.name}"', values, **fields)
+    """The data of a data set with a name."""
+    return RawData(dataset.name, f'the data set "{dataset.name}"', values, **fields)
 
 
 def _read_images(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawData:
-    """An archive with ``images`` and perhaps ``labels``."""
-    options.check_unsupported(f'the set "{dataset.name}"', "labels")
+    """An archive with ``images`` and, in some data sets, ``labels``."""
+    options.check_unsupported(f'the data set "{dataset.name}"', "labels")
     arrays = _load_npz(dataset, root)
     return _make_raw(dataset, arrays["images"], labels=arrays.get("labels"))
 
 
 def _read_frames(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawData:
-    """Frames of a film: a random split would put near-copies of training frames into the test part."""
-    options.check_unsupported(f'the set "{dataset.name}"', "labels")
+    """Frames of a film, where a random split would put near-copies into the test part."""
+    options.check_unsupported(f'the data set "{dataset.name}"', "labels")
     return _make_raw(dataset, _load_npz(dataset, root)["images"], order="time")
 
 
 def _read_sprites(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawData:
+    """The images that the library draws."""
     return _make_raw(
         dataset, sprites.sprite_images(), labels=sprites.sprite_labels(options.labels or "shape")
     )
 
 
 def _read_mnist(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawData:
-    options.check_unsupported(f'the set "{dataset.name}"', "labels")
+    """Four IDX files: images and labels for training and test."""
+    options.check_unsupported(f'the data set "{dataset.name}"', "labels")
     arrays = [
         parse_idx(gzip.decompress((root / file.path).read_bytes()), root / file.path)
         for file in dataset.files
@@ -166,18 +209,24 @@ def _read_mnist(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawD
 
 
 def _split_training_rows(n_train: int, n_test: int) -> Callable[[int], Split]:
-    """A sixth of the training rows, chosen by the seed, becomes the validation part; the test part stays the published one."""
+    """The published test part, and a sixth of the training rows for validation."""
 
     def split(seed: int) -> Split:
-        rows, held = random_permutation(n_train, seed), n_train // 6
-        how = f"as published, validation drawn from the {format_count(n_train, 'training row')} with seed {seed}"
-        return Split(rows[held:], rows[:held], np.arange(n_train, n_train + n_test), how)
+        rows, n_validation = random_permutation(n_train, seed), n_train // 6
+        return Split(
+            rows[n_validation:],
+            rows[:n_validation],
+            np.arange(n_train, n_train + n_test),
+            f"as published, validation drawn from the {format_count(n_train, 'training row')} "
+            f"with seed {seed}",
+        )
 
     return split
 
 
 def _read_binarized(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawData:
-    options.check_unsupported(f'the set "{dataset.name}"', "labels")
+    """An archive of packed bits with the published split."""
+    options.check_unsupported(f'the data set "{dataset.name}"', "labels")
     arrays = _load_npz(dataset, root)
     parts = [arrays[name] for name in ("train", "valid", "test")]
     train, validation, test = np.split(
@@ -190,7 +239,7 @@ def _read_binarized(dataset: NamedDataset, root: Path, options: ReadOptions) -> 
 
 
 def _read_omniglot(dataset: NamedDataset, root: Path, options: ReadOptions) -> RawData:
-    """Every character was drawn by 20 people; people, and not drawings, are held out."""
+    """Every character is drawn by 20 people; the split holds out people instead of drawings."""
     arrays, kind = _load_npz(dataset, root), options.labels or "alphabet"
     kinds = {
         "alphabet": lambda: arrays["alphabet_names"][arrays["alphabet"]],
@@ -198,7 +247,10 @@ def _read_omniglot(dataset: NamedDataset, root: Path, options: ReadOptions) -> R
     }
     if kind not in kinds:
         raise ArgumentError(
-            f'labels="{kind}": the set "{dataset.name}" has labels "alphabet" and "character".{did_you_mean(kind, kinds)}'
+            f'the data set "{dataset.name}" has the labels "alphabet" and "character"',
+            argument="labels",
+            value=kind,
+            suggestions=suggest_nearest(kind, kinds, "labels"),
         )
     drawer = arrays["drawer"]
     train, validation, test = (
@@ -214,6 +266,7 @@ def _read_omniglot(dataset: NamedDataset, root: Path, options: ReadOptions) -> R
 def _idx_files(
     folder: str, bases: tuple[str, ...], sums: tuple[str, ...]
 ) -> tuple[DatasetFile, ...]:
+    """The four files of a data set in the layout of MNIST."""
     names = (
         "train-images-idx3-ubyte.gz",
         "train-labels-idx1-ubyte.gz",
@@ -242,7 +295,8 @@ _NAMED_DATASETS = (
     ),
     NamedDataset(
         "sprites",
-        "Shapes of known kind, size, rotation and place, 32 x 32 in black and white (drawn by the library)",
+        "Shapes with known kind, size, rotation and position, 32 x 32 in black and white "
+        "(drawn by the library)",
         6144,
         (32, 32),
         "Apache-2.0",
@@ -312,7 +366,8 @@ _NAMED_DATASETS = (
             ),
         ),
         _read_frames,
-        'an .npz archive whose array "images" is uint8 of shape (1965, 28, 20), made from frey_rawface.mat of https://cs.nyu.edu/~roweis/data.html',
+        'an .npz archive whose array "images" is uint8 of shape (1965, 28, 20), made from '
+        "frey_rawface.mat of https://cs.nyu.edu/~roweis/data.html",
     ),
     NamedDataset(
         "omniglot",
@@ -327,8 +382,9 @@ _NAMED_DATASETS = (
             ),
         ),
         _read_omniglot,
-        'an .npz archive with "images" uint8 (32460, 28, 28), ink 255, averaged from 105 x 105, one number per image in "alphabet", '
-        '"character" and "drawer" (1 to 20), and "alphabet_names", made from images_background.zip and images_evaluation.zip of '
+        'an .npz archive with "images" uint8 (32460, 28, 28), ink 255, averaged from 105 x 105, '
+        'one number per image in "alphabet", "character" and "drawer" (1 to 20), and '
+        '"alphabet_names", made from images_background.zip and images_evaluation.zip of '
         "https://github.com/brendenlake/omniglot",
     ),
     NamedDataset(
@@ -344,8 +400,9 @@ _NAMED_DATASETS = (
             ),
         ),
         _read_images,
-        'an .npz archive whose array "images" is uint8 of shape (4000, 32, 32, 3), the first 4,000 rows of data_batch_1 of '
+        'an .npz archive whose array "images" is uint8 of shape (4000, 32, 32, 3), the first 4,000 '
+        "rows of data_batch_1 of "
         "https://www.cs.toronto.edu/~kriz/cifar.html",
     ),
 )
-NAMED_DATASETS = {known.name: known for known in _NAMED_DATASETS}
+NAMED_DATASETS = {dataset.name: dataset for dataset in _NAMED_DATASETS}

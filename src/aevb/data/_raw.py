@@ -1,4 +1,4 @@
-"""Data as read, before anything was chosen, and what the reader was asked for."""
+"""Data as a reader returns them, before any choice, and the options of a reader."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ArgumentError, DataError
+from ..notes import Note, Text
 from ._context import ContextColumn
 from ._formatting import format_count
 from ._memory_map import RowValues
@@ -19,23 +20,33 @@ from ._statistics import ValueSummary
 
 @dataclass(frozen=True)
 class RawData:
-    """What a reader returns: values ``[N, *event]``, or packed bits ``[N, bytes]`` where ``packed_shape`` is the event shape.
+    """The result of a reader.
 
-    ``values`` may lie in a file; ``seen`` is what was found when all of them were looked at. ``labels`` are class names or numbers
-    ``[N]``, ``split`` makes the published split from a seed (part of it may be drawn), ``order`` says that rows follow one another in time.
+    Args:
+        name: The name of the data set.
+        origin: The data as the subject of a sentence: ``'file "x.npy"'``, ``"the array"``.
+        values: Values ``[N, *event]`` in memory or in a file, or packed bits ``[N, bytes]``.
+        labels: Class names or numbers ``[N]``.
+        columns: Names of the columns of a table.
+        packed_shape: The shape of an event where ``values`` are packed bits.
+        split: Makes the published split from a seed, where parts of it are drawn.
+        order: ``"time"`` where rows are ordered in time.
+        notes: What the reader noticed or chose.
+        summary: Range and kind of all values, once they were computed.
+        context_columns: Columns that a model may be conditioned on.
     """
 
     name: str
-    origin: str  # how errors name it: 'file "x.npy"', "the array"
+    origin: str
     values: RowValues
     labels: np.ndarray | None = None
     columns: tuple[str, ...] | None = None
     packed_shape: tuple[int, ...] | None = None
     split: Callable[[int], Split] | None = None
     order: Literal["time"] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     summary: ValueSummary | None = None
-    context_columns: tuple[ContextColumn, ...] = ()  # columns that a model may be told
+    context_columns: tuple[ContextColumn, ...] = ()
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -43,69 +54,102 @@ class RawData:
         return self.packed_shape or self.values.shape[1:]
 
     def subset(self, index: np.ndarray) -> RawData:
-        """Only the rows ``index``, without a split."""
-        labels = None if self.labels is None else self.labels[index]
-        given = tuple(column.subset(index) for column in self.context_columns)
+        """The rows ``index``, without a split."""
         return replace(
             self,
             values=self.values[index],
-            labels=labels,
-            context_columns=given,
+            labels=None if self.labels is None else self.labels[index],
+            context_columns=tuple(column.subset(index) for column in self.context_columns),
             split=None,
             summary=None,
         )
 
     def with_event_shape(self, shape: tuple[int, ...] | None) -> RawData:
-        """The same with flat rows in this shape; ``None`` leaves them. Raises ``DataError`` where it holds more or fewer numbers."""
+        """The same data with flat rows in another shape; ``None`` changes nothing.
+
+        Raises:
+            DataError: A row has another number of elements than ``shape``.
+        """
         if shape is None or self.event_shape == shape:
             return self
         if math.prod(self.event_shape) != math.prod(shape):
-            got = format_count(math.prod(self.event_shape), "number")
             raise DataError(
-                f"shape={shape} holds {format_count(math.prod(shape))}, and a row of {self.origin} holds {got}: correct it or leave it out."
+                f"this holds {format_count(math.prod(shape))} numbers, and a row of {self.origin} "
+                f"holds {format_count(math.prod(self.event_shape))}",
+                argument="shape",
+                value=shape,
+                suggestions=("Correct it, or leave it out",),
             )
         return replace(self, values=self.values.reshape(-1, *shape), columns=None)
 
     def unpack(self) -> RawData:
-        """The same with one byte per value."""
+        """The same data with one byte per value."""
         if self.packed_shape is None:
             return self
         bits = np.unpackbits(np.asarray(self.values), axis=1)[:, : math.prod(self.packed_shape)]
         return replace(self, values=bits.reshape(-1, *self.packed_shape), packed_shape=None)
 
     def with_labels(self, labels: np.ndarray) -> RawData:
-        """The same with these labels. Raises ``DataError`` where their number is wrong."""
+        """The same data with these labels.
+
+        Raises:
+            DataError: There is not one label per row.
+        """
         if labels.shape != self.values.shape[:1]:
-            got = tuple(labels.shape)
             raise DataError(
-                f"labels have the shape {got}, but {self.origin} has {format_count(len(self.values), 'row')}: give one label per row."
+                f"labels have the shape {tuple(labels.shape)}, but {self.origin} has "
+                f"{format_count(len(self.values), 'row')}",
+                argument="labels",
+                suggestions=("Give one label per row",),
             )
         return replace(self, labels=labels)
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader is asked for: an array or column of values, one of labels, and exactly these columns."""
+    """What a reader is asked for.
+
+    Args:
+        key: The name of the array or column of values.
+        labels: The name of the array or column of labels.
+        columns: The columns of a table; all columns of numbers where ``None``.
+        keep_all_rows: Whether an incomplete row is an error instead of being dropped.
+        memory_map: Whether rows stay in their file; ``None``: where the file is large.
+        condition: Columns that a model is conditioned on; they are not data.
+        allow_missing_labels: Whether the cells of these columns may be empty.
+    """
 
     key: str | None = None
     labels: str | None = None
     columns: tuple[str, ...] | None = None
-    keep_all_rows: bool = False  # whether every row must come back, so that none may be dropped
-    memory_map: bool | None = None  # whether rows stay in their file; None: where it is large
-    condition: tuple[str, ...] = ()  # columns that a model is told, which are then none of its data
-    allow_missing_labels: bool = False  # whether these may be empty
+    keep_all_rows: bool = False
+    memory_map: bool | None = None
+    condition: tuple[str, ...] = ()
+    allow_missing_labels: bool = False
 
     def check_unsupported(self, origin: str, *options: str) -> None:
-        """Raise ``ArgumentError`` where one of the options was given to a reader that has no use for it."""
-        given = [name for name in options if getattr(self, name) is not None]
-        if given:
-            value = getattr(self, given[0])
-            raise ArgumentError(
-                f"{given[0]}={value!r} has no meaning for {origin}: leave it out. {_OPTION_HELP[given[0]]}"
-            )
+        """Check that options which a reader does not have are not set.
+
+        Raises:
+            ArgumentError: One of the options is set.
+        """
+        for name in options:
+            value = getattr(self, name)
+            if value is not None:
+                raise ArgumentError(
+                    f"this has no meaning for {origin}",
+                    argument=name,
+                    value=value,
+                    suggestions=_UNSUPPORTED_SUGGESTIONS[name],
+                )
 
 
-_OPTION_HELP = {
-    "key": "It names an array of an .npz file or a column of rows in a .parquet file.",
-    "labels": "A name is for a column of a table, an array of an .npz file or a label of a named set; give an array instead.",
+_UNSUPPORTED_SUGGESTIONS: dict[str, tuple[Text, ...]] = {
+    "key": (
+        "Leave it out: it names an array of an .npz file or a column of rows in a .parquet file",
+    ),
+    "labels": (
+        "Leave it out, or give an array: a name is for a column of a table, an array of an .npz "
+        "file or a label of a named data set",
+    ),
 }

@@ -1,168 +1,116 @@
-"""Files to data as read: one reader for each ending."""
+"""Files and folders as raw data: one registered reader for each format."""
 
 from __future__ import annotations
 
 import gzip
-import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, ClassVar, cast
 
-import numpy as np
-
+from .._registry import Registration
 from ..errors import AevbError, DataError
-from ._arrays import from_memmap
-from ._context import ContextColumn
-from ._formatting import did_you_mean, format_count, format_list
-from ._image_folder import read_folder
-from ._memory_map import should_map
+from ._formatting import format_list, source_error, suggest_nearest
 from ._raw import RawData, ReadOptions
-from ._tables import read_csv, read_parquet
 
-IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderRegistration(Registration):
+    """A reader ``(path, options) -> RawData`` of one format of files, or of folders.
+
+    Args:
+        suffixes: The endings of file names, in lower case with their dot; ``.gz`` may follow.
+        matches: A further test on the path, where the ending does not decide.
+        reads: What the reader takes from the file, for the documentation.
+    """
+
+    role: ClassVar[str] = "reader"
+    argument: ClassVar[str] = "source"
+    package: ClassVar[str] = "data"
+    suffixes: tuple[str, ...] = ()
+    matches: Callable[[Path], bool] | None = None
+    reads: str = ""
+
+    def accepts(self, path: Path) -> bool:
+        """Whether this reader reads the file or folder."""
+        is_known = not path.is_dir() and Path(uncompressed_name(path)).suffix in self.suffixes
+        return is_known or (self.matches is not None and self.matches(path))
 
 
 def read_path(path: Path, options: ReadOptions) -> RawData:
-    """Read a file by its ending (``.gz`` behind it allowed) or a folder of images.
+    """Read a file or folder with the reader that accepts it.
 
-    Raises ``DataError`` for a missing file, an unknown ending and contents that are damaged.
+    Raises:
+        DataError: There is no such file, no reader accepts it, or its contents are damaged.
     """
-    if path.is_dir():
-        return read_folder(path, options)
     if not path.exists():
-        near = (
-            did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
-            if path.parent.is_dir()
-            else ""
+        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        raise DataError(
+            "there is no such file or folder",
+            argument="source",
+            value=str(path),
+            suggestions=suggest_nearest(path.name, (other.name for other in siblings)),
         )
-        raise DataError(f'source="{path}": there is no such file or folder.{near}')
     reader = _find_reader(path)
-    with convert_read_errors(path), _open_file(path) as handle:
-        return reader(handle, path, options)
+    with convert_read_errors(path):
+        return reader(path, options)
 
 
-def read_npy(handle: BinaryIO, path: Path, options: ReadOptions) -> RawData:
-    """One NumPy array, left in the file where it is large; pickled objects are refused."""
-    origin = f'file "{path}"'
-    options.check_unsupported(origin, "key", "labels")
-    if path.suffix.lower() == ".npy" and should_map(options.memory_map, path.stat().st_size):
-        return from_memmap(path.stem, origin, np.lib.format.open_memmap(path, mode="r"), options)
-    return RawData(path.stem, origin, np.lib.format.read_array(handle, allow_pickle=False))
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading; a file that ends in ``.gz`` is decompressed."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as handle:
+        yield cast(BinaryIO, handle)
 
 
-def read_npz(handle: BinaryIO, path: Path, options: ReadOptions) -> RawData:
-    """The array ``key`` of an archive, or its only one; ``labels`` names another array."""
-    arrays = np.lib.npyio.NpzFile(handle, allow_pickle=False)
-    told = [name for name in options.condition if name in arrays.files]
-    rest = [name for name in arrays.files if name not in (options.labels, *told)]
-    key = options.key or (rest[0] if len(rest) == 1 else None)
-    if key is None:
-        raise DataError(
-            f'file "{path}" holds {format_count(len(rest), "array")}: {format_list(rest)}. Choose one with key="...".'
-        )
-    given = tuple(ContextColumn(name, arrays[name]) for name in told)
-    raw = RawData(
-        path.stem, f'file "{path}"', _get_array(arrays, "key", key, path), context_columns=given
-    )
-    return (
-        raw
-        if options.labels is None
-        else raw.with_labels(_get_array(arrays, "labels", options.labels, path))
-    )
-
-
-def read_idx(handle: BinaryIO, path: Path, options: ReadOptions) -> RawData:
-    """The format of the MNIST files."""
-    options.check_unsupported(f'file "{path}"', "key", "labels")
-    return RawData(path.name.split(".")[0], f'file "{path}"', parse_idx(handle.read(), path))
-
-
-def parse_idx(content: bytes, path: Path) -> np.ndarray:
-    """The array in the bytes of an IDX file. Raises ``DataError`` for a bad magic number or a wrong length."""
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_DTYPES or not content[3]:
-        raise DataError(
-            f'file "{path}" is no IDX file: it begins with {content[:4].hex(" ") or "nothing"}, not with 00 00 and a type.'
-        )
-    dtype, axes = np.dtype(IDX_DTYPES[content[2]]), content[3]
-    if len(content) < 4 + 4 * axes:
-        raise DataError(
-            f'file "{path}" is truncated: it ends after {len(content)} bytes, inside its header.'
-        )
-    shape = tuple(int(side) for side in np.frombuffer(content[4 : 4 + 4 * axes], ">u4"))
-    body = content[4 + 4 * axes :]
-    if len(body) != math.prod(shape) * dtype.itemsize:
-        wanted = math.prod(shape) * dtype.itemsize
-        raise DataError(
-            f'file "{path}" says shape {shape}, {wanted:,} bytes, but holds {len(body):,}: it is truncated or damaged.'
-        )
-    return np.frombuffer(body, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+def uncompressed_name(path: Path) -> str:
+    """The name of a file in lower case, without ``.gz``."""
+    return path.name.lower().removesuffix(".gz")
 
 
 @contextmanager
 def convert_read_errors(path: Path) -> Iterator[None]:
-    """Turn what the format libraries raise into a ``DataError`` that names the file."""
+    """Turn the errors of format libraries into a ``DataError`` that names the file."""
     try:
         yield
     except AevbError:
         raise
     except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
         raise _unreadable_error(path, error) from error
-    except Exception as error:
-        if (
-            type(error).__module__.split(".")[0] != "polars"
-        ):  # polars errors share no base with Python's; anything else is our own fault
+    except Exception as error:  # the errors of polars have no base class in Python
+        if type(error).__module__.split(".")[0] != "polars":
             raise
         raise _unreadable_error(path, error) from error
 
 
 def _unreadable_error(path: Path, error: Exception) -> DataError:
+    """The error for a file whose contents cannot be read."""
     reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
     if "allow_pickle" in reason or "Object arrays" in reason or "Python objects" in reason:
-        cure = "save numbers, np.save(path, x.astype(float))"
-        return DataError(
-            f'file "{path}" holds pickled Python objects, which can run code when read: {cure}.'
+        return source_error(
+            f'file "{path}" holds pickled Python objects, which can run code when read',
+            "Save numbers: np.save(path, x.astype(float))",
         )
-    return DataError(
-        f'file "{path}" cannot be read ({reason}): it is damaged, or its ending does not fit its contents.'
+    return source_error(
+        f'file "{path}" cannot be read ({reason}): it is damaged, or its ending does not fit its '
+        "contents"
     )
 
 
-def _get_array(
-    arrays: Mapping[str, np.ndarray], argument: str, name: str, path: Path
-) -> np.ndarray:
-    if name not in arrays:
-        raise DataError(
-            f'{argument}="{name}": file "{path}" holds {format_list(arrays)}.{did_you_mean(name, arrays)}'
-        )
-    return arrays[name]
-
-
-@contextmanager
-def _open_file(path: Path) -> Iterator[BinaryIO]:
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rb") as handle:
-        yield cast(BinaryIO, handle)
-
-
-def _find_reader(path: Path) -> Callable[[BinaryIO, Path, ReadOptions], RawData]:
-    bare = path.name.lower().removesuffix(".gz")
-    if "idx" in Path(bare).suffix or bare.endswith("ubyte"):
-        return read_idx
-    ending = Path(bare).suffix
-    if ending not in FILE_READERS:
-        raise DataError(
-            f'source="{path}": the ending "{ending}" is not known. Known: {format_list(FILE_READERS)}, .idx, .gz, a folder of images.'
-        )
-    return FILE_READERS[ending]
-
-
-FILE_READERS: dict[str, Callable[[BinaryIO, Path, ReadOptions], RawData]] = {
-    ".npy": read_npy,
-    ".npz": read_npz,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-}
+def _find_reader(path: Path) -> Callable[[Path, ReadOptions], RawData]:
+    """The reader that accepts a path."""
+    readers = ReaderRegistration.all().values()
+    for reader in readers:
+        if reader.accepts(path):
+            return reader.target
+    suffixes = [suffix for reader in readers for suffix in reader.suffixes]
+    raise DataError(
+        f'the ending "{Path(uncompressed_name(path)).suffix}" is not known; known are '
+        f"{format_list(suffixes, 20)}, .gz after these, and a folder of images",
+        argument="source",
+        value=str(path),
+    )

@@ -1,4 +1,4 @@
-"""Rows of data, kept as they are stored and decoded when they are read."""
+"""Rows of data as they are stored, decoded when they are read."""
 
 from __future__ import annotations
 
@@ -23,15 +23,24 @@ Index = int | slice | Sequence[int] | np.ndarray | Tensor
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows as stored (uint8, packed bits, float32), which stay that small on the device and become float32 batches when read.
+    """Rows in their stored form, which become float32 batches when they are read.
 
-    ``stored`` is ``[N, *row]``, a tensor on the device or an array in a file, ``decode`` turns stored rows ``[B, *row]`` into float32
-    ``[B, *event]``, ``labels`` are class numbers, int64 ``[N]``, -1 where nobody knows. ``told`` is what a model is told of the rows: every
-    batch of them brings it as its ``context``.
+    Rows are stored as uint8, packed bits or float32, also on the device.
 
-    >>> rows = Rows.of(np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8))
-    >>> len(rows), rows.event_shape, rows[0]
-    (3, (2,), tensor([0., 1.]))
+    Args:
+        stored_values: ``[N, *row]``, a tensor on the device or an array in a file.
+        transform: Decodes stored rows ``[B, *row]`` to float32 ``[B, *event]``.
+        labels: Class numbers, int64 ``[N]``, -1 where a label is missing.
+        context_table: The variables that a model is conditioned on, one row per row of data;
+            batches carry them as ``context``.
+
+    Raises:
+        ArgumentError: The labels or the context table have another number of rows.
+
+    Example:
+        >>> rows = Rows.from_array(np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8))
+        >>> len(rows), rows.event_shape, rows[0]
+        (3, (2,), tensor([0., 1.]))
     """
 
     stored_values: Tensor | MappedRows
@@ -40,27 +49,43 @@ class Rows:
     context_table: ContextTable | None = None
 
     def __post_init__(self) -> None:
-        """Refuse labels, and what is told, where they do not belong to the rows."""
+        """Check that labels and context belong to the rows."""
         if self.context_table is not None and len(self.context_table) != len(self.stored_values):
             raise ArgumentError(
-                f"told has {len(self.context_table)} rows, but there are {len(self.stored_values)}: give one for each."
+                f"the context has {len(self.context_table)} rows, and the data have "
+                f"{len(self.stored_values)}",
+                argument="context_table",
+                suggestions=("Give one row of context per row",),
             )
         if self.labels is not None and self.labels.shape != self.stored_values.shape[:1]:
-            got = tuple(self.labels.shape)
             raise ArgumentError(
-                f"labels have the shape {got}, but there are {len(self.stored_values)} rows: give one class number per row."
+                f"labels have the shape {tuple(self.labels.shape)}, and the data have "
+                f"{len(self.stored_values)} rows",
+                argument="labels",
+                suggestions=("Give one class number per row",),
             )
 
     @classmethod
     def from_array(cls, values: Any, labels: Any = None) -> Rows:
-        """Rows of an array, tensor or list ``[N, *event]``; ``Rows`` are returned as they are.
+        """Make rows from an array.
 
-        Bytes and booleans stay bytes, every other number becomes float32. Large memory-mapped arrays stay in their file.
-        Raises ``DataError`` for what is not rows of numbers.
+        Bytes and booleans are stored as bytes, all other numbers as float32. Large memory-mapped
+        arrays stay in their file.
 
-        >>> Rows.of([[0.5], [1.5]]).tensor()
-        tensor([[0.5000],
-                [1.5000]])
+        Args:
+            values: An array, tensor or list ``[N, *event]``; ``Rows`` are returned unchanged.
+            labels: Class numbers ``[N]``.
+
+        Returns:
+            The rows.
+
+        Raises:
+            DataError: The values are not rows of numbers.
+
+        Example:
+            >>> Rows.from_array([[0.5], [1.5]]).tensor()
+            tensor([[0.5000],
+                    [1.5000]])
         """
         if isinstance(values, Rows):
             return values
@@ -82,13 +107,18 @@ class Rows:
 
     @property
     def is_stored_as_bytes(self) -> bool:
-        """Whether the values are stored as bytes or bits: whole numbers 0 to 255, however they are decoded."""
+        """Whether values are stored as bytes or bits, which are whole numbers 0 to 255."""
         return self.stored_values.dtype in (torch.uint8, np.uint8)
 
     @property
     def index_device(self) -> torch.device:
-        """Where row numbers are looked up: the device of resident rows, the CPU for rows in a file."""
+        """The device of row numbers: that of rows in memory, the CPU for rows in a file."""
         return torch.device("cpu") if self.is_memory_mapped else self.stored_values.device
+
+    @property
+    def context(self) -> Tensor | None:
+        """The context of all rows, float32 ``[N, C]``; ``None`` for an unconditional model."""
+        return None if self.context_table is None else self.context_table.context
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -103,93 +133,123 @@ class Rows:
         )
 
     def batch(self, index: Tensor) -> Batch:
-        """The batch of the rows ``index``, int64 ``[B]``."""
+        """Read a batch.
+
+        Args:
+            index: Row numbers, int64 ``[B]``.
+
+        Returns:
+            The decoded rows with their context, their numbers and the number of all rows.
+        """
         index = index.to(self.index_device)
-        there = index.to(self.stored_values.device)
-        context = None if self.context_table is None else self.context_table.subset(there).context
+        numbers = index.to(self.stored_values.device)
         return Batch(
-            self.transform(self.stored_values.index_select(0, index)), context, there, len(self)
+            self.transform(self.stored_values.index_select(0, index)),
+            None if self.context_table is None else self.context_table.subset(numbers).context,
+            numbers,
+            len(self),
         )
 
-    @property
-    def context(self) -> Tensor | None:
-        """What a model is told of all rows, float32 ``[N, C]``; None where it is told nothing."""
-        return None if self.context_table is None else self.context_table.context
-
     def with_label(self, condition: Condition | None, label: Any) -> Rows:
-        """These rows, told to a model as ``label``: a value for all, a list of one for each, or a dict of these by name.
+        """Set the context of all rows.
 
-        Raises ``ArgumentError`` for a class that was never seen, and where the model is told nothing (``condition`` is None).
+        Args:
+            condition: The condition of the model, ``model.condition``.
+            label: One value for all rows, a list with one value per row, or a dict of these by the
+                name of the variable.
 
-        >>> from aevb.networks import Condition, Labels
-        >>> Rows.of([[0.5], [1.5]]).with_label(
-        ...     Condition([Labels("digit", range(3))]), ["2", "0"]
-        ... ).context
-        tensor([[0., 0., 1.],
-                [1., 0., 0.]])
+        Returns:
+            The same rows with this context.
+
+        Raises:
+            ArgumentError: The model is unconditional (``condition`` is ``None``), or a class does
+                not occur in its training data.
+
+        Example:
+            >>> from aevb.networks import Condition, Labels
+            >>> Rows.from_array([[0.5], [1.5]]).with_label(
+            ...     Condition([Labels("digit", range(3))]), ["2", "0"]
+            ... ).context
+            tensor([[0., 0., 1.],
+                    [1., 0., 0.]])
         """
         if condition is None:
             raise ArgumentError(
-                f"label={label!r}: the model is told nothing of its data. Leave it out."
+                "the model is unconditional",
+                argument="label",
+                value=label,
+                suggestions=("Leave it out",),
             )
-        return replace(
-            self,
-            context_table=context_from_label(condition, label, len(self)).to(
-                self.stored_values.device
-            ),
-        )
+        table = context_from_label(condition, label, len(self))
+        return replace(self, context_table=table.to(self.stored_values.device))
 
     def subset(self, index: Index) -> Rows:
-        """The rows ``index`` as rows, still stored as they were."""
+        """Select rows without decoding them.
+
+        Args:
+            index: A row number, a slice, a list or array of row numbers, or a boolean mask ``[N]``.
+
+        Returns:
+            The selected rows with their labels and context.
+        """
         where = _indexer(index, self.index_device)
-        labels, told = (
+        return Rows(
+            self.stored_values[where],
+            self.transform,
             None if self.labels is None else self.labels[where],
             None if self.context_table is None else self.context_table.subset(where),
         )
-        return replace(
-            self, stored_values=self.stored_values[where], labels=labels, context_table=told
-        )
 
     def in_storage_order(self) -> Rows:
-        """The rows alone, without what belongs to them, in the order in which a pass over all is fastest: that of their file."""
-        return replace(
-            self,
-            stored_values=self.stored_values.in_storage_order()
-            if isinstance(self.stored_values, MappedRows)
-            else self.stored_values,
-            labels=None,
-            context_table=None,
+        """Sort rows for the fastest pass over all of them: the order of their file.
+
+        Returns:
+            The rows without labels and context.
+        """
+        stored = self.stored_values
+        return Rows(
+            stored.in_storage_order() if isinstance(stored, MappedRows) else stored, self.transform
         )
 
     def to(self, device: torch.device | str) -> Rows:
-        """These rows on another device."""
-        labels, told = (
+        """Copy rows, labels and context to a device.
+
+        Args:
+            device: The device of the new rows.
+
+        Returns:
+            The same rows on that device.
+        """
+        return Rows(
+            self.stored_values.to(device),
+            self.transform,
             None if self.labels is None else self.labels.to(device),
             None if self.context_table is None else self.context_table.to(device),
         )
-        return replace(
-            self, stored_values=self.stored_values.to(device), labels=labels, context_table=told
-        )
 
     def tensor(self) -> Tensor:
-        """All rows decoded, float32 ``[N, *event]``."""
+        """Decode all rows.
+
+        Returns:
+            All events, float32 ``[N, *event]``.
+        """
         return self.transform(load_stored_values(self.stored_values))
 
 
 def load_stored_values(stored_values: Tensor | MappedRows) -> Tensor:
-    """Stored rows as a tensor ``[N, *row]`` on their device, read from the file where they lie in one."""
+    """Stored rows as a tensor ``[N, *row]`` on their device, read from their file if necessary."""
     return stored_values.tensor() if isinstance(stored_values, MappedRows) else stored_values
 
 
 def _single_row_slice(index: int, total: int) -> slice:
-    """The slice that holds one row alone. Raises ``IndexError`` where there is no such row, which also ends a loop over the rows."""
+    """The slice of one row. The ``IndexError`` beyond the end also ends a loop over the rows."""
     if not -total <= index < total:
         raise IndexError(f"row {index} of {total}")
     return slice(index % total, index % total + 1)
 
 
 def _map_if_large(values: Any) -> MappedRows | None:
-    """Rows that stay in their file, None where they cannot, or are better read."""
+    """Rows that stay in their file; ``None`` where they cannot, or are read faster."""
     if (
         not isinstance(values, np.memmap)
         or not should_map(None, values.nbytes)
@@ -197,15 +257,14 @@ def _map_if_large(values: Any) -> MappedRows | None:
         or values.dtype.kind not in "biuf"
     ):
         return None
+    is_bytes = values.dtype.kind == "b" or values.dtype == np.uint8
     return replace(
-        MappedRows.from_memmap(values),
-        dtype=np.dtype(
-            np.uint8 if values.dtype.kind == "b" or values.dtype == np.uint8 else np.float32
-        ),
+        MappedRows.from_memmap(values), dtype=np.dtype(np.uint8 if is_bytes else np.float32)
     )
 
 
 def _indexer(index: Index, device: torch.device) -> slice | Tensor:
+    """The index as a slice, a mask or row numbers on the device."""
     if isinstance(index, slice):
         return index
     where = torch.as_tensor(index, device=device)
@@ -213,24 +272,27 @@ def _indexer(index: Index, device: torch.device) -> slice | Tensor:
 
 
 def _array_to_tensor(values: Any) -> Tensor:
+    """The values as a tensor; shares memory where the values may be written."""
     if isinstance(values, np.ndarray) and not values.flags.writeable:
-        values = values.copy()  # a tensor cannot share memory that must not be written
+        values = values.copy()
     try:
         return torch.as_tensor(values).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"rows must be an array, tensor or list of numbers, got {type(values).__name__}: {error}"
+            f"rows are an array, tensor or list of numbers, not a {type(values).__name__} ({error})"
         ) from error
 
 
 def _to_stored_dtype(values: Tensor) -> Tensor:
+    """The values as bytes or float32."""
     if values.ndim < 2:
-        shape = tuple(values.shape)
         raise DataError(
-            f"rows must have the shape [N, *event], got {shape}: write x.reshape(-1, 1), or x[None] for one row."
+            f"rows have the shape [N, *event], and these have {tuple(values.shape)}",
+            suggestions=("Write x.reshape(-1, 1), or x[None] for one row",),
         )
     if values.is_complex():
         raise DataError(
-            f"rows hold complex numbers ({values.dtype}): write torch.view_as_real(x) or x.abs()."
+            f"the rows contain complex numbers ({values.dtype})",
+            suggestions=("Write torch.view_as_real(x) or x.abs()",),
         )
     return values.to(torch.uint8 if values.dtype in (torch.bool, torch.uint8) else torch.float32)

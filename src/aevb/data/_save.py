@@ -1,4 +1,4 @@
-"""Rows to files, in the forms that are read fastest."""
+"""Rows to files, in the formats that are read fastest."""
 
 from __future__ import annotations
 
@@ -13,71 +13,89 @@ from .._files import open_atomically
 from .._memory import default_block_size
 from ..errors import ArgumentError, DataError, missing_extra
 from ._byte_format import ByteFormat
-from ._formatting import did_you_mean, format_list
+from ._formatting import format_list, suggest_nearest
 from ._rows import Rows
 
-PARQUET_GROUP_ROWS = 4096  # rows that a reader of a Parquet file gets at once
+PARQUET_GROUP_ROWS = 4096  # rows of a Parquet file that are read at once
 PARQUET_ROW_COLUMN, PARQUET_LABEL_COLUMN = "row", "label"
 
 
 def save(rows: Any, path: str | Path) -> None:
-    """Write rows for ``load``: ``.npy``, one array, or ``.parquet``, a column of bytes with shape and kind in the metadata, and labels.
+    """Write rows to a file that ``load`` reads.
 
-    ``rows`` are ``Rows`` or an array ``[N, *event]``; whole numbers 0 to 255 that are stored as bytes are written as bytes, all others as
-    float32. Rows that are binarised afresh at each reading are written as they are read this time. An ``.npy`` file is written a piece at
-    a time, so that rows that stay in a file of their own are never all in memory; a large one is not read whole by ``load`` either.
+    An ``.npy`` file holds one array; it is written in chunks, so that rows that stay in a file are
+    never all in memory. A ``.parquet`` file holds a column of bytes, with shape and dtype in its
+    metadata, and a column of labels. Values that are stored as bytes are written as bytes, all
+    others as float32; rows that are binarised at each reading are drawn once more.
 
-    Raises ``ArgumentError`` for another ending, and for labels where the form has no place for them.
+    Args:
+        rows: ``Rows`` or an array ``[N, *event]``.
+        path: The file, which ends in ``.npy`` or ``.parquet``; an existing file is replaced.
 
-    >>> import tempfile
-    >>> from aevb.data import load
-    >>> data = load("digits")
-    >>> path = Path(tempfile.mkdtemp()) / "train.npy"
-    >>> save(Rows(data.train.stored), path)
-    >>> load(path).spec.event_shape
-    (8, 8)
+    Raises:
+        ArgumentError: The path has another ending, or the rows have labels and the format has not.
+        DataError: There are no rows.
+        MissingExtraError: The format is Parquet, and polars is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from aevb.data import load
+        >>> data = load("digits")
+        >>> path = Path(tempfile.mkdtemp()) / "train.npy"
+        >>> save(Rows(data.train.stored_values), path)
+        >>> load(path).spec.event_shape
+        (8, 8)
     """
     path, rows = Path(path), Rows.from_array(rows)
-    if path.suffix.lower() not in ROW_WRITERS:
-        near = did_you_mean(path.suffix.lower(), ROW_WRITERS)
+    suffix = path.suffix.lower()
+    if suffix not in ROW_WRITERS:
         raise ArgumentError(
-            f'path="{path}": rows are written as {format_list(ROW_WRITERS)}, not as "{path.suffix}".{near}'
+            f'rows are written as {format_list(ROW_WRITERS)}, not as "{path.suffix}"',
+            argument="path",
+            value=str(path),
+            suggestions=suggest_nearest(suffix, ROW_WRITERS),
         )
     if len(rows) == 0:
-        raise DataError("`rows` has no rows: give at least one.")
-    ROW_WRITERS[path.suffix.lower()](rows, path)
+        raise DataError("`rows` has no rows", argument="rows", suggestions=("Give at least one",))
+    ROW_WRITERS[suffix](rows, path)
 
 
 def _write_npy(rows: Rows, path: Path) -> None:
+    """Write one array in chunks."""
     if rows.labels is not None:
         raise ArgumentError(
-            f'path="{path}": an .npy file has no place for labels: write .parquet, or rows alone, Rows(rows.stored, rows.decode).'
+            "an .npy file has no place for labels",
+            argument="path",
+            value=str(path),
+            suggestions=(
+                "Write .parquet, or the rows alone: Rows(rows.stored_values, rows.transform)",
+            ),
         )
-    kind = _stored_dtype(rows)
+    dtype = _stored_dtype(rows)
     header = {
-        "descr": np.lib.format.dtype_to_descr(kind),
+        "descr": np.lib.format.dtype_to_descr(dtype),
         "fortran_order": False,
         "shape": (len(rows), *rows.event_shape),
     }
     with open_atomically(path) as file:
         np.lib.format.write_array_header_2_0(file, header)
-        for piece in _iter_row_chunks(rows, kind):
-            file.write(np.ascontiguousarray(piece).data)
+        for chunk in _iter_row_chunks(rows, dtype):
+            file.write(np.ascontiguousarray(chunk).data)
 
 
 def _write_parquet(rows: Rows, path: Path) -> None:
-    """Plain pages: polars leaves the dictionary out where rows differ, and range statistics of rows would only repeat them."""
+    """Write a column of bytes, without statistics, which would repeat rows."""
     try:
         import polars
     except ImportError as error:
         raise missing_extra("tables", "writing Parquet files") from error
-    kind = _stored_dtype(rows)
-    cells = [row.tobytes() for piece in _iter_row_chunks(rows, kind) for row in piece]
+    dtype = _stored_dtype(rows)
+    cells = [row.tobytes() for chunk in _iter_row_chunks(rows, dtype) for row in chunk]
     columns = {PARQUET_ROW_COLUMN: polars.Series(cells, dtype=polars.Binary)}
     if rows.labels is not None:
         columns[PARQUET_LABEL_COLUMN] = polars.Series(rows.labels.cpu().numpy())
     metadata = ByteFormat(
-        PARQUET_ROW_COLUMN, rows.event_shape, "uint8" if kind == np.uint8 else "float32"
+        PARQUET_ROW_COLUMN, rows.event_shape, "uint8" if dtype == np.uint8 else "float32"
     ).to_metadata()
     with open_atomically(path) as file:
         polars.DataFrame(columns).write_parquet(
@@ -86,11 +104,12 @@ def _write_parquet(rows: Rows, path: Path) -> None:
 
 
 def _stored_dtype(rows: Rows) -> np.dtype:
-    """Little-endian float32, or bytes where the rows are stored as such; then all that is read from them are whole numbers 0 to 255."""
+    """Bytes where the rows are stored as bytes, little-endian float32 otherwise."""
     return np.dtype(np.uint8 if rows.is_stored_as_bytes else "<f4")
 
 
 def _iter_row_chunks(rows: Rows, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """Decoded rows in chunks of bounded size."""
     step = default_block_size(int(np.prod(rows.event_shape)))
     for start in range(0, len(rows), step):
         yield rows[start : start + step].to("cpu", torch.float32).numpy().astype(dtype, copy=False)

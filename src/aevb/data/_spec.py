@@ -1,4 +1,4 @@
-"""What was read and what was chosen: the record that data, presets, persistence and the report share."""
+"""The record of what was read and chosen, shared by data, presets, persistence and the report."""
 
 from __future__ import annotations
 
@@ -8,42 +8,50 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from ..errors import DataError
+from ..likelihoods import LikelihoodRegistration
 from ..networks._condition import ContextVariable, Covariate, Labels
+from ..notes import Note
 
 Support = Literal["binary", "levels", "unit", "real"]
 NetworkKind = Literal["mlp", "conv"]
-REAL_LIKELIHOODS = (
-    "normal",
-    "laplace",
-    "student_t",
-)  # likelihoods with a scale, of data brought to mean 0 and deviation 1
-COUNT_LIKELIHOODS = (
-    "poisson",
-    "negative_binomial",
-)  # likelihoods of 0, 1, 2, ..., whose networks work in units of ``Spec.scale``
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What the data are, and what model suits them.
+    """What the data are, and which model suits them.
 
-    ``support`` is ``binary`` (0 or 1), ``levels`` (integers 0 ... levels-1), ``unit`` (the interval [0, 1]) or ``real``.
-    ``shift`` and ``scale`` (one number, or one per element of the event in row-major order) bring the data to mean 0 and deviation 1, or
-    to [0, 1]: the model divides by ``scale`` at its door and adds the log-Jacobian, so that log-densities stay in the units of the data.
-    ``levels`` is the number of grey levels; where data are binarised (``binarisation``), of the data before that. ``condition`` is what
-    a model is told of each datum, in this order, and how it is coded. ``succession`` says, where rows that follow one another were split
-    at random, how much neighbours differ by any two.
+    The model divides the data by ``scale`` and adds the log-Jacobian, so that log-densities are in
+    the units of the data.
 
-    >>> spec = Spec(
-    ...     name="digits",
-    ...     event_shape=(8, 8),
-    ...     support="levels",
-    ...     likelihood="discretised_logistic",
-    ...     network="mlp",
-    ...     levels=17,
-    ... )
-    >>> spec.discrete, spec.image, Spec.from_dict(spec.to_dict()) == spec
-    (True, True, True)
+    Args:
+        name: The name of the data set.
+        event_shape: The shape of one row.
+        support: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 ... levels-1), ``"unit"`` (the
+            interval [0, 1]) or ``"real"``.
+        likelihood: The name of the likelihood.
+        network: ``"mlp"`` or ``"conv"``.
+        levels: The number of grey levels; for binarised data, of the data before binarisation.
+        shift: ``(x - shift) / scale`` has mean 0 and standard deviation 1, or lies in [0, 1]; one
+            number, or one per element of the event in row-major order.
+        scale: See ``shift``.
+        binarisation: How grey values are binarised, if they are.
+        columns: The names of the columns of a table.
+        class_names: The names of the classes of the labels.
+        notes: What was read, and each choice with its reason.
+        condition: The variables that a model is conditioned on, in order, with their encoding.
+        temporal_order: The von Neumann ratio of rows in temporal order that were split at random.
+
+    Example:
+        >>> spec = Spec(
+        ...     name="digits",
+        ...     event_shape=(8, 8),
+        ...     support="levels",
+        ...     likelihood="discretised_logistic",
+        ...     network="mlp",
+        ...     levels=17,
+        ... )
+        >>> spec.discrete, spec.image, Spec.from_dict(spec.to_dict()) == spec
+        (True, True, True)
     """
 
     name: str
@@ -57,19 +65,14 @@ class Spec:
     binarisation: Literal["dynamic", "fixed"] | None = None
     columns: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     condition: tuple[ContextVariable, ...] | None = None
     temporal_order: float | None = None
 
     @property
     def discrete(self) -> bool:
-        """Whether the likelihood gives probabilities of values counted in steps, and not densities."""
-        return self.likelihood in (
-            "bernoulli",
-            "discretised_logistic",
-            "categorical",
-            *COUNT_LIKELIHOODS,
-        )
+        """Whether the likelihood is a probability of discrete values instead of a density."""
+        return LikelihoodRegistration.find(self.likelihood).discrete
 
     @property
     def image(self) -> bool:
@@ -78,37 +81,54 @@ class Spec:
 
     @property
     def item_noun(self) -> str:
-        """What a datum is called."""
+        """The noun for one row: ``"image"`` or ``"row"``."""
         return "image" if self.image else "row"
 
     @property
     def dimensions(self) -> int:
-        """Numbers in an event."""
+        """The number of elements of an event."""
         return math.prod(self.event_shape)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as what JSON can hold: numbers, strings, lists and None."""
-        return {
+        """Convert the record to JSON types.
+
+        Returns:
+            The fields by name, as numbers, strings, lists, dicts and ``None``.
+        """
+        record = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
+        return record | {"notes": [note.to_dict() for note in self.notes]}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Spec:
-        """The record again. Raises ``DataError`` where fields are missing or unknown."""
+        """Make the spec from the result of ``to_dict``.
+
+        Args:
+            record: The fields by name.
+
+        Returns:
+            The spec.
+
+        Raises:
+            DataError: Fields are missing or unknown.
+        """
         known = {field.name for field in fields(cls)}
-        needed = {"name", "event_shape", "support", "likelihood", "network"}
-        if not needed <= record.keys() <= known:
-            wrong = sorted((needed - record.keys()) | (record.keys() - known))
+        required = {"name", "event_shape", "support", "likelihood", "network"}
+        if not required <= record.keys() <= known:
+            wrong = sorted((required - record.keys()) | (record.keys() - known))
             raise DataError(
-                f"record of a data set: missing or unknown fields {', '.join(wrong)}: it was edited, or written by another version."
+                f"the record of a data set has missing or unknown fields {', '.join(wrong)}: it "
+                "was edited, or written by another version"
             )
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in record.items()
         }
+        values["notes"] = tuple(map(Note.from_dict, values.get("notes", ())))
         if values.get("condition") is not None:
-            values["condition"] = tuple(factor_from_dict(factor) for factor in values["condition"])
+            values["condition"] = tuple(map(factor_from_dict, values["condition"]))
         return cls(**values)
 
 
@@ -118,5 +138,5 @@ def is_image(event_shape: Sequence[int]) -> bool:
 
 
 def factor_from_dict(record: Mapping[str, Any]) -> ContextVariable:
-    """A factor of a condition from its record."""
+    """A variable of the condition from its record."""
     return Labels(**record) if "categories" in record else Covariate(**record)

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, DataError
-from ._formatting import format_count
+from ..errors import ArgumentError
+from ..notes import Argument, Note, message
+from ._formatting import format_count, source_error
 
 SplitFractions = tuple[float, float, float]
 RowOrder = Literal["random", "time"]
@@ -27,32 +28,39 @@ class Split:
     description: str
 
     @property
-    def note(self) -> str:
-        """The sentence for ``Spec.said``."""
-        sizes = [format_count(len(part)) for part in (self.train, self.validation, self.test)]
-        return f"Split: {sizes[0]} train, {sizes[1]} validation, {sizes[2]} test rows, {self.description}."
+    def note(self) -> Note:
+        """The sizes of the parts and the rule that made them."""
+        sizes = {"train": len(self.train), "validation": len(self.validation)}
+        sizes["test"] = len(self.test)
+        listed = ", ".join(f"{format_count(size)} {part}" for part, size in sizes.items())
+        return Note(
+            "split",
+            f"Split: {listed} rows, {self.description}.",
+            data=sizes | {"description": self.description},
+        )
 
 
 def split_rows(total: int, fractions: SplitFractions, order: RowOrder, seed: int) -> Split:
-    """Split ``total`` rows; every part gets at least one.
+    """Split ``total`` rows into three parts of at least one row each.
 
-    >>> split_rows(1797, (0.8, 0.1, 0.1), "random", seed=0).said
+    Raises:
+        DataError: There are fewer than 3 rows.
+
+    >>> str(split_rows(1797, (0.8, 0.1, 0.1), "random", seed=0).note)
     'Split: 1,437 train, 180 validation, 180 test rows, at random with seed 0.'
-
-    Raises ``DataError`` for fewer than 3 rows.
     """
     if total < 3:
-        raise DataError(
-            f"{format_count(total, 'row')} cannot be split into train, validation and test: give at least 3 rows."
+        raise source_error(
+            f"{format_count(total, 'row')} cannot be split into train, validation and test rows",
+            "Give at least 3 rows",
         )
     validation, test = _part_sizes(total, fractions)
     rows = np.arange(total) if order == "time" else random_permutation(total, seed)
-    how = "in row order" if order == "time" else f"at random with seed {seed}"
     return Split(
         rows[: total - validation - test],
         rows[total - validation - test : total - test],
         rows[total - test :],
-        how,
+        "in row order" if order == "time" else f"at random with seed {seed}",
     )
 
 
@@ -62,25 +70,40 @@ def random_permutation(total: int, seed: int) -> np.ndarray:
 
 
 def check_split(fractions: SplitFractions, order: RowOrder, seed: int) -> None:
-    """Raise ``ArgumentError`` for fractions, an order or a seed that no split could use."""
+    """Check the arguments of a split.
+
+    Raises:
+        ArgumentError: The fractions, the order or the seed cannot make a split.
+    """
     if (
         len(fractions) != 3
         or not all(0 < part < 1 for part in fractions)
         or not math.isclose(sum(fractions), 1, abs_tol=1e-6)
     ):
         raise ArgumentError(
-            f"split={fractions!r} must be three positive fractions that sum to 1: write split=(0.8, 0.1, 0.1)."
+            "give three positive fractions that sum to 1",
+            argument="split",
+            value=fractions,
+            suggestions=(message("Write {split}", split=Argument("split", DEFAULT_SPLIT)),),
         )
     if order not in ("random", "time"):
         raise ArgumentError(
-            f'order={order!r} is not known: write order="random" or order="time" (first rows train, last rows test).'
+            "this is not known",
+            argument="order",
+            value=order,
+            suggestions=(
+                message(
+                    "Write {random} or {time} (first rows train, last rows test)",
+                    random=Argument("order", "random"),
+                    time=Argument("order", "time"),
+                ),
+            ),
         )
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise ArgumentError(
-            f"seed={seed!r} must be a whole number from 0 to 2**63 - 1: write seed=0."
-        )
+        raise ArgumentError("give a whole number from 0 to 2**63 - 1", argument="seed", value=seed)
 
 
 def _part_sizes(total: int, fractions: SplitFractions) -> tuple[int, int]:
+    """Numbers of validation and test rows."""
     validation = min(max(1, round(fractions[1] * total)), total - 2)
     return validation, min(max(1, round(fractions[2] * total)), total - 1 - validation)

@@ -1,4 +1,4 @@
-"""One look at all values, a piece at a time: what no piece alone can tell."""
+"""Range and moments of all values, computed in chunks of bounded size."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ import numpy as np
 
 from ._memory_map import RowValues
 
-CHUNK_ELEMENTS = 1 << 20  # numbers: 8 MiB in float64
+CHUNK_ELEMENTS = 1 << 20  # 8 MiB in float64
 
 
 @dataclass(frozen=True)
 class ValueSummary:
-    """Their range, whether all are whole numbers 0 to 255, whether only 0 and 255 occur; how many are not finite, and the first of them."""
+    """The range of all values, and what kind of numbers they are.
+
+    Args:
+        low: The least value.
+        high: The greatest value.
+        byte_valued: Whether all values are whole numbers from 0 to 255.
+        black_and_white: Whether only 0 and 255 occur.
+        n_nonfinite: The number of values that are NaN or infinite.
+        first_nonfinite: The index of the first of these.
+    """
 
     low: float
     high: float
@@ -27,7 +36,7 @@ class ValueSummary:
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and deviation of each column ``[D]``, float64, and whether all its values are the same."""
+    """Mean and standard deviation of each column, float64 ``[D]``, and which are constant."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -35,9 +44,9 @@ class Moments:
 
 
 def iter_chunks(values: RowValues, index: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    """All rows, or the rows ``index``, in consecutive arrays of bounded size.
+    """Iterate over all rows, or the rows ``index``, in arrays of at most ``CHUNK_ELEMENTS``.
 
-    >>> [len(piece) for piece in pieces(np.zeros((500, 4096), np.uint8))]
+    >>> [len(chunk) for chunk in iter_chunks(np.zeros((500, 4096), np.uint8))]
     [256, 244]
     """
     rows = max(1, CHUNK_ELEMENTS // max(math.prod(values.shape[1:]), 1))
@@ -47,32 +56,35 @@ def iter_chunks(values: RowValues, index: np.ndarray | None = None) -> Iterator[
 
 
 def summarise_values(values: RowValues) -> ValueSummary:
-    """Look at all values, which must be numbers and at least one.
+    """Summarise all values; there must be at least one.
 
-    >>> look(np.array([[0.0, 255.0]]))
-    Seen(low=0.0, high=255.0, whole=True, two=True, broken=0, first=None)
+    >>> summary = summarise_values(np.array([[0.0, 255.0]]))
+    >>> summary.low, summary.high, summary.byte_valued, summary.black_and_white
+    (0.0, 255.0, True, True)
     """
-    low, high, whole, two, broken, first, start = math.inf, -math.inf, True, True, 0, None, 0
-    for piece in iter_chunks(values):
-        bad = _nonfinite_mask(piece)
-        if bad is not None and first is None:
-            place = np.argwhere(bad)[0]
-            first = (start + int(place[0]), *(int(axis) for axis in place[1:]))
-        broken += 0 if bad is None else int(bad.sum())
-        low, high = min(low, float(piece.min())), max(high, float(piece.max()))
-        whole = whole and _is_byte_valued(piece)
-        two = two and whole and not ((piece > 0) & (piece < 255)).any()
-        start += len(piece)
-    return ValueSummary(low, high, whole, two and high == 255, broken, first)
+    low, high, byte_valued, two_values = math.inf, -math.inf, True, True
+    n_nonfinite, first, start = 0, None, 0
+    for chunk in iter_chunks(values):
+        nonfinite = _nonfinite_mask(chunk)
+        if nonfinite is not None and first is None:
+            index = np.argwhere(nonfinite)[0]
+            first = (start + int(index[0]), *(int(axis) for axis in index[1:]))
+        n_nonfinite += 0 if nonfinite is None else int(nonfinite.sum())
+        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+        byte_valued = byte_valued and _is_byte_valued(chunk)
+        two_values = two_values and byte_valued and not ((chunk > 0) & (chunk < 255)).any()
+        start += len(chunk)
+    return ValueSummary(low, high, byte_valued, two_values and high == 255, n_nonfinite, first)
 
 
 def moments(values: RowValues, index: np.ndarray, by_column: bool) -> Moments:
-    """Moments of the rows ``index``: of each column of ``[N, D]``, or of all values together. Chan, Golub and LeVeque (1983)."""
+    """Moments of the rows ``index``: of each column of ``[N, D]``, or of all values together.
+
+    The moments of chunks are merged (Chan, Golub and LeVeque 1983).
+    """
     total, mean, squares, low, high = 0, np.zeros(()), np.zeros(()), np.inf, -np.inf
-    for piece in iter_chunks(
-        values, np.sort(index)
-    ):  # in the order of the file, in which they are read fastest
-        table = (piece if by_column else piece.reshape(-1, 1)).astype(np.float64)
+    for chunk in iter_chunks(values, np.sort(index)):  # the order of the file is read fastest
+        table = (chunk if by_column else chunk.reshape(-1, 1)).astype(np.float64)
         step = table.mean(axis=0) - mean
         grown = total + len(table)
         squares = (
@@ -88,7 +100,7 @@ def moments(values: RowValues, index: np.ndarray, by_column: bool) -> Moments:
 
 
 def _nonfinite_mask(chunk: np.ndarray) -> np.ndarray | None:
-    """Where numbers are not finite; None where all are."""
+    """Which numbers are not finite; ``None`` where all are finite."""
     if chunk.dtype.kind != "f":
         return None
     finite = np.isfinite(chunk)
@@ -96,7 +108,7 @@ def _nonfinite_mask(chunk: np.ndarray) -> np.ndarray | None:
 
 
 def _is_byte_valued(chunk: np.ndarray) -> bool:
-    """Whether all values are whole numbers from 0 to 255; looks at one row first, which settles most cases."""
+    """Whether all values are whole numbers from 0 to 255; the first row decides most cases."""
     if chunk.dtype == np.uint8 or chunk.dtype == bool:
         return True
     in_range = bool(chunk.min() >= 0 and chunk.max() <= 255)

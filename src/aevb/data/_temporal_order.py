@@ -1,4 +1,4 @@
-"""Whether rows follow one another in time."""
+"""Whether consecutive rows are ordered in time."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_NEIGHBOUR_PAIRS = 1000  # of neighbours
+from ..notes import Argument, Note, message
+
+MAX_NEIGHBOUR_PAIRS = 1000
 ORDER_LAG = 8
-MAX_VON_NEUMANN_RATIO = 0.5  # neighbours of a film differ a quarter as much as any two rows, those of independent rows as much
-MIN_NEXT_CLOSER_FRACTION = (
-    2 / 3
-)  # the share of rows nearer to the next than to one LAG steps on: 3/4 in a film, 1/2 to 0.6 in rows that are sorted
+# Frames of a film have a ratio of 1/4, independent rows have a ratio of 1.
+MAX_VON_NEUMANN_RATIO = 0.5
+# The share is 3/4 in a film, and 1/2 to 0.6 in sorted rows.
+MIN_NEXT_CLOSER_FRACTION = 2 / 3
 
 
 @dataclass(frozen=True)
 class TemporalOrder:
-    """How much neighbours differ, by ``2 sum_j Var(x_j)``, and how often a row is nearer to the next than to one ``LAG`` steps on."""
+    """Statistics that distinguish rows in temporal order from independent and from sorted rows.
 
-    von_neumann_ratio: float  # 1 for independent rows
-    next_closer_fraction: float  # 1/2 for rows in any order inside of groups
+    Args:
+        von_neumann_ratio: ``E|x_{i+1} - x_i|^2 / (2 sum_j Var(x_j))``, 1 for independent rows.
+        next_closer_fraction: How often a row is closer to the next row than to the row
+            ``ORDER_LAG`` steps later; 1/2 for rows without order inside groups.
+    """
+
+    von_neumann_ratio: float
+    next_closer_fraction: float
 
     @property
     def is_ordered(self) -> bool:
-        """Whether rows follow one another: neighbours are alike, and the more so the nearer. Sorted rows are only alike."""
+        """Whether neighbours are similar, and more similar the closer they are.
+
+        Sorted rows are similar to their neighbours at every distance.
+        """
         return (
             self.von_neumann_ratio < MAX_VON_NEUMANN_RATIO
             and self.next_closer_fraction > MIN_NEXT_CLOSER_FRACTION
@@ -34,26 +45,29 @@ class TemporalOrder:
 def measure_temporal_order(
     total: int, read_rows: Callable[[np.ndarray], np.ndarray]
 ) -> TemporalOrder | None:
-    """``E|x_{i+1} - x_i|^2`` over ``2 sum_j Var(x_j)``, and how often ``x_i`` is nearer to ``x_{i+1}`` than to ``x_{i+LAG}``.
+    """Measure the temporal order of rows on at most ``MAX_NEIGHBOUR_PAIRS`` pairs.
 
-    ``rows`` gives the rows ``[n, *event]`` of row numbers ``[n]``; up to ``PAIRS`` of all ``total`` are looked at. ``None`` for fewer than
-    20 rows, empty cells, or rows that are all the same. Von Neumann, Distribution of the ratio of the mean square successive difference to
-    the variance (1941).
+    Von Neumann, Distribution of the ratio of the mean square successive difference to the variance
+    (1941).
+
+    Args:
+        total: The number of rows.
+        read_rows: Reads rows ``[n, *event]`` by their numbers ``[n]``.
+
+    Returns:
+        The statistics; ``None`` for fewer than 20 rows, missing values, or rows that are all equal.
 
     >>> steps = np.random.default_rng(0).normal(size=(500, 2))
     >>> (
-    ...     succession(500, lambda index: steps[index]).timely,
-    ...     succession(500, lambda index: steps.cumsum(0)[index]).timely,
+    ...     measure_temporal_order(500, lambda index: steps[index]).is_ordered,
+    ...     measure_temporal_order(500, lambda index: steps.cumsum(0)[index]).is_ordered,
     ... )
     (False, True)
     """
     if total < 20:
         return None
-    places = np.unique(
-        np.linspace(0, total - 1 - ORDER_LAG, min(MAX_NEIGHBOUR_PAIRS, total - ORDER_LAG)).astype(
-            int
-        )
-    )
+    n_pairs = min(MAX_NEIGHBOUR_PAIRS, total - ORDER_LAG)
+    places = np.unique(np.linspace(0, total - 1 - ORDER_LAG, n_pairs).astype(int))
     first, near, far = (
         np.asarray(read_rows(places + lag), dtype=np.float64).reshape(len(places), -1)
         for lag in (0, 1, ORDER_LAG)
@@ -61,15 +75,25 @@ def measure_temporal_order(
     spread = 2 * first.var(0).sum()
     if not all(np.isfinite(part).all() for part in (first, near, far)) or spread == 0:
         return None
-    here, there = (((part - first) ** 2).sum(1) for part in (near, far))
-    return TemporalOrder(float(here.mean() / spread), float((here < there).mean()))
+    to_near, to_far = (((part - first) ** 2).sum(1) for part in (near, far))
+    return TemporalOrder(float(to_near.mean() / spread), float((to_near < to_far).mean()))
 
 
-def temporal_order_notes(order: TemporalOrder | None) -> tuple[str, ...]:
-    """The sentence for rows that a random split should not have torn apart."""
+def temporal_order_notes(order: TemporalOrder | None) -> tuple[Note, ...]:
+    """The warning that a random split separated rows that depend on each other."""
     if order is None:
         return ()
     return (
-        f"Rows that follow one another differ {order.von_neumann_ratio:.2f} times as much as any two: they are no independent draws, and a random split "
-        'puts near-copies into all parts. Split by time, order="time".',
+        Note(
+            "temporal_order",
+            message(
+                "Consecutive rows differ {ratio} times as much as two random rows: rows are not "
+                "independent, and a random split puts near-copies into all parts. "
+                "Split by time: {order}.",
+                ratio=f"{order.von_neumann_ratio:.2f}",
+                order=Argument("order", "time"),
+            ),
+            "warning",
+            {"von_neumann_ratio": order.von_neumann_ratio},
+        ),
     )
