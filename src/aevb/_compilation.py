@@ -1,4 +1,4 @@
-"""Whether to compile, and what to do where it cannot be done."""
+"""Compilation of functions of tensors, with the plain function as fallback."""
 
 from __future__ import annotations
 
@@ -11,54 +11,60 @@ from typing import Any, Literal
 
 import torch
 
-from ._matmul import onednn_graph_pass
+from ._hardware import uses_plain_engine
+from .notes import Note
 
-# Steps after which compiling has paid for itself: some ten seconds against about a millisecond a step. A warm cache would pay earlier, but
-# whether a run is compiled must not depend on what ran before it: compiled and eager steps agree to rounding, not to the bit.
+# Compiling takes some ten seconds and saves about a millisecond per step. A warm cache would pay
+# earlier, but whether a run is compiled must not depend on earlier runs: compiled and eager steps
+# agree to rounding, not to the bit.
 MIN_STEPS_TO_COMPILE = 15_000
 CompileOption = bool | Literal["auto"]
 
 
 class Compiler:
-    """Turns a function of tensors into one graph, or leaves it as it is; ``said`` tells which and why.
+    """Compile a function of tensors into one graph, or leave it as it is.
 
-    A graph takes much for granted (shapes, modes, whatever the function reads), and checks it at each call, which takes as long as a
-    product of matrices. Where calls are ``skip_guards`` it is checked once, and again after ``invalidate_guards``.
+    ``notes`` say why a function is compiled, or why it is not although it should be.
+
+    Args:
+        option: ``True``, ``False``, or ``"auto"``: compile where the steps pay for it.
+        steps: Planned number of calls.
+        graph_pass: Makes the pass over the graph that Inductor runs last, or ``None``.
+        wrap: Replaces the compiled function, for instance to skip its guards.
     """
 
-    def __init__(self, option: CompileOption, steps: float, skip_guards: bool = False) -> None:
-        self.notes: list[str] = []
+    def __init__(
+        self,
+        option: CompileOption,
+        steps: float,
+        graph_pass: Callable[[], Any] = lambda: None,
+        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda graph: graph,
+    ) -> None:
+        self.notes: list[Note] = []
+        self.graph_pass, self.wrap = graph_pass, wrap
         self.enabled = self._resolve_enabled(option, steps)
-        self.skip_guards, self.guard_version = skip_guards, 0
-
-    def invalidate_guards(self) -> None:
-        """Something else than the values of tensors may have changed since the last call."""
-        self.guard_version += 1
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """One graph, for fixed shapes, that draws the numbers the function itself would draw; the function where it cannot be traced."""
+        """Compile for fixed shapes and the function's own random numbers.
+
+        A function that cannot be traced is called as it is.
+        """
         if not self.enabled:
             return function
-        from torch._dynamo.exc import Unsupported  # a second to import
+        from torch._dynamo.exc import Unsupported  # takes a second to import
 
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(inductor_cache_dir()))
-        options = {"fallback_random": True, "post_grad_custom_post_pass": onednn_graph_pass()}
-        graph = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+        options = {"fallback_random": True, "post_grad_custom_post_pass": self.graph_pass()}
+        graph = self.wrap(torch.compile(function, fullgraph=True, dynamic=False, options=options))
         traced: bool | None = None
-        checked = -1  # the doubt after which the graph was found to hold
 
         def call(*inputs: Any) -> Any:
-            nonlocal traced, checked
+            nonlocal traced
             if traced is False:
                 return function(*inputs)
-            if traced and self.skip_guards and checked == self.guard_version:
-                with torch.compiler.set_stance("default", skip_guard_eval_unsafe=True):
-                    return graph(*inputs)
-            if traced:  # entering the patch below costs as much as a small product, and only tracing asks for it
+            if traced:  # without the patch below, which costs as much as a small product
                 with suppress(Unsupported):  # another shape: traced anew
-                    result = graph(*inputs)
-                    checked = self.guard_version
-                    return result
+                    return graph(*inputs)
             try:
                 with torch._dynamo.config.patch(trace_autograd_ops=True):
                     result = graph(*inputs)
@@ -66,9 +72,7 @@ class Compiler:
                 if traced:
                     raise
                 traced = False
-                self.notes.append(
-                    f"The step runs without compiling: it could not be compiled ({_first_line(error)})."
-                )
+                self._note_not_compiled(f"it could not be compiled ({_first_line(error)})")
                 return function(*inputs)
             traced = True
             return result
@@ -76,32 +80,43 @@ class Compiler:
         return call
 
     def _resolve_enabled(self, option: CompileOption, steps: float) -> bool:
-        if option is False:
+        if option is False or uses_plain_engine():
             return False
         if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
             if option is True:
-                self.notes.append(
-                    "The step runs without compiling: there is no C++ compiler (install g++)."
-                )
+                self._note_not_compiled("there is no C++ compiler (install g++)")
             return False
         if option is True:
             return True
         if steps < MIN_STEPS_TO_COMPILE:
             return False
         self.notes.append(
-            f"The step is compiled: {steps:,.0f} steps are planned, and compiling pays from about {MIN_STEPS_TO_COMPILE:,}."
+            Note(
+                "compiled",
+                f"The step is compiled: {steps:,.0f} steps are planned, and compiling pays from "
+                f"about {MIN_STEPS_TO_COMPILE:,}.",
+                data={"steps": steps, "minimum_steps": MIN_STEPS_TO_COMPILE},
+            )
         )
         return True
 
+    def _note_not_compiled(self, reason: str) -> None:
+        self.notes.append(
+            Note(
+                "not_compiled",
+                f"The step runs without compiling: {reason}.",
+                "warning",
+                {"reason": reason},
+            )
+        )
+
 
 def inductor_cache_dir() -> Path:
-    """Where compiled steps are kept from run to run: a folder of our own, since the default one goes with the next restart."""
-    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    return (
-        Path(given)
-        if given
-        else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aevb" / "inductor"
-    )
+    """The folder that keeps compiled steps; Inductor's default is lost at the next restart."""
+    configured = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if configured:
+        return Path(configured)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aevb" / "inductor"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
-"""What the processor is, and which devices there are."""
+"""The processor, the devices, and the switch for accelerated code paths."""
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,33 +12,51 @@ from pathlib import Path
 import torch
 
 from .errors import ArgumentError
+from .notes import Argument, message
+
+ENGINE_VARIABLE = "AEVB_ENGINE"
+
+
+def uses_plain_engine() -> bool:
+    """Whether the environment variable ``AEVB_ENGINE=plain`` switches accelerated paths off."""
+    return os.environ.get(ENGINE_VARIABLE) == "plain"
 
 
 @cache
 def cpu_description() -> str:
-    """What the system says of the first processor, flags and maker included; empty where it says nothing (systems other than Linux)."""
+    """The entry of ``/proc/cpuinfo`` for the first processor; empty on other systems than Linux."""
     information = Path("/proc/cpuinfo")
     return information.read_text().split("\n\n")[0] if information.exists() else ""
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the accelerator if there is one, else the CPU. Raises ``ArgumentError`` for a device that is missing."""
+    """Return the device, by default the accelerator if there is one, else the CPU.
+
+    Args:
+        device: A device or its name; ``None`` chooses.
+
+    Raises:
+        ArgumentError: This machine does not have the device.
+    """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        place = torch.device(device)
-        torch.zeros(1, device=place)
+        resolved = torch.device(device)
+        torch.zeros(1, device=resolved).item()  # a meta tensor has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = textwrap.shorten(str(error).splitlines()[0], 60, placeholder=" ...")
         raise ArgumentError(
-            f'`device` is {str(device)!r}, which is not there ({reason}); use "cpu", or see `aevb info`.'
+            f"this device is not available ({reason})",
+            argument="device",
+            value=str(device),
+            suggestions=(message("Write {cpu}", cpu=Argument("device", "cpu")), "See `aevb info`"),
         ) from error
-    return place
+    return resolved
 
 
 @contextmanager
 def single_thread(enabled: bool = True) -> Iterator[None]:
-    """One thread inside the block where that is wanted, afterwards as many as before: for work too small to be shared."""
+    """Use one thread inside the block if ``enabled``: for work that is too small to share."""
     before = torch.get_num_threads()
     if enabled:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Memory: how many rows go at once, and one sentence where it runs out."""
+"""Memory: sizes of blocks, and errors that say which size to lower."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .errors import OutOfMemoryError
+from .notes import Argument, Text, message
 
-MAX_ELEMENTS_PER_BLOCK = (
-    1 << 20
-)  # of data at once: with 64 numbers of features for each of them, 256 MiB of float32
-MAX_ROWS_PER_BLOCK = (
-    1 << 14
-)  # rows at once: more no longer fit the processor's cache, and were slower, on a 20-64-4 net
-TENSORS_PER_STEP = 16  # tensors of the largest size that a step holds at once, more or less
+# Numbers of data at once: with 64 features for each, 256 MiB of float32.
+MAX_ELEMENTS_PER_BLOCK = 1 << 20
+# More rows do not fit into the processor's cache, and were slower, on a 20-64-4 network.
+MAX_ROWS_PER_BLOCK = 1 << 14
+TENSORS_PER_STEP = 16  # rough number of tensors of the largest size that a step needs at once
 MIN_REDUCED_SIZE = 8  # rows of a batch, or samples, below which another size is lowered
 BYTE_UNITS = {
     "bytes": 1,
@@ -33,33 +32,31 @@ _CAPACITY_PATTERN = re.compile(rf"total capacity of {_SIZE_PATTERN}")
 
 
 def default_block_size(row_elements: int, max_rows: int = MAX_ROWS_PER_BLOCK) -> int:
-    """How many rows of so many numbers go through a network at once: as many as stay in the cache, fewer where they are large.
+    """Rows that go through a network at once: as many as fit into the cache.
 
-    >>> (
-    ...     default_block_size(20),
-    ...     default_block_size(784),
-    ...     default_block_size(784, most=256),
-    ...     default_block_size(3 * 1024**2),
-    ... )
-    (16384, 1337, 256, 1)
+    Args:
+        row_elements: Numbers per row.
+        max_rows: Largest number of rows.
+
+    Example:
+        >>> default_block_size(20), default_block_size(784)
+        (16384, 1337)
+        >>> default_block_size(784, max_rows=256), default_block_size(3 * 1024**2)
+        (256, 1)
     """
     return max(1, min(max_rows, MAX_ELEMENTS_PER_BLOCK // max(row_elements, 1)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory left, on the host or on an accelerator.
+    """Whether an error means that the memory of the host or of an accelerator is full.
 
-    >>> (
-    ...     is_out_of_memory(
-    ...         RuntimeError(
-    ...             "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
-    ...         )
-    ...     ),
-    ...     is_out_of_memory(ValueError()),
-    ... )
-    (True, False)
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+        True
+        >>> is_out_of_memory(ValueError())
+        False
     """
-    said = str(error)
+    text = str(error)
     known = (
         "can't allocate memory",
         "out of memory",
@@ -68,68 +65,76 @@ def is_out_of_memory(error: BaseException) -> bool:
         "multiplication overflow",
     )
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in said for words in known)
+        isinstance(error, RuntimeError) and any(words in text for words in known)
     )
 
 
 @contextmanager
 def explain_out_of_memory(
-    activity: str, suggestion: str = "", **sizes: int | None
+    activity: str, suggestion: Text = "", **sizes: int | None
 ) -> Iterator[None]:
-    """Turn an allocation that fails inside the block into one sentence: what was asked for, the sizes in force, smaller ones to write.
+    """Explain an allocation that fails inside the block.
 
-    ``doing`` says what was under way; ``sizes`` are the arguments that the memory grows with, by name (``None``: not known);
-    ``instead`` is what else would help. Raises ``OutOfMemoryError``.
+    The error contains the size of the allocation, the current sizes, and smaller ones to write.
 
-    >>> with explain_out_of_memory("in a training step", batch_size=128, samples=50):
-    ...     raise RuntimeError(
-    ...         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 2147483648 bytes."
-    ...     )
-    Traceback (most recent call last):
-        ...
-    aevb.errors.OutOfMemoryError: memory ran out in a training step: 2.0 GiB more were asked for, with batch_size=128 and samples=50.
-    Write batch_size=64.
+    Args:
+        activity: What is going on, for instance ``"in a training step"``.
+        suggestion: What else would help.
+        **sizes: The arguments on which the memory depends, by name; ``None``: not known.
+
+    Raises:
+        OutOfMemoryError: An allocation failed.
+
+    Example:
+        >>> with explain_out_of_memory("in a step", batch_size=128, samples=50):
+        ...     raise RuntimeError("can't allocate memory: you tried to allocate 2147483648 bytes.")
+        Traceback (most recent call last):
+            ...
+        aevb.errors.OutOfMemoryError: memory ran out in a step: 2.0 GiB more were requested, with
+        batch_size=128 and samples=50. Write batch_size=64.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(
-            _out_of_memory_message(
-                activity,
-                suggestion,
-                str(error),
-                {name: size for name, size in sizes.items() if size},
-            )
-        ) from error
+        known = {name: size for name, size in sizes.items() if size}
+        raise _out_of_memory_error(activity, suggestion, str(error), known) from error
 
 
 def reduce_sizes(sizes: dict[str, int], fraction: float) -> dict[str, int]:
-    """Those sizes that must change for their product to fall to ``share`` of it, and what they become.
+    """Reduce sizes until their product is a fraction of what it was.
 
-    The first one that can do it alone and keeps at least a few; else the largest are halved in turn.
+    The first size that suffices alone and stays at least ``MIN_REDUCED_SIZE`` is reduced; otherwise
+    the largest sizes are halved in turn.
 
-    >>> (
-    ...     smaller({"batch_size": 512, "samples": 50}, share=0.5),
-    ...     smaller({"batch_size": 1}, share=0.5),
-    ... )
-    ({'batch_size': 256}, {})
-    >>> smaller({"batch_size": 128, "samples": 10_000_000}, share=1 / 5000)
-    {'samples': 2000}
+    Args:
+        sizes: Sizes by name.
+        fraction: The fraction of the product.
+
+    Returns:
+        The sizes that change.
+
+    Example:
+        >>> reduce_sizes({"batch_size": 512, "samples": 50}, fraction=0.5)
+        {'batch_size': 256}
+        >>> reduce_sizes({"batch_size": 1}, fraction=0.5)
+        {}
+        >>> reduce_sizes({"batch_size": 128, "samples": 10_000_000}, fraction=1 / 5000)
+        {'samples': 2000}
     """
     product = math.prod(sizes.values())
-    wanted = max(1, int(fraction * product))
-    alone = {name: wanted // (product // size) for name, size in sizes.items()}
+    target = max(1, int(fraction * product))
+    alone = {name: target // (product // size) for name, size in sizes.items()}
     for least in (MIN_REDUCED_SIZE, 1):
         for name, size in alone.items():
             if least <= size < sizes[name]:
                 return {name: size}
-    return _halve_sizes(sizes, wanted)
+    return _halve_sizes(sizes, target)
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory in this machine; ``None`` where the system does not say."""
+    """Bytes of memory in this machine; ``None`` if the system does not report them."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -137,50 +142,51 @@ def physical_memory() -> int | None:
 
 
 def format_bytes(size: float) -> str:
-    """A number of bytes as people say it.
+    """Format a number of bytes.
 
-    >>> format_bytes(2_147_483_648), format_bytes(1536), format_bytes(10)
-    ('2.0 GiB', '1.5 KiB', '10 bytes')
+    Example:
+        >>> format_bytes(2_147_483_648), format_bytes(1536), format_bytes(10)
+        ('2.0 GiB', '1.5 KiB', '10 bytes')
     """
     unit = next((unit for unit in reversed(BYTE_UNITS) if size >= BYTE_UNITS[unit]), "bytes")
     return f"{size:.0f} bytes" if unit == "bytes" else f"{size / BYTE_UNITS[unit]:.1f} {unit}"
 
 
-def _out_of_memory_message(
-    activity: str, suggestion: str, error_text: str, sizes: dict[str, int]
-) -> str:
-    asked = _parse_size(_REQUESTED_PATTERN, error_text)
-    wanted = f"{format_bytes(asked)} more were asked for" if asked else "the sizes are too large"
-    force = (
-        f", with {' and '.join(f'{name}={size}' for name, size in sizes.items())}" if sizes else ""
+def _out_of_memory_error(
+    activity: str, suggestion: Text, error_text: str, sizes: dict[str, int]
+) -> OutOfMemoryError:
+    requested = _parse_size(_REQUESTED_PATTERN, error_text)
+    problem = (
+        f"{format_bytes(requested)} more were requested" if requested else "the sizes are too large"
     )
-    less = (
-        reduce_sizes(
-            sizes,
-            _feasible_fraction(
-                asked, _parse_size(_CAPACITY_PATTERN, error_text) or physical_memory()
-            ),
-        )
-        if sizes
-        else {}
+    available = _parse_size(_CAPACITY_PATTERN, error_text) or physical_memory()
+    reduced = reduce_sizes(sizes, _feasible_fraction(requested, available)) if sizes else {}
+    write = (_list_arguments("Write", reduced),) if reduced else ()
+    suggestions = (*write, *((suggestion,) if suggestion else ()))
+    current: Text = _list_arguments(", with", sizes) if sizes else ""
+    return OutOfMemoryError(
+        message(f"memory ran out {activity}: {problem}{{current}}", current=current),
+        suggestions=suggestions or ("Use narrower layers, or another device",),
     )
-    write = " and ".join(f"{name}={size}" for name, size in less.items())
-    cures = [cure for cure in (f"write {write}" if write else "", suggestion) if cure] or [
-        "take narrower layers, or another device"
-    ]
-    cure = ", or ".join(cures)
-    return f"memory ran out {activity}: {wanted}{force}. {cure[0].upper()}{cure[1:]}."
+
+
+def _list_arguments(verb: str, sizes: dict[str, int]) -> Text:
+    """``verb a=1 and b=2``, in the words of the door."""
+    return message(
+        f"{verb} {' and '.join(f'{{{name}}}' for name in sizes)}",
+        **{name: Argument(name, size) for name, size in sizes.items()},
+    )
 
 
 def _halve_sizes(sizes: dict[str, int], target: int) -> dict[str, int]:
-    held = dict(sizes)
-    while math.prod(held.values()) > target:
-        held[max(held, key=lambda name: held[name])] //= 2
-    return {name: size for name, size in held.items() if size != sizes[name]}
+    halved = dict(sizes)
+    while math.prod(halved.values()) > target:
+        halved[max(halved, key=lambda name: halved[name])] //= 2
+    return {name: size for name, size in halved.items() if size != sizes[name]}
 
 
 def _feasible_fraction(requested: float | None, available: float | None) -> float:
-    """Of what was asked for, the part that would fit: at most half, and less where one allocation alone is as large as the memory."""
+    """The fraction of the sizes that would fit: at most half, less for very large allocations."""
     return min(0.5, available / (TENSORS_PER_STEP * requested)) if requested and available else 0.5
 
 

@@ -1,19 +1,21 @@
-"""Models on disk: weights in safetensors, architecture in JSON, and nothing that is executed on loading.
+"""Models on disk: weights in safetensors, architecture in JSON. Loading executes nothing.
 
-Every part of a model remembers the arguments it was built with (``types.Configurable``), so any composition can be written down. Reading
-builds only classes of the one table below.
+Every part of a model records its constructor arguments (``types.Configurable``), so that any
+composition can be written. Reading builds only the classes of the table below.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import gradients, likelihoods, models, networks, objectives, posteriors, priors
 from ._files import read_json, read_tensors, write_json, write_tensors
@@ -21,6 +23,7 @@ from ._random import seed_scope
 from .data._spec import Spec
 from .errors import RunError
 from .models import VAE
+from .notes import Argument, message
 from .objectives import Schedule
 from .types import Configurable
 
@@ -39,13 +42,22 @@ CLASS_BY_NAME: dict[str, type] = {
     for role, module in PART_MODULES.items()
     for name in module.__all__
     if isinstance(part := getattr(module, name), type)
+    and issubclass(part, Configurable | Schedule)
+    and not inspect.isabstract(part)
 }
 NAME_BY_CLASS = {part: name for name, part in CLASS_BY_NAME.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-    """A model read from disk, with what is known of its data and its training."""
+    """A model read from disk.
+
+    Args:
+        model: The model, in evaluation mode on the CPU.
+        spec: The specification of its data, if it was saved.
+        training: How it was trained.
+        path: The folder.
+    """
 
     model: VAE
     spec: Spec | None
@@ -59,12 +71,28 @@ def save(
     *,
     spec: Spec | None = None,
     training: dict[str, Any] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Path:
-    """Write ``model.safetensors`` and ``model.json`` into the folder ``path``, each atomically; returns the folder."""
+    """Write ``model.safetensors`` and ``model.json`` into a folder, each atomically.
+
+    Args:
+        model: The model.
+        path: The folder.
+        spec: The specification of the data.
+        training: How the model was trained, as JSON can hold it.
+        weights: Tensors to write in place of the model's own, by name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
     folder, first = Path(path), _canonical_names(model)
+    tensors = model.state_dict() if weights is None else weights
     write_tensors(
         folder / "model.safetensors",
-        {name: tensor for name, tensor in model.state_dict().items() if first[name] == name},
+        {name: tensors[name] for name in model.state_dict() if first[name] == name},
     )
     write_json(
         folder / "model.json",
@@ -80,33 +108,45 @@ def save(
 
 
 def load(path: str | Path, model: VAE | None = None) -> VAE:
-    """The model of a run folder, in evaluation mode on the CPU.
+    """Load the model of a run folder.
 
-    A model with networks of one's own cannot be built from the file: give it as ``model``, and the weights are put into it.
-    Raises ``RunError`` for a folder that is missing, truncated, foreign or newer than this library.
+    Args:
+        path: The folder.
+        model: A model to load the weights into, for models with custom networks, which cannot be
+            built from the file.
+
+    Returns:
+        The model, in evaluation mode on the CPU.
+
+    Raises:
+        RunError: The folder is missing, truncated, foreign, or newer than this library.
     """
     return load_saved_model(path, model).model
 
 
 def load_saved_model(path: str | Path, model: VAE | None = None) -> SavedModel:
-    """``load``, with what else the folder says."""
+    """Load the model of a run folder with its records; see ``load``."""
     folder = Path(path)
     if not folder.is_dir():
-        raise RunError(f"there is no run folder `{folder}`.")
+        raise RunError(f"there is no run folder `{folder}`")
     if not (folder / "model.json").exists() and (folder / "checkpoint").is_dir():
         raise RunError(
-            f"`{folder}` holds a checkpoint but no finished model: continue the run with --resume."
+            f"`{folder}` has a checkpoint but no finished model",
+            suggestions=(
+                message("Continue the run with {resume}", resume=Argument("resume", True)),
+            ),
         )
     record = read_json(folder / "model.json")
     if not isinstance(record.get("format"), int) or "model" not in record:
         raise RunError(
-            f"`{folder / 'model.json'}` was not written by aevb: it has no `format` or no `model`."
+            f"aevb did not write `{folder / 'model.json'}`: it has no `format` or no `model`"
         )
     if record["format"] > FORMAT_VERSION:
         raise RunError(
-            f"`{folder}` has format {record['format']}, and this aevb reads up to {FORMAT_VERSION}: upgrade with `pip install --upgrade aevb`."
+            f"`{folder}` has format {record['format']}, and this aevb reads up to {FORMAT_VERSION}",
+            suggestions=("Upgrade: pip install --upgrade aevb",),
         )
-    with seed_scope(0):  # fresh weights are drawn and replaced: nobody's random stream is to notice
+    with seed_scope(0):  # the initial weights, which are replaced, must not advance any stream
         built = from_config(record["model"], folder) if model is None else model
     load_weights(built, folder / "model.safetensors")
     spec = record.get("data")
@@ -119,7 +159,11 @@ def load_saved_model(path: str | Path, model: VAE | None = None) -> SavedModel:
 
 
 def load_weights(model: VAE, path: Path) -> None:
-    """Put the weights of a file into a model, or raise ``RunError`` where they are not its own."""
+    """Load the weights of a file into a model.
+
+    Raises:
+        RunError: The weights do not fit the model.
+    """
     tensors, _ = read_tensors(path)
     shared = {
         name: tensors[first]
@@ -134,7 +178,7 @@ def load_weights(model: VAE, path: Path) -> None:
 
 
 def _canonical_names(model: nn.Module) -> dict[str, str]:
-    """For every name of a weight the first of the names that the same weight has: parts that share weights save them once."""
+    """For every weight name, the first name of the same weight: shared weights are saved once."""
     names: dict[int, str] = {}
     return {
         name: names.setdefault(id(tensor), name)
@@ -143,17 +187,22 @@ def _canonical_names(model: nn.Module) -> dict[str, str]:
 
 
 def to_config(value: Any) -> Any:
-    """A part, and the parts it was built from, as JSON; what appears twice is written once and referred to."""
+    """Describe a part and its parts as JSON; a part that appears twice is written once."""
     return _ConfigWriter().convert(value)
 
 
 def from_config(config: Any, path: Path | str = "model.json") -> Any:
-    """The part that ``describe`` wrote down, with fresh weights. Only classes of the table are built."""
+    """Build the part that ``to_config`` described, with new weights.
+
+    Raises:
+        RunError: The description is damaged, or names a class that is not in the table.
+    """
     try:
         return _ConfigReader().convert(config)
     except (TypeError, KeyError, AttributeError) as error:
         raise RunError(
-            f"the architecture in `{path}` cannot be built ({error}): it is damaged or not written by aevb."
+            f"the architecture in `{path}` cannot be built ({error}): it is damaged or aevb "
+            "did not write it"
         ) from error
 
 
@@ -178,7 +227,7 @@ class _ConfigWriter:
         if id(value) in self.part_numbers:
             return {"same": self.part_numbers[id(value)]}
         number = self.part_numbers[id(value)] = len(self.part_numbers)
-        # where a part was made is no property of the part: it is built again where the model is loaded
+        # a part is built again on the device where the model is loaded
         arguments = {
             name: self.convert(argument)
             for name, argument in value.arguments.items()
@@ -198,14 +247,15 @@ class _ConfigReader:
             return config
         if "foreign" in config:
             raise RunError(
-                f"this model has a part of the caller's own, `{config['foreign']}`: "
-                "build the model and give it as aevb.load(run, model=...)."
+                f"this model has a custom part, `{config['foreign']}`",
+                suggestions=("Build the model and pass it: aevb.load(run, model=...)",),
             )
         if "same" in config:
             return self.parts[config["same"]]
         if config["class"] not in CLASS_BY_NAME:
             raise RunError(
-                f"this aevb knows no `{config['class']}`: the folder is foreign, or newer than this library."
+                f"this aevb has no `{config['class']}`: the folder is foreign, or newer than this "
+                "library"
             )
         part = CLASS_BY_NAME[config["class"]](
             **{name: self.convert(argument) for name, argument in config["arguments"].items()}
@@ -215,7 +265,7 @@ class _ConfigReader:
 
 
 def library_versions() -> dict[str, str]:
-    """What wrote a file."""
+    """Versions of this library and of those that decide its numbers."""
     from . import __version__
 
     return {
@@ -227,5 +277,5 @@ def library_versions() -> dict[str, str]:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of parameters."""
+    """The number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

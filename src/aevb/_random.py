@@ -1,4 +1,4 @@
-"""Randomness of one's own: every draw inside a block comes from a given stream, and the world's stream is left as it was."""
+"""Private random streams: blocks that draw from a stream and leave the global one unchanged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from torch import Tensor
 
 
 class RandomStream:
-    """A position in a stream of random numbers on one device; it moves on with every block that draws from it.
+    """A position in a stream of random numbers, which advances with every block that draws.
 
-    >>> stream = Stream(seed=0)
-    >>> with stream.drawing():
-    ...     first = torch.rand(3)
-    >>> with stream.drawing():
-    ...     second = torch.rand(3)
-    >>> bool((first == second).any())
-    False
+    Args:
+        seed: Seed of the stream.
+        device: The device that draws.
+
+    Example:
+        >>> stream = RandomStream(seed=0)
+        >>> with stream.activate():
+        ...     first = torch.rand(3)
+        >>> with stream.activate():
+        ...     second = torch.rand(3)
+        >>> bool((first == second).any())
+        False
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
@@ -26,12 +31,12 @@ class RandomStream:
         self.state = torch.Generator(self.device).manual_seed(seed).get_state()
 
     def save_state(self) -> None:
-        """Inside a block that draws: remember the position reached so far."""
+        """Save the current position; called inside ``activate``."""
         self.state = _get_rng_state(self.device)
 
     @contextmanager
     def activate(self) -> Iterator[None]:
-        """Swap this stream in for the device's default one, and back out, also after an error."""
+        """Draw from this stream inside the block, in place of the device's default stream."""
         outer = _get_rng_state(self.device)
         _set_rng_state(self.device, self.state)
         try:
@@ -56,14 +61,14 @@ def _set_rng_state(device: torch.device, state: Tensor) -> None:
 
 @contextmanager
 def seed_scope(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Draw from a fresh stream with this seed inside the block."""
+    """Draw from a new stream with this seed inside the block."""
     with RandomStream(seed, device).activate():
         yield
 
 
 @contextmanager
 def use_generator(generator: torch.Generator | None) -> Iterator[None]:
-    """Draw from a caller's generator inside the block, which moves it on; from the default one where there is none."""
+    """Draw from a generator inside the block, and advance it; ``None``: the default stream."""
     if generator is None:
         yield
         return

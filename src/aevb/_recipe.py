@@ -1,8 +1,10 @@
-"""A published method."""
+"""A published method as a record of its three parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import torch
 
 from .gradients import Gradient
 from .models import VAE
@@ -11,20 +13,41 @@ from .objectives import Objective
 
 @dataclass(frozen=True)
 class Recipe:
-    """The three arguments that a published method comes down to: what a preset returns and ``fit`` takes."""
+    """The three parts of a published method: presets return a recipe, and ``fit`` takes it.
+
+    Args:
+        model: The model.
+        objective: What is maximised.
+        gradient: The gradient estimator.
+    """
 
     model: VAE
     objective: Objective
     gradient: Gradient
 
+    def to(self, device: torch.device) -> Recipe:
+        """Move the parts to a device, in place.
+
+        Args:
+            device: The device.
+
+        Returns:
+            The recipe with the same parts.
+        """
+        return Recipe(self.model.to(device), self.objective.to(device), self.gradient.to(device))
+
     def set_step(self, step: int) -> None:
-        """Set everything that follows a schedule to its value at this step."""
+        """Set all scheduled settings to their values at a step.
+
+        Args:
+            step: Number of the step, from 0.
+        """
         self.objective.set_step(step)
         self.gradient.set_step(step)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """The names of what is logged beside bound, divergence and fit: what penalties measure, and the divergence of each layer."""
+        """Names of the metrics that a run records: those of penalties, and the KL per layer."""
         return (
             *self.objective.metric_names,
             *(f"kl_{i + 1}" for i in range(len(self.model.analytic_kl_layers))),
@@ -32,10 +55,10 @@ class Recipe:
 
     @property
     def final_schedule_step(self) -> int:
-        """The step from which nothing follows a schedule any more."""
+        """The step at which all schedules have ended."""
         return max(self.objective.final_schedule_step, self.gradient.final_schedule_step)
 
     @property
     def unending_schedules(self) -> tuple[str, ...]:
-        """The settings that never come to rest."""
+        """The settings whose schedules never end."""
         return (*self.objective.unending_schedules, *self.gradient.unending_schedules)

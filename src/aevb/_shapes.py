@@ -1,4 +1,4 @@
-"""Shapes as arguments."""
+"""Shapes as arguments of parts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from .errors import ArgumentError
 
 
 def as_shape(argument: str, value: int | Sequence[int]) -> tuple[int, ...]:
-    """A shape from one size or several, each at least 1.
+    """Make a shape from one size or several sizes.
 
-    >>> as_shape("latent", 8)
-    (8,)
+    Args:
+        argument: Name of the argument, for the error.
+        value: The sizes, each at least 1.
+
+    Raises:
+        ArgumentError: A size is not a whole number, or below 1.
+
+    Example:
+        >>> as_shape("latent", 8)
+        (8,)
     """
     shape = (value,) if isinstance(value, int) else tuple(value)
     if not shape or any(not isinstance(size, int) or size < 1 for size in shape):
-        raise ArgumentError(f"`{argument}` is {value}; give a positive whole number, or several.")
+        raise ArgumentError(
+            "give a positive whole number, or several", argument=argument, value=value
+        )
     return shape

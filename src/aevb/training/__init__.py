@@ -1,9 +1,18 @@
-"""From a model and data to a trained model: the loop, its step, its memory on disk."""
+"""Training: ``fit``, its variants for several models and for priors, and their records."""
 
-from ._fit import fit
+from ._fit import TrainingConfig, fit
 from ._fit_many import fit_many
 from ._fit_prior import fit_prior
 from ._history import Epoch, FitResult
 from ._optimisers import WarmupCosine, adam
 
-__all__ = ["Epoch", "FitResult", "WarmupCosine", "adam", "fit", "fit_many", "fit_prior"]
+__all__ = [
+    "Epoch",
+    "FitResult",
+    "TrainingConfig",
+    "WarmupCosine",
+    "adam",
+    "fit",
+    "fit_many",
+    "fit_prior",
+]

@@ -1,4 +1,4 @@
-"""All that a run must remember to go on as if it had never stopped."""
+"""Checkpoints: all state that a run needs to resume as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from .._files import read_tensors, write_tensors
 from ..errors import RunError
+from ..notes import Argument, message
 from ._history import Epoch
 from ._step import STATISTIC_NAMES
 
@@ -21,16 +22,16 @@ CHECKPOINT_FILE = Path("checkpoint") / "state.safetensors"
 
 @dataclass
 class RunProgress:
-    """Where a run is: between two steps, always."""
+    """Position of a run between two steps."""
 
     epoch: int = 0  # epochs completed
-    step_in_epoch: int = 0  # steps taken in the epoch under way
+    step_in_epoch: int = 0  # steps taken in the current epoch
     step: int = 0  # steps taken in all
     seconds: float = 0.0
     best_validation: float | None = None
     best_epoch: int | None = None
-    epochs_without_improvement: int = 0  # epochs without improvement
-    skipped_steps: int = 0  # steps refused in the epoch under way
+    epochs_without_improvement: int = 0
+    skipped_steps: int = 0  # in the current epoch
     statistic_sums: list[float] = field(default_factory=lambda: [0.0] * len(STATISTIC_NAMES))
     history: list[Epoch] = field(default_factory=list)
 
@@ -42,12 +43,15 @@ def write_checkpoint(
     optimizer: Optimizer,
     settings: dict[str, Any],
 ) -> None:
-    """Write the checkpoint of a run folder: tensors by part, the rest as JSON in the same file, so that they cannot disagree."""
+    """Write the checkpoint of a run folder.
+
+    Tensors and JSON are in one file, so that they cannot disagree.
+    """
     state = optimizer.state_dict()
     tensors = {
         f"{part}/{name}": tensor
-        for part, held in tensors_by_part.items()
-        for name, tensor in held.items()
+        for part, own in tensors_by_part.items()
+        for name, tensor in own.items()
     }
     plain: dict[str, dict[str, Any]] = {}
     for index, entries in state["state"].items():
@@ -66,7 +70,7 @@ def write_checkpoint(
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
-    """Settings as JSON, without what the device asked for: there the learning rate is a tensor."""
+    """A parameter group as JSON, with the learning rate as a number on every device."""
     plain = {
         name: value.item() if isinstance(value, Tensor) else value for name, value in group.items()
     }
@@ -75,7 +79,7 @@ def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read."""
+    """The contents of a checkpoint."""
 
     progress: RunProgress
     tensors_by_part: dict[str, dict[str, Tensor]]
@@ -84,10 +88,16 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a run folder, or a ``RunError``."""
+    """Read the checkpoint of a run folder.
+
+    Raises:
+        RunError: The folder has no checkpoint, or a file that this version did not write.
+    """
     if not (path / CHECKPOINT_FILE).exists():
         raise RunError(
-            f"`{path}` holds no checkpoint to resume from; start the run without --resume."
+            f"`{path}` holds no checkpoint to resume from",
+            argument="resume",
+            suggestions=(message("Start the run without {resume}", resume=Argument("resume")),),
         )
     tensors, metadata = read_tensors(path / CHECKPOINT_FILE)
     try:
@@ -95,7 +105,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         progress = RunProgress(**record["progress"])
     except (KeyError, ValueError, TypeError) as error:
         raise RunError(
-            f"`{path / CHECKPOINT_FILE}` was not written by this version of aevb ({error})."
+            f"`{path / CHECKPOINT_FILE}` was not written by this version of aevb ({error})"
         ) from error
     progress.history = [Epoch(**epoch) for epoch in record["progress"]["history"]]
     parts: dict[str, dict[str, Tensor]] = {}
@@ -115,18 +125,31 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def check_settings(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
-    """Refuse to go on with a run that is no longer the same run."""
+    """Refuse to resume a run with other settings.
+
+    Raises:
+        RunError: A setting differs; ``argument`` is its name and ``value`` the new value.
+    """
     changed = _first_difference("settings", saved, json.loads(json.dumps(current)))
     if changed is not None:
         name, before, after = changed
         raise RunError(
-            f"`{path}` was begun with {name}={before!r}, and `--resume` was asked with {name}={after!r}: "
-            "resume with the same settings, or start a new run."
+            message(
+                "the run in {path} began with {before}",
+                path=f"`{path}`",
+                before=Argument(name, before),
+            ),
+            argument=name,
+            value=after,
+            suggestions=("Resume with the same settings, or start a new run",),
         )
 
 
 def _first_difference(name: str, saved: Any, current: Any) -> tuple[str, Any, Any] | None:
-    """The innermost setting that differs, with its two values: of a part the argument, and of an argument that is a part its class."""
+    """The innermost setting that differs, with its two values.
+
+    For a part this is an argument; for an argument that is a part, its class.
+    """
     if saved == current:
         return None
     if isinstance(saved, dict) and isinstance(current, dict):
@@ -134,17 +157,17 @@ def _first_difference(name: str, saved: Any, current: Any) -> tuple[str, Any, An
             (name if key in ("class", "arguments") else key, saved.get(key), current.get(key))
             for key in {**current, **saved}
         ]
-        return next(found for each in inner if (found := _first_difference(*each)))
+        return next(first for each in inner if (first := _first_difference(*each)))
     return name, saved, current
 
 
 def all_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and all buffers, those that are not saved with a model too."""
+    """Parameters and all buffers, including those that are not saved with a model."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
 @torch.no_grad()
 def restore_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Put back what ``everything`` gave."""
+    """Copy the tensors that ``all_tensors`` returned back into a module."""
     for name, tensor in all_tensors(module).items():
         tensor.copy_(tensors[name])

@@ -1,4 +1,4 @@
-"""Everything that can be checked before the first step is checked here, once."""
+"""Checks before the first step."""
 
 from __future__ import annotations
 
@@ -7,56 +7,97 @@ import math
 from .._recipe import Recipe
 from ..data import Rows
 from ..errors import ArgumentError
-from ..metrics._blocks import seeded_evaluation
-from ..metrics._input_checks import check_batch, check_data
+from ..inference._batches import seeded_evaluation
+from ..inference._input_checks import check_batch, check_data
 from ..models import VAE
+from ..notes import Argument, Note, Part, message
 from ._source import Source
 
 
 def check_positive(**numbers: float | None) -> None:
-    """Refuse settings that must be positive and are not; ``None`` passes."""
+    """Check that numbers are positive and finite; ``None`` passes.
+
+    Raises:
+        ArgumentError: A number is not.
+    """
     for name, value in numbers.items():
         if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ArgumentError(f"`{name}` is {value}; give a positive number.")
+            raise ArgumentError("give a positive number", argument=name, value=value)
 
 
-def check_seed(seed: int) -> None:
-    """Refuse a seed that no generator takes."""
+def check_seed(seed: int, argument: str = "seed") -> None:
+    """Check that generators accept a seed.
+
+    Raises:
+        ArgumentError: They do not.
+    """
     if not 0 <= seed < 2**63:
-        raise ArgumentError(f"`seed` is {seed}; give a whole number from 0 to 2**63 - 1.")
+        raise ArgumentError(
+            "give a whole number from 0 to 2**63 - 1", argument=argument, value=seed
+        )
 
 
 def check_micro_batches(micro_batches: int, batch_size: int | None) -> None:
-    """Refuse parts of a batch that would not be equal."""
+    """Check that batches have equal parts.
+
+    Raises:
+        ArgumentError: They do not.
+    """
     if micro_batches < 1 or (batch_size is not None and batch_size % micro_batches):
         raise ArgumentError(
-            f"`parts` is {micro_batches} and a batch has {batch_size} rows; give a number that divides it."
+            f"it must divide the batch, which has {batch_size} rows",
+            argument="micro_batches",
+            value=micro_batches,
         )
 
 
 def check_schedules(recipe: Recipe, patience: int | None) -> None:
-    """Refuse to wait for improvement after a schedule that has no end: what is climbed would never stand still."""
+    """Check that all schedules end if the run waits for improvement after them.
+
+    Raises:
+        ArgumentError: A schedule has no end.
+    """
     if patience is not None and recipe.unending_schedules:
+        setting = recipe.unending_schedules[0]
         raise ArgumentError(
-            f"`patience` is {patience}, which counts from where every schedule has settled, and that of `{recipe.unending_schedules[0]}` never does; "
-            "leave patience out, or use a schedule with an end, as objectives.Linear(steps=1000)."
+            f"it counts from the end of all schedules, and the schedule of `{setting}` never ends",
+            argument="patience",
+            value=patience,
+            suggestions=(
+                message("Leave {patience} out", patience=Argument("patience")),
+                message(
+                    "Use a schedule with an end, for instance {linear}",
+                    linear=Part("objectives.Linear", {"steps": 1000}),
+                ),
+            ),
         )
 
 
-def schedule_notes(recipe: Recipe, steps: float) -> tuple[str, ...]:
-    """What to say where the run is over before its schedules are."""
+def schedule_notes(recipe: Recipe, steps: float) -> tuple[Note, ...]:
+    """A note if the run ends before its schedules."""
     if not steps < recipe.final_schedule_step:
         return ()
     return (
-        f"The run has {steps:,.0f} steps, and its schedules take {recipe.final_schedule_step:,}: what is climbed at the end is not yet the whole.",
+        Note(
+            "schedules_unfinished",
+            f"The run has {steps:,.0f} steps, and its schedules take "
+            f"{recipe.final_schedule_step:,}: the target at the end is not the full one yet.",
+            "warning",
+            {"steps": steps, "schedule_steps": recipe.final_schedule_step},
+        ),
     )
 
 
 def check_training_data(model: VAE, source: Source, held_out: Rows | None) -> None:
-    """Look at everything that can be looked at: all rows where they are there, else the first batch."""
-    with seeded_evaluation(
-        model, seed=0
-    ):  # looking draws nothing from the caller's stream, and moves no running mean
+    """Check all rows if they are in memory, else the first batch.
+
+    The check changes neither the caller's random stream nor the model.
+
+    Raises:
+        DataError: The model cannot take the data.
+        IncompatibleError: The batches lack what the model needs.
+    """
+    with seeded_evaluation(model, seed=0):
         if source.rows is not None:
             check_data(model, source.rows, "data")
         first = source.first_batch()

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request, not an accident."""
+"""Ctrl-C as a request to stop after the current step."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from types import FrameType
 
 @dataclass
 class Interrupt:
-    """Whether the user has asked to stop."""
+    """Whether the user has pressed Ctrl-C."""
 
     requested: bool = False
 
 
 @contextmanager
 def catch_interrupt() -> Iterator[Interrupt]:
-    """The first Ctrl-C inside the block is noted, so that the step under way ends whole; the second one raises ``KeyboardInterrupt``."""
+    """Record the first Ctrl-C inside the block, so that the current step is completed.
+
+    The second Ctrl-C raises ``KeyboardInterrupt``.
+    """
     interrupt = Interrupt()
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only the main thread hears signals
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield interrupt
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         interrupt.requested = True
         signal.signal(signal.SIGINT, outer)
 
-    outer = signal.signal(signal.SIGINT, note)
+    outer = signal.signal(signal.SIGINT, record)
     try:
         yield interrupt
     finally:

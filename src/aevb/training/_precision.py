@@ -1,70 +1,83 @@
-"""In which numbers the networks of a run multiply."""
+"""The precision of the networks while training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from .._hardware import cpu_description
-from ..errors import ArgumentError
+from ..errors import check_choice
+from ..notes import Level, Note
 
 Precision = Literal["float32", "bfloat16", "auto"]
-LARGE_MATRIX_WEIGHTS = 50_000  # weights of the largest matrix from which products, and not what is around them, decide the speed
+# Weights of the largest matrix from which matrix products decide the speed of a step.
+LARGE_MATRIX_WEIGHTS = 50_000
 
 
 @dataclass(frozen=True)
 class PrecisionChoice:
-    """The precision of a run, and the sentence that says so where there is something to say."""
+    """The precision of a run, with a note where there is something to report."""
 
     name: Literal["float32", "bfloat16"]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """What networks are cast to; ``None`` leaves them as they are."""
+        """The type to which networks cast; ``None``: no cast."""
         return torch.bfloat16 if self.name == "bfloat16" else None
 
 
 def choose_precision(
     precision: Precision, model: nn.Module, device: torch.device
 ) -> PrecisionChoice:
-    """The precision asked for; with ``"auto"`` bfloat16 where the processor multiplies it natively and the networks are large enough.
+    """Choose the precision of a run.
 
-    Where bfloat16 is asked for and would be emulated, it is granted, with a warning in ``said``. Raises ``ArgumentError`` for another name.
+    Args:
+        precision: ``"auto"`` takes bfloat16 where the processor multiplies it natively and the
+            networks are large enough. An explicit ``"bfloat16"`` is always used, with a warning
+            where the processor only emulates it.
+        model: The model.
+        device: The device of the run.
+
+    Raises:
+        ArgumentError: ``precision`` has another value.
     """
+    check_choice("precision", precision, get_args(Precision))
     if precision == "float32":
         return PrecisionChoice("float32")
-    if precision not in ("bfloat16", "auto"):
-        raise ArgumentError(f'`precision` is {precision!r}; use "float32", "bfloat16" or "auto".')
     native = has_native_bfloat16(device)
-    if precision == "bfloat16":
-        warning = "Networks run in bfloat16, which this processor only emulates: it may be hundreds of times slower than float32."
-        return PrecisionChoice("bfloat16", () if native else (warning,))
-    if not native:
-        return PrecisionChoice(
-            "float32", ("Networks run in float32: this processor does not multiply bfloat16.",)
-        )
     largest = max((parameter.numel() for parameter in model.parameters()), default=0)
-    if largest < LARGE_MATRIX_WEIGHTS:
-        return PrecisionChoice(
-            "float32",
-            (
-                f"Networks run in float32: the largest matrix has {largest:,} weights, too few to gain from bfloat16.",
-            ),
+    if precision == "bfloat16":
+        text = (
+            "Networks run in bfloat16, which this processor only emulates: it may be hundreds of "
+            "times slower than float32."
         )
-    return PrecisionChoice(
-        "bfloat16",
-        (
-            "Networks run in bfloat16, which this processor multiplies natively; densities stay in float32.",
-        ),
+        return PrecisionChoice("bfloat16", () if native else _note("emulated", text, "warning"))
+    if not native:
+        text = "Networks run in float32: this processor does not multiply bfloat16."
+        return PrecisionChoice("float32", _note("not_native", text))
+    if largest < LARGE_MATRIX_WEIGHTS:
+        text = (
+            f"Networks run in float32: the largest matrix has {largest:,} weights, too few to gain "
+            "from bfloat16."
+        )
+        return PrecisionChoice("float32", _note("small_matrices", text, weights=largest))
+    text = (
+        "Networks run in bfloat16, which this processor multiplies natively; densities stay in "
+        "float32."
     )
+    return PrecisionChoice("bfloat16", _note("native", text))
+
+
+def _note(reason: str, text: str, level: Level = "info", **data: Any) -> tuple[Note, ...]:
+    return (Note("precision", text, level, {"reason": reason, **data}),)
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has instructions for products of bfloat16."""
+    """Whether the hardware has instructions for bfloat16 products."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":

@@ -1,7 +1,8 @@
-"""What a run holds beside its loop: its place, its memory, its folder."""
+"""State of a training run: progress, best weights, checkpoint and run folder."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from contextlib import nullcontext
@@ -15,10 +16,12 @@ from torch.optim import Optimizer
 from .._persistence import save, to_config
 from .._random import RandomStream
 from .._recipe import Recipe
+from .._skipped_steps import SkippedSteps
 from ..data import Rows
 from ..data._spec import Spec
-from ..errors import NumericalError, RunError
-from ..metrics._blocks import network_precision
+from ..errors import RunError
+from ..inference._batches import network_precision
+from ..notes import Argument, Note, message
 from ..types import Batch
 from . import _checkpoint as checkpoint
 from ._ema import ExponentialMovingAverage
@@ -26,24 +29,38 @@ from ._history import Epoch, write_history
 from ._step import STATISTIC_NAMES, TrainingStep, match_memory_layout
 from ._validation import score_held_out, update_best, with_validation_score
 
-CHECKPOINT_SECONDS = 30.0  # seconds between checkpoints
-RUN_MARKERS = (
-    "model.json",
-    "model.safetensors",
-    "history.jsonl",
-    "checkpoint",
-)  # any of them makes a folder a run
+CHECKPOINT_SECONDS = 30.0  # between two checkpoints
+# Any of these files makes a folder a run.
+RUN_MARKERS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")
 RUN_FILES = (*RUN_MARKERS, "config.toml", "report.html", "pictures")
-NO_VALIDATION_WITH_ROW_PARAMETERS = (
-    "No validation: the posterior holds parameters for the training rows alone, so the last weights are kept. "
-    "inference.refine finds posteriors of other rows."
+NO_VALIDATION_WITH_ROW_PARAMETERS = Note(
+    "no_validation",
+    "No validation: the posterior has parameters for the training rows only, so the last weights "
+    "are kept. inference.refine finds posteriors of other rows.",
+    data={"reason": "row_parameters"},
 )
-NO_VALIDATION_WITHOUT_LIKELIHOOD = "No validation: the objective does not train the likelihood, so the ELBO cannot choose, and the last weights are kept."
-MAX_SKIP_STREAK = 3  # refused steps in a row that end a run
+NO_VALIDATION_WITHOUT_LIKELIHOOD = Note(
+    "no_validation",
+    "No validation: the objective does not train the likelihood, so the ELBO cannot choose, and "
+    "the last weights are kept.",
+    data={"reason": "untrained_likelihood"},
+)
 
 
 class TrainingRun:
-    """The state of a training run and its folder."""
+    """The state of a training run and its folder.
+
+    Args:
+        step: The step of the run.
+        optimizer: Its optimiser.
+        ema: The average of the weights, if there is one.
+        seed: Seed of all draws.
+        out: The run folder, if there is one.
+        settings: Settings to write into the folder.
+        identity: The settings that a resumed run must share.
+        metadata: Anything else to write into the folder.
+        spec: The specification of the data.
+    """
 
     def __init__(
         self,
@@ -53,6 +70,7 @@ class TrainingRun:
         seed: int,
         out: str | Path | None,
         settings: dict[str, Any],
+        identity: dict[str, Any],
         metadata: dict[str, Any],
         spec: Spec | None,
     ) -> None:
@@ -60,26 +78,46 @@ class TrainingRun:
         self.model, self.objective, self.gradient = step.model, step.objective, step.gradient
         self.recipe = Recipe(step.model, step.objective, step.gradient)
         self.out = None if out is None else Path(out)
-        self.settings, self.metadata, self.spec = settings, metadata, spec
+        self.settings, self.identity = settings, identity
+        self.metadata, self.spec = metadata, spec
         self.random_stream = RandomStream(seed, self.model.device)
         self.progress = checkpoint.RunProgress()
         self.statistic_sums = torch.zeros(
             len(STATISTIC_NAMES) + len(self.recipe.metric_names), device=self.model.device
         )
         self.best_tensors: dict[str, Tensor] | None = None
-        self.notes = (
-            [NO_VALIDATION_WITH_ROW_PARAMETERS]
-            if step.model.posterior.n_rows is not None and spec is not None
-            else []
+        clip = message("Clip the gradient: {clip}", clip=Argument("clip_norm", 100))
+        self.skipped = SkippedSteps(
+            ("Lower the learning rate", clip), ". The best weights so far are kept"
         )
-        self.notes += [] if step.objective.trains_likelihood else [NO_VALIDATION_WITHOUT_LIKELIHOOD]
         self.last_checkpoint_time = time.monotonic()
 
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Missing validation and skipped steps."""
+        rows_only = self.model.posterior.n_rows is not None and self.spec is not None
+        return (
+            *((NO_VALIDATION_WITH_ROW_PARAMETERS,) if rows_only else ()),
+            *(() if self.objective.trains_likelihood else (NO_VALIDATION_WITHOUT_LIKELIHOOD,)),
+            *self.skipped.notes,
+        )
+
     def open(self, *, resume: bool, overwrite: bool) -> checkpoint.RunProgress:
-        """Take possession of the folder, and go back to where the run was if it is to be resumed."""
+        """Prepare the folder, and restore the state of a run that is resumed.
+
+        Raises:
+            RunError: The folder is in the way, or has no checkpoint of this run.
+        """
         if resume:
             if self.out is None:
-                raise RunError("`resume` needs `out`, the run folder to go on with.")
+                raise RunError(
+                    message(
+                        "{resume} needs {out}, the folder of the run",
+                        resume=Argument("resume"),
+                        out=Argument("out"),
+                    ),
+                    argument="out",
+                )
             self._resume(checkpoint.read_checkpoint(self.out))
         elif self.out is not None:
             prepare_run_folder(self.out, overwrite)
@@ -88,7 +126,7 @@ class TrainingRun:
         return self.progress
 
     def close_epoch(self, seconds: float, learning_rate: float | Tensor) -> Epoch:
-        """Read the device's sums, once, and begin the next epoch."""
+        """Read the sums from the device, once, and start the next epoch."""
         epoch = finish_epoch(
             self.progress,
             self.recipe,
@@ -102,7 +140,7 @@ class TrainingRun:
         return epoch
 
     def validate(self, epoch: Epoch, rows: Rows | None) -> Epoch:
-        """Score held-out rows, keep the weights if they are the best so far, and remember the epoch."""
+        """Score the validation rows, keep the weights if they are the best, record the epoch."""
         state = self.progress
         if rows is not None and self.objective.trains_likelihood:
             epoch = self._score(epoch, rows)
@@ -113,28 +151,28 @@ class TrainingRun:
         return epoch
 
     def report_skipped_step(self, batch: Batch) -> None:
-        """Say which step was refused and why; the third in a row ends the run."""
-        state = self.progress
-        culprit = self.training_step.find_nonfinite(batch)
-        if len(self.notes) < 20:
-            self.notes.append(
-                f"Step {state.step} (epoch {state.epoch + 1}, batch {state.step_in_epoch}) was skipped: {culprit} was not finite."
-            )
-        if self.training_step.skip_streak >= MAX_SKIP_STREAK:
-            raise NumericalError(
-                f"{MAX_SKIP_STREAK} steps in a row were not finite, the last at step {state.step} (epoch {state.epoch + 1}, batch {state.step_in_epoch}): "
-                f"{culprit}. The best weights so far are kept; lower the learning rate, or clip the gradient (clip=100)."
-            )
+        """Report the skipped step with its cause.
+
+        Raises:
+            NumericalError: The step is the third skipped step in a row.
+        """
+        self.skipped.report(
+            self.training_step.find_nonfinite(batch),
+            int(self.training_step.skip_streak),
+            self.progress.step,
+            epoch=self.progress.epoch + 1,
+            batch=self.progress.step_in_epoch,
+        )
 
     def checkpoint_if_due(self, start_time: float) -> None:
-        """Between two steps, and inside of the drawing of random numbers: write a checkpoint if the last one is old."""
+        """Write a checkpoint if the last one is old; called while the random stream is active."""
         if time.monotonic() - self.last_checkpoint_time > CHECKPOINT_SECONDS:
             self.progress.seconds = time.monotonic() - start_time
             self.random_stream.save_state()
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Write everything, so that the run could be resumed from here."""
+        """Write all state that is needed to resume the run."""
         if self.out is None:
             return
         state = self.progress
@@ -147,41 +185,38 @@ class TrainingRun:
             "objective": checkpoint.all_tensors(self.objective),
             "gradient": checkpoint.all_tensors(self.gradient),
             "best": self.best_tensors or {},
-            "average": self.ema.state_tensors() if self.ema else {},
+            "ema": self.ema.state_tensors() if self.ema else {},
             "stream": {"state": self.random_stream.state, "streak": self.training_step.skip_streak},
         }
-        checkpoint.write_checkpoint(self.out, state, parts, self.optimizer, self._run_settings())
+        checkpoint.write_checkpoint(self.out, state, parts, self.optimizer, self._identity())
         self._write_model()
         self.last_checkpoint_time = time.monotonic()
 
     def finish(self) -> None:
-        """Put the best weights into the model, and write it."""
-        if self.best_tensors is not None:
-            checkpoint.restore_tensors(self.model, self.best_tensors)
-        elif self.ema is not None:
-            checkpoint.restore_tensors(self.model, self._current_weights())
+        """Copy the best weights into the model, and write it."""
+        if self.best_tensors is not None or self.ema is not None:
+            checkpoint.restore_tensors(self.model, self.best_tensors or self._current_weights())
         if self.out is not None:
             self._write_model()
 
     def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
         averaged = self.ema.average_parameters() if self.ema is not None else nullcontext()
-        with (
-            averaged,
-            network_precision(self.model, "float32"),
-        ):  # as the finished model will be measured
-            held = score_held_out(self.model, rows, self.objective.validation_criterion, self.seed)
-        return with_validation_score(epoch, self.objective.validation_criterion, held)
+        criterion = self.objective.validation_criterion
+        with averaged, network_precision(self.model, "float32"):  # as the result is evaluated
+            score = score_held_out(self.model, rows, criterion, self.seed)
+        return with_validation_score(epoch, criterion, score)
 
     def _current_weights(self) -> dict[str, Tensor]:
-        with self.ema.average_parameters() if self.ema is not None else nullcontext():
-            return {
-                name: tensor.detach().clone()
-                for name, tensor in checkpoint.all_tensors(self.model).items()
-            }
+        """A copy of the model's tensors, with the averages in place of the parameters."""
+        tensors = checkpoint.all_tensors(self.model)
+        if self.ema is not None:
+            names = [name for name, _ in self.model.named_parameters()]
+            tensors |= dict(zip(names, self.ema.averages, strict=True))
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def _resume(self, saved: checkpoint.Checkpoint) -> None:
         assert self.out is not None
-        checkpoint.check_settings(self.out, saved.settings, self._run_settings())
+        checkpoint.check_settings(self.out, saved.settings, self._identity())
         for name, module in {
             "model": self.model,
             "objective": self.objective,
@@ -206,56 +241,76 @@ class TrainingRun:
             self.statistic_sums.device
         )
         if self.ema is not None:
-            for mean, tensor in zip(
-                self.ema.averages, saved.tensors_by_part["average"].values(), strict=True
+            for average, tensor in zip(
+                self.ema.averages, saved.tensors_by_part["ema"].values(), strict=True
             ):
-                mean.copy_(tensor)
+                average.copy_(tensor)
         write_history(self.out / "history.jsonl", self.progress.history)
 
-    def _run_settings(self) -> dict[str, Any]:
-        """What must be the same for a run to be the same run."""
+    def _identity(self) -> dict[str, Any]:
+        """Everything that a resumed run must share."""
         data = None if self.spec is None else self.spec.to_dict()
-        return self.settings | {"model": to_config(self.model), "data": data}
+        return self.identity | {"model": to_config(self.model), "data": data}
 
     def _restore_part(self, name: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
         try:
             checkpoint.restore_tensors(module, tensors)
         except (KeyError, RuntimeError) as error:
             raise RunError(
-                f"the checkpoint of `{self.out}` does not fit the {name} ({error}): resume with the same one."
+                f"the checkpoint of `{self.out}` does not fit the {name} ({error})",
+                suggestions=(f"Resume with the same {name}",),
             ) from error
 
     def _write_model(self) -> None:
-        """The best weights so far, without disturbing those being trained."""
+        """Write the best weights so far; the model, which is training, does not change."""
         assert self.out is not None
-        if self.best_tensors is None:
-            save(self.model, self.out, spec=self.spec, training=self.settings | self.metadata)
-            return
-        live = {
-            name: tensor.detach().clone()
-            for name, tensor in checkpoint.all_tensors(self.model).items()
-        }
-        checkpoint.restore_tensors(self.model, self.best_tensors)
-        save(self.model, self.out, spec=self.spec, training=self.settings | self.metadata)
-        checkpoint.restore_tensors(self.model, live)
+        save(
+            self.model,
+            self.out,
+            spec=self.spec,
+            training=self.settings | self.metadata,
+            weights=self.best_tensors,
+        )
 
 
 def prepare_run_folder(out: Path, overwrite: bool) -> None:
-    """Make sure that a run may be written to the folder, and remove the one that it replaces. Raises ``RunError``."""
+    """Check that a run may be written to a folder, and remove the run that it replaces.
+
+    Args:
+        out: The folder.
+        overwrite: Whether an earlier run may be replaced.
+
+    Raises:
+        RunError: The folder is a file, has other files than a run, or a run that must be kept.
+    """
     if out.exists() and not out.is_dir():
-        raise RunError(f"`{out}` exists and is no folder; choose another --out.")
+        raise RunError(f"`{out}` exists and is no folder", suggestions=(_ANOTHER_FOLDER,))
     if out.exists() and any(out.iterdir()):
         if not overwrite:
             raise RunError(
-                f"`{out}` exists and is never overwritten unasked; choose another --out, or give --force."
+                f"`{out}` exists",
+                argument="out",
+                suggestions=(
+                    _ANOTHER_FOLDER,
+                    message("Write {flag} to replace it", flag=Argument("overwrite", True)),
+                ),
             )
         if not any((out / name).exists() for name in RUN_MARKERS):
             raise RunError(
-                f"`{out}` holds files that are no run; --force replaces runs only. Choose another --out."
+                message(
+                    "{out} has files that are not a run, and {flag} replaces runs only",
+                    out=f"`{out}`",
+                    flag=Argument("overwrite", True),
+                ),
+                argument="out",
+                suggestions=(_ANOTHER_FOLDER,),
             )
         for name in RUN_FILES:
-            held = out / name
-            shutil.rmtree(held) if held.is_dir() else held.unlink(missing_ok=True)
+            path = out / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+_ANOTHER_FOLDER = message("Choose another {out}", out=Argument("out"))
 
 
 def finish_epoch(
@@ -266,13 +321,11 @@ def finish_epoch(
     seconds: float,
     learning_rate: float,
 ) -> Epoch:
-    """The record of the epoch under way from the sums ``[5 + measures]`` over its steps; the next one begins."""
+    """Make the record of the current epoch from the sums ``[5 + metrics]``; start the next one."""
     objective = recipe.objective
     taken = progress.step_in_epoch - skipped_steps
-    means = (
-        (statistic_sums / max(taken, 1)).tolist() if taken else [float("nan")] * len(statistic_sums)
-    )
-    bound, log_likelihood, kl, target, penalty, *measured = means
+    means = (statistic_sums / taken).tolist() if taken else [math.nan] * len(statistic_sums)
+    bound, log_likelihood, kl, target, penalty, *metrics = means
     epoch = Epoch(
         epoch=progress.epoch + 1,
         step=progress.step,
@@ -284,7 +337,7 @@ def finish_epoch(
         kl=kl if recipe.model.posterior.has_density else None,
         target=target,
         penalty=penalty,
-        metrics=dict(zip(recipe.metric_names, measured, strict=True)),
+        metrics=dict(zip(recipe.metric_names, metrics, strict=True)),
         learning_rate=learning_rate,
         schedules_finished=progress.step >= recipe.final_schedule_step,
         beta=float(objective.get_buffer("beta")) if "beta" in objective.schedules else None,

@@ -1,10 +1,11 @@
-"""Batches for a run: from rows on the device or in a file, or from any iterable."""
+"""Batches of a run: from rows in memory or in a file, or from any iterable."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,62 +15,100 @@ from torch import Tensor
 from .._memory import explain_out_of_memory
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, DataError
+from ..notes import Note
 from ..types import Batch
 
-_IN_FILE = 'leave them in a file: write aevb.data.save(rows, "rows.npy") and aevb.data.load("rows.npy", mapped=True)'
+_USE_FILE = (
+    'Leave them in a file: write aevb.data.save(rows, "rows.npy") and '
+    'aevb.data.load("rows.npy", mapped=True)'
+)
 
 
 class Source(ABC):
-    """Where batches come from; ``steps`` per epoch, ``batch_size`` and ``rows`` are ``None`` where only going through them tells."""
+    """Batches of a run.
 
-    steps: int | None
-    batch_size: int | None
-    rows: Rows | None
-    notes: tuple[str, ...] = ()
+    ``steps`` per epoch, ``batch_size`` and ``rows`` are ``None`` where they are not known.
+    """
+
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def steps(self) -> int | None:
+        """Steps per epoch."""
+        return None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows per batch."""
+        return None
+
+    @property
+    def rows(self) -> Rows | None:
+        """All rows."""
+        return None
 
     @abstractmethod
     def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
-        """The batches of an epoch, without the first ``skip``."""
+        """Iterate over the batches of an epoch, without the first ``skip``."""
 
     @abstractmethod
     def first_batch(self) -> Batch:
-        """One batch, to look at before the run."""
+        """A batch for checks before the run."""
 
     def initialisation_batch(self, count: int) -> Batch:
-        """Up to ``count`` rows to begin with, where more than one batch can be had."""
+        """Up to ``count`` rows for data-dependent initialisation, or one batch."""
         return self.first_batch()
 
     def device_order(self, epoch: int) -> Tensor | None:
-        """The order of an epoch's rows, int64 ``[N]``, where all of them lie on the device; else ``None``."""
+        """The order of an epoch's rows, int64 ``[N]``, if all rows are on the device."""
         return None
 
     def batch(self, index: Tensor) -> Batch:
-        """The batch of these rows, where rows have numbers."""
+        """The batch of rows by number, for sources with numbered rows."""
         raise NotImplementedError
 
 
 class MemorySource(Source):
-    """Rows on the device, or in a file, shuffled by index with an order that depends on the seed, the epoch and the device alone.
+    """Rows on the device or in a file, in an order that depends on seed, epoch and device only.
 
-    Batches all have the same size: what is left over at the end of an epoch is dropped, other rows each time.
+    All batches have the same size: the remaining rows of an epoch are dropped.
+
+    Args:
+        rows: The rows.
+        batch_size: Rows per batch.
+        seed: Seed of the order.
+        device: The device of the run.
+        dtype: The type of the model's parameters.
     """
-
-    rows: Rows
-    steps: int
-    batch_size: int
 
     def __init__(
         self, rows: Rows, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        with explain_out_of_memory(f"moving {len(rows):,} rows to {device}", _IN_FILE):
-            self.rows = rows.to(device)
+        with explain_out_of_memory(f"moving {len(rows):,} rows to {device}", _USE_FILE):
+            self._rows = rows.to(device)
         self.seed, self.device, self.dtype = seed, device, dtype
-        self.batch_size = min(batch_size, len(rows))
-        if self.batch_size < batch_size:
+        self._batch_size = min(batch_size, len(rows))
+        if self._batch_size < batch_size:
             self.notes = (
-                f"The batch is all {len(rows):,} training rows, fewer than batch_size={batch_size}.",
+                Note(
+                    "batch_reduced",
+                    f"The batch is all {len(rows):,} training rows, fewer than "
+                    f"batch_size={batch_size}.",
+                    data={"rows": len(rows), "batch_size": batch_size},
+                ),
             )
-        self.steps = len(rows) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        return len(self._rows) // self._batch_size
+
+    @property
+    def batch_size(self) -> int:
+        return self._batch_size
+
+    @property
+    def rows(self) -> Rows:
+        return self._rows
 
     def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
         order = self.epoch_order(epoch)
@@ -77,7 +116,7 @@ class MemorySource(Source):
             yield self.batch(order[step * self.batch_size : (step + 1) * self.batch_size])
 
     def epoch_order(self, epoch: int) -> Tensor:
-        """The rows in the order in which an epoch goes through them, int64 ``[N]``, where the rows look them up."""
+        """The order of the rows in an epoch, int64 ``[N]``, on the device of the row index."""
         generator = torch.Generator(self.device).manual_seed(
             (self.seed * 1_000_003 + epoch) % 2**63
         )
@@ -95,7 +134,7 @@ class MemorySource(Source):
         return self.batch(self.epoch_order(0)[:count])
 
     def batch(self, index: Tensor) -> Batch:
-        """The batch of these rows, in the numbers of the model."""
+        """The batch of rows by number, in the model's type."""
         batch = self.rows.batch(index)
         context = None if batch.context is None else batch.context.to(self.dtype)
         return (
@@ -106,21 +145,30 @@ class MemorySource(Source):
 
 
 class IterableSource(Source):
-    """Any iterable of batches: tensors, arrays, ``Batch``, or tuples whose first item is the data; gone through once per epoch."""
+    """Any iterable of batches, one pass per epoch.
 
-    steps = batch_size = rows = None
+    Args:
+        batches: Tensors, arrays, ``Batch`` records, or tuples whose first item is the data.
+        device: The device of the run.
+        dtype: The type of the model's parameters.
+    """
 
     def __init__(self, batches: Iterable[Any], device: torch.device, dtype: torch.dtype) -> None:
         self.batches, self.device, self.dtype = batches, device, dtype
+        self.peeked_batches: list[Any] = []
         if iter(batches) is batches:
             self.notes = (
-                "The data are an iterator, which can be gone through only once: give a list or a loader for more than one epoch.",
+                Note(
+                    "iterator_single_pass",
+                    "The data are an iterator, which allows only one pass: give a list or a loader "
+                    "for more than one epoch.",
+                    "warning",
+                ),
             )
-        self.peeked_batches: list[Any] = []
 
     def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
-        ahead, self.peeked_batches = self.peeked_batches, []
-        for number, batch in enumerate(_chain(ahead, self.batches)):
+        peeked, self.peeked_batches = self.peeked_batches, []
+        for number, batch in enumerate(chain(peeked, self.batches)):
             if number >= skip:
                 yield self._to_batch(batch)
 
@@ -129,7 +177,7 @@ class IterableSource(Source):
             if iter(self.batches) is self.batches:
                 self.peeked_batches = [batch]
             return self._to_batch(batch)
-        raise DataError("`data` is an iterable without a single batch.")
+        raise DataError("`data` is an iterable without batches", argument="data")
 
     def _to_batch(self, batch: Any) -> Batch:
         if isinstance(batch, Batch):
@@ -142,34 +190,42 @@ class IterableSource(Source):
         return Batch(torch.as_tensor(x).to(self.device, self.dtype))
 
 
-def _chain(first: list[Any], rest: Iterable[Any]) -> Iterator[Any]:
-    yield from first
-    yield from rest
-
-
 def check_not_empty(rows: Rows, name: str) -> Rows:
-    """The rows, if there are any."""
+    """Return the rows.
+
+    Raises:
+        DataError: There are none.
+    """
     if len(rows) == 0:
-        raise DataError(f"`{name}` has no rows: give at least one.")
+        raise DataError(f"`{name}` has no rows: give at least one", argument=name)
     return rows
 
 
 def make_source(
     data: Any, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype
 ) -> Source:
-    """The source for whatever was given as ``data``."""
+    """Make the source of a data set, an array, a tensor or an iterable.
+
+    Raises:
+        ArgumentError: ``batch_size`` is below 1.
+        DataError: ``data`` is something else, or empty.
+    """
     if batch_size < 1:
-        raise ArgumentError(f"`batch_size` is {batch_size}; give at least 1.")
+        raise ArgumentError("give at least 1", argument="batch_size", value=batch_size)
     if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)):
         rows = check_not_empty(
             data.train if isinstance(data, Dataset) else Rows.from_array(data), "data"
         )
         source = MemorySource(rows, batch_size, seed, device, dtype)
-        if rows.is_memory_mapped and not isinstance(data, Dataset):  # a data set has said so
-            source.notes += ("The rows stay in their file and are read batch by batch.",)
+        if rows.is_memory_mapped and not isinstance(data, Dataset):  # which has its own note
+            text = "The rows stay in their file and are read batch by batch."
+            source.notes += (Note("rows_in_file", text),)
         return source
     if isinstance(data, Iterable):
         return IterableSource(data, device, dtype)
     raise DataError(
-        f"`data` is a {type(data).__name__}; give a Dataset, an array, a tensor, or an iterable of batches (`aevb.data.load` reads files)."
+        f"`data` is a {type(data).__name__}; give a Dataset, an array, a tensor, or an iterable of "
+        "batches",
+        argument="data",
+        suggestions=("Read files with `aevb.data.load`",),
     )

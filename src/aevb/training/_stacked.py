@@ -1,31 +1,28 @@
-"""The loop for models of one architecture, all of which take each step together."""
+"""The training loop of several models of one architecture that share each step."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from .._compilation import CompileOption, Compiler
 from .._memory import explain_out_of_memory
 from .._random import seed_scope, use_generator
 from .._recipe import Recipe
+from .._skipped_steps import MAX_SKIP_STREAK
 from ..data import Rows
-from ..metrics._blocks import iter_batches, model_dtype
+from ..inference._batches import iter_batches, model_dtype
 from ..types import Batch
 from ._checkpoint import RunProgress
 from ._ema import ExponentialMovingAverage
-from ._fit import INITIALISATION_ROWS
-from ._interrupt import catch_interrupt
-from ._progress_bar import ProgressBar
-from ._run import MAX_SKIP_STREAK, finish_epoch
-from ._source import MemorySource
-from ._stacked_step import (
+from ._engine._compiler import StepCompiler
+from ._engine._stacked_step import (
     RecipeModule,
     StackedFunction,
     StackedStep,
@@ -33,7 +30,13 @@ from ._stacked_step import (
     batch_tensors,
     broadcast_over_models,
 )
+from ._interrupt import catch_interrupt
+from ._optimisers import WarmupCosine
+from ._progress_bar import ProgressBar
+from ._run import finish_epoch
+from ._source import MemorySource
 from ._step import STATISTIC_NAMES
+from ._trainer import INITIALISATION_ROWS
 from ._validation import (
     ValidationScore,
     summarise_terms,
@@ -43,10 +46,13 @@ from ._validation import (
     with_validation_score,
 )
 
+if TYPE_CHECKING:
+    from ._fit import TrainingConfig
+
 
 @dataclass
 class StackedMember:
-    """One run among several."""
+    """One run of a stack."""
 
     name: str
     recipe: Recipe
@@ -58,24 +64,28 @@ class StackedMember:
     stop_reason: str = "epochs"
 
 
-@dataclass(frozen=True)
-class StackedSettings:
-    """What all runs have in common."""
-
-    epochs: int
-    lr_schedule: Callable[[int, float], float]
-    clip_norm: float | None
-    ema: float | None
-    patience: int | None
-    compile: CompileOption
-    progress: bool | None
-
-
 class StackedTrainer:
-    """Runs of one architecture side by side. Raises ``UntraceableError`` where they cannot be."""
+    """Train runs of one architecture side by side.
 
-    def __init__(self, members: Sequence[StackedMember], settings: StackedSettings) -> None:
-        self.members, self.settings = members, settings
+    Args:
+        members: The runs.
+        config: Their settings, except the seeds.
+        epochs: Epochs of the runs.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        UntraceableError: The models cannot be stacked.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[StackedMember],
+        config: TrainingConfig,
+        epochs: int,
+        progress: bool | None,
+    ) -> None:
+        self.members, self.config, self.epochs, self.progress = members, config, epochs, progress
+        self.lr_schedule = config.lr_schedule or WarmupCosine()
         self.sources = [member.source for member in members]
         self.steps, self.device = self.sources[0].steps, self.sources[0].device
         self.generators = [
@@ -84,20 +94,18 @@ class StackedTrainer:
         self.shares_rows = _same_rows(
             [source.rows for source in self.sources]
         ) and not _reading_is_random(self.sources[0])
-        self.compiler = Compiler(settings.compile, settings.epochs * self.steps, skip_guards=True)
+        self.compiler = StepCompiler(config.compile, epochs * self.steps, skip_guards=True)
         for member in members:
             with seed_scope(member.seed, self.device):
-                some = member.source.initialisation_batch(INITIALISATION_ROWS)
-                member.recipe.model.initialise_from_data(some.x, some.context)
+                batch = member.source.initialisation_batch(INITIALISATION_ROWS)
+                member.recipe.model.initialise_from_data(batch.x, batch.context)
             member.recipe.model.train()
         recipes, optimizers = (
             [member.recipe for member in members],
             [member.optimizer for member in members],
         )
         first = _stack_batches([source.first_batch() for source in self.sources])
-        self.stacked_step = StackedStep(
-            recipes, optimizers, first, settings.clip_norm, self.compiler
-        )
+        self.stacked_step = StackedStep(recipes, optimizers, first, config.clip_norm, self.compiler)
         self.model_tensors = {
             name: tensor
             for name, tensor in self.stacked_step.named_tensors().items()
@@ -107,9 +115,7 @@ class StackedTrainer:
         learned = [
             self.model_tensors[f"model.{name}"] for name, _ in recipes[0].model.named_parameters()
         ]
-        self.ema = (
-            ExponentialMovingAverage(learned, settings.ema) if settings.ema is not None else None
-        )
+        self.ema = None if config.ema is None else ExponentialMovingAverage(learned, config.ema)
         self.validation_functions: dict[int, StackedFunction] = {}
         self.base_learning_rates = torch.tensor(
             [optimizer.param_groups[0]["lr"] for optimizer in optimizers],
@@ -120,11 +126,11 @@ class StackedTrainer:
         self.statistic_sums = torch.zeros(
             len(members), len(STATISTIC_NAMES) + len(recipes[0].metric_names), device=self.device
         )
-        self._score_held_out()  # what cannot be scored together is noticed before a step is taken
+        self._score_held_out()  # raises before the first step if it cannot be traced
 
     def run(self) -> None:
-        """Train all of them; their models have the best weights afterwards."""
-        began = time.monotonic()
+        """Train all runs; afterwards their models have the best weights."""
+        start = time.monotonic()
         label = f"{len(self.members)} models, first: {self.members[0].recipe.objective.name}"
         size, samples = self.sources[0].batch_size, self.members[0].recipe.objective.samples
         fewer = explain_out_of_memory(
@@ -133,21 +139,19 @@ class StackedTrainer:
         with (
             fewer,
             catch_interrupt() as interrupt,
-            ProgressBar(
-                self.settings.progress, self.settings.epochs, self.steps, None, label
-            ) as bar,
+            ProgressBar(self.progress, self.epochs, self.steps, None, label) as bar,
         ):
-            for epoch in range(self.settings.epochs):
+            for epoch in range(self.epochs):
                 self.compiler.invalidate_guards()
                 for position, batch in enumerate(self._iter_batches(epoch), 1):
                     self._step(epoch * self.steps + position - 1, batch)
-                    bar.update(epoch, position, (time.monotonic() - began) / 60)
+                    bar.update(epoch, position, (time.monotonic() - start) / 60)
                     if interrupt.requested:
                         self._stop_members(self.active, "interrupted")
                     if not self.running_members:
                         break
                 else:
-                    self._close_epoch(time.monotonic() - began)
+                    self._close_epoch(time.monotonic() - start)
                     bar.show_epoch(self.members[0].progress.history[-1])
                 if not self.running_members:
                     break
@@ -155,33 +159,28 @@ class StackedTrainer:
 
     @property
     def running_members(self) -> list[StackedMember]:
-        """Those that have not been stopped."""
+        """The runs that have not stopped."""
         return [member for member in self.members if member.stop_reason == "epochs"]
 
     def _step(self, step: int, batch: Batch) -> None:
         self.stacked_step.set_step(step)
-        rates = self.base_learning_rates * self.settings.lr_schedule(
-            step, self.steps * self.settings.epochs
-        )
+        rates = self.base_learning_rates * self.lr_schedule(step, self.steps * self.epochs)
         self.statistic_sums += self.stacked_step(batch, rates, self.active, self.generators)
         if self.ema is not None:
             self.ema.update(step + 1)
         for member in self.running_members:
             member.progress.step += 1
             member.progress.step_in_epoch += 1
-        if (
-            self.device.type == "cpu" or step % 50 == 0
-        ):  # looking is free on the CPU, and a wait elsewhere
+        if self.device.type == "cpu" or step % 50 == 0:  # reading the device is free on the CPU
             self._stop_members(self.stacked_step.skip_streak >= MAX_SKIP_STREAK, "not finite")
 
     def _close_epoch(self, seconds: float) -> None:
-        """End the epoch of every model that still runs, score it, and keep its weights where they are its best."""
+        """Close the epoch of every running model, score it, and keep its best weights."""
         skipped, scores = self.stacked_step.skipped_steps.tolist(), self._score_held_out()
-        factor = self.settings.lr_schedule(
-            self.running_members[0].progress.step - 1, self.steps * self.settings.epochs
-        )
+        last_step = self.running_members[0].progress.step - 1
+        factor = self.lr_schedule(last_step, self.steps * self.epochs)
         rates = (self.base_learning_rates * factor).tolist()
-        improved, tired = torch.zeros_like(self.active), torch.zeros_like(self.active)
+        improved, impatient = torch.zeros_like(self.active), torch.zeros_like(self.active)
         for m, member in enumerate(self.members):
             if member.stop_reason == "epochs":
                 state = member.progress
@@ -196,9 +195,9 @@ class StackedTrainer:
                     else epoch
                 )
                 improved[m] = update_best(state, epoch, member.recipe.final_schedule_step)
-                tired[m] = (
-                    self.settings.patience is not None
-                    and state.epochs_without_improvement >= self.settings.patience
+                impatient[m] = (
+                    self.config.patience is not None
+                    and state.epochs_without_improvement >= self.config.patience
                 )
         with self._average_parameters():
             for name, best in self.best_tensors.items():
@@ -207,12 +206,12 @@ class StackedTrainer:
                         broadcast_over_models(improved, best), self.model_tensors[name], best
                     )
                 )
-        self._stop_members(tired, "patience")
+        self._stop_members(impatient, "patience")
         self.statistic_sums.zero_()
         self.stacked_step.skipped_steps.zero_()
 
     def _score_held_out(self) -> list[ValidationScore]:
-        """What the held-out rows of every model say of it, as ``score`` alone would; nothing where there are no rows."""
+        """Score the validation rows of every model as ``score_held_out`` does."""
         generators = [
             torch.Generator(self.device).manual_seed(member.seed) for member in self.members
         ]
@@ -223,14 +222,15 @@ class StackedTrainer:
                 terms += scorer(
                     self.stacked_step.tensors, batch, scorer.draw_random_numbers(generators)
                 )
-        found = torch.cat(terms, 2) if terms else []
+        if not terms:
+            return []
         return [
-            summarise_terms(member.recipe.model, each)
-            for member, each in zip(self.members, found, strict=False)
+            summarise_terms(member.recipe.model, own)
+            for member, own in zip(self.members, torch.cat(terms, 2), strict=True)
         ]
 
     def _iter_held_out(self) -> Iterator[Batch]:
-        """Held-out rows in blocks ``[M, B, *event]``."""
+        """Iterate over validation rows in blocks ``[M, B, *event]``."""
         held_out = [member.held_out for member in self.members if member.held_out is not None]
         first = self.members[0].recipe
         dtype, size = (
@@ -253,7 +253,7 @@ class StackedTrainer:
                 yield _stack_batches(batches)
 
     def _validation_function(self, like: Batch) -> StackedFunction:
-        """One for each size of block: all but the last are equal."""
+        """The function for a size of block; all blocks but the last have equal sizes."""
         size = like.x.shape[1]
         if size not in self.validation_functions:
             model = self.members[0].recipe.model.eval()
@@ -267,16 +267,16 @@ class StackedTrainer:
         return self.validation_functions[size]
 
     def _stop_members(self, members: Tensor, reason: str) -> None:
-        """Let these models stay as they are from now on."""
+        """Stop models."""
         members = members & self.active
         if members.any():
             self.active &= ~members
             for m in members.nonzero().flatten().tolist():
-                self.members[m].stopped = reason
+                self.members[m].stop_reason = reason
 
     @torch.no_grad()
     def _finish(self) -> None:
-        """Put the best weights, or the last ones where nothing told which are best, into the models."""
+        """Copy the best weights into the models, or the last ones without validation."""
         with self._average_parameters():
             for m, member in enumerate(self.members):
                 kept = (
@@ -293,7 +293,7 @@ class StackedTrainer:
         return self.ema.average_parameters() if self.ema is not None else nullcontext()
 
     def _iter_batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, each model's in its own order: ``[M, B, *event]``."""
+        """Iterate over the batches ``[M, B, *event]`` of an epoch, in each model's order."""
         order, size = (
             torch.stack([source.epoch_order(epoch) for source in self.sources]),
             self.sources[0].batch_size,
@@ -315,7 +315,7 @@ class StackedTrainer:
     def _read_separate_rows(self, index: Tensor) -> Batch:
         batches = []
         for source, rows, generator in zip(self.sources, index, self.generators, strict=True):
-            with use_generator(generator):  # reading may draw, as where images are binarised afresh
+            with use_generator(generator):  # reading may draw, for instance dynamic binarisation
                 batches.append(source.batch(rows))
         return _stack_batches(batches)
 
@@ -330,12 +330,12 @@ def _stacked_validation_terms(recipe_module: RecipeModule, batch: Batch) -> Sequ
 
 
 def _stack_batches(batches: Sequence[Batch]) -> Batch:
-    """Batches as one, with an axis in front."""
+    """Stack batches along a new first axis."""
     return batch_from_tensors(
         batches[0],
         [
-            torch.stack(each)
-            for each in zip(*(batch_tensors(batch) for batch in batches), strict=True)
+            torch.stack(tensors)
+            for tensors in zip(*(batch_tensors(batch) for batch in batches), strict=True)
         ],
     )
 

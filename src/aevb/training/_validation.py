@@ -1,4 +1,4 @@
-"""What held-out rows say of the weights, and which weights are the best so far."""
+"""Scores of the validation rows, and the choice of the best weights."""
 
 from __future__ import annotations
 
@@ -10,45 +10,42 @@ from torch import Tensor
 
 from .._memory import default_block_size, explain_out_of_memory
 from ..data import Rows
-from ..metrics._blocks import iter_batches, model_dtype, seeded_evaluation
-from ..metrics._rate_distortion import rate_and_distortion
+from ..inference._batches import iter_batches, model_dtype, rate_and_distortion, seeded_evaluation
 from ..models import VAE
 from ..objectives._objective import ValidationCriterion
 from ..types import Batch
 from ._checkpoint import RunProgress
 from ._history import Epoch
 
-VALIDATION_BLOCK_SIZE = 256  # rows scored at a time, of one draw each
+VALIDATION_BLOCK_SIZE = 256  # rows scored at a time, with one draw each
 
 
 @dataclass(frozen=True)
 class ValidationScore:
-    """Means over held-out rows, nats per datum."""
+    """Means over the validation rows, in nats per row."""
 
-    bound: float  # that of the judge; ``E_q log p(x|z)`` for a posterior without a density
+    bound: float  # of the criterion; ``E_q log p(x|z)`` for a posterior without a density
     log_likelihood: float
     kl: float | None
 
 
 def validation_block_size(criterion: ValidationCriterion) -> int:
-    """Rows that are scored at a time: as many pairs of row and draw as one draw of ``BLOCK`` rows, but for very many draws.
+    """Rows scored at a time: ``VALIDATION_BLOCK_SIZE`` pairs of row and draw, at least 16 rows.
 
-    >>> (
-    ...     validation_block_size(ValidationCriterion()),
-    ...     validation_block_size(ValidationCriterion(samples=64)),
-    ... )
-    (256, 16)
+    Example:
+        >>> validation_block_size(ValidationCriterion())
+        256
+        >>> validation_block_size(ValidationCriterion(samples=64))
+        16
     """
     return max(VALIDATION_BLOCK_SIZE // criterion.samples, 16)
 
 
 def validation_terms(model: VAE, batch: Batch, criterion: ValidationCriterion) -> Tensor:
-    """Bound, rate and distortion of every datum of a batch, ``[3, B]`` float64, from fresh draws."""
+    """Bound, rate and distortion of every row of a batch, ``[3, B]`` float64."""
     terms = model.draw_terms(batch, criterion.samples)
     rate, distortion = rate_and_distortion(model, terms)
-    if (
-        criterion.mean.is_average or not model.posterior.has_density
-    ):  # by formula where there is one
+    if criterion.mean.is_average or not model.posterior.has_density:
         bound = -distortion - (rate if model.posterior.has_density else 0.0)
     else:
         bound = criterion.mean(terms.log_weight.double(), terms.log_measure.double())
@@ -56,15 +53,15 @@ def validation_terms(model: VAE, batch: Batch, criterion: ValidationCriterion) -
 
 
 def summarise_terms(model: VAE, terms: Tensor) -> ValidationScore:
-    """The means of ``validation_terms`` of all rows, ``[3, N]``."""
-    bound, rate, distortion = (each.mean().item() for each in terms)
+    """The means over all rows of ``validation_terms``, ``[3, N]``."""
+    bound, rate, distortion = (values.mean().item() for values in terms)
     return ValidationScore(bound, -distortion, rate if model.posterior.has_density else None)
 
 
 def score_held_out(
     model: VAE, rows: Rows, criterion: ValidationCriterion, seed: int
 ) -> ValidationScore:
-    """Held-out rows on the model's device, scored by the lower bound that the judge names, a block at a time."""
+    """Score validation rows on the model's device by the criterion's bound, block by block."""
     block = default_block_size(
         math.prod(model.event_shape), max_rows=validation_block_size(criterion)
     )
@@ -82,7 +79,7 @@ def score_held_out(
 def with_validation_score(
     epoch: Epoch, criterion: ValidationCriterion, score: ValidationScore
 ) -> Epoch:
-    """The epoch with what held-out rows say."""
+    """The epoch with the scores of the validation rows."""
     name = epoch.bound_name if score.kl is None else criterion.name
     return replace(
         epoch,
@@ -94,18 +91,17 @@ def with_validation_score(
 
 
 def update_best(progress: RunProgress, epoch: Epoch, final_schedule_step: int) -> bool:
-    """Whether the epoch is the best so far; it is remembered, and waiting counts from where no schedule moves any more."""
+    """Add the epoch to the history; return whether it is the best so far.
+
+    Epochs without improvement count from the end of all schedules.
+    """
     progress.history.append(epoch)
     if epoch.validation is None:
         return False
-    if epoch.validation > (
-        -math.inf if progress.best_validation is None else progress.best_validation
-    ):  # NaN is no best
-        progress.best_validation, progress.best_epoch, progress.epochs_without_improvement = (
-            epoch.validation,
-            epoch.epoch,
-            0,
-        )
+    best = -math.inf if progress.best_validation is None else progress.best_validation
+    if epoch.validation > best:  # false for NaN
+        progress.best_validation, progress.best_epoch = epoch.validation, epoch.epoch
+        progress.epochs_without_improvement = 0
         return True
     progress.epochs_without_improvement += epoch.step >= final_schedule_step
     return False

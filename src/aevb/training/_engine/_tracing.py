@@ -1,4 +1,4 @@
-"""A function of tensors as a graph of plain operations whose random numbers are inputs, to be run for many models at once."""
+"""Functions as graphs of plain operations whose random numbers are inputs, for many models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 aten = torch.ops.aten
-# Fills that depend on nothing but their shape, and the arguments that they begin with.
+# Random operations that depend on a shape only; the method that draws the same numbers, and the
+# position of its first argument.
 _RANDOM_FILLS: dict[Any, tuple[str, int | None]] = {
     aten.normal_.default: ("normal_", 1),
     aten.uniform_.default: ("uniform_", 1),
@@ -23,7 +24,7 @@ _RANDOM_FILLS: dict[Any, tuple[str, int | None]] = {
     aten.rand_like.default: ("uniform_", None),
     aten.normal.Tensor_Tensor: ("normal_", None),
 }
-# Operations on lists have no rule for one more axis; each is the plain operation for every member.
+# Operations on lists cannot be vectorised; they are replaced by one operation per member.
 _LIST_DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten._foreach_norm.Scalar: lambda tensors, order=2, dtype=None: [
         torch.linalg.vector_norm(each, order) for each in tensors
@@ -32,12 +33,12 @@ _LIST_DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
 
 
 class UntraceableError(Exception):
-    """Why a function cannot be run for many models at once."""
+    """A function that cannot run for many models at once; the message says why."""
 
 
 @dataclass(frozen=True)
 class RandomDraw:
-    """Random numbers that a function asks for: their shape, and the tensor method that fills them."""
+    """Random numbers that a function draws: their shape, and the tensor method that fills them."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -45,36 +46,41 @@ class RandomDraw:
     arguments: tuple[float, ...]
 
     def fill_into(self, numbers: Tensor, generator: torch.Generator) -> None:
-        """Fill one model's share as the function itself would have from this generator."""
+        """Draw the numbers that the function itself would draw from the generator."""
         getattr(numbers, self.method)(*self.arguments, generator=generator)
 
 
 @dataclass(frozen=True)
 class TracedFunction:
-    """``graph(*inputs, *drawn)``, and what has to be drawn for it, in this order."""
+    """A graph ``(*inputs, *random numbers)``, and the random numbers in their order."""
 
     graph: fx.GraphModule
     random_draws: tuple[RandomDraw, ...]
 
     def vectorise(self, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-        """The graph for inputs with one more axis in front, one entry per model: plain operations again, each for all models."""
+        """Vectorise the graph over a first axis with one entry per model.
+
+        Raises:
+            UntraceableError: An operation cannot be vectorised.
+        """
         drawn = [
             torch.zeros(len(inputs[0]), *draw.shape, dtype=draw.dtype, device=inputs[0].device)
             for draw in self.random_draws
         ]
-        copies = [
-            tensor.clone() for tensor in inputs
-        ]  # tracing runs the graph, which may change what it is given
+        copies = [tensor.clone() for tensor in inputs]  # tracing may change them in place
         try:
             return make_fx(torch.vmap(self.graph, randomness="error"))(*copies, *drawn)
-        except Exception as error:  # an operation without a rule for one more axis
+        except Exception as error:  # torch raises many classes
             raise UntraceableError(str(error).splitlines()[0][:120]) from error
 
 
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> TracedFunction:
-    """Run ``function(*inputs)`` once and write its operations down, gradients included; raises ``UntraceableError``.
+    """Trace ``function(*inputs)`` with its gradients.
 
-    The inputs and the default random stream are left as they were.
+    The inputs and the default random stream do not change.
+
+    Raises:
+        UntraceableError: The function cannot be traced, or its draws depend on parameters.
     """
     state = torch.get_rng_state()
     try:
@@ -99,7 +105,7 @@ def _is_random(node: fx.Node) -> bool:
 
 
 def _lift_random_node(graph: fx.GraphModule, node: fx.Node) -> RandomDraw:
-    """Replace a node that draws by an input."""
+    """Replace a node that draws random numbers by an input."""
     fill, first = _RANDOM_FILLS.get(node.target, ("", 0))
     arguments = () if first is None else node.args[first:]
     if not fill or any(isinstance(argument, fx.Node) for argument in arguments):
@@ -109,14 +115,11 @@ def _lift_random_node(graph: fx.GraphModule, node: fx.Node) -> RandomDraw:
     with graph.graph.inserting_after(after):
         numbers = graph.graph.placeholder(f"drawn_{node.name}")
     replacement = numbers
-    if (
-        node.target is aten.normal.Tensor_Tensor
-    ):  # as the kernel does it: a standard normal number, then scale and shift
+    if node.target is aten.normal.Tensor_Tensor:  # scale and shift a standard normal number
         with graph.graph.inserting_before(node):
             scaled = graph.graph.call_function(aten.mul.Tensor, (numbers, node.args[1]))
             replacement = graph.graph.call_function(aten.add.Tensor, (scaled, node.args[0]))
     node.replace_all_uses_with(replacement)
     graph.graph.erase_node(node)
-    return RandomDraw(
-        tuple(value.shape), value.dtype, fill, tuple(float(argument) for argument in arguments)
-    )  # pyright: ignore[reportArgumentType]
+    numbers_only = tuple(float(argument) for argument in arguments)  # pyright: ignore[reportArgumentType]
+    return RandomDraw(tuple(value.shape), value.dtype, fill, numbers_only)

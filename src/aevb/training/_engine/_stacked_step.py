@@ -1,4 +1,4 @@
-"""Models of one architecture as one: their weights stacked along a new first axis, each operation done for all of them at once."""
+"""Models of one architecture as one: stacked weights, and each operation for all models at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Adam
 
-from .._random import seed_scope
-from .._recipe import Recipe
-from ..objectives._schedules import ScheduledModule
-from ..types import Batch
-from ._step import StepGradients, differentiate, persistent_buffers
+from ..._random import seed_scope
+from ..._recipe import Recipe
+from ...objectives._schedules import ScheduledModule
+from ...types import Batch
+from .._step import StepGradients, differentiate, persistent_buffers
 from ._tracing import UntraceableError, trace
 
-STACK_TOLERANCE = 1e-3  # relative difference from a model's own step above which a stack is not trusted; rounding stays far below
+# Relative difference between the stacked step and a model's own step above which the stack is
+# refused; rounding stays far below.
+STACK_TOLERANCE = 1e-3
 
 
 class RecipeModule(nn.Module):
-    """Model, objective and gradient as one module, whose tensors can then be given from outside in one call."""
+    """Model, objective and gradient as one module, so that one call can replace all tensors.
+
+    Args:
+        recipe: The three parts.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -32,7 +38,7 @@ class RecipeModule(nn.Module):
         return dict(self.named_parameters()) | dict(self.named_buffers())
 
     def scheduled_parts(self) -> tuple[tuple[str, ScheduledModule], ...]:
-        """The parts with settings that follow schedules, by name."""
+        """The parts with scheduled settings, by name."""
         return ("objective", self.objective), ("gradient", self.gradient)
 
     def forward(
@@ -42,9 +48,18 @@ class RecipeModule(nn.Module):
 
 
 class StackedFunction:
-    """``function(trio, batch) -> tensors`` for all models at once, each with its own tensors, data and random numbers.
+    """``function(recipe module, batch) -> tensors`` for all models at once.
 
-    ``states`` are the stacked tensors of ``trio.state()``, ``like`` is a batch ``[M, B, *event]``. Raises ``UntraceableError``.
+    Each model has its own tensors, data and random numbers.
+
+    Args:
+        function: The function for one model.
+        recipe_module: A model of the stack.
+        tensors: The stacked ``RecipeModule.named_tensors()``, ``[M, *shape]`` each.
+        like: A batch ``[M, B, *event]``.
+
+    Raises:
+        UntraceableError: The function cannot run for many models at once.
     """
 
     def __init__(
@@ -54,22 +69,19 @@ class StackedFunction:
         tensors: Sequence[Tensor],
         like: Batch,
     ) -> None:
-        names, learned = (
-            list(recipe_module.named_tensors()),
-            {name for name, _ in recipe_module.named_parameters()},
-        )
+        names = list(recipe_module.named_tensors())
+        learned = {name for name, _ in recipe_module.named_parameters()}
 
-        def alone(*inputs: Tensor) -> Sequence[Tensor]:
-            held = {
+        def call_one(*inputs: Tensor) -> Sequence[Tensor]:
+            own = {
                 name: tensor.detach().requires_grad_(name in learned)
                 for name, tensor in zip(names, inputs, strict=False)
             }
-            return functional_call(
-                recipe_module, held, (function, batch_from_tensors(like, inputs[len(names) :]))
-            )
+            batch = batch_from_tensors(like, inputs[len(names) :])
+            return functional_call(recipe_module, own, (function, batch))
 
         inputs = [*tensors, *batch_tensors(like)]
-        traced = trace(alone, [tensor[0] for tensor in inputs])
+        traced = trace(call_one, [tensor[0] for tensor in inputs])
         self.graph = traced.vectorise(inputs)
         self.random_draws = traced.random_draws
         self.random_numbers = [
@@ -79,7 +91,10 @@ class StackedFunction:
         self.numbers_per_model = [list(numbers.unbind()) for numbers in self.random_numbers]
 
     def draw_random_numbers(self, generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """The random numbers of one call ``[M, *shape]``, each model's from its own generator as it alone would have drawn them."""
+        """Draw the random numbers of one call, ``[M, *shape]`` each.
+
+        Each model's numbers are those that it would draw alone from its generator.
+        """
         for draw, rows in zip(self.random_draws, self.numbers_per_model, strict=True):
             for row, generator in zip(rows, generators, strict=True):
                 draw.fill_into(row, generator)
@@ -88,13 +103,23 @@ class StackedFunction:
     def __call__(
         self, tensors: Sequence[Tensor], batch: Batch, random_numbers: Sequence[Tensor]
     ) -> Sequence[Tensor]:
+        """Call the function for all models."""
         return self.graph(*tensors, *batch_tensors(batch), *random_numbers)
 
 
 class StackedStep:
-    """The steps of several runs taken together; each model has its own moments, rate and refusals.
+    """A training step of several models; each has its own moments, learning rate and refusals.
 
-    Raises ``UntraceableError`` where the models cannot be written as one, or where together they do not do what each of them does alone.
+    Args:
+        recipes: The models with their objectives and gradients.
+        optimizers: Their optimisers.
+        first: A batch ``[M, B, *event]``.
+        clip_norm: Largest norm of a model's gradient.
+        compile: Compiles the step.
+
+    Raises:
+        UntraceableError: The models cannot be stacked, or the stacked step differs from the steps
+            that the models take separately.
     """
 
     def __init__(
@@ -106,23 +131,24 @@ class StackedStep:
         compile: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
     ) -> None:
         self.recipe_modules = [RecipeModule(recipe) for recipe in recipes]
-        states = [trio.named_tensors() for trio in self.recipe_modules]
+        own_tensors = [module.named_tensors() for module in self.recipe_modules]
         self.tensors = [
-            torch.stack([state[name].detach() for state in states]) for name in states[0]
+            torch.stack([tensors[name].detach() for tensors in own_tensors])
+            for name in own_tensors[0]
         ]
-        learned = {id(buffer) for buffer in persistent_buffers(self.recipe_modules[0])}
+        saved = {id(buffer) for buffer in persistent_buffers(self.recipe_modules[0])}
         self.buffers = [
-            own
-            for own, tensor in zip(self.tensors, states[0].values(), strict=True)
-            if id(tensor) in learned
+            stacked
+            for stacked, tensor in zip(self.tensors, own_tensors[0].values(), strict=True)
+            if id(tensor) in saved
         ]
         self.scheduled_tensors = {
             f"{role}.{name}": self.named_tensors()[f"{role}.{name}"]
             for role, part in self.recipe_modules[0].scheduled_parts()
             for name in part.schedules
         }
-        alone, _ = _step_separately(self.recipe_modules[0], first, clip_norm)
-        used = [i for i, gradient in enumerate(alone.gradients) if gradient is not None]
+        separate, _ = _step_separately(self.recipe_modules[0], first, clip_norm)
+        used = [i for i, gradient in enumerate(separate.gradients) if gradient is not None]
         self.stacked_function = StackedFunction(
             _make_step_function(used, clip_norm), self.recipe_modules[0], self.tensors, first
         )
@@ -139,7 +165,17 @@ class StackedStep:
         active: Tensor,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
-        """A step of every model that is ``active`` ``[M]``, at learning rates ``[M]``; statistics ``[M, 5]``, zeros where refused."""
+        """Take a step of every active model.
+
+        Args:
+            batch: Rows ``[M, B, *event]``.
+            learning_rates: ``[M]``.
+            active: The models that take the step, bool ``[M]``.
+            generators: One per model.
+
+        Returns:
+            Statistics ``[M, 5 + metrics]``, zeros where a step was skipped.
+        """
         return self.compiled_step(
             self.tensors,
             batch.x,
@@ -162,67 +198,68 @@ class StackedStep:
         learning_rates: Tensor,
         active: Tensor,
     ) -> Tensor:
-        held = [buffer.clone() for buffer in self.buffers]
-        statistics, refused, *gradients = self.stacked_function(
+        before = [buffer.clone() for buffer in self.buffers]
+        statistics, skipped, *gradients = self.stacked_function(
             tensors, Batch(x, context, index, total), random_numbers
         )
-        still = refused | ~active
-        self.adam(gradients, learning_rates, still)
-        for buffer, before in zip(self.buffers, held, strict=True):
-            buffer.copy_(torch.where(broadcast_over_models(still, buffer), before, buffer))
-        refused = refused & active
-        self.skipped_steps += refused
+        unchanged = skipped | ~active
+        self.adam(gradients, learning_rates, unchanged)
+        for buffer, old in zip(self.buffers, before, strict=True):
+            buffer.copy_(torch.where(broadcast_over_models(unchanged, buffer), old, buffer))
+        skipped = skipped & active
+        self.skipped_steps += skipped
         self.skip_streak += 1
-        self.skip_streak *= refused
+        self.skip_streak *= skipped
         return statistics
 
     def set_step(self, step: int) -> None:
-        """Set what every objective and every gradient anneals to its value at this step."""
-        for m, trio in enumerate(self.recipe_modules):
-            for role, part in trio.scheduled_parts():
+        """Set the scheduled settings of all objectives and gradients to their values at a step."""
+        for m, module in enumerate(self.recipe_modules):
+            for role, part in module.scheduled_parts():
                 part.set_step(step)
                 for name, schedule in part.schedules.items():
-                    if (
-                        schedule.final_schedule_step is None
-                        or step <= schedule.final_schedule_step > 0
-                    ):
+                    final = schedule.final_schedule_step
+                    if final is None or step <= final > 0:
                         self.scheduled_tensors[f"{role}.{name}"][m].copy_(part.get_buffer(name))
 
     def named_tensors(self) -> dict[str, Tensor]:
-        """The stacked tensors by the names that each model has for its own."""
+        """The stacked tensors by the names in each model."""
         return dict(zip(self.recipe_modules[0].named_tensors(), self.tensors, strict=True))
 
     def _verify(self, first: Batch, clip_norm: float | None, used: Sequence[int]) -> None:
-        """Compare the first gradients with those of each model alone, for the same random numbers."""
+        """Compare the first gradients with those of each model alone, for equal random numbers."""
         before = [buffer.clone() for buffer in self.buffers]
-        drawn = self.stacked_function.draw_random_numbers(
+        numbers = self.stacked_function.draw_random_numbers(
             [torch.Generator(first.x.device).manual_seed(0) for _ in self.recipe_modules]
         )
-        statistics, _, *gradients = self.stacked_function(self.tensors, first, drawn)
-        moved = [buffer.clone() for buffer in self.buffers]
-        for buffer, held in zip(self.buffers, before, strict=True):
-            buffer.copy_(held)
-        for m, trio in enumerate(self.recipe_modules):
-            alone, buffers = _step_separately(trio, first, clip_norm, m)
-            pairs: list[tuple[Tensor, Tensor | None]] = [(statistics[m], alone.statistics)]
-            pairs += [(stacked[m], one) for stacked, one in zip(moved, buffers, strict=True)]
+        statistics, _, *gradients = self.stacked_function(self.tensors, first, numbers)
+        after = [buffer.clone() for buffer in self.buffers]
+        for buffer, old in zip(self.buffers, before, strict=True):
+            buffer.copy_(old)
+        for m, module in enumerate(self.recipe_modules):
+            separate, buffers = _step_separately(module, first, clip_norm, m)
+            pairs: list[tuple[Tensor, Tensor | None]] = [(statistics[m], separate.statistics)]
+            pairs += [(stacked[m], own) for stacked, own in zip(after, buffers, strict=True)]
             pairs += [
-                (stacked[m], alone.gradients[i]) for i, stacked in zip(used, gradients, strict=True)
+                (stacked[m], separate.gradients[i])
+                for i, stacked in zip(used, gradients, strict=True)
             ]
-            if any(one is None or not _is_close(both, one) for both, one in pairs):
-                raise UntraceableError("together they do not take the steps that each takes alone")
+            if any(own is None or not _is_close(stacked, own) for stacked, own in pairs):
+                raise UntraceableError("the stacked step differs from the separate steps")
 
 
 class StackedAdam:
-    """Adam with one learning rate, one count of steps and one refusal per model; Kingma and Ba (2015), as the fused kernel computes it."""
+    """Adam (Kingma and Ba 2015) with a learning rate, a step count and a refusal per model.
+
+    Args:
+        like: An optimiser with the other settings.
+        parameters: The stacked parameters.
+    """
 
     def __init__(self, like: Adam, parameters: Sequence[Tensor]) -> None:
         group = like.param_groups[0]
-        (self.beta1, self.beta2), self.eps, self.weight_decay = (
-            group["betas"],
-            group["eps"],
-            group["weight_decay"],
-        )
+        self.beta1, self.beta2 = group["betas"]
+        self.eps, self.weight_decay = group["eps"], group["weight_decay"]
         self.sign = -1.0 if group["maximize"] else 1.0
         self.parameters = list(parameters)
         self.exp_avgs = [torch.zeros_like(parameter) for parameter in parameters]
@@ -232,7 +269,7 @@ class StackedAdam:
         )
 
     def __call__(self, gradients: Sequence[Tensor], learning_rates: Tensor, skip: Tensor) -> None:
-        """Move every model but those that stay ``skip`` ``[M]``, whose moments and count stay too."""
+        """Update every model except those in ``skip`` ``[M]``, which change nothing."""
         self.step_counts += ~skip
         rate = (learning_rates / (1 - self.beta1**self.step_counts)).float()
         root = (1 - self.beta2**self.step_counts).sqrt().float()
@@ -240,33 +277,32 @@ class StackedAdam:
             self.parameters, gradients, self.exp_avgs, self.exp_avg_sqs, strict=True
         ):
             same = broadcast_over_models(skip, parameter)
-            gradient = (
-                self.sign * gradient + self.weight_decay * parameter
-                if self.weight_decay or self.sign < 0
-                else gradient
-            )
+            if self.weight_decay or self.sign < 0:
+                gradient = self.sign * gradient + self.weight_decay * parameter
             first.copy_(torch.where(same, first, torch.lerp(first, gradient, 1 - self.beta1)))
-            second.copy_(
-                torch.where(
-                    same, second, self.beta2 * second + (1 - self.beta2) * gradient * gradient
-                )
-            )
-            moved = (
+            squares = self.beta2 * second + (1 - self.beta2) * gradient * gradient
+            second.copy_(torch.where(same, second, squares))
+            change = (
                 broadcast_over_models(rate, parameter)
                 * first
                 / (second.sqrt() / broadcast_over_models(root, parameter) + self.eps)
             )
-            parameter.copy_(torch.where(same, parameter, parameter - moved))
+            parameter.copy_(torch.where(same, parameter, parameter - change))
 
 
 def _make_step_function(
     used: Sequence[int], clip_norm: float | None
 ) -> Callable[[RecipeModule, Batch], Sequence[Tensor]]:
-    def step(trio: RecipeModule, batch: Batch) -> Sequence[Any]:
-        made = differentiate(
-            trio.model, trio.objective, trio.gradient, list(trio.parameters()), batch, clip_norm
+    def step(module: RecipeModule, batch: Batch) -> Sequence[Any]:
+        result = differentiate(
+            module.model,
+            module.objective,
+            module.gradient,
+            list(module.parameters()),
+            batch,
+            clip_norm,
         )
-        return (made.statistics, made.skip, *(made.gradients[i] for i in used))
+        return (result.statistics, result.skip, *(result.gradients[i] for i in used))
 
     return step
 
@@ -274,12 +310,12 @@ def _make_step_function(
 def _step_separately(
     recipe_module: RecipeModule, first: Batch, clip_norm: float | None, model: int = 0
 ) -> tuple[StepGradients, list[Tensor]]:
-    """What a model of the stack does by itself, and its buffers after that; it is left as it was."""
+    """The gradients of one model and its buffers after the step; the model does not change."""
     buffers = persistent_buffers(recipe_module)
     before = [buffer.clone() for buffer in buffers]
     batch = batch_from_tensors(first, [field[model] for field in batch_tensors(first)])
     with seed_scope(0, first.x.device):
-        made = differentiate(
+        result = differentiate(
             recipe_module.model,
             recipe_module.objective,
             recipe_module.gradient,
@@ -288,18 +324,18 @@ def _step_separately(
             clip_norm,
         )
     after = [buffer.clone() for buffer in buffers]
-    for buffer, held in zip(buffers, before, strict=True):
-        buffer.copy_(held)
-    return made, after
+    for buffer, old in zip(buffers, before, strict=True):
+        buffer.copy_(old)
+    return result, after
 
 
 def batch_tensors(batch: Batch) -> list[Tensor]:
-    """The tensors of a batch that are there."""
+    """The tensors of a batch that are not ``None``."""
     return [field for field in (batch.x, batch.context, batch.index) if field is not None]
 
 
 def batch_from_tensors(like: Batch, tensors: Sequence[Tensor]) -> Batch:
-    """The batch whose tensors are these, in the order of ``fields``."""
+    """The batch with these tensors, in the order of ``batch_tensors``."""
     left = iter(tensors)
     x, context, index = (
         None if field is None else next(left) for field in (like.x, like.context, like.index)
@@ -309,7 +345,7 @@ def batch_from_tensors(like: Batch, tensors: Sequence[Tensor]) -> Batch:
 
 
 def broadcast_over_models(values: Tensor, like: Tensor) -> Tensor:
-    """``[M]`` shaped to meet ``[M, *shape]``."""
+    """Reshape ``[M]`` so that it broadcasts against ``[M, *shape]``."""
     return values.reshape(-1, *[1] * (like.dim() - 1))
 
 

@@ -1,0 +1,326 @@
+"""The training loop of one model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .._hardware import single_thread
+from .._memory import explain_out_of_memory
+from .._random import seed_scope
+from .._recipe import Recipe
+from ..data import Dataset, Rows
+from ..errors import IncompatibleError, NumericalError, OutOfMemoryError
+from ..gradients import Gradient, Pathwise
+from ..inference._batches import model_dtype
+from ..models import VAE
+from ..networks import has_convolutions, set_precision, use_channels_last
+from ..notes import Argument, Part, message
+from ..objectives import ELBO, Objective, Reconstruction
+from ._checkpoint import RunProgress
+from ._compatibility import (
+    check_micro_batches,
+    check_schedules,
+    check_training_data,
+    schedule_notes,
+)
+from ._ema import ExponentialMovingAverage
+from ._engine._compiler import StepCompiler
+from ._engine._cuda_graph import GraphCapture, move_learning_rates_to_device
+from ._engine._multistep import Multistep
+from ._history import EpochCallback, FitResult
+from ._interrupt import Interrupt, catch_interrupt
+from ._optimisers import OptimizerFactory, WarmupCosine, base_learning_rates, build_optimizer
+from ._precision import choose_precision
+from ._progress_bar import ProgressBar
+from ._run import TrainingRun
+from ._source import check_not_empty, make_source
+from ._step import TrainingStep
+
+if TYPE_CHECKING:
+    from ._fit import TrainingConfig
+
+DEFAULT_TRAINING_STEPS = 10_000
+INITIALISATION_ROWS = 1024  # rows for data-dependent initialisation
+# Multiplications of a pass over a batch below which threads cost more than they gain.
+SINGLE_THREAD_MULTIPLICATIONS = 4_000_000
+# Steps between two readings of the counter of skipped steps, which are free on the CPU only.
+SKIP_POLL_STEPS = {"cpu": 1}
+
+
+class Trainer:
+    """The training of one model: everything is checked here, before the first step.
+
+    Args:
+        recipe: Model, objective and gradient, on the device.
+        data: A data set, rows, an array, a tensor, or an iterable of batches.
+        config: The training settings.
+        optimizer: The factory of the optimiser.
+        validation: Rows that choose the best weights.
+        device: The device.
+        out: The run folder.
+        metadata: Anything to keep in the run folder.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Any,
+        config: TrainingConfig,
+        optimizer: OptimizerFactory,
+        validation: Any,
+        device: torch.device,
+        out: str | Path | None,
+        metadata: dict[str, Any],
+    ) -> None:
+        self.recipe, self.config, self.device = recipe, config, device
+        model, objective, gradient = recipe.model, recipe.objective, recipe.gradient
+        gradient.check(model, objective)
+        check_schedules(recipe, config.patience)
+        self.precision = choose_precision(config.precision, model, device)
+        self.source = make_source(data, config.batch_size, config.seed, device, model_dtype(model))
+        self.held_out = resolve_validation_rows(model, data, validation, device)
+        check_training_data(model, self.source, self.held_out)
+        check_micro_batches(config.micro_batches, self.source.batch_size)
+        use_channels_last(model)
+        self.epochs = resolve_epochs(config.epochs, config.minutes, self.source.steps)
+
+        self.optimizer = build_optimizer(recipe, optimizer)
+        base_rates = base_learning_rates(self.optimizer)
+        by_steps = config.minutes is None and not has_convolutions(model)
+        planned = self.epochs * (self.source.steps or 0) if by_steps else 0
+        self.compiler = StepCompiler(
+            config.compile, planned, skip_guards=self.source.steps is not None
+        )
+        self.capture = GraphCapture(device, config.compile is not False, self.optimizer)
+        self.step = TrainingStep(
+            model,
+            objective,
+            gradient,
+            self.optimizer,
+            config.clip_norm,
+            config.micro_batches,
+            self.compiler,
+            self.capture,
+        )
+        decay = config.ema
+        ema = None if decay is None else ExponentialMovingAverage(model.parameters(), decay)
+        recorded = config.recorded_settings(
+            recipe,
+            self.optimizer,
+            self.source,
+            self.epochs,
+            self.precision.name,
+            self.compiler.enabled,
+        )
+        self.run = TrainingRun(
+            self.step,
+            self.optimizer,
+            ema,
+            config.seed,
+            out,
+            recorded,
+            config.identity(recorded),
+            metadata,
+            data.spec if isinstance(data, Dataset) else None,
+        )
+        lr_schedule = config.lr_schedule or WarmupCosine()
+        self.multistep_arguments = (base_rates, lr_schedule, ema, self.run.statistic_sums)
+
+    def fit(
+        self,
+        *,
+        resume: bool,
+        overwrite: bool,
+        callbacks: Sequence[EpochCallback],
+        progress: bool | None,
+    ) -> FitResult:
+        """Train, and copy the best weights into the model."""
+        run, model, objective = self.run, self.recipe.model, self.recipe.objective
+        state = run.open(resume=resume, overwrite=overwrite)
+        if self.capture.enabled:
+            move_learning_rates_to_device(self.optimizer, self.device)
+        self.multistep = Multistep(
+            self.step, self.source, self.optimizer, *self.multistep_arguments, self.capture
+        )
+        if state.step == 0:
+            with seed_scope(self.config.seed, self.device):
+                batch = self.source.initialisation_batch(INITIALISATION_ROWS)
+                model.initialise_from_data(batch.x, batch.context)
+        self.start_time = time.monotonic() - state.seconds
+        size = self.source.batch_size
+        set_precision(model, self.precision.dtype)
+        model.train()
+        try:
+            with ExitStack() as contexts:
+                contexts.enter_context(
+                    explain_out_of_memory(
+                        "in a training step",
+                        message(
+                            "Split each batch into more parts: {parts}",
+                            parts=Argument("micro_batches", 2 * self.config.micro_batches),
+                        ),
+                        batch_size=size,
+                        samples=objective.samples,
+                    )
+                )
+                small = has_small_steps(model, size, objective.samples)
+                contexts.enter_context(single_thread(self.device.type == "cpu" and small))
+                interrupt = contexts.enter_context(catch_interrupt())
+                self.bar = contexts.enter_context(
+                    ProgressBar(
+                        progress,
+                        self.epochs,
+                        self.source.steps,
+                        self.config.minutes,
+                        self.recipe.gradient.bound_name(objective),
+                    )
+                )
+                stop_reason = self._run_epochs(state, interrupt, callbacks)
+            state.seconds = time.monotonic() - self.start_time
+            run.checkpoint()
+        except (NumericalError, OutOfMemoryError):
+            run.finish()
+            raise
+        finally:
+            set_precision(model, None)
+        run.finish()
+        model.eval()
+        total = self.epochs * (self.source.steps or math.inf)
+        notes = (
+            *self.source.notes,
+            *schedule_notes(self.recipe, total),
+            *self.precision.notes,
+            *self.compiler.notes,
+            *self.capture.notes,
+            *run.notes,
+        )
+        return FitResult(model, tuple(state.history), state.best_epoch, stop_reason, notes, run.out)
+
+    def _run_epochs(
+        self, state: RunProgress, interrupt: Interrupt, callbacks: Sequence[EpochCallback]
+    ) -> str:
+        """Train until the run ends; returns the reason."""
+        run, patience = self.run, self.config.patience
+        reason = self._resumed_stop_reason(state)
+        while state.epoch < self.epochs and reason == "epochs":
+            self.compiler.invalidate_guards()
+            reason = self._run_steps(state, interrupt)
+            if state.step_in_epoch == 0:
+                reason = "data"
+            if reason in ("interrupted", "data"):
+                break
+            seconds = time.monotonic() - self.start_time
+            epoch = run.close_epoch(seconds, self.optimizer.param_groups[0]["lr"])
+            epoch = run.validate(epoch, self.held_out)
+            self.bar.show_epoch(epoch)
+            answers = [callback(epoch, self.recipe.model) for callback in callbacks]
+            if any(answers):
+                reason = "callback"
+            impatient = patience is not None and state.epochs_without_improvement >= patience
+            if impatient and reason == "epochs":
+                reason = "patience"
+        return reason
+
+    def _run_steps(self, state: RunProgress, interrupt: Interrupt) -> str:
+        """Take the steps of an epoch; returns the reason to stop, or "epochs"."""
+        minutes, poll = self.config.minutes, SKIP_POLL_STEPS.get(self.device.type, 50)
+        with self.run.random_stream.activate():
+            for chunk in self.multistep.iter_chunks(state.epoch, state.step_in_epoch):
+                elapsed = (time.monotonic() - self.start_time) / 60
+                taken = self.multistep(chunk, state.step, self._total_steps(state.step, elapsed))
+                state.step += taken
+                state.step_in_epoch += taken
+                if state.step % poll < taken and self.step.skip_streak > 0:
+                    self.run.report_skipped_step(self.multistep.last_batch)
+                self.bar.update(state.epoch, state.step_in_epoch, elapsed)
+                self.run.checkpoint_if_due(self.start_time)
+                if interrupt.requested:
+                    return "interrupted"
+                if minutes is not None and elapsed > minutes:
+                    return "minutes"
+        return "epochs"
+
+    def _resumed_stop_reason(self, state: RunProgress) -> str:
+        """The reason why a resumed run is finished already, or "epochs"."""
+        patience, minutes = self.config.patience, self.config.minutes
+        if patience is not None and state.epochs_without_improvement >= patience:
+            return "patience"
+        return "minutes" if minutes is not None and state.seconds / 60 > minutes else "epochs"
+
+    def _total_steps(self, step: int, elapsed: float) -> float:
+        """Steps in the whole run, as far as epochs and clock let them be foreseen."""
+        minutes, steps = self.config.minutes, self.source.steps
+        planned = steps * self.epochs if steps else math.inf
+        by_clock = (
+            step * minutes / elapsed
+            if minutes is not None and elapsed > 0 and step > 0
+            else planned
+        )
+        return min(planned, by_clock)
+
+
+def resolve_recipe(
+    model: VAE | Recipe, objective: Objective | None, gradient: Gradient | None
+) -> Recipe:
+    """The recipe, with defaults for the parts that are ``None``."""
+    if isinstance(model, Recipe):
+        return Recipe(model.model, objective or model.objective, gradient or model.gradient)
+    default = ELBO() if model.posterior.has_density else Reconstruction()
+    return Recipe(model, objective or default, gradient or Pathwise())
+
+
+def resolve_validation_rows(
+    model: VAE, data: Any, validation: Any, device: torch.device
+) -> Rows | None:
+    """The rows that choose the best weights; ``None`` without rows.
+
+    A posterior with parameters per training row has none for other rows.
+
+    Raises:
+        IncompatibleError: There are validation rows for such a posterior.
+        DataError: ``validation`` has no rows.
+    """
+    rows_only = model.posterior.n_rows is not None
+    if rows_only and validation is not None:
+        raise IncompatibleError(
+            message(
+                "{posterior} has no parameters for validation rows",
+                posterior=Part(f"posteriors.{type(model.posterior).__name__}"),
+            ),
+            argument="validation",
+            suggestions=(
+                message("Leave {validation} out", validation=Argument("validation")),
+                "Measure `inference.refine(model, x).model` on these rows afterwards",
+            ),
+        )
+    if rows_only or (validation is None and not isinstance(data, Dataset)):
+        return None
+    rows = data.validation if validation is None else Rows.from_array(validation)
+    return check_not_empty(rows, "validation").to(device)
+
+
+def has_small_steps(model: VAE, batch_size: int | None, samples: int) -> bool:
+    """Whether steps are too small for threads.
+
+    Threads gain nothing there, and cost much on a machine with other work.
+    """
+    multiplications = (
+        sum(parameter.numel() for parameter in model.parameters()) * (batch_size or 1) * samples
+    )
+    return multiplications < SINGLE_THREAD_MULTIPLICATIONS and not has_convolutions(model)
+
+
+def resolve_epochs(epochs: int | None, minutes: float | None, steps: int | None) -> float:
+    """The number of epochs: as set, unlimited with ``minutes``, else ten thousand steps' worth."""
+    if epochs is not None:
+        return epochs
+    if minutes is not None:
+        return math.inf
+    return min(max(DEFAULT_TRAINING_STEPS // steps, 20), 500) if steps else 10
