@@ -1,17 +1,37 @@
-"""Numbers with names and error bars."""
+"""Metrics: numbers with a name, a unit, a standard error or an interval, and a meaning."""
 
+from . import _log_likelihood_numbers as _log_likelihood_numbers
 from ._accuracy import Accuracy, accuracy
 from ._class_separation import (
+    ClassSeparation,
     Clustering,
-    Separation,
+    class_separation,
     clustering,
-    neighbour_accuracy,
-    probe_accuracy,
-    separation,
+    knn_accuracy,
+    linear_probe_accuracy,
 )
 from ._codebook import CodebookUsage, codebook_usage
 from ._comparison import Comparison, ModelScores, compare
+from ._disentanglement._dci import DCI, dci
+from ._disentanglement._disentanglement import Disentanglement, disentanglement
+from ._disentanglement._scores import (
+    beta_vae_score,
+    factor_vae_score,
+    interventional_robustness,
+    modularity,
+    mutual_information,
+    mutual_information_gap,
+    separated_attribute_predictability,
+)
+from ._doctor import _data_checks as _data_checks
+from ._doctor import _training_checks as _training_checks
+from ._doctor._check import CheckRegistration
+from ._doctor._context import DiagnosticContext, EpochLike
+from ._doctor._diagnosis import CheckResult, Diagnosis, Finding
+from ._doctor._doctor import doctor
+from ._doctor._thresholds import DoctorThresholds
 from ._estimate import Estimate
+from ._evaluation import Evaluation, EvaluationContext, EvaluationOptions, evaluate, evaluate_bound
 from ._exact import (
     Decomposition,
     LinearGaussian,
@@ -20,7 +40,16 @@ from ._exact import (
     exact_posterior,
     linear_gaussian,
 )
-from ._features import Features
+from ._features import (
+    Features,
+    as_features,
+    encoder_features,
+    function_features,
+    load_features,
+    pca_features,
+    pixel_features,
+    standardised_features,
+)
 from ._inference_gaps import InferenceGaps, inference_gaps
 from ._intervals import Interval, JackknifeEstimate, interval_over_seeds
 from ._latent import (
@@ -32,53 +61,41 @@ from ._latent import (
     total_correlation,
 )
 from ._log_likelihood import (
+    ConvergenceCurve,
     LogLikelihood,
-    SampleSizeCurve,
     bidirectional_monte_carlo,
     log_likelihood,
 )
+from ._number import MetricRegistration, Number
 from ._quality import Quality, SampleComparison, quality
 from ._rate_distortion import RateDistortion, rate_distortion
-from .disentanglement import (
-    DCI,
-    Disentanglement,
-    beta_vae_score,
-    dci,
-    disentanglement,
-    factor_vae_score,
-    interventional_robustness,
-    modularity,
-    mutual_information,
-    mutual_information_gap,
-    separated_attribute_predictability,
-)
-from .health import CheckResult, Diagnosis, Finding, doctor
-from .samples import (
-    FrechetDistance,
-    KernelDistance,
-    PrecisionRecall,
-    ReconstructionQuality,
-    TwoSampleTest,
-    classifier_test,
-    frechet_distance,
-    gaussian_frechet_distance,
-    kernel_distance,
-    precision_recall,
-    reconstruction_quality,
-)
+from ._samples._classifier_test import TwoSampleTest, classifier_test
+from ._samples._frechet import FrechetDistance, frechet_distance, gaussian_frechet_distance
+from ._samples._kernel_distance import KernelDistance, kernel_distance
+from ._samples._precision_recall import PrecisionRecall, precision_recall
+from ._samples._reconstruction import ReconstructionQuality, reconstruction_quality
 
 __all__ = [
     "DCI",
     "Accuracy",
     "ActiveUnits",
+    "CheckRegistration",
     "CheckResult",
+    "ClassSeparation",
     "Clustering",
     "CodebookUsage",
     "Comparison",
+    "ConvergenceCurve",
     "Decomposition",
     "Diagnosis",
+    "DiagnosticContext",
     "Disentanglement",
+    "DoctorThresholds",
+    "EpochLike",
     "Estimate",
+    "Evaluation",
+    "EvaluationContext",
+    "EvaluationOptions",
     "Features",
     "Finding",
     "FrechetDistance",
@@ -89,19 +106,21 @@ __all__ = [
     "LatentInformation",
     "LinearGaussian",
     "LogLikelihood",
+    "MetricRegistration",
     "ModelScores",
+    "Number",
     "PrecisionRecall",
     "Quality",
     "RateDistortion",
     "ReconstructionQuality",
     "SampleComparison",
-    "SampleSizeCurve",
-    "Separation",
     "TwoSampleTest",
     "accuracy",
     "active_units",
+    "as_features",
     "beta_vae_score",
     "bidirectional_monte_carlo",
+    "class_separation",
     "classifier_test",
     "clustering",
     "codebook_usage",
@@ -110,29 +129,36 @@ __all__ = [
     "decomposition",
     "disentanglement",
     "doctor",
+    "encoder_features",
+    "evaluate",
+    "evaluate_bound",
     "exact_log_likelihood",
     "exact_posterior",
     "factor_vae_score",
     "frechet_distance",
+    "function_features",
     "gaussian_frechet_distance",
     "inference_gaps",
     "interval_over_seeds",
     "interventional_robustness",
     "kernel_distance",
     "kl_per_dimension",
+    "knn_accuracy",
     "latent_information",
     "linear_gaussian",
+    "linear_probe_accuracy",
+    "load_features",
     "log_likelihood",
     "modularity",
     "mutual_information",
     "mutual_information_gap",
-    "neighbour_accuracy",
+    "pca_features",
+    "pixel_features",
     "precision_recall",
-    "probe_accuracy",
     "quality",
     "rate_distortion",
     "reconstruction_quality",
     "separated_attribute_predictability",
-    "separation",
+    "standardised_features",
     "total_correlation",
 ]

@@ -1,4 +1,4 @@
-"""What must be the same of two models for their numbers to be of one thing."""
+"""Whether the numbers of two models measure the same thing."""
 
 from __future__ import annotations
 
@@ -13,70 +13,73 @@ from ..models import VAE
 
 @dataclass(frozen=True)
 class ComparabilityKey:
-    """What must be the same of two models for their numbers to be of one thing."""
+    """Properties that two models must share for their numbers to be comparable.
 
-    has_elbo: bool  # whether there is an ELBO
-    discrete: bool  # probabilities, or densities
+    Args:
+        has_elbo: Whether there is an ELBO.
+        discrete: Whether the likelihood gives probabilities and not densities.
+        event_shape: The shape of a row.
+        condition_names: The variables that ``p(x)`` is conditioned on.
+        data_name: Name of the data in messages.
+        binarisation: How grey values became 0 or 1.
+        columns: Names of the columns of a table.
+        rows_fingerprint: Fingerprint of all rows; ``None`` for rows from elsewhere.
+    """
+
+    has_elbo: bool
+    discrete: bool
     event_shape: tuple[int, ...]
-    condition_names: tuple[str, ...] = ()  # what p(x) is conditional on
-    data_name: str | None = field(
-        default=None, compare=False
-    )  # a name for what ``rows`` tells apart
+    condition_names: tuple[str, ...] = ()
+    data_name: str | None = field(default=None, compare=False)
     binarisation: str | None = None
     columns: tuple[str, ...] | None = None
-    rows_fingerprint: str | None = (
-        None  # ``data.keys.fingerprint`` of all rows; None where all are measured on rows from elsewhere
-    )
+    rows_fingerprint: str | None = None
 
     @staticmethod
     def from_model(
         model: VAE, spec: Spec | None = None, rows_fingerprint: str | None = None
     ) -> ComparabilityKey:
-        """That of a model and of what it was trained on."""
-        told = (
-            ()
-            if model.condition is None or model.condition.is_optional
-            else tuple(factor.name for factor in model.condition.variables)
-        )
-        own = ComparabilityKey(
+        """The key of a model and of the data that it was trained on."""
+        condition = model.condition
+        required = condition is not None and not condition.is_optional
+        key = ComparabilityKey(
             model.posterior.has_density,
             model.likelihood.discrete,
             tuple(model.event_shape),
-            told,
+            tuple(variable.name for variable in condition.variables)
+            if condition is not None and required
+            else (),
             rows_fingerprint=rows_fingerprint,
         )
-        return (
-            own
-            if spec is None
-            else replace(
-                own, data_name=spec.name, binarisation=spec.binarisation, columns=spec.columns
-            )
+        if spec is None:
+            return key
+        return replace(
+            key, data_name=spec.name, binarisation=spec.binarisation, columns=spec.columns
         )
 
     def reason_incomparable(self, other: ComparabilityKey) -> str | None:
-        """Why the numbers of ``other`` say nothing beside these, as what follows its name; None where they do.
+        """Why ``other`` cannot be compared with this model, as a predicate; ``None`` if it can.
 
-        >>> pixels = Kind(True, True, (8, 8))
-        >>> pixels.obstacle(Kind(True, False, (8, 8)))
+        >>> pixels = ComparabilityKey(True, True, (8, 8))
+        >>> pixels.reason_incomparable(ComparabilityKey(True, False, (8, 8)))
         'gives densities, and the others probabilities'
         """
         if other.event_shape != self.event_shape:
-            return (
-                f"is of events of shape {other.event_shape}, and the others of {self.event_shape}"
-            )
+            return f"has events of shape {other.event_shape}, and the others {self.event_shape}"
         if other.columns != self.columns:
-            return (
-                f"is about other columns ({_column_list(other)}; the others: {_column_list(self)})"
-            )
+            return f"has other columns ({_column_list(other)}; the others: {_column_list(self)})"
         if other.binarisation != self.binarisation:
-            return f"has another binarisation ({other.binarisation or 'none'}; the others: {self.binarisation or 'none'})"
+            return (
+                f"has another binarisation ({other.binarisation or 'none'}; "
+                f"the others: {self.binarisation or 'none'})"
+            )
         if other.rows_fingerprint != self.rows_fingerprint:
-            named = (
+            names = (
                 f"{other.data_name}; the others: {self.data_name}"
                 if other.data_name != self.data_name
-                else f"{self.data_name}, and its rows are others"
+                else f"{self.data_name} with other rows"
             )
-            return f"is about other data ({named})"
+            return f"has other data ({names})"
         if other.has_elbo != self.has_elbo:
             return (
                 "is an autoencoder, which has no likelihood"
@@ -84,29 +87,33 @@ class ComparabilityKey:
                 else "has a likelihood, and the others are autoencoders"
             )
         if other.discrete != self.discrete:
-            return f"gives {_kind_of_density(other.discrete)}, and the others {_kind_of_density(self.discrete)}"
+            kinds = {True: "probabilities", False: "densities"}
+            return f"gives {kinds[other.discrete]}, and the others {kinds[self.discrete]}"
         if other.condition_names != self.condition_names:
-            return f"is of p(x){_given_clause(other.condition_names)}, and the others of p(x){_given_clause(self.condition_names)}"
+            return (
+                f"models p(x){_given_clause(other.condition_names)}, "
+                f"and the others p(x){_given_clause(self.condition_names)}"
+            )
         return None
 
 
 def check_comparable(keys: Mapping[str, ComparabilityKey]) -> None:
-    """Raise ``IncompatibleError`` where numbers are not of one thing."""
-    first, *others = keys.items()
-    for name, kind in others:
-        if why := first[1].reason_incomparable(kind):
+    """Raise ``IncompatibleError`` where numbers measure different things."""
+    (first, key), *others = keys.items()
+    for name, other in others:
+        if reason := key.reason_incomparable(other):
             raise IncompatibleError(
-                f"`{name}` cannot be compared with `{first[0]}`: it {why}. Leave one of them out."
+                f"`{name}` cannot be compared with `{first}`: it {reason}",
+                argument="models",
+                suggestions=("Leave one of them out",),
             )
 
 
 def _column_list(key: ComparabilityKey) -> str:
+    """The columns by name."""
     return format_list(key.columns) if key.columns else "none named"
 
 
-def _kind_of_density(discrete: bool) -> str:
-    return "probabilities" if discrete else "densities"
-
-
 def _given_clause(names: Sequence[str]) -> str:
+    """The variables behind "p(x)"."""
     return f" given {format_list(names)}" if names else ""

@@ -1,15 +1,15 @@
-"""Models side by side: how far apart they are, and whether that is more than noise.
+"""Comparison of models: how far apart they are, and whether that is more than noise.
 
-Two models that score the same rows agree on which rows are hard, so that the difference row by row varies less than either score. Models
-that differ in their seed are taken together; what another seed would change is then the error bar, since it is what a reader who trains
-again will meet.
+Two models that score the same rows agree on which rows are hard, so that the difference row by row
+varies less than either score. Models that differ in their seed alone form one configuration; the
+error is then that between seeds, which a reader who trains again will see.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,9 +18,10 @@ from torch import Tensor
 
 from ..data._formatting import format_count, format_list
 from ..errors import ArgumentError
+from ..inference._batches import as_model_rows
 from ..inference._importance import DEFAULT_MAX_PAIRS
 from ..models import VAE
-from ._blocks import as_model_rows
+from ..notes import Note, Part, message
 from ._comparability import ComparabilityKey, check_comparable
 from ._estimate import Estimate
 from ._log_likelihood import LogLikelihood, log_likelihood
@@ -33,8 +34,11 @@ from ._significance import (
     holm_correction,
 )
 
-MIN_DOUBLING_GAIN = 0.01  # nats: what a doubling of the samples may bring and not be said
-MIN_SEED_DEGREES_OF_FREEDOM = 4  # degrees of freedom between seeds below which that is said
+MIN_DOUBLING_GAIN = 0.01
+"""Nats that doubling the samples may gain without a note."""
+
+MIN_SEED_DEGREES_OF_FREEDOM = 4
+"""Degrees of freedom between seeds below which a note recommends more seeds."""
 
 Quantity = Literal["log_likelihood", "elbo", "reconstruction", "rate", "distortion"]
 Verdict = Literal["best", "noise", "worse", "unknown"]
@@ -42,10 +46,18 @@ Verdict = Literal["best", "noise", "worse", "unknown"]
 
 @dataclass(frozen=True)
 class ModelScores:
-    """What a model scores on each datum, ``[N]`` nats; what does not exist for it is None.
+    """Scores of a model on each row, ``[N]`` nats; ``None`` for what the model does not have.
 
-    Models with the same ``configuration`` differ in their seed alone. ``last_doubling_gain`` is what the estimate of log p(x) gained when its samples
-    were last doubled: it still lies about that far below the truth.
+    Args:
+        name: The name of the model.
+        distortion: ``-E log p(x|z)``.
+        rate: ``KL(q(z|x) || p(z))``.
+        log_likelihood: The estimate of ``log p(x)``.
+        configuration: The same name for models that differ in their seed alone.
+        last_doubling_gain: What the estimate of ``log p(x)`` gained when its samples were last
+            doubled: it is still about that far below the true value.
+        seed: The seed of the run, where another seed means other rows; differences are then taken
+            seed by seed.
     """
 
     name: str
@@ -54,9 +66,7 @@ class ModelScores:
     log_likelihood: Tensor | None = None
     configuration: str | None = None
     last_doubling_gain: float = math.nan
-    seed: int | None = (
-        None  # where another seed means other rows: differences are then taken seed by seed
-    )
+    seed: int | None = None
 
     @staticmethod
     def from_metrics(
@@ -65,24 +75,47 @@ class ModelScores:
         log_likelihood: LogLikelihood | None,
         configuration: str | None = None,
     ) -> ModelScores:
-        """From the numbers of a model, ``terms`` and ``weighed`` on the same rows."""
+        """Collect the scores of a model.
+
+        Args:
+            name: The name of the model.
+            rate_distortion: Its rate and distortion with their values per row.
+            log_likelihood: Its ``log p(x)`` of the same rows, where it has an estimate.
+            configuration: The same name for models that differ in their seed alone.
+
+        Returns:
+            The scores.
+
+        Raises:
+            ArgumentError: ``rate_distortion`` has no values per row.
+        """
         if rate_distortion.per_datum is None:
             raise ArgumentError(
-                "`terms` holds means alone: take what `metrics.rate_distortion(model, x)` returns."
+                "`rate_distortion` has means only",
+                argument="rate_distortion",
+                suggestions=(
+                    message("Pass the result of {it}", it=Part("metrics.rate_distortion")),
+                ),
             )
         rate, distortion = rate_distortion.per_datum.cpu()
-        found = None if log_likelihood is None else log_likelihood.per_datum.cpu()
         return ModelScores(
             name,
             distortion,
             None if rate.isnan().all() else rate,
-            found,
+            None if log_likelihood is None else log_likelihood.per_datum.cpu(),
             configuration,
             gain_of_last_doubling(log_likelihood),
         )
 
     def per_datum(self, quantity: Quantity) -> Tensor | None:
-        """One number of each datum, ``[N]``."""
+        """Return one quantity of each row.
+
+        Args:
+            quantity: Which one.
+
+        Returns:
+            Values ``[N]``, or ``None`` where the model does not have them.
+        """
         if quantity == "reconstruction":
             return -self.distortion
         if quantity == "elbo":
@@ -96,58 +129,93 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class Difference:
-    """A side less the best one, and how often noise alone makes as much of it."""
+    """The difference of a row of the comparison from the best one.
+
+    Args:
+        value: The difference with its standard error.
+        p_value: Two-sided, corrected for all pairs; NaN where there is no error to compare with.
+    """
 
     value: Estimate
-    p_value: (
-        float  # two-sided, corrected for all pairs of sides; NaN where there is nothing to judge by
-    )
+    p_value: float
 
     @property
     def is_noise(self) -> bool:
-        """Whether the two are not told apart."""
+        """Whether the two are not significantly different."""
         return self.p_value >= SIGNIFICANCE_LEVEL
 
     @property
     def is_significant(self) -> bool:
-        """Whether they are."""
+        """Whether the two are significantly different."""
         return self.p_value < SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True)
 class QuantityComparison:
-    """One number of all sides, and its differences to the best side, None for that one itself."""
+    """One quantity of all rows of a comparison.
+
+    Args:
+        quantity: Which one.
+        values: Its mean for each row.
+        differences: Its difference from the best row; ``None`` for that row itself.
+    """
 
     quantity: Quantity
     values: tuple[Estimate, ...]
     differences: tuple[Difference | None, ...]
 
+    @property
+    def name(self) -> str:
+        """The name of the quantity in a sentence."""
+        return QUANTITY_NAMES[self.quantity]
+
     def to_bits_per_dimension(self, dimensions: int) -> QuantityComparison:
-        """The same in bits per dimension, of log-probabilities of data with ``dimensions`` numbers."""
+        """Convert log-probabilities to bits per dimension.
+
+        Args:
+            dimensions: Number of values in a row.
+
+        Returns:
+            The same comparison in bits per dimension.
+        """
         values = tuple(value.bits_per_dimension(dimensions) for value in self.values)
-        turned = (
+        differences = tuple(
             each and Difference(each.value.bits_per_dimension(dimensions), each.p_value)
             for each in self.differences
         )
-        return QuantityComparison(self.quantity, values, tuple(turned))
+        return QuantityComparison(self.quantity, values, differences)
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A line of the comparison: a model, or the seeds of one configuration."""
+    """A row of a comparison: a model, or the seeds of one configuration.
+
+    Args:
+        name: The name of the model or of the configuration.
+        run_names: The names of its models.
+        last_doubling_gain: Mean gain of ``log p(x)`` when the samples were last doubled.
+    """
 
     name: str
     run_names: tuple[str, ...]
-    last_doubling_gain: float = math.nan  # the mean of theirs
+    last_doubling_gain: float = math.nan
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models side by side, the best one told by the first column.
+    """A comparison of models; the first quantity decides which one is best.
 
-    ``spread`` says what the error bars are made of: ``"paired rows"``, differences row by row; ``"rows"``, where the models were not
-    measured on the same ones; ``"seeds"``, means of runs that differ in their seed; ``"paired seeds"``, differences seed by seed, where
-    every configuration has the same seeds and each seed its own rows.
+    Args:
+        table: The rows.
+        quantities: The quantities that all models have, the deciding one first.
+        best_index: The row with the highest deciding quantity.
+        error_source: What the errors are made of: ``"paired rows"``, differences row by row;
+            ``"rows"``, where the models were evaluated on different rows; ``"seeds"``, means of
+            models that differ in their seed; ``"paired seeds"``, differences seed by seed, where
+            every configuration has the same seeds and each seed its own rows.
+        n_rows: Number of data rows.
+        seed_mean: Where all models differ in their seed alone: their mean, with the error between
+            seeds.
     """
 
     table: tuple[ComparisonRow, ...]
@@ -155,43 +223,43 @@ class Comparison:
     best_index: int
     error_source: ErrorSource
     n_rows: int
-    seed_mean: Estimate | None = (
-        None  # where all differ in their seed alone: the mean, with the error between seeds
-    )
+    seed_mean: Estimate | None = None
 
     @property
     def primary(self) -> QuantityComparison:
-        """The number that says which is best: log p(x), or the ELBO, or the reconstruction, the first that all have."""
+        """The deciding quantity: ``log p(x)``, the ELBO or the reconstruction."""
         return self.quantities[0]
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Of each side: the best, as good as told, worse, or nothing to tell by."""
+        """Verdict on each row: best, not significantly worse, worse, or unknown."""
         return tuple(_verdict(difference) for difference in self.primary.differences)
 
     @property
     def unconverged(self) -> tuple[ComparisonRow, ...]:
-        """Sides whose estimate of log p(x) still rises with its samples, by more than the best one's and the error bar: look again."""
+        """Rows whose ``log p(x)`` still rises with its samples, by more than the best row's.
+
+        A difference from these rows is not final: more samples would change it.
+        """
         if self.primary.quantity != "log_likelihood":
             return ()
-        pairs = zip(self.table, self.primary.differences, strict=True)
-        top = self.table[self.best_index].last_doubling_gain
+        best = self.table[self.best_index].last_doubling_gain
         return tuple(
-            side
-            for side, found in pairs
-            if found
-            and abs(side.last_doubling_gain - top)
-            > max(found.value.standard_error, MIN_DOUBLING_GAIN)
+            row
+            for row, difference in zip(self.table, self.primary.differences, strict=True)
+            if difference
+            and abs(row.last_doubling_gain - best)
+            > max(difference.value.standard_error, MIN_DOUBLING_GAIN)
         )
 
     @property
-    def conclusions(self) -> tuple[str, ...]:
-        """Which is best, which is not told from it, and which is worse."""
+    def conclusions(self) -> tuple[Note, ...]:
+        """Which row is best, which are not significantly worse, and which are worse."""
         return tuple(_conclusions(self))
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What it comes to and how far it goes, in sentences."""
+    def notes(self) -> tuple[Note, ...]:
+        """The conclusions, what the errors are made of, and estimates that still rise."""
         return (*self.conclusions, *_error_notes(self), *_convergence_notes(self))
 
 
@@ -205,147 +273,152 @@ def compare(
     max_pairs: int = DEFAULT_MAX_PAIRS,
     on_progress: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Measure models on the same data ``[N, *event]``, and say which differences are noise.
+    """Evaluate models on the same data, and report which differences are noise.
 
-    ``d_n = log p_a(x_n) - log p_b(x_n)``, its mean over the data, and ``std(d) / sqrt(N)``; likewise for ELBO, rate and distortion, in nats
-    per datum. Models of the same entry of ``configurations`` are seeds of one configuration: where there are several configurations, the
-    error bars are those between seeds. Which model is best is seen in the same data, so every pair counts in the correction: with
-    all models alike, a difference is called real in at most 5 of 100 tables (Holm, A simple sequentially rejective multiple test
+    ``d_n = log p_a(x_n) - log p_b(x_n)``, its mean over the data, and ``std(d) / sqrt(N)``;
+    likewise for ELBO, rate and distortion, in nats per row. The same data decide which model is
+    best, so that every pair counts in the correction: with all models alike, at most 5 of 100
+    tables have a significant difference (Holm, A simple sequentially rejective multiple test
     procedure, 1979).
 
     Args:
-        models: by name, or in order.
-        x: rows, a tensor or an array.
-        samples: importance samples per datum for log p(x); the draws of all models begin at the same ``seed``.
-        configurations: a name for each model, the same for those that differ in their seed alone.
-        rows: pairs of a draw and a datum that are decoded at once.
-        advance: is told how many pairs are done.
+        models: The models, by name or in order.
+        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        samples: Importance samples per row for ``log p(x)``.
+        configurations: A name for each model, the same for models that differ in their seed alone.
+            With several configurations the errors are those between seeds.
+        seed: Seed of the draws, the same for every model.
+        max_pairs: Largest number of (sample, row) pairs that are decoded at once.
+        on_progress: Receives the number of pairs that were done.
 
-    Raises ``ArgumentError`` for fewer than two models, and ``IncompatibleError`` for densities beside probabilities, autoencoders beside
-    models with a likelihood, and others whose numbers are not of one thing.
+    Returns:
+        The comparison.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> def make(scale):
-    ...     return VAE(
-    ...         priors.Normal(1),
-    ...         posteriors.Normal(networks.MLP(3), 1),
-    ...         likelihoods.Normal(networks.MLP(1), (3,), scale=scale),
-    ...     )
-    >>> found = compare({"narrow": make(0.1), "wide": make(1.0)}, torch.randn(100, 3), samples=10)
-    >>> found.verdicts, found.spread
-    (('worse', 'best'), 'paired rows')
+    Raises:
+        ArgumentError: There are fewer than two models, or not one configuration for each.
+        IncompatibleError: The numbers of the models measure different things: densities and
+            probabilities, or a reconstruction and a likelihood.
+        DataError: A row has another shape, or lies outside a likelihood's support.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> def make(scale):
+        ...     return VAE(
+        ...         priors.Normal(1),
+        ...         posteriors.Normal(networks.MLP(3), 1),
+        ...         likelihoods.Normal(networks.MLP(1), (3,), scale=scale),
+        ...     )
+        >>> models = {"narrow": make(0.1), "wide": make(1.0)}
+        >>> result = compare(models, torch.randn(100, 3), samples=10)
+        >>> result.verdicts, result.error_source
+        (('worse', 'best'), 'paired rows')
     """
-    named = (
-        dict(models)
-        if isinstance(models, Mapping)
-        else {f"model {place}": model for place, model in enumerate(models, 1)}
-    )
+    if isinstance(models, Mapping):
+        named = dict(models)
+    else:
+        named = {f"model {number}": model for number, model in enumerate(models, 1)}
     groups = [None] * len(named) if configurations is None else list(configurations)
     if len(named) < 2:
-        raise ArgumentError(f"`models` holds {len(named)}; give at least 2 to compare.")
+        raise ArgumentError(
+            f"`models` has {format_count(len(named), 'model')}; give at least 2 to compare",
+            argument="models",
+        )
     if len(groups) != len(named):
         raise ArgumentError(
-            f"`configurations` has {len(groups)} names for {len(named)} models; give one for each."
+            f"`configurations` has {len(groups)} names for {len(named)} models; give one for each",
+            argument="configurations",
         )
     check_comparable({name: ComparabilityKey.from_model(model) for name, model in named.items()})
-    pairs = zip(named.items(), groups, strict=True)
     return compare_scores(
         [
             _score_model(name, model, x, group, samples, seed, max_pairs, on_progress)
-            for (name, model), group in pairs
+            for (name, model), group in zip(named.items(), groups, strict=True)
         ]
     )
 
 
 def gain_of_last_doubling(log_likelihood: LogLikelihood | None) -> float:
-    """What doubling the samples brought last; NaN where no curve is known."""
-    if log_likelihood is None or log_likelihood.curve is None:
+    """What doubling the samples gained last; NaN without a convergence curve."""
+    if log_likelihood is None or log_likelihood.convergence_curve is None:
         return math.nan
-    known = dict(zip(log_likelihood.curve.samples, log_likelihood.curve.values, strict=True))
-    doubled = [size for size in known if 2 * size in known]
-    return known[2 * doubled[-1]].mean - known[doubled[-1]].mean if doubled else math.nan
+    curve = log_likelihood.convergence_curve
+    values = dict(zip(curve.samples, curve.values, strict=True))
+    doubled = [size for size in values if 2 * size in values]
+    return values[2 * doubled[-1]].mean - values[doubled[-1]].mean if doubled else math.nan
 
 
 def compare_scores(scores: Sequence[ModelScores], same_rows: bool = True) -> Comparison:
-    """Compare what has been measured; ``same_rows`` says whether entry n of each is the same datum.
+    """Compare scores; ``same_rows`` is whether entry n of each is of the same datum.
 
     >>> noise = torch.tensor([0.0, 0.1, -0.1, 0.05])
     >>> hard = torch.tensor([9.0, 1.0, 5.0, 3.0])
-    >>> found = compare_scores([ModelScores("a", hard), ModelScores("b", hard + 1 + noise)])
-    >>> (
-    ...     found.deciding.quantity,
-    ...     found.verdicts,
-    ...     found.deciding.differences[1].value.standard_error < 0.1,
-    ... )
-    ('reconstruction', ('best', 'worse'), True)
+    >>> result = compare_scores([ModelScores("a", hard), ModelScores("b", hard + 1 + noise)])
+    >>> result.primary.quantity, result.verdicts
+    ('reconstruction', ('best', 'worse'))
+    >>> result.primary.differences[1].value.standard_error < 0.1
+    True
     """
     groups = _group_by_configuration(scores)
-    seeds = [[score.seed for score in group] for group in groups]
     several = 1 < len(groups) < len(scores)
-    paired = (
+    if several:
+        error_source: ErrorSource = (
+            "paired seeds" if _has_paired_seeds(groups, same_rows) else "seeds"
+        )
+        rows = [tuple(sorted(group, key=lambda score: str(score.seed))) for group in groups]
+    else:
+        error_source = "paired rows" if same_rows else "rows"
+        rows = [(score,) for score in scores]
+    quantities = _common_quantities(scores)
+    tables: dict[Quantity, list[Tensor]] = {
+        quantity: [_quantity_values(row, quantity, error_source) for row in rows]
+        for quantity in quantities
+    }
+    means = [_nan_as_lowest(table.mean().item()) for table in tables[quantities[0]]]
+    best = means.index(max(means))
+    columns = tuple(
+        compare_quantity(quantity, table, error_source, best) for quantity, table in tables.items()
+    )
+    seed_mean = None
+    if len(groups) == 1 and len(scores) > 1:
+        seed_mean = Estimate.from_values(_quantity_values(groups[0], quantities[0], "seeds"))
+    n_rows = len(scores[0].distortion)
+    return Comparison(
+        tuple(map(_comparison_row, rows)), columns, best, error_source, n_rows, seed_mean
+    )
+
+
+def _has_paired_seeds(groups: Sequence[Sequence[ModelScores]], same_rows: bool) -> bool:
+    """Whether all configurations have the same seeds, and each seed its own rows."""
+    seeds = [[score.seed for score in group] for group in groups]
+    return (
         not same_rows
         and len(seeds[0]) > 1
         and None not in seeds[0]
-        and all(sorted(map(str, s)) == sorted(map(str, seeds[0])) for s in seeds)
-    )
-    spread: ErrorSource = (
-        ("paired seeds" if paired else "seeds")
-        if several
-        else "paired rows"
-        if same_rows
-        else "rows"
-    )
-    taken = (
-        [tuple(sorted(group, key=lambda score: str(score.seed))) for group in groups]
-        if several
-        else [(score,) for score in scores]
-    )
-    quantities = _common_quantities(scores)
-    tables: dict[Quantity, list[Tensor]] = {
-        quantity: [_quantity_values(group, quantity, spread) for group in taken]
-        for quantity in quantities
-    }
-    heights = [_nan_as_lowest(table.mean().item()) for table in tables[quantities[0]]]
-    best = heights.index(max(heights))
-    columns = tuple(
-        compare_quantity(quantity, table, spread, best) for quantity, table in tables.items()
-    )
-    alone = len(groups) == 1 and len(scores) > 1
-    alike = (
-        Estimate.from_values(_quantity_values(groups[0], quantities[0], "seeds")) if alone else None
-    )
-    return Comparison(
-        tuple(map(_comparison_row, taken)), columns, best, spread, len(scores[0].distortion), alike
+        and all(sorted(map(str, each)) == sorted(map(str, seeds[0])) for each in seeds)
     )
 
 
 def compare_quantity(
     quantity: Quantity, values: Sequence[Tensor], error_source: ErrorSource, best_index: int
 ) -> QuantityComparison:
-    """One number of several sides, each ``[N]``: of rows, or of runs where ``spread`` is ``"seeds"``.
+    """Compare one quantity: ``values`` are of data rows, or of runs where the source is seeds.
 
-    >>> found = column(
-    ...     "elbo", [torch.tensor([-9.0, -9.2]), torch.tensor([-12.0, -12.2])], "seeds", best=0
-    ... )
-    >>> round(found.differences[1].value.mean, 4), found.differences[1].noise
+    >>> values = [torch.tensor([-9.0, -9.2]), torch.tensor([-12.0, -12.2])]
+    >>> result = compare_quantity("elbo", values, "seeds", best_index=0)
+    >>> round(result.differences[1].value.mean, 4), result.differences[1].is_noise
     (-3.0, False)
     """
-    gap = DIFFERENCE_FUNCTIONS[error_source](values)
-    places = list(itertools.combinations(range(len(values)), 2))
-    corrected = dict(
-        zip(
-            places,
-            holm_correction([difference_p_value(*gap(first, second)) for first, second in places]),
-            strict=True,
-        )
-    )
+    difference = DIFFERENCE_FUNCTIONS[error_source](values)
+    pairs = list(itertools.combinations(range(len(values)), 2))
+    p_values = holm_correction([difference_p_value(*difference(*pair)) for pair in pairs])
+    corrected = dict(zip(pairs, p_values, strict=True))
     differences = [
         None
-        if side == best_index
+        if row == best_index
         else Difference(
-            gap(side, best_index)[0], corrected[min(side, best_index), max(side, best_index)]
+            difference(row, best_index)[0], corrected[min(row, best_index), max(row, best_index)]
         )
-        for side in range(len(values))
+        for row in range(len(values))
     ]
     return QuantityComparison(
         quantity, tuple(map(Estimate.from_values, values)), tuple(differences)
@@ -362,66 +435,65 @@ def _score_model(
     max_pairs: int,
     on_progress: Callable[[int], None] | None,
 ) -> ModelScores:
-    data = as_model_rows(model, x)
-    several = model.posterior.has_density and model.posterior.full_support
-    weighed = (
-        log_likelihood(
+    """The scores of a model on data."""
+    data, estimate = as_model_rows(model, x), None
+    if model.posterior.has_density and model.posterior.full_support:
+        estimate = log_likelihood(
             model, data, samples, seed=seed, max_pairs=max_pairs, on_progress=on_progress
         )
-        if several
-        else None
-    )
-    terms = (weighed and weighed.rate_distortion) or rate_distortion(model, data, seed=seed)
-    return ModelScores.from_metrics(name, terms, weighed, configuration)
+    terms = (estimate and estimate.rate_distortion) or rate_distortion(model, data, seed=seed)
+    return ModelScores.from_metrics(name, terms, estimate, configuration)
 
 
 def _common_quantities(scores: Sequence[ModelScores]) -> list[Quantity]:
-    """What all of them have, the number that decides first."""
-    wanted: tuple[Quantity, ...] = ("log_likelihood", "elbo", "rate", "distortion")
-    found: list[Quantity] = [
-        each for each in wanted if all(score.per_datum(each) is not None for score in scores)
+    """The quantities that all models have, the deciding one first."""
+    quantities: tuple[Quantity, ...] = ("log_likelihood", "elbo", "rate", "distortion")
+    common: list[Quantity] = [
+        quantity
+        for quantity in quantities
+        if all(score.per_datum(quantity) is not None for score in scores)
     ]
-    return found if "elbo" in found else ["reconstruction"]
+    return common if "elbo" in common else ["reconstruction"]
 
 
 def _group_by_configuration(scores: Sequence[ModelScores]) -> list[tuple[ModelScores, ...]]:
-    """Seeds of one configuration side by side, in the order in which configurations are met; no configuration is one of its own."""
+    """The seeds of each configuration; a model without a configuration is its own."""
     groups: dict[object, list[ModelScores]] = {}
-    for place, score in enumerate(scores):
-        groups.setdefault(place if score.configuration is None else score.configuration, []).append(
-            score
-        )
+    for index, score in enumerate(scores):
+        key = index if score.configuration is None else score.configuration
+        groups.setdefault(key, []).append(score)
     return [tuple(group) for group in groups.values()]
 
 
 def _quantity_values(
     group: Sequence[ModelScores], quantity: Quantity, error_source: ErrorSource
 ) -> Tensor:
-    """The values that the spread is of: those of rows, or the mean of each run."""
-    tables = [found.double() for score in group if (found := score.per_datum(quantity)) is not None]
-    return (
-        torch.stack([table.mean() for table in tables])
-        if error_source in ("seeds", "paired seeds")
-        else tables[0]
-    )
+    """The values whose spread is the error: those of data rows, or the mean of each run."""
+    tables = [
+        values.double() for score in group if (values := score.per_datum(quantity)) is not None
+    ]
+    if error_source in ("seeds", "paired seeds"):
+        return torch.stack([table.mean() for table in tables])
+    return tables[0]
 
 
 def _comparison_row(group: Sequence[ModelScores]) -> ComparisonRow:
+    """The row of a model or of a configuration."""
     names = tuple(score.name for score in group)
-    rise = sum(score.last_doubling_gain for score in group) / len(group)
-    return ComparisonRow(
-        names[0] if len(names) == 1 else group[0].configuration or names[0], names, rise
-    )
+    gain = sum(score.last_doubling_gain for score in group) / len(group)
+    name = names[0] if len(names) == 1 else group[0].configuration or names[0]
+    return ComparisonRow(name, names, gain)
 
 
 def _verdict(difference: Difference | None) -> Verdict:
+    """Verdict on a row by its difference from the best one."""
     if difference is None:
         return "best"
     return "noise" if difference.is_noise else "worse" if difference.is_significant else "unknown"
 
 
 def _nan_as_lowest(mean: float) -> float:
-    """For comparisons, in which NaN loses."""
+    """The mean in an order in which NaN is lowest."""
     return -math.inf if math.isnan(mean) else mean
 
 
@@ -434,71 +506,93 @@ QUANTITY_NAMES = {
 }
 
 
-def _conclusions(comparison: Comparison) -> list[str]:
-    top, what = comparison.table[comparison.best_index], QUANTITY_NAMES[comparison.primary.quantity]
-    held = list(
-        zip(comparison.table, comparison.primary.differences, comparison.verdicts, strict=True)
+def _conclusions(comparison: Comparison) -> Iterator[Note]:
+    """One note for each verdict that occurs."""
+    primary, best = comparison.primary, comparison.table[comparison.best_index]
+    value = primary.values[comparison.best_index]
+    yield Note(
+        "best",
+        f"{best.name} has the highest {primary.name}: {value} nats.",
+        data={"name": best.name, "quantity": primary.quantity, "mean": value.mean},
     )
-    sentences = [
-        f"{top.name} has the highest {what}: {comparison.primary.values[comparison.best_index]} nats."
-    ]
-    alike = [
-        f"{side.name} ({each.value})"
-        for side, each, verdict in held
-        if each is not None and verdict == "noise"
-    ]
-    worse = [
-        f"{side.name} ({each.value})"
-        for side, each, verdict in held
-        if each is not None and verdict == "worse"
-    ]
-    unknown = [side.name for side, _, verdict in held if verdict == "unknown"]
-    if alike:
-        sentences.append(f"Not told apart from it, the difference is noise: {format_list(alike)}.")
-    if worse:
-        sentences.append(f"Worse, by more than noise: {format_list(worse)}.")
-    if unknown:
-        sentences.append(f"Nothing to judge by: {format_list(unknown)}.")
-    return sentences
-
-
-def _error_notes(comparison: Comparison) -> list[str]:
-    """What the error bars are made of, and what was counted."""
-    if len(comparison.table) < 2:
-        return []
-    pairs = len(comparison.table) * (len(comparison.table) - 1) // 2
-    counted = f", corrected for {pairs} pairs (Holm)" if pairs > 1 else ""
-    how = {
-        "paired rows": f"Errors are of differences row by row, over the same {format_count(comparison.n_rows, 'row')}{counted}: what other rows would "
-        "change. What another seed would change is not in them.",
-        "rows": f"The runs were measured on different rows, so differences are not paired{counted}, and small ones are not seen.",
-        "paired seeds": f"Errors are of differences seed by seed, with one spread for all configurations{counted}: what another seed, and "
-        "the other rows that come with it, would change.",
-        "seeds": f"Errors are between seeds, with one spread for all configurations{counted}: what another seed would change, and not "
-        "what other rows would.",
-    }
-    between = len(comparison.table[0].run_names) - 1
-    degrees = (
-        (len(comparison.table) - 1) * between
-        if comparison.error_source == "paired seeds"
-        else sum(len(side.run_names) - 1 for side in comparison.table)
+    sentences: tuple[tuple[Verdict, str, str], ...] = (
+        ("noise", "not_significantly_worse", "Not significantly worse, the difference is noise"),
+        ("worse", "significantly_worse", "Significantly worse"),
+        ("unknown", "no_error_estimate", "No error to compare with"),
     )
-    few = (
-        ["So few seeds show large differences only: train more of them."]
-        if "seeds" in comparison.error_source and degrees < MIN_SEED_DEGREES_OF_FREEDOM
-        else []
+    for verdict, code, sentence in sentences:
+        rows = [
+            (row.name, difference)
+            for row, difference, each in zip(
+                comparison.table, primary.differences, comparison.verdicts, strict=True
+            )
+            if each == verdict
+        ]
+        listed = [
+            name if verdict == "unknown" or difference is None else f"{name} ({difference.value})"
+            for name, difference in rows
+        ]
+        if rows:
+            names = [name for name, _ in rows]
+            yield Note(code, f"{sentence}: {format_list(listed)}.", data={"names": names})
+
+
+_ERROR_SENTENCES: Mapping[ErrorSource, str] = {
+    "paired rows": "Errors are of differences row by row, over the same {rows}{corrected}: what "
+    "other rows would change. They do not include what another seed would change.",
+    "rows": "The models were evaluated on different rows, so that differences are not "
+    "paired{corrected}, and small ones are not detected.",
+    "paired seeds": "Errors are of differences seed by seed, with one spread for all "
+    "configurations{corrected}: what another seed, and the other rows that come with it, would "
+    "change.",
+    "seeds": "Errors are between seeds, with one spread for all configurations{corrected}: what "
+    "another seed would change, and not what other rows would change.",
+}
+
+
+def _error_notes(comparison: Comparison) -> Iterator[Note]:
+    """What the errors are made of."""
+    table, source = comparison.table, comparison.error_source
+    if len(table) < 2:
+        return
+    pairs = len(table) * (len(table) - 1) // 2
+    sentence = _ERROR_SENTENCES[source].format(
+        rows=format_count(comparison.n_rows, "row"),
+        corrected=f", corrected for {pairs} pairs (Holm)" if pairs > 1 else "",
     )
-    rows = "" if comparison.error_source == "paired rows" else ", each on rows of its own"
-    luck = f"The runs differ in their seed alone: their mean is {comparison.seed_mean} nats, with the error between seeds{rows}."
-    return [how[comparison.error_source], *few, *([] if comparison.seed_mean is None else [luck])]
+    yield Note("error_source", sentence, data={"error_source": source, "pairs": pairs})
+    paired = (len(table) - 1) * (len(table[0].run_names) - 1)
+    separate = sum(len(row.run_names) - 1 for row in table)
+    degrees = paired if source == "paired seeds" else separate
+    if "seeds" in source and degrees < MIN_SEED_DEGREES_OF_FREEDOM:
+        yield Note(
+            "few_seeds",
+            "With so few seeds only large differences are detected: train more of them.",
+            "warning",
+            {"degrees_of_freedom": degrees},
+        )
+    if comparison.seed_mean is not None:
+        rows = "" if source == "paired rows" else ", each on its own rows"
+        yield Note(
+            "seeds_alone_differ",
+            f"The models differ in their seed alone: their mean is {comparison.seed_mean} nats, "
+            f"with the error between seeds{rows}.",
+            data={"mean": comparison.seed_mean.mean},
+        )
 
 
-def _convergence_notes(comparison: Comparison) -> list[str]:
-    loose, top = comparison.unconverged, comparison.table[comparison.best_index]
-    if not loose:
-        return []
-    risen = format_list(f"{side.name} by {side.last_doubling_gain:.2f}" for side in loose)
-    return [
-        f"Estimates of log p(x) still rise with their samples: the last doubling lifted {top.name} by {top.last_doubling_gain:.2f} nats, {risen}. "
-        "That is not in the error bars: take more samples."
-    ]
+def _convergence_notes(comparison: Comparison) -> Iterator[Note]:
+    """Estimates of ``log p(x)`` that still rise with their samples."""
+    rows, best = comparison.unconverged, comparison.table[comparison.best_index]
+    if not rows:
+        return
+    gains = {row.name: row.last_doubling_gain for row in (best, *rows)}
+    others = format_list(f"{row.name} by {row.last_doubling_gain:.2f}" for row in rows)
+    yield Note(
+        "log_likelihood_still_rises",
+        "Estimates of log p(x) still rise with their samples: the last doubling raised "
+        f"{best.name} by {best.last_doubling_gain:.2f} nats, {others}. The errors do not include "
+        "this: use more samples.",
+        "warning",
+        {"gains": gains},
+    )

@@ -1,4 +1,4 @@
-"""A mean with its error bar."""
+"""A mean with its standard error."""
 
 from __future__ import annotations
 
@@ -10,28 +10,47 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over data, in nats per datum unless said otherwise, and its standard error (NaN for a single datum)."""
+    """A mean over rows with its standard error.
+
+    Args:
+        mean: The mean, in nats per row unless stated otherwise.
+        standard_error: The standard error of the mean, NaN for a single row.
+    """
 
     mean: float
     standard_error: float
 
     @staticmethod
     def from_values(values: Tensor) -> Estimate:
-        """The mean of ``[N]`` values and the standard deviation of that mean.
+        """Average values of independent rows.
 
-        >>> import torch
-        >>> str(Estimate.from_values(torch.tensor([1.0, 3.0])))
-        '2.00 ± 1.00'
+        Args:
+            values: One value per row, ``[N]``.
+
+        Returns:
+            The mean with its standard error.
+
+        Example:
+            >>> import torch
+            >>> str(Estimate.from_values(torch.tensor([1.0, 3.0])))
+            '2.00 ± 1.00'
         """
         values = values.double()
         error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
         return Estimate(values.mean().item(), error)
 
     def bits_per_dimension(self, dimensions: int) -> Estimate:
-        """``-nats / (D ln 2)``: for log-probabilities of data with ``D`` dimensions.
+        """Convert a log-probability to bits per dimension, ``-nats / (D ln 2)``.
 
-        >>> str(Estimate(-64 * math.log(2), 0.0).bits_per_dimension(64))
-        '1.00 ± 0.00'
+        Args:
+            dimensions: Number of values in a row, D.
+
+        Returns:
+            Bits per dimension with their standard error.
+
+        Example:
+            >>> str(Estimate(-64 * math.log(2), 0.0).bits_per_dimension(64))
+            '1.00 ± 0.00'
         """
         scale = dimensions * math.log(2)
         return Estimate(-self.mean / scale, self.standard_error / scale)
@@ -41,9 +60,9 @@ class Estimate:
 
 
 def format_with_error(mean: float, standard_error: float, digits: int = 2) -> str:
-    """``mean ± standard error``; no error bar where a single datum gives none.
+    """``mean ± standard error``; the mean alone where the standard error is NaN.
 
-    >>> with_error(-1.5, 0.25), with_error(-1.5, math.nan)
+    >>> format_with_error(-1.5, 0.25), format_with_error(-1.5, math.nan)
     ('-1.50 ± 0.25', '-1.50')
     """
     bar = "" if math.isnan(standard_error) else f" ± {standard_error:.{digits}f}"

@@ -1,7 +1,8 @@
-"""The truth, where it can be had: a linear decoder with Gaussian noise, or a code that can take few values.
+"""Exact log-likelihoods and posteriors, for linear-Gaussian models and for discrete latents.
 
-``z ~ N(0, I)``, ``x = W z + b + noise`` with independent noise: probabilistic PCA where the noise is shared (Tipping and Bishop 1999),
-factor analysis where it is not. A code of few bits or categories is summed over.
+``z ~ N(0, I)``, ``x = W z + b + noise`` with independent noise: probabilistic PCA where the noise
+is shared (Tipping and Bishop 1999), factor analysis where it is not. A discrete latent of few
+states is summed over.
 """
 
 from __future__ import annotations
@@ -25,61 +26,93 @@ from torch.distributions import (
 from ..distributions import Affine, PartiallyObserved
 from ..distributions._autoregressive import as_enumerable
 from ..distributions._discrete import Discrete
-from ..errors import ArgumentError, DataError, IncompatibleError
+from ..errors import DataError, IncompatibleError, check_counts
 from ..gradients._compatibility import MAX_ENUMERATED_STATES
+from ..inference._batches import seeded_evaluation
 from ..inference._importance import DEFAULT_MAX_PAIRS
+from ..inference._input_checks import check_batch
 from ..models import VAE
+from ..notes import Part, message
 from ..types import Batch
-from ._blocks import seeded_evaluation
-from ._input_checks import check_batch
 
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    """The parameters of a linear-Gaussian model over flattened events of ``D`` numbers."""
+    """Parameters of a linear-Gaussian model over flattened events of ``D`` values.
 
-    weight: Tensor  # W  [D, latent]
-    offset: Tensor  # b  [D]
-    variance: Tensor  # [D]
+    Args:
+        weight: W, ``[D, latent]``.
+        offset: b, ``[D]``.
+        variance: Variance of the noise, ``[D]``.
+    """
+
+    weight: Tensor
+    offset: Tensor
+    variance: Tensor
 
     def evidence(self) -> LowRankMultivariateNormal:
-        """``p(x) = N(b, W W^T + diag(variance))``."""
+        """Return the distribution of the data, ``p(x) = N(b, W W^T + diag(variance))``.
+
+        Returns:
+            The distribution over ``[D]`` values.
+        """
         return LowRankMultivariateNormal(
             self.offset, self.weight, self.variance, validate_args=False
         )
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """``log p(x)`` of ``x`` ``[B, D]``, of the cells that are there where some are NaN: ``[B]`` float64."""
+        """Compute ``log p(x)``; missing cells (NaN) are integrated out.
+
+        Args:
+            x: Flattened rows ``[B, D]``.
+
+        Returns:
+            Values in nats, ``[B]`` float64.
+        """
         x = x.double()
-        there = ~x.isnan()
-        if there.all():
+        observed = ~x.isnan()
+        if observed.all():
             return self.evidence().log_prob(x)
-        weight, variance = self.weight * there[..., None], torch.where(there, self.variance, 1.0)
-        away = torch.where(there, x - self.offset, 0.0)
-        # an empty cell is a standard normal variable of its own, found at its mean
-        known = LowRankMultivariateNormal(
-            torch.zeros_like(away), weight, variance, validate_args=False
-        ).log_prob(away)
-        return known + 0.5 * math.log(2 * math.pi) * (~there).sum(-1)
+        weight = self.weight * observed[..., None]
+        variance = torch.where(observed, self.variance, 1.0)
+        residual = torch.where(observed, x - self.offset, 0.0)
+        # a missing cell is an independent standard normal variable, observed at its mean
+        log_prob = LowRankMultivariateNormal(
+            torch.zeros_like(residual), weight, variance, validate_args=False
+        ).log_prob(residual)
+        return log_prob + 0.5 * math.log(2 * math.pi) * (~observed).sum(-1)
 
     def posterior(self, x: Tensor) -> MultivariateNormal:
-        """``p(z|x) = N(S W^T V^-1 (x - b), S)`` with ``S = (I + W^T V^-1 W)^-1``, for ``x`` ``[B, D]``; empty cells tell nothing."""
+        """Return ``p(z|x) = N(S W^T V^-1 (x - b), S)`` with ``S = (I + W^T V^-1 W)^-1``.
+
+        Args:
+            x: Flattened rows ``[B, D]``; missing cells (NaN) do not count.
+
+        Returns:
+            The posterior with batch shape ``[B]``.
+        """
         x = x.double()
-        there = ~x.isnan()
+        observed = ~x.isnan()
         scaled = self.weight / self.variance[:, None]
-        if not there.all():
-            scaled = scaled * there[..., None]
+        if not observed.all():
+            scaled = scaled * observed[..., None]
         precision = (
             torch.eye(self.weight.shape[1], dtype=x.dtype, device=x.device) + self.weight.T @ scaled
         )
-        away = torch.where(there, x - self.offset, 0.0)[:, None]
-        loc = torch.cholesky_solve((away @ scaled).mT, torch.linalg.cholesky(precision))[..., 0]
+        residual = torch.where(observed, x - self.offset, 0.0)[:, None]
+        loc = torch.cholesky_solve((residual @ scaled).mT, torch.linalg.cholesky(precision))[..., 0]
         return MultivariateNormal(loc, precision_matrix=precision, validate_args=False)
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """``log p(x) = ELBO + KL(q(z|x) || p(z|x))``, each ``[B]`` nats, each computed by its own formula."""
+    """``log p(x) = ELBO + KL(q(z|x) || p(z|x))``, each by its own formula, ``[B]`` nats.
+
+    Args:
+        log_likelihood: ``log p(x)``.
+        elbo: The ELBO.
+        gap: ``KL(q(z|x) || p(z|x))``.
+    """
 
     log_likelihood: Tensor
     elbo: Tensor
@@ -88,17 +121,27 @@ class Decomposition:
 
 @torch.no_grad()
 def linear_gaussian(model: VAE) -> LinearGaussian:
-    """Read the parameters off a linear-Gaussian model, in float64.
+    """Read the parameters of a linear-Gaussian model, in float64.
 
-    The decoder is probed at the origin and at the unit vectors, and checked elsewhere. Raises ``IncompatibleError`` where prior,
-    noise or linearity are not what they must be.
+    The decoder is evaluated at the origin and at the unit vectors, and checked elsewhere.
+
+    Args:
+        model: The model.
+
+    Returns:
+        Its parameters.
+
+    Raises:
+        IncompatibleError: The prior is not standard normal, the decoder not linear, or the noise
+            not Gaussian or not the same everywhere.
     """
     size = model.latent_shape[0]
     states = count_latent_states(model)
     if states is not None:
         raise IncompatibleError(
-            f"exact likelihoods sum over the states of the code, and there are {states:,}, more than {MAX_ENUMERATED_STATES:,}; "
-            "use `metrics.log_likelihood(model, x, samples=...)`."
+            f"exact likelihoods sum over the states of the latent, and there are {states:,}, more "
+            f"than {MAX_ENUMERATED_STATES:,}",
+            suggestions=(message("Use {estimate}", estimate=Part("metrics.log_likelihood")),),
         )
     p = model.prior() if model.condition is None else None
     gaussian = (
@@ -107,12 +150,8 @@ def linear_gaussian(model: VAE) -> LinearGaussian:
         and len(model.latent_shape) == 1
     )
     if p is None or not gaussian or p.mean.any() or (p.stddev != 1).any():
-        raise IncompatibleError(
-            f"exact likelihoods need the prior `priors.Normal(n)`, or a code of few states; {_suggest_alternative(model)}"
-        )
-    decoder = (
-        copy.deepcopy(model.likelihood).double().eval()
-    )  # a bound of 1e-9 is no use where the truth has errors of float32
+        raise _not_exact(model, "the prior {needed}", Part("priors.Normal", {"latent": size}))
+    decoder = copy.deepcopy(model.likelihood).double().eval()  # float32 errors exceed 1e-9
     corners = (
         torch.cat(
             [
@@ -132,65 +171,80 @@ def linear_gaussian(model: VAE) -> LinearGaussian:
         variance - variance[0]
     ).abs().max() > tolerance
     if bent:
-        raise IncompatibleError(
-            "exact likelihoods need a linear decoder with the same noise everywhere, or a code of few states, and this model has neither; "
-            + _suggest_alternative(model)
-        )
+        raise _not_exact(model, "a linear decoder with the same noise everywhere")
     return LinearGaussian(weight, offset, variance[0])
 
 
-def _suggest_alternative(model: VAE) -> str:
-    if not (model.posterior.has_density and model.posterior.full_support):
-        return "its likelihood cannot be estimated either: use `metrics.rate_distortion(model, x)`."
-    return "use `metrics.log_likelihood(model, x, samples=...)`."
+def _not_exact(model: VAE, needs: str, part: Part | None = None) -> IncompatibleError:
+    """The error for a model without an exact likelihood."""
+    if model.posterior.has_density and model.posterior.full_support:
+        suggestion = message("Use {estimate}", estimate=Part("metrics.log_likelihood"))
+    else:
+        suggestion = message(
+            "The likelihood cannot be estimated either: use {terms}",
+            terms=Part("metrics.rate_distortion"),
+        )
+    return IncompatibleError(
+        message(f"exact likelihoods need {needs}, or a discrete latent of few states", needed=part),
+        suggestions=(suggestion,),
+    )
 
 
 def _likelihood_moments(likelihood: Distribution, model: VAE) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a Gaussian likelihood, flattened."""
     inner = likelihood
     while isinstance(inner, (Affine, PartiallyObserved)):
         inner = inner.base
     if not (isinstance(inner, Independent) and isinstance(inner.base_dist, Normal)):
-        raise IncompatibleError(
-            f"exact likelihoods need `likelihoods.Normal`, or a code of few states; {_suggest_alternative(model)}"
-        )
+        raise _not_exact(model, "{needed}", Part("likelihoods.Normal"))
     return likelihood.mean.flatten(1), likelihood.variance.flatten(1)
 
 
 def enumerable_latent(model: VAE) -> Discrete | None:
-    """The latent variable as one with few states, at most 4096; ``None`` where it is none."""
-    found = [
-        each
-        for each in map(as_enumerable, model.probe())
-        if each is not None and each.n_states <= MAX_ENUMERATED_STATES
-    ]
-    return found[0] if found else None
+    """The distribution of a discrete latent of at most 4096 states, ``None`` for others."""
+    candidates = (each for each in map(as_enumerable, model.probe()) if each is not None)
+    return next((each for each in candidates if each.n_states <= MAX_ENUMERATED_STATES), None)
 
 
 def count_latent_states(model: VAE) -> int | None:
-    """How many states the code has; ``None`` where it is no discrete one that can be listed."""
-    found = [each.n_states for each in map(as_enumerable, model.probe()) if each is not None]
-    return found[0] if found else None
+    """Number of states of a discrete latent, ``None`` for others."""
+    candidates = (each.n_states for each in map(as_enumerable, model.probe()) if each is not None)
+    return next(candidates, None)
 
 
 @torch.no_grad()
 def exact_log_likelihood(
     model: VAE, x: Tensor, context: Tensor | None = None, *, max_pairs: int = DEFAULT_MAX_PAIRS
 ) -> Tensor:
-    """``log p(x)`` ``[B]`` of data ``[B, *event]``: by formula for a linear-Gaussian model, by a sum over a code of at most 4096 states.
+    """Compute ``log p(x)`` exactly, in float64.
 
-    In float64, and with the model in evaluation mode. Empty cells (NaN) are integrated out. ``rows`` bounds how many pairs of state and
-    datum are decoded at once. Raises ``IncompatibleError`` for any other model, and ``DataError`` for data that it cannot take.
+    By formula for a linear-Gaussian model, by a sum for a discrete latent of at most 4096 states.
+    Missing cells (NaN) are integrated out.
 
-    >>> from torch import nn
-    >>> from aevb import VAE, likelihoods, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Bernoulli(3),
-    ...     posteriors.Bernoulli(nn.Identity(), 3),
-    ...     likelihoods.Bernoulli(nn.Identity(), (4,)),
-    ... )
-    >>> every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
-    >>> exact_log_likelihood(model, every).exp().sum().round(decimals=5)
-    tensor(1., dtype=torch.float64)
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[B, *event]``.
+        context: Context ``[B, C]`` of a conditional model.
+        max_pairs: Largest number of (state, row) pairs that are decoded at once.
+
+    Returns:
+        Values in nats, ``[B]``.
+
+    Raises:
+        IncompatibleError: The model has no exact likelihood.
+        DataError: A row has another shape, or lies outside the likelihood's support.
+
+    Example:
+        >>> from torch import nn
+        >>> from aevb import VAE, likelihoods, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Bernoulli(3),
+        ...     posteriors.Bernoulli(nn.Identity(), 3),
+        ...     likelihoods.Bernoulli(nn.Identity(), (4,)),
+        ... )
+        >>> every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+        >>> exact_log_likelihood(model, every).exp().sum().round(decimals=5)
+        tensor(1., dtype=torch.float64)
     """
     with seeded_evaluation(model, seed=0):
         if enumerable_latent(model) is None:
@@ -210,7 +264,19 @@ def exact_log_likelihood(
 
 
 def exact_posterior(model: VAE, x: Tensor) -> MultivariateNormal:
-    """``p(z|x)`` of a linear-Gaussian model for data ``[B, *event]``, in float64. Raises what ``exact_log_likelihood`` raises."""
+    """Compute the exact posterior ``p(z|x)`` of a linear-Gaussian model, in float64.
+
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[B, *event]``.
+
+    Returns:
+        The posterior with batch shape ``[B]``.
+
+    Raises:
+        IncompatibleError: The model is not linear-Gaussian.
+        DataError: A row has another shape, or lies outside the likelihood's support.
+    """
     (batch,) = _iter_checked_batches(model, x, None, len(x))
     return linear_gaussian(model).posterior(batch.x.flatten(1))
 
@@ -219,17 +285,30 @@ def exact_posterior(model: VAE, x: Tensor) -> MultivariateNormal:
 def decomposition(
     model: VAE, x: Tensor, context: Tensor | None = None, *, max_pairs: int = DEFAULT_MAX_PAIRS
 ) -> Decomposition:
-    """Both sides of ``log p(x) = ELBO + gap``, each by a formula of its own, in float64.
+    """Compute all terms of ``log p(x) = ELBO + gap``, each by its own formula, in float64.
 
-    In closed form for a linear-Gaussian model with a Gaussian posterior, by sums over a code of at most 4096 states, ``rows`` pairs of
-    state and datum at a time. Raises ``IncompatibleError`` for any other model, and ``DataError`` for data that it cannot take.
+    In closed form for a linear-Gaussian model with a Gaussian posterior, by sums for a discrete
+    latent of at most 4096 states.
+
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[B, *event]``.
+        context: Context ``[B, C]`` of a conditional model.
+        max_pairs: Largest number of (state, row) pairs that are decoded at once.
+
+    Returns:
+        The three terms of each row.
+
+    Raises:
+        IncompatibleError: The model has no exact likelihood, or its posterior is not Gaussian.
+        DataError: A row has another shape, or lies outside the likelihood's support.
     """
     with seeded_evaluation(model, seed=0):
-        by = (
+        decompose = (
             _decompose_by_formula if enumerable_latent(model) is None else _decompose_by_enumeration
         )
         parts = [
-            by(model, batch, max_pairs)
+            decompose(model, batch, max_pairs)
             for batch in _iter_checked_batches(model, x, context, max_pairs)
         ]
     return Decomposition(
@@ -240,12 +319,11 @@ def decomposition(
 def _iter_checked_batches(
     model: VAE, x: Tensor, context: Tensor | None, max_pairs: int
 ) -> Iterator[Batch]:
-    """The data as batches that the model can take, in its precision."""
-    if max_pairs < 1:
-        raise ArgumentError(f"`rows` is {max_pairs}; decode at least 1 pair at once.")
+    """The data as checked batches in the model's precision."""
+    check_counts(max_pairs=max_pairs)
     x = model.to_model_input(torch.as_tensor(x))
     if not len(x):
-        raise DataError("`x` has no rows: give at least one.")
+        raise DataError("`x` has no rows", suggestions=("Give at least one",))
     context = model.resolve_context(len(x), context)
     check_batch(model, Batch(x, context), "x")
     for start in range(0, len(x), max_pairs):
@@ -254,16 +332,17 @@ def _iter_checked_batches(
 
 
 def _decompose_by_formula(model: VAE, batch: Batch, max_pairs: int) -> Decomposition:
+    """The terms in closed form."""
     truth, q, x = linear_gaussian(model), model.infer(batch), batch.x.flatten(1).double()
-    loc, covariance, there = q.mean.double(), _covariance(q).double(), ~x.isnan()
+    loc, covariance, observed = q.mean.double(), _covariance(q).double(), ~x.isnan()
     fit = (
         Normal(loc @ truth.weight.T + truth.offset, truth.variance.sqrt(), validate_args=False)
         .log_prob(x)
-        .where(there, 0.0)
+        .where(observed, 0.0)
         .sum(-1)
     )
     spread = torch.einsum(
-        "dl,bln,dn,bd->b", truth.weight, covariance, truth.weight, there / truth.variance
+        "dl,bln,dn,bd->b", truth.weight, covariance, truth.weight, observed / truth.variance
     )
     own = MultivariateNormal(loc, covariance, validate_args=False)
     rate = kl_divergence(
@@ -278,9 +357,10 @@ def _decompose_by_formula(model: VAE, batch: Batch, max_pairs: int) -> Decomposi
 
 
 def _decompose_by_enumeration(model: VAE, batch: Batch, max_pairs: int) -> Decomposition:
-    joint, found = _log_joint_of_states(model, batch, max_pairs), enumerable_latent(model)
-    assert found is not None
-    log_q = model.infer(batch).log_prob(found.enumerate_states()[:, None]).double()
+    """The terms as sums over the states of a discrete latent."""
+    joint, latent = _log_joint_of_states(model, batch, max_pairs), enumerable_latent(model)
+    assert latent is not None
+    log_q = model.infer(batch).log_prob(latent.enumerate_states()[:, None]).double()
     log_likelihood = joint.logsumexp(0)
     elbo = _expectation(log_q, joint - log_q)
     return Decomposition(
@@ -289,18 +369,18 @@ def _decompose_by_enumeration(model: VAE, batch: Batch, max_pairs: int) -> Decom
 
 
 def _expectation(log_q: Tensor, value: Tensor) -> Tensor:
-    """``sum_z q(z) value(z)``; a state of no probability counts for nothing, whatever its value."""
+    """``sum_z q(z) value(z)``; states of probability 0 do not count, whatever their value."""
     q = log_q.exp()
     return (q * value.where(q > 0, 0.0)).sum(0)
 
 
 def _log_joint_of_states(model: VAE, batch: Batch, max_pairs: int) -> Tensor:
-    """``log p(x, z)`` of every state of the code, ``[states, B]`` float64; ``rows`` pairs are decoded at once."""
-    found = enumerable_latent(model)
-    assert found is not None
-    states, size = found.enumerate_states()[:, None], max(1, max_pairs // len(batch.x))
-    if batch.context is not None:  # which may tell the data apart
-        states = states.expand(-1, len(batch.x), *found.event_shape)
+    """``log p(x, z)`` of every state of a discrete latent, ``[states, B]`` float64."""
+    latent = enumerable_latent(model)
+    assert latent is not None
+    states, size = latent.enumerate_states()[:, None], max(1, max_pairs // len(batch.x))
+    if batch.context is not None:  # which may differ between rows
+        states = states.expand(-1, len(batch.x), *latent.event_shape)
     return torch.cat(
         [
             model.log_joint(batch, states[start : start + size]).double()
@@ -310,10 +390,14 @@ def _log_joint_of_states(model: VAE, batch: Batch, max_pairs: int) -> Tensor:
 
 
 def _covariance(q: Distribution) -> Tensor:
+    """The covariance of a Gaussian posterior."""
     if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
         return q.covariance_matrix
     if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
         return torch.diag_embed(q.variance)
     raise IncompatibleError(
-        "the decomposition needs `posteriors.Normal`, whose gap to the exact posterior has a closed form."
+        message(
+            "the decomposition needs {normal}, whose gap to the exact posterior has a closed form",
+            normal=Part("posteriors.Normal"),
+        )
     )

@@ -1,4 +1,4 @@
-"""What samples are compared in: their numbers as they are, principal components, codes, or what a network of one's own makes of them."""
+"""Features in which samples are compared: values, principal components, latents, a network's."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from .._memory import default_block_size
 from ..data import Rows
 from ..data._formatting import format_count
 from ..errors import AevbError, ArgumentError, DataError, missing_extra
+from ..inference._batches import model_dtype, seeded_evaluation
 from ..models import VAE
-from ._blocks import model_dtype, seeded_evaluation
+from ..notes import Part, message
 
-PRINCIPAL_COMPONENTS = (
-    64  # principal components: a covariance of these is settled by some hundred rows
-)
+PRINCIPAL_COMPONENTS = 64
+"""Number of principal components: some hundred rows determine their covariance."""
+
 EXAMPLE_INPUTS_ENTRY = re.compile(r"(^|/)data/sample_inputs/")
 UNPICKLED_ENTRY = re.compile(
     r"(^|/)(archive_\w+|byteorder|version|\.data/\w+|models/\w+\.json|data/(weights|constants)/(\w+\.json|weight_\d+|tensor_\d+))$"
 )
-SIZE_EXPRESSION = re.compile(  # of an axis, in terms of the batch
+SIZE_EXPRESSION = re.compile(  # size of an axis in terms of the batch
     r"(Symbol|Integer|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|positive|nonnegative|integer|True|False"
     r"|'[su]\d+'|[su](?=\d)|[\d\s+\-*/(),<>=])*"
 )
@@ -39,13 +40,18 @@ SIZE_EXPRESSION = re.compile(  # of an axis, in terms of the batch
 
 @dataclass(frozen=True)
 class Features:
-    """A function from data ``[N, *event]`` to features ``[N, ...]``, and the hash of what it computes with.
+    """A function from data to features, with a hash of its parameters.
 
-    ``digest`` is the beginning of a SHA-256: numbers are comparable where names and digests agree. A Python function has none.
+    Args:
+        name: The name in tables.
+        function: From rows ``[N, *event]`` to features ``[N, ...]``.
+        digest: The beginning of the SHA-256 of the parameters; numbers are comparable where names
+            and digests agree. A Python function has none.
 
-    >>> mean = Features("mean", lambda x: x.flatten(1).mean(1, keepdim=True))
-    >>> mean(torch.ones(3, 2, 2)).tolist(), str(mean)
-    ([[1.0], [1.0], [1.0]], 'mean (no hash: a function)')
+    Example:
+        >>> mean = Features("mean", lambda x: x.flatten(1).mean(1, keepdim=True))
+        >>> mean(torch.ones(3, 2, 2)).tolist(), str(mean)
+        ([[1.0], [1.0], [1.0]], 'mean (no hash: a function)')
     """
 
     name: str
@@ -54,7 +60,17 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, x: Any) -> Tensor:
-        """Features ``[N, D]``, float64 on the CPU. Raises ``DataError`` where they are not finite, or not one row for each datum."""
+        """Compute features, a block of rows at a time.
+
+        Args:
+            x: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+
+        Returns:
+            Features ``[N, D]``, float64 on the CPU.
+
+        Raises:
+            DataError: Features are not finite, or not one row for each row of ``x``.
+        """
         rows = Rows.from_array(x)
         block = default_block_size(math.prod(rows.event_shape), max_rows=1024)
         parts = [
@@ -62,33 +78,43 @@ class Features:
             for start in range(0, len(rows), block)
         ]
         if not parts:
-            raise DataError("there are no rows: give at least 2.")
+            raise DataError("there are no rows", suggestions=("Give at least 2",))
         return torch.cat(parts)
 
     def __str__(self) -> str:
         return f"{self.name} ({f'sha256 {self.digest}' if self.digest else 'no hash: a function'})"
 
     def _compute_block(self, x: Tensor, start: int) -> Tensor:
+        """Features of consecutive rows, of which the first has the number ``start``."""
         try:
-            found = self.function(x)
+            values = self.function(x)
         except AevbError:
             raise
-        except Exception as error:  # whatever the function of somebody else raises
+        except Exception as error:  # the user's function may raise anything
             raise DataError(
-                f'features "{self.name}" cannot be computed of rows of shape {tuple(x.shape)} ({_first_line(error)}): they must take batches '
-                '[N, *event] of these data, of any size (a .pt2 file: dynamic_shapes=({0: torch.export.Dim("batch")},)).'
+                f'features "{self.name}" cannot be computed for rows of shape {tuple(x.shape)} '
+                f"({_first_line(error)})",
+                suggestions=(
+                    "They must take batches [N, *event] of these data, of any size (a .pt2 file: "
+                    'dynamic_shapes=({0: torch.export.Dim("batch")},))',
+                ),
             ) from error
-        if not isinstance(found, Tensor) or found.dim() == 0 or len(found) != len(x):
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if not isinstance(values, Tensor) or values.dim() == 0 or len(values) != len(x):
+            shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise DataError(
-                f'features "{self.name}" made {shape} of {len(x)} rows: return a tensor with a row for each, [N, D].'
+                f'features "{self.name}" returned {shape} for {len(x)} rows',
+                suggestions=("Return a tensor with one row for each, [N, D]",),
             )
-        features = found.detach().double().cpu().reshape(len(x), -1)
+        features = values.detach().double().cpu().reshape(len(x), -1)
         broken = (~features.isfinite().all(1)).nonzero()
         if len(broken):
             raise DataError(
-                f'features "{self.name}" are NaN or infinite for {format_count(len(broken), "row")}, the first of them row '
-                f"{start + int(broken[0])}; compare rows without empty cells, or features that exist for all of them."
+                f'features "{self.name}" are NaN or infinite for '
+                f"{format_count(len(broken), 'row')}, the first of them row "
+                f"{start + int(broken[0])}",
+                suggestions=(
+                    "Compare rows without missing cells, or features that exist for all rows",
+                ),
             )
         return features
 
@@ -96,9 +122,19 @@ class Features:
 def as_features(
     features: Features | Callable[[Tensor], Tensor] | str | Path, reference: Any
 ) -> Features:
-    """What ``features=`` may be: ``"pixels"``, ``"standardised"``, ``"pca"``, a ``.pt2`` or ``.onnx`` file, a function, ``Features``.
+    """Resolve the argument ``features`` of the sample metrics.
 
-    Scales and principal components are those of the ``reference`` rows.
+    Args:
+        features: ``"pixels"``, ``"standardised"``, ``"pca"``, the path of a ``.pt2`` or ``.onnx``
+            file, a function, or ``Features``.
+        reference: Rows ``[N, *event]`` that scales and principal components are computed from.
+
+    Returns:
+        The features.
+
+    Raises:
+        ArgumentError: ``features`` is none of these.
+        DataError: The file cannot be read.
     """
     if isinstance(features, Features):
         return features
@@ -109,13 +145,29 @@ def as_features(
     if isinstance(features, str | Path) and Path(features).suffix in _LOADERS:
         return load_features(features)
     raise ArgumentError(
-        f'`features` is {features!r}; use "pixels", "standardised", "pca", the path of a .pt2 or .onnx file, a function, '
-        "or `metrics.features.encoder(model)`."
+        "this is not known",
+        argument="features",
+        value=features,
+        suggestions=(
+            message(
+                "Use {names}, the path of a .pt2 or .onnx file, a function, or {encoder}",
+                names=", ".join(f'"{name}"' for name in _NAMED),
+                encoder=Part("metrics.encoder_features"),
+            ),
+        ),
     )
 
 
 def pixel_features(unit: float | Tensor = 1.0) -> Features:
-    """The numbers of a datum in this unit (255 for bytes, to compare pictures of 0 to 1), or each in one of its own, ``[*event]``."""
+    """Make features of the values themselves.
+
+    Args:
+        unit: What counts as 1 (255 for bytes, to compare images from 0 to 1), for all values or
+            for each of them, ``[*event]``.
+
+    Returns:
+        The features.
+    """
     if isinstance(unit, Tensor):
         scale = unit.flatten().cpu().double()
         return Features(
@@ -128,7 +180,14 @@ def pixel_features(unit: float | Tensor = 1.0) -> Features:
 
 
 def standardised_features(x: Any) -> Features:
-    """Each number less its mean over the rows ``x``, over its deviation: columns of a table in units that compare."""
+    """Make features of values with mean 0 and standard deviation 1: comparable table columns.
+
+    Args:
+        x: Rows ``[N, *event]`` that mean and standard deviation are computed from.
+
+    Returns:
+        The features.
+    """
     table = pixel_features()(x)
     mean, scale = table.mean(0), table.std(0, correction=0)
     scale = torch.where(scale > 0, scale, 1.0)
@@ -142,70 +201,105 @@ def standardised_features(x: Any) -> Features:
 def pca_features(
     x: Any, n_components: int = PRINCIPAL_COMPONENTS, unit: float | Tensor = 1.0
 ) -> Features:
-    """The first principal components of the rows ``x`` in this unit, or each number in one of its own, as many as they can have.
+    """Make features of the first principal components of rows.
 
-    Raises ``DataError`` for a single row.
+    Args:
+        x: Rows ``[N, *event]`` that the components are computed from.
+        n_components: Number of components; fewer where the rows do not have as many.
+        unit: What counts as 1, for all values or for each of them, ``[*event]``.
+
+    Returns:
+        The features.
+
+    Raises:
+        DataError: There is a single row.
     """
-    measured = pixel_features(unit)
-    table = measured(x)
+    pixels = pixel_features(unit)
+    table = pixels(x)
     if len(table) < 2:
-        raise DataError("`x` has 1 row, and principal components need at least 2.")
-    mean, kept = table.mean(0), min(n_components, table.shape[1], len(table) - 1)
-    basis = _principal_directions(table - mean)[:, :kept].contiguous()
-    scaled, units = measured.function, [unit] if isinstance(unit, Tensor) else []
+        raise DataError("`x` has 1 row, and principal components need at least 2")
+    mean, number = table.mean(0), min(n_components, table.shape[1], len(table) - 1)
+    basis = _principal_directions(table - mean)[:, :number].contiguous()
+    scaled, units = pixels.function, [unit] if isinstance(unit, Tensor) else []
     return Features(
-        f"{kept} principal components",
+        f"{number} principal components",
         lambda x: (scaled(x) - mean) @ basis,
         tensor_digest([mean, basis, *units]),
     )
 
 
 def _principal_directions(centred: Tensor) -> Tensor:
-    """Principal directions of centred rows ``[N, D]`` as columns, the widest first, by whichever of both ways has less to do."""
+    """Principal directions of centred rows ``[N, D]`` as columns, in falling order of variance."""
     if len(centred) > centred.shape[1]:
         return torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
     return torch.linalg.svd(centred, full_matrices=False).Vh.T
 
 
 def encoder_features(model: VAE) -> Features:
-    """Codes of a model: means of its posterior."""
+    """Make features of the posterior means of a model.
 
-    def codes(x: Tensor) -> Tensor:
+    Args:
+        model: The model.
+
+    Returns:
+        The features.
+    """
+
+    def posterior_mean(x: Tensor) -> Tensor:
         with seeded_evaluation(model, seed=0):
             return model.encode(x.to(model.device, model_dtype(model)))
 
-    return Features("codes of the encoder", codes, module_digest(model.posterior))
+    return Features("latents of the encoder", posterior_mean, module_digest(model.posterior))
 
 
 def function_features(function: Callable[[Tensor], Tensor]) -> Features:
-    """A network or a function of one's own; a network is put into evaluation mode while it is asked."""
+    """Make features of a function or of a network, which runs in evaluation mode.
+
+    Args:
+        function: From rows ``[N, *event]`` to features ``[N, ...]``.
+
+    Returns:
+        The features.
+    """
     if not isinstance(function, nn.Module):
         return Features(str(getattr(function, "__name__", type(function).__name__)), function)
     return Features(type(function).__name__, _in_eval_mode(function), module_digest(function))
 
 
 def load_features(path: str | Path) -> Features:
-    """A network in a file: ``.pt2`` (``torch.export.save``) or ``.onnx`` (needs onnxruntime). Its input is float32 ``[N, *event]``.
+    """Make features of a network in a file.
 
-    A batch of any size must be allowed (``torch.export.Dim("batch")``). A ``.pt2`` file with pickled parts is refused, since reading one
-    can run code; what is left is a program: take it from where you would take a program.
+    Its input is float32 ``[N, *event]`` with any N (``torch.export.Dim("batch")``). A ``.pt2`` file
+    with pickled parts is refused, since reading one can run code. The rest of the file is still a
+    program: use only files whose authors you would trust with a program.
 
-    Raises ``DataError`` for a file that cannot be read, and ``MissingExtraError`` where onnxruntime is not installed.
+    Args:
+        path: A ``.pt2`` file (``torch.export.save``) or an ``.onnx`` file (needs onnxruntime).
+
+    Returns:
+        The features.
+
+    Raises:
+        ArgumentError: The file has another ending.
+        DataError: The file cannot be read.
+        MissingExtraError: onnxruntime is not installed.
     """
     path = Path(path)
     if path.suffix not in _LOADERS:
         raise ArgumentError(
-            f'`path` is "{path}"; give a .pt2 file of torch.export.save, or an .onnx file.'
+            "give a .pt2 file of torch.export.save, or an .onnx file",
+            argument="path",
+            value=str(path),
         )
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f'features "{path}" cannot be read ({error.strerror or error}).') from error
+        raise DataError(f'features "{path}" cannot be read ({error.strerror or error})') from error
     return Features(path.name, _LOADERS[path.suffix](path), _digest(content))
 
 
 def tensor_digest(tensors: Iterable[Any]) -> str:
-    """The beginning of the SHA-256 of tensors: of their types, shapes and bytes, in order.
+    """The beginning of the SHA-256 of the types, shapes and bytes of tensors, in order.
 
     >>> (
     ...     tensor_digest([torch.zeros(2)]) == tensor_digest([torch.zeros(2)]),
@@ -213,18 +307,18 @@ def tensor_digest(tensors: Iterable[Any]) -> str:
     ... )
     (True, False)
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for tensor in tensors:
         if isinstance(tensor, Tensor):
-            found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            found.update(
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(
                 tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
             )
-    return found.hexdigest()[:12]
+    return digest.hexdigest()[:12]
 
 
 def module_digest(module: nn.Module) -> str | None:
-    """The same of a network: of how it describes itself, and of its tensors under their names; ``None`` where it has no tensors."""
+    """The digest of a network's description and tensors; ``None`` where it has no tensors."""
     state = module.state_dict()
     if not state:
         return None
@@ -232,10 +326,13 @@ def module_digest(module: nn.Module) -> str | None:
 
 
 def _digest(content: bytes) -> str:
+    """The beginning of the SHA-256."""
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _in_eval_mode(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network in evaluation mode; its mode is restored afterwards."""
+
     def function(x: Tensor) -> Tensor:
         modes = {part: part.training for part in module.modules()}
         module.eval()
@@ -249,25 +346,22 @@ def _in_eval_mode(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def _on_module_device(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network on rows from anywhere: they are taken to where its weights are."""
-    home = next((tensor.device for tensor in module.state_dict().values()), None)
-    return module if home is None else lambda x: module(x.to(home))
+    """The network as a function that moves rows to its own device."""
+    device = next((tensor.device for tensor in module.state_dict().values()), None)
+    return module if device is None else lambda x: module(x.to(device))
 
 
 def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
+    """The program of a ``.pt2`` file."""
     copy = _copy_without_pickles(path)
     try:
         return _on_module_device(torch.export.load(copy).module())
-    except (
-        Exception
-    ) as error:  # whatever is wrong with a file, its parser says it in an error of its own kind
-        raise DataError(
-            f'features "{path}" cannot be read as a program of torch.export ({_first_line(error)}).'
-        ) from error
+    except Exception as error:  # the parser's errors share no base class
+        raise _unreadable_program(path, error) from error
 
 
 def _copy_without_pickles(path: Path) -> io.BytesIO:
-    """The graph and its tensors alone. Example inputs are pickled and of no use here; where anything else is pickled, ``DataError``."""
+    """The graph and its tensors without the pickled example inputs; other pickles are refused."""
     copy = io.BytesIO()
     try:
         with (
@@ -280,19 +374,25 @@ def _copy_without_pickles(path: Path) -> io.BytesIO:
                 elif UNPICKLED_ENTRY.search(name):
                     kept.writestr(name, _check_archive_entry(path, name, archive.read(name)))
     except zipfile.BadZipFile as error:
-        raise DataError(
-            f'features "{path}" cannot be read as a program of torch.export ({_first_line(error)}).'
-        ) from error
+        raise _unreadable_program(path, error) from error
     copy.seek(0)
     return copy
 
 
+def _unreadable_program(path: Path, error: Exception) -> DataError:
+    """The error for a broken ``.pt2`` file."""
+    return DataError(
+        f'features "{path}" cannot be read as a program of torch.export ({_first_line(error)})'
+    )
+
+
 def _check_archive_entry(path: Path, name: str, content: bytes) -> bytes:
-    """The contents of an entry of the archive. Raises ``DataError`` for what would be unpickled or evaluated while it is read."""
+    """An entry of the archive; ``DataError`` for what would be unpickled or evaluated."""
     fields = list(_iter_items(json.loads(content))) if name.endswith(".json") else []
     if any(key == "use_pickle" and value for key, value in fields):
         raise DataError(
-            f'features "{path}" holds pickled parts, and reading these can run code: save plain tensors only.'
+            f'features "{path}" holds pickled parts, and reading these can run code',
+            suggestions=("Save plain tensors only",),
         )
     odd = [
         value
@@ -301,7 +401,8 @@ def _check_archive_entry(path: Path, name: str, content: bytes) -> bytes:
     ]
     if odd:
         raise DataError(
-            f'features "{path}" has a size that is no arithmetic, {odd[0]!r}: it was not made by torch.export.save.'
+            f'features "{path}" has a size that is no arithmetic, {odd[0]!r}: it was not written '
+            "by torch.export.save"
         )
     return content
 
@@ -317,24 +418,27 @@ def _iter_items(record: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
+    """The network of an ``.onnx`` file."""
     try:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise missing_extra("onnx", "features of an .onnx file") from error
-    try:  # from the bytes that are hashed: weights in other files would not be
+    try:  # from the hashed bytes, which do not include weights in other files
         session = onnxruntime.InferenceSession(
             path.read_bytes(), providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # its errors share no base but Python's
+    except Exception as error:  # its errors share no base class
         raise DataError(
-            f'features "{path}" cannot be read as an ONNX network with its weights inside ({_first_line(error)}): export it with '
-            "external_data=False."
+            f'features "{path}" cannot be read as an ONNX network that contains its weights '
+            f"({_first_line(error)})",
+            suggestions=("Export it with external_data=False",),
         ) from error
     name = session.get_inputs()[0].name
     return lambda x: torch.from_numpy(session.run(None, {name: x.float().cpu().numpy()})[0])
 
 
 def _first_line(error: Exception) -> str:
+    """The first line of an error's message."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""What the bound leaves out, and why: the family of the posterior, and the encoder that is shared by all data."""
+"""The gap between log p(x) and the ELBO, split by cause: posterior family and encoder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 from ..data import Rows
 from ..errors import IncompatibleError
 from ..inference import RefinedPosterior, refine
+from ..inference._batches import as_model_rows, model_dtype, seeded_evaluation
 from ..models import VAE
-from ._blocks import as_model_rows, model_dtype, seeded_evaluation
+from ..notes import Part, message
 from ._estimate import Estimate
 from ._exact import decomposition
 from ._log_likelihood import log_likelihood
@@ -19,58 +20,92 @@ from ._log_likelihood import log_likelihood
 
 @dataclass(frozen=True)
 class InferenceGaps:
-    """``log p(x) - ELBO = approximation_gap + amortisation_gap``, in nats per datum with standard errors over data. Cremer et al. (2018)."""
+    """``log p(x) - ELBO = approximation_gap + amortisation_gap``, in nats per row.
+
+    Cremer et al. (2018).
+
+    Args:
+        log_likelihood: The estimate of ``log p(x)``.
+        is_exact: Whether ``log p(x)`` and the bounds are exact. Otherwise ``log p(x)`` is a lower
+            bound, and the approximation gap is at least this large.
+        refined_elbo: The ELBO with the best posterior of the family, optimised for each row.
+        elbo: The ELBO with the model's own posterior.
+        approximation_gap: ``log p(x) - refined_elbo``: what the family cannot express.
+        amortisation_gap: ``refined_elbo - elbo``: what one encoder for all rows loses.
+        inference_gap: ``log p(x) - elbo``, the sum of the two.
+    """
 
     log_likelihood: Estimate
-    is_exact: bool  # whether log p(x) and the bounds are: else log p(x) is a lower bound, and the approximation gap at least this large
-    refined_elbo: (
-        Estimate  # the ELBO with the best posterior of the family that was found for each datum
-    )
-    elbo: Estimate  # the ELBO with the model's own posterior
-    approximation_gap: Estimate  # log p(x) - refined: what the family cannot express
-    amortisation_gap: Estimate  # refined - elbo: what one encoder for all data loses
-    inference_gap: Estimate  # log p(x) - elbo, the sum of the two
+    is_exact: bool
+    refined_elbo: Estimate
+    elbo: Estimate
+    approximation_gap: Estimate
+    amortisation_gap: Estimate
+    inference_gap: Estimate
 
 
 def inference_gaps(
     model: VAE, x: Any, steps: int = 200, samples: int = 1000, *, lr: float = 0.1, seed: int = 0
 ) -> InferenceGaps:
-    """Split the gap of the bound over data ``[N, *event]`` into what the family and what the encoder is to blame for.
+    """Split the gap of the ELBO into the parts of the posterior family and of the encoder.
 
-    The family's best is found by ``inference.refine`` with ``steps`` and ``rate``; ``log p(x)`` is exact for linear-Gaussian models with a
-    Gaussian posterior, as are both bounds, and elsewhere importance sampled with ``samples`` draws from the refined posteriors.
+    ``log p(x)`` and both bounds are exact for linear-Gaussian models with a Gaussian posterior.
+    Otherwise ``log p(x)`` is importance sampled with draws from the refined posteriors.
 
-    Cremer, Li and Duvenaud, Inference suboptimality in variational autoencoders (2018). Raises ``DataError`` for data that the model
-    cannot take, and ``IncompatibleError`` for a model whose posterior holds parameters per row: it has no encoder to blame.
+    Cremer, Li and Duvenaud, Inference suboptimality in variational autoencoders (2018).
 
-    >>> import torch
-    >>> from aevb import VAE, likelihoods, networks, posteriors, priors
-    >>> net = networks.MLP(6, [8])
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(net, 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
-    ... )
-    >>> found = gaps(model, torch.ones(4, 6), steps=20, samples=10)
-    >>> found.exact, found.refined.mean > found.elbo.mean - 0.1
-    (False, True)
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        steps: Steps of ``inference.refine``, which finds the best posterior for each row.
+        samples: Importance samples per row.
+        lr: Learning rate of ``inference.refine``.
+        seed: Seed of the draws.
+
+    Returns:
+        The gaps, with standard errors over rows.
+
+    Raises:
+        IncompatibleError: The posterior has parameters per training row, and no encoder.
+        DataError: A row has another shape, or lies outside the likelihood's support.
+
+    Example:
+        >>> import torch
+        >>> from aevb import VAE, likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(6, [8]), 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
+        ... )
+        >>> gaps = inference_gaps(model, torch.ones(4, 6), steps=20, samples=10)
+        >>> gaps.is_exact, gaps.refined_elbo.mean > gaps.elbo.mean - 0.1
+        (False, True)
     """
     if model.posterior.n_rows is not None:
         raise IncompatibleError(
-            f"`posteriors.{type(model.posterior).__name__}` has no encoder, so there is no amortisation gap. Use "
-            "`metrics.log_likelihood(inference.refine(model, x).model, x)` and the ELBO beside it."
+            f"`posteriors.{type(model.posterior).__name__}` has no encoder, so that there is no "
+            "amortisation gap",
+            suggestions=(
+                message(
+                    "Compare {log_likelihood} of the model of {refine} with its ELBO",
+                    log_likelihood=Part("metrics.log_likelihood"),
+                    refine=Part("inference.refine"),
+                ),
+            ),
         )
     rows = as_model_rows(model, x)
-    with seeded_evaluation(model, seed):  # rows that are binarised afresh are read once
+    with seeded_evaluation(model, seed):  # rows with a random binarisation are read once
         data = rows.tensor().to(model_dtype(model))
-    found = refine(model, data, steps, context=rows.context, lr=lr, seed=seed)
-    return _exact_gaps(model, found, data) or _sampled_gaps(
-        found, replace(Rows.from_array(data), context_table=rows.context_table), samples, seed
-    )
+    refined = refine(model, data, steps, context=rows.context, lr=lr, seed=seed)
+    exact = _exact_gaps(model, refined, data)
+    if exact is not None:
+        return exact
+    rows = replace(Rows.from_array(data), context_table=rows.context_table)
+    return _sampled_gaps(refined, rows, samples, seed)
 
 
 def _exact_gaps(model: VAE, refined: RefinedPosterior, x: Tensor) -> InferenceGaps | None:
-    """The gaps by formula, or ``None`` where the model is not linear-Gaussian, or its posterior not Gaussian."""
+    """The gaps by formula; ``None`` if model or posterior are not linear-Gaussian."""
     try:
         with seeded_evaluation(model, seed=0):
             own, best = decomposition(model, x), decomposition(refined.model, x)
@@ -80,18 +115,16 @@ def _exact_gaps(model: VAE, refined: RefinedPosterior, x: Tensor) -> InferenceGa
 
 
 def _sampled_gaps(refined: RefinedPosterior, x: Rows, samples: int, seed: int) -> InferenceGaps:
-    weighed = log_likelihood(refined.model, x, samples, seed=seed).per_datum
-    return _gaps_from_bounds(
-        weighed,
-        refined.elbo_after.to(weighed.device),
-        refined.elbo_before.to(weighed.device),
-        is_exact=False,
-    )
+    """The gaps with an importance-sampled ``log p(x)``."""
+    estimate = log_likelihood(refined.model, x, samples, seed=seed).per_datum
+    bounds = (refined.elbo_after.to(estimate.device), refined.elbo_before.to(estimate.device))
+    return _gaps_from_bounds(estimate, *bounds, is_exact=False)
 
 
 def _gaps_from_bounds(
     log_likelihood: Tensor, refined_elbo: Tensor, elbo: Tensor, *, is_exact: bool
 ) -> InferenceGaps:
+    """The gaps from log p(x) and both bounds of each row."""
     parts = (
         refined_elbo,
         elbo,

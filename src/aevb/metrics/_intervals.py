@@ -1,8 +1,9 @@
-"""A number with its interval, and the ways to make one without drawing any row twice.
+"""Values with 95 % intervals, computed without drawing any row twice.
 
-Rows that are drawn with replacement come in copies, and a copy is its own nearest neighbour: Frechet distances, precision and recall, and
-accuracies of neighbours move by more than another sample of rows would move them. So what is varied here are seeds, rows in groups that
-are left out in turn (the jackknife), or random halves of the rows.
+A row that is drawn twice is its own nearest neighbour, so that the bootstrap moves Frechet
+distances, precision, recall and nearest-neighbour accuracies by more than another sample of rows
+would. The intervals come instead from seeds, from groups of rows that are left out in turn (the
+jackknife), or from random halves of the rows.
 """
 
 from __future__ import annotations
@@ -17,21 +18,35 @@ from torch import Tensor
 from ..data._formatting import format_count
 from ..errors import ArgumentError, DataError
 
-NORMAL_QUANTILE_975 = 1.959963984540054  # of a normal distribution, 97.5 % lies below
+NORMAL_QUANTILE_975 = 1.959963984540054
 STUDENT_T_QUANTILES_975 = (
     12.706204736432095,
     4.302652729911275,
     3.182446305284263,
     2.7764451051977987,
-)  # the same of Student's t with 1 to 4 degrees
-MAX_DECIMALS = 5  # at most
-JACKKNIFE_GROUPS = 20  # of rows, left out in turn
-HALF_SAMPLE_REPEATS = 20  # random halves: the standard error they give is itself off by a sixth
+)
+"""Quantiles of Student's t distribution with 1 to 4 degrees of freedom."""
+
+MAX_DECIMALS = 5
+"""Most decimals of a number with its interval."""
+
+JACKKNIFE_GROUPS = 20
+"""Groups of rows that the jackknife leaves out in turn."""
+
+HALF_SAMPLE_REPEATS = 20
+"""Random halves of the rows; the relative error of their standard error is a sixth."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its 95 % interval; ``how`` says what was varied to make it."""
+    """A value with its 95 % interval.
+
+    Args:
+        value: The value.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        method: What the interval was computed from.
+    """
 
     value: float
     low: float
@@ -40,15 +55,22 @@ class Interval:
 
     @property
     def is_finite(self) -> bool:
-        """Whether there was enough to make an interval of."""
+        """Whether there were enough rows or seeds for an interval."""
         return math.isfinite(self.high - self.low)
 
     def format_number(self, value: float) -> str:
-        """A number with as many decimals as two figures of the interval's width have: more would say nothing.
+        """Format a number with the decimals that the first two digits of the width have.
 
-        >>> found = Interval(12.3456, 11.9, 12.8, "3 seeds")
-        >>> found.figure(12.3456), str(found)
-        ('12.35', '12.35 (11.90 to 12.80)')
+        Args:
+            value: The number, in the units of the interval.
+
+        Returns:
+            The number as text.
+
+        Example:
+            >>> interval = Interval(12.3456, 11.9, 12.8, "3 seeds")
+            >>> interval.format_number(12.3456), str(interval)
+            ('12.35', '12.35 (11.90 to 12.80)')
         """
         if not self.is_finite or self.high == self.low:
             return f"{value:.3g}"
@@ -64,10 +86,10 @@ class Interval:
 
 
 def student_t_quantile(degrees: int) -> float:
-    """The 97.5 % point of Student's t distribution, to 1 %. Abramowitz and Stegun (1964), 26.7.5.
+    """The 97.5 % quantile of Student's t, to 1 %. Abramowitz and Stegun (1964), 26.7.5.
 
-    >>> round(student(2), 3), round(student(19), 3), round(student(10_000), 2)
-    (4.303, 2.093, 1.96)
+    >>> [round(student_t_quantile(degrees), 3) for degrees in (2, 19, 10_000)]
+    [4.303, 2.093, 1.96]
     """
     if degrees <= len(STUDENT_T_QUANTILES_975):
         return STUDENT_T_QUANTILES_975[max(degrees, 1) - 1]
@@ -88,7 +110,7 @@ def t_interval(
     method: str,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Interval:
-    """``value ± t error``, inside of what the value can be."""
+    """``value ± t standard_error``, within the bounds of the value."""
     reach = (
         student_t_quantile(degrees) * standard_error if math.isfinite(standard_error) else math.inf
     )
@@ -101,15 +123,27 @@ def t_interval(
 
 
 def interval_over_seeds(values: Sequence[float]) -> Interval:
-    """The mean over runs with other seeds, by Student's t. Raises ``DataError`` for a single run.
+    """Average a number over runs with different seeds, with Student's t interval.
 
-    >>> found = over_seeds([1.0, 2.0, 3.0])
-    >>> round(found.value, 2), round(found.high - found.value, 2), found.how
-    (2.0, 2.48, '3 seeds')
+    Args:
+        values: One number for each run.
+
+    Returns:
+        The mean with its interval.
+
+    Raises:
+        DataError: There are fewer than 2 runs.
+
+    Example:
+        >>> interval = interval_over_seeds([1.0, 2.0, 3.0])
+        >>> round(interval.value, 2), round(interval.high - interval.value, 2), interval.method
+        (2.0, 2.48, '3 seeds')
     """
     if len(values) < 2:
         raise DataError(
-            f"`values` holds {len(values)} number, and an interval over seeds needs at least 2."
+            f"`values` has {format_count(len(values), 'number')}, and an interval over seeds needs "
+            "at least 2",
+            argument="values",
         )
     table = torch.tensor(values, dtype=torch.float64)
     return t_interval(
@@ -136,16 +170,16 @@ def interval_over_rows(
 
 
 def proportion_interval(hits: Tensor) -> Interval:
-    """The share of rows ``[N]`` for which something is true, by Wilson's score (1927), which holds near 0 and 1, too.
+    """The share of true rows ``[N]`` with Wilson's score interval (1927), valid near 0 and 1.
 
-    >>> print(share(torch.tensor([True] * 9 + [False])))
+    >>> print(proportion_interval(torch.tensor([True] * 9 + [False])))
     0.90 (0.60 to 0.98)
     """
     return wilson_interval(hits.double().mean().item(), len(hits))
 
 
 def wilson_interval(p: float, n: int) -> Interval:
-    """The interval of a share ``p`` of ``n`` rows."""
+    """Wilson's score interval of a share ``p`` of ``n`` rows."""
     z = NORMAL_QUANTILE_975
     middle, reach = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = ((middle + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
@@ -157,7 +191,7 @@ def wilson_interval(p: float, n: int) -> Interval:
 def add_independent_error(
     first: Interval, second: Interval, bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> Interval:
-    """The value of ``one`` with both errors, which are independent: each side is as long as the root of the squares."""
+    """The value of ``first`` with both independent errors: the root of the sum of squares."""
     low, high = (
         math.hypot(*(part.value - part.low for part in (first, second))),
         math.hypot(*(part.high - part.value for part in (first, second))),
@@ -171,7 +205,7 @@ def add_independent_error(
 
 
 def widest_interval(first: Interval, second: Interval) -> Interval:
-    """An interval that holds both."""
+    """The value of ``first`` with the smallest interval that contains both."""
     return Interval(
         first.value,
         min(first.low, second.low),
@@ -186,10 +220,10 @@ def interval_from_halves(
     n_rows: int,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Interval:
-    """The interval around ``value`` that a statistic of random halves of the rows ``[C]`` gives.
+    """The interval of a statistic from its values on random halves of the rows, ``[repeats]``.
 
-    Leaving out ``d`` of ``n`` rows moves a mean by ``sqrt(d / (n - d))`` times what another sample would move it. Shao and Wu, A general
-    theory for jackknife variance estimation (1989).
+    Leaving out ``d`` of ``n`` rows moves a mean by ``sqrt(d / (n - d))`` times as much as another
+    sample would. Shao and Wu, A general theory for jackknife variance estimation (1989).
     """
     kept = n_rows // 2
     error = half_values.double().std().item() * math.sqrt(kept / (n_rows - kept))
@@ -199,9 +233,11 @@ def interval_from_halves(
 
 
 def random_halves(n_rows: int, repeats: int, seed: int) -> Iterator[Tensor]:
-    """Row numbers of random halves ``[rows // 2]``, sorted, each without repetition. Raises ``ArgumentError`` for fewer than 2 halves."""
+    """Row numbers of random halves ``[n_rows // 2]``, sorted, each without repetition."""
     if repeats < 2:
-        raise ArgumentError(f"`repeats` is {repeats}; an interval takes at least 2 random halves.")
+        raise ArgumentError(
+            "an interval needs at least 2 random halves", argument="repeats", value=repeats
+        )
     generator = torch.Generator().manual_seed(seed)
     for _ in range(repeats):
         yield torch.randperm(n_rows, generator=generator)[: n_rows // 2].sort().values
@@ -215,40 +251,45 @@ def half_sample_interval(
     seed: int,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
-    """A statistic ``(row numbers, seed) -> number`` of all rows, with the interval that random halves of them give."""
+    """A statistic ``(row numbers, seed) -> number`` with its interval from random halves."""
     value = statistic(torch.arange(n_rows), seed)
     parts = [
-        statistic(half, seed + 1 + place)
-        for place, half in enumerate(random_halves(n_rows, repeats, seed))
+        statistic(half, seed + 1 + number)
+        for number, half in enumerate(random_halves(n_rows, repeats, seed))
     ]
     return interval_from_halves(value, torch.tensor(parts, dtype=torch.float64), n_rows, bounds)
 
 
 @dataclass(frozen=True)
 class JackknifeEstimate:
-    """A statistic as it is computed, and without the part of its bias that falls as one over the number of rows."""
+    """A statistic with and without its bias of order one over the number of rows.
 
-    uncorrected: Interval
+    Args:
+        plug_in: The statistic of all rows.
+        bias_corrected: The statistic without the bias that the jackknife finds.
+    """
+
+    plug_in: Interval
     bias_corrected: Interval
 
 
 def jackknife(
     estimate: float, leave_one_out: Tensor, bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> JackknifeEstimate:
-    """The interval of a smooth statistic from its values without each of ``G`` equal groups of rows, ``[G]``. Tukey (1958).
+    """Interval of a smooth statistic from its values without each group of rows, ``[groups]``.
 
-    ``bounds`` are those of the statistic as it is computed; without its bias it may go beyond them.
+    ``bounds`` hold for the plug-in statistic; the corrected one may exceed them. Tukey (1958).
     """
     count = len(leave_one_out)
     mean = leave_one_out.mean().item()
     error = math.sqrt((count - 1) / count * (leave_one_out - mean).square().sum().item())
-    how = f"jackknife over {count} groups of rows"
+    method = f"jackknife over {count} groups of rows"
     return JackknifeEstimate(
-        t_interval(estimate, error, count - 1, how, bounds),
-        t_interval(count * estimate - (count - 1) * mean, error, count - 1, how),
+        t_interval(estimate, error, count - 1, method, bounds),
+        t_interval(count * estimate - (count - 1) * mean, error, count - 1, method),
     )
 
 
 def random_groups(n_rows: int, n_groups: int, seed: int) -> Tensor:
-    """The group of each row ``[rows]``, at random, all of one size but for one row."""
+    """A random group for each row ``[n_rows]``; sizes differ by at most one row."""
     return torch.randperm(n_rows, generator=torch.Generator().manual_seed(seed)) % n_groups

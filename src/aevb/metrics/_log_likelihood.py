@@ -1,8 +1,8 @@
-"""The evidence: an estimate between a lower and an upper bound, each under its own name."""
+"""The log-likelihood: an estimate, a lower and an upper bound, each under its own name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
@@ -13,101 +13,127 @@ from torch import Tensor
 from .._memory import explain_out_of_memory
 from ..data import Rows
 from ..distributions._support import has_real_support
-from ..errors import ArgumentError, NumericalError, check_counts
+from ..errors import ArgumentError, NumericalError, check_choice, check_counts
 from ..inference import AISOptions, annealed_importance_sampling, importance_weights
 from ..inference._ais import DEFAULT_CHAINS, ais_block_size
+from ..inference._batches import (
+    as_model_rows,
+    iter_batches,
+    model_dtype,
+    network_precision,
+    seeded_evaluation,
+)
 from ..inference._importance import DEFAULT_MAX_PAIRS, group_sizes
 from ..inference._pareto import pareto_k_threshold
 from ..models import VAE
-from ..types import Batch
-from ._blocks import as_model_rows, iter_batches, model_dtype, network_precision, seeded_evaluation
+from ..notes import Argument, Part, message
+from ..types import Batch, ProgressCallback
 from ._estimate import Estimate, format_with_error
 from ._exact import enumerable_latent, exact_log_likelihood
 from ._rate_distortion import RateDistortion
 
-ENCODING_BLOCK_SIZE = 256  # data encoded at once
-COMPILE_FROM_PAIRS = (
-    10_000_000  # pairs of datum and sample from which a few seconds of compiling pay
-)
-LIKELIHOOD_SAMPLES = {
-    "importance": 100,
-    "ais": DEFAULT_CHAINS,
-    "exact": 0,
-}  # where nobody says how many
+ENCODING_BLOCK_SIZE = 256
+"""Rows that are encoded at once."""
+
+COMPILE_FROM_PAIRS = 10_000_000
+"""(sample, row) pairs from which a few seconds of compilation pay off."""
+
+LIKELIHOOD_SAMPLES = {"importance": 100, "ais": DEFAULT_CHAINS, "exact": 0}
+"""Default number of samples or chains per row, by method."""
 
 LikelihoodMethod = Literal["importance", "ais", "exact"]
-ProgressCallback = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class SampleSizeCurve:
-    """The estimate with fewer samples, from the same draws: it climbs from the ELBO at 1 sample towards ``log p(x)``."""
+class ConvergenceCurve:
+    """The estimate with fewer samples, from the same draws.
 
-    samples: tuple[int, ...]  # 1, 2, 4 ... and all
+    It rises from the ELBO at 1 sample towards ``log p(x)``.
+
+    Args:
+        samples: Numbers of samples: 1, 2, 4 ... and all.
+        values: The estimate with each of them.
+    """
+
+    samples: tuple[int, ...]
     values: tuple[Estimate, ...]
 
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """``log p(x)`` in nats per datum: an estimate, a lower bound below it and, for simulated data, an upper bound.
+    """``log p(x)`` in nats per row: an estimate, a lower bound, for simulated data an upper bound.
 
-    Means over data with standard errors over data, which contain the noise of the draws. A bound is one in expectation. The estimate of
-    ``importance`` and of ``ais`` is in expectation a lower bound, too, and a tighter one; that of ``exact`` is the truth.
+    Means over rows with standard errors over rows, which include the noise of the draws. Bounds
+    hold in expectation. The estimates of ``"importance"`` and ``"ais"`` are lower bounds in
+    expectation, too, and tighter ones; that of ``"exact"`` is the true value.
+
+    Args:
+        mean: The estimate.
+        standard_error: Its standard error.
+        effective_sample_size: Mean over rows, between 1 and ``samples``.
+        samples: Importance samples or annealed chains per row, 0 for ``"exact"``.
+        per_datum: The estimate for each row, ``[N]`` float64.
+        lower_bound: Mean log-weight: the ELBO for ``"importance"``, the annealed bound for
+            ``"ais"``, the value itself for ``"exact"``.
+        upper_bound: An upper bound for rows that were drawn from the model; ``None`` for others.
+        bound_gap: ``upper_bound - lower_bound``, row by row.
+        method: ``"importance"``, ``"ais"`` or ``"exact"``.
+        pareto_k: Shape of the tail of the importance weights of each row, ``[N]``.
+        convergence_curve: The estimate with fewer importance samples.
+        acceptance_rate: Share of accepted proposals of the annealed chains.
+        rate_distortion: The two terms of the lower bound, from the same draws, where all of these
+            come from the posterior.
     """
 
-    mean: float  # the estimate
+    mean: float
     standard_error: float
-    effective_sample_size: float  # mean over data, between 1 and samples
-    samples: int  # importance samples or annealed chains for each datum, 0 where exact
-    per_datum: Tensor  # [N] float64, the estimate
-    lower_bound: Estimate  # mean log-weight: the ELBO of importance sampling, the annealed bound of AIS, the value itself where exact
-    upper_bound: Estimate | None = (
-        None  # of data that the model made up and whose codes are known; None: not available
-    )
-    bound_gap: Estimate | None = None  # upper - lower, datum by datum
+    effective_sample_size: float
+    samples: int
+    per_datum: Tensor
+    lower_bound: Estimate
+    upper_bound: Estimate | None = None
+    bound_gap: Estimate | None = None
     method: LikelihoodMethod = "importance"
-    pareto_k: Tensor | None = None  # [N], shape of the tail of the importance weights
-    curve: SampleSizeCurve | None = None  # of importance sampling
-    acceptance: float | None = None  # of annealed chains
-    rate_distortion: RateDistortion | None = (
-        None  # the lower bound in its two terms, from the same draws, where all of them are the posterior's
-    )
+    pareto_k: Tensor | None = None
+    convergence_curve: ConvergenceCurve | None = None
+    acceptance_rate: float | None = None
+    rate_distortion: RateDistortion | None = None
 
     @property
     def value(self) -> Estimate:
-        """Mean and standard error of the estimate alone."""
+        """The estimate with its standard error."""
         return Estimate(self.mean, self.standard_error)
 
     @property
     def elbo(self) -> Estimate:
-        """The lower bound under the name that it has in importance sampling."""
+        """The lower bound, by its name in importance sampling."""
         return self.lower_bound
 
     @property
-    def zero_likelihood_rows(self) -> Tensor:
-        """Row numbers of data with likelihood 0 at every draw: their ``log p(x)`` is ``-inf``, and so is the mean."""
+    def zero_density_rows(self) -> Tensor:
+        """Rows with likelihood 0 at every draw: their ``log p(x)`` and the mean are ``-inf``."""
         return self.per_datum.isneginf().nonzero()[:, 0]
 
     @property
-    def reliable_share(self) -> float | None:
-        """The share of data whose ``pareto_k`` is below ``min(1 - 1/log10(samples), 0.7)``; ``None`` where it is not known."""
+    def reliable_fraction(self) -> float | None:
+        """Share of rows with ``pareto_k`` below ``min(1 - 1/log10(samples), 0.7)``, where known."""
         if self.pareto_k is None or bool(self.pareto_k.isnan().all()):
             return None
         return (self.pareto_k < pareto_k_threshold(self.samples)).double().mean().item()
 
     def __str__(self) -> str:
-        rows = self.zero_likelihood_rows.tolist()
+        rows = self.zero_density_rows.tolist()
         more = (
-            f"; likelihood 0 at every draw for row{'s' if len(rows) > 1 else ''} {_list_rows(rows)}"
+            f"; likelihood 0 at every draw for row{'s' if len(rows) > 1 else ''} {list_rows(rows)}"
             if rows
             else ""
         )
-        what = {
+        method = {
             "importance": f"{self.samples} samples, effective {self.effective_sample_size:.1f}",
             "ais": f"{self.samples} annealed chains, effective {self.effective_sample_size:.1f}",
             "exact": "exact",
         }[self.method]
-        return f"{format_with_error(self.mean, self.standard_error)} nats ({what}{more})"
+        return f"{format_with_error(self.mean, self.standard_error)} nats ({method}{more})"
 
 
 def log_likelihood(
@@ -123,37 +149,52 @@ def log_likelihood(
     precision: Literal["float32", "bfloat16"] = "float32",
     on_progress: ProgressCallback | None = None,
 ) -> LogLikelihood:
-    """``log p(x)`` of each datum, ``[N]``, and its mean with a standard error.
+    """Estimate log p(x) for each row.
 
-    ``x`` may be rows of a data set, a tensor or an array ``[N, *event]``; NaN is an empty cell where the model takes them.
+    Importance sampling with the posterior as proposal: ``log 1/K sum_k p(x, z_k) / q(z_k|x)``, a
+    lower bound in expectation (Burda et al. 2016). Annealed importance sampling is tighter and
+    slower (Neal 2001). Exact values exist for linear-Gaussian models, by formula, and for a
+    discrete latent of at most 4096 states, by a sum.
 
-    - ``method="importance"``: ``samples`` draws from the posterior (100), weighed against the joint; ``defensive`` is the share of them
-      that come from the prior.
-    - ``method="ais"``: ``samples`` annealed chains (16), which go as ``annealing`` says; a code of few states is summed over instead.
-    - ``method="exact"``: by formula for linear-Gaussian models, by a sum over a code of at most 4096 states.
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``; NaN is a missing cell where the
+            model accepts it.
+        samples: Importance samples (100) or annealed chains (16) per row.
+        method: ``"importance"``, ``"ais"`` or ``"exact"``. A discrete latent of few states is
+            summed over instead of annealed.
+        annealing: Path of the annealed chains.
+        defensive: Share of the importance samples that come from the prior.
+        seed: Seed of the draws; other random streams are not changed.
+        max_pairs: Largest number of (sample, row) pairs that are decoded at once, which bounds the
+            memory.
+        precision: Precision of the networks. Densities are float32 or better either way; bfloat16
+            networks change the mean by some thousandths of a nat.
+        on_progress: Receives the number of (sample, row) pairs that were done: in total rows times
+            samples, or ``annealing.total_moves(...)``.
 
-    ``rows`` bounds how many pairs of a draw (or a chain) and a datum are decoded at once, and with them the memory. Rows are held in single
-    precision. ``precision`` is that of the
-    networks; densities are float32 or better either way (bfloat16 networks move the mean by some thousandths of a nat). The result is the
-    same for the same ``seed`` and leaves every other random stream as it was. ``advance`` is told how many pairs have been done: as many in
-    all as data times samples, or as ``annealing.work`` says.
+    Returns:
+        Estimates per row in nats, with their mean, standard error, effective sample size and
+        Pareto k.
 
-    Raises ``ArgumentError`` for settings of another method, ``IncompatibleError`` where the method does not exist for the model,
-    ``DataError`` for data that it cannot take, and ``NumericalError`` for a likelihood that is not a number.
+    Raises:
+        ArgumentError: A value is out of range, or belongs to another method.
+        IncompatibleError: The method does not exist for the model.
+        DataError: A row has another shape, or lies outside the likelihood's support.
+        NumericalError: The log-likelihood of a row is not a number.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(networks.MLP(6), 2),
-    ...     likelihoods.Normal(networks.MLP(2), (6,)),
-    ... )
-    >>> x = torch.randn(50, 6)
-    >>> truth, found = (
-    ...     log_likelihood(model, x, method="exact"),
-    ...     log_likelihood(model, x, samples=1000),
-    ... )
-    >>> bool(found.lower.mean < found.mean < truth.mean + 0.1)
-    True
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(6), 2),
+        ...     likelihoods.Normal(networks.MLP(2), (6,)),
+        ... )
+        >>> x = torch.randn(50, 6)
+        >>> exact = log_likelihood(model, x, method="exact")
+        >>> estimate = log_likelihood(model, x, samples=1000)
+        >>> bool(estimate.lower_bound.mean < estimate.mean < exact.mean + 0.1)
+        True
     """
     check_likelihood_arguments(method, samples, annealing, defensive, max_pairs)
     count = LIKELIHOOD_SAMPLES[method] if samples is None else samples
@@ -168,13 +209,11 @@ def log_likelihood(
         if method == "exact":
             return _compute_exactly(model, data, max_pairs)
         if method == "ais":
-            blocks_of = (
+            batches = (
                 (batch, None)
                 for batch in _iter_model_blocks(model, data, ais_block_size(count, max_pairs))
             )
-            return _estimate_by_annealing(
-                model, blocks_of, count, annealing, max_pairs, on_progress
-            )
+            return _estimate_by_annealing(model, batches, count, annealing, max_pairs, on_progress)
         return _estimate_by_importance(model, data, count, defensive, max_pairs, on_progress)
 
 
@@ -190,35 +229,53 @@ def bidirectional_monte_carlo(
     max_pairs: int = DEFAULT_MAX_PAIRS,
     on_progress: ProgressCallback | None = None,
 ) -> LogLikelihood:
-    """``log p(x)`` of ``n`` data that the model makes up, between two bounds: bidirectional Monte Carlo.
+    """Bound log p(x) from both sides, for rows that are drawn from the model.
 
-    The codes that the data were drawn with are exact draws from ``p(z|x)``, from where ``samples`` chains run backwards and give an upper
-    bound, as the chains that run forwards give a lower one. No upper bound exists for data from elsewhere; but where the model resembles
-    its data, the width of this bracket says how far annealed bounds of those are from the truth, too.
+    The latents that the rows were drawn with are exact draws from ``p(z|x)``: chains that run
+    backwards from them give an upper bound, as chains that run forwards give a lower bound. Other
+    data have no upper bound; but where the model resembles its data, the width of this bracket is
+    the error of annealed bounds on those, too. Grosse, Ghahramani and Adams (2015); Wu et al.
+    (2017).
 
-    ``annealing`` starts at the posterior approximation where codes may be any real numbers and from which others than its training rows
-    can be asked about, and at the prior elsewhere: where the approximation has thinner tails than the truth, the upper bound would be as
-    loose as it likes. A conditional model takes ``context`` ``[n, C]`` or ``label``, as ``VAE.sample`` does; ``rows`` is that of
-    ``log_likelihood``.
+    Args:
+        model: The model. Its weights are not changed.
+        n: Number of rows to draw.
+        samples: Chains per row, in each direction.
+        context: Context ``[n, C]`` of a conditional model.
+        label: The context as labels, as for ``VAE.sample``.
+        annealing: Path of the chains. By default it starts at the posterior for real latents and
+            an encoder, else at the prior: a posterior with thinner tails than the exact one makes
+            the upper bound arbitrarily loose.
+        seed: Seed of the draws; other random streams are not changed.
+        max_pairs: Largest number of (chain, row) pairs that are decoded at once.
+        on_progress: Receives the number of moves that were done; ``annealing.total_moves`` is the
+            total.
 
-    Grosse, Ghahramani and Adams (2015); Wu et al. (2017). Raises what ``log_likelihood`` with ``method="ais"`` raises.
+    Returns:
+        The estimate with both bounds and their difference.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(networks.MLP(6), 2),
-    ...     likelihoods.Normal(networks.MLP(2), (6,)),
-    ... )
-    >>> found = bracket(model, n=8, samples=4, annealing=AISOptions(temperatures=50))
-    >>> found.lower.mean <= found.upper.mean
-    True
+    Raises:
+        ArgumentError: A count is below 1.
+        IncompatibleError: The model cannot be annealed.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(6), 2),
+        ...     likelihoods.Normal(networks.MLP(2), (6,)),
+        ... )
+        >>> options = AISOptions(temperatures=50)
+        >>> bracket = bidirectional_monte_carlo(model, n=8, samples=4, annealing=options)
+        >>> bracket.lower_bound.mean <= bracket.upper_bound.mean
+        True
     """
-    check_counts(n=n, samples=samples, rows=max_pairs)
+    check_counts(n=n, samples=samples, max_pairs=max_pairs)
     context = model.resolve_context(n, context, label)
     size = ais_block_size(samples, max_pairs)
     with seeded_evaluation(model, seed), explain_out_of_memory("in an evaluation", rows=max_pairs):
         path = annealing or AISOptions(start=default_chain_start(model))
-        dreams = (
+        drawn = (
             _sample_joint_batch(model, context, start, min(start + size, n))
             for start in range(0, n, size)
         )
@@ -227,15 +284,15 @@ def bidirectional_monte_carlo(
                 torch.cat(
                     [
                         exact_log_likelihood(model, batch.x, batch.context, max_pairs=max_pairs)
-                        for batch, _ in dreams
+                        for batch, _ in drawn
                     ]
                 )
             )
-        return _estimate_by_annealing(model, dreams, samples, path, max_pairs, on_progress)
+        return _estimate_by_annealing(model, drawn, samples, path, max_pairs, on_progress)
 
 
 def default_chain_start(model: VAE) -> Literal["posterior", "prior"]:
-    """Where the chains of a bracket begin, where nobody says."""
+    """Default start of the chains of a bracket."""
     return (
         "posterior"
         if model.posterior.n_rows is None and has_real_support(model.probe()[0])
@@ -250,30 +307,46 @@ def check_likelihood_arguments(
     defensive: float,
     max_pairs: int = DEFAULT_MAX_PAIRS,
 ) -> None:
-    """Refuse methods that are none, and settings of another method, which would change nothing. Raises ``ArgumentError``."""
-    check_counts(
-        rows=max_pairs, **({} if samples is None or method == "exact" else {"samples": samples})
-    )
+    """Refuse unknown methods, and options of another method, which would change nothing."""
+    counts = {} if samples is None or method == "exact" else {"samples": samples}
+    check_counts(max_pairs=max_pairs, **counts)
     if not isinstance(annealing, AISOptions):
-        raise ArgumentError(f"`annealing` is {annealing!r}; give an inference.Annealing(...).")
+        raise ArgumentError(
+            message("give {options}", options=Part("inference.AISOptions")),
+            argument="annealing",
+            value=annealing,
+        )
     if not isinstance(defensive, int | float) or not 0 <= defensive < 1:
         raise ArgumentError(
-            f"`defensive` is {defensive!r}; give the share of draws from the prior, at least 0 and below 1."
+            "give the share of draws from the prior, at least 0 and below 1",
+            argument="defensive",
+            value=defensive,
         )
-    if method not in LIKELIHOOD_SAMPLES:
-        raise ArgumentError(f'`method` is {method!r}; use "importance", "ais" or "exact".')
+    check_choice("method", method, tuple(LIKELIHOOD_SAMPLES))
     if samples is not None and method == "exact":
         raise ArgumentError(
-            f'`samples` is {samples} with method="exact", which draws none; leave it out.'
+            message("{exact} draws no samples", exact=Argument("method", method)),
+            argument="samples",
+            value=samples,
+            suggestions=("Leave it out",),
         )
     if defensive and method != "importance":
-        raise ArgumentError(
-            f'`defensive` is {defensive} with method="{method}"; it belongs to method="importance".'
-        )
+        raise _other_method("defensive", defensive, method, "importance")
     if annealing != AISOptions() and method != "ais":
-        raise ArgumentError(
-            f'`annealing` is {annealing} with method="{method}"; it belongs to method="ais".'
-        )
+        raise _other_method("annealing", annealing, method, "ais")
+
+
+def _other_method(argument: str, value: object, method: str, owner: str) -> ArgumentError:
+    """The error for an option that belongs to another method."""
+    return ArgumentError(
+        message(
+            "it belongs to {owner}, not to {method}",
+            owner=Argument("method", owner),
+            method=Argument("method", method),
+        ),
+        argument=argument,
+        value=value,
+    )
 
 
 def _estimate_by_importance(
@@ -284,6 +357,7 @@ def _estimate_by_importance(
     max_pairs: int,
     on_progress: ProgressCallback | None,
 ) -> LogLikelihood:
+    """The estimate by importance sampling."""
     long = samples * len(data) >= COMPILE_FROM_PAIRS
     batches = _iter_model_blocks(model, data, min(ENCODING_BLOCK_SIZE, max_pairs))
     parts = [
@@ -314,7 +388,9 @@ def _estimate_by_importance(
         if defensive
         else RateDistortion.from_terms(-elbo - distortion, distortion),
         pareto_k=torch.cat([part.pareto_k for part in parts]),
-        curve=SampleSizeCurve(group_sizes(samples), tuple(map(Estimate.from_values, curve))),
+        convergence_curve=ConvergenceCurve(
+            group_sizes(samples), tuple(map(Estimate.from_values, curve))
+        ),
     )
 
 
@@ -326,6 +402,7 @@ def _estimate_by_annealing(
     max_pairs: int,
     on_progress: ProgressCallback | None,
 ) -> LogLikelihood:
+    """The estimate by annealed importance sampling; with exact draws ``z`` an upper bound, too."""
     parts = [
         annealed_importance_sampling(
             model, batch, chains, annealing, z=z, max_pairs=max_pairs, on_progress=on_progress
@@ -342,11 +419,12 @@ def _estimate_by_annealing(
         .item(),
         samples=chains,
         method="ais",
-        acceptance=torch.cat([part.acceptance for part in parts]).mean().item(),
+        acceptance_rate=torch.cat([part.acceptance for part in parts]).mean().item(),
     )
 
 
 def _compute_exactly(model: VAE, data: Rows, max_pairs: int) -> LogLikelihood:
+    """The exact value of each row."""
     parts = [
         exact_log_likelihood(model, batch.x, batch.context, max_pairs=max_pairs)
         for batch in _iter_model_blocks(model, data, min(ENCODING_BLOCK_SIZE, max_pairs))
@@ -355,6 +433,7 @@ def _compute_exactly(model: VAE, data: Rows, max_pairs: int) -> LogLikelihood:
 
 
 def _exact_result(value: Tensor) -> LogLikelihood:
+    """The result of exact values, which are their own bounds."""
     return _summarise(
         value, value, value, effective_sample_size=float("nan"), samples=0, method="exact"
     )
@@ -363,11 +442,13 @@ def _exact_result(value: Tensor) -> LogLikelihood:
 def _summarise(
     estimate: Tensor, lower_bound: Tensor, upper_bound: Tensor | None = None, **fields: Any
 ) -> LogLikelihood:
+    """Average estimates and bounds of each row."""
     estimate = estimate.double()
     if estimate.isnan().any():
         row = int(estimate.isnan().nonzero()[0])
         raise NumericalError(
-            f"log p(x) of row {row} is not a number: a density of the model is infinite or NaN at some of its codes."
+            f"log p(x) of row {row} is not a number: a density of the model is infinite or NaN at "
+            "some of its latents"
         )
     mean = Estimate.from_values(estimate)
     return LogLikelihood(
@@ -382,17 +463,19 @@ def _summarise(
 
 
 def _iter_model_blocks(model: VAE, data: Rows, block_size: int) -> Iterator[Batch]:
+    """Batches of at most ``block_size`` rows in the precision of the model."""
     return iter_batches(data, max(1, block_size), model_dtype(model))
 
 
 def _sample_joint_batch(
     model: VAE, context: Tensor | None, start: int, stop: int
 ) -> tuple[Batch, Tensor]:
-    """Some data that the model makes up, and the codes that they were drawn with."""
-    told = None if context is None else context[start:stop]
-    z, p = model.sample_joint(stop - start, told)
-    return Batch(p.sample(), told), z
+    """Rows drawn from the model, and the latents that they were drawn with."""
+    part = None if context is None else context[start:stop]
+    z, p = model.sample_joint(stop - start, part)
+    return Batch(p.sample(), part), z
 
 
-def _list_rows(rows: list[int]) -> str:
+def list_rows(rows: list[int]) -> str:
+    """The first three row numbers, and how many more there are."""
     return ", ".join(map(str, rows[:3])) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")

@@ -1,4 +1,4 @@
-"""What needs scikit-learn: imported where it is used, and left out of a larger result where it is missing."""
+"""Optional dependencies: imported where they are used, left out where they are missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def import_sklearn(module: str, purpose: str) -> Any:
-    """A module of scikit-learn. Raises ``MissingExtraError`` where it is not installed.
+    """A module of scikit-learn; ``MissingExtraError`` where it is not installed.
 
-    >>> scikit("cluster", "clustering of codes").__name__
+    >>> import_sklearn("cluster", "clustering of latents").__name__
     'sklearn.cluster'
     """
     try:
@@ -24,7 +24,7 @@ def import_sklearn(module: str, purpose: str) -> Any:
 
 
 def none_if_not_installed(compute: Callable[[], T]) -> T | None:
-    """What is measured, or ``None`` where that needs an extra that is not installed."""
+    """The result, or ``None`` where it needs an extra that is not installed."""
     try:
         return compute()
     except MissingExtraError:

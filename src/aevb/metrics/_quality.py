@@ -1,4 +1,4 @@
-"""Samples, reconstructions and codes of a model, measured together against held-out rows."""
+"""Quality of samples, reconstructions and latents of a model, against held-out rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 from ..data import Rows
 from ..data._spec import Spec
 from ..inference import sample
+from ..inference._batches import seeded_evaluation
 from ..models import VAE
-from ._blocks import seeded_evaluation
-from ._class_separation import Separation, separation
+from ._class_separation import ClassSeparation, class_separation
+from ._disentanglement._disentanglement import Disentanglement, disentanglement
 from ._features import (
     PRINCIPAL_COMPONENTS,
     Features,
@@ -25,69 +26,85 @@ from ._features import (
 from ._intervals import JackknifeEstimate
 from ._latent import posterior_means, total_correlation
 from ._optional import none_if_not_installed
-from .disentanglement import Disentanglement, disentanglement
-from .samples import (
-    FrechetDistance,
-    KernelDistance,
-    PrecisionRecall,
-    ReconstructionQuality,
-    TwoSampleTest,
-    classifier_test,
-    frechet_distance,
-    kernel_distance,
-    precision_recall,
-    reconstruction_quality,
-)
+from ._samples._classifier_test import MIN_CLASSIFIER_ROWS, TwoSampleTest, classifier_test
+from ._samples._frechet import FrechetDistance, frechet_distance
+from ._samples._kernel_distance import KernelDistance, kernel_distance
+from ._samples._precision_recall import PrecisionRecall, precision_recall
+from ._samples._reconstruction import ReconstructionQuality, reconstruction_quality
 
-MAX_RAW_PIXELS = 64  # pixels up to which they are compared as they are
-MIN_QUALITY_ROWS = 12  # rows of each, for the balls of five neighbours in half of them
-MAX_REFERENCE_ROWS, MAX_REFERENCE_ROWS_QUICK = (
-    10_000,
-    2000,
-)  # training rows that neighbours and principal components come from, and where that is to be quick
-MAX_THOROUGH_DIMENSIONS = 1024  # numbers of a datum from which on it is quick with fewer rows only
+MAX_RAW_PIXELS = 64
+"""Most pixels of an image whose values are compared directly."""
+
+MIN_QUALITY_ROWS = 12
+"""Fewest rows of either set: five neighbours must exist in half of them."""
+
+MAX_REFERENCE_ROWS = 10_000
+"""Training rows for neighbours and principal components."""
+
+MAX_REFERENCE_ROWS_QUICK = 2000
+"""The same where the evaluation has to be quick."""
+
+MAX_THOROUGH_DIMENSIONS = 1024
+"""Most values of a row for which more training rows are used."""
 
 
 @dataclass(frozen=True)
 class SampleComparison:
-    """How close some rows are to held-out data, in every measure that is on."""
+    """How close some rows are to held-out data.
 
-    frechet: FrechetDistance
-    kernel: KernelDistance
+    Args:
+        frechet_distance: Distance of Gaussians.
+        kernel_distance: Distance by a kernel.
+        precision_recall: What the sets cover of each other.
+        classifier_test: For tables, where scikit-learn is installed.
+    """
+
+    frechet_distance: FrechetDistance
+    kernel_distance: KernelDistance
     precision_recall: PrecisionRecall
-    classifier_test: TwoSampleTest | None  # of tables, where scikit-learn is installed
+    classifier_test: TwoSampleTest | None
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What a model makes up, what it gives back, and what its codes tell; ``None`` where a measure has no meaning."""
+    """Quality of samples, reconstructions and latents; ``None`` where a metric is not defined.
 
-    n_rows: int  # held-out
-    reconstruction: ReconstructionQuality  # of a table in units of each column's deviation: 1 is what the columns' means leave
-    samples: SampleComparison | None  # as many draws from the model as there are held-out rows
-    training_baseline: (
-        SampleComparison | None
-    )  # as many training rows in their place: what a perfect model would reach
-    reason_not_sampled: str | None  # why no samples were compared
-    separation: Separation | None  # of labelled data
+    Args:
+        n_rows: Number of held-out rows.
+        reconstruction: Errors of reconstructions; for a table in units of each column's standard
+            deviation, so that 1 is the error of the columns' means.
+        generated: As many draws from the model as there are held-out rows.
+        training_baseline: As many training rows: what a perfect model would reach.
+        samples_skipped_reason: Why no samples were compared.
+        class_separation: Separation of classes, for labelled data.
+        total_correlation: Dependence between latent variables.
+        disentanglement: Scores against known factors.
+        disentanglement_chance_level: The same scores with the latents of other rows.
+    """
+
+    n_rows: int
+    reconstruction: ReconstructionQuality
+    generated: SampleComparison | None
+    training_baseline: SampleComparison | None
+    samples_skipped_reason: str | None
+    class_separation: ClassSeparation | None
     total_correlation: JackknifeEstimate | None
-    disentanglement: Disentanglement | None  # where factors are known
-    disentanglement_chance_level: (
-        Disentanglement | None
-    )  # the same with the codes of other rows: what chance gives
+    disentanglement: Disentanglement | None
+    disentanglement_chance_level: Disentanglement | None
 
 
 def compare_samples(
     real: Any, candidates: Any, features: Features, *, is_table: bool = False, seed: int = 0
 ) -> SampleComparison:
-    """All measures of how close ``candidates`` are to ``real``; the classifier's test where they are tables."""
+    """Every metric of how close ``candidates`` are to ``real``; the classifier for tables."""
+    test = None
+    if is_table and min(len(real), len(candidates)) >= MIN_CLASSIFIER_ROWS:
+        test = none_if_not_installed(lambda: classifier_test(real, candidates, seed=seed))
     return SampleComparison(
         frechet_distance(real, candidates, features, seed=seed),
         kernel_distance(real, candidates, features, seed=seed),
         precision_recall(real, candidates, features, seed=seed),
-        none_if_not_installed(lambda: classifier_test(real, candidates, seed=seed))
-        if is_table and min(len(real), len(candidates)) >= 20
-        else None,
+        test,
     )
 
 
@@ -103,37 +120,58 @@ def quality(
     full: bool = True,
     seed: int = 0,
 ) -> Quality:
-    """Measure a model on held-out rows, with training rows to compare with.
+    """Compute the quality of a model on held-out rows, with training rows as a baseline.
 
     Args:
-        features: what samples are compared in, as for ``frechet_distance``; pixels of small images, principal components of larger
-            ones, and standardised columns by default, by the training rows.
-        mean: compare means of ``p(x|z)`` in place of draws.
-        factors: known factors ``[N, F]`` of the held-out rows.
-        everything: clusters, probes and the classifier's test, too, which take seconds and need scikit-learn.
+        model: The model. Its weights are not changed.
+        train: Training rows.
+        held_out: Held-out rows.
+        spec: Description of the data.
+        features: Features in which samples are compared, as for ``frechet_distance``. By default
+            pixels of small images, principal components of larger ones, and standardised columns,
+            computed from the training rows.
+        mean: Whether to compare means of ``p(x|z)`` instead of draws.
+        factors: Known factors ``[N, F]`` of the held-out rows.
+        full: Whether to compute clusters, probes and the classifier test, too, which take seconds
+            and need scikit-learn.
+        seed: Seed of all draws.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        DataError: A row has another shape, or lies outside the likelihood's support.
     """
-    most = (
-        MAX_REFERENCE_ROWS
-        if full and spec.dimensions <= MAX_THOROUGH_DIMENSIONS
-        else MAX_REFERENCE_ROWS_QUICK
-    )
+    thorough = full and spec.dimensions <= MAX_THOROUGH_DIMENSIONS
+    most = max(MAX_REFERENCE_ROWS if thorough else MAX_REFERENCE_ROWS_QUICK, len(held_out))
     train, held_out = (
-        rows.to(model.device)
-        for rows in (_random_subset(train, max(most, len(held_out)), seed), held_out)
+        rows.to(model.device) for rows in (_random_subset(train, most, seed), held_out)
     )
-    whole = tuple(map(_complete_rows, (train, held_out)))
-    size = min(map(len, whole))  # so that both comparisons are of as many rows
-    unasked, real = (
-        _reason_not_sampled(model, train, held_out, size),
-        _random_subset(whole[1], size, seed),
-    )
-    used = None if unasked else _select_features(features, spec, whole[0], size)
-    options: dict[str, Any] = {"is_table": full and not spec.image, "seed": seed}
+    complete_train, complete = _complete_rows(train), _complete_rows(held_out)
+    size = min(len(complete_train), len(complete))  # both comparisons are of as many rows
+    reason = _samples_skipped_reason(model, train, held_out, size)
+    real = _random_subset(complete, size, seed)
+    generated = baseline = None
+    if reason is None:
+        used = _select_features(features, spec, complete_train, size)
+        options: dict[str, Any] = {"is_table": full and not spec.image, "seed": seed}
+        generated = compare_samples(real, _draw_samples(model, real, mean, seed), used, **options)
+        baseline = compare_samples(
+            real, _random_subset(complete_train, size, seed), used, **options
+        )
     labelled = all(
         rows.labels is not None and len(rows.labels[rows.labels >= 0].unique()) > 1
         for rows in (train, held_out)
     )
-    codes = posterior_means(model, held_out)
+    separation = None
+    if labelled:
+        separation = class_separation(model, train, held_out, full=full, seed=seed)
+    z = posterior_means(model, held_out)
+    scores = chance = None
+    if factors is not None:
+        scores = disentanglement(z, factors, seed=seed)
+        shuffled = z[_random_order(len(z), seed)]
+        chance = disentanglement(shuffled, factors, repeats=2, seed=seed)
     return Quality(
         n_rows=len(held_out),
         reconstruction=reconstruction_quality(
@@ -142,28 +180,18 @@ def quality(
             _data_range(spec),
             units=None if spec.image else _element_deviations(train),
         ),
-        samples=compare_samples(real, _draw_samples(model, real, mean, seed), used, **options)
-        if used
-        else None,
-        training_baseline=compare_samples(
-            real, _random_subset(whole[0], size, seed), used, **options
-        )
-        if used
-        else None,
-        reason_not_sampled=unasked,
-        separation=separation(model, train, held_out, full=full, seed=seed) if labelled else None,
-        total_correlation=total_correlation(codes)
-        if 1 < codes.shape[1] <= len(codes) // 4 - 2
-        else None,
-        disentanglement=None if factors is None else disentanglement(codes, factors, seed=seed),
-        disentanglement_chance_level=None
-        if factors is None
-        else disentanglement(codes[_random_order(len(codes), seed)], factors, repeats=2, seed=seed),
+        generated=generated,
+        training_baseline=baseline,
+        samples_skipped_reason=reason,
+        class_separation=separation,
+        total_correlation=total_correlation(z) if 1 < z.shape[1] <= len(z) // 4 - 2 else None,
+        disentanglement=scores,
+        disentanglement_chance_level=chance,
     )
 
 
 def to_record(value: Any) -> Any:
-    """Any of these results as what JSON can hold; features by name and hash."""
+    """Any of these results as JSON can hold it; features by name and hash."""
     if isinstance(value, Features):
         return {"name": value.name, "sha256": value.digest}
     if isinstance(value, Tensor):
@@ -174,11 +202,14 @@ def to_record(value: Any) -> Any:
 
 
 def _select_features(features: Any, spec: Spec, train: Rows, n_rows: int) -> Features:
-    """Pictures in units of their range, so that the kernel's 1 is of their size; what was asked for, or what suits the data.
+    """The features that were asked for, or those that suit the data.
 
-    By default fewer features than half of the rows that are compared, ``size``: a covariance of more is mostly noise.
+    Images are in units of their range, so that the constant 1 of the kernel is of their size. By
+    default there are fewer features than half of the ``n_rows`` rows: a covariance of more is
+    mostly noise.
     """
-    unit, few = _data_range(spec) or 1.0, max(2, min(PRINCIPAL_COMPONENTS, n_rows // 4))
+    unit = _data_range(spec) or 1.0
+    few = max(2, min(PRINCIPAL_COMPONENTS, n_rows // 4))
     if features == "pixels" or (
         features is None and spec.image and spec.dimensions <= min(MAX_RAW_PIXELS, n_rows // 2)
     ):
@@ -191,51 +222,59 @@ def _select_features(features: Any, spec: Spec, train: Rows, n_rows: int) -> Fea
 
 
 def _complete_rows(rows: Rows) -> Rows:
-    """The rows without empty cells, which alone have a place among features."""
-    there = torch.cat(
+    """The rows without missing cells, for which features exist."""
+    complete = torch.cat(
         [
             rows[start : start + 4096].isfinite().flatten(1).all(1)
             for start in range(0, len(rows), 4096)
         ]
     )
-    return rows if there.all() else rows.subset(there.nonzero()[:, 0])
+    return rows if complete.all() else rows.subset(complete.nonzero()[:, 0])
 
 
-def _reason_not_sampled(model: VAE, train: Rows, held_out: Rows, n_rows: int) -> str | None:
+def _samples_skipped_reason(model: VAE, train: Rows, held_out: Rows, n_rows: int) -> str | None:
     """Why samples cannot be compared with data."""
     if not model.posterior.has_density:
-        return "an autoencoder has none"
+        return "an autoencoder has no samples"
     if n_rows >= MIN_QUALITY_ROWS:
         return None
     if min(len(train), len(held_out)) >= MIN_QUALITY_ROWS:
-        return f"comparing samples takes {MIN_QUALITY_ROWS} rows without empty cells, of held-out and of training rows, and there are {n_rows}"
-    return f"comparing samples takes {MIN_QUALITY_ROWS} held-out and as many training rows, and there are {len(held_out):,} and {len(train):,}"
+        return (
+            f"samples need {MIN_QUALITY_ROWS} held-out and training rows without missing cells, "
+            f"and there are {n_rows}"
+        )
+    return (
+        f"samples need {MIN_QUALITY_ROWS} held-out and as many training rows, and there are "
+        f"{len(held_out):,} and {len(train):,}"
+    )
 
 
 def _element_deviations(rows: Rows) -> Tensor:
-    """The standard deviation of each element over rows, ``[*event]``, of cells that are there; 1 where it does not vary."""
+    """Standard deviation of the observed cells of each element, ``[*event]``; 1 for constants."""
     table = rows.tensor().double()
-    there = ~table.isnan()
-    count = there.sum(0).clamp(min=1)
+    observed = ~table.isnan()
+    count = observed.sum(0).clamp(min=1)
     mean = table.nan_to_num(0.0).sum(0) / count
-    deviation = (torch.where(there, table - mean, 0.0).square().sum(0) / count).sqrt()
+    deviation = (torch.where(observed, table - mean, 0.0).square().sum(0) / count).sqrt()
     return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _data_range(spec: Spec) -> float | None:
-    """The distance between the smallest and the largest value there can be; ``None`` where nobody knows."""
+    """Difference of the largest and the smallest possible value, ``None`` where unknown."""
     return {"binary": 1.0, "unit": 1.0, "levels": (spec.levels or 256) - 1.0}.get(spec.support)
 
 
 def _draw_samples(model: VAE, held_out: Rows, mean: bool, seed: int) -> Tensor:
-    """As many draws as held-out rows, in their contexts where they have some."""
+    """As many draws as held-out rows, with their context where there is one."""
     with seeded_evaluation(model, seed):
         return sample(model, len(held_out), held_out.context, mean=mean)
 
 
 def _random_subset(rows: Rows, max_rows: int, seed: int) -> Rows:
+    """At most ``max_rows`` rows at random."""
     return rows if len(rows) <= max_rows else rows.subset(_random_order(len(rows), seed)[:max_rows])
 
 
 def _random_order(n_rows: int, seed: int) -> Tensor:
+    """Row numbers in random order."""
     return torch.randperm(n_rows, generator=torch.Generator().manual_seed(seed))

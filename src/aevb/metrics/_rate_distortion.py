@@ -1,56 +1,102 @@
-"""The two terms of the bound."""
+"""The two terms of the ELBO."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .._memory import default_block_size, explain_out_of_memory
+from .._registry import register
 from ..data import Rows
+from ..inference._batches import (
+    as_model_rows,
+    iter_batches,
+    model_dtype,
+    rate_and_distortion,
+    seeded_evaluation,
+)
 from ..models import VAE
-from ..types import Terms
-from ._blocks import as_model_rows, iter_batches, model_dtype, seeded_evaluation
 from ._estimate import Estimate
+from ._number import MetricRegistration, Number
+
+if TYPE_CHECKING:
+    from ._evaluation import EvaluationContext
+
+SINGLE_DRAW_ABOVE = 1000
+"""Above this number of rows one draw per row is enough: the spread of the rows dominates."""
+
+ELBO_DRAWS = 8
+"""Draws per row in the sampled part of a bound, for fewer rows."""
 
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """``-ELBO = distortion + rate``: nats to say ``x`` given ``z``, and nats to say ``z``. Alemi et al., Fixing a broken ELBO (2018)."""
+    """``-ELBO = distortion + rate``: nats to describe ``x`` given ``z``, and to describe ``z``.
 
-    rate: Estimate  # E KL(q(z|x) || p(z))
-    distortion: Estimate  # -E log p(x|z)
+    Alemi et al., Fixing a broken ELBO (2018).
+
+    Args:
+        rate: ``E KL(q(z|x) || p(z))``.
+        distortion: ``-E log p(x|z)``.
+        elbo: ``-distortion - rate``.
+        per_datum: Rate and distortion of each row, ``[2, N]`` float64.
+    """
+
+    rate: Estimate
+    distortion: Estimate
     elbo: Estimate
-    per_datum: Tensor | None = field(
-        default=None, compare=False, repr=False
-    )  # [2, N], rate and distortion of each datum
+    per_datum: Tensor | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
     def from_terms(rate: Tensor, distortion: Tensor) -> RateDistortion:
-        """Means over data from both terms of each datum, ``[N]``."""
-        each = torch.stack([rate, distortion])
+        """Average both terms over rows.
+
+        Args:
+            rate: Rate of each row, ``[N]``.
+            distortion: Distortion of each row, ``[N]``.
+
+        Returns:
+            The means with their standard errors.
+        """
         return RateDistortion(
             Estimate.from_values(rate),
             Estimate.from_values(distortion),
             Estimate.from_values(-rate - distortion),
-            each,
+            torch.stack([rate, distortion]),
         )
 
     @property
     def reconstruction(self) -> Estimate:
-        """``E log p(x|z)``, the distortion with its sign turned."""
+        """``E log p(x|z)``, the negative distortion."""
         return Estimate(-self.distortion.mean, self.distortion.standard_error)
 
 
 def rate_distortion(
-    model: VAE, x: Any, samples: int = 8, *, seed: int = 0, block_size: int = 256
+    model: VAE, x: Any, samples: int = ELBO_DRAWS, *, seed: int = 0, block_size: int = 256
 ) -> RateDistortion:
-    """Rate, distortion and ELBO over data ``[N, *event]``; the rate is exact where the divergence is registered, else sampled.
+    """Compute rate, distortion and ELBO over data.
 
-    For a posterior without a density the rate and the bound are NaN: an autoencoder has neither.
+    The rate is exact where the KL divergence has a formula, else it is sampled.
+
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        samples: Draws of ``z`` per row.
+        seed: Seed of the draws.
+        block_size: Largest number of rows that are evaluated at once.
+
+    Returns:
+        Means over rows, in nats. For a posterior without a density the rate and the ELBO are NaN:
+        an autoencoder has neither.
+
+    Raises:
+        DataError: A row has another shape, or lies outside the likelihood's support.
+        OutOfMemoryError: A block does not fit into memory.
     """
     return rate_distortion_of_rows(
         model, as_model_rows(model, x), samples, seed=seed, block_size=block_size
@@ -60,7 +106,7 @@ def rate_distortion(
 def rate_distortion_of_rows(
     model: VAE, data: Rows, samples: int, *, seed: int = 0, block_size: int = 256
 ) -> RateDistortion:
-    """The same of rows on the model's device that have been looked at before."""
+    """Rate and distortion of rows on the model's device that were checked before."""
     block_size = default_block_size(math.prod(model.event_shape), max_rows=block_size)
     with (
         seeded_evaluation(model, seed),
@@ -73,11 +119,68 @@ def rate_distortion_of_rows(
     return RateDistortion.from_terms(*torch.cat(terms, 1))
 
 
-def rate_and_distortion(model: VAE, terms: Terms) -> tuple[Tensor, Tensor]:
-    """Rate and distortion of every datum, ``[B]`` each, float64."""
-    distortion = -terms.log_likelihood.double().mean(0)
-    if not model.posterior.has_density:
-        return torch.full_like(distortion, torch.nan), distortion
-    sampled = (terms.log_posterior - terms.log_prior).double().mean(0)
-    exact = sampled if terms.kl is None else terms.kl.double()
-    return exact.mean(0) if exact.dim() > 1 else exact, distortion
+def elbo_samples(n_rows: int) -> int:
+    """Draws per row that make the noise of a bound small beside the spread of the rows.
+
+    >>> elbo_samples(180), elbo_samples(10_000)
+    (8, 1)
+    """
+    return ELBO_DRAWS if n_rows <= SINGLE_DRAW_ABOVE else 1
+
+
+def elbo_number(context: EvaluationContext, terms: RateDistortion) -> Number:
+    """The ELBO, or for an autoencoder the reconstruction log-likelihood."""
+    if context.has_elbo:
+        return Number.from_estimate(
+            "elbo",
+            "ELBO",
+            terms.elbo,
+            unit=context.unit,
+            measure=context.measure,
+            meaning="Evidence lower bound, -distortion - rate: it lies below log p(x) by the KL "
+            "divergence of the posterior from the exact posterior.",
+        )
+    return Number.from_estimate(
+        "reconstruction_log_likelihood",
+        "reconstruction log-likelihood",
+        terms.reconstruction,
+        unit=context.unit,
+        measure=context.measure,
+        meaning="E log p(x|z) with z from the encoder; higher is a closer reconstruction. "
+        "An autoencoder has no likelihood of the data.",
+    )
+
+
+@register(
+    MetricRegistration(
+        name="rate_distortion",
+        title="Rate and distortion",
+        paper="Alemi et al. (2018)",
+        use_when="comparing how much information the latent variables carry",
+        cost="8 passes through the decoder, or none beside the log-likelihood",
+        order=30,
+    )
+)
+def _rate_distortion_numbers(context: EvaluationContext) -> Iterator[Number]:
+    terms, fields = context.rate_distortion, {"unit": context.unit}
+    yield elbo_number(context, terms)
+    if not context.has_elbo:
+        yield Number("elbo", "ELBO", None, in_tables=False)
+    yield Number.from_estimate(
+        "rate",
+        "rate",
+        terms.rate if context.has_elbo else None,
+        **fields,
+        meaning="KL(q(z|x) || p(z)): the information that z carries about x; at 0 the decoder "
+        "ignores z.",
+        in_tables=context.has_elbo,
+    )
+    yield Number.from_estimate(
+        "distortion",
+        "distortion",
+        terms.distortion,
+        **fields,
+        measure=context.measure,
+        meaning="-E log p(x|z): what is missing once z is known; lower is a closer reconstruction.",
+        in_tables=context.has_elbo,
+    )

@@ -1,4 +1,4 @@
-"""How often noise alone makes as much of a difference, and how that is counted where there are several."""
+"""Significance of differences: standard errors, p-values, and their correction for many pairs."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from torch import Tensor
 
 from ._estimate import Estimate
 
-SIGNIFICANCE_LEVEL = 0.05  # how often a table in which all is noise may call some difference real
-MAX_SUMMED_DEGREES_OF_FREEDOM = 200  # degrees of freedom up to which Student's t is summed; above, its normal form is off by less than 1e-5
+SIGNIFICANCE_LEVEL = 0.05
+"""Share of tables of equal models in which some difference is significant."""
+
+MAX_SUMMED_DEGREES_OF_FREEDOM = 200
+"""Degrees of freedom up to which Student's t is summed; its normal form is then off by < 1e-5."""
 
 ErrorSource = Literal["paired rows", "rows", "seeds", "paired seeds"]
-DifferenceWithDegrees = tuple[
-    Estimate, float
-]  # a difference of means with its standard error, and the degrees of freedom of that
+DifferenceWithDegrees = tuple[Estimate, float]  # a difference, and its degrees of freedom
 DifferenceFunction = Callable[[int, int], DifferenceWithDegrees]
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """Probabilities corrected for being several; those that are NaN stay it, and do not count. Holm (1979).
+    """p-values corrected for multiple tests; NaN stays NaN and does not count. Holm (1979).
 
-    >>> holm([0.01, 0.04, 0.03])
+    >>> holm_correction([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    order = sorted(
-        (place for place, chance in enumerate(p_values) if not math.isnan(chance)),
-        key=lambda place: p_values[place],
-    )
+    known = [index for index, p in enumerate(p_values) if not math.isnan(p)]
+    order = sorted(known, key=lambda index: p_values[index])
     corrected, largest = [math.nan] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p_values[place]))
-        corrected[place] = largest
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[index]))
+        corrected[index] = largest
     return corrected
 
 
 def student_t_p_value(t: float, degrees: float) -> float:
-    """``P(|T| >= |t|)`` of Student's t with so many degrees of freedom. Abramowitz and Stegun (1964), 26.7.3, 26.7.4 and 26.7.8.
+    """``P(|T| >= |t|)`` of Student's t. Abramowitz and Stegun (1964), 26.7.3, 26.7.4, 26.7.8.
 
     >>> (
     ...     round(student_t_p_value(2.7764451, 4), 6),
@@ -66,31 +65,31 @@ def student_t_p_value(t: float, degrees: float) -> float:
 
 
 def paired_differences(values: Sequence[Tensor]) -> DifferenceFunction:
-    """Row by row."""
-    return lambda one, other: (
-        Estimate.from_values(values[one].double() - values[other].double()),
-        len(values[one]) - 1,
+    """Differences row by row."""
+    return lambda first, second: (
+        Estimate.from_values(values[first].double() - values[second].double()),
+        len(values[first]) - 1,
     )
 
 
 def welch_differences(values: Sequence[Tensor]) -> DifferenceFunction:
-    """Of two samples of rows. Welch (1947)."""
+    """Differences of two samples of rows. Welch (1947)."""
     sides = list(map(Estimate.from_values, values))
 
-    def gap(one: int, other: int) -> DifferenceWithDegrees:
-        parts = [sides[place].standard_error ** 2 for place in (one, other)]
+    def difference(first: int, second: int) -> DifferenceWithDegrees:
+        parts = [sides[index].standard_error ** 2 for index in (first, second)]
         within = sum(
-            part**2 / max(len(values[place]) - 1, 1)
-            for part, place in zip(parts, (one, other), strict=True)
+            part**2 / max(len(values[index]) - 1, 1)
+            for part, index in zip(parts, (first, second), strict=True)
         )
         degrees = sum(parts) ** 2 / within if within else math.inf
-        return Estimate(sides[one].mean - sides[other].mean, math.sqrt(sum(parts))), degrees
+        return Estimate(sides[first].mean - sides[second].mean, math.sqrt(sum(parts))), degrees
 
-    return gap
+    return difference
 
 
 def pooled_seed_differences(values: Sequence[Tensor]) -> DifferenceFunction:
-    """Of means over seeds, whose spread is taken to be the same everywhere: a few seeds each do not show one of their own."""
+    """Differences of means over seeds, with one spread for all: few seeds do not show their own."""
     several = [
         table.double() for table in values if len(table) > 1 and bool(table.isfinite().all())
     ]
@@ -98,33 +97,35 @@ def pooled_seed_differences(values: Sequence[Tensor]) -> DifferenceFunction:
     squares = sum(((table - table.mean()) ** 2).sum().item() for table in several)
     spread = math.sqrt(squares / degrees) if degrees else math.nan
 
-    def gap(one: int, other: int) -> DifferenceWithDegrees:
-        error = spread * math.sqrt(1 / len(values[one]) + 1 / len(values[other]))
-        return Estimate(
-            (values[one].double().mean() - values[other].double().mean()).item(), error
-        ), degrees
+    def difference(first: int, second: int) -> DifferenceWithDegrees:
+        error = spread * math.sqrt(1 / len(values[first]) + 1 / len(values[second]))
+        mean = (values[first].double().mean() - values[second].double().mean()).item()
+        return Estimate(mean, error), degrees
 
-    return gap
+    return difference
 
 
 def blocked_seed_differences(values: Sequence[Tensor]) -> DifferenceFunction:
-    """Of means over the same seeds, entry by entry, with one spread: what is left where configurations and seeds are taken off.
+    """Differences over the same seeds, with one spread: the residual of the two-way layout.
 
-    That of the additive two-way layout. Fisher, The design of experiments (1935).
+    Fisher, The design of experiments (1935).
     """
     table = torch.stack([each.double() for each in values])  # [configurations, seeds]
-    left = table - table.mean(1, keepdim=True) - table.mean(0) + table.mean()
+    residual = table - table.mean(1, keepdim=True) - table.mean(0) + table.mean()
     degrees = (len(table) - 1) * (table.shape[1] - 1)
     error = (
-        math.sqrt(2 * left.square().sum().item() / degrees / table.shape[1])
+        math.sqrt(2 * residual.square().sum().item() / degrees / table.shape[1])
         if degrees
         else math.nan
     )
-    return lambda one, other: (Estimate((table[one] - table[other]).mean().item(), error), degrees)
+    return lambda first, second: (
+        Estimate((table[first] - table[second]).mean().item(), error),
+        degrees,
+    )
 
 
 def difference_p_value(difference: Estimate, degrees: float) -> float:
-    """How often noise makes such a difference; never of an infinite one, always of none at all."""
+    """p-value of a difference; 0 for an infinite one, 1 for one that is exactly 0."""
     if math.isinf(difference.mean):
         return 0.0
     if difference.standard_error > 0:

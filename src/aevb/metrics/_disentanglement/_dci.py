@@ -13,40 +13,66 @@ from .._intervals import Interval, interval_from_halves, random_halves
 from .._optional import import_sklearn
 from ._factor_table import FactorTable
 
-FOREST_TREES, MAX_FOREST_ROWS = 10, 2000  # of a forest, and the rows it grows on at most
+FOREST_TREES = 10
+"""Trees of a forest."""
+
+MAX_FOREST_ROWS = 2000
+"""Most rows that a forest is trained on."""
 
 
 @dataclass(frozen=True)
 class DCI:
-    """Eastwood and Williams: does a code tell one factor, is a factor told by one code, and is it told at all."""
+    """Disentanglement, completeness and informativeness. Eastwood and Williams (2018).
+
+    Args:
+        disentanglement: Whether each latent variable depends on a single factor.
+        completeness: Whether each factor is captured by a single latent variable.
+        informativeness: Accuracy of predicting the factors, on held-out rows.
+        importance: Importance of each variable for each factor, ``[latent, F]``; columns sum to 1.
+    """
 
     disentanglement: Interval
     completeness: Interval
-    informativeness: Interval  # accuracy on rows that the forests have not seen
-    importance: Tensor  # [latent, F], columns sum to 1
+    informativeness: Interval
+    importance: Tensor
 
 
 def dci(z: Any, factors: Any, *, repeats: int = 10, seed: int = 0) -> DCI:
-    """Disentanglement, completeness and informativeness from what forests of decision trees use to name each factor.
+    """Compute disentanglement, completeness and informativeness from random forests.
 
-    With ``R_jk`` the importance of code ``j`` for factor ``k``: ``D = sum_j rho_j (1 - H_F(R_j / sum_k R_jk))``, ``rho_j`` being the code's
-    share of all importance; ``C`` is the same with codes and factors exchanged. Forests grow on half of the rows, at most 2,000; the
-    other half gives the accuracy.
+    With ``R_jk`` the importance of variable ``j`` for factor ``k``:
+    ``D = sum_j rho_j (1 - H_F(R_j / sum_k R_jk))``, where ``rho_j`` is the variable's share of all
+    importance; ``C`` is the same with variables and factors exchanged. Forests train on half of the
+    rows, at most 2,000; the other half gives the accuracy.
 
-    Eastwood and Williams, A framework for the quantitative evaluation of disentangled representations (2018). Needs scikit-learn.
+    Eastwood and Williams, A framework for the quantitative evaluation of disentangled
+    representations (2018). Needs scikit-learn.
+
+    Args:
+        z: Latents ``[N, latent]``.
+        factors: Known factors ``[N, F]``, class numbers.
+        repeats: Number of random halves of the rows, for the intervals.
+        seed: Seed of the halves and of the forests.
+
+    Returns:
+        The three scores with their intervals, 1 at best.
+
+    Raises:
+        DataError: Rows are too few, or factors do not vary.
+        MissingExtraError: scikit-learn is not installed.
     """
-    scene = FactorTable.from_arrays(z, factors)
-    whole = _fit_forests(scene, torch.arange(len(scene.z)), seed)
-    parts = [
-        _fit_forests(scene, half, seed + 1 + place)
-        for place, half in enumerate(random_halves(len(scene.z), repeats, seed))
+    table = FactorTable.from_arrays(z, factors)
+    forests = _fit_forests(table, torch.arange(len(table.z)), seed)
+    halves = [
+        _fit_forests(table, half, seed + 1 + index)
+        for index, half in enumerate(random_halves(len(table.z), repeats, seed))
     ]
-    values = torch.stack([_dci_scores(part) for part in parts], 1)
-    found = [
-        interval_from_halves(value, column, len(scene.z), (0.0, 1.0))
-        for value, column in zip(_dci_scores(whole).tolist(), values, strict=True)
+    values = torch.stack([_dci_scores(half) for half in halves], 1)
+    intervals = [
+        interval_from_halves(value, column, len(table.z), (0.0, 1.0))
+        for value, column in zip(_dci_scores(forests).tolist(), values, strict=True)
     ]
-    return DCI(*found, importance=whole.importance)
+    return DCI(*intervals, importance=forests.importance)
 
 
 @dataclass(frozen=True)
@@ -56,31 +82,31 @@ class _ForestScores:
 
 
 def _fit_forests(table: FactorTable, rows: Tensor, seed: int) -> _ForestScores:
+    """One forest for each factor, trained on one half of the rows and tested on the other."""
     ensemble = import_sklearn("ensemble", "DCI scores")
-    reach = (
-        table.z.abs().amax(0).clamp(min=1e-300)
-    )  # trees know order alone, and scikit-learn float32 alone
+    # trees depend on the order of values alone, and scikit-learn computes in float32
+    largest = table.z.abs().amax(0).clamp(min=1e-300)
     parts = (
         part.subset(torch.arange(min(MAX_FOREST_ROWS, len(part.z))))
         for part in table.split(rows, seed)
     )
-    known, asked = (replace(part, z=part.z / reach) for part in parts)
+    train, test = (replace(part, z=part.z / largest) for part in parts)
     importance, accuracy = [], []
-    for learnt, truth in zip(known.factors.T, asked.factors.T, strict=True):
-        # every split sees all codes: one that tells nothing is then chosen by none
+    for labels, truth in zip(train.factors.T, test.factors.T, strict=True):
+        # every split sees all variables, so that none without information is chosen
         forest = ensemble.RandomForestClassifier(FOREST_TREES, max_features=None, random_state=seed)
-        forest.fit(known.z.numpy(), learnt.numpy())
+        forest.fit(train.z.numpy(), labels.numpy())
         importance.append(torch.from_numpy(forest.feature_importances_))
-        accuracy.append(float(forest.score(asked.z.numpy(), truth.numpy())))
+        accuracy.append(float(forest.score(test.z.numpy(), truth.numpy())))
     return _ForestScores(torch.stack(importance, 1), torch.tensor(accuracy, dtype=torch.float64))
 
 
 def _dci_scores(forests: _ForestScores) -> Tensor:
     """Disentanglement, completeness, informativeness ``[3]``."""
     weights = forests.importance.sum(1) / forests.importance.sum().clamp(min=1e-300)
-    disentangled = (weights * _concentration(forests.importance)).sum()
+    disentanglement = (weights * _concentration(forests.importance)).sum()
     return torch.stack(
-        [disentangled, _concentration(forests.importance.T).mean(), forests.accuracy.mean()]
+        [disentanglement, _concentration(forests.importance.T).mean(), forests.accuracy.mean()]
     )
 
 

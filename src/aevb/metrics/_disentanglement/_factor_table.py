@@ -1,4 +1,4 @@
-"""Codes beside the factors they are to tell."""
+"""Latents with the factors that they should represent."""
 
 from __future__ import annotations
 
@@ -9,74 +9,82 @@ import torch
 from torch import Tensor
 
 from ...data._formatting import format_count
-from ...errors import ArgumentError, DataError
+from ...errors import DataError, check_counts
 
-MUTUAL_INFORMATION_BINS = 20  # of a continuous code
-MIN_ROWS_PER_VALUE = (
-    10  # rows for each value of a factor, on average: of fewer, scores tell how rare values are
-)
-MIN_ROWS_SHARING_VALUE = 5  # rows that share a value, from which their spread says something
-ROWS_PER_VOTE = 64  # rows that share a factor in one vote
+MUTUAL_INFORMATION_BINS = 20
+"""Bins of a continuous latent variable."""
+
+MIN_ROWS_PER_VALUE = 10
+"""Fewest rows per value of a factor on average; with fewer, scores measure how rare values are."""
+
+MIN_ROWS_SHARING_VALUE = 5
+"""Fewest rows with the same value whose spread is meaningful."""
+
+ROWS_PER_VOTE = 64
+"""Rows that share a factor in one vote."""
 
 
 @dataclass(frozen=True)
 class FactorTable:
-    """Codes beside the factors they are to tell, rows with one factor in common easily found."""
+    """Latents with the factors that they should represent.
 
-    z: Tensor  # [N, latent] float64
-    factors: Tensor  # [N, F] int64, 0 ... values - 1
-    binned_z: (
-        Tensor  # [N, latent] int64, class numbers of the codes: the same ones for any of the rows
-    )
+    Args:
+        z: Latents, ``[N, latent]`` float64.
+        factors: Class numbers from 0, ``[N, F]`` int64.
+        binned_z: Bins of the latents, ``[N, latent]`` int64; the same for any subset of the rows.
+    """
+
+    z: Tensor
+    factors: Tensor
+    binned_z: Tensor
 
     @staticmethod
     def from_arrays(z: Any, factors: Any, bins: int = MUTUAL_INFORMATION_BINS) -> FactorTable:
-        table, given = _to_table("codes", z).double(), _to_table("factors", factors)
-        if bins < 1:
-            raise ArgumentError(f"`bins` is {bins}; cut a continuous code into at least 1.")
-        if len(table) != len(given):
+        """Check latents ``[N, latent]`` and factors ``[N, F]``, and number the factors' values."""
+        latents, values = _to_table("z", z).double(), _to_table("factors", factors)
+        check_counts(bins=bins)
+        if len(latents) != len(values):
             raise DataError(
-                f"`codes` has {format_count(len(table), 'row')} and `factors` {format_count(len(given))}: give the factors of each row."
+                f"`z` has {format_count(len(latents), 'row')} and `factors` "
+                f"{format_count(len(values))}",
+                suggestions=("Give the factors of each row",),
             )
-        if len(table) < 40:
+        if len(latents) < 40:
             raise DataError(
-                f"`codes` has {format_count(len(table), 'row')}, and scores of factors need at least 40, to halve them."
+                f"`z` has {format_count(len(latents), 'row')}, and scores of factors need at least "
+                "40, to halve them"
             )
-        if not given.double().isfinite().all():
+        if not values.double().isfinite().all():
             raise DataError(
-                "`factors` holds NaN or infinity; leave out rows whose factors nobody knows."
+                "`factors` holds NaN or infinity",
+                suggestions=("Leave out rows with unknown factors",),
             )
-        if not table.isfinite().all():
-            raise DataError("`codes` holds NaN or infinity; encode rows that the model can take.")
-        if not table.shape[1]:
-            raise DataError("`codes` has no columns; give at least 1 latent variable.")
-        if given.shape[1] < 2:
+        if not latents.isfinite().all():
             raise DataError(
-                "`factors` has 1 column, and nothing can be told apart from it; give at least 2 factors."
+                "`z` holds NaN or infinity", suggestions=("Encode rows that the model can take",)
             )
-        columns = [column.unique(return_inverse=True) for column in given.T]
-        for place, (values, _) in enumerate(columns):
-            if len(values) < 2:
-                raise DataError(
-                    f"factor {place} is {values[0].item():g} in all rows: leave out what does not vary."
-                )
-            if MIN_ROWS_PER_VALUE * len(values) > len(table):
-                raise DataError(
-                    f"factor {place} has {len(values):,} values in {len(table):,} rows, and scores need {MIN_ROWS_PER_VALUE} rows for each: give more "
-                    "rows, or cut it into classes, as torch.bucketize does."
-                )
-        cut = torch.stack([_discretise(column, bins) for column in table.T], 1)
-        return FactorTable(table, torch.stack([places for _, places in columns], 1), cut)
+        if not latents.shape[1]:
+            raise DataError("`z` has no columns", suggestions=("Give at least 1 latent variable",))
+        if values.shape[1] < 2:
+            raise DataError(
+                "`factors` has 1 column, and there is none to distinguish it from",
+                suggestions=("Give at least 2 factors",),
+            )
+        columns = [column.unique(return_inverse=True) for column in values.T]
+        for number, (levels, _) in enumerate(columns):
+            _check_factor(number, levels, len(latents))
+        binned = torch.stack([_discretise(column, bins) for column in latents.T], 1)
+        return FactorTable(latents, torch.stack([codes for _, codes in columns], 1), binned)
 
     def subset(self, rows: Tensor) -> FactorTable:
+        """The table of these rows."""
         return FactorTable(self.z[rows], self.factors[rows], self.binned_z[rows])
 
     def split(self, rows: Tensor, seed: int) -> tuple[FactorTable, FactorTable]:
-        """These rows in two halves: one to learn from, and one to be asked about."""
-        known, asked = rows[
-            torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-        ].tensor_split(2)
-        return self.subset(known), self.subset(asked)
+        """These rows in two random halves, for training and for testing."""
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+        train, test = rows[order].tensor_split(2)
+        return self.subset(train), self.subset(test)
 
     def entropies(self) -> Tensor:
         """``H(v_k)`` in nats ``[F]``."""
@@ -92,9 +100,10 @@ class FactorTable:
         )
 
     def fixed_factor_groups(self, n_votes: int, seed: int) -> FixedFactorGroups | None:
-        """Groups of rows that share a value of a factor at random, one that ``SEEN`` rows have; ``None`` where there is no such value.
+        """Groups of rows that share a frequent value of a factor; ``None`` without such a value.
 
-        Rows come in pairs of two different ones: one that is paired with itself would tell how rare the value is.
+        Rows come in pairs of two different rows: a row that is paired with itself would reveal how
+        rare the value is.
         """
         generator = torch.Generator().manual_seed(seed)
         fixed, members = [], []
@@ -108,14 +117,12 @@ class FactorTable:
                     )
                 ]
                 starts, value = sizes.cumsum(0) - sizes, column[pivots]
-                size, chance = (
-                    sizes[value, None],
-                    torch.rand(
-                        2, len(pivots), ROWS_PER_VOTE // 2, generator=generator, dtype=torch.float64
-                    ),
+                size = sizes[value, None]
+                uniform = torch.rand(
+                    2, len(pivots), ROWS_PER_VOTE // 2, generator=generator, dtype=torch.float64
                 )
-                first = (chance[0] * size).long()
-                second = (first + 1 + (chance[1] * (size - 1)).long()) % size
+                first = (uniform[0] * size).long()
+                second = (first + 1 + (uniform[1] * (size - 1)).long()) % size
                 members.append(self.z[order[starts[value, None] + torch.cat([first, second], 1)]])
                 fixed.append(torch.full((len(pivots),), k))
         return FixedFactorGroups(torch.cat(fixed), torch.cat(members)) if fixed else None
@@ -123,26 +130,51 @@ class FactorTable:
 
 @dataclass(frozen=True)
 class FixedFactorGroups:
-    factor: Tensor  # [votes], which is shared
-    z: Tensor  # [votes, TOGETHER, latent], of rows that share its value
+    """Groups of rows that share the value of a factor.
+
+    Args:
+        factor: The shared factor of each group, ``[votes]``.
+        z: Latents of the rows, ``[votes, ROWS_PER_VOTE, latent]``.
+    """
+
+    factor: Tensor
+    z: Tensor
+
+
+def _check_factor(number: int, values: Tensor, n_rows: int) -> None:
+    """Refuse a factor that does not vary, or that has too many values."""
+    if len(values) < 2:
+        raise DataError(
+            f"factor {number} is {values[0].item():g} in all rows",
+            suggestions=("Leave out factors that do not vary",),
+        )
+    if MIN_ROWS_PER_VALUE * len(values) > n_rows:
+        raise DataError(
+            f"factor {number} has {len(values):,} values in {n_rows:,} rows, and scores need "
+            f"{MIN_ROWS_PER_VALUE} rows for each",
+            suggestions=("Give more rows, or cut it into classes, as torch.bucketize does",),
+        )
 
 
 def _to_table(name: str, values: Any) -> Tensor:
-    """A table ``[N, columns]`` on the CPU. Raises ``DataError`` for what holds no numbers."""
+    """A table ``[N, columns]`` on the CPU; ``DataError`` for what holds no numbers."""
     try:
         table = torch.as_tensor(values).detach().cpu()
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"`{name}` holds no numbers: number what has names, as numpy.unique(..., return_inverse=True) does."
+            f"`{name}` holds no numbers",
+            suggestions=(
+                "Turn names into numbers, as numpy.unique(..., return_inverse=True) does",
+            ),
         ) from error
     return table.reshape(len(table), -1) if len(table) else table.reshape(0, 0)
 
 
 def _discretise(z: Tensor, bins: int) -> Tensor:
-    """Class numbers of a code: its values where they are few, else bins of equal width."""
-    values, places = z.unique(return_inverse=True)
+    """Class numbers of a variable: its values where they are few, else bins of equal width."""
+    values, codes = z.unique(return_inverse=True)
     if len(values) <= bins:
-        return places
+        return codes
     low, high = z.min(), z.max()
     return ((z - low) / (high - low) * bins).long().clamp(max=bins - 1)
 
@@ -156,5 +188,6 @@ def _mutual_information(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _entropy(counts: Tensor) -> Tensor:
+    """Entropy of the shares of counts, in nats."""
     p = counts.double() / counts.sum()
     return -torch.special.xlogy(p, p).sum()

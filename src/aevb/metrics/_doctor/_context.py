@@ -1,10 +1,10 @@
-"""What the doctor looks at: a model, rows of data, perhaps the rows it was trained on, perhaps its history. Nothing is measured twice."""
+"""What the checks of the doctor compute from; results that several checks share are cached."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -14,9 +14,9 @@ from torch.distributions import Distribution
 
 from ...data import Rows, Spec
 from ...errors import IncompatibleError
+from ...inference._batches import iter_batches, model_dtype, seeded_evaluation
 from ...models import VAE
 from ...types import Batch
-from .._blocks import iter_batches, model_dtype, seeded_evaluation
 from .._estimate import Estimate
 from .._latent import (
     ActiveUnits,
@@ -27,18 +27,11 @@ from .._latent import (
 )
 from .._log_likelihood import LogLikelihood, log_likelihood
 from .._rate_distortion import RateDistortion, rate_distortion_of_rows
-
-MAX_DOCTOR_ROWS = 2000  # looked at, of the data and of the training rows
-IMPORTANCE_CHECK_ROWS = 200  # rows whose importance weights are drawn
-IMPORTANCE_CHECK_SAMPLES = 100  # of each of them
-INFORMATION_CHECK_ROWS = 200  # rows whose posteriors are held against each other's draws
-INFORMATION_CHECK_BLOCK_SIZE = 16  # of these draws
-MIN_MODEL_CHECK_ROWS = 20  # rows of which nothing is said of the model
-MIN_DEAD_UNIT_ROWS = 100  # rows that a hidden unit must be silent for
+from ._thresholds import DoctorThresholds
 
 
 class EpochLike(Protocol):
-    """What the doctor asks of an epoch of the history, as ``aevb.training.Epoch`` has it."""
+    """The fields of an epoch of the history that the doctor reads; ``training.Epoch`` has them."""
 
     @property
     def bound(self) -> float: ...
@@ -64,30 +57,43 @@ class EpochLike(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class DiagnosticContext:
-    """``rows``, ``train`` and ``reference`` are at most ``ROWS`` rows on the model's device; ``None`` where nobody gave them."""
+    """What checks compute from; results that several checks share are computed once.
+
+    Args:
+        model: The model.
+        rows: At most ``thresholds.max_rows`` held-out rows on the model's device.
+        train: As many training rows, where they are known.
+        reference: As many other held-out rows of the origin of the training rows.
+        history: The epochs of the training.
+        all_rows: All held-out rows and all training rows.
+        spec: Description of the data, where there is one.
+        seed: Seed of every check.
+        thresholds: Sizes and thresholds of the checks.
+    """
 
     model: VAE
     rows: Rows
     train: Rows | None
-    reference: Rows | None  # held out, and of the training rows' origin
+    reference: Rows | None
     history: Sequence[EpochLike]
-    all_rows: tuple[Rows, Rows | None]  # all rows, for what is asked of each
-    spec: Spec | None = None  # of a data set
+    all_rows: tuple[Rows, Rows | None]
+    spec: Spec | None = None
     seed: int = 0
+    thresholds: DoctorThresholds = field(default_factory=DoctorThresholds)
 
     @property
     def has_few_rows(self) -> bool:
-        """Whether there are so few rows that what is seen is theirs and not the model's."""
-        return len(self.rows) < MIN_MODEL_CHECK_ROWS
+        """Whether there are too few rows to judge the model by them."""
+        return len(self.rows) < self.thresholds.min_rows
 
     @property
     def fitted_rows(self) -> Rows:
-        """The rows that the model should be at home with: those of training, or these where nobody gave them."""
+        """The rows that the model should know: the training rows, else the held-out rows."""
         return self.rows if self.train is None else self.train
 
     @property
     def best_epoch(self) -> EpochLike | None:
-        """The epoch whose weights were kept, by validation."""
+        """The epoch with the best validation, whose weights were kept."""
         scored = [
             (epoch.validation, epoch)
             for epoch in self.history
@@ -97,30 +103,27 @@ class DiagnosticContext:
 
     @cached_property
     def rate_distortion(self) -> RateDistortion:
-        return rate_distortion_of_rows(self.model, self.rows, 4, seed=self.seed)
+        """Rate and distortion of the held-out rows."""
+        return self._rate_distortion(self.rows)
 
     @cached_property
     def train_rate_distortion(self) -> RateDistortion | None:
-        return (
-            None
-            if self.train is None
-            else rate_distortion_of_rows(self.model, self.train, 4, seed=self.seed)
-        )
+        """Rate and distortion of the training rows."""
+        return None if self.train is None else self._rate_distortion(self.train)
 
     @cached_property
     def reference_rate_distortion(self) -> RateDistortion | None:
-        return (
-            None
-            if self.reference is None
-            else rate_distortion_of_rows(self.model, self.reference, 4, seed=self.seed)
-        )
+        """Rate and distortion of the reference rows."""
+        return None if self.reference is None else self._rate_distortion(self.reference)
 
     @cached_property
     def kl_per_dimension(self) -> Tensor | None:
+        """Mean KL divergence of each latent variable."""
         return kl_per_dimension(self.model, self.rows)
 
     @cached_property
     def active_units(self) -> ActiveUnits | None:
+        """Latent variables in use, ``None`` for a single row."""
         return active_units(self.model, self.rows) if len(self.rows) > 1 else None
 
     @cached_property
@@ -130,18 +133,19 @@ class DiagnosticContext:
 
     @cached_property
     def train_posterior_means(self) -> Tensor | None:
+        """Posterior means of the training rows ``[N, latent]``."""
         return None if self.train is None else posterior_means(self.model, self.train)
 
     @cached_property
     def log_likelihood(self) -> LogLikelihood | None:
-        """Importance weights of some rows, where the posterior has a density."""
+        """The estimate of ``log p(x)`` of some rows, where the model has one."""
         if not self.model.posterior.has_density:
             return None
         try:
             return log_likelihood(
                 self.model,
-                evenly_spaced_rows(self.rows, IMPORTANCE_CHECK_ROWS),
-                IMPORTANCE_CHECK_SAMPLES,
+                evenly_spaced_rows(self.rows, self.thresholds.importance_rows),
+                self.thresholds.importance_samples,
                 seed=self.seed,
             )
         except IncompatibleError:
@@ -149,13 +153,16 @@ class DiagnosticContext:
 
     @cached_property
     def mutual_information_and_marginal_kl(self) -> tuple[Estimate, Estimate] | None:
-        """``I(x; z)`` and ``KL(q(z) || p(z))`` in nats, of some rows; ``None`` where posteriors know their own draws only."""
+        """``I(x; z)`` and ``KL(q(z) || p(z))`` of some rows, in nats.
+
+        ``None`` where a posterior only has the density of its own draws.
+        """
         try:
             found = latent_information(
                 self.model,
-                evenly_spaced_rows(self.rows, INFORMATION_CHECK_ROWS),
+                evenly_spaced_rows(self.rows, self.thresholds.latent_rows),
                 seed=self.seed,
-                block_size=INFORMATION_CHECK_BLOCK_SIZE,
+                block_size=self.thresholds.latent_block_size,
             )
         except (IncompatibleError, NotImplementedError):
             return None
@@ -164,19 +171,19 @@ class DiagnosticContext:
     @cached_property
     def decoded_distribution(self) -> Distribution:
         """``p(x|z)`` at the posterior means of some rows, batch shape ``[n]``."""
-        batch = self.batch(INFORMATION_CHECK_ROWS)
+        batch = self.batch(self.thresholds.latent_rows)
         with seeded_evaluation(self.model, self.seed):
             return self.model.likelihood(self.model.infer(batch).mean, batch.context)
 
     @cached_property
     def gradient_norms(self) -> dict[str, float]:
-        """Norms of the gradient of the ELBO of a batch in prior, posterior and likelihood; of those with parameters that are not frozen."""
+        """Norm of the ELBO's gradient in prior, posterior and likelihood, where not frozen."""
         parts = {
             name: [p for p in part.parameters() if p.requires_grad]
             for name, part in self.model.named_children()
         }
         parts = {name: parameters for name, parameters in parts.items() if parameters}
-        batch = self.batch(128)
+        batch = self.batch(self.thresholds.gradient_rows)
         with seeded_evaluation(self.model, self.seed), torch.enable_grad():
             terms = self.model.draw_terms(batch, 1)
             every = [parameter for parameters in parts.values() for parameter in parameters]
@@ -194,38 +201,41 @@ class DiagnosticContext:
 
     @cached_property
     def dead_unit_share(self) -> float | None:
-        """The share of hidden rectified units that no row moves, where the model has any, and there are rows enough to move them."""
-        if len(self.fitted_rows) < MIN_DEAD_UNIT_ROWS:
+        """Share of rectified hidden units that no row activates; ``None`` for too few rows."""
+        if len(self.fitted_rows) < self.thresholds.min_dead_unit_rows:
             return None
         seen: dict[nn.Module, Tensor] = {}
 
-        def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             units = output.movedim(1, -1) if output.dim() == 4 else output  # channels of an image
             moved = (units > 0).flatten(0, -2).any(0)
             seen[module] = seen.get(module, torch.zeros_like(moved)) | moved
 
         hooks = [
-            module.register_forward_hook(note)
+            module.register_forward_hook(record)
             for module in self.model.modules()
             if isinstance(module, nn.ReLU)
         ]
         try:
             with seeded_evaluation(self.model, self.seed):
-                self.model.draw_terms(self.batch(INFORMATION_CHECK_ROWS, self.fitted_rows), 1)
+                self.model.draw_terms(self.batch(self.thresholds.latent_rows, self.fitted_rows), 1)
         finally:
             for hook in hooks:
                 hook.remove()
         moved = torch.cat([one.flatten() for one in seen.values()]) if seen else None
         return None if moved is None else 1 - moved.double().mean().item()
 
+    def _rate_distortion(self, rows: Rows) -> RateDistortion:
+        return rate_distortion_of_rows(self.model, rows, self.thresholds.elbo_draws, seed=self.seed)
+
     def batch(self, count: int, from_rows: Rows | None = None) -> Batch:
-        """At most that many rows as one batch in the numbers of the model."""
+        """At most ``count`` rows as one batch in the model's precision."""
         rows = evenly_spaced_rows(self.rows if from_rows is None else from_rows, count)
         return next(iter_batches(rows, len(rows), model_dtype(self.model)))
 
 
 def evenly_spaced_rows(rows: Rows, count: int) -> Rows:
-    """At most ``count`` rows, evenly spread."""
+    """At most ``count`` rows, evenly spaced."""
     return (
         rows if len(rows) <= count else rows.subset(torch.linspace(0, len(rows) - 1, count).long())
     )

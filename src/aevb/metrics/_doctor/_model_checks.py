@@ -1,4 +1,4 @@
-"""What may be wrong with the model: a scale that drowns the data, codes that say nothing, a posterior too poor, outputs too sure."""
+"""Checks of the model: noise of the decoder, use of the latents, the posterior, the outputs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,21 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
+from ..._registry import register
 from ...data._formatting import format_count, format_list
 from ...distributions import QuantisedDirac
+from ...inference._batches import seeded_evaluation
 from ...likelihoods._location_scale import LocationScale
 from ...models import VAE
-from .._blocks import seeded_evaluation
+from ...notes import Argument, Part, message
 from .._codebook import codebook_usage
-from ._context import INFORMATION_CHECK_ROWS, MIN_MODEL_CHECK_ROWS, DiagnosticContext
+from ._check import DRIFT, FAILED_TRAINING, LEARNING_RATE, MEMORISED, UNFINISHED, CheckRegistration
+from ._context import DiagnosticContext
 from ._diagnosis import CheckResult, Finding
-
-COLLAPSED_RATE_NATS = 0.05  # nats: what all latent variables together say of a datum
-LOOSE_BOUND_RATE_SHARE, LOOSE_BOUND_NATS = (
-    0.5,
-    2.0,
-)  # of the rate, and nats: between the bound and the likelihood
-BASELINE_GAP_NATS = 1.0  # nats
-MIN_EFFECTIVE_SAMPLES = 2.0  # effective samples: one of them says all
-TARGET_TOLERANCE = 1e-6  # relative: a target that is the bound
-CONFIDENT_MISTAKE_PROBABILITY = 1e-4  # a probability below it is a mistake made with confidence
 
 
 def finite_weights(model: VAE) -> CheckResult | None:
-    """Weights that are not finite, of which nothing else can be asked."""
+    """A finding where weights are not finite: no other check makes sense then."""
     broken = [
         name
         for name, tensor in model.state_dict().items()
@@ -38,235 +31,320 @@ def finite_weights(model: VAE) -> CheckResult | None:
     if not broken:
         return None
     finding = Finding(
+        "weights_not_finite",
         "Weights are not finite",
         f"{format_list(broken, 3)} hold NaN or infinity.",
-        "Every number of the model is one of these, too.",
+        "Every number of the model is NaN or infinite, too.",
         "Train again from new weights, with a lower learning rate.",
     )
     return CheckResult("weights that are not finite", f"{len(broken):,} tensors", finding)
 
 
-def decoder_scale(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """The decoder's variance against the eigenvalues of the data's covariance.
+@register(
+    CheckRegistration(
+        name="decoder_scale",
+        title="Decoder's noise",
+        paper="Lucas et al. (2019)",
+        order=50,
+        causes=FAILED_TRAINING[:2],
+    )
+)
+def _decoder_scale(context: DiagnosticContext) -> CheckResult | None:
+    """Compare the decoder's variance with the eigenvalues of the data's covariance.
 
-    Latent variables pay where the data vary more than the decoder's noise: of a linear decoder with variance ``sigma^2`` those survive
-    whose eigenvalue is above it. Lucas et al., Don't blame the ELBO! (2019).
+    Latent variables pay off where the data vary more than the decoder's noise: with a linear
+    decoder of variance ``sigma^2`` those survive whose eigenvalue is above it.
     """
-    if not _is_real(diagnostics):  # no scale to be too large
+    if not _is_real(context):  # without a scale, none can be too large
         return None
-    noise = diagnostics.decoded_distribution.variance.flatten(1).double().cpu()
-    x = diagnostics.batch(2000, diagnostics.fitted_rows).x.flatten(1).double().cpu()
-    if len(x) < MIN_MODEL_CHECK_ROWS:
+    noise = context.decoded_distribution.variance.flatten(1).double().cpu()
+    x = context.batch(2000, context.fitted_rows).x.flatten(1).double().cpu()
+    if len(x) < context.thresholds.min_rows:
         return None
     eigenvalues = _covariance_eigenvalues(x, noise.mean(0).sqrt())
-    # of noise alone the largest eigenvalue of n rows in d dimensions is about this many times the variance (Marchenko and Pastur 1967)
+    # the largest eigenvalue of n rows of noise in d dimensions (Marchenko and Pastur 1967)
     above = int((eigenvalues > (1 + math.sqrt(x.shape[1] / len(x))) ** 2).sum())
     largest = eigenvalues[0].item()
     finding = None
     if largest <= 1:
         fixed = any(
             part.kind == "fixed"
-            for part in diagnostics.model.likelihood.modules()
+            for part in context.model.likelihood.modules()
             if isinstance(part, LocationScale)
         )
         finding = Finding(
+            "decoder_scale_too_large",
             "The decoder's scale is too large",
-            f"The largest eigenvalue of the data's covariance is {largest:.2g} times the decoder's variance.",
-            "All that the data vary passes for noise, so that no latent variable is worth its divergence.",
-            'Lower the scale of the likelihood, or let it be learnt, scale="per_element".'
+            f"The largest eigenvalue of the data's covariance is {largest:.2g} times the decoder's "
+            "variance.",
+            "The decoder explains all variation of the data as noise, so that no latent variable "
+            "is worth its KL divergence.",
+            message(
+                "Lower the scale of the likelihood, or let it be learned: {scale}.",
+                scale=Argument("scale", "per_element"),
+            )
             if fixed
-            else "It was learnt, and went astray: train again from new weights, with a lower learning rate.",
+            else "The scale was learned and diverged: train again from new weights, with a lower "
+            "learning rate.",
         )
-    seen = f"{format_count(above, 'direction')} in which data vary more"
     return CheckResult(
         "decoder's noise",
-        seen,
+        f"{format_count(above, 'direction')} in which data vary more",
         finding,
         {"largest_eigenvalue": largest, "directions": float(above)},
     )
 
 
 def _covariance_eigenvalues(x: Tensor, unit: Tensor) -> Tensor:
-    """Those of the covariance of rows ``[N, D]`` in a unit for each column, the largest first; cells that are empty count for nothing."""
-    there = ~x.isnan()
-    mean = x.nan_to_num(0.0).sum(0) / there.sum(0).clamp(min=1)
-    away = torch.where(there, x - mean, 0.0) / unit
-    return torch.linalg.svdvals(
-        away / there.double().mean(0).clamp(min=1 / len(x)).sqrt()
-    ).square() / len(x)
+    """Eigenvalues of the covariance of rows ``[N, D]``, the largest first.
+
+    Columns are measured in ``unit``; missing cells do not count.
+    """
+    observed = ~x.isnan()
+    mean = x.nan_to_num(0.0).sum(0) / observed.sum(0).clamp(min=1)
+    centred = torch.where(observed, x - mean, 0.0) / unit
+    share = observed.double().mean(0).clamp(min=1 / len(x))
+    return torch.linalg.svdvals(centred / share.sqrt()).square() / len(x)
 
 
-def _is_in_support(diagnostics: DiagnosticContext, value: float) -> bool:
-    """Whether the likelihood has a density for data that hold this value."""
-    support, mean = diagnostics.decoded_distribution.support, diagnostics.decoded_distribution.mean
+def _is_in_support(context: DiagnosticContext, value: float) -> bool:
+    """Whether the likelihood has a density for data with this value."""
+    support, mean = context.decoded_distribution.support, context.decoded_distribution.mean
     return support is not None and bool(support.check(torch.full_like(mean[:1], value)).all())
 
 
-def independent_columns_baseline(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """The ELBO against what columns taken one by one say: a Gaussian for each real number, a probability for each bit."""
+@register(
+    CheckRegistration(
+        name="independent_columns",
+        title="ELBO above independent columns",
+        order=90,
+        causes=(*DRIFT, *FAILED_TRAINING, *UNFINISHED),
+    )
+)
+def _independent_columns_baseline(context: DiagnosticContext) -> CheckResult | None:
+    """Compare the ELBO with independent columns: a Gaussian or a Bernoulli for each column."""
     if (
-        diagnostics.has_few_rows
-        or not diagnostics.model.posterior.has_density
-        or diagnostics.rate_distortion.per_datum is None
+        context.has_few_rows
+        or not context.model.posterior.has_density
+        or context.rate_distortion.per_datum is None
     ):
         return None
-    own = _independent_columns_log_prob(diagnostics)
-    if own is None:
+    baseline = _independent_columns_log_prob(context)
+    if baseline is None:
         return None
-    more = -diagnostics.rate_distortion.per_datum.sum(0).cpu() - own
-    gap, error = more.mean().item(), (more.std() / math.sqrt(len(more))).item()
-    finding = None
-    if gap < min(-4 * error, -BASELINE_GAP_NATS):
+    gain = -context.rate_distortion.per_datum.sum(0).cpu() - baseline
+    gap, error = gain.mean().item(), (gain.std() / math.sqrt(len(gain))).item()
+    limits, finding = context.thresholds, None
+    if gap < min(-limits.standard_errors * error, -limits.baseline_gap_nats):
         finding = Finding(
-            "Columns one by one say more",
-            f"The ELBO is {-gap:.1f} ± {error:.1f} nats below the log-density of columns that are taken for independent.",
-            "Whatever the model learnt of what columns have in common, it lost more elsewhere.",
-            "Train again with a lower learning rate, and for longer; let the scale of the likelihood be learnt where it is fixed.",
+            "independent_columns_better",
+            "Independent columns fit better",
+            f"The ELBO is {-gap:.1f} ± {error:.1f} nats below the log-density of independent "
+            "columns.",
+            "The model loses more elsewhere than it gains from what columns have in common.",
+            "Train again with a lower learning rate, and for longer; let the scale of the "
+            "likelihood be learned where it is fixed.",
         )
     return CheckResult(
-        "ELBO above columns one by one",
+        "ELBO above independent columns",
         f"{gap:.1f} ± {error:.1f} nats",
         finding,
         {"gap": gap, "error": error},
     )
 
 
-def _independent_columns_log_prob(diagnostics: DiagnosticContext) -> Tensor | None:
-    """The log-density of each row ``[N]`` by the moments of the columns of ``known`` rows; ``None`` for other numbers than these."""
+def _independent_columns_log_prob(context: DiagnosticContext) -> Tensor | None:
+    """Log-density of each row ``[N]`` by the moments of the training rows' columns.
+
+    ``None`` for data that are neither real nor binary.
+    """
     known, x = (
-        diagnostics.batch(len(rows), rows).x.flatten(1).double().cpu()
-        for rows in (diagnostics.fitted_rows, diagnostics.rows)
+        context.batch(len(rows), rows).x.flatten(1).double().cpu()
+        for rows in (context.fitted_rows, context.rows)
     )
-    there = ~known.isnan()
-    count = there.sum(0)
+    observed = ~known.isnan()
+    count = observed.sum(0)
     mean = known.nan_to_num(0.0).sum(0) / count.clamp(min=1)
-    if _is_real(diagnostics):
-        deviation = (
-            torch.where(there, known - mean, 0.0).square().sum(0) / count.clamp(min=1)
-        ).sqrt()
+    if _is_real(context):
+        squares = torch.where(observed, known - mean, 0.0).square().sum(0)
+        deviation = (squares / count.clamp(min=1)).sqrt()
         if (deviation == 0).any():
             return None
-        each = Normal(mean, deviation, validate_args=False).log_prob(x)
-    elif _is_binary(diagnostics):
-        each = Bernoulli((mean * count + 1) / (count + 2), validate_args=False).log_prob(
-            x.nan_to_num(0.0)
-        )
+        log_prob = Normal(mean, deviation, validate_args=False).log_prob(x)
+    elif _is_binary(context):
+        share = (mean * count + 1) / (count + 2)
+        log_prob = Bernoulli(share, validate_args=False).log_prob(x.nan_to_num(0.0))
     else:
         return None
-    return torch.where(x.isnan(), 0.0, each).sum(1)
+    return torch.where(x.isnan(), 0.0, log_prob).sum(1)
 
 
-def _is_real(diagnostics: DiagnosticContext) -> bool:
-    return _is_in_support(diagnostics, -1e4 - 0.5) and _is_in_support(diagnostics, 1e4 + 0.5)
+def _is_real(context: DiagnosticContext) -> bool:
+    """Whether the likelihood is for real numbers."""
+    return _is_in_support(context, -1e4 - 0.5) and _is_in_support(context, 1e4 + 0.5)
 
 
-def _is_binary(diagnostics: DiagnosticContext) -> bool:
+def _is_binary(context: DiagnosticContext) -> bool:
+    """Whether the likelihood is for zeros and ones."""
     return (
-        _is_in_support(diagnostics, 1.0)
-        and not _is_in_support(diagnostics, 0.5)
-        and not _is_in_support(diagnostics, 2.0)
+        _is_in_support(context, 1.0)
+        and not _is_in_support(context, 0.5)
+        and not _is_in_support(context, 2.0)
     )
 
 
-def active_latents(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """Latent variables in use."""
-    active, kl = diagnostics.active_units, diagnostics.kl_per_dimension
-    if active is None or not diagnostics.model.posterior.has_density:
+@register(
+    CheckRegistration(
+        name="active_latents",
+        title="Latent variables in use",
+        order=110,
+        causes=(*FAILED_TRAINING, *UNFINISHED),
+    )
+)
+def _active_latents(context: DiagnosticContext) -> CheckResult | None:
+    """Check that latent variables are in use."""
+    active, kl, limits = context.active_units, context.kl_per_dimension, context.thresholds
+    if active is None or not context.model.posterior.has_density:
         return None
-    rate, size = diagnostics.rate_distortion.rate.mean, active.variance.numel()
+    rate, size = context.rate_distortion.rate.mean, active.variance.numel()
     finding = None
-    if not diagnostics.has_few_rows and (rate < COLLAPSED_RATE_NATS or active.count == 0):
-        still = "" if active.count else ", and none of their means moves with the data"
+    if not context.has_few_rows and (rate < limits.collapsed_rate or active.count == 0):
+        constant = "" if active.count else ", and none of their means varies over the data"
         finding = Finding(
+            "posterior_collapse",
             "The posterior has collapsed onto the prior",
-            f"All {size} latent variables together say {rate:.3f} nats of a datum{still}.",
-            "Codes carry nothing, and every datum is decoded alike. Where columns have nothing in common, that is the best there is.",
-            "Begin with a small weight of the divergence, beta=Linear(steps=5000), or with free bits, free_bits=0.1.",
+            f"All {size} latent variables together carry {rate:.3f} nats about a row{constant}.",
+            "The latent variables carry no information, and every row is decoded alike. This is "
+            "the best possible fit only where columns have nothing in common.",
+            message(
+                "Begin with a small weight of the KL divergence, {beta}, or with free bits, "
+                "{free_bits}.",
+                beta=Argument("beta", Part("Linear", {"steps": 5000})),
+                free_bits=Argument("free_bits", 0.1),
+            ),
         )
-    each = "" if kl is None else f", {int((kl >= 0.01).sum())} with 0.01 nats or more"
-    numbers = {"active": float(active.count), "rate": rate} | (
-        {} if kl is None else {"kl_per_dimension": kl.flatten().tolist()}
-    )
+    used = "" if kl is None else f", {int((kl >= 0.01).sum())} with 0.01 nats or more"
+    numbers: dict[str, float | list[float]] = {"active": float(active.count), "rate": rate}
+    if kl is not None:
+        numbers["kl_per_dimension"] = kl.flatten().tolist()
     return CheckResult(
-        "latent variables in use", f"{active.count} of {size}{each}", finding, numbers
+        "latent variables in use", f"{active.count} of {size}{used}", finding, numbers
     )
 
 
-def codebook_use(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """Entries of a codebook that no row uses."""
-    if not isinstance(diagnostics.model.probe()[1], QuantisedDirac):
+@register(
+    CheckRegistration(
+        name="codebook_use",
+        title="Codebook entries in use",
+        order=120,
+        causes=(*LEARNING_RATE, *UNFINISHED),
+    )
+)
+def _codebook_use(context: DiagnosticContext) -> CheckResult | None:
+    """Check for codebook entries that no row uses."""
+    if not isinstance(context.model.probe()[1], QuantisedDirac):
         return None
-    usage = codebook_usage(diagnostics.model, diagnostics.fitted_rows)
+    usage = codebook_usage(context.model, context.fitted_rows)
     finding = None
-    if usage.n_dead > 0.5 * usage.size:
+    if usage.unused_entries > context.thresholds.unused_entry_share * usage.size:
         finding = Finding(
-            "Most of the codebook is dead",
-            f"{usage.n_dead:,} of {usage.size:,} entries are used by none of {len(diagnostics.fitted_rows):,} rows.",
-            "The codes say less than the codebook could hold.",
-            "Take a smaller codebook, size=64, or fewer levels where the codes are levels.",
+            "codebook_mostly_unused",
+            "Most of the codebook is unused",
+            f"None of {len(context.fitted_rows):,} rows uses {usage.unused_entries:,} of "
+            f"{usage.size:,} entries.",
+            "The codes carry less information than the codebook could hold.",
+            message(
+                "Use a smaller codebook, {size}, or fewer levels where the codes are levels.",
+                size=Argument("size", 64),
+            ),
         )
     return CheckResult(
-        "entries of the codebook in use",
-        f"{usage.size - usage.n_dead:,} of {usage.size:,}",
+        "codebook entries in use",
+        f"{usage.size - usage.unused_entries:,} of {usage.size:,}",
         finding,
-        {"dead": float(usage.n_dead)},
+        {"unused_entries": float(usage.unused_entries)},
     )
 
 
-def bound_tightness(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """How far the bound is below the likelihood, and how well importance weights behave."""
-    found = diagnostics.log_likelihood
-    if found is None:
+@register(
+    CheckRegistration(
+        name="bound_tightness",
+        title="log p(x) above the ELBO",
+        order=140,
+        causes=(*DRIFT, *FAILED_TRAINING, *UNFINISHED, *MEMORISED),
+    )
+)
+def _bound_tightness(context: DiagnosticContext) -> CheckResult | None:
+    """Check the gap between log p(x) and the ELBO, and the importance weights."""
+    estimate, limits = context.log_likelihood, context.thresholds
+    if estimate is None:
         return None
-    gap, rate = found.mean - found.lower_bound.mean, diagnostics.rate_distortion.rate.mean
+    gap, rate = estimate.mean - estimate.lower_bound.mean, context.rate_distortion.rate.mean
+    effective, reliable = estimate.effective_sample_size, estimate.reliable_fraction
     finding = None
     if (
-        gap > max(LOOSE_BOUND_RATE_SHARE * rate, LOOSE_BOUND_NATS)
-        and rate > COLLAPSED_RATE_NATS
-        and _maximises_elbo(diagnostics)
+        gap > max(limits.loose_bound_share * rate, limits.loose_bound_nats)
+        and rate > limits.collapsed_rate
+        and _maximises_elbo(context)
     ):
-        plain = (
-            _is_factorised_gaussian(diagnostics.model.probe()[1])
-            and diagnostics.model.condition is None
-        )
+        finding = _poor_posterior(context, gap, rate)
+    elif effective < limits.min_effective_samples and reliable == 0 and not context.has_few_rows:
         finding = Finding(
-            "The posterior is too poor",
-            f"log p(x) is at least {gap:.1f} nats above the ELBO, and the codes say {rate:.1f} nats.",
-            "The family or the encoder misses the true posterior, and the decoder is trained to suit what it misses.",
-            "Take a wider encoder, a richer posterior, preset=full_covariance_vae or preset=iaf_vae, or a bound of several draws, "
-            "preset=iwae."
-            if plain
-            else "Take a wider encoder, or climb a bound of several draws, objective=iwae.",
-        )
-    elif (
-        found.effective_sample_size < MIN_EFFECTIVE_SAMPLES
-        and found.reliable_share == 0
-        and not diagnostics.has_few_rows
-    ):
-        finding = Finding(
+            "log_likelihood_loose",
             "The estimate of log p(x) is loose",
-            f"Of {found.samples} samples per datum an effective {found.effective_sample_size:.1f} carry the weight.",
-            "The truth is probably higher, by an unknown amount.",
-            "Weigh more samples, samples=5000, or anneal, method=ais.",
+            f"Of {estimate.samples} samples per row {effective:.1f} carry the weight.",
+            "The true value is probably higher, by an unknown amount.",
+            message(
+                "Use more samples, {samples}, or annealing, {method}.",
+                samples=Argument("samples", 5000),
+                method=Argument("method", "ais"),
+            ),
         )
-    reliable = (
-        ""
-        if found.reliable_share is None
-        else f", weights reliable for {found.reliable_share:.0%} of rows"
+    share = "" if reliable is None else f", weights reliable for {reliable:.0%} of rows"
+    return CheckResult(
+        "log p(x) above the ELBO",
+        f"{gap:.2f} nats{share}",
+        finding,
+        {"gap": gap, "effective_samples": effective},
     )
-    numbers = {"gap": gap, "effective_samples": found.effective_sample_size}
-    return CheckResult("log p(x) above the ELBO", f"{gap:.2f} nats{reliable}", finding, numbers)
 
 
-def _maximises_elbo(diagnostics: DiagnosticContext) -> bool:
-    """Whether the posterior was trained to bring the ELBO near to log p(x), by rows enough to see that it is not.
+def _poor_posterior(context: DiagnosticContext, gap: float, rate: float) -> Finding:
+    """The finding of a posterior that is far from the exact posterior."""
+    plain = _is_factorised_gaussian(context.model.probe()[1]) and context.model.condition is None
+    if plain:
+        recommendation = message(
+            "Use a wider encoder, a richer posterior, {full} or {flow}, or a bound of several "
+            "draws, {iwae}.",
+            full=Argument("preset", "full_covariance_vae"),
+            flow=Argument("preset", "iaf_vae"),
+            iwae=Argument("preset", "iwae"),
+        )
+    else:
+        recommendation = message(
+            "Use a wider encoder, or maximise a bound of several draws, {iwae}.",
+            iwae=Argument("objective", "iwae"),
+        )
+    return Finding(
+        "posterior_too_simple",
+        "The posterior is too simple",
+        f"log p(x) is at least {gap:.1f} nats above the ELBO, and the rate is {rate:.1f} nats.",
+        "The family or the encoder misses the exact posterior, and the decoder is trained to "
+        "compensate for that.",
+        recommendation,
+    )
 
-    A tighter bound wants no such posterior, a heavier divergence or other targets want another one.
+
+def _maximises_elbo(context: DiagnosticContext) -> bool:
+    """Whether training should have brought the ELBO near log p(x), judged by enough rows.
+
+    A tighter bound, a larger beta and other targets lead to other posteriors.
     """
-    if diagnostics.has_few_rows or not diagnostics.history:
-        return not diagnostics.has_few_rows
-    last = diagnostics.history[-1]
-    near = abs(last.target - last.bound) <= TARGET_TOLERANCE * max(abs(last.bound), 1.0)
+    if context.has_few_rows or not context.history:
+        return not context.has_few_rows
+    last = context.history[-1]
+    tolerance = context.thresholds.elbo_target_tolerance * max(abs(last.bound), 1.0)
+    near = abs(last.target - last.bound) <= tolerance
     return last.validation_name == "ELBO" and (last.beta is None or last.beta == 1) and near
 
 
@@ -275,81 +353,95 @@ def _is_factorised_gaussian(q: Distribution) -> bool:
     return isinstance(q, Independent) and isinstance(q.base_dist, Normal)
 
 
-def saturated_outputs(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """Binary outputs that are sure of the wrong value."""
-    if diagnostics.has_few_rows or not _is_binary(diagnostics):
-        return None
-    x = diagnostics.batch(len(diagnostics.decoded_distribution.mean)).x.cpu()
-    wrong = (
-        (
-            (diagnostics.decoded_distribution.mean.cpu() - x).abs()
-            > 1 - CONFIDENT_MISTAKE_PROBABILITY
-        )
-        .double()
-        .mean()
-        .item()
+@register(
+    CheckRegistration(
+        name="saturated_outputs",
+        title="Confident mistakes",
+        order=150,
+        causes=(*DRIFT, *LEARNING_RATE, *MEMORISED),
     )
+)
+def _saturated_outputs(context: DiagnosticContext) -> CheckResult | None:
+    """Check for binary outputs that reject the observed value with confidence."""
+    if context.has_few_rows or not _is_binary(context):
+        return None
+    mean, limits = context.decoded_distribution.mean, context.thresholds
+    x, p = context.batch(len(mean)).x.cpu(), limits.confident_mistake_probability
+    share = ((mean.cpu() - x).abs() > 1 - p).double().mean().item()
     finding = None
-    if wrong > 1e-3:
+    if share > limits.confident_mistake_share:
         finding = Finding(
+            "outputs_saturated",
             "Outputs are saturated",
-            f"{wrong:.2%} of all values were given a probability below {CONFIDENT_MISTAKE_PROBABILITY:g}.",
-            "The decoder is sure where it should not be; each such value costs more than 9 nats.",
-            "Lower the learning rate, or take a smaller network.",
+            f"{share:.2%} of all values have a probability below {p:g}.",
+            "The decoder is confident where it is wrong; each such value costs more than 9 nats.",
+            "Lower the learning rate, or use a smaller network.",
         )
     return CheckResult(
-        f"values given a probability below {CONFIDENT_MISTAKE_PROBABILITY:g}",
-        f"{wrong:.2%}",
-        finding,
-        {"share": wrong},
+        f"values with a probability below {p:g}", f"{share:.2%}", finding, {"share": share}
     )
 
 
-def aggregate_posterior(diagnostics: DiagnosticContext) -> CheckResult | None:
-    """What codes say of data, and how far the codes of all data are from the prior."""
-    known = diagnostics.mutual_information_and_marginal_kl
+@register(
+    CheckRegistration(
+        name="aggregate_posterior",
+        title="Information in the latents",
+        paper="Hoffman and Johnson (2016)",
+        order=160,
+        causes=(*DRIFT, *FAILED_TRAINING, *UNFINISHED),
+    )
+)
+def _aggregate_posterior(context: DiagnosticContext) -> CheckResult | None:
+    """Check how far the latents of all rows are from the prior."""
+    known = context.mutual_information_and_marginal_kl
     if known is None:
         return None
-    information, apart = known
-    moments = _moment_kl(diagnostics)
+    information, marginal = known
+    moments, limits = _moment_kl(context), context.thresholds
+    rate, n_rows = context.rate_distortion.rate.mean, len(context.rows)
     finding = None
     if (
         moments is not None
-        and len(diagnostics.rows) > 10 * len(diagnostics.posterior_means.T)
-        and moments > max(0.25 * diagnostics.rate_distortion.rate.mean, 1.0)
+        and n_rows > limits.rows_per_latent * context.posterior_means.shape[1]
+        and moments > max(limits.aggregate_kl_share * rate, limits.aggregate_kl_nats)
     ):
         finding = Finding(
-            "The codes do not look like the prior",
-            f"A Gaussian with the moments of the codes is {moments:.1f} nats from the prior; codes say {diagnostics.rate_distortion.rate.mean:.1f} nats.",
-            "What is drawn from the prior decodes to data that nobody has seen.",
-            "Fit a prior to the codes (`aevb fit-prior`), or take a learned one, preset=vamp_vae.",
+            "latents_unlike_prior",
+            "The latents do not look like the prior",
+            f"A Gaussian with the moments of the latents is {moments:.1f} nats from the prior; "
+            f"the rate is {rate:.1f} nats.",
+            "Draws from the prior decode to data unlike the training data.",
+            message(
+                "Fit a prior to the latents, {fit_prior}, or use a learned prior, {vamp}.",
+                fit_prior=Part("fit_prior"),
+                vamp=Argument("preset", "vamp_vae"),
+            ),
         )
-    said = "" if moments is None else f", {moments:.2f} by its moments"
-    rows = min(INFORMATION_CHECK_ROWS, len(diagnostics.rows))
-    capped = (
-        information.mean > math.log(rows) - 0.5
-    )  # what it would be above that, the other number holds
-    most = "at most " if capped else ""
+    by_moments = "" if moments is None else f", {moments:.2f} by its moments"
+    rows = min(limits.latent_rows, n_rows)
+    most = math.log(rows)  # the information cannot exceed it: the rest is in the other number
+    limit = "at most " if information.mean > most - 0.5 else ""
+    numbers = {"information": information.mean, "aggregate": marginal.mean}
     return CheckResult(
-        "information in codes; codes from prior",
-        f"{information} nats (of {format_count(rows, 'row')} at most {math.log(rows):.1f}); {most}{apart.mean:.2f} nats{said}",
+        "information in latents; latents from prior",
+        f"{information} nats (of {format_count(rows, 'row')} at most {most:.1f}); "
+        f"{limit}{marginal.mean:.2f} nats{by_moments}",
         finding,
-        {"information": information.mean, "aggregate": apart.mean}
-        | ({} if moments is None else {"moments": moments}),
+        numbers | ({} if moments is None else {"moments": moments}),
     )
 
 
-def _moment_kl(diagnostics: DiagnosticContext) -> float | None:
-    """``KL(N(m, s^2) || N(0, 1))`` summed over latent variables, with the moments of all codes; for that prior alone."""
-    batch = diagnostics.batch(INFORMATION_CHECK_ROWS)
-    with seeded_evaluation(diagnostics.model, diagnostics.seed):
-        p, q = diagnostics.model.prior(None, batch.context), diagnostics.model.infer(batch)
+def _moment_kl(context: DiagnosticContext) -> float | None:
+    """``KL(N(m, s^2) || N(0, 1))`` summed over latent variables, by the moments of all latents.
+
+    ``None`` where the prior is not a standard normal.
+    """
+    batch = context.batch(context.thresholds.latent_rows)
+    with seeded_evaluation(context.model, context.seed):
+        p, q = context.model.prior(None, batch.context), context.model.infer(batch)
         mean, variance = q.mean.flatten(1).double(), q.variance.flatten(1).double()
-    if len(mean) < 2 or not _is_standard_normal(p.mean, p.variance):
+    standard = bool((p.mean == 0).all() and (p.variance == 1).all())
+    if len(mean) < 2 or not standard:
         return None
     spread = mean.var(0) + variance.mean(0)
     return (0.5 * (spread + mean.mean(0).square() - 1 - spread.log())).sum().item()
-
-
-def _is_standard_normal(mean: Tensor, variance: Tensor) -> bool:
-    return bool((mean == 0).all() and (variance == 1).all())

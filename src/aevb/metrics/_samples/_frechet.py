@@ -1,4 +1,4 @@
-"""The distance of two clouds of features, as Gaussians."""
+"""Frechet distance: the distance of two sets of features as Gaussians."""
 
 from __future__ import annotations
 
@@ -11,61 +11,105 @@ from torch import Tensor
 
 from ...data._formatting import format_count
 from ...errors import ArgumentError, DataError
+from ...notes import Note
 from .._features import Features, as_features
 from .._intervals import JACKKNIFE_GROUPS, Interval, jackknife
 from ._feature_tables import feature_tables, random_group_pairs
 
-EIGENVALUE_TOLERANCE = 1e-6  # of the largest eigenvalue: moments of float32 features are no better
+EIGENVALUE_TOLERANCE = 1e-6
+"""Relative error of eigenvalues: moments of float32 features are no more precise."""
 
 
 @dataclass(frozen=True)
 class FrechetDistance:
-    """Squared distance between the Gaussians with the moments of two sets of features."""
+    """Squared distance between the Gaussians with the moments of two sets of features.
 
-    distance: Interval  # as it is computed and published; few rows make it too large
-    bias_corrected: (
-        Interval | None
-    )  # without that bias, may be below 0 where the truth is 0; None: no more rows than features, so nobody can tell
+    Args:
+        distance: As it is usually computed and published; few rows make it too large.
+        bias_corrected: Without that bias; may be below 0 where the true distance is 0. ``None``
+            without more rows than features, where the bias is unknown.
+        features: The features.
+        n_real: Number of real rows.
+        n_generated: Number of samples.
+        dimensions: Number of features.
+        n_constant_features: Number of features that are constant over either set.
+    """
+
+    distance: Interval
+    bias_corrected: Interval | None
     features: Features
-    n_real: int  # rows
+    n_real: int
     n_generated: int
     dimensions: int
-    n_constant: int  # features that are the same for all rows of either set
+    n_constant_features: int
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the number should know."""
-        sizes = f"{format_count(min(self.n_real, self.n_generated), 'row')} for {format_count(self.dimensions, 'feature')}"
-        same = f"{self.n_constant} of {format_count(self.dimensions, 'feature')} are the same for all rows of a set."
-        told = []
+    def notes(self) -> tuple[Note, ...]:
+        """Bias and constant features, where there are any."""
+        features = format_count(self.dimensions, "feature")
+        sizes = f"{format_count(min(self.n_real, self.n_generated), 'row')} for {features}"
+        counts = {"rows": min(self.n_real, self.n_generated), "features": self.dimensions}
+        notes = []
         if self.bias_corrected is None:
-            told.append(
-                f"{sizes}: the plain distance is much too large, nobody can tell by how much; compare in fewer features."
+            notes.append(
+                Note(
+                    "frechet_bias_unknown",
+                    f"{sizes}: the plain distance is much too large, by an unknown amount; compare "
+                    "in fewer features.",
+                    "warning",
+                    counts,
+                )
             )
-        elif (
-            self.distance.value - self.bias_corrected.value
-            > self.distance.high - self.distance.value
+        elif (bias := self.distance.value - self.bias_corrected.value) > (
+            self.distance.high - self.distance.value
         ):
-            bias = self.distance.format_number(self.distance.value - self.bias_corrected.value)
-            told.append(f"{sizes}: of the plain distance {bias} is bias; compare like with like.")
-        return (*told, *((same,) if self.n_constant else ()))
+            text = self.distance.format_number(bias)
+            notes.append(
+                Note(
+                    "frechet_bias",
+                    f"{sizes}: of the plain distance {text} is bias; compare only numbers with as "
+                    "many rows.",
+                    data={**counts, "bias": bias},
+                )
+            )
+        if self.n_constant_features:
+            notes.append(
+                Note(
+                    "constant_features",
+                    f"{self.n_constant_features} of {features} are the same for all rows of a set.",
+                    data={"constant": self.n_constant_features, "features": self.dimensions},
+                )
+            )
+        return tuple(notes)
 
 
 def gaussian_frechet_distance(
     mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor
 ) -> float:
-    """``|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))`` of two Gaussians: means ``[D]``, covariances ``[D, D]``.
+    """Compute the Frechet distance of two Gaussians.
 
-    The trace of the root is the sum of the singular values of ``R_a^T R_b`` with ``S = R R^T``: exact for singular covariances, too,
-    where the root of the product does not exist in floating point.
+    ``|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))``. The trace of the root is the sum of the
+    singular values of ``R_a^T R_b`` with ``S = R R^T``: exact for singular covariances, too, where
+    the root of the product does not exist in floating point.
 
     Dowson and Landau, The Frechet distance between multivariate normal distributions (1982).
 
-    Raises ``ArgumentError`` for other shapes, and for a covariance that is none.
+    Args:
+        mean_a: Mean of the first, ``[D]``.
+        covariance_a: Its covariance, ``[D, D]``.
+        mean_b: Mean of the second, ``[D]``.
+        covariance_b: Its covariance, ``[D, D]``.
 
-    >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> round(gaussian_frechet_distance(one[0], one, 4 * one[0], 9 * one), 9)
-    13.0
+    Returns:
+        The squared distance.
+
+    Raises:
+        ArgumentError: Shapes differ, or a covariance has a negative eigenvalue.
+
+    Example:
+        >>> one = torch.ones(1, 1, dtype=torch.float64)
+        >>> round(gaussian_frechet_distance(one[0], one, 4 * one[0], 9 * one), 9)
+        13.0
     """
     mean_a, covariance_a, mean_b, covariance_b = (
         torch.as_tensor(x).double() for x in (mean_a, covariance_a, mean_b, covariance_b)
@@ -74,12 +118,15 @@ def gaussian_frechet_distance(
     for name, value, shape in (("mean_a", mean_a, (size,)), ("mean_b", mean_b, (size,))):
         if value.shape != shape:
             raise ArgumentError(
-                f"`{name}` has the shape {tuple(value.shape)}; give two means of one length, [D]."
+                f"`{name}` has the shape {tuple(value.shape)}; give two means of one length, [D]",
+                argument=name,
             )
     for name, value in (("covariance_a", covariance_a), ("covariance_b", covariance_b)):
         if value.shape != (size, size):
             raise ArgumentError(
-                f"`{name}` has the shape {tuple(value.shape)}; give that of {size} features, {(size, size)}."
+                f"`{name}` has the shape {tuple(value.shape)}; give {(size, size)}, for {size} "
+                "features",
+                argument=name,
             )
     root = torch.linalg.svdvals(
         _covariance_root("covariance_a", covariance_a).T
@@ -97,28 +144,41 @@ def frechet_distance(
     groups: int = JACKKNIFE_GROUPS,
     seed: int = 0,
 ) -> FrechetDistance:
-    """The Frechet distance of features of two sets of data ``[N, *event]``, with an interval by the jackknife.
+    """Compute the Frechet distance of the features of two sets, with a jackknife interval.
 
-    ``features`` are ``"pixels"`` (the numbers as they are), ``"standardised"`` and ``"pca"`` (by the real rows), the path of a ``.pt2`` or
-    ``.onnx`` network, a function, or ``metrics.features.encoder(model)``. ``groups`` of rows of both sets are left out in turn.
+    Heusel et al., GANs trained by a two time-scale update rule (2017); Chong and Forsyth,
+    Effectively unbiased FID (2020), on its bias.
 
-    Heusel et al., GANs trained by a two time-scale update rule (2017); Chong and Forsyth, Effectively unbiased FID (2020), on its bias.
-    Raises ``DataError`` for fewer than 4 rows, and for features that are constant over each set.
+    Args:
+        real: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        generated: Samples ``[M, *event]``.
+        features: ``"pixels"`` (the values), ``"standardised"`` or ``"pca"`` (by the real rows), the
+            path of a ``.pt2`` or ``.onnx`` network, a function, or ``encoder_features(model)``.
+        groups: Groups of rows of both sets that the jackknife leaves out in turn.
+        seed: Seed of the groups.
 
-    >>> x = torch.randn(200, 3)
-    >>> (
-    ...     frechet_distance(x, x).distance.value < 1e-9,
-    ...     frechet_distance(x, x + 1).distance.value > 2.9,
-    ... )
-    (True, True)
+    Returns:
+        The distance with and without its bias.
+
+    Raises:
+        DataError: There are fewer than 4 rows, or all features are constant over both sets.
+        ArgumentError: ``features`` is not known, or ``groups`` is below 2.
+
+    Example:
+        >>> x = torch.randn(200, 3)
+        >>> frechet_distance(x, x).distance.value < 1e-9
+        True
+        >>> frechet_distance(x, x + 1).distance.value > 2.9
+        True
     """
     used = as_features(features, real)
     a, b = feature_tables(real, generated, used, min_rows=4)
     constant = int(((a == a[0]).all(0) | (b == b[0]).all(0)).sum())
     if (a == a[0]).all() and (b == b[0]).all():
         raise DataError(
-            f'every one of the {a.shape[1]} features "{used.name}" is constant over `real`, and over `generated`: no distance of clouds '
-            "can be measured where nothing varies; give rows that differ, or features that tell them apart."
+            f'each of the {a.shape[1]} features "{used.name}" is constant over `real`, and over '
+            "`generated`, so that there is no distance of distributions",
+            suggestions=("Give rows that differ, or features that differ between them",),
         )
     sets = [
         _GroupedMoments.from_table(table, group)
@@ -129,17 +189,15 @@ def frechet_distance(
         gaussian_frechet_distance(*sets[0].excluding_group(g), *sets[1].excluding_group(g))
         for g in range(len(sets[0].sizes))
     ]
-    found = jackknife(whole, torch.tensor(without, dtype=torch.float64), bounds=(0.0, math.inf))
-    least = min(
-        int(len(part.table) - part.sizes.max()) for part in sets
-    )  # rows that a covariance is ever made of
-    corrected = found.bias_corrected if least > a.shape[1] - constant else None
-    return FrechetDistance(found.uncorrected, corrected, used, len(a), len(b), a.shape[1], constant)
+    result = jackknife(whole, torch.tensor(without, dtype=torch.float64), bounds=(0.0, math.inf))
+    fewest = min(int(len(part.table) - part.sizes.max()) for part in sets)  # rows of a covariance
+    corrected = result.bias_corrected if fewest > a.shape[1] - constant else None
+    return FrechetDistance(result.plug_in, corrected, used, len(a), len(b), a.shape[1], constant)
 
 
 @dataclass(frozen=True)
 class _GroupedMoments:
-    """Sums of features and of their products, over all rows, and what each group of rows has in them."""
+    """Moments of all rows, and of all rows without one group."""
 
     table: Tensor  # [N, D], centred at the mean of all rows
     centre: Tensor  # [D]
@@ -149,29 +207,33 @@ class _GroupedMoments:
 
     @staticmethod
     def from_table(table: Tensor, group: Tensor) -> _GroupedMoments:
+        """Moments of the rows ``[N, D]``."""
         centre = table.mean(0)
         centred = table - centre
         return _GroupedMoments(centred, centre, centred.T @ centred, group, torch.bincount(group))
 
     @property
     def overall(self) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of all rows."""
         return self.centre, self.scatter / (len(self.table) - 1)
 
     def excluding_group(self, group: int) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the rows that are not in this group."""
-        out = self.table[self.group == group]
-        rest = len(self.table) - len(out)
-        shift = -out.sum(0) / rest
+        excluded = self.table[self.group == group]
+        rest = len(self.table) - len(excluded)
+        shift = -excluded.sum(0) / rest
         return self.centre + shift, (
-            self.scatter - out.T @ out - rest * torch.outer(shift, shift)
+            self.scatter - excluded.T @ excluded - rest * torch.outer(shift, shift)
         ) / (rest - 1)
 
 
 def _covariance_root(name: str, covariance: Tensor) -> Tensor:
-    """``R`` with ``R R^T`` the covariance, which may be singular; what rounding made negative counts as 0."""
+    """``R`` with ``R R^T`` the covariance; eigenvalues that rounding made negative count as 0."""
     values, vectors = torch.linalg.eigh(covariance)
     if len(values) and values[0] < -EIGENVALUE_TOLERANCE * values.abs().max():
         raise ArgumentError(
-            f"`{name}` has the eigenvalue {values[0].item():.3g}, and those of a covariance are 0 or more."
+            f"`{name}` has the eigenvalue {values[0].item():.3g}, and those of a covariance are 0 "
+            "or more",
+            argument=name,
         )
     return vectors * values.clamp(min=0).sqrt()

@@ -1,4 +1,4 @@
-"""The distance of two clouds of features, by a kernel."""
+"""Kernel distance: the maximum mean discrepancy of two sets of features."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from .._features import Features, as_features
 from .._intervals import JACKKNIFE_GROUPS, Interval, jackknife
 from ._feature_tables import feature_tables, random_group_pairs, random_rows
 
-KERNEL_DEGREE = 3  # of the kernel
+KERNEL_DEGREE = 3
 
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """The squared maximum mean discrepancy with the kernel ``(x . y / D + 1)^3``, without bias: below 0 by chance where sets agree."""
+    """Unbiased squared maximum mean discrepancy with the kernel ``(x . y / D + 1)^3``.
+
+    Args:
+        distance: The distance; below 0 by chance where the distributions agree.
+        features: The features.
+        n_real: Number of real rows.
+        n_generated: Number of samples.
+    """
 
     distance: Interval
     features: Features
@@ -37,34 +44,49 @@ def kernel_distance(
     max_rows: int = 5000,
     seed: int = 0,
 ) -> KernelDistance:
-    """``E k(x, x') + E k(y, y') - 2 E k(x, y)`` of features, pairs of a row with itself left out, with an interval by the jackknife.
+    """Compute ``E k(x, x') + E k(y, y') - 2 E k(x, y)`` of features, with a jackknife interval.
 
-    ``k(x, y) = (x . y / D + 1)^3``. Of more than ``rows`` rows that many are taken at random, without repetition.
+    ``k(x, y) = (x . y / D + 1)^3``; pairs of a row with itself are left out. Binkowski et al.,
+    Demystifying MMD GANs (2018).
 
-    Binkowski et al., Demystifying MMD GANs (2018). Raises ``DataError`` for fewer than 4 rows.
+    Args:
+        real: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        generated: Samples ``[M, *event]``.
+        features: As for ``frechet_distance``.
+        groups: Groups of rows of both sets that the jackknife leaves out in turn.
+        max_rows: Largest number of rows of a set, chosen at random without repetition.
+        seed: Seed of the choice and of the groups.
 
-    >>> x = torch.randn(500, 4)
-    >>> bool(kernel_distance(x[:250], x[250:] + 1).distance.low > 0)
-    True
+    Returns:
+        The distance with its interval.
+
+    Raises:
+        DataError: There are fewer than 4 rows.
+        ArgumentError: ``max_rows`` is below 4, or ``groups`` below 2.
+
+    Example:
+        >>> x = torch.randn(500, 4)
+        >>> bool(kernel_distance(x[:250], x[250:] + 1).distance.low > 0)
+        True
     """
     if max_rows < 4:
-        raise ArgumentError(f"`rows` is {max_rows}; take at least 4.")
+        raise ArgumentError("use at least 4", argument="max_rows", value=max_rows)
     used = as_features(features, real)
     a, b = (
         random_rows(table, max_rows, seed)
         for table in feature_tables(real, generated, used, min_rows=4)
     )
-    of_a, of_b = random_group_pairs(a, b, groups, seed)
+    groups_a, groups_b = random_group_pairs(a, b, groups, seed)
     within = [
-        _WithinSetSums(_kernel_sums(table, table, of, of, include_diagonal=False), of)
-        for table, of in ((a, of_a), (b, of_b))
+        _WithinSetSums(_kernel_sums(table, table, group, group, include_diagonal=False), group)
+        for table, group in ((a, groups_a), (b, groups_b))
     ]
-    across = _kernel_sums(a, b, of_a, of_b)
-    without = [_squared_mmd(within, across, g) for g in range(int(of_a.max()) + 1)]
-    found = jackknife(
+    across = _kernel_sums(a, b, groups_a, groups_b)
+    without = [_squared_mmd(within, across, g) for g in range(int(groups_a.max()) + 1)]
+    result = jackknife(
         _squared_mmd(within, across, None), torch.tensor(without, dtype=torch.float64)
     )
-    return KernelDistance(found.uncorrected, used, len(a), len(b))
+    return KernelDistance(result.plug_in, used, len(a), len(b))
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,7 @@ class _WithinSetSums:
     group: Tensor
 
     def mean(self, excluded_group: int | None) -> Tensor:
+        """Mean of the kernel over pairs of different rows."""
         rows = (
             len(self.group) if excluded_group is None else int((self.group != excluded_group).sum())
         )
@@ -82,6 +105,7 @@ class _WithinSetSums:
 
 
 def _squared_mmd(within: list[_WithinSetSums], across: Tensor, excluded_group: int | None) -> float:
+    """The squared distance, of all rows or without one group."""
     sizes = [
         len(part.group) if excluded_group is None else int((part.group != excluded_group).sum())
         for part in within
@@ -91,7 +115,7 @@ def _squared_mmd(within: list[_WithinSetSums], across: Tensor, excluded_group: i
 
 
 def _sum_excluding_group(sums: Tensor, excluded_group: int | None) -> Tensor:
-    """The sum over all groups but one, on either side."""
+    """The sum over all pairs of groups without the excluded one."""
     if excluded_group is None:
         return sums.sum()
     return (
@@ -106,12 +130,12 @@ def _kernel_sums(
     a: Tensor, b: Tensor, groups_a: Tensor, groups_b: Tensor, include_diagonal: bool = True
 ) -> Tensor:
     """Sums of the kernel by groups ``[G, G]``, a block of rows at a time."""
-    by_b = F.one_hot(groups_b, int(groups_b.max()) + 1).double()
-    sums = torch.zeros(int(groups_a.max()) + 1, by_b.shape[1], dtype=torch.float64)
+    membership = F.one_hot(groups_b, int(groups_b.max()) + 1).double()
+    sums = torch.zeros(int(groups_a.max()) + 1, membership.shape[1], dtype=torch.float64)
     for start in range(0, len(a), 512):
         rows = slice(start, start + 512)
         values = (a[rows] @ b.T / a.shape[1] + 1) ** KERNEL_DEGREE
         if not include_diagonal:
             values[torch.arange(len(values)), torch.arange(start, start + len(values))] = 0
-        sums.index_add_(0, groups_a[rows], values @ by_b)
+        sums.index_add_(0, groups_a[rows], values @ membership)
     return sums

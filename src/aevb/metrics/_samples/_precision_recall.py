@@ -1,4 +1,4 @@
-"""What two clouds of features cover of each other."""
+"""Precision, recall, density and coverage of samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, check_counts
 from .._features import Features, as_features
 from .._intervals import (
     HALF_SAMPLE_REPEATS,
@@ -21,21 +21,33 @@ from .._intervals import (
 )
 from ._feature_tables import feature_tables, random_rows
 
-EQUAL_ROWS_TOLERANCE = 1e-13  # of their squared lengths: two rows whose squared distance is below it are the same up to rounding
+EQUAL_ROWS_TOLERANCE = 1e-13
+"""Squared distance, relative to the squared lengths, below which rows are equal to rounding."""
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """What two clouds cover of each other; all four are 1 for identical sets."""
+    """How much two sets cover of each other; all four numbers are 1 for identical sets.
 
-    precision: Interval  # share of samples inside of a ball of real data
-    recall: Interval  # share of real data inside of a ball of samples
-    density: Interval  # mean number of real balls around a sample, over the number of neighbours
-    coverage: Interval  # share of real data with a sample inside of their ball
+    Args:
+        precision: Share of samples within a ball of real data.
+        recall: Share of real data within a ball of samples.
+        density: Mean number of real balls around a sample, over the number of neighbours.
+        coverage: Share of real data with a sample within their ball.
+        features: The features.
+        n_real: Number of real rows.
+        n_generated: Number of samples.
+        n_neighbours: Number of neighbours that a ball reaches to.
+    """
+
+    precision: Interval
+    recall: Interval
+    density: Interval
+    coverage: Interval
     features: Features
     n_real: int
     n_generated: int
-    neighbours: int
+    n_neighbours: int
 
 
 def precision_recall(
@@ -48,27 +60,41 @@ def precision_recall(
     max_rows: int = 3000,
     seed: int = 0,
 ) -> PrecisionRecall:
-    """Precision, recall, density and coverage of features, with intervals from random halves of the rows, and for shares Wilson's, too.
+    """Compute precision, recall, density and coverage of features.
 
-    The ball of a row reaches to the nearest but ``neighbours`` of its own set; what lies inside is nearer than that, or equal to the
-    row. Of more than ``rows`` rows that many are taken at random, without repetition.
+    The ball of a row reaches to its k-th nearest neighbour in its own set, and contains what is
+    nearer than that, or equal to the row. Intervals come from random halves of the rows, and for
+    shares from Wilson's score, too. Kynkaanniemi et al., Improved precision and recall metric
+    (2019); Naeem et al., Reliable fidelity and diversity metrics (2020).
 
-    Kynkaanniemi et al., Improved precision and recall metric (2019); Naeem et al., Reliable fidelity and diversity metrics (2020).
-    Raises ``DataError`` for too few rows to halve them.
+    Args:
+        real: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        generated: Samples ``[M, *event]``.
+        features: As for ``frechet_distance``.
+        neighbours: Number of neighbours, k.
+        repeats: Number of random halves.
+        max_rows: Largest number of rows of a set, chosen at random without repetition.
+        seed: Seed of the choice and of the halves.
 
-    >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
-    >>> found = precision_recall(x, x)
-    >>> [
-    ...     round(one.value, 6)
-    ...     for one in (found.precision, found.recall, found.density, found.coverage)
-    ... ]
-    [1.0, 1.0, 1.0, 1.0]
+    Returns:
+        The four numbers with their intervals.
+
+    Raises:
+        DataError: There are too few rows for the neighbours of a half.
+        ArgumentError: ``neighbours`` is below 1, or ``max_rows`` too small for them.
+
+    Example:
+        >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+        >>> result = precision_recall(x, x)
+        >>> round(result.precision.value, 6), round(result.recall.value, 6)
+        (1.0, 1.0)
+        >>> round(result.density.value, 6), round(result.coverage.value, 6)
+        (1.0, 1.0)
     """
-    if neighbours < 1:
-        raise ArgumentError(f"`neighbours` is {neighbours}; give at least 1.")
+    check_counts(neighbours=neighbours)
     used, least = as_features(features, real), 2 * (neighbours + 1)
     if max_rows < least:
-        raise ArgumentError(f"`rows` is {max_rows}; give at least {least}.")
+        raise ArgumentError(f"give at least {least}", argument="max_rows", value=max_rows)
     a, b = (
         random_rows(table, max_rows, seed)
         for table in feature_tables(real, generated, used, min_rows=least)
@@ -88,35 +114,34 @@ def precision_recall(
     ]
     whole, few = _prdc(within_a, within_b, across, neighbours), min(len(a), len(b))
     bounds = ((0.0, 1.0), (0.0, 1.0), (0.0, math.inf), (0.0, 1.0))
-    ranged = [
-        interval_from_halves(value, of_halves, few, within)
-        for value, of_halves, within in zip(
-            whole.tolist(), torch.stack(parts, 1), bounds, strict=True
-        )
+    intervals = [
+        interval_from_halves(value, halves, few, limits)
+        for value, halves, limits in zip(whole.tolist(), torch.stack(parts, 1), bounds, strict=True)
     ]
-    sizes = (
-        len(b),
-        len(a),
-        None,
-        len(a),
-    )  # rows that each is a share of: of all or none, halves have none left to differ by
-    ranged = [
+    # rows that each is a share of: halves do not vary where the share is 0 or 1
+    sizes = (len(b), len(a), None, len(a))
+    intervals = [
         value if size is None else widest_interval(value, wilson_interval(value.value, size))
-        for value, size in zip(ranged, sizes, strict=True)
+        for value, size in zip(intervals, sizes, strict=True)
     ]
     return PrecisionRecall(
-        *ranged, features=used, n_real=len(a), n_generated=len(b), neighbours=neighbours
+        *intervals, features=used, n_real=len(a), n_generated=len(b), n_neighbours=neighbours
     )
 
 
 def _prdc(within_real: Tensor, within_generated: Tensor, across: Tensor, neighbours: int) -> Tensor:
-    """Precision, recall, density, coverage ``[4]`` from squared distances of real rows, samples, and one to the other."""
+    """Precision, recall, density and coverage ``[4]`` from squared distances."""
     radius_a, radius_b = (
         table.kthvalue(neighbours + 1, 1).values for table in (within_real, within_generated)
     )
     in_real = (across < radius_a[:, None]) | (across == 0)  # [real, samples]
-    in_made = (across < radius_b[None]) | (across == 0)
-    shares = in_real.any(0), in_made.any(1), in_real.double().sum(0) / neighbours, in_real.any(1)
+    in_generated = (across < radius_b[None]) | (across == 0)
+    shares = (
+        in_real.any(0),
+        in_generated.any(1),
+        in_real.double().sum(0) / neighbours,
+        in_real.any(1),
+    )
     return torch.stack([part.double().mean() for part in shares])
 
 

@@ -1,4 +1,4 @@
-"""How close data come back."""
+"""Quality of reconstructions: squared error, PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from ..._memory import default_block_size, explain_out_of_memory
 from ...data import Rows
 from ...data._spec import is_image
 from ...errors import ArgumentError, DataError
+from ...inference._batches import as_model_rows, iter_batches, model_dtype, seeded_evaluation
 from ...models import VAE
+from ...notes import Argument, message
 from ...objectives._ssim import ssim
-from .._blocks import as_model_rows, iter_batches, model_dtype, seeded_evaluation
 from .._intervals import Interval, interval_over_rows
 
 
 @dataclass(frozen=True)
 class ReconstructionQuality:
-    """How close data come back, each over data; ``data_range`` is what signal is compared with."""
+    """How close reconstructions are to the data, averaged over rows.
 
-    squared_error: Interval  # mean over the elements of a datum, in the units of the data squared or, where these were given, in others
-    psnr: (
-        Interval | None
-    )  # dB: 10 log10(data_range^2 / squared error), averaged over data; None where elements have units of their own
-    ssim: Interval | None  # of images
+    Args:
+        squared_error: Mean over the elements of a row, in squared units of the data.
+        psnr: ``10 log10(data_range^2 / squared_error)`` in decibels; ``None`` where elements have
+            different units.
+        ssim: Structural similarity of images.
+        data_range: Difference of the largest and the smallest possible value.
+    """
+
+    squared_error: Interval
+    psnr: Interval | None
+    ssim: Interval | None
     data_range: float | None
 
 
@@ -39,34 +46,55 @@ def reconstruction_quality(
     units: Tensor | None = None,
     block_size: int = 256,
 ) -> ReconstructionQuality:
-    """Squared error, PSNR and, for images, SSIM between data ``[N, *event]`` and their reconstructions, the decoder's means.
+    """Compare data with their reconstructions, the decoder's means.
 
-    Empty cells do not count, nor rows of nothing else. ``data_range`` is the distance between the smallest and the largest value there can
-    be (that of ``x`` by default). ``units`` ``[*event]`` are those of the elements where they have none in common, as columns of a table:
-    with their deviations a squared error of 1 is that of the columns' means, and PSNR, which knows one range, is left out.
+    Missing cells do not count, nor rows of missing cells only.
 
-    Raises ``ArgumentError`` for a range or units that are not above 0, ``DataError`` where all cells are empty.
+    Args:
+        model: The model. Its weights are not changed.
+        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        data_range: Difference of the largest and the smallest possible value; that of ``x`` by
+            default.
+        units: What counts as 1 in each element, ``[*event]``, where elements have different units,
+            as columns of a table. With their standard deviations a squared error of 1 is that of
+            the columns' means. PSNR, which needs a single range, is then left out.
+        block_size: Largest number of rows that are reconstructed at once.
 
-    >>> from aevb import likelihoods, networks, posteriors, priors
-    >>> model = VAE(
-    ...     priors.Normal(2),
-    ...     posteriors.Normal(networks.MLP(64, [8]), 2),
-    ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (8, 8)),
-    ... )
-    >>> found = reconstruction_quality(model, torch.ones(5, 8, 8), data_range=1.0)
-    >>> found.ssim is not None, found.psnr.value > 0
-    (True, True)
+    Returns:
+        Squared error, PSNR and, for images, SSIM.
+
+    Raises:
+        ArgumentError: ``data_range`` or ``units`` are not positive.
+        DataError: All cells are missing, or a row is one that the model cannot take.
+
+    Example:
+        >>> from aevb import likelihoods, networks, posteriors, priors
+        >>> model = VAE(
+        ...     priors.Normal(2),
+        ...     posteriors.Normal(networks.MLP(64, [8]), 2),
+        ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (8, 8)),
+        ... )
+        >>> result = reconstruction_quality(model, torch.ones(5, 8, 8), data_range=1.0)
+        >>> result.ssim is not None, result.psnr.value > 0
+        (True, True)
     """
     rows = as_model_rows(model, x)
     low, high, whole = _value_range(rows)
     span = high - low if data_range is None else data_range
     if units is None and not span > 0:
         raise ArgumentError(
-            f"`data_range` is {span:g}; give the distance between the smallest and the largest value, as data_range=255."
+            message(
+                "give the difference of the largest and the smallest value, as {example}",
+                example=Argument("data_range", 255),
+            ),
+            argument="data_range",
+            value=span,
         )
     if units is not None and (tuple(units.shape) != model.event_shape or not (units > 0).all()):
         raise ArgumentError(
-            f"`units` has the shape {tuple(units.shape)}; give a number above 0 for each of {model.event_shape}."
+            f"`units` has the shape {tuple(units.shape)}; give a number above 0 for each of "
+            f"{model.event_shape}",
+            argument="units",
         )
     image = is_image(model.event_shape) and whole and units is None
     scale = 1.0 if units is None else units.to(model.device)
@@ -77,10 +105,14 @@ def reconstruction_quality(
         explain_out_of_memory("in an evaluation", block=block_size),
     ):
         for batch in iter_batches(rows, block_size, model_dtype(model)):
-            made = model.decode(model.infer(batch).mean, batch.context)
-            errors.append(((batch.x - made) / scale).double().square().flatten(1).nanmean(1).cpu())
+            reconstruction = model.decode(model.infer(batch).mean, batch.context)
+            errors.append(
+                ((batch.x - reconstruction) / scale).double().square().flatten(1).nanmean(1).cpu()
+            )
             if image:
-                similar.append(ssim(_as_images(batch.x), _as_images(made), span).double().cpu())
+                similar.append(
+                    ssim(_as_images(batch.x), _as_images(reconstruction), span).double().cpu()
+                )
     squared = torch.cat(errors)
     squared = squared[~squared.isnan()]
     error = interval_over_rows(squared, bounds=(0.0, math.inf))
@@ -98,20 +130,19 @@ def reconstruction_quality(
 
 
 def _value_range(rows: Rows) -> tuple[float, float, bool]:
-    """The smallest and the largest value, and whether no cell is empty; a piece at a time, since rows may lie in a file."""
+    """Smallest and largest value, and whether no cell is missing; in blocks, for rows in files."""
     low, high, whole = math.inf, -math.inf, True
     for start in range(0, len(rows), 4096):
         piece = rows[start : start + 4096]
-        there = piece[~piece.isnan()]
-        whole = whole and there.numel() == piece.numel()
-        if there.numel():
-            low, high = min(low, there.min().item()), max(high, there.max().item())
+        observed = piece[~piece.isnan()]
+        whole = whole and observed.numel() == piece.numel()
+        if observed.numel():
+            low, high = min(low, observed.min().item()), max(high, observed.max().item())
     if low > high:
-        raise DataError(
-            "`x` has no cell that is not empty: nothing can be compared with what comes back."
-        )
+        raise DataError("all cells of `x` are missing, so that there is nothing to compare with")
     return low, high, whole
 
 
 def _as_images(x: Tensor) -> Tensor:
+    """Images ``[N, C, H, W]``."""
     return x if x.dim() == 4 else x.unsqueeze(1)

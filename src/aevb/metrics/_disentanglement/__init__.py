@@ -1,0 +1,1 @@
+"""Scores of a representation against known factors of variation."""

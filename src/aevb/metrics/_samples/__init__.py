@@ -1,0 +1,1 @@
+"""How close samples and reconstructions are to data."""
