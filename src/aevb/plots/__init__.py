@@ -1,9 +1,12 @@
-"""Pictures of data, models and runs: each function returns matplotlib Axes, shows nothing and leaves no state behind.
+"""Pictures of data, models and runs.
 
-Give ``ax`` to draw into a figure of your own. Images are ``(H, W)`` or ``(C, H, W)``; every other event is a row of a table.
+Each function returns matplotlib ``Axes``; it opens no window and changes no global state. Pass
+``ax`` to draw into a figure of your own. Images have shape ``(H, W)`` or ``(C, H, W)``; every other
+event is a row of a table.
 
+>>> import torch
 >>> from aevb.plots import images
->>> images(torch.rand(6, 8, 8), columns=3).figure.savefig("six.png")  # doctest: +SKIP
+>>> images(torch.rand(6, 8, 8), n_columns=3).figure.savefig("six.png")  # doctest: +SKIP
 """
 
 from ._canvas import PALETTE, png, svg

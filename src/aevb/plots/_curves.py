@@ -1,4 +1,4 @@
-"""Numbers against epochs, and against latent variables."""
+"""Curves against epochs, and the KL divergence of each latent variable."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ CURVE_FIELDS: dict[str, tuple[str, str]] = {
     "kl": ("kl", "validation_kl"),
 }
 CURVE_TITLES = {"log_likelihood": "E log p(x|z)", "kl": "KL(q(z|x) ‖ p(z))"}
-MAX_NUMBERED_LATENTS = 20  # latent variables that are numbered on the axis
-CURVE_SCALE_START = 0.1  # of the epochs: their steep rise does not set the scale
+MAX_NUMBERED_LATENTS = 20
+"""Largest number of latent variables with numbers on the axis."""
+
+CURVE_SCALE_START = 0.1
+"""Share of the epochs that does not set the scale, because curves are steep at the beginning."""
+
+FEW_EPOCHS = 8
+"""A curve of fewer epochs has a marker at each epoch."""
 
 
 def training_curves(
@@ -31,65 +37,84 @@ def training_curves(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Training and validation against epochs, in nats per datum, each number under its own name.
+    """Training and validation against epochs, in nats per datum, each quantity under its name.
 
-    ``bound`` is the objective's bound in training and the one that chooses the weights in validation (for a posterior without a density
-    both are the reconstruction log-likelihood), ``log_likelihood`` is ``E_q log p(x|z)``, ``kl`` the divergence to the prior. By default
-    all that the run has; a single quantity fills the axes.
+    Args:
+        history: The epochs of a run.
+        quantities: Any of ``"bound"``, ``"log_likelihood"`` and ``"kl"``; by default all that the
+            run has. ``bound`` is the bound of the objective in training and the bound that selects
+            the weights in validation (the reconstruction log-likelihood for a posterior without a
+            density); ``log_likelihood`` is ``E_q log p(x|z)``; ``kl`` is the divergence from the
+            prior. A single quantity fills the axes.
+        ax: Axes to draw into; a new figure by default.
+
+    Returns:
+        The axes; for several quantities the panels are its ``child_axes``.
+
+    Raises:
+        ArgumentError: The history is empty.
     """
     if not history:
-        raise ArgumentError("`history` is empty: a run has curves once its first epoch is over.")
-    wanted = list(quantities or available_quantities(history))
-    if len(wanted) == 1:
+        raise ArgumentError(
+            "it is empty",
+            argument="history",
+            value=list(history),
+            suggestions=("Draw the curves after the first epoch",),
+        )
+    quantities = quantities or available_quantities(history)
+    if len(quantities) == 1:
         host = resolve_axes(ax)
-        parts = [host]
+        panels = [host]
     else:
-        host, parts = add_panels(ax, len(wanted), 1, ratio=0.45, gap=(0.0, 0.5))
-    for part, quantity in zip(parts, wanted, strict=True):
-        _draw_curve(part, history, quantity)
+        host, panels = add_panels(ax, len(quantities), 1, ratio=0.45, gap=(0.0, 0.5))
+    for panel, quantity in zip(panels, quantities, strict=True):
+        _draw_curve(panel, history, quantity)
     return host
 
 
 def available_quantities(history: Sequence[Epoch]) -> list[CurveQuantity]:
-    """What a run has curves of: for an autoencoder its bound, which is the reconstruction log-likelihood, and nothing else."""
+    """The quantities that a run records; an autoencoder records its bound alone."""
     return ["bound"] if history[-1].kl is None else ["bound", "log_likelihood", "kl"]
 
 
 def kl_per_dimension(kl: Any, active: Any = None, *, ax: Axes | None = None) -> Axes:
-    """The divergence of each latent variable ``[latent]`` in nats, largest first; those that are not ``active`` in grey.
+    """Bars of the KL divergence of each latent variable in nats, largest first.
 
-    ``active`` is boolean ``[latent]``; by default what has more than 0.01 nats.
+    Args:
+        kl: Divergences ``[latent]``.
+        active: Boolean ``[latent]``; inactive variables are grey. By default a variable is active
+            above 0.01 nats.
+        ax: Axes to draw into; a new figure by default.
 
-    >>> len(kl_per_dimension([0.0, 3.0, 1.5]).patches)
-    3
+    Returns:
+        The axes.
+
+    Example:
+        >>> len(kl_per_dimension([0.0, 3.0, 1.5]).patches)
+        3
     """
     values = to_array(kl).reshape(-1)
-    alive = values > 0.01 if active is None else to_array(active).reshape(-1) > 0
+    is_active = values > 0.01 if active is None else to_array(active).reshape(-1) > 0
     order = np.argsort(-values, kind="stable")
+    colours = [PALETTE[0] if is_active[i] else GREY for i in order]
     ax = resolve_axes(ax, height=2.7)
-    ax.bar(
-        range(len(values)),
-        values[order],
-        color=[PALETTE[0] if alive[i] else GREY for i in order],
-        width=0.8,
-    )
+    ax.bar(range(len(values)), values[order], color=colours, width=0.8)
     label_axes(ax, "latent variable, largest first", "KL in nats")
-    few = len(values) <= MAX_NUMBERED_LATENTS
-    ax.set_xticks(range(len(values)) if few else [], [str(i) for i in order] if few else [])
+    labels = [str(i) for i in order] if len(values) <= MAX_NUMBERED_LATENTS else []
+    ax.set_xticks(range(len(labels)), labels)
     return ax
 
 
 def _draw_curve(ax: Axes, history: Sequence[Epoch], quantity: CurveQuantity) -> None:
+    """Training and validation of one quantity."""
     last = history[-1]
-    title = CURVE_TITLES.get(
-        quantity,
-        f"{last.bound_name}, no bound" if last.bound_kind == "neither" else last.bound_name,
-    )
-    scored = last.validation_name if quantity == "bound" else title
+    bound = f"{last.bound_name}, no bound" if last.bound_kind == "neither" else last.bound_name
+    title = CURVE_TITLES.get(quantity, bound)
+    validation = last.validation_name if quantity == "bound" else title
     labels = (
         ("training", "validation")
-        if scored == title
-        else (f"training: {title}", f"validation: {scored}")
+        if validation == title
+        else (f"training: {title}", f"validation: {validation}")
     )
     epochs = [epoch.epoch for epoch in history]
     lines = [epoch_values(history, field) for field in CURVE_FIELDS[quantity]]
@@ -101,16 +126,16 @@ def _draw_curve(ax: Axes, history: Sequence[Epoch], quantity: CurveQuantity) -> 
                 color=colour,
                 label=label,
                 linewidth=1.6,
-                marker="." if len(epochs) < 8 else "",
+                marker="." if len(epochs) < FEW_EPOCHS else "",
             )
     label_axes(ax, "epoch", "nats per datum")
-    ax.set_title(title if scored == title else "bound", fontsize=FONT_SIZE)
+    ax.set_title(title if validation == title else "bound", fontsize=FONT_SIZE)
     ax.legend(frameon=False, fontsize=FONT_SIZE - 1)
     scale_to_late_epochs(ax, lines)
 
 
 def epoch_values(history: Sequence[Epoch], field: str) -> np.ndarray:
-    """A number of each epoch, NaN where it has none."""
+    """A number of each epoch, NaN for an epoch without it."""
     values = [getattr(epoch, field) for epoch in history]
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
@@ -118,7 +143,7 @@ def epoch_values(history: Sequence[Epoch], field: str) -> np.ndarray:
 def scale_to_late_epochs(
     ax: Axes, lines: Sequence[np.ndarray], start_fraction: float = CURVE_SCALE_START
 ) -> None:
-    """Let the scale be set by what comes after the ``start_fraction`` part of the epochs of each line."""
+    """Scale the axis to the values after the first ``start_fraction`` of the epochs."""
     late = np.concatenate([line[int(np.ceil(start_fraction * len(line))) :] for line in lines])
     late = late[np.isfinite(late)]
     if max(map(len, lines)) >= 10 and late.size and np.ptp(late) > 0:

@@ -1,4 +1,4 @@
-"""The plane of a two-dimensional latent, decoded."""
+"""The decoded plane of a two-dimensional latent space."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch.distributions import Independent, Normal
 
 from ..data._spec import is_image
 from ..errors import ArgumentError, IncompatibleError
-from ..metrics._blocks import model_dtype, seeded_evaluation
+from ..inference._batches import model_dtype, seeded_evaluation
 from ..models import VAE
+from ..notes import Part, message
 from ._canvas import to_array
 from ._columns import ColumnNames, column_maps
 from ._tiles import ValueLimits, images
@@ -28,17 +29,35 @@ def manifold(
     limits: ValueLimits | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The data expected at ``n`` by ``n`` equally spaced percentiles of a standard normal prior over two latent variables.
+    """The expected data at ``n`` by ``n`` equally spaced percentiles of the prior.
 
-    The first variable grows to the right, the second upwards, as on a map of the codes; equal areas hold equal mass of the prior. For a
-    table a map of each column. Kingma and Welling (2014), figure 4.
+    The first latent variable grows to the right, the second upwards, as on a latent map; equal
+    areas contain equal mass of the prior. A table has a map for each column. Kingma and Welling
+    (2014), figure 4.
 
-    Raises ``IncompatibleError`` where the latent is not two-dimensional or the prior is not standard normal.
+    Args:
+        model: A model with a standard normal prior over two latent variables.
+        n: Points along each side.
+        columns: Names of the columns of a table.
+        limits: The values that are black and white; by default the range of the decoded images.
+        ax: Axes to draw into; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        IncompatibleError: The latent space is not two-dimensional, or the prior is not standard
+            normal.
+        ArgumentError: ``n`` is less than 1.
     """
     if not has_manifold(model):
         raise IncompatibleError(
-            f"a percentile manifold needs the prior `priors.Normal(2)`, and this model has latent {model.latent_shape} with "
-            f"`priors.{type(model.prior).__name__}`; use `plots.latent_map` with `plots.project_latents`."
+            message(
+                f"a percentile manifold needs the prior {{needed}}, and this model has the latent "
+                f"shape {model.latent_shape} and the prior {type(model.prior).__name__}",
+                needed=Part("priors.Normal", {"latent": 2}),
+            ),
+            suggestions=("Use plots.latent_map with plots.project_latents",),
         )
     z = percentile_grid(n).to(model.device, model_dtype(model))
     with seeded_evaluation(model, seed=0):
@@ -49,16 +68,24 @@ def manifold(
 
 
 def percentile_grid(n: int) -> Tensor:
-    """Codes ``[n, n, 2]`` at the percentiles ``(i + 1/2) / n`` of the standard normal, through its inverse distribution function.
+    """Latent points at the percentiles ``(i + 1/2) / n`` of the standard normal distribution.
 
-    The top row holds the largest values of the second variable.
+    Args:
+        n: Points along each side.
 
-    >>> percentile_grid(2)[0]
-    tensor([[-0.6745,  0.6745],
-            [ 0.6745,  0.6745]])
+    Returns:
+        Points ``[n, n, 2]``; the first row has the largest values of the second variable.
+
+    Raises:
+        ArgumentError: ``n`` is less than 1.
+
+    Example:
+        >>> percentile_grid(2)[0]
+        tensor([[-0.6745,  0.6745],
+                [ 0.6745,  0.6745]])
     """
     if n < 1:
-        raise ArgumentError(f"`n` is {n}; give at least 1 point along each side.")
+        raise ArgumentError("it must be at least 1", argument="n", value=n)
     line = Normal(0.0, 1.0).icdf((torch.arange(n) + 0.5) / n)
     up, right = torch.meshgrid(line.flip(0), line, indexing="ij")
     return torch.stack([right, up], -1)
@@ -66,7 +93,14 @@ def percentile_grid(n: int) -> Tensor:
 
 @torch.no_grad()
 def has_manifold(model: VAE) -> bool:
-    """Whether the latent is two-dimensional and its prior standard normal."""
+    """Whether ``manifold`` can draw the model.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        Whether the model has no context, two latent variables and a standard normal prior.
+    """
     return (
         model.latent_shape == (2,) and model.condition is None and has_standard_normal_prior(model)
     )
@@ -74,7 +108,7 @@ def has_manifold(model: VAE) -> bool:
 
 @torch.no_grad()
 def has_standard_normal_prior(model: VAE) -> bool:
-    """Whether the prior is ``N(0, I)``, whatever the model is told."""
+    """Whether the prior is ``N(0, I)`` for every context."""
     if model.prior.needs_context:
         return False
     p = model.prior(None, model.null_context)

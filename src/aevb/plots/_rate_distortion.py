@@ -1,4 +1,4 @@
-"""What models pay for their codes against what is then still missing."""
+"""Rate against distortion: nats in the latent variables against nats that are still missing."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from ._canvas import GREY, PALETTE, SMALL_FONT_SIZE, label_axes, resolve_axes, t
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SERIES_COLOURS = tuple(
-    colour for colour in PALETTE if colour not in ("#94a4a2", "#717581")
-)  # its greys look like the helping lines
-N_ELBO_LINES = 10  # helping lines, about
-AXIS_MARGINS = (
-    0.14,
-    0.08,
-)  # of the range of the points, before and after them: what is written beside a point is at its lower left
+SERIES_COLOURS = tuple(colour for colour in PALETTE if colour not in ("#94a4a2", "#717581"))
+"""The palette without its greys, which look like the helping lines."""
+
+N_ELBO_LINES = 10
+"""Approximate number of helping lines."""
+
+AXIS_MARGINS = (0.14, 0.08)
+"""Margins before and after the points, over their range; labels are at the lower left of points."""
 
 
 @dataclass(frozen=True)
 class MarkerStyle:
-    """What a learning rate looks like."""
+    """The marker and line of a learning rate.
+
+    Args:
+        marker: Marker of matplotlib.
+        line_style: Line style of matplotlib.
+        label_side: Side of the label of a point: -1 for the lower left, 1 for the upper right.
+    """
 
     marker: str
     line_style: Literal["-", "--", ":", "-."]
-    label_side: (
-        int  # -1: betas are written to the lower left of their points, 1: to the upper right
-    )
+    label_side: int
 
 
 MARKER_STYLES = (
@@ -45,27 +49,28 @@ MARKER_STYLES = (
 
 
 @dataclass(frozen=True)
-class SeriesStyle:
-    """How the runs of one latent size and one learning rate are drawn."""
-
-    colour: str
-    marker_style: MarkerStyle
-
-
-@dataclass(frozen=True)
 class RateDistortionSeries:
-    """Runs that differ in beta and seed alone, with their look: arrays ``[R]``, the last of them None where there are no betas."""
+    """Runs that differ in beta and seed alone, and how they are drawn.
+
+    Args:
+        rate: Rates ``[R]``.
+        distortion: Distortions ``[R]``.
+        beta: Betas ``[R]``; None if the runs have none.
+        colour: Colour of the latent size.
+        marker_style: Marker of the learning rate.
+    """
 
     rate: np.ndarray
     distortion: np.ndarray
     beta: np.ndarray | None
-    style: SeriesStyle
+    colour: str
+    marker_style: MarkerStyle
 
     def iter_means(self) -> Iterator[tuple[float | None, float, float]]:
-        """Beta in rising order, with the means of rate and distortion over the runs that have it."""
+        """Each beta in rising order with the mean rate and the mean distortion of its runs."""
         for beta in [None] if self.beta is None else np.unique(self.beta):
-            held = np.full(len(self.rate), True) if self.beta is None else self.beta == beta
-            yield beta, self.rate[held].mean(), self.distortion[held].mean()
+            mask = np.full(len(self.rate), True) if self.beta is None else self.beta == beta
+            yield beta, self.rate[mask].mean(), self.distortion[mask].mean()
 
 
 def rate_distortion(
@@ -77,19 +82,33 @@ def rate_distortion(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Runs ``[R]`` in the plane of rate and distortion, in nats per datum. Alemi et al., Fixing a broken ELBO (2018).
+    """Runs in the plane of rate and distortion, in nats per datum.
 
-    ``-ELBO = rate + distortion``: the grey lines are where the ELBO is the same, and the lower left is better. A small point is a run, a
-    large one the mean of those that differ in their seed alone. Colour is the size of ``latent``, marker the ``learning_rate`` where
-    there are several; means that differ in nothing but ``beta`` are joined in its order, with its value beside them.
+    ``-ELBO = rate + distortion``: the ELBO is constant along each grey line and higher to the lower
+    left. A small point is a run, a large one the mean over seeds. Colour is the latent size; the
+    marker is the learning rate if there are several. Lines join the means that differ in ``beta``
+    alone, with its value at each point. Alemi et al., Fixing a broken ELBO (2018).
 
-    Raises ``ArgumentError`` where the lengths differ, there is no run, or a number is not finite.
+    Args:
+        rate: Rates ``[R]``.
+        distortion: Distortions ``[R]``.
+        latent: Latent sizes ``[R]``.
+        beta: Weights of the KL divergence ``[R]``.
+        learning_rate: Learning rates ``[R]``.
+        ax: Axes to draw into; a new figure by default.
 
-    >>> ax = rate_distortion(
-    ...     [5.0, 5.2, 9.0], [40.0, 39.9, 37.0], latent=[2, 2, 2], beta=[4.0, 4.0, 1.0]
-    ... )
-    >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['latent 2']
+    Returns:
+        The axes.
+
+    Raises:
+        ArgumentError: The lengths differ, there is no run, or a number is not finite.
+
+    Example:
+        >>> ax = rate_distortion(
+        ...     [5.0, 5.2, 9.0], [40.0, 39.9, 37.0], latent=[2, 2, 2], beta=[4.0, 4.0, 1.0]
+        ... )
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['latent 2']
     """
     runs = _check_runs(
         {
@@ -100,50 +119,55 @@ def rate_distortion(
             "learning_rate": learning_rate,
         }
     )
-    sizes, speeds = _assign_styles(runs)
+    colours, marker_styles = _assign_styles(runs)
     ax = resolve_axes(ax, width=5.6, height=4.4)
-    for series in _iter_series(runs, sizes, speeds):
+    for series in _iter_series(runs, colours, marker_styles):
         _draw_series(ax, series)
     _set_axis_limits(ax, runs["rate"], runs["distortion"])
     _draw_elbo_lines(ax)
     label_axes(ax, "rate: KL(q(z|x) ‖ p(z)) in nats", "distortion: −E log p(x|z) in nats")
-    _legend(ax, sizes, speeds)
+    _add_legend(ax, colours, marker_styles)
     return ax
 
 
 def _check_runs(arguments: dict[str, Any]) -> dict[str, np.ndarray]:
-    """What is given as arrays ``[R]``, or the refusal of what no picture can be made of."""
-    found = {
+    """The arguments that are not None as arrays ``[R]``; ``ArgumentError`` for unusable ones."""
+    runs = {
         name: to_array(values).reshape(-1)
         for name, values in arguments.items()
         if values is not None
     }
-    number = len(found["rate"])
-    for name, values in found.items():
+    number = len(runs["rate"])
+    for name, values in runs.items():
         if len(values) != number or number == 0:
             raise ArgumentError(
-                f"`{name}` has {len(values)} numbers and `rate` has {number}; give one for each run, of at least one run."
+                f"it has {len(values)} numbers, and `rate` has {number}",
+                argument=name,
+                value=values.tolist(),
+                suggestions=("Pass one number per run, and at least one run",),
             )
         if not np.isfinite(values).all():
             raise ArgumentError(
-                f"`{name}` holds {values[~np.isfinite(values)][0]}; leave out runs whose numbers are not finite."
+                "not every number is finite",
+                argument=name,
+                value=float(values[~np.isfinite(values)][0]),
+                suggestions=("Leave out runs with numbers that are not finite",),
             )
-    return found
+    return runs
 
 
 def _assign_styles(
     runs: dict[str, np.ndarray],
 ) -> tuple[dict[float, str], dict[float, MarkerStyle]]:
-    """The colour of each latent size; marker and line of each learning rate, of which one is made up where none is given."""
+    """A colour for each latent size and a marker for each learning rate, 0 if there is none."""
     sizes = np.unique(runs["latent"])
-    speeds = np.unique(runs.get("learning_rate", [0.0]))
-    return dict(zip(sizes, _series_colours(len(sizes)), strict=True)), dict(
-        zip(speeds, cycle(MARKER_STYLES), strict=False)
-    )
+    learning_rates = np.unique(runs.get("learning_rate", [0.0]))
+    colours = dict(zip(sizes, _series_colours(len(sizes)), strict=True))
+    return colours, dict(zip(learning_rates, cycle(MARKER_STYLES), strict=False))
 
 
 def _series_colours(number: int) -> Sequence[str]:
-    """Colours that stay apart; where there are too few, a scale from dark to light."""
+    """Distinct colours; a scale from dark to light for more than the palette has."""
     if number <= len(SERIES_COLOURS):
         return SERIES_COLOURS[:number]
     import matplotlib
@@ -157,19 +181,21 @@ def _series_colours(number: int) -> Sequence[str]:
 def _iter_series(
     runs: dict[str, np.ndarray], colours: dict[float, str], marker_styles: dict[float, MarkerStyle]
 ) -> Iterator[RateDistortionSeries]:
-    speed_of = runs.get("learning_rate", np.zeros(len(runs["rate"])))
+    """The runs of each latent size and learning rate."""
+    learning_rates = runs.get("learning_rate", np.zeros(len(runs["rate"])))
     for size, colour in colours.items():
-        for speed, style in marker_styles.items():
-            held = (runs["latent"] == size) & (speed_of == speed)
-            if held.any():
-                beta = runs["beta"][held] if "beta" in runs else None
+        for learning_rate, style in marker_styles.items():
+            mask = (runs["latent"] == size) & (learning_rates == learning_rate)
+            if mask.any():
+                beta = runs["beta"][mask] if "beta" in runs else None
                 yield RateDistortionSeries(
-                    runs["rate"][held], runs["distortion"][held], beta, SeriesStyle(colour, style)
+                    runs["rate"][mask], runs["distortion"][mask], beta, colour, style
                 )
 
 
 def _draw_series(ax: Axes, series: RateDistortionSeries) -> None:
-    colour, style = series.style.colour, series.style.marker_style
+    """Runs as small points, means as large points with a line and their betas."""
+    colour, style = series.colour, series.marker_style
     ax.scatter(
         series.rate,
         series.distortion,
@@ -191,29 +217,30 @@ def _draw_series(ax: Axes, series: RateDistortionSeries) -> None:
         markersize=5,
         zorder=4,
     )
-    beside = {
-        "xytext": (4 * style.label_side, 4 * style.label_side),
-        "textcoords": "offset points",
-        "fontsize": SMALL_FONT_SIZE - 1.5,
-        "zorder": 5,
-    }
-    beside |= (
-        {"ha": "right", "va": "top"} if style.label_side < 0 else {"ha": "left", "va": "bottom"}
-    )
+    lower_left = style.label_side < 0
     for beta, rate, distortion in zip(betas, rates, distortions, strict=True):
         if beta is not None:
-            ax.annotate(f"β {beta:g}", (rate, distortion), **beside)
+            ax.annotate(
+                f"β {beta:g}",
+                (rate, distortion),
+                xytext=(4 * style.label_side, 4 * style.label_side),
+                textcoords="offset points",
+                fontsize=SMALL_FONT_SIZE - 1.5,
+                zorder=5,
+                ha="right" if lower_left else "left",
+                va="top" if lower_left else "bottom",
+            )
 
 
 def _set_axis_limits(ax: Axes, rate: np.ndarray, distortion: np.ndarray) -> None:
-    """A window with some room around the points, a nat wide where they are all alike."""
+    """Limits with a margin around the points; the range is one nat if all points are equal."""
     for values, limit in ((rate, ax.set_xlim), (distortion, ax.set_ylim)):
         width = np.ptp(values) or 1.0
         limit(values.min() - AXIS_MARGINS[0] * width, values.max() + AXIS_MARGINS[1] * width)
 
 
 def _draw_elbo_lines(ax: Axes) -> None:
-    """Lines of one ELBO each, at round numbers, named where they leave the window: at its right, or just above its floor."""
+    """Lines of constant ELBO at round numbers, with labels at the right or the lower border."""
     from matplotlib.ticker import MaxNLocator
 
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
@@ -232,12 +259,13 @@ def _draw_elbo_lines(ax: Axes) -> None:
 
 
 def _label_elbo_line(ax: Axes, bound: float, at_right: bool) -> None:
+    """The label of a line where it leaves the window."""
     (left, right), low = ax.get_xlim(), ax.get_ylim()[0]
     name = f"ELBO {bound:,.6g}".replace("-", "−")
     small: dict[str, Any] = {"fontsize": SMALL_FONT_SIZE - 2, "alpha": 0.75, "zorder": 1}
     if at_right:
         ax.text(right, -bound - right, f" {name}", va="center", **small)
-    elif -bound - low > left + 0.2 * (right - left):  # nearer to the corner there is no room
+    elif -bound - low > left + 0.2 * (right - left):  # no room nearer to the corner
         along: dict[str, Any] = {
             "rotation": -45,
             "rotation_mode": "anchor",
@@ -248,16 +276,18 @@ def _label_elbo_line(ax: Axes, bound: float, at_right: bool) -> None:
         ax.text(-bound - low, low, f"{name}  ", **along, **small)
 
 
-def _legend(ax: Axes, colours: dict[float, str], marker_styles: dict[float, MarkerStyle]) -> None:
-    """Above the axes: inside, every corner can hold points."""
+def _add_legend(
+    ax: Axes, colours: dict[float, str], marker_styles: dict[float, MarkerStyle]
+) -> None:
+    """A legend above the axes, because points may lie in every corner inside."""
     from matplotlib.lines import Line2D
 
-    named = [
+    handles = [
         Line2D([], [], color=colour, marker="o", markersize=5, label=f"latent {size:g}")
         for size, colour in colours.items()
     ]
     if len(marker_styles) > 1:
-        named += [
+        handles += [
             Line2D(
                 [],
                 [],
@@ -265,12 +295,12 @@ def _legend(ax: Axes, colours: dict[float, str], marker_styles: dict[float, Mark
                 marker=style.marker,
                 linestyle=style.line_style,
                 markersize=5,
-                label=f"learning rate {speed:g}",
+                label=f"learning rate {learning_rate:g}",
             )
-            for speed, style in marker_styles.items()
+            for learning_rate, style in marker_styles.items()
         ]
     ax.legend(
-        handles=named,
+        handles=handles,
         frameon=False,
         fontsize=SMALL_FONT_SIZE,
         loc="lower left",

@@ -1,7 +1,7 @@
-"""One page that tells the story of a run, with everything in it, to be sent to somebody.
+"""The report of a run: one HTML page that contains all its pictures and loads nothing else.
 
 >>> from aevb import report
->>> report.write("runs/digits-1", data)  # doctest: +SKIP
+>>> report.write_report("runs/digits-1", data)  # doctest: +SKIP
 """
 
 from ._write import write_report

@@ -1,4 +1,4 @@
-"""Data as the model sees them: reconstructed, and made up."""
+"""Pictures of data: reconstructions and samples."""
 
 from __future__ import annotations
 
@@ -8,180 +8,194 @@ import torch
 from torch import Tensor
 
 from .. import plots
-from ..metrics._blocks import seeded_evaluation
+from ..inference._batches import seeded_evaluation
 from ..networks._condition import Labels, encode_context
 from ..plots._columns import MAX_COLUMN_PANELS, correlation_matrix, flatten_events
 from ._html import Section, data_table, paragraph
 from ._report_context import ReportContext
 
-N_SAMPLE_IMAGES = 36  # images made up
-N_SAMPLE_ROWS = 1000  # rows made up, for histograms
-MAX_DATA_ROWS = 10_000  # rows of data beside them
-N_LISTED_ROWS = 8  # rows of a table that are printed
-N_RECONSTRUCTED_IMAGES = 20  # images reconstructed
-N_RECONSTRUCTED_ROWS = 300  # rows reconstructed
-MAX_CLASSES, DRAWS_PER_CLASS = 20, 12  # classes that are shown, and draws of each
+N_SAMPLE_IMAGES, N_SAMPLE_ROWS = 36, 1000
+"""Images and rows that are drawn from the model."""
+
+MAX_DATA_ROWS = 10_000
+"""Rows of data that samples are compared with."""
+
+N_LISTED_ROWS = 8
+"""Generated rows in a table."""
+
+N_RECONSTRUCTED_IMAGES, N_RECONSTRUCTED_ROWS = 20, 300
+MAX_CLASSES, DRAWS_PER_CLASS = 20, 12
+
+SHARPNESS_TOLERANCE = 0.05
+"""Reconstructions within this share of the energy of the originals count as equally sharp."""
 
 
 def reconstructions_section(report: ReportContext) -> Section:
-    """Held-out data above, what the model makes of their codes below."""
-    rows = report.rows.subset(
-        report.spread_indices(N_RECONSTRUCTED_IMAGES if report.spec.image else N_RECONSTRUCTED_ROWS)
-    )
-    picked = rows.tensor()
+    """Held-out data and their reconstructions."""
+    count = N_RECONSTRUCTED_IMAGES if report.spec.image else N_RECONSTRUCTED_ROWS
+    rows = report.rows.subset(report.spread_indices(count))
+    originals = rows.tensor()
     with seeded_evaluation(report.model, report.seed):
-        made = report.model.reconstruct(picked, rows.context)
-    ax = plots.reconstructions(picked, made, report.spec.columns, limits=report.value_limits)
-    how = "the mean of p(x|z) at the code of the original"
+        reconstructed = report.model.reconstruct(originals, rows.context)
+    ax = plots.reconstructions(
+        originals, reconstructed, report.spec.columns, limits=report.value_limits
+    )
+    how = "the mean of p(x|z) for the encoded original"
     if report.spec.image:
-        alt = f"{len(picked)} held-out images, each with its reconstruction below."
-        caption = f"Held-out images above, below each its reconstruction, {how}. {_sharpness_sentence(picked, made)}"
+        alt = f"{len(originals)} held-out images, each above its reconstruction."
+        caption = (
+            f"Held-out images above their reconstructions, {how}. "
+            f"{_sharpness_sentence(originals, reconstructed)}"
+        )
     else:
         alt = "A scatter plot per column, reconstruction against original."
-        caption = f"{report.columns_phrase} of {len(picked):,} held-out rows: originals across, reconstructions upwards, {how}; equal on the line."
+        caption = (
+            f"{report.columns_phrase} of {len(originals):,} held-out rows: reconstruction, {how}, "
+            "against original. The line is equality."
+        )
     return report.figure_section("reconstructions", "Reconstructions", ax, alt, caption)
 
 
 def samples_section(report: ReportContext) -> Section | None:
-    """What the model makes up; an autoencoder has no distribution of codes to draw from, unless one was fitted afterwards."""
-    if not report.model.posterior.has_density and "prior" not in report.saved_model.training:
+    """Data drawn from the model; None for an autoencoder without a fitted prior."""
+    if not report.has_samples:
         return None
     return _sample_images_section(report) if report.spec.image else _sample_rows_section(report)
 
 
 def _sample_images_section(report: ReportContext) -> Section:
+    """Means and draws side by side."""
     ax = plots.samples(
-        _draw_samples(report, N_SAMPLE_IMAGES, mean=True),
-        _draw_samples(report, N_SAMPLE_IMAGES, mean=False),
+        draw_samples(report, N_SAMPLE_IMAGES, mean=True),
+        draw_samples(report, N_SAMPLE_IMAGES, mean=False),
         limits=report.value_limits,
     )
-    alt = f"{N_SAMPLE_IMAGES} images drawn from the model: their means on the left, draws with pixel noise on the right."
+    alt = f"{N_SAMPLE_IMAGES} images drawn from the model: means on the left, draws on the right."
     caption = (
-        "Nothing here was in the data: z is drawn from the prior, x from the likelihood. Left, the mean of p(x|z); right, a draw from "
-        "p(x|z) for the same z, with the noise that the likelihood gives each pixel on its own."
+        "Images from the model, with z drawn from the prior. Left: the mean of p(x|z). Right: a "
+        "draw from p(x|z) for the same z, with the independent pixel noise of the likelihood."
     )
     return report.figure_section("samples", "Samples", ax, alt, caption)
 
 
 def _sample_rows_section(report: ReportContext) -> Section:
-    """Histograms, correlations and a few rows."""
-    spec, real, draws = (
-        report.spec,
-        report.data.train[:MAX_DATA_ROWS].cpu(),
-        _draw_samples(report, N_SAMPLE_ROWS, mean=False),
+    """Histograms, correlations and some rows."""
+    spec, draws = report.spec, draw_samples(report, N_SAMPLE_ROWS, mean=False)
+    real = (report.rows if report.data is None else report.data.train)[:MAX_DATA_ROWS].cpu()
+    kind = "held-out" if report.data is None else "training"
+    caption = (
+        f"{report.columns_phrase}: {len(real):,} {kind} rows filled, {N_SAMPLE_ROWS:,} rows from "
+        "the model outlined. The histograms of a good model agree."
     )
-    caption = f"{report.columns_phrase}: {len(real):,} training rows filled, {N_SAMPLE_ROWS:,} rows drawn from the model outlined. The closer, the better."
-    alt = "A histogram per column, of training rows and of generated rows."
+    alt = f"A histogram per column, of {kind} rows and of generated rows."
     histograms = report.figures.add_figure(
         "samples", plots.samples(draws, draws, real, spec.columns), alt, caption
     )
-    compared = _correlations_figure(report, real, draws) if report.dimensions > 1 else ""
+    compared = _correlations_figure(report, real, draws, kind) if report.dimensions > 1 else ""
     return Section("samples", "Samples", histograms + compared + _sample_rows_table(report, draws))
 
 
-def _correlations_figure(report: ReportContext, real: Tensor, draws: Tensor) -> str:
-    apart = torch.from_numpy(
+def _correlations_figure(report: ReportContext, real: Tensor, draws: Tensor, kind: str) -> str:
+    """Correlation matrices and their mean distance."""
+    errors = torch.from_numpy(
         correlation_matrix(flatten_events(real)) - correlation_matrix(flatten_events(draws))
     )
-    above = apart[tuple(torch.triu_indices(len(apart), len(apart), 1))]
-    off = above[above.isfinite()].abs().mean().item()
-    said = (
-        f" Those of generated rows are off by {off:.2f} on average." if math.isfinite(off) else ""
+    pairs = errors[tuple(torch.triu_indices(len(errors), len(errors), 1))]
+    mean_error = pairs[pairs.isfinite()].abs().mean().item()
+    sentence = (
+        f" Those of generated rows differ by {mean_error:.2f} on average."
+        if math.isfinite(mean_error)
+        else ""
     )
-    ax = plots.correlations(real, draws, report.spec.columns)
-    caption = f"Correlations between columns, from −1 (blue) to 1 (red).{said}"
     return report.figures.add_figure(
-        "correlations", ax, "Correlation matrices of training rows and of generated rows.", caption
+        "correlations",
+        plots.correlations(real, draws, report.spec.columns),
+        f"Correlation matrices of {kind} rows and of generated rows.",
+        f"Correlations between columns, from −1 (blue) to 1 (red).{sentence}",
     )
 
 
 def _sample_rows_table(report: ReportContext, draws: Tensor) -> str:
-    names = list(report.spec.columns or map(str, range(1, report.dimensions + 1)))[
-        :MAX_COLUMN_PANELS
-    ]
-    cells = [
-        [f"{value:.4g}".replace("-", "−") for value in row[:MAX_COLUMN_PANELS]]
-        for row in draws[:N_LISTED_ROWS].flatten(1).tolist()
-    ]
+    """The first generated rows."""
+    cells = [_format_cells(row) for row in draws[:N_LISTED_ROWS].flatten(1)]
     return paragraph(f"{N_LISTED_ROWS} generated rows:") + data_table(
-        ("", *names), [(str(i), *row) for i, row in enumerate(cells, 1)], "cells"
+        ("", *report.column_names), [(str(i), *row) for i, row in enumerate(cells, 1)], "cells"
     )
 
 
-def _draw_samples(report: ReportContext, n: int, mean: bool) -> Tensor:
-    """The same seed for means and draws: the codes, drawn first, are the same."""
-    with seeded_evaluation(report.model, report.seed):
-        return report.model.sample(n, _held_out_context(report, n), mean=mean).cpu()
+def _format_cells(row: Tensor) -> list[str]:
+    """The first columns of a row."""
+    return [f"{value:.4g}".replace("-", "−") for value in row[:MAX_COLUMN_PANELS].tolist()]
 
 
-def _held_out_context(report: ReportContext, n: int) -> Tensor | None:
-    """What ``n`` draws are told: what held-out rows, evenly spread, were."""
+def draw_samples(report: ReportContext, n: int, mean: bool) -> Tensor:
+    """``n`` draws; means and draws of one seed share ``z``, which is drawn first.
+
+    A model with context has the contexts of held-out rows, evenly spaced.
+    """
     context = report.rows.context
-    return (
-        None
-        if context is None
-        else context[torch.linspace(0, len(report.rows) - 1, n).round().long()]
-    )
+    if context is not None:
+        context = context[torch.linspace(0, len(report.rows) - 1, n).round().long()]
+    with seeded_evaluation(report.model, report.seed):
+        return report.model.sample(n, context, mean=mean).cpu()
 
 
 def samples_by_label_section(report: ReportContext) -> Section | None:
-    """Draws for each class that a model is told: a line of each, the same codes in every line."""
+    """Draws for each class of a model that is conditioned on labels, with the same z per class."""
     condition = report.model.condition
     if condition is None or condition.labels is None or not report.model.posterior.has_density:
         return None
-    labels = condition.labels
-    names, codes = labels.categories[:MAX_CLASSES], min(DRAWS_PER_CLASS, N_SAMPLE_ROWS)
-    drawn = [_draw_class_means(report, labels, place, codes) for place in range(len(names))]
+    labels, n = condition.labels, DRAWS_PER_CLASS
+    names = labels.categories[:MAX_CLASSES]
+    draws = [_draw_class_means(report, labels, index, n) for index in range(len(names))]
+    title = f"Samples by {labels.name}"
     if not report.spec.image:
-        means = [
-            [
-                f"{value:.4g}".replace("-", "−")
-                for value in each.flatten(1)[:, :MAX_COLUMN_PANELS].mean(0).tolist()
-            ]
-            for each in drawn
+        rows = [
+            (name, *_format_cells(draw.flatten(1).mean(0)))
+            for name, draw in zip(names, draws, strict=True)
         ]
-        head = (
-            "",
-            *list(report.spec.columns or map(str, range(1, report.dimensions + 1)))[
-                :MAX_COLUMN_PANELS
-            ],
-        )
-        below = paragraph(f"Means of {codes} rows drawn for each {labels.name}.")
+        table = data_table(("", *report.column_names), rows, "cells")
         return Section(
-            "labels",
-            f"By {labels.name}",
-            below + data_table(head, [(n, *m) for n, m in zip(names, means, strict=True)], "cells"),
+            "labels", title, paragraph(f"Means of {n} rows drawn for each {labels.name}.") + table
         )
-    ax = plots.images(torch.cat(drawn), codes, limits=report.value_limits)
     more = f" The first {len(names)} of {labels.width}." if labels.width > len(names) else ""
     caption = (
-        f"A line for each {labels.name}: {', '.join(names)}. Draws of a column share the noise of their code, so lines differ in what the "
-        f"model was told, and columns in the rest; means of p(x|z).{more}"
+        f"A row of images for each {labels.name}: {', '.join(names)}. The images of a column share "
+        f"the noise of z, so rows differ in the {labels.name} and columns in everything else. "
+        f"Means of p(x|z).{more}"
     )
-    return report.figure_section(
-        "labels",
-        f"By {labels.name}",
-        ax,
-        f"{codes} images drawn for each of {len(names)} classes.",
-        caption,
-    )
+    ax = plots.images(torch.cat(draws), n, limits=report.value_limits)
+    alt = f"{n} images drawn for each of {len(names)} classes."
+    return report.figure_section("labels", title, ax, alt, caption)
 
 
 def _draw_class_means(report: ReportContext, labels: Labels, class_index: int, n: int) -> Tensor:
-    """Means of ``n`` draws told one class, and else what held-out rows were; the same seed for every class."""
+    """Means of ``n`` draws for one class, with one seed for every class.
+
+    Further variables of the context are those of held-out rows.
+    """
     rows = report.rows.subset(torch.linspace(0, len(report.rows) - 1, n).round().long())
     assert rows.context_table is not None
     values = rows.context_table.values.clone()
     values[:, rows.context_table.factors.index(labels)] = class_index
+    context = encode_context(rows.context_table.factors, values)
     with seeded_evaluation(report.model, report.seed):
-        return report.model.sample(
-            n, encode_context(rows.context_table.factors, values), mean=True
-        ).cpu()
+        return report.model.sample(n, context, mean=True).cpu()
 
 
 def _sharpness_sentence(originals: Tensor, reconstructions: Tensor) -> str:
+    """Energy at high frequencies of reconstructions and originals."""
     ratio = plots.high_frequency_ratio(originals, reconstructions)
     if math.isnan(ratio):
         return ""
-    verdict = "fuzzier than" if ratio < 0.95 else "as sharp as" if ratio <= 1.05 else "rougher than"
-    return f"They are {verdict} the originals: their energy above a quarter cycle per pixel is {ratio:.2f} times as large."
+    verdict = (
+        "blurrier than"
+        if ratio < 1 - SHARPNESS_TOLERANCE
+        else "as sharp as"
+        if ratio <= 1 + SHARPNESS_TOLERANCE
+        else "rougher than"
+    )
+    return (
+        f"They are {verdict} the originals: their energy above a quarter cycle per pixel is "
+        f"{ratio:.2f} times as large."
+    )

@@ -1,4 +1,4 @@
-"""The pictures of a report: kept as files, and embedded in the page in the colours of the reader's scheme."""
+"""The pictures of a page: files, and images in the page for a light and a dark colour scheme."""
 
 from __future__ import annotations
 
@@ -19,20 +19,24 @@ class FigureSet:
         self.png_by_name: dict[str, bytes] = {}
 
     def add_figure(self, name: str, ax: Axes, alt: str, caption: str = "") -> str:
-        """Take a picture in, and return it as a figure of the page. Pixels without any text are the same in both schemes."""
+        """Add a picture and return it as HTML; images without axes look alike in both schemes."""
         light, dark = png(ax), png(ax, "dark")
         self.png_by_name[name] = light
-        pixels = not ax.axison and not ax.child_axes
+        is_image = not ax.axison and not ax.child_axes
         source = (
             ""
-            if pixels
+            if is_image
             else f'<source media="(prefers-color-scheme: dark)" srcset="{_data_uri(dark)}">'
         )
-        shown = _data_uri(dark if pixels else light)
+        uri = _data_uri(dark if is_image else light)
         below = f"<figcaption>{escape_html(caption)}</figcaption>" if caption else ""
-        kind = "pixels" if pixels else "chart" if caption else "plain"
-        return f'<figure class="{kind}"><picture>{source}<img src="{shown}" alt="{escape_html(alt)}"></picture>{below}</figure>'
+        css_class = "pixels" if is_image else "chart" if caption else "plain"
+        return (
+            f'<figure class="{css_class}"><picture>{source}'
+            f'<img src="{uri}" alt="{escape_html(alt)}"></picture>{below}</figure>'
+        )
 
 
 def _data_uri(picture: bytes) -> str:
+    """A PNG as the address of an image."""
     return "data:image/png;base64," + base64.b64encode(picture).decode()

@@ -1,9 +1,9 @@
-"""A model in words, from the record that `aevb._persistence.describe` makes of it."""
+"""A model and its training in words, from the record in ``model.json``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._persistence import count_parameters, to_config
@@ -11,14 +11,26 @@ from ..models import VAE
 from ..training._history import Epoch
 from ._html import format_signed
 
-MAX_LISTED_ITEMS = 6  # numbers of a list that are printed
+MAX_LISTED_ITEMS = 6
+"""Numbers of a list that are printed."""
+
+TRAINING_SETTINGS = {
+    "batch_size": "batch size",
+    "clip_norm": "gradient clipping",
+    "clip": "gradient clipping",
+    "ema": "moving average of the weights",
+    "average": "moving average of the weights",
+    "seed": "seed",
+}
+"""Labels of the recorded settings; ``clip`` and ``average`` are names of format 1."""
+
 NameValuePairs = list[tuple[str, str]]
 
 
 def format_component(value: Any) -> str:
     """A recorded part as the call that builds it.
 
-    >>> said(
+    >>> format_component(
     ...     {
     ...         "class": "networks.MLP",
     ...         "number": 0,
@@ -28,12 +40,9 @@ def format_component(value: Any) -> str:
     'MLP(inputs=64, hidden=[400, 400])'
     """
     if isinstance(value, list):
-        inside = ", ".join(format_component(item) for item in value[:MAX_LISTED_ITEMS])
-        return (
-            f"[{inside}, … {len(value):,} in all]"
-            if len(value) > MAX_LISTED_ITEMS
-            else f"[{inside}]"
-        )
+        items = ", ".join(format_component(item) for item in value[:MAX_LISTED_ITEMS])
+        more = f", … {len(value):,} in all" if len(value) > MAX_LISTED_ITEMS else ""
+        return f"[{items}{more}]"
     if isinstance(value, float):
         return f"{value:.4g}"
     if not isinstance(value, dict):
@@ -41,63 +50,64 @@ def format_component(value: Any) -> str:
     if "same" in value:
         return "the same part again"
     if "foreign" in value:
-        return f"{value['foreign']} (of the caller's own)"
-    inside = ", ".join(
+        return f"{value['foreign']} (user-defined)"
+    arguments = ", ".join(
         f"{name}={format_component(argument)}"
         for name, argument in value.get("arguments", {}).items()
     )
-    return f"{str(value.get('class', value)).rpartition('.')[2]}({inside})"
+    return f"{str(value.get('class', value)).rpartition('.')[2]}({arguments})"
 
 
 def architecture_pairs(model: VAE) -> NameValuePairs:
     """Prior, posterior and likelihood with their networks, and the number of parameters."""
     record = to_config(model)
-    slots = [(name, format_component(part)) for name, part in record.get("arguments", {}).items()]
+    parts = [(name, format_component(part)) for name, part in record.get("arguments", {}).items()]
     counts = ", ".join(
         f"{count_parameters(part):,} in the {name}"
         for name, part in model.named_children()
         if count_parameters(part)
     )
     latent = " x ".join(map(str, model.latent_shape))
-    return [*slots, ("latent", latent), ("parameters", f"{count_parameters(model):,}: {counts}")]
+    return [*parts, ("latent", latent), ("parameters", f"{count_parameters(model):,}: {counts}")]
 
 
-def training_pairs(record: dict[str, Any], history: Sequence[Epoch]) -> NameValuePairs:
-    """How the model was trained, as far as the run remembers."""
+def training_pairs(record: Mapping[str, Any], history: Sequence[Epoch]) -> NameValuePairs:
+    """The recorded settings of the training."""
     rows: NameValuePairs = [
         (name, format_component(record[name]))
         for name in ("objective", "gradient", "optimizer")
         if record.get(name) is not None
     ]
     if history:
-        rows.append(
-            (
-                "learning rate",
-                f"at most {max(epoch.learning_rate for epoch in history):.3g} at the end of an epoch",
-            )
-        )
+        largest = max(epoch.learning_rate for epoch in history)
+        rows.append(("learning rate", f"at most {largest:.3g} at the end of an epoch"))
         rows.append(("epochs", _epochs_phrase(record, history)))
-    for name in ("batch_size", "clip", "average", "seed"):
-        if record.get(name) is not None:
-            rows.append((name.replace("_", " "), format_component(record[name])))
+    rows += [
+        (label, format_component(record[name]))
+        for name, label in TRAINING_SETTINGS.items()
+        if record.get(name) is not None
+    ]
     if record.get("precision") is not None:
         rows.append(("precision", precision_phrase(record["precision"])))
     return rows
 
 
 def precision_phrase(name: str) -> str:
-    """What was computed in which precision.
+    """Which computations had which precision.
 
-    >>> precision("bfloat16")
-    'bfloat16 in the networks while training; densities, and all numbers of this report, in float32 or better'
+    >>> precision_phrase("bfloat16")
+    'bfloat16 in the networks during training; float32 or better for densities and this report'
     """
     if name == "bfloat16":
-        return "bfloat16 in the networks while training; densities, and all numbers of this report, in float32 or better"
+        return (
+            "bfloat16 in the networks during training; float32 or better for densities and this "
+            "report"
+        )
     return name
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
-    """The epoch with the best validation, whose weights were kept."""
+    """The epoch with the best validation, whose weights the model has."""
     scored = [
         (epoch.validation, epoch)
         for epoch in history
@@ -106,16 +116,19 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     return max(scored, key=lambda pair: pair[0], default=(None, None))[1]
 
 
-def _epochs_phrase(record: dict[str, Any], history: Sequence[Epoch]) -> str:
+def _epochs_phrase(record: Mapping[str, Any], history: Sequence[Epoch]) -> str:
+    """The number of epochs, and the one whose weights were kept."""
     last, best = history[-1], best_epoch(history)
-    of = f" of {record['epochs']:,}" if record.get("epochs") not in (None, last.epoch) else ""
+    planned = f" of {record['epochs']:,}" if record.get("epochs") not in (None, last.epoch) else ""
     kept = (
-        f"; the weights are those of epoch {best.epoch}, best in validation ({format_signed(best.validation or 0.0)} nats)"
+        f"; the weights are from epoch {best.epoch}, with the best validation "
+        f"({format_signed(best.validation or 0.0)} nats)"
         if best
         else ""
     )
-    return f"{last.epoch:,}{of}, {last.step:,} steps, {_format_seconds(last.seconds)}{kept}"
+    return f"{last.epoch:,}{planned}, {last.step:,} steps, {_format_seconds(last.seconds)}{kept}"
 
 
 def _format_seconds(seconds: float) -> str:
+    """A duration in seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,157 +1,143 @@
-"""Samples, reconstructions and codes in numbers."""
+"""Numbers on the quality of samples, reconstructions and latent variables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..data._formatting import format_count
-from ..metrics._intervals import Interval
-from ..metrics._quality import Quality, SampleComparison, quality
-from ._html import Section, data_table, paragraph
+from ..metrics import Interval, Quality, SampleComparison, quality
+from ._html import Section, data_table, note_list, paragraph, use_minus_signs
 from ._report_context import ReportContext
 
-MAX_QUALITY_ROWS = 1000  # held-out rows that samples are compared with
-QualityRow = tuple[
-    str, str, str, str, str
-]  # name, value, interval, what training rows get, meaning
+MAX_QUALITY_ROWS = 1000
+"""Held-out rows that samples are compared with."""
+
+QualityRow = tuple[str, str, str, str, str]
+"""Name, value, interval, reference, meaning."""
 
 INTERVAL_NOTE = (
-    "Intervals hold 95 % of the values that other rows would give: by leaving out groups of rows in turn, from random halves of the rows, "
-    "or by Wilson's score; no row is counted twice. `aevb quality` says more."
+    "Intervals contain 95 % of the values that other rows would give: from groups of rows left out "
+    "in turn, from random halves of the rows, or by Wilson's score; no row counts twice."
 )
+TABLE_HEADER = ("", "value", "95 % interval", "training rows", "meaning")
 
 
 def quality_section(report: ReportContext) -> Section | None:
-    """How close samples and reconstructions come to data, and what codes tell of classes."""
+    """The similarity of samples and data, and the classes in latent space.
+
+    Other data than those of the run have no training rows to compare with; their section has the
+    reconstructions alone.
+    """
     if len(report.rows) < 2:
         return None
     rows = report.rows.subset(slice(MAX_QUALITY_ROWS))
-    found = quality(
-        report.model, report.data.train, rows, report.spec, full=False, seed=report.seed
-    )
+    train = rows if report.data is None else report.data.train
+    result = quality(report.model, train, rows, report.spec, full=False, seed=report.seed)
+    body = data_table(TABLE_HEADER, _quality_rows(result, report.data is not None), "numbers")
+    if report.data is not None and result.generated is not None:
+        notes = note_list(result.generated.frechet_distance.notes)
+    else:
+        notes = ""
     return Section(
         "quality",
-        "Samples and codes in numbers",
-        paragraph(_features_note(found, report), INTERVAL_NOTE)
-        + data_table(_QUALITY_HEADER, _quality_rows(found), "numbers"),
+        "Quality of samples",
+        paragraph(_comparison_sentence(result, report), INTERVAL_NOTE) + body + notes,
     )
 
 
-_QUALITY_HEADER = ("", "value", "95 % interval", "training rows", "what it means")
-
-
-def _features_note(result: Quality, report: ReportContext) -> str:
-    if result.samples is None:
-        return f"Of {format_count(result.n_rows, 'held-out ' + report.item_noun)}."
-    frechet = result.samples.frechet
+def _comparison_sentence(result: Quality, report: ReportContext) -> str:
+    """What is compared with what."""
+    rows = format_count(result.n_rows, f"held-out {report.item_noun}")
+    if report.data is None or result.generated is None:
+        return f"Over {rows}."
+    frechet = result.generated.frechet_distance
     return (
-        f"{frechet.n_generated:,} draws from the model against {format_count(result.n_rows, 'held-out ' + report.item_noun)}, in {frechet.features}; "
-        f"beside them as many training rows. {' '.join(frechet.notes)}"
+        f"{frechet.n_generated:,} samples of the model against {rows}, in {frechet.features}; "
+        "the column of training rows has as many training rows in place of the samples."
     )
 
 
-def _quality_rows(result: Quality) -> list[QualityRow]:
-    made = result.reconstruction
-    rows = (
-        []
-        if result.samples is None or result.training_baseline is None
-        else _sample_rows(result.samples, result.training_baseline)
-    )
-    if made.psnr is None:
-        rows.append(
-            _quality_row(
-                "squared error",
-                made.squared_error,
-                "",
-                "of reconstructions, in units of what the columns' means leave",
-            )
+def _quality_rows(result: Quality, has_training_rows: bool) -> Iterator[QualityRow]:
+    """A row for each number."""
+    if has_training_rows and result.generated is not None and result.training_baseline is not None:
+        yield from _sample_rows(result.generated, result.training_baseline)
+    reconstruction = result.reconstruction
+    if reconstruction.psnr is None:
+        yield _quality_row(
+            "squared error",
+            reconstruction.squared_error,
+            "",
+            "of reconstructions, over the variance of each column",
         )
     else:
-        means = f"of reconstructions, in decibels: 10 log10(range² / squared error), range {made.data_range:g}"
-        rows.append(_quality_row("PSNR", made.psnr, "", means))
-    if made.ssim is not None:
-        rows.append(
-            _quality_row("SSIM", made.ssim, "", "of reconstructions: structure kept, 1 at best")
+        meaning = (
+            "of reconstructions, in decibels: 10 log10(range² / squared error), range "
+            f"{reconstruction.data_range:g}"
         )
-    if result.separation is not None:
-        chance = f"{result.separation.chance_level:.3g} by chance"
-        rows.append(
-            _quality_row(
-                "5 neighbours",
-                result.separation.neighbour_accuracy,
-                chance,
-                "share of codes whose class their nearest codes of training rows name",
-            )
+        yield _quality_row("PSNR", reconstruction.psnr, "", meaning)
+    if reconstruction.ssim is not None:
+        meaning = "structural similarity of reconstructions, 1 at best"
+        yield _quality_row("SSIM", reconstruction.ssim, "", meaning)
+    separation = result.class_separation
+    if has_training_rows and separation is not None:
+        chance = f"{separation.chance_level:.3g} by chance"
+        yield _quality_row(
+            "5-nearest-neighbour accuracy",
+            separation.knn_accuracy,
+            chance,
+            "share of rows whose class the nearest training rows in latent space predict",
         )
-        rows.append(
-            _quality_row(
-                "… of drawn codes",
-                result.separation.sampled_neighbour_accuracy,
-                chance,
-                "the same with the noise of the posterior",
-            )
+        yield _quality_row(
+            "… of sampled z",
+            separation.knn_accuracy_sampled,
+            chance,
+            "the same with z drawn from the posterior",
         )
-    return rows
 
 
-def _sample_rows(samples: SampleComparison, training: SampleComparison) -> list[QualityRow]:
-    pairs = (
+def _sample_rows(samples: SampleComparison, training: SampleComparison) -> Iterator[QualityRow]:
+    """The numbers of samples, with those of training rows for reference."""
+    frechet, frechet_reference = samples.frechet_distance, training.frechet_distance
+    neighbours, reference = samples.precision_recall, training.precision_recall
+    rows = (
         (
-            "Frechet distance",
-            samples.frechet.distance,
-            training.frechet.distance,
-            "of Gaussians around both clouds, 0 at best; too large with few rows",
+            "Fréchet distance",
+            frechet.distance,
+            frechet_reference.distance,
+            "between Gaussians fitted to samples and data, 0 at best; too large for few rows",
         ),
         (
-            "… without that bias",
-            samples.frechet.bias_corrected,
-            training.frechet.bias_corrected,
-            "the part that falls as one over the rows taken off",
+            "… bias-corrected",
+            frechet.bias_corrected,
+            frechet_reference.bias_corrected,
+            "without the part of the bias that falls as one over the number of rows",
         ),
-        (
-            "precision",
-            samples.precision_recall.precision,
-            training.precision_recall.precision,
-            "share of samples among data",
-        ),
-        (
-            "recall",
-            samples.precision_recall.recall,
-            training.precision_recall.recall,
-            "share of data among samples",
-        ),
+        ("precision", neighbours.precision, reference.precision, "share of samples among the data"),
+        ("recall", neighbours.recall, reference.recall, "share of data among the samples"),
         (
             "density",
-            samples.precision_recall.density,
-            training.precision_recall.density,
-            "how many data lie around a sample, 1 as around data",
+            neighbours.density,
+            reference.density,
+            "number of data around a sample, 1 as around data",
         ),
-        (
-            "coverage",
-            samples.precision_recall.coverage,
-            training.precision_recall.coverage,
-            "share of data with a sample nearby",
-        ),
+        ("coverage", neighbours.coverage, reference.coverage, "share of data with a sample nearby"),
     )
-    return [
-        _quality_row(name, value, _use_minus_signs(value.format_number(beside.value)), means)
-        for name, value, beside, means in pairs
-        if value and beside
-    ]
+    for name, value, training_value, meaning in rows:
+        if value and training_value:
+            yield _quality_row(name, value, value.format_number(training_value.value), meaning)
 
 
 def _quality_row(name: str, value: Interval, reference: str, meaning: str) -> QualityRow:
-    between = (
-        f"{value.format_number(value.low)} to {value.format_number(value.high)}"
+    """A number with its interval."""
+    interval = (
+        f"{value.format_number(value.low)}\u00a0to\u00a0{value.format_number(value.high)}"
         if value.is_finite
         else ""
     )
     return (
         name,
-        _use_minus_signs(value.format_number(value.value)),
-        _use_minus_signs(between),
-        reference,
+        use_minus_signs(value.format_number(value.value)),
+        use_minus_signs(interval),
+        use_minus_signs(reference),
         meaning,
     )
-
-
-def _use_minus_signs(figures: str) -> str:
-    return figures.replace("-", "−")

@@ -1,32 +1,19 @@
-"""What a report tells: a run, the data it is measured on, and the numbers, each as `aevb.metrics` gives it."""
+"""The context of a report: a run, the rows that are evaluated, and their numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .._persistence import SavedModel
-from ..data import Dataset, Rows
-from ..data._spec import Spec
+from ..data import Dataset, Rows, Spec
 from ..errors import DataError
-from ..metrics import (
-    ActiveUnits,
-    CodebookUsage,
-    Estimate,
-    LogLikelihood,
-    RateDistortion,
-    active_units,
-    codebook_usage,
-    kl_per_dimension,
-    log_likelihood,
-    rate_distortion,
-)
+from ..metrics import Diagnosis, Evaluation, doctor, evaluate, kl_per_dimension
 from ..metrics._doctor._context import evenly_spaced_rows
-from ..metrics.health import Diagnosis, doctor
 from ..models import VAE
 from ..plots._columns import MAX_COLUMN_PANELS
 from ..plots._tiles import ValueLimits, value_limits
@@ -39,75 +26,58 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReportMetrics:
-    """The numbers, of held-out rows. An autoencoder has no likelihood, rate or units that could fall idle; one row shows no units."""
-
-    rate_distortion: RateDistortion
-    log_likelihood: LogLikelihood | None
-    active_units: ActiveUnits | None
-    kl_per_dimension: Tensor | None  # [latent]
-    codebook_usage: CodebookUsage | None = (
-        None  # of a codebook; log p(x) of such a model can be bounded, and not estimated
-    )
-
-    @property
-    def reconstruction(self) -> Estimate:
-        """``E_q log p(x|z)``."""
-        return self.rate_distortion.reconstruction
-
-    @staticmethod
-    def from_model(
-        model: VAE, rows: Rows, samples: int, seed: int, on_progress: Callable[[int], None] | None
-    ) -> ReportMetrics:
-        """Measure a model on rows."""
-        if not model.posterior.has_density:
-            return ReportMetrics(rate_distortion(model, rows, seed=seed), None, None, None)
-        if not model.posterior.full_support:
-            return ReportMetrics(
-                rate_distortion(model, rows, seed=seed),
-                None,
-                None,
-                None,
-                codebook_usage(model, rows),
-            )
-        weighed = log_likelihood(model, rows, samples, seed=seed, on_progress=on_progress)
-        terms = weighed.rate_distortion or rate_distortion(model, rows, seed=seed)
-        active = active_units(model, rows) if len(rows) > 1 else None
-        return ReportMetrics(terms, weighed, active, kl_per_dimension(model, rows))
-
-
-@dataclass(frozen=True)
 class ReportContext:
-    """All that the sections of a report draw from."""
+    """The record of a run from which the sections of a page are made.
 
-    saved_model: SavedModel
-    data: Dataset
-    rows: Rows  # held-out rows that were measured
-    history: Sequence[Epoch]
-    metrics: ReportMetrics
-    seed: int
+    Args:
+        model: The trained model.
+        spec: Description of the rows that are evaluated.
+        rows: Held-out rows on the device of the model.
+        evaluation: The numbers of these rows.
+        name: Name of the run folder.
+        training: How the model was trained, as ``model.json`` records it.
+        history: Epochs of the training.
+        data: The data of the run; None if other rows are evaluated.
+        training_name: Name of the training data.
+        kl_per_dimension: KL divergence of each latent variable, ``[latent]``; None without a
+            density.
+        diagnosis: Findings of the doctor; None for a posterior with parameters per training row.
+        seed: Seed of every draw.
+        figures: The pictures of the page.
+    """
+
+    model: VAE
+    spec: Spec
+    rows: Rows
+    evaluation: Evaluation
+    name: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Epoch] = ()
+    data: Dataset | None = None
+    training_name: str | None = None
+    kl_per_dimension: Tensor | None = None
+    diagnosis: Diagnosis | None = None
+    seed: int = 0
     figures: FigureSet = field(default_factory=FigureSet)
-    diagnosis: Diagnosis | None = None  # None of a model that knows its training rows alone
-
-    @property
-    def model(self) -> VAE:
-        return self.saved_model.model
-
-    @property
-    def spec(self) -> Spec:
-        return self.data.spec
 
     @property
     def item_noun(self) -> str:
+        """The noun for one row."""
         return self.spec.item_noun
 
     @property
     def dimensions(self) -> int:
+        """The number of elements of one row."""
         return self.spec.dimensions
 
     @property
+    def has_samples(self) -> bool:
+        """Whether there is a prior to draw from; an autoencoder needs ``fit_prior`` for one."""
+        return self.model.posterior.has_density or "prior" in self.training
+
+    @property
     def value_limits(self) -> ValueLimits | None:
-        """The values that are drawn black and white, where data are images."""
+        """The values that are black and white in images."""
         if not self.spec.image:
             return None
         if self.spec.support == "levels":
@@ -115,8 +85,14 @@ class ReportContext:
         return value_limits(self.held_out_sample(64)) if self.spec.support == "real" else (0.0, 1.0)
 
     @property
+    def column_names(self) -> list[str]:
+        """The names of the columns that pictures and tables show; their numbers by default."""
+        names = self.spec.columns or [str(i + 1) for i in range(self.dimensions)]
+        return list(names)[:MAX_COLUMN_PANELS]
+
+    @property
     def columns_phrase(self) -> str:
-        """Which columns of a table are drawn."""
+        """Which columns of a table are shown."""
         return (
             f"The first {MAX_COLUMN_PANELS} of {self.dimensions:,} columns"
             if self.dimensions > MAX_COLUMN_PANELS
@@ -124,29 +100,29 @@ class ReportContext:
         )
 
     def spread_indices(self, count: int) -> list[int]:
-        """Places of at most ``count`` held-out rows, evenly spaced: rows in order of time or class are all seen."""
+        """Indices of at most ``count`` rows, evenly spaced, because rows may be in order."""
         return torch.linspace(0, len(self.rows) - 1, min(count, len(self.rows))).long().tolist()
 
     def held_out_sample(self, count: int) -> Tensor:
-        """Held-out rows ``[<= count, *event]``."""
+        """At most ``count`` rows, ``[<= count, *event]``."""
         return self.rows[self.spread_indices(count)]
 
     def figure_section(self, anchor: str, title: str, ax: Axes, alt: str, caption: str) -> Section:
-        """A section that is one picture."""
+        """A section with a single picture."""
         return Section(anchor, title, self.figures.add_figure(anchor, ax, alt, caption))
 
     @property
     def is_conditioned_on_labels(self) -> bool:
-        """Whether the model has seen the classes that the labels are."""
+        """Whether the labels are a context of the model."""
         condition = self.model.condition
         return condition is not None and any(
-            factor.class_names == self.spec.class_names
-            for factor in condition.variables
-            if factor.class_names
+            variable.class_names == self.spec.class_names
+            for variable in condition.variables
+            if variable.class_names
         )
 
     def describe_row(self, row: int) -> str:
-        """A held-out row as the text calls it, with its class where there is one."""
+        """The noun and the index of a row, and the class of a labelled row."""
         if self.rows.labels is None or self.spec.class_names is None or self.rows.labels[row] < 0:
             return f"{self.item_noun} {row}"
         return f"{self.item_noun} {row} ({self.spec.class_names[int(self.rows.labels[row])]})"
@@ -154,36 +130,61 @@ class ReportContext:
 
 def build_report_context(
     saved_model: SavedModel,
-    data: Dataset,
+    data: Dataset | Rows,
     samples: int,
     seed: int,
     max_rows: int | None,
     diagnosis: Diagnosis | None,
     on_progress: Callable[[int], None] | None,
 ) -> ReportContext:
-    """Measure a run on the test rows of its data. Raises ``DataError`` for data of another kind than it was trained on."""
-    check_same_data_kind(saved_model.spec, data.spec)
-    held_out = (data.test if max_rows is None else evenly_spaced_rows(data.test, max_rows)).to(
-        saved_model.model.device
+    """Evaluate a run on rows; ``DataError`` if they differ in kind from the training data."""
+    model, training_spec = saved_model.model, saved_model.spec
+    own_data = data if isinstance(data, Dataset) else None
+    spec = training_spec if own_data is None else own_data.spec
+    if spec is None:
+        raise DataError(
+            "the run does not record the kind of its data",
+            argument="data",
+            suggestions=("Pass a Dataset",),
+        )
+    check_same_data_kind(training_spec, spec)
+    rows = data.test if isinstance(data, Dataset) else data
+    rows = (rows if max_rows is None else evenly_spaced_rows(rows, max_rows)).to(model.device)
+    evaluation = evaluate(
+        model, rows, samples=samples, seed=seed, spec=spec, strict=False, on_progress=on_progress
     )
-    findings, history = (
-        ReportMetrics.from_model(saved_model.model, held_out, samples, seed, on_progress),
-        read_history(saved_model.path / "history.jsonl"),
+    kl = kl_per_dimension(model, rows) if evaluation.log_likelihood is not None else None
+    history = read_history(saved_model.path / "history.jsonl")
+    if diagnosis is None and model.posterior.n_rows is None:
+        is_own = training_spec is None or training_spec.name == spec.name
+        held_out = rows if own_data is None or not is_own else own_data
+        diagnosis = doctor(model, held_out, history=history, seed=seed)
+    return ReportContext(
+        model=model,
+        spec=spec,
+        rows=rows,
+        evaluation=evaluation,
+        name=saved_model.path.name,
+        training=saved_model.training,
+        history=history,
+        data=own_data,
+        training_name=None if training_spec is None else training_spec.name,
+        kl_per_dimension=kl,
+        diagnosis=diagnosis,
+        seed=seed,
     )
-    if diagnosis is None and saved_model.model.posterior.n_rows is None:
-        own = saved_model.spec is None or saved_model.spec.name == data.spec.name
-        diagnosis = doctor(saved_model.model, data if own else held_out, history=history, seed=seed)
-    return ReportContext(saved_model, data, held_out, history, findings, seed, diagnosis=diagnosis)
 
 
 def check_same_data_kind(training_spec: Spec | None, spec: Spec) -> None:
-    """A number of one kind of data is no number of another."""
+    """Raise ``DataError`` if data differ in shape, support or likelihood from the training data."""
     if training_spec is None:
         return
     for name in ("event_shape", "support", "levels", "likelihood"):
-        then, now = getattr(training_spec, name), getattr(spec, name)
-        if then != now:
+        expected, actual = getattr(training_spec, name), getattr(spec, name)
+        if expected != actual:
             raise DataError(
-                f'the run was trained on "{training_spec.name}" with {name}={then!r}, and "{spec.name}" has {name}={now!r}: '
-                "load the data as they were loaded for training."
+                f'the run was trained on "{training_spec.name}" with {name}={expected!r}, and '
+                f'"{spec.name}" has {name}={actual!r}',
+                argument="data",
+                suggestions=("Load the data as for training",),
             )

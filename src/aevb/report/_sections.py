@@ -1,30 +1,38 @@
-"""The sections of a report, in the order in which they are read. One that does not apply gives None and is left out."""
+"""The sections of a report in the order of reading: result, pictures, diagnosis, details.
+
+A section that does not apply to a run is None and is left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import _data_sections as looks
-from . import _diagnosis as health
-from . import _latent_sections as codes
-from . import _numbers as numbers
-from . import _quality as quality
-from . import _setup_sections as setting
+from ._data_sections import reconstructions_section, samples_by_label_section, samples_section
+from ._diagnosis import diagnosis_section
 from ._html import Section
+from ._latent_sections import (
+    interpolation_section,
+    kl_section,
+    latent_map_section,
+    manifold_section,
+)
+from ._numbers import numbers_section
+from ._quality import quality_section
 from ._report_context import ReportContext
+from ._setup_sections import data_section, model_section, training_section
 
 SECTIONS: tuple[Callable[[ReportContext], Section | None], ...] = (
-    numbers.numbers_section,
-    health.diagnosis_section,
-    setting.data_section,
-    looks.reconstructions_section,
-    looks.samples_section,
-    looks.samples_by_label_section,
-    codes.interpolation_section,
-    codes.latent_map_section,
-    codes.manifold_section,
-    codes.kl_section,
-    quality.quality_section,
-    setting.training_section,
-    setting.model_section,
+    numbers_section,
+    reconstructions_section,
+    samples_section,
+    samples_by_label_section,
+    interpolation_section,
+    latent_map_section,
+    manifold_section,
+    kl_section,
+    diagnosis_section,
+    quality_section,
+    training_section,
+    data_section,
+    model_section,
 )

@@ -1,80 +1,98 @@
-"""What was there before the first picture: the data, the model, the training."""
+"""Details of a run: the training curves, the data and the model."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from .. import plots
 from ..data._formatting import format_count, format_shape
 from ..data._labels import describe_labels
 from ..networks import Condition
+from ..notes import PYTHON, Note, render
 from ..plots._curves import available_quantities
-from . import _model_summary as parts
-from ._html import Section, bullets, escape_html, figure_grid, name_value_table, paragraph
+from ._html import Section, escape_html, figure_grid, name_value_table, note_list, paragraph
+from ._model_summary import NameValuePairs, architecture_pairs, best_epoch, training_pairs
 from ._report_context import ReportContext
 
 CURVE_FIGURE_NAMES = {"bound": "bound", "log_likelihood": "log-likelihood", "kl": "kl-curve"}
+MIN_SCALED_EPOCHS = 10
+"""Number of epochs from which the first tenth does not set the scale."""
 
 
 def data_section(report: ReportContext) -> Section:
-    """What was read, and what was decided about it."""
-    spec, split = report.spec, report.data
-    measured = (
-        "all test rows"
-        if len(report.rows) == len(split.test)
-        else f"{len(report.rows):,} test rows, evenly spread"
-    )
-    rows = [
-        ("name", spec.name),
-        (
-            "shape",
-            (f"{format_shape(spec.event_shape)}: " if spec.image else "")
-            + f"{format_count(report.dimensions, 'number')} per {report.item_noun}",
-        ),
-        (
-            "rows",
-            f"{len(split.train):,} train, {len(split.validation):,} validation, {len(split.test):,} test",
-        ),
-        ("measured on", measured),
-    ]
-    if spec.class_names:
-        rows.append(
-            (
-                "classes",
-                f"{describe_labels(spec.class_names)}{'' if report.is_conditioned_on_labels else '; the model has not seen them'}",
-            )
-        )
-    if spec.condition:
-        what = (
-            "the model infers it where it is not told"
-            if Condition(spec.condition).is_optional
-            else "every number is of p(x) given it"
-        )
-        rows.append(
-            ("told of each datum", f"{', '.join(factor.name for factor in spec.condition)}; {what}")
-        )
+    """The data, with the notes of their reader."""
     return Section(
         "data",
-        "The data",
-        name_value_table(rows)
-        + bullets((*_other_data_note(report), *spec.notes))
-        + _binarisation_note(report),
+        "Data",
+        name_value_table(_data_pairs(report))
+        + note_list((*_data_notes(report), *report.spec.notes)),
     )
 
 
-def _other_data_note(report: ReportContext) -> tuple[str, ...]:
-    """Whose data these are, where they are not those of training."""
-    trained = report.saved_model.spec
-    if trained is None or trained.name == report.spec.name:
-        return ()
-    return (
-        f'The model was trained on "{trained.name}"; this report measures it on "{report.spec.name}".',
-    )
+def _data_pairs(report: ReportContext) -> NameValuePairs:
+    """Shape, split, classes and context."""
+    spec, noun = report.spec, report.item_noun
+    sides = f"{format_shape(spec.event_shape)}: " if spec.image else ""
+    rows = [
+        ("name", spec.name),
+        ("shape", f"{sides}{format_count(report.dimensions, 'number')} per {noun}"),
+    ]
+    if report.data is not None:
+        train, validation, test = (
+            len(part) for part in (report.data.train, report.data.validation, report.data.test)
+        )
+        rows.append(("rows", f"{train:,} train, {validation:,} validation, {test:,} test"))
+        is_all = len(report.rows) == test
+        evaluated = "all test rows" if is_all else f"{len(report.rows):,} test rows, evenly spaced"
+    else:
+        evaluated = f"{format_count(len(report.rows), 'row')} of other data"
+    rows.append(("evaluated", evaluated))
+    if spec.class_names:
+        unseen = "" if report.is_conditioned_on_labels else "; the model has not seen the labels"
+        rows.append(("classes", f"{describe_labels(spec.class_names)}{unseen}"))
+    if spec.condition:
+        names = ", ".join(variable.name for variable in spec.condition)
+        rows.append(("context", f"{names}; {_condition_phrase(Condition(spec.condition))}"))
+    return rows
+
+
+def _condition_phrase(condition: Condition) -> str:
+    """What the numbers mean for a model with context."""
+    if condition.is_optional:
+        return "inferred by the model where it is missing"
+    return "every number is of p(x) conditioned on the context"
+
+
+def _data_notes(report: ReportContext) -> Iterator[Note]:
+    """Notes on other data and on binarisation."""
+    trained, spec = report.training_name, report.spec
+    if trained is not None and trained != spec.name:
+        yield Note(
+            "other_data",
+            f'The model was trained on "{trained}"; this report evaluates it on "{spec.name}".',
+            "warning",
+            {"trained_on": trained, "evaluated_on": spec.name},
+        )
+    if spec.binarisation is not None:
+        when = (
+            "again in every epoch of training"
+            if spec.binarisation == "dynamic"
+            else "once before training"
+        )
+        yield Note(
+            "binarisation",
+            f"Binarisation: {spec.binarisation}. Grey values became 0 or 1 at random, {when}; "
+            "those of held-out rows once. Likelihoods are of the binary images and comparable only "
+            "for the same binarisation.",
+            data={"binarisation": spec.binarisation},
+        )
 
 
 def training_section(report: ReportContext) -> Section | None:
-    """How training went."""
+    """Training curves; None for fewer than two epochs."""
     if len(report.history) < 2:
         return None
-    drawn = [
+    figures = [
         report.figures.add_figure(
             name,
             plots.training_curves(report.history, [quantity]),
@@ -83,46 +101,37 @@ def training_section(report: ReportContext) -> Section | None:
         for quantity, name in CURVE_FIGURE_NAMES.items()
         if quantity in available_quantities(report.history)
     ]
-    best = parts.best_epoch(report.history)
+    best = best_epoch(report.history)
     kept = (
-        f"Training was judged on validation rows, and the weights of epoch {best.epoch} were kept."
-        if best
-        else ""
+        f"The weights are from epoch {best.epoch}, which has the best validation." if best else ""
     )
     scale = (
         "The steep first tenth of the epochs does not set the scale."
-        if len(report.history) >= 10
+        if len(report.history) >= MIN_SCALED_EPOCHS
         else ""
     )
-    return Section("training", "Training", paragraph(kept, scale) + figure_grid(*drawn))
+    return Section("training", "Training curves", paragraph(kept, scale) + figure_grid(*figures))
 
 
 def model_section(report: ReportContext) -> Section:
-    """What was built, how it was trained, and how to take it up again."""
-    rows = parts.architecture_pairs(report.model) + parts.training_pairs(
-        report.saved_model.training, report.history
-    )
-    shape = ", ".join(map(str, (10, *report.spec.event_shape)))
+    """The parts of the model, the settings of its training, and code that loads it."""
+    rows = architecture_pairs(report.model) + training_pairs(report.training, report.history)
+    event = "".join(f", {size}" for size in report.spec.event_shape)
     condition = report.model.condition
-    told = "" if condition is None or condition.is_optional else f", {condition.example_argument}"
+    context = (
+        ""
+        if condition is None or condition.is_optional
+        else f", {render(condition.example_argument)}"
+    )
     use = (
-        f"model.sample(10{told})  # [{shape}]"
+        f"model.sample(10{context})  # [10{event}]"
         if report.model.posterior.has_density
-        else f"model.reconstruct(x)  # x: [N, {shape[4:]}]"
+        else f"model.reconstruct(x)  # x: [N{event}]"
     )
-    code = f'import aevb\n\nmodel = aevb.load("{report.saved_model.path.name}")\n{use}'
-    return Section("model", "The model", name_value_table(rows) + f"<pre>{escape_html(code)}</pre>")
+    code = f"import aevb\n\nmodel = aevb.load({PYTHON.value(report.name)})\n{use}"
+    return Section("model", "Model", name_value_table(rows) + _code_block(code))
 
 
-def _binarisation_note(report: ReportContext) -> str:
-    if report.spec.binarisation is None:
-        return ""
-    how = (
-        "afresh at every epoch of training"
-        if report.spec.binarisation == "dynamic"
-        else "once, before training"
-    )
-    return paragraph(
-        f"Binarisation: {report.spec.binarisation}. Grey values were made 0 or 1 at random, {how}; held-out rows once.",
-        "Likelihoods are those of the binary images, and compare only with numbers of the same binarisation.",
-    )
+def _code_block(code: str) -> str:
+    """Code with its line breaks."""
+    return f"<pre>{'<br>'.join(escape_html(line) for line in code.splitlines())}</pre>"

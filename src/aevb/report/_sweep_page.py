@@ -1,4 +1,4 @@
-"""The page of a sweep: which combination, how sure, and what was traded for what."""
+"""The page of a sweep: the best combination, and the plane of rate and distortion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._files import write_atomically
 from .._persistence import library_versions
 from ._figure_set import FigureSet
-from ._html import Section, data_table, name_value_table, paragraph
+from ._html import Section, data_table, name_value_table, paragraph, use_minus_signs
 from ._page import render_page
 
 if TYPE_CHECKING:
@@ -18,61 +18,60 @@ if TYPE_CHECKING:
 
 SWEEP_FIGURE_ALT = "Distortion against rate of every run of the sweep, by latent size and beta"
 SWEEP_FIGURE_CAPTION = (
-    "A small point is a run, a large one the mean over the seeds; lines join the betas of one latent size. Along a grey line the ELBO is "
-    "the same, and it is higher to the lower left. To the right the code carries more nats, below less is missing once it is known."
+    "A small point is a run, a large one the mean over seeds; lines join the values of beta of one "
+    "latent size. The ELBO is constant along each grey line and higher to the lower left. To the "
+    "right, z carries more nats; further down, fewer nats are missing once z is known."
 )
-SEED_ERROR_NOTE = "In nats, each the mean over the seeds ± one standard error: what another seed would change, not what other rows would."
-ROW_ERROR_NOTE = "In nats, each the mean over the held-out rows ± one standard error: what other rows would change."
-
+SEED_ERROR_NOTE = (
+    "In nats, mean over seeds ± one standard error: the variation with the seed, not with the rows."
+)
+ROW_ERROR_NOTE = (
+    "In nats, mean over held-out rows ± one standard error: the variation with the rows."
+)
 RUN_TABLE_HEADER = ("run", "ELBO", "rate", "distortion")
 
 
 @dataclass(frozen=True)
 class SweepPage:
-    """A sweep as its page tells it."""
+    """The content of the page of a sweep.
+
+    Args:
+        title: Heading of the page.
+        headline: The result in a sentence.
+        header: Column names of ``rows``.
+        rows: Cells of each combination.
+        run_rows: Cells of each run, with the columns ``RUN_TABLE_HEADER``.
+        settings: Names and values of the settings of all runs.
+    """
 
     title: str
     headline: str
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]  # a line for each combination
-    run_rows: Sequence[Sequence[str]]  # the columns of RUNS
+    rows: Sequence[Sequence[str]]
+    run_rows: Sequence[Sequence[str]]
     settings: Sequence[tuple[str, str]]
 
 
 def write_sweep(sweep_page: SweepPage, ax: Axes, target: Path) -> Path:
-    """Write the page, one file with everything in it, its picture too; returns its path."""
-    rows = [_use_minus_signs(row) for row in sweep_page.rows]
-    runs = [[name, *_use_minus_signs(numbers)] for name, *numbers in sweep_page.run_rows]
+    """Write the page with its picture as one file; returns its path."""
+    rows = [[*map(use_minus_signs, row)] for row in sweep_page.rows]
+    runs = [[name, *map(use_minus_signs, numbers)] for name, *numbers in sweep_page.run_rows]
     figure = FigureSet().add_figure("rate_distortion", ax, SWEEP_FIGURE_ALT, SWEEP_FIGURE_CAPTION)
-    sections = [
-        Section(
-            "combinations",
-            "The combinations",
-            paragraph(SEED_ERROR_NOTE) + data_table(sweep_page.header, rows, "cells"),
-        ),
-        Section("rate-distortion", "Rate and distortion", figure),
-        Section(
-            "runs",
-            "The runs",
-            paragraph(ROW_ERROR_NOTE) + data_table(RUN_TABLE_HEADER, runs, "cells"),
-        ),
-        Section("settings", "The settings", name_value_table(sweep_page.settings)),
-    ]
-    footer = (
-        f"Measured with aevb {library_versions()['aevb']}, torch {library_versions()['torch']}."
-    )
+    combinations = paragraph(SEED_ERROR_NOTE) + data_table(sweep_page.header, rows, "cells")
+    runs_table = paragraph(ROW_ERROR_NOTE) + data_table(RUN_TABLE_HEADER, runs, "cells")
+    versions = library_versions()
     content = render_page(
         sweep_page.title,
-        "Variational autoencoders side by side",
-        _use_minus_signs([sweep_page.headline])[0],
+        "Sweep of variational autoencoders",
+        use_minus_signs(sweep_page.headline),
         (),
-        sections,
-        footer,
+        [
+            Section("combinations", "Combinations", combinations),
+            Section("rate-distortion", "Rate and distortion", figure),
+            Section("runs", "Runs", runs_table),
+            Section("settings", "Settings", name_value_table(sweep_page.settings)),
+        ],
+        f"Computed with aevb {versions['aevb']}, torch {versions['torch']}.",
     )
     write_atomically(target, content.encode())
     return target
-
-
-def _use_minus_signs(texts: Sequence[str]) -> list[str]:
-    """Numbers with a minus sign that does not break from them."""
-    return [text.replace("-", "−") for text in texts]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from .._files import write_atomically
 from .._persistence import SavedModel, library_versions, load_saved_model
-from ..data import Dataset
-from ..metrics.health import Diagnosis
-from . import _diagnosis as health
-from . import _numbers as numbers
+from ..data import Dataset, Rows
+from ..metrics import Diagnosis
+from ._diagnosis import first_finding_sentence
+from ._numbers import headline, summary_cards
 from ._page import render_page
 from ._report_context import ReportContext, build_report_context
 from ._sections import SECTIONS
@@ -18,7 +18,7 @@ from ._sections import SECTIONS
 
 def write_report(
     run: str | Path | SavedModel,
-    data: Dataset,
+    data: Dataset | Rows,
     *,
     samples: int = 100,
     seed: int = 0,
@@ -27,28 +27,36 @@ def write_report(
     out: str | Path | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write ``report.html``, one page with everything in it, and its pictures as PNG files in ``pictures`` beside it; returns its path.
+    """Write the report of a run as one HTML page.
+
+    The page contains its pictures; they are also written as PNG files to ``pictures`` beside it.
 
     Args:
-        run: a run folder, or what ``aevb._persistence.read`` made of it (for a model with parts of one's own).
-        data: what the run was trained on, or data of the same kind; the test rows are measured.
-        samples: importance samples per datum for log p(x).
-        seed: of every draw: the same seed gives the same page.
-        rows: how many of the test rows are measured, evenly spread; all of them by default.
-        diagnosis: what ``metrics.doctor`` said of the run, where it was asked already.
-        out: where the page goes; ``report.html`` in the run folder by default.
-        advance: is told how many (sample, datum) pairs have been weighed, for a progress bar.
+        run: A run folder, or the result of ``load_saved_model`` for a model with parts of your own.
+        data: The data of the run, of which the test rows are evaluated, or other rows of the same
+            kind. Comparisons with training rows need the data of the run.
+        samples: Importance samples per row for log p(x).
+        seed: Seed of every draw; the same seed gives the same page.
+        max_rows: Number of rows to evaluate, evenly spaced; all by default.
+        diagnosis: The result of ``metrics.doctor``; computed by default.
+        out: Path of the page; by default ``report.html`` in the run folder.
+        on_progress: Receives the number of (sample, row) pairs that were evaluated.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        RunError: the folder cannot be read, or the page not be written.
-        DataError: the data are not of the kind that the run was trained on.
+        RunError: The folder cannot be read, or the page cannot be written.
+        DataError: The data differ in kind from the training data.
         MissingExtraError: matplotlib is not installed.
     """
-    saved = run if isinstance(run, SavedModel) else load_saved_model(run)
-    target = Path(out) if out is not None else saved.path / "report.html"
-    story = build_report_context(saved, data, samples, seed, max_rows, diagnosis, on_progress)
-    content = render_report(story)
-    for name, picture in story.figures.png_by_name.items():
+    saved_model = run if isinstance(run, SavedModel) else load_saved_model(run)
+    target = Path(out) if out is not None else saved_model.path / "report.html"
+    report = build_report_context(
+        saved_model, data, samples, seed, max_rows, diagnosis, on_progress
+    )
+    content = render_report(report)
+    for name, picture in report.figures.png_by_name.items():
         write_atomically(target.parent / "pictures" / f"{name}.png", picture)
     write_atomically(target, content.encode())
     return target
@@ -56,14 +64,14 @@ def write_report(
 
 def render_report(report: ReportContext) -> str:
     """The page as HTML."""
-    found = library_versions()
+    versions = library_versions()
+    kind = "variational autoencoder" if report.model.posterior.has_density else "autoencoder"
     return render_page(
         title=report.spec.name,
-        subtitle="A variational autoencoder, measured"
-        if report.model.posterior.has_density
-        else "An autoencoder, measured",
-        headline=numbers.headline(report) + health.first_finding_sentence(report.diagnosis),
-        cards=numbers.summary_cards(report),
+        subtitle=f"Report on a{'n' if kind[0] == 'a' else ''} {kind}",
+        headline=headline(report) + first_finding_sentence(report.diagnosis),
+        cards=summary_cards(report),
         sections=[section for make in SECTIONS if (section := make(report)) is not None],
-        footer=f"Measured with aevb {found['aevb']}, torch {found['torch']}, seed {report.seed}. Numbers are of held-out rows.",
+        footer=f"Computed with aevb {versions['aevb']}, torch {versions['torch']}, "
+        f"seed {report.seed}, on held-out rows.",
     )
