@@ -1,4 +1,4 @@
-"""Auto-encoding variational Bayes: generative models whose every reported number is what it says it is."""
+"""Auto-encoding variational Bayes: generative models, and numbers that mean what they say."""
 
 from __future__ import annotations
 
@@ -19,35 +19,50 @@ if TYPE_CHECKING:
         posteriors,
         presets,
         priors,
+        runs,
     )
+    from ._conditional import Conditional, Unconditional
     from ._persistence import load, save
     from ._recipe import Recipe
     from .errors import AevbError
+    from .metrics import evaluate
     from .models import VAE
+    from .runs import Run, compare, sweep
     from .training import FitResult, fit, fit_many, fit_prior
     from .types import Batch
 
-# Where each name lives. A name is looked up when it is first used: `aevb --help` then answers before torch could be imported.
+# The module of each name, imported on first use: `aevb --help` answers without torch.
 _LAZY_IMPORTS = {
     "VAE": "models",
     "AevbError": "errors",
     "Batch": "types",
+    "Conditional": "_conditional",
     "FitResult": "training",
     "Recipe": "_recipe",
+    "Run": "runs",
+    "Unconditional": "_conditional",
+    "compare": "runs",
+    "evaluate": "metrics",
     "fit": "training",
     "fit_many": "training",
     "fit_prior": "training",
     "load": "_persistence",
     "save": "_persistence",
+    "sweep": "runs",
 }
 
 __all__ = [
     "VAE",
     "AevbError",
     "Batch",
+    "Conditional",
     "FitResult",
     "Recipe",
+    "Run",
+    "Unconditional",
+    "compare",
     "data",
+    "evaluate",
     "fit",
     "fit_many",
     "fit_prior",
@@ -61,7 +76,9 @@ __all__ = [
     "posteriors",
     "presets",
     "priors",
+    "runs",
     "save",
+    "sweep",
 ]
 
 

@@ -1,32 +1,34 @@
-"""The commands, each an import string with its help, and the one place where errors become sentences and exit codes."""
+"""The commands, each an import string with its help; errors become sentences and exit codes."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cyclopts import App, CycloptsError
 
 from .. import __version__
 from .._memory import is_out_of_memory
 from ..errors import AevbError
-from . import _config_file as config
-from ._messages import to_command_line
+from ._config import load_config_defaults
 
 EXIT_REFUSED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 1, 130, 141
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its name, where its function is, what it does, and an example."""
+    """A command: its name, the place of its function, its help and an example."""
 
     name: str
     function: str
     help: str
     example: str
+    lists_choices: bool = False
 
 
 COMMANDS = (
@@ -39,8 +41,9 @@ COMMANDS = (
     Command(
         "fit",
         "_fit:fit",
-        "Train a model on a file, a folder of images, or a set with a name.",
+        "Train a model on a file, a folder of images, or a named data set.",
         "aevb fit measurements.csv --latent 4 --out runs/first",
+        lists_choices=True,
     ),
     Command(
         "evaluate",
@@ -51,13 +54,13 @@ COMMANDS = (
     Command(
         "quality",
         "_quality:quality",
-        "Samples, reconstructions and codes against held-out data.",
+        "Samples, reconstructions and encodings against held-out data.",
         "aevb quality runs/digits-1",
     ),
     Command(
         "fit-prior",
         "_fit_prior:fit_prior",
-        "Fit a prior to the codes of a trained model, to sample from.",
+        "Fit a prior to the encodings of a trained model, to sample from.",
         "aevb fit-prior runs/digits-1 --family mixture",
     ),
     Command(
@@ -75,19 +78,19 @@ COMMANDS = (
     Command(
         "encode",
         "_generate:encode",
-        "Turn data into codes.",
+        "Encode data.",
         "aevb encode runs/first measurements.csv --out codes.csv",
     ),
     Command(
         "predict",
-        "_predict:predict",
+        "_generate:predict",
         "The label of each row, by a model that infers labels.",
         "aevb predict runs/digits-1 measurements.csv --out labels.csv",
     ),
     Command(
         "decode",
         "_generate:decode",
-        "Turn codes into data.",
+        "Decode encodings.",
         "aevb decode runs/first codes.csv --out decoded.csv",
     ),
     Command(
@@ -99,7 +102,7 @@ COMMANDS = (
     Command(
         "interpolate",
         "_generate:interpolate",
-        "Walk from one row to another between their codes.",
+        "A path between the encodings of two rows.",
         "aevb interpolate runs/digits-1 digits --from 0 --to 1 --out walk.png",
     ),
     Command(
@@ -111,7 +114,7 @@ COMMANDS = (
     Command(
         "compare",
         "_compare:compare",
-        "Put runs side by side, and say which differences are noise.",
+        "Runs side by side, and which differences are noise.",
         "aevb compare runs/digits-1 runs/digits-2",
     ),
     Command(
@@ -119,11 +122,12 @@ COMMANDS = (
         "_sweep:sweep",
         "Train every combination of latent sizes, betas and seeds, and compare them.",
         "aevb sweep digits --latent 2,4,8 --beta 0.5,1,4 --out runs/sweep",
+        lists_choices=True,
     ),
     Command(
         "presets",
         "_presets:presets",
-        "The published models, what each is made of, and when to take it.",
+        "The published models, their parts, and when to use each.",
         "aevb presets piwae",
     ),
     Command(
@@ -132,19 +136,23 @@ COMMANDS = (
 )
 DATA_COMMANDS = (
     Command(
-        "list", "_data_sets:list_sets", "The sets with names, and where they are.", "aevb data list"
+        "list", "_data_sets:list_sets", "The named data sets, and where they are.", "aevb data list"
     ),
     Command(
         "get",
         "_data_sets:download_set",
-        "Download a set from its publisher, checked.",
+        "Download a data set from its publisher, with its checksum verified.",
         "aevb data get mnist",
     ),
 )
 
 
-def build_app() -> App:
-    """The application."""
+def build_app(help_of: str | None = None) -> App:
+    """The application.
+
+    Args:
+        help_of: The command whose help is printed, which lists the registered parts it takes.
+    """
     app = App(
         name="aevb",
         help="From data to a generative model, by auto-encoding variational Bayes.",
@@ -152,72 +160,101 @@ def build_app() -> App:
         help_format="plaintext",
         help_epilogue="Start with: aevb demo",
         suppress_keyboard_interrupt=False,
-        config=config.load_config_defaults,
+        config=load_config_defaults,
     )
     data = App(
         name="data",
-        help="Data sets with names: list them, get them.",
+        help="Named data sets: list them, download them.",
         help_epilogue="Example: aevb data get mnist",
         sort_key=len(COMMANDS),
     )
     for parent, commands in ((app, COMMANDS), (data, DATA_COMMANDS)):
         for place, command in enumerate(commands):
-            example = f"Example: {command.example}"
-            function = f"aevb.cli.{command.function}"
+            listed = command.lists_choices and command.name == help_of
+            choices = list_choices() if listed else ""
             parent.command(
-                function,
+                f"aevb.cli.{command.function}",
                 name=command.name,
                 help=command.help,
-                help_epilogue=example,
+                help_epilogue=f"{choices}Example: {command.example}",
                 sort_key=place,
             )
     app.command(data)
     return app
 
 
+def list_choices() -> str:
+    """The names that options of parts take, a paragraph for each option."""
+    from ._style import choosable_names
+
+    return "".join(
+        f"--{argument}: {', '.join(name.replace('_', '-') for name in sorted(known))}\n\n"
+        for argument, known in choosable_names().items()
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for what the user can put right, 130 for Ctrl-C, 1 for a bug of ours."""
+    """Run one command.
+
+    Returns:
+        The exit code: 0, 2 for an error that the user can correct, 130 for Ctrl-C, 1 for a bug.
+    """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = build_app()(
-            tokens, exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        app = build_app(help_of=tokens[0] if {"-h", "--help"} & set(tokens[1:]) else None)
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BaseException as error:
         if "--debug" in tokens and not isinstance(error, SystemExit):
             traceback.print_exc()
-        return _exit_code(error, tokens)
+        return _report_error(error, tokens)
     return code if isinstance(code, int) else 0
 
 
-def _exit_code(error: BaseException, tokens: list[str]) -> int:
-    """Say what went wrong in one sentence; how a program should end."""
-    if isinstance(error, (AevbError, CycloptsError)):
-        return _print_error(to_command_line(str(error)))
+def _report_error(error: BaseException, tokens: list[str]) -> int:
+    """Print an error as one sentence, and return the exit code."""
+    from ._style import STYLE
+
+    if isinstance(error, AevbError):
+        return _print_error(error.render(STYLE), tokens, record=error.to_dict())
+    if isinstance(error, CycloptsError):
+        return _print_error(" ".join(str(error).split()), tokens, name="ArgumentError")
     if isinstance(error, KeyboardInterrupt):
-        return _print_error("interrupted.", EXIT_INTERRUPTED)
+        return _print_error("interrupted.", tokens, EXIT_INTERRUPTED, "KeyboardInterrupt")
     if isinstance(error, BrokenPipeError):
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader has gone: what is still buffered goes nowhere
+        # the reader has closed the pipe: the rest of the buffer is discarded
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     if is_out_of_memory(error):
         return _print_error(
-            "memory ran out. Choose a smaller --batch-size or fewer --samples, or narrower layers (--hidden), or another --device."
+            "memory ran out. Choose a smaller --batch-size or fewer --samples, or narrower layers "
+            "(--hidden), or another --device.",
+            tokens,
+            name="OutOfMemoryError",
         )
     if not isinstance(error, Exception):
         raise error
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    rerun = (
-        "Run it again with --debug for the place"
-        if "--debug" not in tokens
-        else "The place is above"
-    )
-    return _print_error(
-        f"this is a bug of aevb, not of your data ({reason}). {rerun}, and report it.", EXIT_BUG
-    )
+    rerun = "The traceback is above; report it"
+    if "--debug" not in tokens:
+        rerun = "Run it again with --debug for the traceback, and report it"
+    sentence = f"this is a bug of aevb, not of your data ({reason}). {rerun}."
+    return _print_error(sentence, tokens, EXIT_BUG, type(error).__name__)
 
 
-def _print_error(sentence: str, exit_code: int = EXIT_REFUSED) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+def _print_error(
+    sentence: str,
+    tokens: list[str],
+    exit_code: int = EXIT_REFUSED,
+    name: str = "",
+    record: dict[str, Any] | None = None,
+) -> int:
+    """Print the sentence on stderr, and with ``--json`` its record on stdout."""
+    from ..notes import visible_text
+    from ._style import encodable
+
+    print(encodable(f"error: {visible_text(sentence)}", sys.stderr), file=sys.stderr)
+    if "--json" in tokens:
+        empty = {"argument": None, "value": None, "suggestions": []}
+        print(json.dumps(record or {"error": name, "reason": sentence} | empty, indent=2))
     return exit_code

@@ -1,4 +1,4 @@
-"""``aevb data``: the sets with names."""
+"""``aevb data``: the named data sets."""
 
 from __future__ import annotations
 
@@ -11,48 +11,53 @@ from ._options import CommonOptions, Json
 
 
 def list_sets(*, json: Json = False, common: CommonOptions = CommonOptions()) -> None:
-    """The sets with names, and where they are: in $AEVB_DATA, in the cache, or yet to be fetched."""
-    import aevb
+    """The named data sets, and where they are: in $AEVB_DATA, in the cache, or to be downloaded."""
+    from ..data import list_datasets
 
-    screen = ConsoleOutput(common.quiet, json)
-    sets = aevb.data.list_datasets()
+    console = ConsoleOutput(common.quiet, json)
+    sets = list_datasets()
     if json:
-        found = [
-            {
-                "name": s.name,
-                "about": s.description,
-                "rows": s.n_rows,
-                "event_shape": s.event_shape,
-                "licence": s.licence,
-            }
-            for s in sets
-        ]
-        screen.print_json(
+        console.print_json(
             [
-                line | {"found": None if s.folder is None else str(s.folder)}
-                for line, s in zip(found, sets, strict=True)
+                {
+                    "name": each.name,
+                    "description": each.description,
+                    "n_rows": each.n_rows,
+                    "event_shape": each.event_shape,
+                    "licence": each.licence,
+                    "path": None if each.folder is None else str(each.folder),
+                }
+                for each in sets
             ]
         )
         return
-    shapes = [" x ".join(str(side) for side in s.event_shape) for s in sets]
-    lines = [
-        (s.name, f"{s.n_rows:,}", shape, "here" if s.folder else "-", s.description)
-        for s, shape in zip(sets, shapes, strict=True)
+    rows = [
+        (
+            each.name,
+            f"{each.n_rows:,}",
+            " x ".join(map(str, each.event_shape)),
+            "here" if each.folder else "-",
+            each.description,
+        )
+        for each in sets
     ]
-    screen.print_table(lines, ("name", "rows", "shape", "", "about"), right_aligned=(1,))
-    screen.print_paragraph("", "Those that are not here: aevb data get NAME")
+    console.print_table(rows, ("name", "rows", "shape", "", "description"), right_aligned=(1,))
+    console.print_paragraph("", "To download one: aevb data get NAME")
 
 
 def download_set(
-    name: Annotated[str, Parameter(help="The name of a set.")],
+    name: Annotated[str, Parameter(help="The name of a data set.")],
     /,
     *,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Download a set from its publisher into the cache, checked by its SHA-256; nothing happens where it is here already."""
-    import aevb
+    """Download a data set from its publisher into the cache, with its SHA-256 checked.
 
-    screen = ConsoleOutput(common.quiet)
-    with screen.download_bar() as progress:
-        folder = aevb.data.download_dataset(name, progress)
-    screen.print_paragraph("Here", f"{name} is in {folder}.")
+    Nothing happens where it exists already.
+    """
+    from ..data import download_dataset
+
+    console = ConsoleOutput(common.quiet)
+    with console.download_bar() as progress:
+        folder = download_dataset(name, progress)
+    console.print_paragraph("Folder", f"{name} is in {folder}.")

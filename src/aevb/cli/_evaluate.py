@@ -2,142 +2,170 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..errors import ArgumentError
 from ._console import ConsoleOutput
-from ._evaluation import evaluate_model
-from ._formatting import evaluation_record, evaluation_table
-from ._likelihood_options import DEFAULT_IMPORTANCE_SAMPLES, LikelihoodOptions
-from ._options import OPTION_GROUPS, CommonOptions, Integer, Json, ReadingOptions
-from ._predict import infers_labels, label_accuracy
-from ._run_folder import load_rows, load_run, warn_about_duplicates
+from ._options import (
+    RUN_GROUP,
+    CommonOptions,
+    Integer,
+    Json,
+    OtherSource,
+    ReadingOptions,
+    RunArgument,
+)
 
 if TYPE_CHECKING:
-    from ..data import Rows
+    from ..metrics import Accuracy, Evaluation
 
-DEFAULT_AIS_ROWS = 100  # rows, where nobody says how many: about a minute for a small network
-
-SamplesOption = Annotated[
-    Integer,
-    Parameter(
-        help="Importance samples per row; more raise the estimate towards the truth.",
-        group=OPTION_GROUPS["Run"],
-    ),
-]
-_RUN_GROUP = OPTION_GROUPS["Run"]
+DEFAULT_AIS_ROWS = 100  # about a minute for a small network
 
 
 def evaluate(
-    run: Annotated[Path, Parameter(help="The run folder.")],
-    source: Annotated[
-        str | None,
-        Parameter(
-            help="Other data of the same kind; the test rows of the run's own data by default."
-        ),
-    ] = None,
+    run: RunArgument,
+    source: OtherSource = None,
     /,
     *,
     samples: Annotated[
         Integer | None,
         Parameter(
-            help="Importance samples per row (100), or annealed chains (16); more come closer to the truth.",
-            group=_RUN_GROUP,
+            help="Importance samples per row (100), or annealed chains (16); more are closer to "
+            "log p(x).",
+            group=RUN_GROUP,
         ),
     ] = None,
     method: Annotated[
         Literal["importance", "ais", "exact"],
         Parameter(
-            help="How log p(x) is found: ais anneals chains, which is slow and tight; exact is for models that allow it.",
-            group=_RUN_GROUP,
+            help="Estimator of log p(x): ais anneals chains and is slow and tight; exact is for "
+            "models that have it.",
+            group=RUN_GROUP,
         ),
     ] = "importance",
     temperatures: Annotated[
         Integer | None,
         Parameter(
-            help="Of annealed chains (500); twice as many halve their error.", group=_RUN_GROUP
+            help="Temperatures of annealed chains (500); twice as many halve their error.",
+            group=RUN_GROUP,
         ),
     ] = None,
     start: Annotated[
         Literal["posterior", "prior"] | None,
         Parameter(
-            help="Where annealed chains start: the posterior, mostly the shorter way, or the prior.",
-            group=_RUN_GROUP,
+            help="Start of annealed chains: the posterior, mostly the shorter path, or the prior.",
+            group=RUN_GROUP,
         ),
     ] = None,
     defensive: Annotated[
         float,
-        Parameter(
-            help="Share of importance samples that come from the prior, as 0.1.", group=_RUN_GROUP
-        ),
+        Parameter(help="Share of importance samples from the prior, as 0.1.", group=RUN_GROUP),
     ] = 0.0,
     bracket: Annotated[
         Integer,
         Parameter(
-            help="Also bound log p(x) from both sides for so many rows that the model makes up, as 32.",
-            group=_RUN_GROUP,
+            help="Also bound log p(x) from both sides for this many rows drawn from the model, as "
+            "32.",
+            group=RUN_GROUP,
         ),
     ] = 0,
     max_rows: Annotated[
         Integer | None,
         Parameter(
-            help="Take so many rows, evenly spread: all, or 100 with --method ais.",
-            group=_RUN_GROUP,
+            help="Use at most this many rows, evenly spaced: all, or 100 with --method ais.",
+            group=RUN_GROUP,
         ),
     ] = None,
     reading: ReadingOptions = ReadingOptions(),
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Likelihood, bounds, rate and distortion of held-out data, each with its standard error, in nats per row."""
-    screen = ConsoleOutput(common.quiet, json)
-    how = LikelihoodOptions(method, samples, temperatures, defensive, bracket, start)
-    how.check()
-    opened = load_run(run, common)
-    every = load_rows(opened, source, reading, screen)
-    if source is not None:
-        warn_about_duplicates(opened, every, source, screen)
-    taken = _evenly_spaced(
-        every, DEFAULT_AIS_ROWS if max_rows is None and method == "ais" else max_rows
-    )
-    numbers = evaluate_model(
-        opened.model, taken, opened.spec, DEFAULT_IMPORTANCE_SAMPLES, common.seed, screen, how
-    )
-    right = label_accuracy(opened.model, taken)
+    """Likelihood, bounds, rate and distortion of held-out data, each with its standard error."""
+    from ..runs import Run
+    from ..runs._run import evaluation_options, evenly_spaced
+
+    console = ConsoleOutput(common.quiet, json)
+    options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
+    opened = Run.open(run, device=common.device)
+    rows = opened.rows(source, **reading.arguments)
+    if max_rows is None and method == "ais":
+        max_rows = DEFAULT_AIS_ROWS
+    used = evenly_spaced(rows, max_rows)
+    with console.progress_bar("log p(x)", options.total_work(len(used))) as advance:
+        result = opened.evaluate(
+            used,
+            samples=samples,
+            method=method,
+            temperatures=temperatures,
+            start=start,
+            defensive=defensive,
+            bracket=bracket,
+            seed=common.seed,
+            on_progress=advance,
+        )
+    accuracy = opened.accuracy(used)
+    for note in opened.data_notes(source, rows):
+        console.print_note(note)
+    for note in result.notes:
+        if note.level == "warning":
+            console.print_note(note)
     if json:
-        more = {} if right is None else right.record
-        screen.print_json(
-            {"run": str(run), "data": source or opened.config.get("source"), "seed": common.seed}
-            | evaluation_record(numbers)
-            | more
+        head = {"run": opened.name, "source": source or opened.config.get("source")}
+        console.print_json(
+            head | {"seed": common.seed} | result.to_dict() | accuracy_record(accuracy)
         )
         return
+    console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
+    part = f"{len(used):,} of " if len(used) < len(rows) else ""
     which = f"rows of {source}" if source else f"test rows of {opened.spec.name}"
-    part = f"{len(taken):,} of " if len(taken) < len(every) else ""
-    screen.print_paragraph("Run", f"{run}: {opened.description}.")
-    given = ", ".join(factor.name for factor in opened.spec.condition or ())
-    told = (
-        [f"Every number is of p(x) given {given}."]
-        if given and not infers_labels(opened.model)
-        else []
-    )
-    screen.print_paragraph(
+    context = ", ".join(factor.name for factor in opened.spec.condition or ())
+    conditional = opened.capabilities.context == "required"
+    console.print_paragraph(
         "Data",
-        f"{part}{len(every):,} {which}.",
-        *told,
-        *([] if right is None else [right.sentence]),
+        f"{part}{len(rows):,} {which}.",
+        *([f"Every number is of p(x) given {context}."] if conditional else []),
+        *accuracy_sentences(accuracy),
         "",
     )
-    screen.print_table(evaluation_table(numbers))
+    print_evaluation(result, console)
 
 
-def _evenly_spaced(rows: Rows, max_rows: int | None) -> Rows:
-    """At most ``count`` rows, evenly spread: rows in order of time or class are all seen."""
-    if max_rows is not None and max_rows < 1:
-        raise ArgumentError(f"`rows` is {max_rows}; take at least 1.")
-    if max_rows is None or max_rows >= len(rows):
-        return rows
-    return rows.subset([place * len(rows) // max_rows for place in range(max_rows)])
+def print_evaluation(result: Evaluation, console: ConsoleOutput) -> None:
+    """The numbers with their units, then their meanings."""
+    console.print_table([(each.label, str(each), each.unit) for each in result.table])
+    console.print_result("")
+    console.print_table([(each.label, each.meaning) for each in result.table])
+
+
+def accuracy_sentences(accuracy: Accuracy | None) -> list[str]:
+    """The accuracy of inferred labels, and that of the nearest neighbour."""
+    if accuracy is None:
+        return []
+    text = f"{_percent(accuracy.value)} of {accuracy.n_rows:,} test rows get the right label"
+    if accuracy.nearest_neighbour is not None:
+        text += (
+            f", with {accuracy.n_labels:,} labels known; the nearest labelled row has the right "
+            f"one for {_percent(accuracy.nearest_neighbour)}"
+        )
+    return [f"{text}."]
+
+
+def accuracy_record(accuracy: Accuracy | None) -> dict[str, Any]:
+    """The accuracy for JSON."""
+    if accuracy is None:
+        return {}
+    return {
+        "accuracy": estimate_record(accuracy.value),
+        "nearest_neighbour_accuracy": estimate_record(accuracy.nearest_neighbour),
+        "labelled_rows": accuracy.n_labels,
+    }
+
+
+def estimate_record(value: Any) -> dict[str, float] | None:
+    """A mean and its standard error for JSON."""
+    return value and {"mean": value.mean, "standard_error": value.standard_error}
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share.mean:.1f} ± {100 * share.standard_error:.1f} %"

@@ -1,23 +1,20 @@
-"""``aevb fit``: read, say what was chosen, train, say what came out."""
+"""``aevb fit``: read, report what was chosen, train, report the outcome."""
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, IncompatibleError, MissingExtraError
+from ..notes import Argument, message
+from ..runs import RunSettings
 from ._console import ConsoleOutput
-from ._doctor import diagnose_run, diagnosis_lines
-from ._evaluation import quick_evaluation, write_run_report
+from ._evaluate import accuracy_record, accuracy_sentences
 from ._options import (
-    OPTION_GROUPS,
+    RUN_GROUP,
     CommonOptions,
     DataOptions,
     Flag,
@@ -25,69 +22,52 @@ from ._options import (
     ModelOptions,
     TrainingOptions,
 )
-from ._predict import label_accuracy
-from ._recipe import build_recipe, model_sentences
-from ._run_folder import load_run_data, next_run_folder
-from ._run_settings import RunSettings, write_config
+from ._style import STYLE
 
 if TYPE_CHECKING:
-    from ..data import Dataset, Spec
-    from ..metrics import Diagnosis
+    from ..metrics import Diagnosis, Evaluation
     from ..models import VAE
+    from ..runs import Run
     from ..training import FitResult
 
 STOP_REASON_PHRASES = {
-    "epochs": "",
     "minutes": " (the time is up)",
     "patience": " (no improvement for longer than --patience)",
     "interrupted": " (Ctrl-C)",
 }
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished run with its data."""
-
-    folder: Path
-    data: Dataset
-    result: FitResult
+REPORT_PAIRS = {"mlp": 1_000_000, "conv": 50_000}  # (row, sample) pairs: about half a minute
+REPORT_SAMPLES, MIN_REPORT_SAMPLES = 100, 10
+SourceOption = Annotated[
+    str | None,
+    Parameter(
+        help="A file (.csv, .parquet, .npy, .npz, IDX), a folder of images, or the name of a data "
+        "set."
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    Parameter(help="A config.toml of an earlier run; typed options win over it.", group=RUN_GROUP),
+]
 
 
 def fit(
-    source: Annotated[
-        str | None,
-        Parameter(
-            help="A file (.csv, .parquet, .npy, .npz, IDX), a folder of images, or the name of a set."
-        ),
-    ] = None,
+    source: SourceOption = None,
     /,
     *,
     out: Annotated[
         Path | None,
-        Parameter(
-            help="The run folder; runs/DATA-1 (or -2 ...) by default.", group=OPTION_GROUPS["Run"]
-        ),
+        Parameter(help="The run folder; runs/DATA-1 (or -2 ...) by default.", group=RUN_GROUP),
     ] = None,
-    config: Annotated[
-        Path | None,
-        Parameter(
-            help="A config.toml of an earlier run; what is typed wins over it.",
-            group=OPTION_GROUPS["Run"],
-        ),
-    ] = None,
+    config: ConfigOption = None,
     resume: Annotated[
-        bool,
-        Flag,
-        Parameter(help="Go on with the interrupted run in --out.", group=OPTION_GROUPS["Run"]),
+        bool, Flag, Parameter(help="Continue the interrupted run in --out.", group=RUN_GROUP)
     ] = False,
     force: Annotated[
-        bool, Flag, Parameter(help="Replace the run in --out.", group=OPTION_GROUPS["Run"])
+        bool, Flag, Parameter(help="Replace the run in --out.", group=RUN_GROUP)
     ] = False,
     report: Annotated[
         bool,
-        Parameter(
-            help="Write report.html at the end.", negative="--no-report", group=OPTION_GROUPS["Run"]
-        ),
+        Parameter(help="Write report.html at the end.", negative="--no-report", group=RUN_GROUP),
     ] = True,
     data: DataOptions = DataOptions(),
     model: ModelOptions = ModelOptions(),
@@ -95,179 +75,196 @@ def fit(
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> int:
-    """Train a model on a file, a folder of images, or a set with a name.
+    """Train a model on a file, a folder of images, or a named data set.
 
-    What suits the data (likelihood, scaling, network) is chosen from them and said. Ctrl-C keeps the best weights so far.
+    Likelihood, scaling and network are chosen from the data and printed. Ctrl-C keeps the best
+    weights so far.
     """
-    if source is None:
-        raise ArgumentError(
-            "SOURCE is missing: give a file, a folder of images or the name of a set, as in `aevb fit digits`."
-        )
-    screen = ConsoleOutput(common.quiet, json)
-    done = train_run(
-        RunSettings(source, data, model, training, common), screen, out, resume=resume, force=force
-    )
-    screen.print_paragraph("Done", completion_sentence(done.result))
-    if done.result.stop_reason == "interrupted":
-        screen.print_paragraph("Resume", f"aevb fit --resume --out {done.folder}")
+    console = ConsoleOutput(common.quiet, json)
+    settings = RunSettings(check_source(source, "fit"), data, model, training, common.seed)
+    run = train_run(settings, console, common, out, resume=resume, force=force)
+    if run.result is not None and run.result.stop_reason == "interrupted":
+        console.print_paragraph("Resume", f"aevb fit --resume --out {run.name}")
         return 130
-    _report_results(done, screen, common, report)
+    _report_results(run, console, common, report)
     return 0
 
 
+def check_source(source: str | None, command: str) -> str:
+    """The source. Raises ``ArgumentError`` where it is missing."""
+    if source is None:
+        raise ArgumentError(
+            message("{source} is missing", source=Argument("source")),
+            argument="source",
+            suggestions=(
+                "Give a file, a folder of images or the name of a data set, as in "
+                f"`aevb {command} digits`",
+            ),
+        )
+    return source
+
+
 def train_run(
-    run_settings: RunSettings,
+    settings: RunSettings,
     console: ConsoleOutput,
+    common: CommonOptions,
     out: Path | None = None,
     *,
     resume: bool = False,
     force: bool = False,
-) -> TrainedRun:
-    """Read the data, say what was chosen, and train."""
-    import aevb
-
+) -> Run:
+    """Read the data, report what was chosen, and train."""
     from .._hardware import resolve_device
-    from .._random import seed_scope
-    from ..training import adam
-    from ..training._compatibility import check_positive
+    from ..runs import next_run_folder
+    from ..runs._recipe import model_sentences
 
-    check_positive(lr=run_settings.training.lr)
-    device = resolve_device(run_settings.common.device)
-    data = load_run_data(run_settings.config)
+    device = resolve_device(common.device)
+    settings.training.to_fit_arguments()  # an impossible value is refused before data are read
+    data = settings.load_data()
     console.print_paragraph("Data", *data.spec.notes)
-    run_settings = run_settings.with_default_latent(data.spec)
-    with seed_scope(run_settings.common.seed):
-        recipe = build_recipe(run_settings.model, data.spec, len(data.train))
-    run = out or next_run_folder(data.spec.name)
-    console.print_paragraph("Model", *model_sentences(run_settings.model, recipe))
+    recipe = settings.recipe(data.spec, len(data.train))
+    folder = out or next_run_folder(data.spec.name)
+    console.print_paragraph("Model", *model_sentences(settings.model, recipe))
     console.print_paragraph(
-        "Run", f"{run}, on {device}, seed {run_settings.common.seed}. Ctrl-C keeps the best so far."
+        "Run", f"{folder}, on {device}, seed {common.seed}. Ctrl-C keeps the best so far."
     )
-    options = dataclasses.asdict(run_settings.training)
-    optimizer = adam(options.pop("lr"))
-    with _config_writer(run, run_settings.config, data.spec) as keep:
-        result = aevb.fit(
-            recipe,
-            data,
-            **options,
-            optimizer=optimizer,
-            seed=run_settings.common.seed,
-            device=device,
-            out=run,
-            resume=resume,
-            overwrite=force,
-            callbacks=[keep],
-            progress=False if console.quiet else None,
-            metadata={"config": run_settings.config},
-        )
-    console.print_paragraph("Noted", *result.notes)
-    return TrainedRun(run, data, result)
+    run = settings.fit(
+        folder,
+        data=data,
+        recipe=recipe,
+        device=device,
+        resume=resume,
+        overwrite=force,
+        progress=False if console.quiet else None,
+    )
+    assert run.result is not None
+    console.print_paragraph("Notes", *run.result.notes)
+    console.print_paragraph("Done", completion_sentence(run.result))
+    return run
 
 
 def completion_sentence(result: FitResult) -> str:
-    """How long it took, and which weights were kept."""
-    last = result.history[-1] if result.history else None
-    if last is None:
-        return f"stopped before the first epoch had ended{STOP_REASON_PHRASES.get(result.stop_reason, '')}."
+    """The duration, and which weights were kept."""
+    reason = STOP_REASON_PHRASES.get(result.stop_reason, "")
+    if not result.history:
+        return f"stopped before the end of the first epoch{reason}."
+    last = result.history[-1]
     best = (
         "the last weights"
         if result.best_epoch is None
         else f"the weights of epoch {result.best_epoch:,}, the best on the validation rows,"
     )
     epochs = f"{last.epoch:,} epoch{'' if last.epoch == 1 else 's'}"
-    return f"{epochs} in {format_duration(last.seconds)}{STOP_REASON_PHRASES.get(result.stop_reason, '')}; {best} are kept."
+    return f"{epochs} in {format_duration(last.seconds)}{reason}; {best} are kept."
 
 
 def format_duration(seconds: float) -> str:
-    """A time as people say it.
+    """A duration.
 
-    >>> duration(0.42), duration(12.3), duration(100), duration(7300)
-    ('0.4 s', '12 s', '1 min 40 s', '2 h 1 min')
+    Example:
+        >>> format_duration(0.42), format_duration(12.3), format_duration(100)
+        ('0.4 s', '12 s', '1 min 40 s')
     """
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    return (
-        f"{whole // 60} min {whole % 60} s"
-        if whole < 3600
-        else f"{whole // 3600} h {whole % 3600 // 60} min"
-    )
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _report_results(
-    trained_run: TrainedRun, console: ConsoleOutput, common: CommonOptions, report: bool
-) -> None:
-    """What came out, where it is, and what to do with it."""
-    measured = quick_evaluation(trained_run.result.model, trained_run.data, common.seed)
-    right = label_accuracy(trained_run.result.model, trained_run.data.test, trained_run.data)
-    console.print_paragraph(
-        "Held out", measured.sentence, *([] if right is None else [right.sentence])
-    )
-    found = (
-        run_doctor(trained_run, console, common.seed)
-        if report or console.json or not console.quiet
-        else None
-    )
+def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, report: bool) -> None:
+    """Results, where they are, and what to do next."""
+    bound, accuracy = run.evaluate_bound(common.seed), run.accuracy(with_baseline=True)
+    sentence = bound_sentence(run, bound)
+    console.print_paragraph("Test", sentence, *accuracy_sentences(accuracy))
+    found = diagnose(run, console, common.seed)
     if report:
-        write_run_report(trained_run.folder, trained_run.data, console, common, diagnosis=found)
+        write_report(run, console, common.seed, found)
+    ending = ".png" if run.spec.image else ".csv"
+    context = _context_options(run.model)
     console.print_paragraph(
         "Next",
-        f"aevb evaluate {trained_run.folder}",
-        f"aevb sample {trained_run.folder} -n 64{_context_options(trained_run.result.model)} --out samples{'.png' if trained_run.data.spec.image else '.csv'}",
+        f"aevb evaluate {run.name}",
+        f"aevb sample {run.name} -n 64{context} --out samples{ending}",
     )
-    more = measured.record | ({} if right is None else right.record)
-    if console.json:
+    if console.json and run.result is not None:
         record = {
-            "run": str(trained_run.folder),
-            "best_epoch": trained_run.result.best_epoch,
-            "stopped": trained_run.result.stop_reason,
-            **more,
+            "run": run.name,
+            "best_epoch": run.result.best_epoch,
+            "stop_reason": run.result.stop_reason,
         }
-        console.print_json(
-            record | {"doctor": None if found is None else found.to_dict()["findings"]}
-        )
+        findings = {"findings": found.to_dict()["findings"]}
+        console.print_json(record | bound.to_dict() | accuracy_record(accuracy) | findings)
     elif console.quiet:
-        console.print_result(str(trained_run.folder))
+        console.print_result(run.name)
 
 
-def run_doctor(trained_run: TrainedRun, console: ConsoleOutput, seed: int) -> Diagnosis | None:
-    """What the doctor finds, the first of it said aloud; ``None`` where the model knows its training rows alone."""
+def bound_sentence(run: Run, bound: Evaluation) -> str:
+    """The bound on the test rows."""
+    from ..data._formatting import format_count
+
+    number = bound.numbers[0]
+    rows = format_count(bound.n, "test row")
+    return f"{number.label} {number} nats per {run.spec.item_noun}, over {rows}."
+
+
+def diagnose(run: Run, console: ConsoleOutput, seed: int) -> Diagnosis:
+    """The diagnosis, with its first finding printed."""
     with console.progress_bar("doctor", 1) as advance:
-        found = diagnose_run(trained_run.result, trained_run.data, seed)
+        found = run.diagnose(seed=seed)
         advance(1)
-    console.print_paragraph("Doctor", *diagnosis_lines(found, trained_run.folder))
+    more = () if found.is_healthy else (f"aevb doctor {run.name}",)
+    console.print_paragraph("Doctor", found.summary(STYLE), *more)
     return found
 
 
+def write_report(run: Run, console: ConsoleOutput, seed: int, diagnosis: Diagnosis) -> Path | None:
+    """The report of a run that was just trained: half a minute's work; None without matplotlib."""
+    total = len(run.data().test)
+    n_rows, samples = report_size(total, run.spec.network)
+    try:
+        with console.progress_bar("report", n_rows * samples) as advance:
+            path = run.report(
+                samples=samples,
+                seed=seed,
+                max_rows=n_rows,
+                diagnosis=diagnosis,
+                on_progress=advance,
+            )
+    except (MissingExtraError, IncompatibleError) as error:
+        console.print_note(message("no report was written: {reason}", reason=error.reason))
+        for suggestion in error.suggestions:
+            console.print_note(suggestion)
+        return None
+    part = (
+        f" on {n_rows:,} of {total:,} test rows, {samples} samples each; `aevb report {run.name}` "
+        "uses all"
+        if n_rows < total
+        else ""
+    )
+    console.print_paragraph("Report", f"{path}{part}")
+    return path
+
+
+def report_size(n_rows: int, network: str) -> tuple[int, int]:
+    """Rows and samples of a report that takes at most half a minute.
+
+    Example:
+        >>> report_size(180, "mlp"), report_size(10_000, "conv")
+        ((180, 100), (5000, 10))
+    """
+    samples = min(max(REPORT_PAIRS[network] // n_rows, MIN_REPORT_SAMPLES), REPORT_SAMPLES)
+    return min(n_rows, REPORT_PAIRS[network] // samples), samples
+
+
 def _context_options(model: VAE) -> str:
-    """What a conditional model must be told to draw from it, as it is typed."""
+    """The options with an example of the context that a conditional model needs."""
     condition = model.condition
     if condition is None or condition.is_optional:
         return ""
-    if len(condition.variables) == 1:
-        return f" --label {shlex.quote(condition.variables[0].example)}"
-    return "".join(
-        f" --label {shlex.quote(f'{factor.name}={factor.example}')}"
-        for factor in condition.variables
+    single = len(condition.variables) == 1
+    values = (
+        each.example if single else f"{each.name}={each.example}" for each in condition.variables
     )
-
-
-@contextmanager
-def _config_writer(
-    folder: Path, config: dict[str, Any], spec: Spec
-) -> Iterator[Callable[[Any, Any], None]]:
-    """Gives the callback that writes the settings beside the model; they are there also where the run ends before its first epoch."""
-    there = (folder / "model.json").exists()
-    written: list[Path] = []
-
-    def write(*_: Any) -> None:
-        if not written and (folder / "model.json").exists():
-            written.append(write_config(folder, config, spec))
-
-    try:
-        yield write
-    except BaseException:
-        if not there:
-            write()
-        raise
-    write()
+    return "".join(f" --label {shlex.quote(value)}" for value in values)

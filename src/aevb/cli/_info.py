@@ -1,4 +1,4 @@
-"""``aevb info``: what is installed, and on what it runs."""
+"""``aevb info``: installed versions, devices and extras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import __version__
 from ._console import ConsoleOutput
 from ._options import CommonOptions, Json
 
-EXTRAS = {  # what each is for, and the distribution behind each module
+EXTRAS = {  # purpose, and the distribution of each module
     "tables": ("reading and writing csv and parquet", {"polars": "polars"}),
     "images": ("folders of images, png files", {"PIL": "pillow"}),
     "plot": ("pictures and the report", {"matplotlib": "matplotlib"}),
@@ -23,20 +23,20 @@ CORE_DEPENDENCIES = ("torch", "numpy", "safetensors", "zuko", "narwhals", "cyclo
 
 
 def info(*, json: Json = False, common: CommonOptions = CommonOptions()) -> None:
-    """Versions, devices, and which extras are installed or missing, with the line that installs them."""
-    screen = ConsoleOutput(common.quiet, json)
+    """Versions, devices, and extras, with the line that installs a missing extra."""
+    console = ConsoleOutput(common.quiet, json)
     found = environment_record()
     if json:
-        screen.print_json(found)
+        console.print_json(found)
         return
-    screen.print_table(
+    console.print_table(
         [
             ("aevb", __version__),
             ("python", found["python"]),
             *((name, found["versions"][name] or "missing") for name in CORE_DEPENDENCIES),
         ]
     )
-    screen.print_table(
+    console.print_table(
         [("devices", ", ".join(f"{name} ({about})" for name, about in found["devices"].items()))]
     )
     for name, extra in found["extras"].items():
@@ -45,11 +45,11 @@ def info(*, json: Json = False, common: CommonOptions = CommonOptions()) -> None
             if extra["installed"]
             else f'missing: pip install "aevb[{name}]"'
         )
-        screen.print_table([(f"[{name}]".ljust(10), f"{extra['for']}: {state}")])
+        console.print_table([(f"[{name}]".ljust(10), f"{extra['purpose']}: {state}")])
 
 
 def environment_record() -> dict[str, Any]:
-    """All that is printed."""
+    """Versions, devices and extras."""
     versions = {name: installed_version(name) for name in CORE_DEPENDENCIES}
     extras = {name: _extra_record(purpose, modules) for name, (purpose, modules) in EXTRAS.items()}
     return {
@@ -62,7 +62,7 @@ def environment_record() -> dict[str, Any]:
 
 
 def devices() -> dict[str, str]:
-    """The devices that torch can compute on, each with what it is."""
+    """The devices that torch can use, each with a description."""
     import torch
 
     found = {"cpu": f"{torch.get_num_threads()} of {os.cpu_count()} threads"}
@@ -71,7 +71,7 @@ def devices() -> dict[str, str]:
 
 
 def installed_version(distribution: str) -> str | None:
-    """The installed version, None where there is none."""
+    """The installed version; None where it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -81,7 +81,7 @@ def installed_version(distribution: str) -> str | None:
 def _extra_record(purpose: str, modules: dict[str, str]) -> dict[str, Any]:
     installed = all(importlib.util.find_spec(module) for module in modules)
     return {
-        "for": purpose,
+        "purpose": purpose,
         "installed": installed,
         "versions": [
             f"{name} {installed_version(name)}"

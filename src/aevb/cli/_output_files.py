@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ..errors import ArgumentError, RunError, missing_extra
+from ..notes import Argument, message
 from ._options import OutputOptions
 
 if TYPE_CHECKING:
     from ..data import Spec
 
-IMAGE_GAP, MIN_IMAGE_HEIGHT = (
-    2,
-    56,
-)  # pixels between images, and the least height of one in a picture
+IMAGE_GAP, MIN_IMAGE_HEIGHT = 2, 56  # pixels between images, and least height of an image
 
 
 @dataclass(frozen=True)
 class OutputArrays:
-    """Arrays by name, the first of which makes the table; with a ``spec`` where events of that kind can be drawn, ``columns`` to a row."""
+    """Arrays by name.
+
+    The first one is the table. With a ``spec``, its events can be drawn, ``n_columns`` to a line.
+    """
 
     arrays: dict[str, np.ndarray]
     column_names: Sequence[str]  # of the table's columns
@@ -36,21 +37,32 @@ class OutputArrays:
 
 
 def check_output(output: OutputOptions, endings: Sequence[str]) -> str:
-    """The ending of the file to be written. Raises, before anything is computed, where it cannot or must not be."""
+    """The ending of the file to write; an error where it cannot be written."""
     ending = output.out.suffix.lower()
     if ending not in endings:
         raise ArgumentError(
-            f"--out {output.out}: the ending {ending or '(none)'} does not fit here; write one of {', '.join(endings)}."
+            f"the ending {ending or '(none)'} does not fit; write one of {', '.join(endings)}",
+            argument="out",
+            value=str(output.out),
         )
     if output.out.is_dir() or (output.out.exists() and not output.force):
         raise RunError(
-            f"`{output.out}` exists and is never overwritten unasked; choose another --out, or give --force."
+            "it exists and is not overwritten by default",
+            argument="out",
+            value=str(output.out),
+            suggestions=(
+                message(
+                    "Choose another {out}, or give {force}",
+                    out=Argument("out"),
+                    force=Argument("overwrite"),
+                ),
+            ),
         )
     return ending
 
 
 def allowed_endings(spec: Spec | None = None) -> tuple[str, ...]:
-    """The endings for events of a kind, and for codes where there is none."""
+    """The endings for events of a kind, or for encodings without a spec."""
     return (
         *((".png",) if spec is not None and spec.image else ()),
         ".npz",
@@ -69,15 +81,16 @@ def write_output(output: OutputOptions, result: OutputArrays) -> None:
 
 
 def event_column_names(spec: Spec) -> list[str]:
-    """Names for the columns of a table of events: those of the data, or x0, x1 ..."""
+    """Column names of a table of events: those of the data, or x0, x1 ..."""
     return list(spec.columns or (f"x{i}" for i in range(math.prod(spec.event_shape))))
 
 
 def latent_column_names(shape: Sequence[int]) -> list[str]:
-    """Names for the columns of a table of codes.
+    """Column names of a table of encodings.
 
-    >>> latent_column_names((2,))
-    ['z0', 'z1']
+    Example:
+        >>> latent_column_names((2,))
+        ['z0', 'z1']
     """
     return [f"z{i}" for i in range(math.prod(shape))]
 
@@ -134,7 +147,7 @@ def to_uint8_images(x: np.ndarray, spec: Spec) -> np.ndarray:
 
 
 def image_grid(stacks: Sequence[np.ndarray], n_columns: int | None = None) -> np.ndarray:
-    """One picture of stacks of images ``[N, H, W, C]``, a line of the first above a line of the second, and so on; small ones enlarged."""
+    """One picture of stacks of images ``[N, H, W, C]``, a line of each stack in turn."""
     number, height, width, channels = stacks[0].shape
     n_columns = n_columns or math.ceil(math.sqrt(number))
     factor = max(1, MIN_IMAGE_HEIGHT // height)

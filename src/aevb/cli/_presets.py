@@ -1,8 +1,7 @@
-"""``aevb presets``: the published models, each of them three arguments."""
+"""``aevb presets``: the published models."""
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -11,49 +10,60 @@ from ._console import ConsoleOutput
 from ._options import CommonOptions, Json
 
 if TYPE_CHECKING:
-    from ..presets import Preset
+    from ..presets import PresetRegistration
+
+BOUND_KIND_PHRASES = {
+    "lower bound": "a lower bound",
+    "upper bound": "an upper bound",
+    "neither": "no bound",
+    "reconstruction": "the reconstruction",
+}
 
 
 def presets(
     name: Annotated[
-        str | None, Parameter(help="One of them, with what it can be given; all by default.")
+        str | None, Parameter(help="A preset, to see its options; all by default.")
     ] = None,
     /,
     *,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """The published models: model, objective and gradient, what training reports, and when to take it."""
-    import aevb
+    """The published models: parts, the number that training reports, and when to use each."""
+    from ..presets import PresetRegistration, find_preset
 
-    screen = ConsoleOutput(common.quiet, json)
-    found = (
-        list(aevb.presets.PRESETS.values()) if name is None else [aevb.presets.find_preset(name)]
-    )
+    console = ConsoleOutput(common.quiet, json)
+    found = list(PresetRegistration.all().values()) if name is None else [find_preset(name)]
     if json:
-        screen.print_json(
-            [preset_record(preset) for preset in found] if name is None else preset_record(found[0])
-        )
+        records = [preset_record(preset) for preset in found]
+        console.print_json(records if name is None else records[0])
         return
     for preset in found:
-        screen.print_table(
-            _preset_rows(preset, [("options", _format_options(preset))] if name else [])
-        )
+        rows = [
+            (preset.name.ljust(21), f"{preset.paper}; reports {BOUND_KIND_PHRASES[preset.kind]}"),
+            ("", preset.components),
+            ("", f"Use when: {preset.use_when}."),
+        ]
+        if name is not None:
+            options = (f"{option}={value}" for option, value in _option_defaults(preset).items())
+            rows.append(("options", ", ".join(options)))
+        console.print_table(rows)
     if name is None:
-        screen.print_paragraph(
+        console.print_paragraph(
             "",
-            "What one can be given: aevb presets NAME. To train it: aevb fit SOURCE --preset NAME --set KEY=VALUE",
+            "Options of a preset: aevb presets NAME. To train it: aevb fit SOURCE --preset NAME "
+            "--set KEY=VALUE",
         )
 
 
-def preset_record(preset: Preset) -> dict[str, Any]:
-    """All that is known of a preset."""
+def preset_record(preset: PresetRegistration) -> dict[str, Any]:
+    """A preset for JSON."""
     return {
         "name": preset.name,
         "paper": preset.paper,
-        "arguments": preset.composition,
-        "kind": preset.kind,
-        "when": preset.use_when,
+        "components": preset.components,
+        "bound_kind": preset.kind,
+        "use_when": preset.use_when,
         "options": {
             name: None if default is None else str(default)
             for name, default in _option_defaults(preset).items()
@@ -61,30 +71,8 @@ def preset_record(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _preset_rows(preset: Preset, extra_rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [
-        (preset.name.ljust(21), f"{preset.paper}; reports {_BOUND_KIND_PHRASES[preset.kind]}"),
-        ("", preset.composition),
-        ("", f"When: {preset.use_when}."),
-        *extra_rows,
-    ]
-
-
-def _format_options(preset: Preset) -> str:
-    return ", ".join(f"{name}={default}" for name, default in _option_defaults(preset).items())
-
-
-def _option_defaults(preset: Preset) -> dict[str, Any]:
-    parameters = list(inspect.signature(preset.build).parameters.values())[1:]
+def _option_defaults(preset: PresetRegistration) -> dict[str, Any]:
     return {
-        each.name: "..." if each.default is inspect.Parameter.empty else each.default
-        for each in parameters
+        name: "..." if parameter.default is parameter.empty else parameter.default
+        for name, parameter in preset.parameters.items()
     }
-
-
-_BOUND_KIND_PHRASES = {
-    "lower bound": "a lower bound",
-    "upper bound": "an upper bound",
-    "neither": "no bound",
-    "reconstruction": "the reconstruction",
-}

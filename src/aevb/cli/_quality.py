@@ -1,349 +1,183 @@
-"""``aevb quality``: what a run makes up, what it gives back, and what its codes tell."""
+"""``aevb quality``: samples, reconstructions and encodings of a run against held-out data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..errors import DataError
 from ._console import ConsoleOutput
-from ._options import OPTION_GROUPS, CommonOptions, Flag, Json, ReadingOptions
-from ._run_folder import LoadedRun, load_own_data, load_rows, load_run, warn_about_duplicates
+from ._options import (
+    OPTION_GROUPS,
+    RUN_GROUP,
+    CommonOptions,
+    Flag,
+    Json,
+    OtherSource,
+    ReadingOptions,
+    RunArgument,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from ..metrics import Quality
 
-    from ..data import Rows
-    from ..metrics._quality import Quality
-    from ..metrics.disentanglement import Disentanglement
+QualityTableRow = tuple[str, str, str, str]  # name, value with interval, reference, meaning
 
-QualityTableRow = tuple[
-    str, str, str, str
-]  # name, value with its interval, what it is compared with, what it means
-
-FeaturesOption = Annotated[
-    str | None,
-    Parameter(
-        help="What samples are compared in: pixels, standardised, pca, encoder, or a network in a .pt2 or .onnx file; pixels of small "
-        "images, principal components of larger ones, standardised columns by default.",
-        group=OPTION_GROUPS["Run"],
-    ),
-]
-FactorsOption = Annotated[
-    Path | None,
-    Parameter(
-        help="Known factors of the rows measured: an .npy file of class numbers, a column for each factor. Sprites have theirs.",
-        group=OPTION_GROUPS["Data"],
-    ),
-]
-MeanOption = Annotated[
-    bool,
-    Flag,
-    Parameter(help="Compare means of p(x|z) in place of draws.", group=OPTION_GROUPS["Run"]),
-]
+# name, attribute of the result and of its reference, meaning
+SAMPLE_ROWS = (
+    ("Frechet distance", "frechet_distance.distance", "best 0; biased upwards"),
+    ("  without that bias", "frechet_distance.bias_corrected", "best 0"),
+    ("kernel distance", "kernel_distance.distance", "best 0"),
+    ("precision", "precision_recall.precision", "samples like data"),
+    ("recall", "precision_recall.recall", "data like samples"),
+    ("density", "precision_recall.density", "1 as among data"),
+    ("coverage", "precision_recall.coverage", "data near samples"),
+    ("classifier test", "classifier_test.accuracy", "best 0.5; p = {p:.2g}"),
+)
+FACTOR_ROWS = (
+    ("MIG", "mutual_information_gap", "gap of information"),
+    ("SAP", "separated_attribute_predictability", "gap of prediction"),
+    ("modularity", "modularity", "one factor per variable"),
+    ("FactorVAE score", "factor_vae_score", "factors by variance"),
+    ("beta-VAE score", "beta_vae_score", "factors by pairs"),
+    ("robustness (IRS)", "interventional_robustness", "own factor alone"),
+    ("DCI disentangled", "dci.disentanglement", "one factor per variable"),
+    ("DCI complete", "dci.completeness", "one variable per factor"),
+    ("DCI informative", "dci.informativeness", "factors by trees"),
+)
+CLASS_ROWS = (
+    ("5 neighbours", "knn_accuracy", "chance_level", "class, and chance"),
+    ("  of sampled z", "knn_accuracy_sampled", "chance_level", "with their noise"),
+    ("linear probe", "linear_probe_accuracy", "chance_level", "class, and chance"),
+    ("clusters, Rand", "clustering.adjusted_rand_index", "", "adjusted; best 1"),
+    ("clusters, MI", "clustering.adjusted_mutual_information", "", "adjusted; best 1"),
+)
 
 
 def quality(
-    run: Annotated[Path, Parameter(help="The run folder.")],
-    source: Annotated[
-        str | None,
-        Parameter(
-            help="Other data of the same kind; the test rows of the run's own data by default."
-        ),
-    ] = None,
+    run: RunArgument,
+    source: OtherSource = None,
     /,
     *,
-    features: FeaturesOption = None,
-    factors: FactorsOption = None,
-    mean: MeanOption = False,
+    features: Annotated[
+        str | None,
+        Parameter(
+            help="Features in which samples are compared: pixels, standardised, pca, encoder, or a "
+            "network in a .pt2 or .onnx file; by default pixels of small images, principal "
+            "components of larger ones, standardised columns.",
+            group=RUN_GROUP,
+        ),
+    ] = None,
+    factors: Annotated[
+        Path | None,
+        Parameter(
+            help="Known factors of the rows: an .npy file of class numbers, a column for each "
+            "factor. Sprites have theirs.",
+            group=OPTION_GROUPS["Data"],
+        ),
+    ] = None,
+    mean: Annotated[
+        bool, Flag, Parameter(help="Compare means of p(x|z) instead of draws.", group=RUN_GROUP)
+    ] = False,
     reading: ReadingOptions = ReadingOptions(),
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Samples, reconstructions and codes of a run against held-out data, each number with its 95 % interval."""
-    from ..metrics._quality import quality as measure
+    """Samples, reconstructions and encodings against held-out data, with 95 % intervals."""
     from ..metrics._quality import to_record
+    from ..runs import Run
 
-    screen = ConsoleOutput(common.quiet, json)
-    opened = load_run(run, common)
-    train, rows, known = _load_rows_and_factors(opened, source, factors, reading, screen)
-    compared = _resolve_features(features, opened)
-    found = measure(
-        opened.model,
-        train,
-        rows,
-        opened.spec,
-        features=compared,
+    console = ConsoleOutput(common.quiet, json)
+    opened = Run.open(run, device=common.device)
+    rows = opened.rows(source, **reading.arguments)
+    for note in opened.data_notes(source, rows):
+        console.print_note(note)
+    result = opened.quality(
+        None if source is None else rows,
+        features=features,
+        factors=factors,
         mean=mean,
-        factors=known,
         seed=common.seed,
     )
     if json:
-        screen.print_json(
-            {"run": str(run), "data": source or opened.config.get("source"), "seed": common.seed}
-            | to_record(found)
-        )
+        head = {"run": opened.name, "source": source or opened.config.get("source")}
+        console.print_json(head | {"seed": common.seed} | to_record(result))
         return
-    screen.print_paragraph("Run", f"{run}: {opened.description}.")
-    _print_quality(screen, found, source or f"test rows of {opened.spec.name}", mean)
-
-
-def _load_rows_and_factors(
-    run: LoadedRun,
-    source: str | None,
-    factors: Path | None,
-    reading: ReadingOptions,
-    console: ConsoleOutput,
-) -> tuple[Rows, Rows, Tensor | None]:
-    """Training rows, rows to measure, and their factors where these are known."""
-    from ..data import _sprites as sprites
-
-    data = load_own_data(run, console)
-    rows = data.test if source is None else load_rows(run, source, reading, console)
-    if source is not None:
-        warn_about_duplicates(run, rows, source, console)
-    if factors is not None:
-        return data.train, rows, _read_factors(factors, len(rows))
-    return (
-        data.train,
-        rows,
-        sprites.sprite_factors(rows) if run.spec.name == "sprites" and source is None else None,
-    )
-
-
-def _read_factors(path: Path, n_rows: int) -> Tensor:
-    import numpy as np
-    import torch
-
-    try:
-        table = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f'--factors "{path}" cannot be read as an array of numbers ({str(error).rstrip(".")}): write it with np.save(path, factors).'
-        ) from error
-    if table.ndim != 2 or len(table) != n_rows:
-        raise DataError(
-            f'--factors "{path}" has the shape {tuple(table.shape)}, and {n_rows:,} rows are measured: one line of factors for each.'
-        )
-    return table
-
-
-def _resolve_features(name: str | None, run: LoadedRun) -> Any:
-    if name != "encoder":
-        return name
-    from ..metrics import _features as features
-
-    return features.encoder_features(run.model)
+    console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
+    _print_quality(console, result, source or f"test rows of {opened.spec.name}", mean)
 
 
 def _print_quality(console: ConsoleOutput, result: Quality, data: str, mean: bool) -> None:
-    groups = (
-        [("Samples", _sample_notes(result, mean), _sample_table(result))] if result.samples else []
-    )
-    groups.append(
-        (
-            "Codes",
-            (f"of {result.n_rows:,} {data}.",),
-            _reconstruction_table(result) + _latent_table(result),
+    groups: list[tuple[str, Sequence[Any], list[QualityTableRow]]] = []
+    if result.generated and result.training_baseline:
+        frechet, test = result.generated.frechet_distance, result.generated.classifier_test
+        rows = _compared(result.generated, result.training_baseline, SAMPLE_ROWS)
+        sentences = (
+            f"{frechet.n_generated:,} {'means of p(x|z)' if mean else 'draws'} against "
+            f"{frechet.n_real:,} held-out rows, in {frechet.features}.",
+            "The reference is as many training rows in their place.",
+            *frechet.notes,
         )
-    )
+        if test is not None:
+            rows = [(*row[:3], row[3].format(p=test.p_value)) for row in rows]
+        groups.append(("Samples", sentences, rows))
+    latents = (f"of {result.n_rows:,} {data}.",)
+    groups.append(("Latents", latents, _reconstruction_rows(result) + _latent_rows(result)))
     if result.disentanglement and result.disentanglement_chance_level:
-        groups.append(
-            (
-                "Factors",
-                ("beside each score what codes of other rows get.",),
-                _factor_table(result.disentanglement, result.disentanglement_chance_level),
-            )
-        )
-    for label, said, lines in groups:
-        console.print_paragraph(label, *said)
-        console.print_table(lines, ("", "value (95 % interval)", "beside", ""))
-    if not result.samples:
-        console.print_note(f"no samples were compared: {result.reason_not_sampled}.")
+        rows = _compared(result.disentanglement, result.disentanglement_chance_level, FACTOR_ROWS)
+        groups.append(("Factors", ("The reference is the score of shuffled rows.",), rows))
+    for label, sentences, rows in groups:
+        console.print_paragraph(label, *sentences)
+        console.print_table(rows, ("", "value (95 % interval)", "reference", ""))
+    if not result.generated:
+        console.print_note(f"no samples were compared: {result.samples_skipped_reason}.")
 
 
-def _sample_notes(result: Quality, mean: bool) -> tuple[str, ...]:
-    frechet = result.samples.frechet if result.samples else None
-    if frechet is None:
-        return ()
-    what = "means of p(x|z)" if mean else "draws"
-    return (
-        f"{frechet.n_generated:,} {what} against {frechet.n_real:,} held-out rows, in {frechet.features}.",
-        "Beside each number that of as many training rows in their place.",
-        *frechet.notes,
-    )
-
-
-def _sample_table(result: Quality) -> list[QualityTableRow]:
-    made, real = result.samples, result.training_baseline
-    assert made is not None
-    assert real is not None
-    lines = [
-        (
-            "Frechet distance",
-            made.frechet.distance,
-            real.frechet.distance,
-            "best 0; biased upwards",
-        ),
-        ("  without that bias", made.frechet.bias_corrected, real.frechet.bias_corrected, "best 0"),
-        ("kernel distance", made.kernel.distance, real.kernel.distance, "best 0"),
-        (
-            "precision",
-            made.precision_recall.precision,
-            real.precision_recall.precision,
-            "samples like data",
-        ),
-        ("recall", made.precision_recall.recall, real.precision_recall.recall, "data like samples"),
-        (
-            "density",
-            made.precision_recall.density,
-            real.precision_recall.density,
-            "1 as among data",
-        ),
-        (
-            "coverage",
-            made.precision_recall.coverage,
-            real.precision_recall.coverage,
-            "data near samples",
-        ),
+def _compared(
+    result: Any, reference: Any, rows: Sequence[tuple[str, str, str]]
+) -> list[QualityTableRow]:
+    """Rows of a result next to the same numbers of a reference, where both have them."""
+    found = [
+        (name, _attribute(result, path), _attribute(reference, path), meaning)
+        for name, path, meaning in rows
     ]
-    if made.classifier_test is not None and real.classifier_test is not None:
-        lines.append(
-            (
-                "told from data",
-                made.classifier_test.accuracy,
-                real.classifier_test.accuracy,
-                f"best 0.5; p = {made.classifier_test.p_value:.2g}",
-            )
-        )
     return [
-        (name, str(value), value.figure(beside.value), means)
-        for name, value, beside, means in lines
-        if value and beside
+        (name, str(value), value.format_number(other.value), meaning)
+        for name, value, other, meaning in found
+        if value is not None and other is not None
     ]
 
 
-def _reconstruction_table(result: Quality) -> list[QualityTableRow]:
-    made = result.reconstruction
-    if made.psnr is None:
-        return [("squared error", str(made.squared_error), "1", "that of columns' means")]
-    lines = [
-        ("squared error", str(made.squared_error), "", "per value"),
-        ("PSNR", str(made.psnr), "", "decibels"),
-    ]
-    return lines if made.ssim is None else [*lines, ("SSIM", str(made.ssim), "", "best 1")]
+def _attribute(result: Any, path: str) -> Any:
+    """A number inside a result; None where it is missing."""
+    group, _, name = path.rpartition(".")
+    inner = attrgetter(group)(result) if group else result
+    return None if inner is None else getattr(inner, name)
 
 
-def _latent_table(result: Quality) -> list[QualityTableRow]:
-    told, lines = result.separation, []
-    if told is not None:
-        lines.append(
-            (
-                "5 neighbours",
-                str(told.neighbour_accuracy),
-                f"{told.chance_level:.3g}",
-                "class, and chance",
-            )
-        )
-        lines.append(
-            (
-                "  of drawn codes",
-                str(told.sampled_neighbour_accuracy),
-                f"{told.chance_level:.3g}",
-                "with their noise",
-            )
-        )
-    if told is not None and told.probe_accuracy is not None:
-        lines.append(
-            (
-                "linear probe",
-                str(told.probe_accuracy),
-                f"{told.chance_level:.3g}",
-                "class, and chance",
-            )
-        )
-    if told is not None and told.clustering is not None:
-        lines.append(
-            ("clusters, Rand", str(told.clustering.adjusted_rand_index), "0", "adjusted; best 1")
-        )
-        lines.append(
-            (
-                "clusters, MI",
-                str(told.clustering.adjusted_mutual_information),
-                "0",
-                "adjusted; best 1",
-            )
-        )
-    if result.total_correlation is not None:
-        lines.append(
-            (
-                "total correlation",
-                str(result.total_correlation.bias_corrected),
-                "",
-                "nats, if Gaussian",
-            )
-        )
-    return lines
-
-
-def _factor_table(scores: Disentanglement, chance_scores: Disentanglement) -> list[QualityTableRow]:
+def _reconstruction_rows(result: Quality) -> list[QualityTableRow]:
+    found = result.reconstruction
+    if found.psnr is None:
+        return [("squared error", str(found.squared_error), "1", "that of columns' means")]
     rows = [
-        (
-            "MIG",
-            scores.mutual_information_gap,
-            chance_scores.mutual_information_gap,
-            "gap of information",
-        ),
-        (
-            "SAP",
-            scores.separated_attribute_predictability,
-            chance_scores.separated_attribute_predictability,
-            "gap of prediction",
-        ),
-        ("modularity", scores.modularity, chance_scores.modularity, "one factor per code"),
-        (
-            "FactorVAE score",
-            scores.factor_vae_score,
-            chance_scores.factor_vae_score,
-            "factors by variance",
-        ),
-        ("beta-VAE score", scores.beta_vae_score, chance_scores.beta_vae_score, "factors by pairs"),
-        (
-            "robustness (IRS)",
-            scores.interventional_robustness,
-            chance_scores.interventional_robustness,
-            "own factor alone",
-        ),
+        ("squared error", str(found.squared_error), "", "per value"),
+        ("PSNR", str(found.psnr), "", "decibels"),
     ]
-    if scores.dci is not None and chance_scores.dci is not None:
-        rows += [
-            (
-                "DCI disentangled",
-                scores.dci.disentanglement,
-                chance_scores.dci.disentanglement,
-                "one factor per code",
-            ),
-            (
-                "DCI complete",
-                scores.dci.completeness,
-                chance_scores.dci.completeness,
-                "one code per factor",
-            ),
-            (
-                "DCI informative",
-                scores.dci.informativeness,
-                chance_scores.dci.informativeness,
-                "factors by trees",
-            ),
+    return rows if found.ssim is None else [*rows, ("SSIM", str(found.ssim), "", "best 1")]
+
+
+def _latent_rows(result: Quality) -> list[QualityTableRow]:
+    separation, rows = result.class_separation, []
+    if separation is not None:
+        rows = [
+            (name, str(value), f"{separation.chance_level:.3g}" if chance else "0", meaning)
+            for name, path, chance, meaning in CLASS_ROWS
+            if (value := _attribute(separation, path)) is not None
         ]
-    there = [
-        (name, value, beside, means)
-        for name, value, beside, means in rows
-        if value is not None and beside is not None
-    ]
-    return [
-        (name, str(value), value.figure(beside.value), means)
-        for name, value, beside, means in there
-    ]
+    if result.total_correlation is not None:
+        value = str(result.total_correlation.bias_corrected)
+        rows.append(("total correlation", value, "", "nats, if Gaussian"))
+    return rows

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from ._console import ConsoleOutput
-from ._evaluate import SamplesOption
-from ._evaluation import write_run_report
-from ._likelihood_options import DEFAULT_IMPORTANCE_SAMPLES, EvaluationBudget
-from ._options import CommonOptions, ReadingOptions
-from ._run_folder import load_own_data, load_rows, load_run
+from ._options import CommonOptions, OtherSource, ReadingOptions, RunArgument, SamplesOption
 
 
 def report(
-    run: Annotated[Path, Parameter(help="The run folder.")],
-    source: Annotated[
-        str | None,
-        Parameter(
-            help="Other data of the same kind; the test rows of the run's own data by default."
-        ),
-    ] = None,
+    run: RunArgument,
+    source: OtherSource = None,
     /,
     *,
-    samples: SamplesOption = DEFAULT_IMPORTANCE_SAMPLES,
+    samples: SamplesOption = 100,
     reading: ReadingOptions = ReadingOptions(),
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Write the report of a run, one HTML file with everything in it, into the run folder; an earlier one is replaced."""
-    from ..data import Dataset
+    """Write the report of a run, one HTML file, into the run folder; an earlier one is replaced."""
+    from ..runs import Run
 
-    screen = ConsoleOutput(common.quiet)
-    opened = load_run(run, common)
-    if source is None:
-        data = load_own_data(opened, screen)
-    else:
-        rows = load_rows(opened, source, reading, screen)
-        data = Dataset(rows, rows, rows, opened.spec)
-    path = write_run_report(run, data, screen, common, EvaluationBudget(len(data.test), samples))
+    console = ConsoleOutput(common.quiet)
+    opened = Run.open(run, device=common.device)
+    rows = opened.rows(source, **reading.arguments)
+    for note in opened.data_notes(source, rows):
+        console.print_note(note)
+    with console.progress_bar("report", len(rows) * samples) as advance:
+        path = opened.report(
+            None if source is None else rows, samples=samples, seed=common.seed, on_progress=advance
+        )
     if common.quiet:
-        screen.print_result(str(path))
+        console.print_result(str(path))
+    console.print_paragraph("Report", str(path))

@@ -1,0 +1,465 @@
+"""Runs side by side: which belong together, how they differ, and which differences are noise."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import metrics
+from ..data import Rows
+from ..data._fingerprints import fingerprint
+from ..errors import ArgumentError
+from ..metrics import Comparison, Evaluation, ModelScores
+from ..metrics._comparability import ComparabilityKey
+from ..metrics._comparison import Difference, compare_scores
+from ..notes import Argument, Note, message
+from ._run import Run, check_reading
+
+if TYPE_CHECKING:
+    import os
+
+SEED_SETTINGS = ("seed",)  # settings in which runs of one configuration may differ
+MAX_PROBED_ROWS = 1000  # rows that are compared to decide whether two sets are the same
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run with its numbers.
+
+    Args:
+        run: The run.
+        rows: The rows that the run was evaluated on.
+        evaluation: The numbers of the run.
+        name: The name in tables: a letter, and a number for the seed.
+        configuration: The letter of the settings without the seed.
+        exclusion_reason: Why the run is not compared, as a phrase after its name; None otherwise.
+    """
+
+    run: Run
+    rows: Rows
+    evaluation: Evaluation
+    name: str = ""
+    configuration: str = ""
+    exclusion_reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as values for JSON."""
+        return {
+            "run": self.run.name,
+            "name": self.name,
+            "exclusion_reason": self.exclusion_reason,
+        } | self.evaluation.to_dict()
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """The result of ``compare``.
+
+    Args:
+        runs: The runs with their numbers, in the order of the argument.
+        same_rows: Whether all runs were evaluated on the same rows.
+        source: Name of the data; None where each run was evaluated on its own test rows.
+        samples: Importance samples per row.
+        seed: Seed of every draw.
+        notes: Reasons why numbers may not be what they seem.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    same_rows: bool
+    source: str | None
+    samples: int
+    seed: int
+    notes: tuple[Note, ...]
+
+    @property
+    def included(self) -> list[ComparedRun]:
+        """The runs that are compared."""
+        return [compared for compared in self.runs if compared.exclusion_reason is None]
+
+    @property
+    def title(self) -> str:
+        """Data and number of runs."""
+        return f"{self.source or self.runs[0].run.spec.name}: {len(self.runs)} runs"
+
+    @property
+    def rows_sentence(self) -> str:
+        """The rows and samples behind the numbers, in a sentence."""
+        rows = f"rows of {self.source}"
+        if self.source is None:
+            rows = f"test rows of {self.runs[0].run.spec.name}"
+        counts = sorted({len(compared.rows) for compared in self.included})
+        text = f"{' or '.join(f'{count:,}' for count in counts)} {rows}"
+        if len(self.runs) > 1:
+            whose = "all" if len(self.included) == len(self.runs) else "all that are compared"
+            text += f", {'the same' if self.same_rows else 'not the same'} for {whose}"
+        if any(compared.evaluation.log_likelihood for compared in self.runs):
+            text += f"; {self.samples:,} importance samples each"
+        return f"{text}."
+
+    @cached_property
+    def differing_settings(self) -> dict[str, list[str]]:
+        """The settings that the runs do not share: a value for each run."""
+        tables = _settings_tables([compared.run for compared in self.runs])
+        names = list(dict.fromkeys(name for table in tables for name in table))
+        values = {name: [table.get(name, "–") for table in tables] for name in names}
+        return {name: listed for name, listed in values.items() if len(set(listed)) > 1}
+
+    def describe_differences(self, compared: ComparedRun, exclude: Sequence[str] = ()) -> str:
+        """Return the settings of a run that the others do not share, as text.
+
+        Args:
+            compared: One of ``runs``.
+            exclude: Settings to leave out.
+
+        Returns:
+            The names of the settings with their values, separated by commas.
+        """
+        place = [other.name for other in self.runs].index(compared.name)
+        shown = {
+            name: values[place]
+            for name, values in self.differing_settings.items()
+            if name not in exclude
+        }
+        return ", ".join(f"{name} {value}" for name, value in shown.items() if value != "–")
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison of the runs that can be compared."""
+        scores = [
+            replace(
+                ModelScores.from_metrics(
+                    compared.name,
+                    compared.evaluation.rate_distortion,
+                    compared.evaluation.log_likelihood,
+                    compared.configuration,
+                ),
+                seed=compared.run.config.get("seed"),
+            )
+            for compared in self.included
+        ]
+        return compare_scores(scores, self.same_rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as values for JSON."""
+        found = self.comparison
+        return {
+            "runs": [compared.to_dict() for compared in self.runs],
+            "differing_settings": self.differing_settings,
+            "comparison": {
+                "best": found.table[found.best_index].name,
+                "standard_error_over": found.error_source,
+                "ranking_metric": found.primary.quantity,
+                "configurations": [
+                    {"name": row.name, "runs": row.run_names, "verdict": verdict}
+                    for row, verdict in zip(found.table, found.verdicts, strict=True)
+                ],
+                "differences": {
+                    column.quantity: {
+                        row.name: _difference_record(difference)
+                        for row, difference in zip(found.table, column.differences, strict=True)
+                        if difference is not None
+                    }
+                    for column in found.quantities
+                },
+                "notes": [str(note) for note in found.notes],
+            },
+        }
+
+    def write_page(self, out: str | os.PathLike[str]) -> Path:
+        """Write the comparison with pictures as one HTML file.
+
+        Args:
+            out: The file.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from ..report._comparison_page import ComparisonEntry, ComparisonPage, write_comparison
+        from ..report._report_context import ReportContext
+
+        over_seeds = "seeds" in self.comparison.error_source
+        entries = []
+        for compared in self.runs:
+            run, rows = compared.run, compared.rows.to(compared.run.model.device)
+            report = ReportContext(
+                model=run.model_for(rows),
+                spec=run.spec,
+                rows=rows,
+                evaluation=compared.evaluation,
+                name=Path(run.name).name,
+                training=run.training,
+                history=run.history,
+                seed=self.seed,
+            )
+            entries.append(
+                ComparisonEntry(
+                    compared.name,
+                    compared.configuration if over_seeds else compared.name,
+                    self.describe_differences(compared),
+                    self.describe_differences(compared, exclude=SEED_SETTINGS),
+                    report,
+                    Path(run.name),
+                    compared.exclusion_reason,
+                )
+            )
+        page = ComparisonPage(
+            self.title,
+            entries,
+            self.comparison,
+            list(self.differing_settings.items()),
+            self.rows_sentence,
+        )
+        return write_comparison(page, Path(out))
+
+    def _repr_html_(self) -> str:
+        cells = [
+            [compared.name, compared.run.name]
+            + [
+                "" if (number := compared.evaluation.get(key)) is None else str(number)
+                for key in ("log_likelihood", "elbo", "rate", "distortion")
+            ]
+            for compared in self.runs
+        ]
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells
+        )
+        head = "".join(
+            f"<th>{name}</th>" for name in ("", "run", "log p(x)", "ELBO", "rate", "distortion")
+        )
+        return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def compare(
+    runs: Sequence[Run | str | Path],
+    data: Any = None,
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    key: str | None = None,
+    labels: Any = None,
+    device: str | torch.device | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> RunComparison:
+    """Evaluate runs side by side, and separate differences from noise.
+
+    Runs on the same rows are compared row by row, and runs that differ in their seed alone form a
+    group. A run whose numbers are of another kind appears in tables but is not compared.
+
+    Args:
+        runs: Runs, or paths of run folders.
+        data: Rows for all runs, as for ``Run.rows``; each run's own test rows by default.
+        samples: Importance samples per row.
+        seed: Seed of every draw.
+        key: As for ``Run.rows``.
+        labels: As for ``Run.rows``.
+        device: Device for runs that are paths: ``"cpu"``, ``"cuda"`` or ``"mps"``; by default an
+            accelerator if available.
+        on_progress: Called with 1 after each run.
+
+    Returns:
+        The runs with their numbers, and the comparison.
+
+    Raises:
+        ArgumentError: There is no run, or a run occurs twice.
+        RunError: A run folder is missing or damaged.
+        DataError: Data cannot be read.
+
+    Example:
+        >>> from aevb.runs import ModelSettings, RunSettings, TrainingSettings
+        >>> short = TrainingSettings(epochs=1)
+        >>> runs = [
+        ...     RunSettings(
+        ...         "digits", model=ModelSettings(latent=latent, hidden=(8,)), training=short
+        ...     ).fit(progress=False)
+        ...     for latent in (1, 2)
+        ... ]
+        >>> result = compare(runs, samples=2)
+        >>> result.differing_settings, result.comparison.error_source
+        ({'latent': ['1', '2']}, 'paired rows')
+    """
+    if isinstance(runs, str):
+        raise ArgumentError("give a list of runs", argument="runs", value=runs)
+    check_reading(data, key, labels, "data")
+    opened = [run if isinstance(run, Run) else Run.open(run, device=device) for run in runs]
+    paths = [run.path.resolve() for run in opened if run.path is not None]
+    for path, count in Counter(paths).items():
+        if count > 1:
+            raise ArgumentError(
+                "this run occurs twice; a run does not differ from itself",
+                argument="runs",
+                value=str(path),
+            )
+    if not opened:
+        raise ArgumentError("give at least one run", argument="runs", value=[])
+    rows, names = _load_rows(opened, data, key, labels)
+    keys = [
+        ComparabilityKey.from_model(run.model, run.spec, name)
+        for run, name in zip(opened, names, strict=True)
+    ]
+    usual = Counter(keys).most_common(1)[0][0]
+    compared, notes = [], []
+    for run, part, kind in zip(opened, rows, keys, strict=True):
+        notes += run.data_notes(data, part)
+        evaluation = metrics.evaluate(
+            run.model, part, samples=samples, seed=seed, spec=run.spec, strict=False
+        )
+        notes += [note for note in evaluation.notes if note.level == "warning"]
+        reason = usual.reason_incomparable(kind)
+        compared.append(ComparedRun(run, part, evaluation, exclusion_reason=reason))
+        if reason is not None:
+            notes.append(_exclusion_note(run, reason))
+        if on_progress is not None:
+            on_progress(1)
+    alike = [each.rows for each in compared if each.exclusion_reason is None]
+    same_rows = all(_are_same_rows(alike[0], part) for part in alike[1:])
+    if not same_rows:
+        notes.append(_DIFFERENT_ROWS)
+    source = None if data is None else _source_name(data)
+    return RunComparison(_assign_names(compared), same_rows, source, samples, seed, tuple(notes))
+
+
+_DIFFERENT_ROWS = Note(
+    "different_test_rows",
+    message(
+        "The test rows differ, because the runs were not split alike: train them with one "
+        "{split_seed}, or give {source} with rows that none of them was trained on.",
+        split_seed=Argument("split_seed"),
+        source=Argument("data"),
+    ),
+    "warning",
+)
+
+
+def _exclusion_note(run: Run, reason: str) -> Note:
+    return Note(
+        "not_compared", f"{run.name} is not compared: it {reason}.", "warning", {"run": run.name}
+    )
+
+
+def _source_name(data: Any) -> str:
+    return str(data) if isinstance(data, str | Path) else f"a {type(data).__name__}"
+
+
+def _settings_tables(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The settings of each run as text; the training records where a run has no settings."""
+    if all(run.config for run in runs):
+        return [
+            {name: _format_value(value) for name, value in run.config.items() if value is not None}
+            for run in runs
+        ]
+    return [_recorded_settings(run) for run in runs]
+
+
+def _recorded_settings(run: Run) -> dict[str, str]:
+    from ..report import _model_summary as parts
+
+    known = {
+        name: parts.format_component(value)
+        for name, value in run.training.items()
+        if name not in ("config", "matches_prior") and value is not None
+    }
+    return {"data": run.spec.name} | dict(parts.architecture_pairs(run.model)[:-1]) | known
+
+
+def _load_rows(
+    runs: Sequence[Run], data: Any, key: str | None, labels: Any
+) -> tuple[list[Rows], list[str | None]]:
+    """The rows of each run, and a fingerprint of all data of its source.
+
+    Runs that read the same data in the same way share them.
+    """
+    if data is not None:
+        seed = runs[0].split_seed
+        rows = [run.rows(data, key=key, labels=labels, seed=seed) for run in runs]
+        return rows, [None] * len(rows)
+    known: dict[str, tuple[Rows, str]] = {}
+    for run in runs:
+        if _data_key(run) not in known:
+            own = run.data()
+            parts = [own.train, own.validation, own.test]
+            mark = None if own.train.is_memory_mapped else fingerprint(parts)
+            known[_data_key(run)] = own.test, mark or own.spec.name
+    found = [known[_data_key(run)] for run in runs]
+    return [rows for rows, _ in found], [mark for _, mark in found]
+
+
+def _data_key(run: Run) -> str:
+    """All that decides which rows a run is evaluated on."""
+    if run.settings is None:
+        return str(id(run))
+    config = [run.settings.data_arguments(), run.settings.source, run.settings.model.preset]
+    return json.dumps([config, run.settings.model.set, run.spec.to_dict()], default=str)
+
+
+def _are_same_rows(first: Rows, second: Rows) -> bool:
+    """Whether two sets are the same rows in the same order, as far as some of them tell."""
+    if first is second or len(first) != len(second) or first.event_shape != second.event_shape:
+        return first is second
+    places = torch.linspace(0, len(first) - 1, min(len(first), MAX_PROBED_ROWS)).long()
+    return torch.equal(first[places].nan_to_num(), second[places].nan_to_num())
+
+
+def _assign_names(runs: Sequence[ComparedRun]) -> tuple[ComparedRun, ...]:
+    """A letter for each run.
+
+    Where several configurations have several seeds, a letter for each configuration and a number
+    for each seed.
+    """
+    tables = _settings_tables([compared.run for compared in runs])
+    alike = [
+        json.dumps({name: value for name, value in table.items() if name not in SEED_SETTINGS})
+        + (compared.exclusion_reason or "")
+        for compared, table in zip(runs, tables, strict=True)
+    ]
+    counts = Counter(alike)
+    included = {
+        group
+        for group, compared in zip(alike, runs, strict=True)
+        if compared.exclusion_reason is None
+    }
+    together = 1 < len(included) < sum(each.exclusion_reason is None for each in runs)
+    letters = {group: letter_name(place) for place, group in enumerate(counts)}
+    seen: Counter[str] = Counter()
+    named = []
+    for place, (group, compared) in enumerate(zip(alike, runs, strict=True)):
+        seen[group] += 1
+        letter = letters[group] if together else letter_name(place)
+        number = str(seen[group]) if together and counts[group] > 1 else ""
+        named.append(replace(compared, name=letter + number, configuration=letters[group]))
+    return tuple(named)
+
+
+def letter_name(index: int) -> str:
+    """A, B ... Z, AA, AB ...
+
+    Example:
+        >>> letter_name(0), letter_name(25), letter_name(26)
+        ('A', 'Z', 'AA')
+    """
+    first, last = divmod(index, 26)
+    return (letter_name(first - 1) if first else "") + chr(ord("A") + last)
+
+
+def _format_value(value: Any) -> str:
+    return ", ".join(map(_format_value, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _difference_record(difference: Difference) -> Mapping[str, Any]:
+    value = difference.value
+    return {
+        "mean": value.mean,
+        "standard_error": value.standard_error,
+        "p_value": difference.p_value,
+        "significant": difference.is_significant,
+    }

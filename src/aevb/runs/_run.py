@@ -1,0 +1,841 @@
+"""A trained model with its data and its history: a run folder, or the result of ``fit``."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .. import inference, metrics
+from .._files import read_json
+from .._hardware import resolve_device
+from .._persistence import CLASS_BY_NAME, SavedModel, load_saved_model, save
+from .._random import seed_scope
+from ..data import Dataset, Rows, Spec, load_as
+from ..data._fingerprints import find_duplicates
+from ..data._sprites import sprite_factors
+from ..errors import AevbError, ArgumentError, DataError, IncompatibleError
+from ..inference import AISOptions, ClassPrediction, LatentPath
+from ..metrics import Accuracy, Diagnosis, Evaluation, EvaluationOptions, LogLikelihood, Quality
+from ..metrics._evaluation import with_row_parameters
+from ..metrics._features import encoder_features
+from ..models import VAE
+from ..models._capabilities import Capabilities
+from ..notes import UNSET, Argument, Note, message
+from ..training import FitResult, fit_prior
+from ..training._history import Epoch, read_history
+from ..training._run import prepare_run_folder
+from ..types import ProgressCallback
+from ._per_row import with_refined_rows
+from ._settings import RunSettings
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """A trained model with its data, its history and its settings.
+
+    Open a run folder with ``Run.open``; ``Run.from_fit`` and ``RunSettings.fit`` return a run in
+    memory. A method that takes ``source`` uses the test rows of the run's own data by default, or
+    other data of the same kind: the path of a file or folder, the name of a data set, an array, a
+    data frame or ``Rows``.
+
+    Args:
+        model: The model, in evaluation mode.
+        spec: The description of its data.
+        training: The training record of the run folder.
+        history: The epochs of training.
+        path: The run folder; None in memory.
+        result: The result of ``fit``, for a run in memory.
+        dataset: The data in memory; by default the run reads them from their source.
+
+    Example:
+        >>> import aevb
+        >>> data = aevb.data.load("digits")
+        >>> recipe = aevb.presets.vae(data.spec, latent=2, hidden=[16])
+        >>> run = Run.from_fit(aevb.fit(recipe, data, epochs=1, progress=False), data)
+        >>> run
+        <Run: model, latent 2, data digits; 1 epoch>
+        >>> run.encode().shape, run.sample(3, seed=1).shape
+        (torch.Size([180, 2]), torch.Size([3, 8, 8]))
+    """
+
+    model: VAE
+    spec: Spec
+    training: Mapping[str, Any]
+    history: Sequence[Epoch] = ()
+    path: Path | None = None
+    result: FitResult | None = None
+    dataset: Dataset | None = field(default=None)
+
+    @classmethod
+    def open(cls, path: str | Path, *, device: str | torch.device | None = None) -> Run:
+        """Open a run folder.
+
+        Args:
+            path: The folder.
+            device: Device of the model, by default an accelerator if available.
+
+        Returns:
+            The run, with its model on the device and in evaluation mode.
+
+        Raises:
+            RunError: The folder is missing, damaged, or written by a newer version.
+            DataError: The folder does not describe its data.
+        """
+        saved = load_saved_model(path)
+        if saved.spec is None:
+            raise DataError(
+                f"`{path}` was saved without a description of its data",
+                suggestions=(f"Use it from Python: aevb.load({str(path)!r})",),
+            )
+        return cls(
+            saved.model.to(resolve_device(device)),
+            saved.spec,
+            saved.training,
+            tuple(read_history(saved.path / "history.jsonl")),
+            saved.path,
+        )
+
+    @classmethod
+    def from_fit(
+        cls, result: FitResult, data: Dataset, training: Mapping[str, Any] | None = None
+    ) -> Run:
+        """Return the result of ``aevb.fit`` as a run.
+
+        Args:
+            result: The result of ``aevb.fit``.
+            data: The data of the training.
+            training: The training record. By default the record of the run folder, or an empty
+                record for a result without a folder.
+
+        Returns:
+            The run.
+        """
+        if training is None and result.out is not None:
+            training = read_json(result.out / "model.json")["training"]
+        training = {} if training is None else training
+        return cls(result.model, data.spec, training, result.history, result.out, result, data)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of ``config.toml`` by name; empty for a run without settings."""
+        return self.training.get("config", {})
+
+    @property
+    def settings(self) -> RunSettings | None:
+        """The settings; None for a run that was trained without a ``RunSettings``."""
+        return RunSettings.from_dict(self.config) if "source" in self.config else None
+
+    @property
+    def name(self) -> str:
+        """The run folder, or for a run in memory the name of its data."""
+        return self.spec.name if self.path is None else str(self.path)
+
+    @property
+    def title(self) -> str:
+        """The model in a few words."""
+        latent = " x ".join(str(side) for side in self.model.latent_shape)
+        family = self.training.get("prior", {}).get("family")
+        prior = f" with a fitted prior ({family})" if family else ""
+        return (
+            f"{self.config.get('preset', 'model')}{prior}, latent {latent}, data {self.spec.name}"
+        )
+
+    @property
+    def matches_prior(self) -> bool:
+        """Whether training brought the encodings to the prior, or a prior was fitted to them."""
+        if self.capabilities.has_density or "prior" in self.training:
+            return True
+        if "matches_prior" in self.training:
+            return self.training["matches_prior"]
+        classes = [CLASS_BY_NAME.get(name) for name in _class_names(self.training.get("objective"))]
+        return any(getattr(cls, "matches_prior", False) for cls in classes)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Properties of the model that decide which methods apply to it."""
+        return self.model.capabilities
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split of the data, and of their binarisation."""
+        return 0 if self.settings is None else self.settings.split_seed
+
+    def data(self) -> Dataset:
+        """Return the data of the training; read them from their source unless they are in memory.
+
+        Returns:
+            Training, validation and test rows.
+
+        Raises:
+            DataError: The run has no record of its data, or they cannot be read again.
+        """
+        return self._data
+
+    @cached_property
+    def _data(self) -> Dataset:
+        if self.dataset is not None:
+            return self.dataset
+        use_other_data = message("Give other data as {source}", source=Argument("source"))
+        if self.settings is None:
+            raise DataError(
+                f"`{self.name}` has no record of the data it was trained on",
+                suggestions=(use_other_data,),
+            )
+        try:
+            return self.settings.load_data()
+        except DataError as error:
+            raise DataError(
+                message(
+                    "the data of `{run}` cannot be read again: {reason}",
+                    run=self.name,
+                    reason=error.reason,
+                ),
+                argument=error.argument,
+                value=error.value,
+                suggestions=(*error.suggestions, use_other_data),
+            ) from error
+
+    def rows(
+        self,
+        source: Any = None,
+        *,
+        key: str | None = None,
+        labels: Any = None,
+        seed: int | None = None,
+    ) -> Rows:
+        """Return the rows of a source in the form that the model takes.
+
+        Args:
+            source: Other data of the same kind; the test rows of the run's data by default.
+            key: Array of an .npz file, or column of rows of a .parquet file.
+            labels: Where the labels are, as for ``aevb.data.load``.
+            seed: Seed of a binarisation; by default the seed of the run's data.
+
+        Returns:
+            The rows; a ``source`` of class ``Rows`` is returned unchanged.
+
+        Raises:
+            DataError: The data cannot be read, or the model cannot take them.
+            ArgumentError: ``key`` or ``labels`` is given without a source.
+        """
+        check_reading(source, key, labels)
+        if source is None:
+            return self.data().test
+        if isinstance(source, Rows):
+            return source
+        seed = self.split_seed if seed is None else seed
+        return load_as(source, self.spec, key=key, labels=labels, seed=seed)
+
+    def data_notes(self, source: Any = None, rows: Rows | None = None) -> tuple[Note, ...]:
+        """Return the reasons why the rows of a source may not be held-out rows.
+
+        Args:
+            source: As for ``rows``.
+            rows: The rows of ``source``, unless ``source`` is None.
+
+        Returns:
+            The notes; empty where there is no reason.
+        """
+        if source is None:
+            if self.dataset is not None or self.data().spec == self.spec:
+                return ()
+            return (
+                Note(
+                    "data_changed",
+                    f"{self.config['source']} has changed since `{self.name}` was trained on it: "
+                    "its test rows may be training rows.",
+                    "warning",
+                    {"source": self.config["source"]},
+                ),
+            )
+        try:
+            train = self.data().train
+        except AevbError:  # without the training rows there is nothing to compare with
+            return ()
+        if rows is None or train.is_memory_mapped:
+            return ()
+        share = find_duplicates(rows, train).double().mean().item()
+        if not share:
+            return ()
+        return (
+            Note(
+                "training_rows",
+                f"{share:.0%} of the rows of {source} are training rows of {self.name}: the "
+                "numbers are not those of held-out data.",
+                "warning",
+                {"share": share},
+            ),
+        )
+
+    def evaluate(
+        self,
+        source: Any = None,
+        *,
+        samples: int | None = None,
+        method: Literal["importance", "ais", "exact"] = "importance",
+        temperatures: int | None = None,
+        start: Literal["posterior", "prior"] | None = None,
+        defensive: float = 0.0,
+        bracket: int = 0,
+        max_rows: int | None = None,
+        seed: int = 0,
+        key: str | None = None,
+        labels: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Evaluation:
+        """Compute likelihood, bound, rate and distortion of held-out rows.
+
+        Args:
+            source: As for ``rows``.
+            samples: Importance samples per row (100), or annealed chains (16).
+            method: Estimator of log p(x): ``"importance"``, ``"ais"`` or ``"exact"``.
+            temperatures: Temperatures of annealed chains (500).
+            start: Distribution in which annealed chains start; chosen by the model by default.
+            defensive: Share of importance samples from the prior.
+            bracket: Number of rows drawn from the model to bound log p(x) from both sides.
+            max_rows: Use at most this many rows, evenly spaced.
+            seed: Seed of every draw.
+            key: As for ``rows``.
+            labels: As for ``rows``.
+            on_progress: Called with the number of evaluated (row, sample) pairs.
+
+        Returns:
+            The numbers, with their values per row and notes.
+
+        Raises:
+            ArgumentError: An option is out of range, or two options exclude each other.
+            IncompatibleError: The model has no estimate of log p(x) by this method.
+            DataError: The data cannot be read, or the model cannot take them.
+        """
+        options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
+        rows = self.rows(source, key=key, labels=labels)
+        evaluation = metrics.evaluate(
+            self.model,
+            evenly_spaced(rows, max_rows),
+            **vars(options),
+            seed=seed,
+            spec=self.spec,
+            on_progress=on_progress,
+        )
+        notes = () if isinstance(source, Rows) else self.data_notes(source, rows)
+        return replace(evaluation, notes=(*notes, *evaluation.notes))
+
+    def log_likelihood(
+        self, source: Any = None, *, samples: int = 100, seed: int = 0, key: str | None = None
+    ) -> LogLikelihood | None:
+        """Estimate log p(x) by importance sampling; None where the model has no such estimate.
+
+        Args:
+            source: As for ``rows``.
+            samples: Importance samples per row.
+            seed: Seed of every draw.
+            key: As for ``rows``.
+
+        Returns:
+            The estimate with its values per row.
+        """
+        if not self.capabilities.importance_weights:
+            return None
+        rows = self.rows(source, key=key).to(self.model.device)
+        model = with_row_parameters(self.model, rows)
+        return metrics.log_likelihood(model, rows, samples, seed=seed)
+
+    def evaluate_bound(self, seed: int = 0) -> Evaluation:
+        """Compute the bound on the test rows, or the reconstruction where there is no bound.
+
+        Args:
+            seed: Seed of the draws.
+
+        Returns:
+            An evaluation with a single number.
+        """
+        return metrics.evaluate_bound(self.model, self.data(), seed=seed)
+
+    def accuracy(
+        self, source: Any = None, *, rows: Rows | None = None, with_baseline: bool = False
+    ) -> Accuracy | None:
+        """Compute the share of rows with the right inferred label.
+
+        Args:
+            source: As for ``rows``.
+            rows: Rows to use instead of ``source``.
+            with_baseline: Compute the accuracy of the nearest training row's label, too.
+
+        Returns:
+            The accuracy; None if the model infers no labels or no row has a label.
+        """
+        if not self.capabilities.predicts_labels:
+            return None
+        rows = self.rows(source) if rows is None else rows
+        if rows.labels is None or not (rows.labels >= 0).any():
+            return None
+        train = self.data().train if with_baseline else None
+        return metrics.accuracy(self.model, rows.to(self.model.device), train)
+
+    def diagnose(
+        self, source: Any = None, *, seed: int = 0, key: str | None = None, labels: Any = None
+    ) -> Diagnosis:
+        """Look for problems of the model, its training and its data.
+
+        Args:
+            source: Other data, to be compared with the training rows; the run's test rows by
+                default.
+            seed: Seed of every draw.
+            key: As for ``rows``.
+            labels: As for ``rows``.
+
+        Returns:
+            The findings, each with the setting to change.
+        """
+        data = self.data()
+        rows = self.rows(source, key=key, labels=labels)
+        reference = data.test if source is not None else data.validation
+        return metrics.doctor(
+            self.model_for(data.train, data.validation, data.test, rows),
+            data if source is None else rows,
+            train=data.train,
+            history=self.history,
+            reference=reference if len(reference) else None,
+            seed=seed,
+        )
+
+    def quality(
+        self,
+        source: Any = None,
+        *,
+        features: Any = None,
+        factors: Any = None,
+        mean: bool = False,
+        seed: int = 0,
+        key: str | None = None,
+        labels: Any = None,
+    ) -> Quality:
+        """Compare samples, reconstructions and encodings with held-out rows.
+
+        Args:
+            source: As for ``rows``.
+            features: As for ``metrics.frechet_distance``, or ``"encoder"``.
+            factors: Known factors ``[N, F]`` of the rows: an array, or the path of an .npy file.
+            mean: Compare means of p(x|z) instead of draws.
+            seed: Seed of every draw.
+            key: As for ``rows``.
+            labels: As for ``rows``.
+
+        Returns:
+            The scores; None for a metric that is not defined.
+
+        Raises:
+            DataError: The factors cannot be read, or their number of lines is not that of the rows.
+        """
+        data, rows = self.data(), self.rows(source, key=key, labels=labels)
+        model = self.model_for(data.train, rows)
+        if features == "encoder":
+            features = encoder_features(model)
+        if factors is not None:
+            factors = _read_factors(factors, len(rows))
+        elif source is None and self.spec.name == "sprites":
+            factors = sprite_factors(rows)
+        return metrics.quality(
+            model,
+            data.train,
+            rows,
+            self.spec,
+            features=features,
+            mean=mean,
+            factors=factors,
+            seed=seed,
+        )
+
+    def sample(
+        self, n: int = 64, *, label: Any = None, mean: bool = False, seed: int = 0
+    ) -> Tensor:
+        """Draw new data: z from the prior, x from the likelihood.
+
+        Args:
+            n: The number of draws.
+            label: The condition of a conditional model: a value, a list, or a dict by name.
+            mean: Return the mean of p(x|z) instead of a draw.
+            seed: Seed of every draw.
+
+        Returns:
+            Data ``[n, *event]`` on the CPU; whole numbers for data counted in steps.
+        """
+        whole = torch.int32 if self.model.likelihood.unbounded else torch.uint8
+        context = self.model.resolve_context(n, None, label)
+        with seed_scope(seed, self.model.device):
+            return inference.sample(
+                self.model,
+                n,
+                context,
+                mean=mean,
+                dtype=whole if self.spec.discrete and not mean else None,
+            )
+
+    def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
+        """Encode rows: the mean of the posterior, or a draw from it.
+
+        Args:
+            source: As for ``rows``.
+            draw: Draw from the posterior.
+            seed: Seed of the draws.
+
+        Returns:
+            Latent variables ``[N, *latent]`` on the CPU.
+        """
+        model, rows = self._with_rows(source)
+        with seed_scope(seed, self.model.device):
+            return inference.encode(model, rows, rows.context, sample=draw)
+
+    def decode(self, z: Any, *, label: Any = None) -> Tensor:
+        """Decode latent variables to the mean of p(x|z).
+
+        Args:
+            z: Latent variables ``[N, *latent]``.
+            label: As for ``sample``.
+
+        Returns:
+            Data ``[N, *event]`` on the CPU.
+        """
+        return inference.decode(self.model, z, self.model.resolve_context(len(z), None, label))
+
+    def reconstruct(self, source: Any = None) -> Tensor:
+        """Encode rows and decode them again.
+
+        Args:
+            source: As for ``rows``.
+
+        Returns:
+            Means of p(x|z), ``[N, *event]`` on the CPU.
+        """
+        model, rows = self._with_rows(source)
+        return inference.reconstruct(model, rows, rows.context)
+
+    def interpolate(
+        self,
+        source: Any = None,
+        from_row: int = 0,
+        to_row: int = 1,
+        *,
+        steps: int = 11,
+        path: Literal["linear", "spherical", "geodesic"] = "linear",
+    ) -> LatentPath:
+        """Decode a path between the encodings of two rows.
+
+        Args:
+            source: As for ``rows``.
+            from_row: The first row, counted from 0.
+            to_row: The last row.
+            steps: Points of the path, both ends included.
+            path: ``"linear"`` is straight, ``"spherical"`` an arc, and ``"geodesic"`` the path
+                whose decoded data change least.
+
+        Returns:
+            The points of the path and their decoded data.
+
+        Raises:
+            ArgumentError: There is no such row.
+        """
+        rows = self.rows(source)
+        for argument, number in (("from_row", from_row), ("to_row", to_row)):
+            if not 0 <= number < len(rows):
+                raise ArgumentError(
+                    f"the rows are 0 to {len(rows) - 1}", argument=argument, value=number
+                )
+        model, rows = self._with_rows(rows)
+        ends = rows.subset([from_row, to_row])
+        unit = torch.tensor(self.spec.scale)
+        unit = unit.reshape(self.spec.event_shape if len(unit) > 1 else ())
+        return inference.interpolate(
+            model, ends[0], ends[1], steps, path, context=ends.context, unit=unit
+        )
+
+    def predict(self, source: Any = None) -> ClassPrediction:
+        """Compute the probability of each label for each row.
+
+        Args:
+            source: As for ``rows``.
+
+        Returns:
+            A probability for each row and class.
+
+        Raises:
+            IncompatibleError: The model does not infer labels.
+        """
+        self.check_predicts_labels()
+        return inference.classify(self.model, self.rows(source))
+
+    def check_predicts_labels(self) -> None:
+        """Raise ``IncompatibleError`` for a model that does not infer labels."""
+        if not self.capabilities.predicts_labels:
+            raise IncompatibleError(
+                f"the model of `{self.name}` does not infer labels",
+                suggestions=(
+                    message(
+                        "Train a model that does, with {preset}",
+                        preset=Argument("preset", "semi_supervised_vae"),
+                    ),
+                ),
+            )
+
+    def fit_prior(
+        self,
+        family: Literal["mixture", "flow", "two_stage", "autoregressive"] = "mixture",
+        *,
+        source: Any = None,
+        components: int = 10,
+        steps: int = 2000,
+        seed: int = 0,
+        out: str | Path | None = None,
+        overwrite: bool = False,
+        key: str | None = None,
+    ) -> Run:
+        """Fit a prior to the encodings, and return a new run with it; this run does not change.
+
+        Args:
+            family: As for ``aevb.fit_prior``.
+            source: Other data to encode; the training rows by default.
+            components: Components of a mixture.
+            steps: Training steps of every other family.
+            seed: Seed of every draw.
+            out: The folder of the new run; none by default.
+            overwrite: Replace the run in ``out``.
+            key: As for ``rows``.
+
+        Returns:
+            The new run, with the same encoder and decoder.
+
+        Raises:
+            ArgumentError: ``out`` is the folder of this run.
+            RunError: ``out`` exists.
+        """
+        folder = None if out is None else Path(out)
+        if folder and self.path and folder.resolve() == self.path.resolve():
+            raise ArgumentError(
+                "this is the run itself, which does not change; choose another folder",
+                argument="out",
+                value=str(out),
+            )
+        if folder is not None and not overwrite:
+            prepare_run_folder(folder, overwrite=False)
+        check_reading(source, key)
+        data = self.data() if source is None else self.rows(source, key=key)
+        parts = (data.train, data.validation) if isinstance(data, Dataset) else (data,)
+        encoder = self.model_for(*parts)
+        fitted = fit_prior(encoder, data, family, components=components, steps=steps, seed=seed)
+        if encoder is not self.model:
+            fitted = VAE(fitted.prior, self.model.posterior, self.model.likelihood).eval()
+        record = {"family": family, "components": components, "steps": steps, "seed": seed}
+        config = self.config | ({"fitted_prior": family} if self.config else {})
+        training = dict(self.training) | {
+            "config": config,
+            "prior": record | {"base_run": self.name},
+        }
+        if folder is not None:
+            prepare_run_folder(folder, overwrite=overwrite)
+            save(fitted, folder, spec=self.spec, training=training)
+            if self.path is not None and (self.path / "history.jsonl").exists():
+                shutil.copyfile(self.path / "history.jsonl", folder / "history.jsonl")
+        return replace(self, model=fitted, training=training, path=folder, result=None)
+
+    def report(
+        self,
+        source: Any = None,
+        *,
+        samples: int = 100,
+        seed: int = 0,
+        max_rows: int | None = None,
+        diagnosis: Diagnosis | None = None,
+        out: str | Path | None = None,
+        key: str | None = None,
+        labels: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Path:
+        """Write the report, one HTML file.
+
+        Args:
+            source: As for ``rows``.
+            samples: Importance samples per row.
+            seed: Seed of every draw.
+            max_rows: Use at most this many rows, evenly spaced.
+            diagnosis: The result of ``diagnose``, to save computing it again.
+            out: The file; ``report.html`` in the run folder by default.
+            key: As for ``rows``.
+            labels: As for ``rows``.
+            on_progress: Called with the number of evaluated (row, sample) pairs.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ArgumentError: A run in memory without ``out``.
+            MissingExtraError: matplotlib is not installed.
+        """
+        from .. import report
+
+        if self.path is None and out is None:
+            raise ArgumentError("a run in memory has no folder; give a file", argument="out")
+        data = self.data() if source is None else self.rows(source, key=key, labels=labels)
+        parts = (data,) if isinstance(data, Rows) else (data.train, data.validation, data.test)
+        if diagnosis is None and self.capabilities.n_rows is not None:
+            diagnosis = self.diagnose(seed=seed)
+        return report.write_report(
+            SavedModel(self.model_for(*parts), self.spec, dict(self.training), self.path or Path()),
+            data,
+            samples=samples,
+            seed=seed,
+            max_rows=max_rows,
+            diagnosis=diagnosis,
+            out=out,
+            on_progress=on_progress,
+        )
+
+    def _with_rows(self, source: Any) -> tuple[VAE, Rows]:
+        """A model that encodes the rows of a source, and the rows on its device."""
+        rows = self.rows(source).to(self.model.device)
+        return self.model_for(rows), rows
+
+    def model_for(self, *parts: Rows) -> VAE:
+        """Return the model; with parameters per row, a copy that encodes other rows.
+
+        Args:
+            *parts: Sets of rows to encode.
+
+        Returns:
+            The model itself, or the copy.
+        """
+        if self.capabilities.n_rows is None:
+            return self.model
+        try:
+            train = self.data().train
+        except DataError:
+            train = None
+        return with_refined_rows(self.model, train, parts)
+
+    def __repr__(self) -> str:
+        epochs = f"{len(self.history)} epoch{'' if len(self.history) == 1 else 's'}"
+        place = "" if self.path is None else f" in {self.path}"
+        return f"<Run: {self.title}; {epochs}{place}>"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "run": self.name,
+            "model": self.title,
+            "epochs": len(self.history),
+            **{name: value for name, value in self.config.items() if name != "source"},
+        }
+        cells = "".join(
+            f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>"
+            for name, value in rows.items()
+        )
+        return f"<table>{cells}</table>"
+
+
+def evaluation_options(
+    samples: int | None,
+    method: Literal["importance", "ais", "exact"],
+    temperatures: int | None,
+    start: Literal["posterior", "prior"] | None,
+    defensive: float,
+    bracket: int,
+) -> EvaluationOptions:
+    """Convert the options of ``Run.evaluate`` to options of ``metrics.evaluate``.
+
+    Raises:
+        ArgumentError: Options that exclude each other.
+    """
+    path: dict[str, Any] = {"temperatures": temperatures, "start": start}
+    path = {name: value for name, value in path.items() if value is not None}
+    for name, value in path.items():
+        if method != "ais" and not bracket:
+            raise ArgumentError(
+                message(
+                    "it belongs to {method} or {bracket}",
+                    method=Argument("method", "ais"),
+                    bracket=Argument("bracket", 32),
+                ),
+                argument=name,
+                value=value,
+            )
+    return EvaluationOptions(
+        samples, method, AISOptions(**path), defensive, bracket, start if bracket else None
+    )
+
+
+def evenly_spaced(rows: Rows, max_rows: int | None) -> Rows:
+    """At most ``max_rows`` rows, evenly spaced: all times and classes of sorted rows count."""
+    if max_rows is not None and max_rows < 1:
+        raise ArgumentError("use at least 1 row", argument="max_rows", value=max_rows)
+    if max_rows is None or max_rows >= len(rows):
+        return rows
+    return rows.subset([place * len(rows) // max_rows for place in range(max_rows)])
+
+
+def next_run_folder(name: str, root: str | Path = "runs") -> Path:
+    """Return the first of ``runs/<name>-1``, ``runs/<name>-2`` ... that does not exist.
+
+    Args:
+        name: The beginning of the folder's name.
+        root: The folder of the runs.
+
+    Returns:
+        The path; the folder is not created.
+    """
+    number = 1
+    while (Path(root) / f"{name}-{number}").exists():
+        number += 1
+    return Path(root) / f"{name}-{number}"
+
+
+def check_reading(source: Any, key: str | None, labels: Any = None, name: str = "source") -> None:
+    """Check that there are other data to read where arguments say how."""
+    for argument, value in (("key", key), ("labels", labels)):
+        if source is None and value is not None:
+            raise ArgumentError(
+                "it says how other data are read",
+                argument=argument,
+                value=value,
+                suggestions=("Leave it out", message("Give {source}", source=Argument(name))),
+            )
+
+
+def _read_factors(factors: Any, n_rows: int) -> Tensor:
+    """Known factors ``[N, F]`` as a tensor, from an array or an .npy file."""
+    import numpy as np
+
+    where = str(factors) if isinstance(factors, str | Path) else UNSET
+    try:
+        values = np.load(factors, allow_pickle=False) if where is not UNSET else factors
+        table = torch.as_tensor(values)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"it cannot be read as an array of numbers ({str(error).rstrip('.')})",
+            argument="factors",
+            value=where,
+            suggestions=("Write it with numpy.save(path, factors)",),
+        ) from error
+    if table.ndim != 2 or len(table) != n_rows:
+        raise DataError(
+            f"its shape is {tuple(table.shape)}, and it needs a line for each of {n_rows:,} rows",
+            argument="factors",
+            value=where,
+        )
+    return table
+
+
+def _class_names(record: Any) -> Iterator[str]:
+    """The registered names of all parts in the record of a part."""
+    if isinstance(record, Mapping):
+        if "class" in record:
+            yield record["class"]
+        record = list(record.values())
+    if isinstance(record, list):
+        for item in record:
+            yield from _class_names(item)

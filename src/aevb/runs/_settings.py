@@ -1,0 +1,444 @@
+"""The settings that decide a run: the one record that options, ``config.toml`` and Python share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from . import _config_file as config_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from .._recipe import Recipe
+    from ..data import Dataset, Spec
+    from ._run import Run
+
+
+def setting(default: Any, help: str) -> Any:
+    """A field of a settings record with the text that ``--help`` shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How data are read, split and modelled; ``aevb fit --help`` lists the fields as options.
+
+    Args:
+        key: Array of an .npz file, or column of rows of a .parquet file, to read.
+        labels: Where the labels are: a column, an array of an .npz file, or a kind of label of a
+            named data set.
+        shape: Shape of an event whose rows are stored flat.
+        split: Fractions of train, validation and test rows; ``(0.8, 0.1, 0.1)`` by default, unless
+            the data set has a published split.
+        order: Split at ``"random"``, or by row order (``"time"``).
+        binarise: Make grey images black and white: anew at every epoch (``"dynamic"``) or once
+            (``"fixed"``).
+        likelihood: Family of p(x|z); chosen from the data by default.
+        network: ``"mlp"`` or ``"conv"``; chosen from the data by default.
+        condition: Columns that the model is conditioned on, and that are then no data; ``"label"``
+            stands for the labels.
+        split_seed: Seed of the split, so that runs of several seeds share their rows; the seed of
+            the run by default.
+    """
+
+    key: str | None = setting(
+        None, "Array of an .npz file, or column of rows of a .parquet file, to read."
+    )
+    labels: str | None = setting(
+        None,
+        "Where the labels are: a column, an array of an .npz file, a kind of label of a named set.",
+    )
+    shape: tuple[int, ...] | None = setting(
+        None, "Shape of an event whose rows are stored flat, as 28,28."
+    )
+    split: tuple[float, ...] | None = setting(
+        None,
+        "Fractions of train, validation and test rows; 0.8,0.1,0.1 unless the set has a published "
+        "split.",
+    )
+    order: Literal["random", "time"] = setting("random", "Split at random, or by row order (time).")
+    binarise: Literal["dynamic", "fixed"] | None = setting(
+        None, "Make grey images black and white: anew at every epoch (dynamic) or once (fixed)."
+    )
+    likelihood: str | None = setting(
+        None, "Family of p(x|z), as listed below; chosen from the data by default."
+    )
+    network: str | None = setting(None, "mlp or conv; chosen from the data by default.")
+    condition: tuple[str, ...] | None = setting(
+        None,
+        "Condition the model on these columns, which are then no data; label: the labels of a set, "
+        "a folder or --labels.",
+    )
+    split_seed: int | None = setting(
+        None,
+        "Seed of the split, so that runs of several seeds share their rows; --seed by default.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The model and its objective; ``aevb fit --help`` lists the fields as options.
+
+    Args:
+        preset: Name of a published model.
+        latent: Number of latent variables; by default that of the preset, or fewer for narrow
+            tables.
+        hidden: Widths of the layers, or channels of the convolutions.
+        prior: Name of a prior that replaces the preset's.
+        posterior: Name of a posterior that replaces the preset's.
+        objective: Name of an objective that replaces the preset's.
+        gradient: Name of a gradient estimator that replaces the preset's.
+        samples: Samples per row in the objective.
+        beta: Weight of the KL divergence in the target.
+        free_bits: Nats per latent variable that the target does not penalise.
+        set: Other arguments of the preset, the objective or the gradient estimator, each as
+            ``"alpha=0.3"``.
+    """
+
+    preset: str = setting(
+        "vae", "A published model, as beta_vae or iwae; `aevb presets` lists them."
+    )
+    latent: int | None = setting(
+        None,
+        "Number of latent variables; by default that of the preset (mostly 16), or fewer for "
+        "narrow tables.",
+    )
+    hidden: tuple[int, ...] | None = setting(
+        None,
+        "Widths of the layers, as 400,400 (the default), or channels of the convolutions, as "
+        "32,64.",
+    )
+    prior: str | None = setting(None, "Prior instead of the preset's, as vamp; listed below.")
+    posterior: str | None = setting(
+        None, "Posterior instead of the preset's, as iaf; listed below."
+    )
+    objective: str | None = setting(
+        None, "Objective instead of the preset's, as iwae; listed below."
+    )
+    gradient: str | None = setting(
+        None,
+        "Gradient estimator instead of the preset's, as leave-one-out, or the beginning of its "
+        "name; listed below.",
+    )
+    samples: int | None = setting(None, "Samples per row in the objective.")
+    beta: float | None = setting(None, "Weight of the KL divergence in the target.")
+    free_bits: float | None = setting(
+        None, "Nats per latent variable that the target does not penalise."
+    )
+    set: tuple[str, ...] | None = setting(
+        None,
+        "Any other argument of the preset, the objective or the gradient estimator, as alpha=0.3 "
+        "or temperature=Exponential(1,0.5,steps=5000).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Arguments of ``aevb.fit`` that a run folder records.
+
+    Args:
+        epochs: Passes over the data; about 10,000 steps by default.
+        minutes: Time limit.
+        batch_size: Rows per step.
+        lr: Learning rate of Adam, with warm-up and then a cosine decay.
+        patience: Stop after so many epochs without improvement on the validation rows.
+        clip_norm: Largest norm of the gradient.
+        ema: Decay of an exponential moving average of the weights, which replaces the weights.
+        precision: Precision of the networks in training; densities are float32 or better.
+    """
+
+    epochs: int | None = setting(None, "Passes over the data; about 10,000 steps by default.")
+    minutes: float | None = setting(None, "Stop after this many minutes.")
+    batch_size: int = setting(128, "Rows per step.")
+    lr: float = setting(1.5e-3, "Learning rate of Adam, with warm-up and then a cosine decay.")
+    patience: int | None = setting(
+        50, "Stop after this many epochs without improvement on the validation rows."
+    )
+    clip_norm: float | None = setting(None, "Maximum norm of the gradient.")
+    ema: float | None = setting(
+        None,
+        "Decay of an exponential moving average of the weights, as 0.999; the average is kept.",
+    )
+    precision: Literal["float32", "bfloat16", "auto"] = setting(
+        "float32",
+        "Precision of the networks in training (auto: bfloat16 where it is faster); densities are "
+        "float32 or better.",
+    )
+
+    def to_fit_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of ``aevb.fit`` and ``aevb.fit_many``."""
+        from ..training import adam
+        from ..training._compatibility import check_positive
+
+        check_positive(lr=self.lr)
+        arguments = dataclasses.asdict(self)
+        return arguments | {"optimizer": adam(arguments.pop("lr"))}
+
+
+_Part = TypeVar("_Part", DataSettings, ModelSettings, TrainingSettings)
+_FORMER_NAMES = {"average": "ema", "clip": "clip_norm"}  # keys of format 1
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that decides a run.
+
+    Args:
+        source: A file, a folder of images, or the name of a data set.
+        data: How the source is read and split.
+        model: Preset, sizes and objective.
+        training: Arguments of ``aevb.fit``.
+        seed: Seed of every draw, and of the split unless ``data.split_seed`` is set.
+
+    Example:
+        >>> settings = RunSettings("digits", model=ModelSettings(latent=2), seed=3)
+        >>> settings.to_dict()["latent"], RunSettings.from_dict(settings.to_dict()) == settings
+        (2, True)
+    """
+
+    source: str
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of ``config.toml``: every setting that is not None."""
+        together = {
+            name: value
+            for part in (self.data, self.model, self.training)
+            for name, value in dataclasses.asdict(part).items()
+        }
+        return {"source": self.source, "seed": self.seed} | {
+            name: value for name, value in together.items() if value is not None
+        }
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> RunSettings:
+        """The settings that ``to_dict`` wrote, also for an older version.
+
+        Args:
+            config: Values by name; names that are not settings are ignored.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in current_names(config).items()
+        }
+
+        def part(record: type[_Part]) -> _Part:
+            names = {each.name for each in dataclasses.fields(record)} & values.keys()
+            return record(**{name: values[name] for name in names})
+
+        return cls(
+            str(values["source"]),
+            part(DataSettings),
+            part(ModelSettings),
+            part(TrainingSettings),
+            values.get("seed", 0),
+        )
+
+    @classmethod
+    def read(cls, path: str | Path) -> RunSettings:
+        """The settings in a ``config.toml``.
+
+        Args:
+            path: The file, or the run folder that holds it.
+
+        Raises:
+            ArgumentError: The file is missing or is not TOML.
+        """
+        path = Path(path)
+        return cls.from_dict(
+            config_file.read_config(path / config_file.CONFIG_FILE_NAME if path.is_dir() else path)
+        )
+
+    def write(self, folder: str | Path, spec: Spec) -> Path:
+        """Write ``config.toml`` next to the model; choices made from the data are comments.
+
+        Args:
+            folder: The run folder, which holds a ``model.json``.
+            spec: The description of the data.
+
+        Returns:
+            The path of the file.
+        """
+        from .._files import read_json, write_atomically
+
+        config, path = self.to_dict(), Path(folder) / config_file.CONFIG_FILE_NAME
+        inferred = {
+            "likelihood": spec.likelihood,
+            "network": spec.network,
+            "epochs": read_json(Path(folder) / "model.json")["training"]["epochs"],
+        }
+        inferred = {name: value for name, value in inferred.items() if name not in config}
+        write_atomically(path, config_file.render_config(config, inferred).encode())
+        return path
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split and of a binarisation of the data."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
+    def data_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of ``aevb.data.load``.
+
+        Example:
+            >>> RunSettings("digits", DataSettings(key="x", split_seed=0), seed=3).data_arguments()
+            {'key': 'x', 'order': 'random', 'seed': 0}
+        """
+        arguments = {
+            name: value
+            for name, value in dataclasses.asdict(self.data).items()
+            if value is not None and name != "split_seed"
+        }
+        return arguments | {"seed": self.split_seed}
+
+    def load_data(self) -> Dataset:
+        """Read and split the data, with the labels that the preset is conditioned on.
+
+        Raises:
+            DataError: The data cannot be read, or the model cannot use them.
+            ArgumentError: A setting that no data could be loaded with.
+        """
+        from .. import data, presets
+        from ..training._compatibility import check_seed
+        from ._set_values import SetValues
+
+        check_seed(self.split_seed, "seed" if self.data.split_seed is None else "split_seed")
+        requirement = presets.find_preset(self.model.preset).label_requirement
+        arguments = self.data_arguments()
+        if requirement:
+            few = requirement == "few"
+            arguments = {"condition": "label", **arguments, "allow_missing_labels": few}
+        loaded = data.load(self.source, **arguments)
+        if requirement != "few":
+            return loaded
+        return data.mask_labels(
+            loaded, SetValues(self.model.set).take_label_count(), arguments["seed"]
+        )
+
+    def with_latent_for(self, spec: Spec) -> RunSettings:
+        """The settings with a number of latent variables.
+
+        Unless one is set, the default of the preset is used, and at most half the width of the
+        data, so that there is something to learn.
+        """
+        from ..presets import find_preset
+
+        if self.model.latent is not None:
+            return self
+        latent = min(
+            find_preset(self.model.preset).default_latent, math.prod(spec.event_shape) // 2
+        )
+        return replace(self, model=replace(self.model, latent=max(1, latent)))
+
+    def recipe(self, spec: Spec, n_rows: int | None = None) -> Recipe:
+        """Build model, objective and gradient estimator with fresh weights.
+
+        Args:
+            spec: The description of the data.
+            n_rows: The number of training rows, for presets with parameters for each row.
+
+        Raises:
+            ArgumentError: An unknown name, or an option that a part does not take.
+        """
+        from .._random import seed_scope
+        from ._recipe import build_recipe
+
+        with seed_scope(self.seed):
+            return build_recipe(self.with_latent_for(spec).model, spec, n_rows)
+
+    def fit(
+        self,
+        out: str | Path | None = None,
+        *,
+        data: Dataset | None = None,
+        recipe: Recipe | None = None,
+        device: str | torch.device | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        progress: bool | None = None,
+    ) -> Run:
+        """Read the data and train.
+
+        Args:
+            out: The run folder to write; none by default.
+            data: The data, where they are loaded already.
+            recipe: The result of ``recipe``, where it is built already.
+            device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+            resume: Continue the interrupted run in ``out``.
+            overwrite: Replace the run in ``out``.
+            progress: Show a progress bar; by default on a terminal.
+
+        Returns:
+            The run, in evaluation mode, with its data.
+
+        Raises:
+            RunError: ``out`` exists, cannot be written, or holds nothing to resume.
+            ArgumentError: A setting that no run could use.
+        """
+        from ..training import fit
+        from ._run import Run
+
+        arguments = self.training.to_fit_arguments()
+        data = self.load_data() if data is None else data
+        settings = self.with_latent_for(data.spec)
+        recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
+        record = {"config": settings.to_dict()}
+        with settings._written_to(out, data.spec) as callbacks:
+            result = fit(
+                recipe,
+                data,
+                **arguments,
+                seed=self.seed,
+                device=device,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                callbacks=callbacks,
+                progress=progress,
+                metadata=record,
+            )
+        return Run.from_fit(result, data, record if out is None else None)
+
+    @contextmanager
+    def _written_to(
+        self, out: str | Path | None, spec: Spec
+    ) -> Iterator[list[Callable[[Any, Any], None]]]:
+        """Give the callbacks that write ``config.toml`` once there is a model next to it.
+
+        A run that ends before its first epoch has the file, too.
+        """
+        if out is None:
+            yield []
+            return
+        folder, written = Path(out), []
+        existed = (folder / "model.json").exists()
+
+        def write(*_: Any) -> None:
+            if not written and (folder / "model.json").exists():
+                written.append(self.write(folder, spec))
+
+        try:
+            yield [write]
+        except BaseException:
+            if not existed:
+                write()
+            raise
+        write()
+
+
+def current_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, with the names of this version for those of older ones.
+
+    Example:
+        >>> current_names({"latent": 2, "clip": 10.0})
+        {'latent': 2, 'clip_norm': 10.0}
+    """
+    return {_FORMER_NAMES.get(name, name): value for name, value in config.items()}
