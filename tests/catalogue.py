@@ -1,4 +1,4 @@
-"""One small instance of everything, for laws to run over: a new family is one line in one of these tables."""
+"""A small instance of every part, for tests over all parts: a new family is a line here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATENT = 2
 CODES = (2, 3)
 EVENT = (2, 2)
 WIDTH = 5
-ROWS = 6  # of a batch, and of the posteriors that hold parameters for each row
+ROWS = 6  # of a batch, and of the posteriors with parameters per row
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Posterior:
 
     build: Callable[[nn.Module], Conditional]
     prior: str
-    dreams: bool = True  # whether it can be asked about data that are not its own
-    exact: bool = True  # whether its divergence to that prior has a formula
-    traced: bool = True  # whether a step with it is one graph; eager-only else
-    implicit: bool = False  # whether draws are differentiated by their distribution function, not as a function of noise
+    amortised: bool = True  # whether it has a distribution for new data
+    exact: bool = True  # whether its divergence from that prior has a closed form
+    traced: bool = True  # whether a step with it is one graph; otherwise eager only
+    implicit: bool = False  # whether draws are differentiated by implicit gradients
 
 
 PRIORS = {
@@ -100,7 +100,7 @@ POSTERIORS = {
             posteriors.Normal(net, LATENT, covariance="full"), ROWS
         ),
         "normal",
-        dreams=False,
+        amortised=False,
     ),
     "laplace": Posterior(lambda net: posteriors.Laplace(net, LATENT), "laplace"),
     "logistic": Posterior(lambda net: posteriors.Logistic(net, LATENT), "logistic", exact=False),
@@ -206,7 +206,8 @@ POSTERIORS = {
     ),
 }
 
-# priors whose density is an estimate without bias, of which no single value obeys a law: tests/test_fit_prior.py holds what it obeys
+# priors whose density is an unbiased estimate, of which single values obey no law: see
+# tests/training/test_fit_prior.py
 ESTIMATED = {
     "two-stage": lambda: priors.TwoStage(
         priors.Normal(1),
@@ -215,7 +216,7 @@ ESTIMATED = {
     )
 }
 
-# posteriors whose prior is their own codebook: tests/test_codes.py holds what such a pair obeys
+# posteriors whose prior is their own codebook: see tests/posteriors/test_quantised.py
 QUANTISED: dict[str, Callable[[nn.Module], Conditional]] = {
     "vector": lambda net: posteriors.VectorQuantised(net, (2, 4), 3),
     "vector-gradient": lambda net: posteriors.VectorQuantised(net, (2, 4), 3, "gradient"),
@@ -334,17 +335,17 @@ HIERARCHIES = {
     )
 }
 
-# the parts of models that are told something of each datum, or of some; their laws are in test_conditional.py
-TOLD = networks.Condition([networks.Labels("class", ["a", "b", "c"])])
+# parts of models with a context; their laws are in tests/models/test_conditional.py
+CONDITION = networks.Condition([networks.Labels("class", ["a", "b", "c"])])
 CONDITIONAL: dict[str, Callable[[], nn.Module]] = {
-    "given": lambda: priors.ConditionalPrior(
-        posteriors.Normal(networks.MLP(TOLD.width, [WIDTH]), LATENT), TOLD
+    "conditional-prior": lambda: priors.ConditionalPrior(
+        posteriors.Normal(networks.MLP(CONDITION.width, [WIDTH]), LATENT), CONDITION
     ),
-    "labelled-prior": lambda: priors.Labelled(priors.Normal(LATENT), TOLD),
+    "labelled-prior": lambda: priors.Labelled(priors.Normal(LATENT), CONDITION),
     "labelled-posterior": lambda: posteriors.Labelled(
         networks.MLP(4, [WIDTH]),
-        posteriors.Normal(networks.MLP(4, [WIDTH], context=TOLD.width), LATENT),
-        TOLD,
+        posteriors.Normal(networks.MLP(4, [WIDTH], context=CONDITION.width), LATENT),
+        CONDITION,
     ),
     "classification": lambda: objectives.Classification(),
     "enumerate-labels": lambda: gradients.EnumerateLabels(),
@@ -468,7 +469,7 @@ GRADIENTS: dict[str, Callable[[], Gradient]] = {
     "em-rows": lambda: gradients.MonteCarloEM(ROWS, LATENT, chains=2, leapfrogs=2),
 }
 
-# one of each kind that anything but a density can tell apart, for products with everything else
+# a representative of each kind, for products with all other parts
 KINDS = [
     *(name for name in POSTERIORS if name.startswith("normal")),
     "bernoulli",
@@ -482,7 +483,7 @@ PATHWISE = [
     for name in POSTERIORS
     if name not in (*DISCRETE, "product") and not name.startswith("autoregressive")
 ]
-AMORTISED = [name for name, entry in POSTERIORS.items() if entry.dreams]
+AMORTISED = [name for name, entry in POSTERIORS.items() if entry.amortised]
 WITH_DENSITY = [name for name in AMORTISED if name != "dirac"]
 REPARAMETERISED = [name for name in PATHWISE if name in AMORTISED]
 TRACED = [name for name in REPARAMETERISED if POSTERIORS[name].traced]
@@ -490,15 +491,15 @@ IMPLICIT = [name for name, entry in POSTERIORS.items() if entry.implicit]
 GAUSSIAN = [name for name in POSTERIORS if name.startswith("normal")]
 
 
-# what cannot be traced beside the posteriors that say so; likelihoods of angles
+# untraceable parts other than the posteriors with traced=False: likelihoods of angles
 EAGER = [*(name for name in PRIORS if name.startswith("flow")), "gru"]
 CIRCULAR = ["von-mises"]
-# laws that a prior cannot keep without its posterior: what they share is made, and half of it trained, by that one
+# laws that a prior cannot keep without its posterior, which trains what they share
 SHARED = {"top-down": {"parameters", "saved"}}
 
 
 class Flat(nn.Module):
-    """A network as a user may bring it: only ``[N, d]``, and it says so."""
+    """A network of a user that accepts only ``[N, d]`` and checks this."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -524,23 +525,23 @@ class Rows(nn.Module):
 
 
 def make_posterior(name: str, network: str = "mlp", unit: float = 1.0) -> Conditional:
-    """A posterior over the data of this catalogue, which have about the size ``unit``; its heads exist."""
+    """A posterior over data of about size ``unit`` of this catalogue; with initialised heads."""
     posterior = POSTERIORS[name].build(
         networks.Standardise(Rows(NETWORKS[network](4)), [0.0], [unit])
     )
-    posterior.eval()(given(posterior, torch.zeros(2, *EVENT)))
+    posterior.eval()(posterior_input(posterior, torch.zeros(2, *EVENT)))
     return posterior.train()
 
 
-def given(posterior: Conditional, x: Tensor) -> Tensor:
-    """What a posterior is told of these data: they themselves, or row numbers where it holds parameters for each row."""
+def posterior_input(posterior: Conditional, x: Tensor) -> Tensor:
+    """The input of a posterior: the data, or row numbers for parameters per row."""
     return x if posterior.n_rows is None else torch.arange(len(x)) % posterior.n_rows
 
 
 def make_likelihood(
     name: str, latent: tuple[int, ...] = (LATENT,), network: str = "mlp"
 ) -> Likelihood:
-    """A likelihood over the data of this catalogue; its heads exist."""
+    """A likelihood over the data of this catalogue; with initialised heads."""
     inputs = int(torch.tensor(latent).prod())
     likelihood = LIKELIHOODS[name](Rows(NETWORKS[network](inputs)), len(latent))
     likelihood.eval()(torch.zeros(2, *latent))
@@ -564,7 +565,7 @@ def make_vae(
 
 
 def make_quantised(name: str, likelihood: str = "normal-shared", learned: bool = False) -> VAE:
-    """A model whose codes are entries of a codebook, under the uniform prior or under a learned one."""
+    """A model with a codebook, under the uniform prior or a learned one."""
     posterior = QUANTISED[name](Rows(NETWORKS["mlp"](4)))
     posterior.eval()(torch.zeros(2, *EVENT))
     book = posterior.codebook()

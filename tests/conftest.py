@@ -10,7 +10,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def float64() -> Iterator[None]:
-    """Everything that the test builds is double precision: fixed scales and weights are then exact to 1e-16, not 1e-8."""
+    """Build everything in double precision: fixed values are then exact to 1e-16, not 1e-8."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield

@@ -1,4 +1,6 @@
-"""Linear-Gaussian models with given numbers in them: the models whose truth is known."""
+"""Linear-Gaussian models with fixed parameters and known evidence."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,10 @@ def unscale(scale: Tensor) -> Tensor:
 def linear_vae(
     weight: Tensor, offset: Tensor, scale: float | Tensor, covariance: str = "diagonal"
 ) -> VAE:
-    """``x = W z + b + scale * noise`` with a linear encoder; one noise for all elements is fixed, several are parameters."""
+    """``x = W z + b + scale * noise`` with a linear encoder.
+
+    A single scale is fixed; several are parameters.
+    """
     size, latent = weight.shape
     noise = "per_element" if isinstance(scale, Tensor) else scale
     likelihood = likelihoods.Normal(nn.Identity(), (size,), scale=noise)
@@ -34,7 +39,10 @@ def linear_vae(
 
 @torch.no_grad()
 def set_posterior(model: VAE, gain: Tensor, shift: Tensor, spread: Tensor) -> None:
-    """Let ``q(z|x) = N(gain x + shift, Sigma)`` with ``Sigma`` from the scales ``[latent]`` or the lower triangle ``[latent, latent]``."""
+    """Set ``q(z|x) = N(gain x + shift, Sigma)``.
+
+    ``Sigma`` comes from scales ``[latent]`` or a lower triangle ``[latent, latent]``.
+    """
     head, latent = model.posterior.heads.head, len(shift)
     nn.init.zeros_(head.weight)
     head.weight[:latent] = gain
@@ -78,7 +86,52 @@ def evidence(weight: Tensor, offset: Tensor, scale: float | Tensor, x: Tensor) -
 
 
 def scalar_vae() -> VAE:
-    """``p(z|x) = N(0.3, 0.8^2)`` and ``q(z|x) = N(0.1, 0.9^2)`` at ``x = 0.625``; ``p(x) = N(0, 1.5625)``."""
+    """``p(z|x) = N(0.3, 0.8^2)``, ``q(z|x) = N(0.1, 0.9^2)`` at ``x = 0.625``.
+
+    ``p(x) = N(0, 1.5625)``.
+    """
     model = linear_vae(torch.tensor([[0.75]]), torch.zeros(1), 1.0)
     set_posterior(model, torch.zeros(1, 1), torch.tensor([0.1]), torch.tensor([0.9]))
     return model
+
+
+def factor_data(n=300, size=6, latent=2, noise=None):
+    """Two clear factors, so that no optimiser crawls along a flat direction."""
+    weight = torch.linalg.qr(torch.randn(size, latent))[0] * torch.tensor([3.0, 2.0])
+    noise = 0.4 + 0.4 * torch.rand(size) if noise is None else noise
+    return torch.randn(n, latent) @ weight.T + noise * torch.randn(n, size) + torch.randn(size)
+
+
+def rotated_model(covariance):
+    """A posterior covariance with eigenvalues 0.8 and 0.2, rotated by 0.7: the gap of the best
+    diagonal does not depend on their size.
+    """
+    c, s = math.cos(0.7), math.sin(0.7)
+    axes = torch.tensor([[c, -s], [s, c]])
+    target = axes @ torch.diag(torch.tensor([0.8, 0.2])) @ axes.T
+    weight = torch.linalg.cholesky(torch.linalg.inv(target) - torch.eye(2)).T
+    model = linear_vae(weight, torch.zeros(2), 1.0, covariance)
+    gain, shift, posterior_covariance = true_posterior(weight, torch.zeros(2), 1.0)
+    assert torch.allclose(posterior_covariance, target, atol=1e-14)
+    return model, gain, shift, target
+
+
+ROTATED_GAP = 0.217916333134491
+
+
+def ppca(x, latent):
+    """Maximum-likelihood weights, offset and noise, and the log-likelihood per datum, from the
+    eigenvalues of the covariance (1/n).
+    """
+    n, size = x.shape
+    values, vectors = torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0)) / n)
+    values, vectors = values.flip(0), vectors.flip(1)
+    variance = values[latent:].mean()
+    weight = vectors[:, :latent] * (values[:latent] - variance).sqrt()
+    likelihood = -0.5 * (
+        size * math.log(2 * math.pi)
+        + values[:latent].log().sum()
+        + (size - latent) * variance.log()
+        + size
+    )
+    return weight, x.mean(0), variance.sqrt(), likelihood.item()

@@ -1,4 +1,4 @@
-"""Every `aevb` command that a page or a command's own help shows is one that the program takes."""
+"""Every `aevb` command in the pages and in the help texts is accepted by the program."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from aevb.cli._app import COMMANDS, DATA_COMMANDS, build_app
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = "\n".join(
     page.read_text(encoding="utf-8")
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 )
 FENCE = re.compile(r"^```\w*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
 LINE = re.compile(r"^(?:\$ )?(aevb .+?)(?: +#.*)?$", re.MULTILINE)
@@ -52,7 +52,7 @@ def test_command_can_be_typed(command):
 
 
 @pytest.mark.parametrize("command", sorted(SPOKEN_OF))
-def test_command_that_is_spoken_of_exists(command):
+def test_mentioned_command_exists(command):
     with suppress(
         MissingArgumentError
     ):  # a sentence names the option it is about, and not all that the command needs
@@ -62,6 +62,6 @@ def test_command_that_is_spoken_of_exists(command):
 @pytest.mark.parametrize(
     "command", ["aevb sample --colour red", "aevb sample runs/a --out x.png --colour red"]
 )
-def test_an_unknown_option_is_noticed(command):
+def test_unknown_option_is_detected(command):
     with pytest.raises(UnknownOptionError, match="colour"):
         parse(command)

@@ -1,4 +1,4 @@
-"""Every script in `examples/` runs, in seconds where AEVB_SMOKE is set, and has something to say."""
+"""Every script in `examples/` runs and prints something; AEVB_SMOKE makes it short."""
 
 import os
 import subprocess

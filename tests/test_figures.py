@@ -1,4 +1,4 @@
-"""Figures in the pages that are written by hand are those of the records that scripts left."""
+"""Numbers in hand-written pages are those of the records."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def record(name):
+def load_record(name):
+    """A record of benchmarks/results/."""
     return json.loads(
         (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
     )
 
 
-def said(page):
+def page_text(page):
+    """A page on one line."""
     return " ".join((ROOT / page).read_text(encoding="utf-8").split())
 
 
 def bracket():
-    """What annealing costs and brings."""
-    found = record("bracket")
+    """Cost and width of annealed bounds."""
+    found = load_record("bracket")
     at = {(row["start"], row["temperatures"]): row for row in found["linear_gaussian"]}
     few, many, prior = at["posterior", 300], at["posterior", 1000], at["prior", 1000]
     side = lambda row, name: f"{abs(row[name]['mean']):.4f} ± {row[name]['standard_error']:.4f}"  # noqa: E731
@@ -44,14 +46,14 @@ def bracket():
 
 
 def calibration():
-    """How often intervals hold the truth."""
-    found = {row["samples"]: row for row in record("calibration")["table"]}
+    """Coverage of the intervals."""
+    found = {row["samples"]: row for row in load_record("calibration")["table"]}
     return [f"in {100 * found[16]['coverage']:.1f} %", f"in {100 * found[1]['coverage']:.1f} %"]
 
 
 def minutes():
-    """What the two commands for binarized MNIST take and print."""
-    short, long = record("minutes")["runs"]
+    """Time and result of the commands for binarized MNIST."""
+    short, long = load_record("minutes")["runs"]
     clock = lambda seconds: f"{round(seconds) // 60} min {round(seconds) % 60} s"  # noqa: E731
     value = lambda run: f"{run['mean']:.2f} ± {run['standard_error']:.2f}"  # noqa: E731
     return [
@@ -63,16 +65,20 @@ def minutes():
 
 @pytest.mark.parametrize(
     "figures, page",
-    [(bracket, "docs/choose.md"), (calibration, "docs/choose.md"), (minutes, "README.md")],
+    [
+        (bracket, "docs/choose/log_likelihood.md"),
+        (calibration, "docs/choose/log_likelihood.md"),
+        (minutes, "docs/python.md"),
+    ],
     ids=["bracket", "calibration", "minutes"],
 )
-def test_pages_say_what_the_records_hold(figures, page):
-    assert [figure for figure in figures() if figure not in said(page)] == []
+def test_pages_show_the_numbers_of_the_records(figures, page):
+    assert [figure for figure in figures() if figure not in page_text(page)] == []
 
 
-def test_the_contenders_of_small_data_all_ran_with_every_seed():
-    """The page says what three ways to train came to, over three seeds."""
-    found = record("mcem")
+def test_every_contender_of_small_data_ran_with_every_seed():
+    """The page shows three ways to train, over three seeds."""
+    found = load_record("mcem")
     assert {name: sorted(seeds) for name, seeds in found.items()} == {
         name: ["0", "1", "2"] for name in found
     } and len(found) == 3

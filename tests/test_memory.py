@@ -1,4 +1,4 @@
-"""Running out of memory ends in one sentence with numbers, and a run keeps what it has."""
+"""Running out of memory gives a single message with sizes, and a run keeps its results."""
 
 import json
 
@@ -13,12 +13,12 @@ from aevb.errors import ArgumentError, DataError, OutOfMemoryError
 
 MUCH = (
     10**13
-)  # samples: an allocation beyond 128 TiB, the most that a process can address, is refused on every machine
+)  # an allocation beyond 128 TiB, the address space of a process, fails on every machine
 CPU = RuntimeError(
-    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 3221225472 bytes."
+    "DefaultCPUAllocator: can't allocate memory: you tried to allocate 3221225472 bytes."
 )
 CUDA = torch.OutOfMemoryError(
-    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 16.00 GiB of which 1.00 GiB is free."
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 16.00 GiB."
 )
 
 
@@ -34,22 +34,16 @@ def recipe():
 @pytest.mark.parametrize(
     "error, words",
     [
-        (
-            CPU,
-            r"in a step: 3\.0 GiB more were asked for, with batch_size=64 and samples=8\. Write batch_size=\d+\.$",
-        ),
-        (
-            CUDA,
-            r"in a step: 20\.0 GiB more were asked for, with batch_size=64 and samples=8\. Write batch_size=3\.$",
-        ),
+        (CPU, r"in a step: 3\.0 GiB .* with batch_size=64 and samples=8\. Write batch_size=\d+\.$"),
+        (CUDA, r"in a step: 20\.0 GiB .* with batch_size=64 and samples=8\. Write batch_size=3\.$"),
         (
             MemoryError(),
-            r"in a step: the sizes are too large, with batch_size=64 and samples=8\. Write batch_size=32\.$",
+            r"sizes are too large, with batch_size=64 and samples=8\. Write batch_size=32\.$",
         ),
         (RuntimeError("MPS backend out of memory"), r"Write batch_size=32\.$"),
     ],
 )
-def test_the_sentence_has_what_was_asked_the_sizes_and_smaller_ones(error, words):
+def test_message_names_allocation_sizes_and_smaller_sizes(error, words):
     with (
         pytest.raises(OutOfMemoryError, match=words) as caught,
         explain_out_of_memory("in a step", batch_size=64, samples=8, rows=None),
@@ -62,9 +56,9 @@ def test_the_sentence_has_what_was_asked_the_sizes_and_smaller_ones(error, words
     )
 
 
-def test_without_sizes_it_says_what_else_would_help():
+def test_message_without_sizes_suggests_alternatives():
     with (
-        pytest.raises(OutOfMemoryError, match=r"Take narrower layers, or another device\.$"),
+        pytest.raises(OutOfMemoryError, match=r"Use narrower layers, or another device\.$"),
         explain_out_of_memory("here", rows=1),
     ):
         raise MemoryError
@@ -72,12 +66,12 @@ def test_without_sizes_it_says_what_else_would_help():
         pytest.raises(
             OutOfMemoryError, match=r"ran out here: the sizes are too large\. Read less\.$"
         ),
-        explain_out_of_memory("here", "read less"),
+        explain_out_of_memory("here", "Read less"),
     ):
         raise MemoryError
     with (
-        pytest.raises(OutOfMemoryError, match=r"with rows=2\. Write rows=1, or read less\.$"),
-        explain_out_of_memory("here", "read less", rows=2),
+        pytest.raises(OutOfMemoryError, match=r"with rows=2\. Write rows=1\. Read less\.$"),
+        explain_out_of_memory("here", "Read less", rows=2),
     ):
         raise MemoryError
 
@@ -90,13 +84,13 @@ def test_without_sizes_it_says_what_else_would_help():
         KeyboardInterrupt(),
     ],
 )
-def test_other_errors_pass(error):
+def test_other_errors_are_not_changed(error):
     with pytest.raises(type(error)) as caught, explain_out_of_memory("in a step", batch_size=64):
         raise error
     assert caught.value is error
 
 
-def test_a_sentence_is_not_told_twice():
+def test_message_is_not_repeated():
     with (
         pytest.raises(OutOfMemoryError, match="in a step"),
         explain_out_of_memory("in a run", batch_size=2),
@@ -107,18 +101,18 @@ def test_a_sentence_is_not_told_twice():
 
 @pytest.mark.parametrize("sizes", [{"a": 1}, {"a": 100, "b": 7}, {"a": 3, "b": 10**9}])
 @pytest.mark.parametrize("share", [0.5, 0.01, 1e-12])
-def test_smaller_sizes_have_the_product_asked_for_and_are_never_zero(sizes, share):
-    held = sizes | reduce_sizes(sizes, share)
-    product = np.prod([float(size) for size in held.values()])
-    assert min(held.values()) >= 1
+def test_smaller_sizes_have_the_target_product_and_are_positive(sizes, share):
+    reduced = sizes | reduce_sizes(sizes, share)
+    product = np.prod([float(size) for size in reduced.values()])
+    assert min(reduced.values()) >= 1
     assert product <= max(1, share * np.prod([float(size) for size in sizes.values()]))
 
 
-def test_a_step_that_is_too_large_ends_a_run_before_it_has_begun(tmp_path):
+def test_too_large_step_is_refused_before_training(tmp_path):
     model = recipe().model
     with pytest.raises(
         OutOfMemoryError,
-        match=rf"in a training step: .* PiB .* batch_size=40 and samples={MUCH}\. Write samples=\d+, or go",
+        match=rf"step: .* PiB .* batch_size=40 and samples={MUCH}\. Write samples=\d+\. .*micro",
     ):
         aevb.fit(
             model,
@@ -131,12 +125,11 @@ def test_a_step_that_is_too_large_ends_a_run_before_it_has_begun(tmp_path):
         )
     again = aevb.load(tmp_path / "run")
     assert all(
-        torch.equal(one, other)
-        for one, other in zip(again.parameters(), model.parameters(), strict=True)
+        torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True)
     )
 
 
-def test_a_run_that_runs_out_later_keeps_its_best_weights_and_its_history(tmp_path):
+def test_out_of_memory_during_training_keeps_best_weights_and_history(tmp_path):
     def greedy(epoch, model):
         if epoch.epoch == 3:
             torch.empty(MUCH, MUCH)
@@ -156,11 +149,11 @@ def test_a_run_that_runs_out_later_keeps_its_best_weights_and_its_history(tmp_pa
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     best = max(lines, key=lambda line: json.loads(line)["validation"])
     for model in (aevb.load(tmp_path / "run"), chosen.model):
-        found = aevb.metrics.rate_distortion(model, data().validation, 1, seed=0).elbo.mean
-        assert found == json.loads(best)["validation"]
+        bound = aevb.metrics.rate_distortion(model, data().validation, 1, seed=0).elbo.mean
+        assert bound == json.loads(best)["validation"]
 
 
-def test_evaluations_that_are_too_large():
+def test_too_large_evaluations_report_sizes():
     model, rows = recipe().model, data().test
     for measure, words in (
         (
@@ -176,7 +169,7 @@ def test_evaluations_that_are_too_large():
             measure()
 
 
-def test_moving_rows_that_are_too_large_names_the_way_out(monkeypatch):
+def test_moving_too_large_rows_suggests_an_alternative(monkeypatch):
     def full(rows, device):
         raise CUDA
 
@@ -193,7 +186,7 @@ def double(model):
 
 
 @pytest.mark.parametrize("block", [None, 1, 7, 100])
-def test_blocks_make_up_the_whole(block):
+def test_blockwise_results_equal_full_results(block):
     model = double(recipe().model)
     x = data().train.tensor().double()
     z = model.encode(x)
@@ -214,7 +207,7 @@ def test_blocks_make_up_the_whole(block):
     )
 
 
-def test_one_block_draws_what_the_model_draws():
+def test_single_block_equals_direct_sampling():
     model, x = recipe().model.eval(), data().train.tensor()
     for ours, its in (
         (lambda: aevb.inference.sample(model, 50), lambda: model.sample(50)),
@@ -226,10 +219,12 @@ def test_one_block_draws_what_the_model_draws():
         torch.manual_seed(3)
         first = ours()
         torch.manual_seed(3)
-        torch.testing.assert_close(first, its())  # the same draws; by other products where the block is large, to rounding
+        torch.testing.assert_close(
+            first, its()
+        )  # the same draws; by other products where the block is large, to rounding
 
 
-def test_samples_of_many_blocks_are_all_there_and_differ():
+def test_samples_of_many_blocks_are_complete_and_distinct():
     x = aevb.inference.sample(recipe().model, 23, block_size=5)
     assert x.shape == (23, 3) and len(x.unique(dim=0)) == 23
 
@@ -244,7 +239,7 @@ def test_samples_may_be_bytes():
     ]
 
 
-def test_modes_and_threads_are_put_back():
+def test_modes_and_threads_are_restored():
     model, before = recipe().model.train(), torch.get_num_threads()
     aevb.inference.encode(model, data().train)
     assert model.training and torch.get_num_threads() == before
@@ -253,7 +248,7 @@ def test_modes_and_threads_are_put_back():
     assert model.training and torch.get_num_threads() == before
 
 
-def test_rows_that_cannot_go_through_are_refused():
+def test_rows_of_wrong_shape_are_refused():
     model = recipe().model
     for call, error, words in (
         (lambda: aevb.inference.encode(model, torch.zeros(0, 3)), DataError, "no rows"),

@@ -1,4 +1,4 @@
-"""A model written down and built again is the same model, and nothing in a folder is ever executed."""
+"""A saved and loaded model is the same model, and loading executes nothing."""
 
 import copy
 import json
@@ -24,13 +24,13 @@ def small(network: nn.Module | None = None) -> aevb.VAE:
 
 
 @pytest.mark.parametrize("posterior, likelihood", few(POSTERIORS, LIKELIHOODS))
-def test_every_composition_is_built_again_from_its_record(tmp_path, posterior, likelihood):
+def test_every_composition_is_rebuilt_from_its_record(tmp_path, posterior, likelihood):
     entry = POSTERIORS[posterior]
     prior = PRIORS[entry.prior]()
     latent = prior().event_shape
     inner = networks.Standardise(networks.MLP(4, [5], activation="tanh"), [0.5], [2.0])
-    made = LIKELIHOODS[likelihood](networks.MLP(latent.numel(), [5]), len(latent))
-    model = aevb.VAE(prior, entry.build(inner), made).eval()
+    part = LIKELIHOODS[likelihood](networks.MLP(latent.numel(), [5]), len(latent))
+    model = aevb.VAE(prior, entry.build(inner), part).eval()
     again = aevb.load(persistence.save(model, tmp_path / "run"))
     x = model.sample(3)
     batch = aevb.Batch(x, index=torch.arange(3), dataset_size=model.posterior.n_rows)
@@ -40,8 +40,8 @@ def test_every_composition_is_built_again_from_its_record(tmp_path, posterior, l
     assert persistence.to_config(model) == persistence.to_config(again)
 
 
-def test_defaults_are_written_too():
-    """Another version may have other defaults; what was saved is to stay what it was."""
+def test_default_arguments_are_saved():
+    """Other versions may have other defaults; a saved model must not change."""
     defaults = {"samples": 1, "beta": 1.0, "free_bits": 0.0, "kl": "auto", "capacity": None}
     assert persistence.to_config(objectives.ELBO())["arguments"] == defaults
     assert persistence.to_config(objectives.ELBO()) == persistence.to_config(
@@ -87,8 +87,8 @@ def test_objectives_with_their_schedules_are_built_again():
     "name", [name for name in (*OBJECTIVES, *GRADIENTS) if name != "score-network"]
 )  # whose network is foreign
 def test_every_objective_and_gradient_is_built_again(name):
-    made = (OBJECTIVES | GRADIENTS)[name]()
-    record = json.loads(json.dumps(persistence.to_config(made)))
+    part = (OBJECTIVES | GRADIENTS)[name]()
+    record = json.loads(json.dumps(persistence.to_config(part)))
     assert persistence.to_config(persistence.from_config(record)) == record
 
 
@@ -101,7 +101,7 @@ class Mine(nn.Module):
         return self.layer(x).tanh()
 
 
-def test_networks_of_ones_own_are_given_by_the_caller(tmp_path):
+def test_custom_networks_are_supplied_by_the_caller(tmp_path):
     model = small(Mine())
     persistence.save(model, tmp_path)
     with pytest.raises(RunError, match=r"Mine.*aevb.load\(run, model=...\)"):
@@ -155,22 +155,22 @@ def break_missing(folder):
     "harm, words",
     [
         (break_format, "format 99.*upgrade"),
-        (break_class, "knows no `os.system`"),
+        (break_class, "has no `os.system`"),
         (break_arguments, "cannot be built"),
         (break_json, "truncated"),
-        (break_origin, "not written by aevb"),
+        (break_origin, "did not write"),
         (break_weights, "truncated"),
         (break_shape, "do not fit"),
         (break_missing, "missing"),
     ],
 )
-def test_a_damaged_folder_says_what_is_wrong(tmp_path, harm, words):
+def test_error_for_a_damaged_folder_names_the_cause(tmp_path, harm, words):
     persistence.save(small(), tmp_path)
     harm(tmp_path)
     with pytest.raises(RunError, match=words):
         aevb.load(tmp_path)
 
 
-def test_a_folder_that_is_none():
+def test_missing_folder_is_refused():
     with pytest.raises(RunError, match="there is no run folder"):
         aevb.load("nowhere")

@@ -1,4 +1,4 @@
-"""What `docs/reproductions.md` says is what `benchmarks/reproduce/results/` holds; how the numbers came about is not for a test."""
+"""`docs/reproductions.md` is rendered from `benchmarks/reproduce/results/`."""
 
 import ast
 import importlib.util
@@ -15,13 +15,12 @@ SCRIPTS = sorted(FOLDER.glob("r[0-9]_*.py"))
 
 @pytest.fixture(scope="module")
 def reproduce():
-    """Runs a module as the scripts would import it; under another name, since `benchmarks/speed` has a `document`, too."""
+    """Import a module under another name, because `benchmarks/speed` also has a `document`."""
 
     def run(name):
         spec = importlib.util.spec_from_file_location(f"reproduce_{name}", FOLDER / f"{name}.py")
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(
-            spec
-        )  # where a dataclass looks for its annotations
+        # a dataclass looks for its annotations in sys.modules
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
 
@@ -31,20 +30,22 @@ def reproduce():
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_every_script_says_what_it_reproduces_and_how_long_it_takes(path):
-    said = ast.get_docstring(ast.parse(path.read_text()))
-    assert said.startswith(f"{path.stem.split('_')[0].upper()}: ")
-    assert "Reproduced:" in said
-    assert re.search(r"Takes about \d+ (seconds|minutes?)", said.split("\n\n")[-1])
+def test_every_docstring_states_the_number_and_the_duration(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring.startswith(f"{path.stem.split('_')[0].upper()}: ")
+    assert "Reproduced:" in docstring
+    assert re.search(r"Takes about \d+ (seconds|minutes?)", docstring.split("\n\n")[-1])
 
 
-def test_the_page_is_that_of_the_results(reproduce):
-    assert reproduce("document").written() == (ROOT / "docs" / "reproductions.md").read_text()
+def test_the_page_is_rendered_from_the_results(reproduce):
+    assert reproduce("document").render_page() == (ROOT / "docs" / "reproductions.md").read_text()
 
 
-def test_the_page_says_why_a_number_was_missed(reproduce):
+def test_every_missed_number_has_a_remark(reproduce):
     document, frame = reproduce("document"), reproduce("frame")
-    records = {path.stem.split("_")[0]: frame.kept(path.stem.split("_")[0]) for path in SCRIPTS}
+    records = {
+        path.stem.split("_")[0]: frame.load_record(path.stem.split("_")[0]) for path in SCRIPTS
+    }
     missed = {
         name
         for name, record in records.items()
@@ -67,9 +68,10 @@ def test_the_page_says_why_a_number_was_missed(reproduce):
 )
 def test_verdicts(reproduce, ours, low, high, better, verdict):
     assert (
-        reproduce("frame").Number("x", ours, low=low, high=high, better=better).verdict == verdict
+        reproduce("frame").ReproducedNumber("x", ours, low=low, high=high, better=better).verdict
+        == verdict
     )
 
 
-def test_a_number_that_was_never_measured_is_missed(reproduce):
-    assert reproduce("frame").Number("x", float("nan"), low=0.0).verdict == "missed"
+def test_nan_is_missed(reproduce):
+    assert reproduce("frame").ReproducedNumber("x", float("nan"), low=0.0).verdict == "missed"

@@ -1,4 +1,4 @@
-"""A command as a function, and one small run that the tests share."""
+"""Fixtures: commands as functions, and a small shared run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = ["--latent", "2", "--hidden", "8", "--epochs", "2", "--no-report"]
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it printed."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -30,7 +30,7 @@ Aevb = Callable[..., Done]
 def aevb(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Aevb:
-    """Runs a command in an empty folder."""
+    """Run commands in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Done:
@@ -43,7 +43,7 @@ def aevb(
 
 @pytest.fixture
 def refused(aevb: Aevb) -> Callable[..., str]:
-    """Runs a command that must be refused: exit code 2, one sentence on stderr, no traceback; returns the sentence."""
+    """Run a command that must be refused; return its error message."""
 
     def run(*arguments: object) -> str:
         done = aevb(*arguments)

@@ -1,4 +1,4 @@
-"""``aevb quality``: what it prints, what it writes as JSON, and what it refuses."""
+"""``aevb quality``: text output, JSON output and refusals."""
 
 import json
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 
-def strictly(text):
-    """JSON without NaN."""
+def parse_strict(text):
+    """Parse JSON that must not contain NaN."""
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
 
 
@@ -52,7 +52,7 @@ def test_a_table_of_numbers_in_eighty_columns(aevb, digits):
         "PSNR",
         "SSIM",
         "5 neighbours",
-        "drawn codes",
+        "sampled z",
     )
     assert all(name in done.out for name in names)
     table = [
@@ -66,14 +66,17 @@ def test_a_table_of_numbers_in_eighty_columns(aevb, digits):
     )
 
 
-def test_one_object(aevb, digits):
-    found = strictly(aevb("quality", digits, "--json").out)
-    frechet = found["samples"]["frechet"]
+def test_json_output_is_a_single_object(aevb, digits):
+    record = parse_strict(aevb("quality", digits, "--json").out)
+    frechet = record["generated"]["frechet_distance"]
     assert frechet["distance"]["low"] <= frechet["distance"]["value"] <= frechet["distance"]["high"]
-    assert "jackknife" in frechet["distance"]["how"] and len(frechet["features"]["sha256"]) == 12
-    assert found["training"]["frechet"]["distance"]["value"] < frechet["distance"]["value"]
-    assert found["separation"]["classes"] == 10 and found["disentanglement"] is None
-    assert found["samples"]["test"] is None  # of tables only
+    assert "jackknife" in frechet["distance"]["method"] and len(frechet["features"]["sha256"]) == 12
+    assert (
+        record["training_baseline"]["frechet_distance"]["distance"]["value"]
+        < frechet["distance"]["value"]
+    )
+    assert record["class_separation"]["n_classes"] == 10 and record["disentanglement"] is None
+    assert record["generated"]["classifier_test"] is None  # of tables only
 
 
 def test_the_seed_decides(aevb, digits):
@@ -84,7 +87,7 @@ def test_the_seed_decides(aevb, digits):
 
 
 def test_features_of_another_kind(aevb, digits, refused):
-    assert "codes of the encoder (sha256 " in aevb("quality", digits, "--features", "encoder").out
+    assert "of the encoder (sha256 " in aevb("quality", digits, "--features", "encoder").out
     assert "64 principal components" in aevb("quality", digits, "--features", "pca", "--mean").out
     assert '"pixels", "standardised", "pca"' in refused(
         "quality", digits, "--features", "inception"
@@ -96,12 +99,12 @@ def test_a_table_is_compared_in_its_own_units_and_by_a_classifier(aevb, tiny):
     done = aevb("quality", tiny)
     assert (
         "standardised values" in done.out
-        and "told from data" in done.out
+        and "classifier test" in done.out
         and "SSIM" not in done.out
     )
 
 
-def test_factors_of_one_s_own(aevb, tiny, refused, tmp_path):
+def test_custom_factors_are_scored(aevb, tiny, refused, tmp_path):
     factors = np.stack([np.arange(60) % 2, np.arange(60) % 3], 1)
     np.save("factors.npy", factors)
     done = aevb("quality", tiny, "--factors", "factors.npy")
@@ -110,7 +113,7 @@ def test_factors_of_one_s_own(aevb, tiny, refused, tmp_path):
         for name in ("MIG", "SAP", "modularity", "FactorVAE score", "DCI complete", "robustness")
     )
     np.save("short.npy", factors[:9])
-    assert "60 rows are measured" in refused("quality", tiny, "--factors", "short.npy")
+    assert "a line for each of 60 rows" in refused("quality", tiny, "--factors", "short.npy")
     assert "cannot be read" in refused("quality", tiny, "--factors", "none.npy")
 
 
@@ -137,4 +140,4 @@ def test_an_autoencoder_has_no_samples(aevb, table):
         and "squared error" in done.out
         and "no samples were compared" in done.err
     )
-    assert strictly(aevb("quality", "run", "--json").out)["samples"] is None
+    assert parse_strict(aevb("quality", "run", "--json").out)["generated"] is None

@@ -1,4 +1,4 @@
-"""What a terminal shows."""
+"""Layout of terminal output."""
 
 import sys
 
@@ -9,7 +9,7 @@ from aevb.cli._console import ConsoleOutput
 
 @pytest.fixture
 def shown(capsys, monkeypatch):
-    """What a terminal of 80 columns shows of what a method of a screen prints, in lines."""
+    """Lines that a screen method prints on a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

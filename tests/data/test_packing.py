@@ -1,4 +1,4 @@
-"""Packed bits are another way of storing the same rows: the same batches, the same run."""
+"""Bit-packed rows give the same batches and the same training run as bytes."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def greys(*shape, seed=0):
 
 @pytest.fixture
 def both(monkeypatch):
-    """Loads the same data twice: as bytes, and as bits."""
+    """Load the same data as bytes and as packed bits."""
 
     def load_both(x, **arguments):
         plain = load(x, **arguments)
@@ -34,35 +34,39 @@ def parts(data):
 
 
 @pytest.mark.parametrize("shape", [(64,), (5, 3), (28, 28), (1,)], ids=str)
-def test_the_batches_are_those_of_bytes(both, shape):
+def test_packed_batches_equal_byte_batches(both, shape):
     x = bits(40, *shape)
     x[0] = 1
     plain, packed = both(x, labels=np.arange(40) % 2)
     assert packed.spec == plain.spec
-    for one, other in zip(parts(plain), parts(packed), strict=True):
-        assert isinstance(other.transform, UnpackBits) and other.stored_values.shape[1] == -(
-            -x[0].size // 8
-        )
+    for plain_part, packed_part in zip(parts(plain), parts(packed), strict=True):
+        assert isinstance(packed_part.transform, UnpackBits) and packed_part.stored_values.shape[
+            1
+        ] == -(-x[0].size // 8)
         index = torch.tensor([2, 0, 2])
         assert (
-            torch.equal(other.batch(index).x, one.batch(index).x)
-            and other.batch(index).x.dtype == torch.float32
+            torch.equal(packed_part.batch(index).x, plain_part.batch(index).x)
+            and packed_part.batch(index).x.dtype == torch.float32
         )
-        assert torch.equal(other.tensor(), one.tensor()) and torch.equal(other.labels, one.labels)
+        assert torch.equal(packed_part.tensor(), plain_part.tensor()) and torch.equal(
+            packed_part.labels, plain_part.labels
+        )
 
 
 @pytest.mark.parametrize("how", ["dynamic", "fixed"])
-def test_what_is_binarised_once_is_packed_too(both, how):
+def test_fixed_binarisation_is_packed(both, how):
     plain, packed = both(greys(40, 6, 5), binarise=how)
-    for one, other in zip(parts(plain)[1:], parts(packed)[1:], strict=True):
-        assert isinstance(other.transform, UnpackBits) and torch.equal(other.tensor(), one.tensor())
+    for plain_part, packed_part in zip(parts(plain)[1:], parts(packed)[1:], strict=True):
+        assert isinstance(packed_part.transform, UnpackBits) and torch.equal(
+            packed_part.tensor(), plain_part.tensor()
+        )
     assert isinstance(packed.train.transform, UnpackBits if how == "fixed" else DynamicBinarisation)
     assert torch.equal(
         load_as(greys(9, 6, 5), packed.spec).tensor(), load_as(greys(9, 6, 5), plain.spec).tensor()
     )
 
 
-def test_the_run_is_that_of_bytes_to_the_bit(both):
+def test_packed_run_is_bit_identical_to_byte_run(both):
     def history(data):
         torch.manual_seed(0)
         recipe = aevb.presets.vae(data.spec, latent=2, hidden=[8])
@@ -75,7 +79,7 @@ def test_the_run_is_that_of_bytes_to_the_bit(both):
     assert history(packed) == history(plain)
 
 
-def test_small_sets_and_grey_ones_stay_bytes(monkeypatch):
+def test_small_and_grey_data_stay_bytes(monkeypatch):
     assert not isinstance(load(bits(40, 9)).train.transform, UnpackBits)
     monkeypatch.setattr(packing, "PACK_MIN_ELEMENTS", 1)
     assert not isinstance(load(greys(40, 9)).train.transform, UnpackBits)

@@ -1,4 +1,4 @@
-"""Rows: what is stored, what is read, and how grey values are binarised."""
+"""Storage, indexing and binarisation of rows."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_index_agrees_with_the_array(index):
     np.testing.assert_array_equal(Rows.from_array(x)[index].numpy(), x[where])
 
 
-def test_index_beyond_the_end_is_refused_and_ends_a_loop():
+def test_index_beyond_the_end_raises_and_ends_iteration():
     rows = Rows.from_array([[1.0], [2.0]])
     with pytest.raises(IndexError):
         rows[2]
@@ -95,16 +95,17 @@ def test_of_refuses_what_is_not_rows_of_numbers(values, words):
         Rows.from_array(values)
 
 
-def test_labels_travel_and_must_fit():
+def test_labels_follow_rows_and_must_match_in_length():
     rows = Rows.from_array(np.arange(8.0).reshape(4, 2), labels=[3, 1, 0, 2])
     assert rows.subset([2, 0]).labels.tolist() == [0, 3]
     assert rows.subset(slice(0, 2)).tensor().tolist() == [[0.0, 1.0], [2.0, 3.0]]
     assert rows.to("cpu").labels.dtype == torch.int64
-    with pytest.raises(ArgumentError, match="one class number per row"):
+    with pytest.raises(ArgumentError, match="one class number per row") as caught:
         Rows.from_array(np.zeros((4, 2)), labels=[1, 2])
+    assert caught.value.argument == "labels"
 
 
-def test_white_is_always_one_and_black_never():
+def test_binarisation_of_white_is_one_and_of_black_zero():
     for levels in (2, 17, 256):
         torch.manual_seed(0)
         ends = torch.tensor([0, levels - 1], dtype=torch.uint8).repeat(100_000, 1)
@@ -120,7 +121,7 @@ def test_binarised_frequencies_are_the_grey_values(levels):
     grey = torch.arange(levels, dtype=torch.uint8).expand(draws, levels)
     frequency = DynamicBinarisation(levels)(grey).mean(0)
     wanted = torch.arange(levels) / (levels - 1)
-    # five standard errors of a binomial frequency; 256 levels pass together with probability above 0.9998
+    # five standard errors of a binomial frequency; all 256 pass with probability above 0.9998
     assert ((frequency - wanted).abs() <= 5 * (wanted * (1 - wanted) / draws).sqrt()).all()
 
 
@@ -139,7 +140,7 @@ def test_any_number_of_elements_is_binarised(size):
     assert binarise(torch.full((1, size), 16), levels=17).all()
 
 
-def test_afresh_means_afresh_and_repeats_with_the_default_generator():
+def test_dynamic_binarisation_redraws_and_follows_the_default_generator():
     rows = Rows(torch.full((4, 100), 128, dtype=torch.uint8), DynamicBinarisation(256))
     torch.manual_seed(1)
     first, second = rows[:], rows[:]
@@ -149,7 +150,7 @@ def test_afresh_means_afresh_and_repeats_with_the_default_generator():
     assert set(first.unique().tolist()) == {0.0, 1.0}
 
 
-def test_a_generator_of_its_own_leaves_the_default_one_alone():
+def test_own_generator_leaves_the_default_generator_unchanged():
     before = torch.get_rng_state()
     binarise(torch.full((10, 10), 8), 17, torch.Generator().manual_seed(0))
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,7 +1,6 @@
-"""Rows to files and back: every number, its shape, its labels; and columns of bytes that others wrote."""
+"""Saving and loading rows with shapes and labels, and byte columns written by other libraries."""
 
 import base64
-import re
 import sys
 
 import numpy as np
@@ -15,15 +14,15 @@ from aevb.errors import ArgumentError, DataError, MissingExtraError, RunError
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 6, 5)).astype(np.uint8)
 REAL = np.random.default_rng(0).normal(size=(40, 3, 2)).astype(np.float32)
-# written by pyarrow 26: 4 rows of FIXED_LEN_BYTE_ARRAY(6), the numbers 0 to 23, plain, no dictionary
+# written by pyarrow 26: 4 rows of FIXED_LEN_BYTE_ARRAY(6), numbers 0 to 23, without a dictionary
 FIXED = base64.b64decode(
-    "UEFSMRUAFTwVPCwVCBUAFQYVBhwAAAACAAAACAEAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcVBBksNQAYBnNjaGVtYRUCABUOFQwVAhgFaW1hZ2UAFggZHBkc"
-    "JgAcFQ4ZJQYAGRgFaW1hZ2UVABYIFmIWYiYISRwVABUAFQIAPCkGGSYACAAAABZiFggmCBZiACggcGFycXVldC1jcHAtYXJyb3cgdmVyc2lvbiAyNi4wLjEZ"
-    "HBwAAACEAAAAUEFSMQ=="
+    "UEFSMRUAFTwVPCwVCBUAFQYVBhwAAAACAAAACAEAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcVBBksNQAYBnNjaGVt"
+    "YRUCABUOFQwVAhgFaW1hZ2UAFggZHBkcJgAcFQ4ZJQYAGRgFaW1hZ2UVABYIFmIWYiYISRwVABUAFQIAPCkGGSYA"
+    "CAAAABZiFggmCBZiACggcGFycXVldC1jcHAtYXJyb3cgdmVyc2lvbiAyNi4wLjEZHBwAAACEAAAAUEFSMQ=="
 )
 
 
-def back(path, **arguments):
+def load_saved(path, **arguments):
     return load(path, order="time", split=(0.5, 0.25, 0.25), **arguments)
 
 
@@ -33,9 +32,9 @@ def back(path, **arguments):
     [GREY, REAL, REAL.astype(np.float64), GREY % 2],
     ids=["bytes", "float32", "float64", "binary"],
 )
-def test_what_is_saved_is_what_is_loaded(tmp_path, ending, x):
+def test_saved_rows_are_loaded_unchanged(tmp_path, ending, x):
     save(x, tmp_path / f"x.{ending}")
-    data = back(tmp_path / f"x.{ending}")
+    data = load_saved(tmp_path / f"x.{ending}")
     rows = torch.cat([data.train.tensor(), data.validation.tensor(), data.test.tensor()])
     np.testing.assert_array_equal(rows.numpy(), x.astype(np.float32))
     assert data.spec.event_shape == x.shape[1:]
@@ -56,7 +55,7 @@ def test_rows_of_every_kind_are_saved_as_they_are_read(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), GREY[:32] % 2)
 
 
-def test_pieces_make_up_the_whole(tmp_path, monkeypatch):
+def test_saving_in_pieces_equals_saving_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("aevb._memory.MAX_ELEMENTS_PER_BLOCK", 70)
     for ending in ("npy", "parquet"):
         save(GREY, tmp_path / f"x.{ending}")
@@ -67,7 +66,7 @@ def test_pieces_make_up_the_whole(tmp_path, monkeypatch):
 
 def test_labels_go_into_a_column(tmp_path):
     save(Rows.from_array(GREY, labels=np.arange(40) % 3), tmp_path / "x.parquet")
-    data = back(tmp_path / "x.parquet", labels="label")
+    data = load_saved(tmp_path / "x.parquet", labels="label")
     assert data.train.labels.tolist() == [i % 3 for i in range(20)] and data.spec.class_names == (
         "0",
         "1",
@@ -77,7 +76,7 @@ def test_labels_go_into_a_column(tmp_path):
         save(Rows.from_array(GREY, labels=np.arange(40)), tmp_path / "x.npy")
 
 
-def test_other_libraries_find_bytes_and_what_they_are(tmp_path):
+def test_other_libraries_read_bytes_and_their_metadata(tmp_path):
     save(GREY, tmp_path / "x.parquet")
     assert pl.read_parquet_schema(tmp_path / "x.parquet") == {"row": pl.Binary}
     assert (
@@ -96,13 +95,13 @@ def test_other_libraries_find_bytes_and_what_they_are(tmp_path):
         (GREY, "file.txt/x.npy", RunError, "could not be written"),
     ],
 )
-def test_what_cannot_be_saved_is_refused(tmp_path, rows, name, error, words):
+def test_unsupported_formats_are_refused_on_save(tmp_path, rows, name, error, words):
     (tmp_path / "file.txt").write_text("in the way")
     with pytest.raises(error, match=words):
         save(rows, tmp_path / name)
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_files_are_replaced_atomically(tmp_path, monkeypatch):
     save(GREY, tmp_path / "x.npy")
     monkeypatch.setattr(Rows, "__getitem__", lambda rows, index: pytest.fail("the disk is full"))
     with pytest.raises(pytest.fail.Exception):
@@ -119,10 +118,10 @@ def test_without_polars_the_error_says_what_to_install(tmp_path, monkeypatch):
 
 def test_bytes_of_a_fixed_length_are_rows_of_bytes(tmp_path):
     (tmp_path / "fixed.parquet").write_bytes(FIXED)
-    data = back(tmp_path / "fixed.parquet")
+    data = load_saved(tmp_path / "fixed.parquet")
     assert data.spec.event_shape == (6,) and data.train.is_stored_as_bytes
     np.testing.assert_array_equal(data.train.tensor().numpy(), np.arange(12).reshape(2, 6))
-    assert back(tmp_path / "fixed.parquet", shape=(2, 3)).spec.event_shape == (2, 3)
+    assert load_saved(tmp_path / "fixed.parquet", shape=(2, 3)).spec.event_shape == (2, 3)
 
 
 def test_bytes_of_other_lengths_are_refused(tmp_path):
@@ -172,7 +171,7 @@ def test_lists_keep_their_numbers(tmp_path, dtype):
         ),
     ],
 )
-def test_a_form_that_was_edited_is_refused(tmp_path, record, words):
+def test_edited_shape_metadata_is_refused(tmp_path, record, words):
     pl.DataFrame({"row": [b"abcdef"] * 4}).write_parquet(
         tmp_path / "x.parquet", metadata={"aevb": record}
     )
@@ -180,7 +179,7 @@ def test_a_form_that_was_edited_is_refused(tmp_path, record, words):
         load(tmp_path / "x.parquet")
 
 
-def test_a_form_is_for_its_own_column(tmp_path):
+def test_shape_metadata_applies_to_its_own_column(tmp_path):
     metadata = ByteFormat("row", (2, 3), "uint8").to_metadata()
     pl.DataFrame({"row": [b"abcdef"] * 4, "other": [b"ab"] * 4}).write_parquet(
         tmp_path / "x.parquet", metadata=metadata
@@ -192,13 +191,12 @@ def test_a_form_is_for_its_own_column(tmp_path):
 def test_flat_rows_take_a_shape_and_a_wrong_one_is_refused():
     flat = GREY.reshape(40, -1)
     spec = load(flat, shape=(6, 5)).spec
-    assert spec.event_shape == (6, 5) and re.search("images of 6 x 5", spec.notes[0])
+    assert spec.event_shape == (6, 5) and "images of 6 x 5" in str(spec.notes[0])
     np.testing.assert_array_equal(load_as(flat, spec).tensor().numpy(), GREY)
     assert load(GREY, shape=[6, 5]).spec == load(GREY).spec
-    with pytest.raises(
-        DataError, match=r"shape=\(7, 5\) holds 35, and a row of the array holds 30 numbers"
-    ):
+    with pytest.raises(DataError, match=r"holds 35 .* holds 30") as caught:
         load(flat, shape=(7, 5))
+    assert (caught.value.argument, caught.value.value) == ("shape", (7, 5))
     with pytest.raises(ArgumentError, match="`shape` is"):
         load(flat, shape=(0, 5))
     with pytest.raises(DataError, match=r"rows of shape \(29,\)"):

@@ -1,4 +1,4 @@
-"""The set that the library draws: every picture is one combination of factors, and the factors come back from the picture."""
+"""Sprites: every image is one combination of factors, which can be read back from the image."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from aevb.data import load
 from aevb.errors import ArgumentError, DataError
 
 
-def test_every_combination_has_a_picture_of_its_own():
+def test_every_combination_has_a_distinct_image():
     pictures = sprites.sprite_images()
     assert pictures.shape == (6144, 32, 32) and set(np.unique(pictures)) == {0, 1}
     assert len(np.unique(pictures.reshape(6144, -1), axis=0)) == 6144
@@ -24,8 +24,8 @@ def test_factors_of_rows_in_any_order():
     )
 
 
-def test_places_move_the_shape_and_nothing_else():
-    """A step in x is two pixels to the right, a step in y two pixels down."""
+def test_position_factors_only_move_the_shape():
+    """One step in x moves the shape two pixels right, one step in y two pixels down."""
     table = {
         tuple(row): picture
         for row, picture in zip(
@@ -43,14 +43,15 @@ def test_larger_scales_cover_more_pixels():
     assert (np.diff(pixels, axis=1) > 0).all()
 
 
-def test_labels_are_the_factor_asked_for():
+def test_labels_are_the_selected_factor():
     data = load("sprites")
     assert data.spec.class_names == ("ellipse", "heart", "square") and len(data.train) == 4916
     assert torch.equal(data.test.labels, sprites.sprite_factors(data.test)[:, 0])
     turned = load("sprites", labels="rotation")
     assert torch.equal(turned.train.labels, sprites.sprite_factors(turned.train)[:, 2])
-    with pytest.raises(ArgumentError, match='Did you mean "rotation"'):
+    with pytest.raises(ArgumentError, match='Did you mean labels="rotation"') as caught:
         load("sprites", labels="rotations")
+    assert (caught.value.argument, caught.value.value) == ("labels", "rotations")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,6 @@ def test_labels_are_the_factor_asked_for():
         (np.ones((2, 32, 32)), "2 rows of `rows`, the first of them row 0"),
     ],
 )
-def test_what_is_no_sprite(rows, words):
+def test_invalid_sprites_are_refused(rows, words):
     with pytest.raises(DataError, match=words):
         sprites.sprite_factors(rows)

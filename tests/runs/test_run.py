@@ -1,0 +1,166 @@
+"""Runs from Python: the same methods and the same numbers as on the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import aevb
+from aevb._files import finite_or_none
+from aevb.cli import main
+from aevb.errors import ArgumentError, DataError, IncompatibleError
+from aevb.runs import Run, RunSettings, compare, next_run_folder
+from aevb.runs._run import evenly_spaced
+
+from .conftest import SHORT, small
+
+
+def printed(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_command_and_methods_agree(run, folder, capsys):
+    output = printed(capsys, "evaluate", folder, "--samples", 5, "--seed", 3, "--json")
+    numbers = finite_or_none(run.evaluate(samples=5, seed=3).to_dict())
+    assert {name: output[name] for name in numbers} == numbers
+    quality = printed(capsys, "quality", folder, "--json")
+    assert quality["reconstruction"]["psnr"]["value"] == run.quality().reconstruction.psnr.value
+    doctor = printed(capsys, "doctor", folder, "--json")
+    assert doctor["findings"] == run.diagnose().to_dict()["findings"]
+
+
+def test_run_in_memory_equals_the_run_loaded_from_disk(run):
+    fresh = small().fit(device="cpu", progress=False)
+    assert fresh.path is None and fresh.settings == run.settings and fresh.title == run.title
+    assert torch.equal(fresh.encode(), run.encode())
+    output, expected = (each.evaluate(samples=20).to_dict() for each in (fresh, run))
+    assert finite_or_none(output) == finite_or_none(expected)
+
+
+def test_methods_return_tensors_of_the_stated_shapes(run):
+    z = run.encode()
+    assert z.shape == (180, 2) and torch.equal(run.decode(z), run.reconstruct())
+    assert run.sample(3).dtype == torch.uint8
+    assert torch.equal(run.sample(3, seed=1), run.sample(3, seed=1))
+    assert not torch.equal(run.encode(draw=True), z)
+    walk = run.interpolate(None, 0, 5, steps=4)
+    assert walk.x.shape == (4, 8, 8) and walk.z.shape == (4, 2)
+    array = run.data().test.tensor().numpy().astype(np.uint8)
+    assert torch.equal(run.encode(array), z)
+
+
+def test_missing_splits_are_refused(run):
+    with pytest.raises(ArgumentError) as caught:
+        run.interpolate(None, 0, 180)
+    assert (caught.value.argument, caught.value.value) == ("to_row", 180)
+    with pytest.raises(IncompatibleError):
+        run.predict()
+
+
+def test_notes_report_data_that_are_not_held_out(run, folder, tmp_path):
+    train = run.data().train
+    (note,) = run.data_notes("train", train)
+    assert note.code == "training_rows" and note.data["share"] == 1.0
+    shutil.copytree(folder, tmp_path / "run")
+    record = json.loads((tmp_path / "run/model.json").read_text())
+    record["data"]["levels"] = 99
+    (tmp_path / "run/model.json").write_text(json.dumps(record))
+    (note,) = Run.open(tmp_path / "run").data_notes()
+    assert note.code == "data_changed"
+
+
+def test_run_without_data_record_requires_data(tmp_path):
+    data = aevb.data.load("digits")
+    recipe = aevb.presets.vae(data.spec, latent=1, hidden=[4])
+    aevb.fit(recipe, data, epochs=1, out=tmp_path / "run", device="cpu", progress=False)
+    opened = Run.open(tmp_path / "run")
+    with pytest.raises(DataError, match="no record"):
+        opened.data()
+    assert opened.evaluate("digits", samples=2).n == 180
+
+
+@pytest.mark.parametrize(
+    "preset, matches", [("vae", True), ("autoencoder", False), ("wae_mmd", True)]
+)
+def test_the_record_says_whether_encodings_are_matched_to_the_prior(preset, matches, tmp_path):
+    small(preset).fit(tmp_path / "run", device="cpu", progress=False)
+    assert Run.open(tmp_path / "run").matches_prior is matches
+    record = json.loads((tmp_path / "run/model.json").read_text())
+    del record["training"]["matches_prior"]  # format of older versions
+    record["training"]["note"] = "objectives.MMD"  # a string in the record is ignored
+    (tmp_path / "run/model.json").write_text(json.dumps(record))
+    assert Run.open(tmp_path / "run").matches_prior is matches
+
+
+def test_a_prior_can_be_fitted_to_a_codebook(tmp_path, capsys):
+    settings = RunSettings.from_dict(
+        {"source": "digits", "preset": "vq_vae", "set": ["size=4", "dim=2"], "latent": 2}
+        | {"hidden": [8], "epochs": 1}
+    )
+    run = settings.fit(tmp_path / "run", device="cpu", progress=False)
+    fitted = run.fit_prior("autoregressive", steps=2, out=tmp_path / "fitted")
+    assert fitted.log_likelihood() is None and fitted.title.startswith("vq_vae with a fitted prior")
+    arguments = ["--family", "autoregressive", "--steps", 2, "--out", tmp_path / "again", "--json"]
+    output = printed(capsys, "fit-prior", tmp_path / "run", *arguments)
+    assert output["log_likelihood_before"] is None and (tmp_path / "again/model.json").exists()
+    with pytest.raises(ArgumentError) as caught:
+        run.fit_prior(out=tmp_path / "run")
+    assert caught.value.argument == "out"
+
+
+def test_parameters_per_row_are_refined_once(tmp_path):
+    run = small("svi").fit(tmp_path / "run", device="cpu", progress=False)
+    rows = evenly_spaced(run.data().test, 20)
+    assert run.capabilities.n_rows == 1437
+    trained = run.model.posterior(torch.arange(5)).mean
+    assert torch.equal(run.encode(run.data().train.subset(slice(0, 5))), trained)
+    z = run.encode(rows)
+    assert torch.equal(z, run.encode(rows)) and torch.equal(run.decode(z), run.reconstruct(rows))
+    same = aevb.evaluate(run.model_for(rows), rows, spec=run.spec)
+    assert same["elbo"] == run.evaluate(rows)["elbo"]
+    assert run.quality(rows).n_rows == 20 and run.diagnose(rows).n_rows == 20
+
+
+def test_settings_are_restored_from_a_file(folder, run):
+    assert RunSettings.read(folder) == RunSettings.read(folder / "config.toml") == run.settings
+    old = {"source": "digits", "average": 0.9, "clip": 5.0, "hidden": [4, 4]}
+    settings = RunSettings.from_dict(old)
+    assert (settings.training.ema, settings.training.clip_norm) == (0.9, 5.0)
+    assert settings.model.hidden == (4, 4)
+
+
+def test_prior_posterior_and_likelihood_by_name():
+    settings = small(prior="mixture", posterior="low-rank", set=("components=3",))
+    recipe = settings.recipe(settings.load_data().spec)
+    assert type(recipe.model.prior).__name__ == "Mixture"
+    assert recipe.model.prior.arguments["components"] == 3
+    assert recipe.model.posterior.arguments["covariance"] == "low_rank"
+
+
+def test_runs_are_shown_in_notebooks(run):
+    assert repr(run).startswith("<Run: vae, latent 2, data digits; 2 epochs in ")
+    assert "<th>latent</th><td>2</td>" in run._repr_html_()
+
+
+def test_runs_in_memory_are_compared():
+    runs = [
+        RunSettings("digits", model=small().model, training=SHORT, seed=seed).fit(
+            device="cpu", progress=False
+        )
+        for seed in (0, 1)
+    ]
+    result = compare(runs, "digits", samples=2)
+    assert result.differing_settings == {"seed": ["0", "1"]} and result.same_rows
+    assert [run.name for run in result.runs] == ["A", "B"]
+    assert len(result.to_dict()["comparison"]["configurations"]) == 2
+    with pytest.raises(ArgumentError):
+        compare([])
+
+
+def test_folders_are_numbered(tmp_path):
+    (tmp_path / "a-1").mkdir()
+    assert next_run_folder("a", tmp_path) == tmp_path / "a-2"
