@@ -1,10 +1,11 @@
-"""How near annealed bounds come to log p(x), and what that costs: a model whose truth is known, and handwritten digits.
+"""Width of annealed bounds on log p(x), and their cost: a model with known truth, and digits.
 
-The linear-Gaussian model has 10 dimensions, 4 latent variables, and a posterior approximation without correlations and with deviations
-1.5 times too large; everything is in double precision, so what is left between a bound and the exact value is the bound's own. Data are
-made up by the model, so that chains can also run backwards. The digits show the same for a trained model, whose truth only the bracket
-knows, and what importance sampling says of the same data. For both, brackets at one price: few temperatures with many leapfrog steps
-each, or many with few.
+The linear-Gaussian model has 10 dimensions, 4 latent variables and an uncorrelated posterior
+approximation with standard deviations that are 1.5 times too large. All is in double precision, so
+the difference between a bound and the exact value is that of the bound. The data are drawn from the
+model, so chains can also run backwards. The digits show the same for a trained model, of which only
+the bracket knows log p(x), beside importance sampling on the same data. Both parts include brackets
+at equal cost: few temperatures with many leapfrog steps each, or many with few.
 
 Takes 5 minutes on one core; --quick takes seconds and writes nothing.
 """
@@ -29,10 +30,8 @@ RESULT = Path(__file__).resolve().parent / "results" / "bracket.json"
 SIZE, LATENT, NOISE, ROWS, CHAINS = 10, 4, 0.6, 64, 16
 TEMPERATURES = (10, 30, 100, 300, 1000)
 DIGITS = (100, 300, 1000)
-PASSES, LEAPFROGS = (
-    600,
-    (1, 2, 3, 5),
-)  # through the decoder and back for each chain, shared out among temperatures
+PASSES, LEAPFROGS = 600, (1, 2, 3, 5)
+"""Passes through the decoder and back per chain, and leapfrog steps that share them."""
 
 
 def linear() -> VAE:
@@ -54,8 +53,8 @@ def linear() -> VAE:
     return model
 
 
-def known(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Bounds against the exact value, from both starts."""
+def linear_gaussian_bounds(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Bounds minus the exact value, for chains from both starts."""
     torch.set_default_dtype(torch.float64)
     table = []
     with seed_scope(0), torch.no_grad():
@@ -65,7 +64,7 @@ def known(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         truth = metrics.exact_log_likelihood(model, x)
         for start in ("posterior", "prior"):
             for temperatures in TEMPERATURES[: 2 if quick else None]:
-                settings, began = AISOptions(temperatures, start), time.perf_counter()
+                settings, start_time = AISOptions(temperatures, start), time.perf_counter()
                 found = annealed_importance_sampling(model, Batch(x), CHAINS, settings, z=z)
                 assert found.upper is not None
                 sides = {
@@ -76,7 +75,7 @@ def known(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
                 row: dict[str, Any] = {
                     "start": start,
                     "temperatures": temperatures,
-                    "seconds": time.perf_counter() - began,
+                    "seconds": time.perf_counter() - start_time,
                 }
                 row["slopes"] = (
                     settings.total_moves(1, CHAINS, bidirectional=True) * settings.leapfrogs
@@ -87,18 +86,21 @@ def known(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
                 row["width"] = vars(metrics.Estimate.from_values(found.upper - found.lower))
                 table.append(row)
                 print(
-                    f"{start:9} {temperatures:5} temperatures: truth {row['lower']['mean']:+.4f} ± {row['lower']['standard_error']:.4f}, "
-                    f"{row['upper']['mean']:+.4f} ± {row['upper']['standard_error']:.4f}; estimate {row['estimate']['mean']:+.4f} ± "
-                    f"{row['estimate']['standard_error']:.4f}; {row['slopes']:,} gradients per datum, {row['seconds']:.1f} s",
+                    f"{start:9} {temperatures:5} temperatures, minus the exact value: "
+                    + ", ".join(
+                        f"{name} {row[name]['mean']:+.4f} ± {row[name]['standard_error']:.4f}"
+                        for name in sides
+                    )
+                    + f"; {row['slopes']:,} gradients per datum, {row['seconds']:.1f} s",
                     flush=True,
                 )
-        shared = priced(model, quick)
+        shared = bounds_at_equal_cost(model, quick)
     torch.set_default_dtype(torch.float32)
     return table, shared
 
 
-def priced(model: VAE, quick: bool) -> dict[str, Any]:
-    """Width of the bracket by leapfrog steps, at the same number of passes, from both starts."""
+def bounds_at_equal_cost(model: VAE, quick: bool) -> dict[str, Any]:
+    """Width of the bracket by leapfrog steps at an equal number of passes, from both starts."""
     found: dict[str, Any] = {}
     for start in ("posterior", "prior"):
         for leapfrogs in LEAPFROGS[: 2 if quick else None]:
@@ -107,14 +109,15 @@ def priced(model: VAE, quick: bool) -> dict[str, Any]:
             assert gap is not None
             found.setdefault(start, {})[leapfrogs] = vars(gap)
             print(
-                f"{annealing.temperatures:4} temperatures of {leapfrogs} leapfrog steps, from the {start}: {gap} apart",
+                f"{annealing.temperatures:4} temperatures, {leapfrogs} leapfrog steps, "
+                f"from the {start}: width {gap}",
                 flush=True,
             )
     return found
 
 
 def digits(quick: bool) -> dict[str, Any]:
-    """A trained model: annealing beside importance sampling on test rows, and a bracket of rows that it made up."""
+    """A trained model: annealing and importance sampling on test rows, and a bracket of samples."""
     data = aevb.data.load("digits")
     with seed_scope(0):
         recipe = aevb.presets.vae(data.spec, latent=16, hidden=[256])
@@ -125,34 +128,35 @@ def digits(quick: bool) -> dict[str, Any]:
         for k in ((10, 100) if quick else (100, 1000, 10_000))
     }
     found: dict[str, Any] = {
-        "importance": {k: said(value) for k, value in sampled.items()},
+        "importance": {k: to_record(value) for k, value in sampled.items()},
         "annealed": {},
         "bracket": {},
     }
     for k, value in sampled.items():
-        print(
-            f"digits, {k:6,} importance samples: {value.value}, Pareto k {value.pareto_k.median():.2f}"
-        )  # type: ignore[union-attr]
+        assert value.pareto_k is not None
+        pareto_k = value.pareto_k.median()
+        print(f"digits, {k:6,} importance samples: {value.value}, Pareto k {pareto_k:.2f}")
     for temperatures in (5,) if quick else DIGITS:
         settings = AISOptions(temperatures)
-        on_real, made_up = (
+        on_real, sampled_digits = (
             metrics.log_likelihood(model, x, method="ais", annealing=settings),
             metrics.bidirectional_monte_carlo(model, 16, annealing=settings),
         )
         found["annealed"][temperatures], found["bracket"][temperatures] = (
-            said(on_real),
-            said(made_up),
+            to_record(on_real),
+            to_record(sampled_digits),
         )
         print(
-            f"digits, {temperatures:6,} temperatures: lower bound {on_real.lower_bound}, estimate {on_real.value}; of made-up digits "
-            f"{made_up.lower_bound} to {made_up.upper_bound}, {made_up.bound_gap} apart",
+            f"digits, {temperatures:6,} temperatures: lower bound {on_real.lower_bound}, "
+            f"estimate {on_real.value}; samples of the model {sampled_digits.lower_bound} to "
+            f"{sampled_digits.upper_bound}, width {sampled_digits.bound_gap}",
             flush=True,
         )
-    return found | {"priced": priced(model, quick)}
+    return found | {"priced": bounds_at_equal_cost(model, quick)}
 
 
-def said(found: metrics.LogLikelihood) -> dict[str, Any]:
-    """The numbers by name."""
+def to_record(found: metrics.LogLikelihood) -> dict[str, Any]:
+    """The numbers of an estimate by name."""
     parts = {
         "lower": found.lower_bound,
         "estimate": found.value,
@@ -167,13 +171,14 @@ def said(found: metrics.LogLikelihood) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run both parts and write the record."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few temperatures; nothing written")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
-    bounds, shared = known(quick)
+    bounds, shared = linear_gaussian_bounds(quick)
     record = {
         "rows": ROWS,
         "chains": CHAINS,

@@ -1,8 +1,9 @@
-"""Whether standard errors of log p(x) are what they say: the 95 % interval must hold the truth 95 times in 100.
+"""Coverage of the standard errors of log p(x): a 95 % interval contains the truth in 95 %.
 
-2,000 repetitions; in each of them 200 data are drawn anew from a linear-Gaussian model, whose E log p(x) is known (minus its entropy), and
-importance sampled through `metrics.log_likelihood`. The bias of K samples, known from the exact log p of the same data, must be small
-beside the standard error for the interval to hold: the table shows K = 1, the ELBO, where it is not.
+In each of 2,000 repetitions 200 new data are drawn from a linear-Gaussian model, whose E log p(x)
+is known (minus its entropy), and importance sampled by `metrics.log_likelihood`. The interval is
+valid where the bias of K samples, known from the exact log p of the same data, is small beside the
+standard error; the table includes K = 1, the ELBO, where it is not.
 
 Takes 2 minutes on one core; --quick takes seconds and writes nothing.
 """
@@ -25,8 +26,8 @@ SIZE, LATENT, NOISE = 8, 2, 0.5
 ROWS, REPEATS, SAMPLES = 200, 2000, (1, 4, 16, 64)
 
 
-def model_of() -> VAE:
-    """A linear decoder; the posterior has the right means, and deviations that are 1.2 times too large."""
+def make_model() -> VAE:
+    """A linear decoder; the posterior has exact means and scales that are 1.2 times too large."""
     likelihood = likelihoods.Normal(nn.Identity(), (SIZE,), scale=NOISE)
     model = VAE(priors.Normal(LATENT), posteriors.Normal(nn.Identity(), LATENT), likelihood)
     with torch.no_grad():
@@ -39,18 +40,18 @@ def model_of() -> VAE:
     return model
 
 
-def coverage(model: VAE, samples: int, repeats: int) -> dict[str, float]:
-    """How many intervals hold the truth, and the bias in units of the standard error."""
+def measure_coverage(model: VAE, samples: int, repeats: int) -> dict[str, float]:
+    """The share of intervals that contain the truth, and the bias over the standard error."""
     truth = -metrics.linear_gaussian(model).evidence().entropy().item()
     x = model.sample(repeats * ROWS).float()
-    found = metrics.log_likelihood(model, x, samples, max_pairs=1 << 16).per_datum
-    estimates = [metrics.Estimate.from_values(part) for part in found.split(ROWS)]
-    held = sum(abs(one.mean - truth) < 1.96 * one.standard_error for one in estimates)
-    error = sum(one.standard_error for one in estimates) / repeats
-    bias = (found - metrics.exact_log_likelihood(model, x.to(found))).mean().item()
+    values = metrics.log_likelihood(model, x, samples, max_pairs=1 << 16).per_datum
+    estimates = [metrics.Estimate.from_values(part) for part in values.split(ROWS)]
+    hits = sum(abs(each.mean - truth) < 1.96 * each.standard_error for each in estimates)
+    error = sum(each.standard_error for each in estimates) / repeats
+    bias = (values - metrics.exact_log_likelihood(model, x.to(values))).mean().item()
     return {
         "samples": samples,
-        "coverage": held / repeats,
+        "coverage": hits / repeats,
         "bias": bias,
         "standard_error": error,
         "bias_over_error": bias / error,
@@ -58,6 +59,7 @@ def coverage(model: VAE, samples: int, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure the coverage for each number of samples and write the record."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,14 +67,15 @@ def main() -> None:
     repeats = 40 if parser.parse_args().quick else REPEATS
     torch.set_default_dtype(torch.float64)
     with seed_scope(0), torch.no_grad():
-        model = model_of()
-        table = [coverage(model, samples, repeats) for samples in SAMPLES]
+        model = make_model()
+        table = [measure_coverage(model, samples, repeats) for samples in SAMPLES]
     noise = math.sqrt(0.05 * 0.95 / repeats)
     print(f"{repeats:,} repetitions, {ROWS} data each; a coverage is known to {100 * noise:.2f} %")
     for row in table:
         print(
-            f"K = {row['samples']:3}  coverage {100 * row['coverage']:5.2f} %   bias {row['bias']:+.5f} nats = "
-            f"{row['bias_over_error']:+.3f} standard errors of {row['standard_error']:.4f}"
+            f"K = {row['samples']:3}  coverage {100 * row['coverage']:5.2f} %   "
+            f"bias {row['bias']:+.5f} nats = {row['bias_over_error']:+.3f} standard errors of "
+            f"{row['standard_error']:.4f}"
         )
     if repeats == REPEATS:
         RESULT.write_text(

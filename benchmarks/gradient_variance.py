@@ -1,10 +1,12 @@
-"""How noisy four gradients of the ELBO are, against the number of latent variables: figures as JSON, and a picture.
+"""Variance of four gradients of the ELBO against the number of latent variables.
 
-Each latent variable explains one element of the data: ``p(z) = N(0, I)``, ``p(x|z) = N(z, I)``, ``q(z|x)`` factorised and near the true
-posterior. Measured is the gradient in the mean of the first of ``d`` latent variables, of one datum, from two draws. All four have the same
-mean. Without a baseline the score function multiplies the score of one variable by the log-weights of all of them, whose mean is far from
-0: its variance grows as ``d^2``. Left out of the mean of the other draws, only their spread is left, which grows as ``d``. Along the path
-through ``z`` the other variables do not come in at all.
+Each latent variable explains one element of the data: ``p(z) = N(0, I)``, ``p(x|z) = N(z, I)``,
+``q(z|x)`` factorised and near the exact posterior. The variance is that of the gradient in the mean
+of the first of ``d`` latent variables, for one datum, from two draws. All four gradients have the
+same mean. Without a baseline the score function multiplies the score of one variable by the
+log-weights of all of them, whose mean is far from 0: the variance grows as ``d^2``. The
+leave-one-out baseline leaves only their spread, which grows as ``d``. The pathwise gradients do not
+depend on the other variables.
 
 Takes about a minute on one core. ``--quick`` takes seconds and writes nothing.
 """
@@ -27,8 +29,8 @@ RESULT = ROOT / "benchmarks" / "results" / "gradient_variance.json"
 PICTURE = ROOT / "docs" / "pictures" / "gradient_variance.svg"
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-SAMPLES = 2  # the fewest that one can be left out of
-DATUM, MEAN, SCALE = 1.0, 0.8, 0.8  # the true posterior is N(1/2, 1/2)
+SAMPLES = 2  # the smallest number for leave-one-out
+DATUM, MEAN, SCALE = 1.0, 0.8, 0.8  # the exact posterior is N(1/2, 1/2)
 RULES = {
     "score function": gradients.ScoreFunction,
     "leave one out": gradients.LeaveOneOut,
@@ -38,7 +40,7 @@ RULES = {
 
 
 class Means(nn.Module):
-    """A mean of its own for every row and latent variable, so that every row has a gradient of its own."""
+    """A separate mean for every row and latent variable, so that every row has its own gradient."""
 
     def __init__(self, rows: int, latent: int) -> None:
         super().__init__()
@@ -49,8 +51,8 @@ class Means(nn.Module):
 
 
 @torch.no_grad()
-def model_of(rows: int, latent: int) -> VAE:
-    """The model with its posterior's means as free numbers."""
+def make_model(rows: int, latent: int) -> VAE:
+    """The model; the means of its posterior are free parameters."""
     model = VAE(
         priors.Normal(latent),
         posteriors.Normal(Means(rows, latent), latent),
@@ -66,8 +68,8 @@ def model_of(rows: int, latent: int) -> VAE:
 
 
 def slopes(rule: gradients.Gradient, latent: int, rows: int) -> Tensor:
-    """The gradient of the ELBO in the mean of the first latent variable, one for each row."""
-    model = model_of(rows, latent)
+    """The gradient of the ELBO in the mean of the first latent variable for each row."""
+    model = make_model(rows, latent)
     rule(
         model, objectives.ELBO(SAMPLES, kl="sampled"), Batch(torch.full((rows, latent), DATUM))
     ).loss.backward()
@@ -75,24 +77,24 @@ def slopes(rule: gradients.Gradient, latent: int, rows: int) -> Tensor:
 
 
 def measure(rows: int, rounds: int, sizes: tuple[int, ...]) -> dict[str, list[list[float]]]:
-    """The variances of every rule at every size, one for each round."""
+    """The variance of each gradient at each size, for each round."""
     found: dict[str, list[list[float]]] = {name: [] for name in RULES}
     with seed_scope(0):
         for latent in sizes:
             exact = (DATUM - MEAN) - MEAN
             for name, rule in RULES.items():
                 values = [slopes(rule(), latent, rows) for _ in range(rounds)]
-                together = torch.cat(values)
-                error = together.std() / math.sqrt(len(together))
-                assert abs(together.mean() - exact) < 5 * error, (
-                    f"{name} is biased: {together.mean()} in place of {exact}"
+                pooled = torch.cat(values)
+                error = pooled.std() / math.sqrt(len(pooled))
+                assert abs(pooled.mean() - exact) < 5 * error, (
+                    f"{name} is biased: {pooled.mean()}, expected {exact}"
                 )
                 found[name].append([value.var().item() for value in values])
     return found
 
 
 def growth(variances: list[list[float]], sizes: tuple[int, ...]) -> tuple[float, float]:
-    """The slope of log variance against log size over the larger half of the sizes, and its standard error over the rounds."""
+    """The slope of log variance against log size over the larger sizes, and its standard error."""
     half = len(sizes) // 2
     x = torch.tensor([math.log(size) for size in sizes[half:]])
     y = torch.tensor(variances[half:]).log()
@@ -101,15 +103,15 @@ def growth(variances: list[list[float]], sizes: tuple[int, ...]) -> tuple[float,
     return fitted.mean().item(), (fitted.std() / math.sqrt(len(fitted))).item()
 
 
-def draw(record: dict, path: Path) -> None:
-    """Variance against size, a line for each rule with its slope."""
+def draw_curves(record: dict, path: Path) -> None:
+    """Variance against size, a line for each gradient with its slope."""
     from aevb.plots._canvas import PALETTE, label_axes, resolve_axes, svg
 
     ax = resolve_axes(None, 6.6, 3.2)
     sizes = record["latent"]
     for (name, line), colour in zip(record["gradients"].items(), PALETTE, strict=False):
         ax.loglog(sizes, line["variance"], color=colour, marker="o", markersize=3.5, linewidth=1.4)
-        text = f"{name}, slope {round(line['growth'], 1) + 0:.1f}"  # no minus before a zero
+        text = f"{name}, slope {round(line['growth'], 1) + 0:.1f}"  # no negative zero
         ax.annotate(
             text,
             (sizes[-1], line["variance"][-1]),
@@ -126,6 +128,7 @@ def draw(record: dict, path: Path) -> None:
 
 
 def main() -> None:
+    """Measure the variances, and write the record and the picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -159,7 +162,7 @@ def main() -> None:
     if not quick:
         RESULT.parent.mkdir(parents=True, exist_ok=True)
         RESULT.write_text(json.dumps(record, indent=1) + "\n")
-        draw(record, PICTURE)
+        draw_curves(record, PICTURE)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Hierarchies that learn: ladders of two and of five layers on binarized MNIST, and latent images from coarse to fine on CIFAR-10.
+"""Hierarchical models: ladders of two and five layers on MNIST, latent images on CIFAR-10.
 
-Told are the test bound, ``log p(x)`` by importance sampling, and what each layer adds to the divergence. The ladders (Sonderby et al.
-2016) have 32-16 and 64-32-16-8-4 variables, a divergence that is warmed up over the first third of the run, and free bits. The top-down
-model has latent images at 16 x 16, 8 x 8 and 4 x 4 and a mixture of discretised logistics. Both it and the ``vae`` preset beside it see a
-part of the first 4,000 images of CIFAR-10 alone, as often as each other: their bits per dimension are not numbers for the whole set.
+The record has the test bound, ``log p(x)`` by importance sampling, and the contribution of each
+layer to the KL divergence. The ladders (Sonderby et al. 2016) have 32-16 and 64-32-16-8-4 latent
+variables, a KL weight that rises over the first third of the run, and free bits; their data are the
+binarized MNIST. The top-down model has latent images of 16 x 16, 8 x 8 and 4 x 4 and a mixture of
+discretised logistics. It and the ``vae`` preset are trained on the same part of the first 4,000
+images of CIFAR-10: their bits per dimension are not comparable with those of the whole set.
 
-Takes about 10 minutes on one core by default; AEVB_DATA names the folder of the data. ``--quick`` takes half a minute and writes nothing;
-``--part`` runs one part and leaves the others in the record as they are.
+Takes about 10 minutes on one core; AEVB_DATA is the folder of the data. ``--quick`` takes half a
+minute and writes nothing; ``--part`` runs one part and keeps the others of the record.
 """
 
 from __future__ import annotations
@@ -36,12 +38,12 @@ from aevb._random import seed_scope
 from aevb._recipe import Recipe
 
 RESULT = Path(__file__).resolve().parent / "results" / "hierarchies.json"
-FREE = 0.02  # nats for each latent variable
-ROWS, DRAWS = 1000, 200  # test rows and draws for each of them, where log p(x) is estimated
+FREE_BITS = 0.02  # nats for each latent variable
+ROWS, DRAWS = 1000, 200  # test rows, and draws per row for log p(x)
 
 
 def ladder(sizes: list[int], widths: list[int], steps: int) -> Recipe:
-    """A ladder with these numbers of variables and layers of these widths between them, both from the data up."""
+    """A ladder with these numbers of latent variables and widths of layers, from the data up."""
     between = [
         posteriors.Normal(networks.MLP(above, [width]), size)
         for size, above, width in zip(sizes, sizes[1:], widths[1:], strict=False)
@@ -53,7 +55,7 @@ def ladder(sizes: list[int], widths: list[int], steps: int) -> Recipe:
     likelihood = likelihoods.Bernoulli(
         networks.LeadingLatents(networks.MLP(sizes[0], [widths[0]]), sizes[0]), [28, 28]
     )
-    objective = objectives.ELBO(beta=objectives.Linear(steps=steps // 3), free_bits=FREE)
+    objective = objectives.ELBO(beta=objectives.Linear(steps=steps // 3), free_bits=FREE_BITS)
     return Recipe(
         VAE(prior, posteriors.Ladder(prior, rungs), likelihood), objective, gradients.Pathwise()
     )
@@ -71,11 +73,11 @@ def images(steps: int) -> Recipe:
     return Recipe(models.top_down(encoder, trunk, likelihood), objective, gradients.Pathwise())
 
 
-def trained(
+def train(
     recipe: Recipe, data: aevb.data.Dataset, epochs: int, batch: int, compile: bool
 ) -> tuple[aevb.FitResult, float]:
-    """The finished run and its seconds; networks in bfloat16."""
-    began = time.perf_counter()
+    """The result of a run and its seconds; networks in bfloat16."""
+    start_time = time.perf_counter()
     result = aevb.fit(
         recipe,
         data,
@@ -85,18 +87,19 @@ def trained(
         compile=compile,
         progress=False,
     )
-    for sentence in result.notes:
-        print("  ", sentence)
-    return result, time.perf_counter() - began
+    for note in result.notes:
+        print("  ", note)
+    return result, time.perf_counter() - start_time
 
 
 def layers(result: aevb.FitResult) -> list[float]:
-    """Nats that each layer adds to the divergence, from the data up, over the last epoch."""
-    measures = result.history[-1].metrics
-    return [round(measures[f"kl_{i + 1}"], 3) for i in range(len(measures))]
+    """Nats that each layer adds to the KL divergence, from the data up, in the last epoch."""
+    metrics = result.history[-1].metrics
+    return [round(metrics[f"kl_{i + 1}"], 3) for i in range(len(metrics))]
 
 
 def on_mnist(sizes: list[int], widths: list[int], epochs: int, quick: bool) -> dict[str, Any]:
+    """Train a ladder and evaluate it."""
     data = aevb.data.load("binarized-mnist")
     if quick:
         data = replace(
@@ -106,7 +109,7 @@ def on_mnist(sizes: list[int], widths: list[int], epochs: int, quick: bool) -> d
         )
     with seed_scope(0):
         recipe = ladder(sizes, widths, epochs * (len(data.train) // 128))
-    result, seconds = trained(recipe, data, epochs, 128, not quick)
+    result, seconds = train(recipe, data, epochs, 128, not quick)
     chosen = data.test[
         torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[
             : 100 if quick else ROWS
@@ -131,6 +134,7 @@ def on_mnist(sizes: list[int], widths: list[int], epochs: int, quick: bool) -> d
 
 
 def on_cifar(epochs: int, quick: bool) -> dict[str, Any]:
+    """Train both models and evaluate them."""
     data = aevb.data.load("cifar10")
     if quick:
         data = replace(
@@ -146,7 +150,7 @@ def on_cifar(epochs: int, quick: bool) -> dict[str, Any]:
     test = data.test[: 32 if quick else len(data.test)]
     record: dict[str, Any] = {"epochs": epochs, "train": len(data.train), "test": len(test)}
     for name, recipe in recipes.items():
-        result, seconds = trained(recipe, data, epochs, 32, False)
+        result, seconds = train(recipe, data, epochs, 32, False)
         bound = aevb.metrics.rate_distortion(result.model, test, samples=1).elbo.bits_per_dimension(
             3 * 32 * 32
         )
@@ -175,6 +179,7 @@ PARTS = {
 
 
 def main() -> None:
+    """Run the parts and write the record after each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

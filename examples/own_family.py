@@ -1,4 +1,4 @@
-"""A family of one's own in three roles, checked by one call for each, and a fault that is found. Takes about 15 seconds."""
+"""Your own family in three roles, one call to check each, and a faulty one. Takes 15 seconds."""
 
 import math
 import os
@@ -20,7 +20,10 @@ SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 
 
 class Secant(Distribution):
-    """Hyperbolic secant: ``p(z) = sech(pi y / 2) / 2s`` with ``y = (z - m) / s``; mean ``m``, standard deviation ``s``."""
+    """Hyperbolic secant: ``p(z) = sech(pi y / 2) / 2s`` with ``y = (z - m) / s``.
+
+    The mean is ``m``, the standard deviation ``s``.
+    """
 
     arg_constraints = {}
     support = constraints.real
@@ -48,15 +51,15 @@ class Secant(Distribution):
         return -self.scale.log() - x - F.softplus(-2 * x)
 
 
-class Forgetful(Secant):
-    """The same, without the logarithm of the scale: nothing would end, and every bound would be wrong."""
+class Unnormalised(Secant):
+    """A faulty density without the logarithm of the scale, which would make every bound wrong."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         return super().log_prob(value) + self.scale.log()
 
 
 class Prior(Unconditional):
-    """The standard one."""
+    """The standard hyperbolic secant."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class Prior(Unconditional):
 
 
 class Posterior(Conditional):
-    """Features in, parameters out: `Heads` adds the last layer, and `positive` keeps a scale from overflowing."""
+    """`Heads` maps features to parameters; `to_scale` makes a positive, bounded scale."""
 
     def __init__(self, network: nn.Module, latent: int) -> None:
         super().__init__()
@@ -79,7 +82,7 @@ class Posterior(Conditional):
 
 
 class Decoder(Likelihood):
-    """Data with this noise, of one scale for all."""
+    """Data with secant noise of one scale."""
 
     def __init__(self, network: nn.Module, event_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -118,9 +121,9 @@ print(
     ).passed_laws,
 )
 try:
-    testing.check_distribution(Forgetful, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0]))
-except LawError as found:
-    print(found)
+    testing.check_distribution(Unnormalised, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0]))
+except LawError as error:
+    print(error)
 
 model = aevb.VAE(prior, posterior, likelihood)
 last = aevb.fit(model, data, epochs=1 if SMOKE else 30).history[-1]

@@ -1,4 +1,4 @@
-"""A network of one's own in each slot, and a model put together by hand. Takes about 15 seconds."""
+"""A model built from its parts, with your own networks. Takes about 15 seconds."""
 
 import os
 import tempfile
@@ -13,8 +13,8 @@ from aevb._random import seed_scope
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 
 
-class Rows(nn.Module):
-    """Reads an image row by row with a recurrent network: nothing in the library knows of it."""
+class RowEncoder(nn.Module):
+    """A recurrent network that reads an image row by row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,10 +26,10 @@ class Rows(nn.Module):
 
 
 def build() -> aevb.VAE:
-    """Features in, parameters out: the families add their own heads."""
+    """The networks return features; posterior and likelihood add their own last layers."""
     return aevb.VAE(
         prior=priors.Normal(4),
-        posterior=posteriors.Normal(Rows(), latent=4, covariance="low_rank", rank=2),
+        posterior=posteriors.Normal(RowEncoder(), latent=4, covariance="low_rank", rank=2),
         likelihood=likelihoods.DiscretisedLogistic(
             nn.Sequential(nn.Linear(4, 128), nn.SiLU()), event_shape=(8, 8), levels=17
         ),
@@ -48,14 +48,14 @@ with tempfile.TemporaryDirectory() as run:
         gradient=gradients.DoublyReparameterised(),
         out=f"{run}/own",
     )
-    again = aevb.load(
-        f"{run}/own", model=build()
-    )  # a network of one's own is given, not found in the folder
+    # the folder has the weights; your own classes come from your code
+    loaded = aevb.load(f"{run}/own", model=build())
 last = result.history[-1]
 print(
-    f"{last.bound_name} after {last.epoch} epochs: {last.bound:.1f} nats; held out, plain ELBO: {last.validation:.1f}"
+    f"{last.bound_name} after {last.epoch} epochs: {last.bound:.1f} nats; "
+    f"ELBO of validation rows: {last.validation:.1f}"
 )
 print(
-    "loaded weights are the trained ones:",
-    torch.equal(model.encode(data.test[:5]), again.encode(data.test[:5])),
+    "the loaded model encodes alike:",
+    torch.equal(model.encode(data.test[:5]), loaded.encode(data.test[:5])),
 )

@@ -1,4 +1,4 @@
-"""Fit, evaluate, save, load, sample: the whole way once, on real handwritten digits. Takes about 20 seconds."""
+"""Fit, evaluate, save, load and sample a model of handwritten digits. Takes about 20 seconds."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ import aevb
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 
 data = aevb.data.load("digits")
-print("\n".join(data.spec.notes))
+print(*data.spec.notes, sep="\n")
 
 recipe = aevb.presets.vae(data.spec, latent=8, hidden=[256])
 with tempfile.TemporaryDirectory() as folder:

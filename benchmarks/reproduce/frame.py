@@ -1,7 +1,9 @@
-"""What the reproductions share: their options, the numbers that they end in, and the file that each leaves behind.
+"""The frame of the reproductions: their options, their numbers, and their records.
 
-A script says in its docstring what is reproduced, by which protocol, and how long it takes. Its ``main`` takes ``options(__doc__, ...)``,
-measures, and hands each ``Number`` to ``keep``; ``document.py`` makes the page of all of them. AEVB_DATA names the folder of the data.
+The docstring of a script says which number it reproduces, by which protocol, and how long it takes.
+Its ``main`` takes ``parse_options(__doc__, ...)``, evaluates, and passes each ``ReproducedNumber``
+to ``write_record``; ``document.py`` renders the page of all records. AEVB_DATA is the folder of the
+data.
 """
 
 from __future__ import annotations
@@ -29,18 +31,18 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 
 sys.path.append(str(HERE.parent / "speed"))
-from rounds import machine  # noqa: E402  (the machine is described in one place)
+from rounds import machine  # noqa: E402  (describes the machine)
 
 NATS = "log p(x), nats"
 
 
 @dataclass(frozen=True)
-class Number:
-    """One number of ours beside what was published, and the range in which it counts as reproduced."""
+class ReproducedNumber:
+    """A number of ours and the published one, and the range in which it counts as reproduced."""
 
     what: str
     ours: float
-    standard_error: float | None = None  # of ours
+    standard_error: float | None = None  # of our number
     published: float | None = None
     source: str = ""
     low: float | None = None
@@ -51,7 +53,7 @@ class Number:
 
     @property
     def verdict(self) -> str:
-        """Reproduced, better than the range asks for, missed; or nothing, where no range was set."""
+        """Whether the number is reproduced, better than the range, missed, or without a range."""
         if self.low is None and self.high is None:
             return "reported"
         low, high = (
@@ -72,15 +74,15 @@ class Number:
         return f"{self.what}: {self.ours:.{self.digits}f}{error}{beside}; {self.verdict}"
 
 
-def options(doc: str | None, epochs: int | None = None, **further: Any) -> argparse.Namespace:
-    """The options of a script, whose ``--help`` is its own text; ``n_extra`` are options of its own with their defaults."""
+def parse_options(doc: str | None, epochs: int | None = None, **further: Any) -> argparse.Namespace:
+    """The options of a script, with its docstring as help; ``further`` has names and defaults."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small and short, to see that it runs; nothing is written",
+        help="small and short, a check that the script runs; writes nothing",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -112,42 +114,44 @@ def options(doc: str | None, epochs: int | None = None, **further: Any) -> argpa
     return found
 
 
-def load(name: str, options: argparse.Namespace, **how: Any) -> Dataset:
-    """A named set; a few of its rows where the run is a quick one."""
+def load_data(name: str, options: argparse.Namespace, **how: Any) -> Dataset:
+    """A named data set; a few of its rows in a quick run."""
     data = aevb.data.load(name, **how)
     if not options.quick:
         return data
-    some = {"train": 2000, "validation": 200, "test": 200}
+    limits = {"train": 2000, "validation": 200, "test": 200}
     return replace(
-        data, **{part: getattr(data, part).subset(slice(None, rows)) for part, rows in some.items()}
+        data,
+        **{part: getattr(data, part).subset(slice(None, rows)) for part, rows in limits.items()},
     )
 
 
 def bernoulli_vae(latent: int, hidden: Sequence[int], activation: str = "relu") -> VAE:
-    """The model of most of these papers: images of 28 x 28 bits, a standard normal prior, a diagonal Gaussian posterior."""
+    """The model of most of these papers, for images of 28 x 28 bits."""
     posterior = posteriors.Normal(networks.MLP(784, hidden, activation), latent)
     likelihood = likelihoods.Bernoulli(networks.MLP(latent, hidden[::-1], activation), (28, 28))
     return VAE(priors.Normal(latent), posterior, likelihood)
 
 
-def told(every: int) -> Callable[[Epoch, VAE], None]:
-    """A callback that prints a line for each so many epochs."""
+def print_epochs(every: int) -> Callable[[Epoch, VAE], None]:
+    """A callback that prints a line in every k-th epoch."""
 
-    def tell(epoch: Epoch, model: VAE) -> None:
+    def print_epoch(epoch: Epoch, model: VAE) -> None:
         if epoch.epoch % every == 0:
             held_out = "" if epoch.validation is None else f", validation {epoch.validation:.2f}"
             print(
-                f"epoch {epoch.epoch}: {epoch.bound_name} {epoch.bound:.2f}{held_out}, {epoch.seconds:.0f} s",
+                f"epoch {epoch.epoch}: {epoch.bound_name} {epoch.bound:.2f}{held_out}, "
+                f"{epoch.seconds:.0f} s",
                 flush=True,
             )
 
-    return tell
+    return print_epoch
 
 
 def log_likelihood(
     model: VAE, data: Dataset, samples: int, options: argparse.Namespace
 ) -> LogLikelihood:
-    """``log p(x)`` of all test rows; evaluated in the precision that the networks were trained in."""
+    """``log p(x)`` of all test rows, in the precision of the training."""
     found = aevb.metrics.log_likelihood(
         model, data.test, 20 if options.quick else samples, precision=options.precision
     )
@@ -155,8 +159,8 @@ def log_likelihood(
     return found
 
 
-def over_seeds(values: list[float]) -> dict[str, float]:
-    """Mean and standard error over runs, as arguments of a ``Number``."""
+def mean_over_seeds(values: list[float]) -> dict[str, float]:
+    """Mean and standard error over runs, as arguments of a ``ReproducedNumber``."""
     found = torch.tensor(values)
     return {
         "ours": found.mean().item(),
@@ -164,52 +168,52 @@ def over_seeds(values: list[float]) -> dict[str, float]:
     }
 
 
-class Watch:
-    """Seconds since it was made, or since it was last read."""
+class Stopwatch:
+    """Seconds since its construction or its last reading."""
 
     def __init__(self) -> None:
-        self.began = time.perf_counter()
+        self.start_time = time.perf_counter()
 
     def __call__(self) -> float:
-        before, self.began = self.began, time.perf_counter()
-        return self.began - before
+        before, self.start_time = self.start_time, time.perf_counter()
+        return self.start_time - before
 
 
-def keep(
+def write_record(
     name: str,
-    numbers: Sequence[Number],
+    numbers: Sequence[ReproducedNumber],
     options: argparse.Namespace,
     details: Any = None,
     add: bool = False,
     **settings: Any,
 ) -> None:
-    """Print the numbers, and write them to ``results/NAME.json`` with how they came about, unless the run was a quick one.
+    """Print the numbers, and write them with their settings to ``results/NAME.json`` unless quick.
 
-    ``settings`` and the options that matter to the result are told on the page, ``details`` are not. ``add`` lets other numbers that are
-    there already stand: those of a part of the script that was not run again.
+    The page shows ``settings`` and the options that affect the result, but not ``details``. ``add``
+    keeps the other numbers of the record: those of a part of the script that was not run again.
     """
     print(*numbers, sep="\n", flush=True)
     if options.quick:
         return
     RESULTS.mkdir(exist_ok=True)
-    measured = {number.what for number in numbers}
+    current = {number.what for number in numbers}
     before = [
         number
-        for number in (kept(name) or {"numbers": []})["numbers"]
-        if add and number.what not in measured
+        for number in (load_record(name) or {"numbers": []})["numbers"]
+        if add and number.what not in current
     ]
-    aside = ("quick", "threads", "precision", "seed")
-    given = {
+    excluded = ("quick", "threads", "precision", "seed")
+    selected = {
         key: value
         for key, value in vars(options).items()
-        if key not in aside and not isinstance(value, list)
+        if key not in excluded and not isinstance(value, list)
     }
     record = {
         "script": f"{Path(sys.argv[0]).name}",
         "seed": options.seed,
         "threads": options.threads,
         "precision": options.precision,
-        "settings": given | settings,
+        "settings": selected | settings,
         "numbers": [asdict(number) for number in [*before, *numbers]],
         "machine": machine(),
         "details": details,
@@ -217,10 +221,10 @@ def keep(
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def kept(name: str) -> dict[str, Any] | None:
-    """What ``keep`` wrote, its numbers as ``Number``s; ``None`` where nothing was."""
+def load_record(name: str) -> dict[str, Any] | None:
+    """A record with its numbers as ``ReproducedNumber``; None without one."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return None
     record = json.loads(path.read_text())
-    return record | {"numbers": [Number(**entry) for entry in record["numbers"]]}
+    return record | {"numbers": [ReproducedNumber(**entry) for entry in record["numbers"]]}

@@ -1,10 +1,12 @@
-"""R1: a linear VAE trained by stochastic gradients is probabilistic PCA (shared noise) and factor analysis (noise per element).
+"""R1: a linear VAE is probabilistic PCA (shared noise) or factor analysis (noise per element).
 
-Data: the 13 standardised measurements of scikit-learn's wine set, all 178 rows; 3 latent variables. The truth is in closed form for
-probabilistic PCA (Tipping and Bishop 1999), scikit-learn's EM at its optimum for factor analysis. Trained is the ELBO with 4 samples by
-Adam at 0.3 with a falling rate, 6000 steps over all rows, in float64; the posterior has full covariance. Reproduced: the log-likelihood
-within 1e-3 nats per datum after training. The analytic identity: at the principal components a diagonal posterior is exact, so that the
-ELBO is the log-likelihood; within 1e-9 nats (Lucas et al. 2019, Don't blame the ELBO!).
+Data: the 13 standardised measurements of scikit-learn's wine set, all 178 rows; 3 latent variables.
+The truth is a closed form for probabilistic PCA (Tipping and Bishop 1999), and the optimum of
+scikit-learn's EM for factor analysis. The ELBO with 4 samples is maximised by Adam at 0.3 with a
+falling learning rate, 6000 steps over all rows, in float64; the posterior has a full covariance.
+Reproduced: the log-likelihood within 1e-3 nats per datum after training. Analytic identity: at the
+principal components a diagonal posterior is exact, so the ELBO is the log-likelihood; within 1e-9
+nats (Lucas et al. 2019, Don't blame the ELBO!).
 
 Takes about 1 minute on one core.
 """
@@ -15,7 +17,7 @@ import math
 
 import frame
 import torch
-from frame import Number, Watch
+from frame import ReproducedNumber, Stopwatch
 from sklearn.datasets import load_wine
 from sklearn.decomposition import FactorAnalysis
 from torch import Tensor, nn
@@ -30,6 +32,7 @@ LATENT = 3
 
 
 def standardised() -> Tensor:
+    """The data with mean 0 and standard deviation 1."""
     x = torch.tensor(load_wine().data)
     return (x - x.mean(0)) / x.std(0, correction=0)
 
@@ -50,7 +53,7 @@ def principal_components(x: Tensor) -> tuple[Tensor, float, float]:
 
 
 def factor_analysis(x: Tensor) -> float:
-    """Log-likelihood per datum at scikit-learn's optimum, run until it stands still."""
+    """Log-likelihood per datum at scikit-learn's optimum, run to convergence."""
     return (
         FactorAnalysis(LATENT, tol=1e-10, max_iter=50_000, svd_method="lapack")
         .fit(x.numpy())
@@ -58,7 +61,8 @@ def factor_analysis(x: Tensor) -> float:
     )
 
 
-def trained(x: Tensor, noise: str, epochs: int, seed: int) -> VAE:
+def train(x: Tensor, noise: str, epochs: int, seed: int) -> VAE:
+    """Train the linear VAE."""
     with seed_scope(seed):
         posterior = posteriors.Normal(nn.Identity(), LATENT, covariance="full")
         model = VAE(
@@ -84,7 +88,7 @@ def trained(x: Tensor, noise: str, epochs: int, seed: int) -> VAE:
 
 @torch.no_grad()
 def at_the_principal_components(x: Tensor) -> VAE:
-    """Decoder and diagonal encoder set to the closed form: the posterior's variances are ``sigma^2 / l``."""
+    """The model at the closed form: the variances of the posterior are ``sigma^2 / l``."""
     weight, noise, _ = principal_components(x)
     likelihood = likelihoods.Normal(nn.Identity(), (x.shape[1],), scale=noise)
     model = VAE(priors.Normal(LATENT), posteriors.Normal(nn.Identity(), LATENT), likelihood)
@@ -101,33 +105,35 @@ def at_the_principal_components(x: Tensor) -> VAE:
 
 
 def score(model: VAE, x: Tensor) -> float:
+    """The exact log-likelihood per datum."""
     return metrics.exact_log_likelihood(model, x).mean().item()
 
 
 def main() -> None:
-    options = frame.options(__doc__, epochs=6000)
+    """Run the reproduction."""
+    options = frame.parse_options(__doc__, epochs=6000)
     options.precision = "float64"
     torch.set_default_dtype(torch.float64)
     x = standardised()
     best = principal_components(x)[-1]
-    watch = Watch()
+    watch = Stopwatch()
     numbers = []
     for what, noise, truth in [
         ("shared noise", "shared", best),
         ("noise per element", "per_element", factor_analysis(x)),
     ]:
-        ours = score(trained(x, noise, options.epochs, options.seed), x)
+        ours = score(train(x, noise, options.epochs, options.seed), x)
         source = (
             "probabilistic PCA, closed form"
             if noise == "shared"
             else "factor analysis, scikit-learn"
         )
         near = {"low": truth - 1e-3, "high": truth + 1e-3, "seconds": watch(), "digits": 4}
-        numbers.append(Number(f"{frame.NATS}, {what}", ours, None, truth, source, **near))
+        numbers.append(ReproducedNumber(f"{frame.NATS}, {what}", ours, None, truth, source, **near))
     parts = metrics.decomposition(at_the_principal_components(x), x)
     near = {"low": best - 1e-9, "high": best + 1e-9, "seconds": watch(), "digits": 10}
     numbers.append(
-        Number(
+        ReproducedNumber(
             "ELBO at the principal components",
             parts.elbo.mean().item(),
             None,
@@ -136,7 +142,7 @@ def main() -> None:
             **near,
         )
     )
-    frame.keep("r1", numbers, options)
+    frame.write_record("r1", numbers, options)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""R2: a two-layer VAE on the fixed binarized MNIST, as in the widely read code of J. Altosaar (github.com/jaanli/variational-autoencoder).
+"""R2: a two-layer VAE on fixed binarized MNIST, as in github.com/jaanli/variational-autoencoder.
 
-Latent 128, encoder and decoder 2 x 256 ReLU, scale by softplus, centred RMSprop at a constant 1e-3, batch 128, 30,000 steps (77 epochs),
-the weights that were best on the validation part, log p(x) of the 10,000 test images by 1000 importance samples. Published: -96.7 (his
-JAX program) and -100.3 (his PyTorch program). Reproduced: at least -98.5.
+Latent 128, encoder and decoder 2 x 256 ReLU, scale by softplus, centred RMSprop at a constant 1e-3,
+batch 128, 30,000 steps (77 epochs), the weights with the best validation, log p(x) of the 10,000
+test images by 1000 importance samples. Published: -96.7 (the JAX program of J. Altosaar) and -100.3
+(the PyTorch program). Reproduced: at least -98.5.
 
 Takes about 4 minutes on one core with bfloat16 instructions.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import frame
 import torch
-from frame import NATS, Number, Watch
+from frame import NATS, ReproducedNumber, Stopwatch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 from torch.nn.functional import softplus
@@ -26,7 +27,7 @@ LATENT, HIDDEN, FLOOR = 128, [256, 256], 1e-6
 
 
 class SoftplusNormal(Conditional):
-    """A diagonal Gaussian whose scale is a softplus: a posterior of one's own takes these lines."""
+    """A diagonal Gaussian with a softplus scale, as an example of your own posterior."""
 
     def __init__(self, network: nn.Module, latent: int) -> None:
         super().__init__()
@@ -40,14 +41,15 @@ class SoftplusNormal(Conditional):
 
 
 def main() -> None:
-    options = frame.options(__doc__, epochs=77)
-    data = frame.load("binarized-mnist", options)
+    """Run the reproduction."""
+    options = frame.parse_options(__doc__, epochs=77)
+    data = frame.load_data("binarized-mnist", options)
     with seed_scope(options.seed):
         likelihood = likelihoods.Bernoulli(networks.MLP(LATENT, HIDDEN), (28, 28))
         model = VAE(
             priors.Normal(LATENT), SoftplusNormal(networks.MLP(784, HIDDEN), LATENT), likelihood
         )
-    watch = Watch()
+    watch = Stopwatch()
     aevb.fit(
         model,
         data,
@@ -57,7 +59,7 @@ def main() -> None:
         batch_size=128,
         seed=options.seed,
         precision=options.precision,
-        callbacks=[frame.told(10)],
+        callbacks=[frame.print_epochs(10)],
     )
     found = frame.log_likelihood(model, data, 1000, options)
     near = {
@@ -65,9 +67,9 @@ def main() -> None:
         "source": "jaanli/variational-autoencoder, JAX; its PyTorch program: -100.3",
         "low": -98.5,
     }
-    frame.keep(
+    frame.write_record(
         "r2",
-        [Number(NATS, found.mean, found.standard_error, **near, seconds=watch())],
+        [ReproducedNumber(NATS, found.mean, found.standard_error, **near, seconds=watch())],
         options,
         importance_samples=1000,
     )

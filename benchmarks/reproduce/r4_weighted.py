@@ -1,11 +1,13 @@
-"""R4: the importance-weighted autoencoder against the plain one, on the fixed binarized MNIST (Burda, Grosse and Salakhutdinov 2016).
+"""R4: the importance-weighted autoencoder against the plain one on the fixed binarized MNIST.
 
-Latent 50, encoder and decoder 2 x 200 tanh, k = 1 and k = 5 samples in training, log p(x) of the 10,000 test images by 5000 importance
-samples. Published for 3280 epochs at batch 20: -88.71 (k = 1), -87.63 (k = 5). Trained here is a shortened run: batch 100, Adam with eps
-1e-4, rate from 1e-3 down a cosine to 1e-5, the weights that were best on the validation part. Reproduced: k = 5 is better than k = 1, on
-the same test rows.
+Burda, Grosse and Salakhutdinov (2016). Latent 50, encoder and decoder 2 x 200 tanh, k = 1 and k = 5
+samples in training, log p(x) of the 10,000 test images by 5000 importance samples. Published for
+3280 epochs at batch 20: -88.71 (k = 1), -87.63 (k = 5). The run here is shorter: batch 100, Adam
+with eps 1e-4, learning rate from 1e-3 by a cosine to 1e-5, the weights with the best validation.
+Reproduced: k = 5 is better than k = 1 on the same test rows.
 
-Takes about 40 minutes on one core for 600 epochs of k = 5, 20 for k = 1, and 4 for the evaluation of each; `--epochs` shortens all.
+Takes about 40 minutes on one core for 600 epochs of k = 5, 20 for k = 1, and 4 for the evaluation
+of each; `--epochs` shortens all.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 import frame
-from frame import NATS, Number, Watch
+from frame import NATS, ReproducedNumber, Stopwatch
 
 import aevb
 from aevb import objectives
@@ -26,8 +28,8 @@ PUBLISHED = {1: -88.71, 5: -87.63, 50: -87.10}
 SAMPLES = 5000
 
 
-def measured(k: int, data: Dataset, options: Namespace) -> LogLikelihood:
-    """Trained with ``k`` samples, and its likelihood."""
+def train_and_evaluate(k: int, data: Dataset, options: Namespace) -> LogLikelihood:
+    """Train with ``k`` samples, and evaluate."""
     with seed_scope(options.seed):
         model = frame.bernoulli_vae(50, [200, 200], "tanh")
     aevb.fit(
@@ -40,24 +42,27 @@ def measured(k: int, data: Dataset, options: Namespace) -> LogLikelihood:
         batch_size=100,
         seed=options.seed,
         precision=options.precision,
-        callbacks=[frame.told(20)],
+        callbacks=[frame.print_epochs(20)],
     )
     return frame.log_likelihood(model, data, SAMPLES, options)
 
 
 def main() -> None:
-    options = frame.options(__doc__, epochs=600, k=[5, 1])
-    data = frame.load("binarized-mnist", options)
+    """Run the reproduction."""
+    options = frame.parse_options(__doc__, epochs=600, k=[5, 1])
+    data = frame.load_data("binarized-mnist", options)
     found: dict[int, LogLikelihood] = {}
-    numbers, watch = [], Watch()
+    numbers, watch = [], Stopwatch()
     for k in options.k:
-        found[k] = measured(k, data, options)
+        found[k] = train_and_evaluate(k, data, options)
         told = {
             "published": PUBLISHED.get(k),
             "source": "Burda et al. 2016, 3280 epochs",
             "seconds": watch(),
         }
-        numbers.append(Number(f"{NATS}, k = {k}", found[k].mean, found[k].standard_error, **told))
+        numbers.append(
+            ReproducedNumber(f"{NATS}, k = {k}", found[k].mean, found[k].standard_error, **told)
+        )
         if k != options.k[0]:
             first = options.k[0]
             gain = Estimate.from_values(
@@ -66,11 +71,11 @@ def main() -> None:
             published = PUBLISHED[first] - PUBLISHED[k]
             what = f"gain of k = {first} over k = {k}, nats"
             numbers.append(
-                Number(
+                ReproducedNumber(
                     what, gain.mean, gain.standard_error, published, "Burda et al. 2016", low=0.0
                 )
             )
-        frame.keep("r4", numbers, options, add=True, importance_samples=SAMPLES)
+        frame.write_record("r4", numbers, options, add=True, importance_samples=SAMPLES)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""R8: twenty categorical codes of ten values by Gumbel-softmax, as a VAE and as an importance-weighted one, on the fixed binarized MNIST.
+"""R8: twenty categorical codes of ten values by Gumbel-softmax, as VAE and as IWAE, on fixed MNIST.
 
-Encoder 784-512-256 and its mirror as decoder, ReLU, 20 x 10 one-hot codes under a uniform prior, the temperature cooled from 1 to 0.5 over
-the run, batch 100, Adam at 1e-3 down a cosine, 50 epochs, the weights that were best on the validation part (Jang, Gu and Poole 2017;
-Maddison, Mnih and Teh 2017). Held against 92.88 nats (VAE) and 92.31 (IWAE, k = 5), which a public program for this net states without
-a paper. The importance-weighted one is trained with
-relaxed codes twice: with the discrete probabilities at soft codes, and with the densities of soft codes. Compared is log p(x) of the
-discrete model, by 500 importance samples for each of the 10,000 test images. Reproduced: within 1.0.
+Encoder 784-512-256 and its mirror as decoder, ReLU, 20 x 10 one-hot codes with a uniform prior, a
+temperature that falls from 1 to 0.5 over the run, batch 100, Adam at 1e-3 by a cosine, 50 epochs,
+the weights with the best validation (Jang, Gu and Poole 2017; Maddison, Mnih and Teh 2017). The
+references are 92.88 nats (VAE) and 92.31 (IWAE, k = 5) of a public program for this network,
+without a paper. The IWAE is trained with relaxed codes twice: with the discrete probabilities at
+soft codes, and with the densities of soft codes. The evaluation is log p(x) of the discrete model
+by 500 importance samples for each of the 10,000 test images. Reproduced: within 1.0.
 
-Takes about 4 minutes for the VAE and 7 for each IWAE on one core with bfloat16 instructions; `--cases discrete-1` does one of them.
+Takes about 4 minutes for the VAE and 7 for each IWAE on one core with bfloat16 instructions;
+`--cases discrete-1` trains one of them.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from argparse import Namespace
 from typing import Literal
 
 import frame
-from frame import NATS, Number, Watch
+from frame import NATS, ReproducedNumber, Stopwatch
 
 import aevb
 from aevb import VAE, gradients, likelihoods, networks, objectives, posteriors, priors
@@ -34,10 +36,10 @@ CASES = {
 CODES, HIDDEN, BATCH, SAMPLES = (20, 10), [512, 256], 100, 500
 
 
-def measured(
+def train_and_evaluate(
     density: Literal["relaxed", "discrete"], k: int, data: Dataset, options: Namespace
 ) -> LogLikelihood:
-    """Trained with ``k`` samples and this density of the codes, and its likelihood."""
+    """Train with ``k`` samples and this density of the codes, and evaluate."""
     with seed_scope(options.seed):
         likelihood = likelihoods.Bernoulli(networks.MLP(200, HIDDEN[::-1]), (28, 28), latent_rank=2)
         model = VAE(
@@ -58,29 +60,32 @@ def measured(
         batch_size=BATCH,
         seed=options.seed,
         precision=options.precision,
-        callbacks=[frame.told(5)],
+        callbacks=[frame.print_epochs(5)],
     )
     return frame.log_likelihood(model, data, SAMPLES, options)
 
 
 def main() -> None:
-    options = frame.options(__doc__, epochs=50, cases=list(CASES))
-    data = frame.load("binarized-mnist", options)
-    watch = Watch()
+    """Run the reproduction."""
+    options = frame.parse_options(__doc__, epochs=50, cases=list(CASES))
+    data = frame.load_data("binarized-mnist", options)
+    watch = Stopwatch()
     for case in options.cases:
         k, published = int(case[-1]), PUBLISHED[int(case[-1])]
-        found = measured("relaxed" if case.startswith("relaxed") else "discrete", k, data, options)
+        found = train_and_evaluate(
+            "relaxed" if case.startswith("relaxed") else "discrete", k, data, options
+        )
         near = {
             "published": published,
             "source": "a public program, 50 epochs",
             "low": published - 1.0,
             "high": published + 1.0,
         }
-        near = {} if case.startswith("relaxed") else near  # shown for what it loses
-        number = Number(
+        near = {} if case.startswith("relaxed") else near  # no range: it shows the loss
+        number = ReproducedNumber(
             f"{NATS}, {CASES[case]}", found.mean, found.standard_error, **near, seconds=watch()
         )
-        frame.keep("r8", [number], options, add=True, importance_samples=SAMPLES)
+        frame.write_record("r8", [number], options, add=True, importance_samples=SAMPLES)
 
 
 if __name__ == "__main__":

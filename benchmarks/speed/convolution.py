@@ -1,9 +1,10 @@
-"""A convolutional VAE on 32 x 32 photographs beside a hand-written loop, and what the layout of the images does. Takes about 20 minutes.
+"""A convolutional VAE on 32 x 32 photographs against a hand-written loop. Takes about 20 minutes.
 
-The network is that of `aevb fit cifar10` (channels 32 and 64, 64 latent variables, discretised logistic), batch 128. The hand-written
-loop has the same layers and the same density, eager, in contiguous and in channels_last layout: the faster of the two is the reference.
-Ours runs in both layouts too (`fit` takes channels_last by itself).
-Then every convolution alone, forward and backward, in both layouts and both precisions.
+The network is that of `aevb fit cifar10` (channels 32 and 64, 64 latent variables, discretised
+logistic), batch 128. The hand-written loop has the same layers and the same density, eager, in
+contiguous and in channels_last layout: the faster of the two is the reference. `aevb` runs in both
+layouts as well (`fit` selects channels_last). The script also times every convolution alone,
+forward and backward, in both layouts and both precisions.
 """
 
 from __future__ import annotations
@@ -14,8 +15,18 @@ from functools import partial
 from typing import Any
 
 import torch
-from rounds import Contender, Timed, interval, machine, measure, per_sample, said, show, timed
-from script import arguments, keep, parsed
+from rounds import (
+    Contender,
+    PairedTimes,
+    format_interval,
+    interval,
+    machine,
+    measure,
+    per_sample,
+    print_result,
+    time_in_rounds,
+)
+from script import make_parser, parse_options, write_record
 from torch import Tensor, nn
 
 import aevb
@@ -28,7 +39,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def contenders(options: argparse.Namespace) -> list[Contender]:
-    """The loops, and ours: as ``fit`` does it, with the channels last, and with that switched off."""
+    """The loops, and `aevb` in the layout that `fit` selects and in the contiguous one."""
     loops = [
         Contender(
             f"PyTorch loop {layout}, {precision}",
@@ -54,7 +65,7 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
 
 
 def overall(options: argparse.Namespace) -> dict[str, Any]:
-    """Whole steps; each of ours against the better of the two loops in its precision, and channels_last against contiguous."""
+    """Whole steps of `aevb` over the better loop per precision, and the effect of the layout."""
     running = contenders(options)
     found = measure(
         running, running[0], options.rounds, options.threads, BATCH, quick=options.quick
@@ -75,16 +86,18 @@ def overall(options: argparse.Namespace) -> dict[str, Any]:
         for name in times
         if "contiguous" in name
     }
-    show(found, "a convolutional VAE, 32 x 32")
+    print_result(found, "a convolutional VAE, 32 x 32")
     for name, ratio in found["to_better"].items():
-        print(f"  {name}: x{said(ratio)} of the better loop, {better[name.split(', ')[1]]}")
+        print(
+            f"  {name}: x{format_interval(ratio)} of the better loop, {better[name.split(', ')[1]]}"
+        )
     for name, ratio in found["layout"].items():
-        print(f"  {name}: channels_last is x{said(ratio)} as fast")
+        print(f"  {name}: channels_last is x{format_interval(ratio)} as fast")
     return found
 
 
 def convolutions() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
-    """The convolutions of the model by their place, each with the shape of what reaches it."""
+    """The convolutions of the model by place, each with the shape of its input."""
     data = aevb.data.load("cifar10")
     with seed_scope(0):
         model = aevb.presets.vae(data.spec, latent=LATENT, hidden=CHANNELS).model
@@ -108,13 +121,14 @@ def convolutions() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
 
 
 def step(layer: nn.Module, x: Tensor, back: Tensor) -> None:
+    """Forward and backward once."""
     layer(x).backward(back)
 
 
 def prepared(
     layer: nn.Module, shape: tuple[int, ...], first: bool, precision: str, layout: str
 ) -> Callable[[], None]:
-    """Forward and backward of one layer; nobody asks for the gradient by the data of the first."""
+    """Forward and backward of one layer; the first layer has no gradient by its input."""
     form, dtype = LAYOUTS[layout], PRECISIONS[precision]
     moved = type(layer)(*arguments_of(layer)).to(dtype).to(memory_format=form)
     x = torch.randn(shape, dtype=dtype).contiguous(memory_format=form).requires_grad_(not first)
@@ -122,12 +136,13 @@ def prepared(
 
 
 def arguments_of(layer: nn.Module) -> tuple[Any, ...]:
+    """The arguments of a layer."""
     assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     return (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
 
 
 def per_layer(rounds: int, quick: bool) -> dict[str, Any]:
-    """Milliseconds of each convolution alone in every layout and precision."""
+    """Milliseconds of each convolution in every layout and precision."""
     found: dict[str, Any] = {}
     for name, (layer, shape) in convolutions().items():
         ways = {
@@ -137,7 +152,7 @@ def per_layer(rounds: int, quick: bool) -> dict[str, Any]:
             for precision in PRECISIONS
             for layout in LAYOUTS
         }
-        times = timed(ways, rounds, at_least=0.0 if quick else 0.2)
+        times = time_in_rounds(ways, rounds, at_least=0.0 if quick else 0.2)
         found[name] = row(layer, shape, times)
         print(
             f"  {found[name]['layer']:34} "
@@ -146,10 +161,12 @@ def per_layer(rounds: int, quick: bool) -> dict[str, Any]:
     return found
 
 
-def row(layer: nn.Module, shape: tuple[int, ...], times: Timed) -> dict[str, Any]:
+def row(layer: nn.Module, shape: tuple[int, ...], times: PairedTimes) -> dict[str, Any]:
+    """The record of a layer."""
     inputs, outputs, kernel, stride, _ = arguments_of(layer)
     return {
-        "layer": f"{type(layer).__name__}({inputs}, {outputs}, {kernel[0]}, stride {stride[0]}) of {shape[-2]} x {shape[-1]}",
+        "layer": f"{type(layer).__name__}({inputs}, {outputs}, {kernel[0]}, stride {stride[0]}) "
+        f"of {shape[-2]} x {shape[-1]}",
         "ms": {way: times.median(way) * 1e3 for way in times.seconds},
         "layout": {p: times.ratio(f"channels_last, {p}", f"contiguous, {p}") for p in PRECISIONS},
         "control": times.control,
@@ -157,20 +174,23 @@ def row(layer: nn.Module, shape: tuple[int, ...], times: Timed) -> dict[str, Any
 
 
 def main() -> None:
-    parser = arguments(__doc__, rounds=15, threads=[2])
+    """Run both parts and write the record."""
+    parser = make_parser(__doc__, rounds=15, threads=[2])
     parser.add_argument(
         "--layers-only",
         action="store_true",
         help="only the convolutions alone: 2 minutes, nothing is written",
     )
-    options = parsed(parser)
+    options = parse_options(parser)
     torch.set_num_threads(options.threads)
     print(f"Convolutions alone, forward and backward, batch {BATCH}, {options.threads} thread(s)")
     layers = per_layer(options.rounds, options.quick)
     if options.layers_only:
         return
     found = overall(options)
-    keep("convolution", found | {"layers": layers, "machine": machine()}, quick=options.quick)
+    write_record(
+        "convolution", found | {"layers": layers, "machine": machine()}, quick=options.quick
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""What a batch costs before the model sees it, and how much memory a large file takes. Takes about 4 minutes, and 1 GiB of disk.
+"""The cost of a batch before the model, and the memory of a large file. Takes about 4 minutes.
 
-batches    128 rows of 784 numbers at random: a DataLoader, tensors indexed by hand, and the rows of a data set in each of their forms
-binarised  128 rows made black and white afresh: by PyTorch's own draws, and by 16-bit thresholds
-files      20,000 rows of 784 grey values from the disk to a data set, per 128 rows: columns of lists and of bytes, and .npy
-memory     what reading, training for an epoch, evaluating and encoding add to a process, for a file that is left where it is
+Needs 1 GiB of disk.
+
+batches    128 rows of 784 numbers at random: DataLoader, indexed tensors, each form of a data set
+binarised  128 rows of new binary values: by the draws of PyTorch, and by 16-bit thresholds
+files      20,000 rows of 784 grey values from disk to a data set, per 128 rows: columns of lists
+           and of bytes, and .npy
+memory     reading, training for an epoch, evaluating and encoding, for a file that stays on disk
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from typing import Any
 import numpy as np
 import polars
 import torch
-from rounds import Timed, machine, said, timed
-from script import arguments, keep, parsed
+from rounds import PairedTimes, format_interval, machine, time_in_rounds
+from script import make_parser, parse_options, write_record
 from torch.utils.data import DataLoader, TensorDataset
 
 import aevb
@@ -33,14 +36,14 @@ Way = Callable[[], object]
 
 
 def grey(rows: int) -> np.ndarray:
-    """Grey values of which four fifths are 0, about as in digits, uint8 ``[rows, 784]``."""
+    """Grey values like digits, four fifths of them 0, uint8 ``[rows, 784]``."""
     values = np.random.default_rng(0).integers(0, 256, (rows, WIDTH), dtype=np.uint8)
     values[np.random.default_rng(1).random(values.shape) < 0.8] = 0
     return values
 
 
 def orders(rows: int) -> Iterator[torch.Tensor]:
-    """Row numbers of one batch after another, in a new random order whenever all have been."""
+    """The row numbers of batch after batch, in a new random order in each epoch."""
     generator = torch.Generator().manual_seed(0)
     while True:
         yield from torch.randperm(rows, generator=generator).split(BATCH)[: rows // BATCH]
@@ -53,7 +56,7 @@ def block(batch: Callable[[torch.Tensor], object], rows: int) -> Way:
 
 
 def loader(values: torch.Tensor) -> Way:
-    """The same from a loader, which goes on where it was."""
+    """The same from a DataLoader that continues where it was."""
 
     def endless() -> Iterator[torch.Tensor]:
         while True:
@@ -66,6 +69,7 @@ def loader(values: torch.Tensor) -> Way:
 
 
 def batches(rows: int, folder: Path) -> dict[str, Way]:
+    """Ways to random batches."""
     bits = (grey(rows) > 0).astype(np.uint8)
     held = torch.from_numpy(bits)
     wide = held.float()
@@ -86,7 +90,7 @@ def batches(rows: int, folder: Path) -> dict[str, Way]:
 
 
 def _row_by_row(way: Way) -> Way:
-    """As for a file that is large beside the memory."""
+    """The way of a file that is larger than the memory."""
 
     def run() -> None:
         room, mapped._gather_limit = mapped._gather_limit, lambda: 0
@@ -99,6 +103,7 @@ def _row_by_row(way: Way) -> Way:
 
 
 def binarised(rows: int) -> dict[str, Way]:
+    """Ways to random binary values."""
     held = torch.from_numpy(grey(rows))
     chance = held.float() / 255
     return {
@@ -113,6 +118,7 @@ def binarised(rows: int) -> dict[str, Way]:
 
 
 def files(rows: int, folder: Path) -> dict[str, Way]:
+    """Ways from a file to a data set."""
     values = grey(rows)
     written = {
         f"bytes, {kind}": folder / f"bytes_{kind}.parquet"
@@ -146,7 +152,8 @@ def files(rows: int, folder: Path) -> dict[str, Way]:
 
 
 def measured(ways: dict[str, Way], batches: float, rounds: int) -> dict[str, Any]:
-    times: Timed = timed(ways, rounds, at_least=0.05)
+    """The record of a group of ways."""
+    times: PairedTimes = time_in_rounds(ways, rounds, at_least=0.05)
     return {
         "reference": times.reference,
         "control": times.control,
@@ -182,7 +189,7 @@ print(json.dumps({"before_mib": before, "peak_mib": everything(sys.argv[4])}))
 
 
 def memory(rows: int, threads: int, folder: Path) -> dict[str, Any]:
-    """MiB at the peak with a small file, and with a large one in the same process."""
+    """Peak MiB with a small file, and with a large one in the same process."""
     small, large = folder / "small.npy", folder / "large.npy"
     np.save(small, grey(20_000))
     with large.open("wb") as file:
@@ -201,7 +208,8 @@ def memory(rows: int, threads: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    options = parsed(arguments(__doc__, rounds=15, threads=[1]))
+    """Run all groups and write the record."""
+    options = parse_options(make_parser(__doc__, rounds=15, threads=[1]))
     torch.set_num_threads(options.threads)
     size = 20_000 if options.quick else 60_000
     result: dict[str, Any] = {"threads": options.threads, "rounds": options.rounds, "rows": size}
@@ -214,11 +222,17 @@ def main() -> None:
         }
         result["memory"] = memory(100_000 if options.quick else 640_000, options.threads, folder)
     for title, group in result["groups"].items():
-        print(f"\n{title}, reference {group['reference']}; control {said(group['control'])}")
+        print(
+            f"\n{title}, reference {group['reference']}; "
+            f"control {format_interval(group['control'])}"
+        )
         for way, milliseconds in group["ms_per_batch"].items():
-            print(f"  {way:40} {milliseconds:7.3f} ms per {BATCH}  x{said(group['ratio'][way])}")
+            print(
+                f"  {way:40} {milliseconds:7.3f} ms per {BATCH}  "
+                f"x{format_interval(group['ratio'][way])}"
+            )
     print(json.dumps(result["memory"], indent=2))
-    keep("data_path", result | {"machine": machine()}, quick=options.quick)
+    write_record("data_path", result | {"machine": machine()}, quick=options.quick)
 
 
 if __name__ == "__main__":

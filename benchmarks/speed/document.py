@@ -1,6 +1,7 @@
-"""Writes docs/speed.md and its pictures from the results that the other scripts left. Takes 5 seconds.
+"""Write docs/speed.md and its pictures from the results of the other scripts. Takes 5 seconds.
 
-What has not been measured is said to be so. With --quick the page and its pictures are made from the quick runs, in `.quick/`.
+The page names what has not been measured. With --quick the page and its pictures are made from the
+quick runs, in `.quick/`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from typing import Any
 
 import pictures
 import sections
-from script import HERE, QUICK, arguments, load
+from script import HERE, QUICK, load_record, make_parser
 
 DOCS = HERE.parents[1] / "docs"
-HEAD = """# Speed
+SPEED_HEAD = """# Speed
 
-Written by `benchmarks/speed/document.py` from `benchmarks/speed/results/`; do not edit. `make bench` measures again.
+Written by `benchmarks/speed/document.py` from `benchmarks/speed/results/`; do not edit. `make
+bench` measures again.
 
-In each round every contender runs one block of at least half a second and 50 steps, in an order that is reversed from round to round; each
-is a process of its own that waits while the others run. Ratios are medians over rounds of paired ratios, with a bootstrap 95 % interval;
-above 1 is faster than the reference. The control is the reference against itself: what lies inside its interval is noise. Absolute times
-are for orientation, and hold for this machine on this day only.
+In each round every contender runs one block of at least half a second and 50 steps; the order
+alternates from round to round. Each contender is a process that waits while the others run. Ratios
+are medians over rounds of paired ratios, with a bootstrap 95 % interval; above 1 is faster than the
+reference. The control is the reference against itself: a difference inside its interval is noise.
+Absolute times are for orientation and hold for this machine on this day.
 """
 TRAINED = {
     "mnist": "784-400-20 net on binarized MNIST",
@@ -43,18 +46,19 @@ ACCELERATED = (
 Draw = Callable[[Sequence[dict[str, Any]], Path], None]
 
 
-class Page:
-    """The page as it grows, and where its numbers and pictures are."""
+class SpeedPage:
+    """The text of the page, and the folder of its pictures."""
 
     def __init__(self, quick: bool) -> None:
         self.quick = quick
         self.folder = QUICK if quick else DOCS
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
-        self.text = HEAD
+        self.text = SPEED_HEAD
         if quick:
             self.add("**From quick runs: these numbers mean nothing.**")
 
     def add(self, text: str) -> None:
+        """Append a paragraph."""
         self.text += "\n" + text.strip() + "\n"
 
     def section(
@@ -66,9 +70,9 @@ class Page:
         picture: str = "",
         draw: Draw | None = None,
     ) -> None:
-        """All results of these names, under a picture of them; or the line that says how to get one."""
+        """Append the results of these names with their picture, or the command that makes them."""
         self.add(f"## {title}")
-        found = [result for name in names if (result := load(name, quick=self.quick))]
+        found = [result for name in names if (result := load_record(name, quick=self.quick))]
         if not found:
             self.add(f"Not measured. `python benchmarks/speed/{script}` measures it.")
         elif draw is not None:
@@ -78,8 +82,9 @@ class Page:
             self.add(write(result))
 
 
-def written(quick: bool) -> Page:
-    page = Page(quick)
+def make_page(quick: bool) -> SpeedPage:
+    """The page with all sections."""
+    page = SpeedPage(quick)
     for net, title in TRAINED.items():
         names, script = (
             [f"training_{net}_{threads}" for threads in (1, 2)],
@@ -144,7 +149,8 @@ def written(quick: bool) -> Page:
 
 
 def main() -> None:
-    page = written(arguments(__doc__).parse_args().quick)
+    """Write the page."""
+    page = make_page(make_parser(__doc__).parse_args().quick)
     path = page.folder / "speed.md"
     path.write_text(page.text)
     print(f"-> {path.relative_to(HERE.parents[1])}")

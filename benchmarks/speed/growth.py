@@ -1,11 +1,14 @@
-"""How the cost of a training step and of an evaluation grows with its sizes. Takes about 15 minutes.
+"""The growth of the cost of a training step and of an evaluation. Takes about 15 minutes.
 
-training     rows (an epoch), samples K, width, latent variables, models in a stack; eager float32 unless --compiled
+training     rows (an epoch), samples K, width, latent variables, models in a stack; eager float32
+             unless --compiled
 evaluation   rows, samples K, width, latent variables; importance sampling with the 784-400-20 net
 
-Each size is a process of its own, and the sizes of an axis take turns in rounds. In each round a line through the logarithms gives an
-exponent: 1 is in proportion, 0 is for nothing. Its median over rounds is told with a bootstrap 95 % interval, over all sizes and over
-the last decade, where fixed costs weigh least. Ranks (data parallel) are not measured: that needs more than one processor or accelerator.
+Each size is a separate process, and the sizes of an axis take turns in rounds. In each round a line
+through the logarithms gives an exponent: 1 is proportional, 0 is free. The record has its median
+over rounds with a bootstrap 95 % interval, over all sizes and over the last decade, where fixed
+costs matter least. Ranks (data parallel) are not measured: they need more than one processor or
+accelerator.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rounds import Contender, in_turn, machine, running, said, timed
-from script import arguments, keep, parsed
+from rounds import Contender, format_interval, machine, round_order, run_processes, time_in_rounds
+from script import make_parser, parse_options, write_record
 from slopes import last_decade, power
 
 import aevb
@@ -26,8 +29,8 @@ from aevb._random import seed_scope
 
 
 @dataclass(frozen=True)
-class Axis:
-    """A size, its values, the unit whose cost is told, and the arguments of ``contenders/aevb_fit.py`` that stay as they are."""
+class GrowthAxis:
+    """A size, its values, the unit of the cost, and fixed arguments of ``aevb_fit.py``."""
 
     title: str
     unit: str
@@ -36,23 +39,25 @@ class Axis:
 
 
 TRAINING = {
-    "rows": Axis("rows of the data", "epoch", (1_000, 3_000, 10_000, 30_000, 100_000)),
-    "samples": Axis(
+    "rows": GrowthAxis("rows of the data", "epoch", (1_000, 3_000, 10_000, 30_000, 100_000)),
+    "samples": GrowthAxis(
         "samples K of the bound", "step", (1, 3, 10, 30, 100), ("--batch", "20", "--rows", "2000")
     ),
-    "hidden": Axis(
+    "hidden": GrowthAxis(
         "width of the hidden layers", "step", (50, 100, 200, 400, 800, 1600), ("--rows", "12800")
     ),
-    "latent": Axis("latent variables", "step", (2, 6, 20, 60, 200), ("--rows", "12800")),
-    "many": Axis(
+    "latent": GrowthAxis("latent variables", "step", (2, 6, 20, 60, 200), ("--rows", "12800")),
+    "many": GrowthAxis(
         "models in a stack", "step", (1, 2, 4, 8, 16, 32, 64), ("--net", "table", "--rows", "6400")
     ),
 }
 EVALUATION = {
-    "rows": Axis("rows of the data", "evaluation", (10, 30, 100, 300, 1000)),
-    "samples": Axis("samples K", "evaluation", (10, 30, 100, 300, 1000)),
-    "hidden": Axis("width of the hidden layers", "evaluation", (50, 100, 200, 400, 800, 1600)),
-    "latent": Axis("latent variables", "evaluation", (2, 6, 20, 60, 200)),
+    "rows": GrowthAxis("rows of the data", "evaluation", (10, 30, 100, 300, 1000)),
+    "samples": GrowthAxis("samples K", "evaluation", (10, 30, 100, 300, 1000)),
+    "hidden": GrowthAxis(
+        "width of the hidden layers", "evaluation", (50, 100, 200, 400, 800, 1600)
+    ),
+    "latent": GrowthAxis("latent variables", "evaluation", (2, 6, 20, 60, 200)),
 }
 USUAL = {"rows": 256, "samples": 200, "hidden": 400, "latent": 20}
 SMALL = {
@@ -65,7 +70,7 @@ SMALL = {
 
 
 def training(
-    name: str, axis: Axis, rounds: int, threads: int, quick: bool, compiled: bool
+    name: str, axis: GrowthAxis, rounds: int, threads: int, quick: bool, compiled: bool
 ) -> dict[str, Any]:
     """Seconds of an epoch or of a joint step at each size, ``[rounds, sizes]``."""
     on = ("--compiled",) if compiled else ()
@@ -73,9 +78,9 @@ def training(
         Contender(str(size), "aevb_fit.py", (*axis.arguments, *on, f"--{name}", str(size)))
         for size in axis.sizes
     ]
-    with running(contenders, threads, quick=quick):
+    with run_processes(contenders, threads, quick=quick):
         for number in range(rounds):
-            for contender in in_turn(contenders, number):
+            for contender in round_order(contenders, number):
                 contender.block()
     units = [1.0 if axis.unit == "epoch" else float(c.about["steps"]) for c in contenders]  # type: ignore[arg-type]
     seconds = np.array(
@@ -84,21 +89,23 @@ def training(
     return grown(axis, seconds)
 
 
-def evaluation(name: str, axis: Axis, rounds: int, quick: bool) -> dict[str, Any]:
+def evaluation(name: str, axis: GrowthAxis, rounds: int, quick: bool) -> dict[str, Any]:
     """Seconds of one evaluation at each size, ``[rounds, sizes]``."""
     data = aevb.data.load("binarized-mnist")
     ways = {str(size): evaluated(USUAL | {name: size}, data) for size in axis.sizes}
-    times = timed(ways, rounds, at_least=0.02 if quick else 0.3)
+    times = time_in_rounds(ways, rounds, at_least=0.02 if quick else 0.3)
     return grown(axis, np.array(list(times.seconds.values())).T)
 
 
 def evaluated(size: dict[str, int], data: aevb.data.Dataset) -> Callable[[], object]:
+    """A way to evaluate at a size."""
     with seed_scope(0):
         model = aevb.presets.vae(data.spec, latent=size["latent"], hidden=[size["hidden"]]).model
     return partial(aevb.metrics.log_likelihood, model, data.test[: size["rows"]], size["samples"])
 
 
-def grown(axis: Axis, seconds: np.ndarray) -> dict[str, Any]:
+def grown(axis: GrowthAxis, seconds: np.ndarray) -> dict[str, Any]:
+    """The record of an axis."""
     middle = np.median(seconds, axis=0)
     low, high = np.quantile(seconds, [0.25, 0.75], axis=0)
     return {
@@ -112,19 +119,22 @@ def grown(axis: Axis, seconds: np.ndarray) -> dict[str, Any]:
     }
 
 
-def show(kind: str, found: dict[str, Any]) -> None:
+def print_result(kind: str, found: dict[str, Any]) -> None:
+    """Print the exponents."""
     times = ", ".join(
         f"{size:,}: {value * 1e3:.3g}"
         for size, value in zip(found["sizes"], found["seconds"], strict=True)
     )
     print(
-        f"{kind}, {found['title']}: exponent {said(found['slope'])}, last decade {said(found['last_decade'])}"
+        f"{kind}, {found['title']}: exponent {format_interval(found['slope'])}, "
+        f"last decade {format_interval(found['last_decade'])}"
     )
     print(f"  ms per {found['unit']} by size: {times}")
 
 
 def main() -> None:
-    parser = arguments(__doc__, rounds=15, threads=[1])
+    """Run all axes and write the record."""
+    parser = make_parser(__doc__, rounds=15, threads=[1])
     parser.add_argument(
         "--training", nargs="*", default=list(TRAINING), choices=TRAINING, help="axes of training"
     )
@@ -138,7 +148,7 @@ def main() -> None:
     parser.add_argument(
         "--compiled", action="store_true", help="compiled steps (ten seconds more for each size)"
     )
-    options = parsed(parser)
+    options = parse_options(parser)
     torch.set_num_threads(options.threads)
     about = {name: vars(options)[name] for name in ("threads", "rounds", "compiled")}
     result: dict[str, Any] = about | {"training": {}, "evaluation": {}}
@@ -147,16 +157,17 @@ def main() -> None:
         result["training"][name] = training(
             name, axis, options.rounds, options.threads, options.quick, options.compiled
         )
-        show("training", result["training"][name])
+        print_result("training", result["training"][name])
     for name in options.evaluation:
         axis = shortened(name, EVALUATION[name], options.quick)
         result["evaluation"][name] = evaluation(name, axis, options.rounds, options.quick)
-        show("evaluation", result["evaluation"][name])
-    keep("growth", result | {"machine": machine()}, quick=options.quick)
+        print_result("evaluation", result["evaluation"][name])
+    write_record("growth", result | {"machine": machine()}, quick=options.quick)
 
 
-def shortened(name: str, axis: Axis, quick: bool) -> Axis:
-    return Axis(axis.title, axis.unit, SMALL[name], axis.arguments) if quick else axis
+def shortened(name: str, axis: GrowthAxis, quick: bool) -> GrowthAxis:
+    """An axis with fewer sizes for a quick run."""
+    return GrowthAxis(axis.title, axis.unit, SMALL[name], axis.arguments) if quick else axis
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Peak memory of a training step against the batch, with and without what bounds it. Takes about 3 minutes.
+"""Peak memory of a training step against the batch size. Takes about 3 minutes.
 
-Each batch size is a fresh process; told is the most that it held during an epoch, less what it held when model and data were there. A
-line through peak against batch gives what one row of a batch costs. --bounded '{"argument": value}' are arguments of `aevb.fit` that bound
-the memory of activations, measured beside the plain run; without it the column stays empty.
+Each batch size is a new process; the number is the peak during an epoch minus the memory with model
+and data loaded. A line through peak against batch gives the cost of one row. --bounded
+'{"argument": value}' has arguments of `aevb.fit` that bound the memory of activations, measured
+beside the plain run; without it the column stays empty.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import json
 from typing import Any
 
 import numpy as np
-from rounds import Contender, machine, running
-from script import arguments, keep, parsed
+from rounds import Contender, machine, run_processes
+from script import make_parser, parse_options, write_record
 
 NETS: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
     "784-400-20": ("mnist", (), (128, 512, 2048, 8192)),
@@ -24,20 +25,21 @@ NETS: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
 def peak(
     net: str, more: tuple[str, ...], batch: int, threads: int, quick: bool, fit: str | None
 ) -> float:
-    """MiB that a step of this batch needs on top of model, data and library."""
+    """MiB of a step of this batch on top of model, data and library."""
     rows = (
         "--rows",
         str(4 * batch),
-    )  # four steps: the first makes the optimiser's state, which is part of what a run needs
+    )  # four steps: the first creates the state of the optimiser, which belongs to a run
     chosen = ("--net", net, "--batch", str(batch), *rows, *more, *(("--fit", fit) if fit else ()))
     contender = Contender(f"{net}, batch {batch}", "aevb_fit.py", chosen)
-    with running([contender], threads, warm=0, quick=quick):
+    with run_processes([contender], threads, warm=0, quick=quick):
         before = contender.memory()["now"]
         contender.block()
         return contender.memory()["peak"] - before
 
 
 def grown(batches: tuple[int, ...], mebibytes: list[float]) -> dict[str, Any]:
+    """The record of a net with its cost per row."""
     slope, offset = np.polyfit(batches, mebibytes, 1)
     return {
         "mebibytes": mebibytes,
@@ -46,7 +48,8 @@ def grown(batches: tuple[int, ...], mebibytes: list[float]) -> dict[str, Any]:
     }
 
 
-def show(title: str, way: str, batches: tuple[int, ...], found: dict[str, Any]) -> None:
+def print_result(title: str, way: str, batches: tuple[int, ...], found: dict[str, Any]) -> None:
+    """Print the memory by batch."""
     values = ", ".join(
         f"{batch}: {value:.0f}" for batch, value in zip(batches, found["mebibytes"], strict=True)
     )
@@ -54,11 +57,12 @@ def show(title: str, way: str, batches: tuple[int, ...], found: dict[str, Any]) 
 
 
 def main() -> None:
-    parser = arguments(__doc__, threads=[2])
+    """Run all batches and write the record."""
+    parser = make_parser(__doc__, threads=[2])
     parser.add_argument(
         "--bounded", metavar="JSON", help="arguments of fit that bound the memory of a step"
     )
-    options = parsed(parser)
+    options = parse_options(parser)
     ways = {"plain": None} | ({"bounded": options.bounded} if options.bounded else {})
     result: dict[str, Any] = {
         "threads": options.threads,
@@ -73,9 +77,9 @@ def main() -> None:
                 batches,
                 [peak(net, more, batch, options.threads, options.quick, fit) for batch in batches],
             )
-            show(title, way, batches, found[way])
+            print_result(title, way, batches, found[way])
         result["nets"][title] = {"batches": list(batches)} | found
-    keep("memory", result | {"machine": machine()}, quick=options.quick)
+    write_record("memory", result | {"machine": machine()}, quick=options.quick)
 
 
 if __name__ == "__main__":

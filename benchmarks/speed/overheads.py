@@ -1,10 +1,12 @@
-"""What happens around the steps: imports, the first step, compiling, and Ctrl-C. Takes about 8 minutes.
+"""Overheads around the steps: import, first step, compilation, Ctrl-C. Takes about 8 minutes.
 
-start      importing torch and aevb, and `aevb --help`, as processes of their own
-first step from the start of the process to the end of its first step: a hand-written loop; ours eager, compiled with an empty cache folder,
-           compiled with a full one
-break-even steps after which compiling has paid, from these and from the times per step that `training.py` found
-Ctrl-C     from the signal to a real `aevb fit` until its process has ended, with the best weights and a checkpoint in its folder
+start      importing torch and aevb, and `aevb --help`, as separate processes
+first step from the start of the process to the end of its first step: a hand-written loop; `aevb`
+           eager, compiled with an empty cache folder, compiled with a full one
+break-even steps until compilation has paid off, from these times and the times per step of
+           `training.py`
+Ctrl-C     from the signal to `aevb fit` until its process has ended, with the best weights and a
+           checkpoint in its folder
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rounds import Contender, bootstrap, machine, running, said, timed
-from script import arguments, keep, load, parsed
+from rounds import Contender, bootstrap, format_interval, machine, run_processes, time_in_rounds
+from script import load_record, make_parser, parse_options, write_record
 
 COMMANDS = {
     "import torch": ["-c", "import torch"],
@@ -38,12 +40,12 @@ LOOP, STATES = "PyTorch loop", ("eager", "compiled, cold", "compiled, warm")
 
 
 def starting(rounds: int) -> dict[str, Any]:
-    """Seconds of each command, and how much more than torch alone the whole library is."""
+    """Seconds of each command, and the excess of the whole library over torch alone."""
     ways = {
         name: partial(subprocess.run, [sys.executable, *rest], check=True, capture_output=True)
         for name, rest in COMMANDS.items()
     }
-    times = timed(ways, rounds)
+    times = time_in_rounds(ways, rounds)
     more = times.seconds["import aevb, all of it"] - times.seconds["import torch"]
     return {
         "seconds": {name: bootstrap(values) for name, values in times.seconds.items()},
@@ -54,21 +56,21 @@ def starting(rounds: int) -> dict[str, Any]:
 def first(
     net: str, batch: int, state: str, cache: str, threads: int, quick: bool
 ) -> tuple[float, float]:
-    """Seconds from the start of a process to its gate, and of its first step; ``cache`` is where compiled code is kept."""
+    """Seconds to the gate of a process, and of its first step; ``cache`` has compiled code."""
     compiled = ("--compiled",) if state in STATES[1:] else ()
     chosen = ("--net", net, "--rows", str(batch), *compiled)  # an epoch is one step
     script = "torch_loop.py" if state == LOOP else "aevb_fit.py"
     contender = Contender(
         f"{net}, {state}", script, chosen, environment={"TORCHINDUCTOR_CACHE_DIR": cache}
     )
-    began = time.perf_counter()
-    with running([contender], threads, warm=0, quick=quick):
-        ready = time.perf_counter() - began
+    start_time = time.perf_counter()
+    with run_processes([contender], threads, warm=0, quick=quick):
+        ready = time.perf_counter() - start_time
         return ready, contender.block()
 
 
 def first_steps(net: str, rounds: int, threads: int, quick: bool) -> dict[str, Any]:
-    """To the first step, by hand and in all three states of ours; the warm one finds what the cold one of its round has left."""
+    """First steps of the loop and of `aevb` in three states, the last with a warm cache."""
     title, batch, _ = NETS[net]
     ready: dict[str, list[float]] = {state: [] for state in (LOOP, *STATES)}
     step: dict[str, list[float]] = {state: [] for state in ready}
@@ -91,8 +93,8 @@ def first_steps(net: str, rounds: int, threads: int, quick: bool) -> dict[str, A
 def break_even(
     net: str, compiling: dict[str, Any], threads: int, quick: bool
 ) -> dict[str, float] | None:
-    """Steps after which the time spent on compiling has come back; ``None`` where nobody has measured the steps."""
-    found = load(f"training_{net}_{threads}", quick=quick)
+    """Steps until compilation has paid off; None without measured steps."""
+    found = load_record(f"training_{net}_{threads}", quick=quick)
     if found is None:
         return None
     eager, compiled = (found["contenders"][name]["ms_per_batch"] / 1e3 for name in NETS[net][2])
@@ -100,7 +102,7 @@ def break_even(
 
 
 def interrupted(source: str, threads: int, wait: float) -> float:
-    """Seconds from Ctrl-C, ``wait`` seconds into the second epoch, to the end of the process; its folder must hold what it should."""
+    """Seconds from Ctrl-C, ``wait`` seconds into the second epoch, to the end of the process."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [
@@ -127,22 +129,23 @@ def interrupted(source: str, threads: int, wait: float) -> float:
                 raise RuntimeError(f"`{' '.join(command[2:])}` ended by itself")
             time.sleep(0.01)
         time.sleep(wait)
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         process.send_signal(signal.SIGINT)
         code = process.wait()
-        took = time.perf_counter() - began
+        took = time.perf_counter() - start_time
         left = {path.name for path in run.iterdir()}
         missing = {"model.json", "model.safetensors", "history.jsonl", "checkpoint"} - left
         if code != 130 or missing:
             raise RuntimeError(
-                f"Ctrl-C: exit code {code} instead of 130, missing in the run folder: {sorted(missing) or 'nothing'}"
+                f"Ctrl-C: exit code {code} instead of 130, "
+                f"missing in the run folder: {sorted(missing) or 'nothing'}"
             )
         json.loads((run / "model.json").read_text())
         return took
 
 
 def stopping(rounds: int, threads: int, quick: bool) -> dict[str, Any]:
-    """At moments spread over two seconds, so that some of them meet the validation at the end of an epoch."""
+    """Interrupts spread over two seconds, so that some meet the validation."""
     sources = ["digits"] if quick else ["digits", "binarized-mnist"]
     waits = np.linspace(0, 2, rounds, endpoint=False)
     return {
@@ -151,27 +154,31 @@ def stopping(rounds: int, threads: int, quick: bool) -> dict[str, Any]:
     }
 
 
-def show(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
+    """Print all overheads."""
     for name, found in result["start"]["seconds"].items():
-        print(f"{name:24} {said(found)} s")
-    print(f"{'more than torch alone':24} {said(result['start']['more_than_torch'])} s")
+        print(f"{name:24} {format_interval(found)} s")
+    print(f"{'more than torch alone':24} {format_interval(result['start']['more_than_torch'])} s")
     for net in result["first_step"].values():
         for state, found in net["to_first_step"].items():
             print(
-                f"{net['title']}, {state:15} {said(found)} s to the first step, of which {said(net['first_step'][state])} s in it"
+                f"{net['title']}, {state:15} {format_interval(found)} s to the first step, "
+                f"of which {format_interval(net['first_step'][state])} s in the step"
             )
         even = net["break_even_steps"] or {}
         steps = ", ".join(f"{state} after {value:,.0f} steps" for state, value in even.items())
         print(
-            f"{net['title']}, compiling has paid: {steps or 'no times per step, run training.py first'}"
+            f"{net['title']}, break-even steps: "
+            f"{steps or 'no times per step, run training.py first'}"
         )
     for source, found in result["interrupt"].items():
-        print(f"Ctrl-C to the end of `aevb fit {source}`: {said(found)} s")
+        print(f"Ctrl-C to the end of `aevb fit {source}`: {format_interval(found)} s")
 
 
 def main() -> None:
-    parser = arguments(__doc__, rounds=7, threads=[2])
-    options = parsed(parser)
+    """Run all parts and write the record."""
+    parser = make_parser(__doc__, rounds=7, threads=[2])
+    options = parse_options(parser)
     result: dict[str, Any] = {
         "threads": options.threads,
         "rounds": options.rounds,
@@ -187,8 +194,8 @@ def main() -> None:
         )
         result["first_step"][net] = found
     result["interrupt"] = stopping(options.rounds, options.threads, options.quick)
-    show(result)
-    keep("overheads", result | {"machine": machine()}, quick=options.quick)
+    print_result(result)
+    write_record("overheads", result | {"machine": machine()}, quick=options.quick)
 
 
 if __name__ == "__main__":

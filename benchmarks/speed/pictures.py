@@ -1,4 +1,4 @@
-"""The pictures of docs/speed.md, from results."""
+"""The pictures of docs/speed.md."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 
 from aevb.plots._canvas import FONT_SIZE, GREY, PALETTE, TEXT_COLOURS, label_axes, new_figure, svg
 
-OURS, THEIRS, YARDSTICK = PALETTE[0], "#5b6068", "#d3d5d8"
-SHADES = (0.5, 1.0)  # of one thread and of two
+OWN_PYTHON, REFERENCE_PYTHON, YARDSTICK = PALETTE[0], "#5b6068", "#d3d5d8"
+SHADES = (0.5, 1.0)  # of one thread and of two threads
 WIDTH, SIZE = 8.0, FONT_SIZE - 1
 
 
 def bars(title: str, results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Samples per second of every contender with its 95 % interval; the results differ in their threads."""
+    """Samples per second of every contender with its 95 % interval, by number of threads."""
     names = list(results[0]["contenders"])
     thickness = 0.8 / len(results)
     ax = new_figure(
@@ -26,7 +26,7 @@ def bars(title: str, results: Sequence[dict[str, Any]], path: Path) -> None:
     for number, (result, shade) in enumerate(zip(results, SHADES[-len(results) :], strict=True)):
         there = [
             name for name in names if name in result["contenders"]
-        ]  # one may have been measured on one thread only
+        ]  # a contender may have been measured on one thread only
         places = (
             np.array([names.index(name) for name in there])
             + (number - (len(results) - 1) / 2) * thickness
@@ -60,6 +60,7 @@ def _bars(
     colours: Sequence[str],
     shade: float,
 ) -> None:
+    """The bars of one number of threads."""
     speeds = np.array([entry["samples_per_second"] for entry in entries])
     spans = np.array(
         [
@@ -88,13 +89,14 @@ def _bars(
 
 
 def _colour(name: str) -> str:
+    """The colour of a contender."""
     if name.startswith("aevb"):
-        return OURS
-    return YARDSTICK if name.startswith("matrix products") else THEIRS
+        return OWN_PYTHON
+    return YARDSTICK if name.startswith("matrix products") else REFERENCE_PYTHON
 
 
 def growth(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Cost against size on logarithmic axes, training beside evaluation, each line with its exponent over the last decade."""
+    """Cost against size on logarithmic axes with the exponents over the last decade."""
     (result,) = results
     kinds = [kind for kind in ("training", "evaluation") if result[kind]]
     sheet = new_figure(WIDTH, 3.9, layout="constrained")
@@ -120,6 +122,7 @@ def growth(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _line(ax: Axes, axis: dict[str, Any], colour: str) -> None:
+    """The line of an axis."""
     sizes, seconds = np.array(axis["sizes"]) / axis["sizes"][0], np.array(axis["seconds"])
     low, high = np.array(axis["quartiles"]) / seconds[0]
     ax.plot(
@@ -134,13 +137,13 @@ def _line(ax: Axes, axis: dict[str, Any], colour: str) -> None:
 
 
 def _proportional(ax: Axes) -> None:
-    """What cost in proportion to the size would be."""
+    """A line of proportional cost."""
     top = ax.get_xlim()[1]
     ax.plot([1, top], [1, top], color=GREY, linewidth=0.8, linestyle=":", zorder=0)
 
 
 def steady(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Time per step and memory, window by window, by their medians."""
+    """Time per step and memory by window, over their medians."""
     (result,) = results
     sheet = new_figure(WIDTH, 3.4, layout="constrained")
     panels = sheet.subplots(1, 2)
@@ -162,13 +165,13 @@ def steady(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _around_one(ax: Axes) -> None:
-    """At least a fifth to both sides, so that noise does not look like a trend."""
+    """Limits of at least a fifth to both sides, so that noise does not look like a trend."""
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, 0.8), max(high, 1.2))
 
 
 def quality(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """ELBO on the validation part against seconds of training, a line per contender and seed."""
+    """Validation ELBO against seconds of training, a line per contender and seed."""
     (result,) = results
     sheet = new_figure(WIDTH, 4.2, layout="constrained")
     ax = sheet.add_subplot()

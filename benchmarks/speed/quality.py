@@ -1,9 +1,10 @@
-"""Whether speed costs quality: 50 epochs of the 784-400-20 net on binarized MNIST, three seeds. Takes about 25 minutes.
+"""The effect of speed on quality: 50 epochs on MNIST, three seeds. Takes about 25 minutes.
 
-Eager float32, compiled float32 and compiled bfloat16 take the same batches and the same noise; their ELBOs on the test part should differ
-by less than 0.2 nats. Beside them run the hand-written loop, Pythae's trainer and JAX, each with its own rate (Adam, 1e-3; `aevb.fit`
-warms up and anneals over the 50 epochs). Told is the training time, compiling included and validation not, until a fixed ELBO on the
-validation part is reached: the mean over seeds.
+With the 784-400-20 net, eager float32, compiled float32 and compiled bfloat16 have the same batches
+and the same noise; their test ELBOs should differ by less than 0.2 nats. The hand-written loop,
+Pythae's trainer and JAX run beside them with their own learning rates (Adam, 1e-3; `aevb.fit` has a
+warm-up and a cosine over the 50 epochs). The record has the training time, with compilation and
+without validation, until a fixed validation ELBO is reached: the mean over seeds.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from rounds import THEIRS, Contender, in_turn, machine, running
-from script import arguments, keep, parsed
+from rounds import REFERENCE_PYTHON, Contender, machine, round_order, run_processes
+from script import make_parser, parse_options, write_record
 from sections import plus_minus
 
 EAGER = "aevb eager float32"
@@ -20,7 +21,7 @@ BOUNDS = (-110.0, -105.0, -102.0)
 
 
 def contenders(seed: int, epochs: int, beside: list[str]) -> list[Contender]:
-    """Our three, and those beside them whose names hold one of these words."""
+    """The three ways of `aevb`, and the others whose names contain one of these words."""
     ours = ("--epochs", str(epochs), "--seed", str(seed))
     every = [
         Contender(EAGER, "aevb_fit.py", ours),
@@ -31,8 +32,8 @@ def contenders(seed: int, epochs: int, beside: list[str]) -> list[Contender]:
             (*ours, "--compiled", "--precision", "bfloat16"),
         ),
         Contender("PyTorch loop, eager", "torch_loop.py", ("--seed", str(seed))),
-        Contender("Pythae's trainer", "pythae_trainer.py", (str(seed),), python=THEIRS),
-        Contender("JAX lax.scan", "jax_scan.py", (str(seed),), python=THEIRS),
+        Contender("Pythae's trainer", "pythae_trainer.py", (str(seed),), python=REFERENCE_PYTHON),
+        Contender("JAX lax.scan", "jax_scan.py", (str(seed),), python=REFERENCE_PYTHON),
     ]
     return [
         contender
@@ -44,12 +45,12 @@ def contenders(seed: int, epochs: int, beside: list[str]) -> list[Contender]:
 def trained(
     seed: int, epochs: int, beside: list[str], threads: int, quick: bool
 ) -> dict[str, dict[str, Any]]:
-    """Every contender with this seed, epoch by epoch in turn: seconds trained and ELBO after each epoch, and the ELBO on the test part."""
+    """Every contender with this seed: seconds and ELBO after each epoch, and the test ELBO."""
     all_of_them = contenders(seed, epochs, beside)
     found: dict[str, dict[str, Any]] = {c.name: {"validation": []} for c in all_of_them}
-    with running(all_of_them, threads, warm=0, quick=quick):
+    with run_processes(all_of_them, threads, warm=0, quick=quick):
         for number in range(epochs):
-            for contender in in_turn(all_of_them, number):
+            for contender in round_order(all_of_them, number):
                 contender.block()
                 found[contender.name]["validation"].append(contender.score("validation"))
         for contender in all_of_them:
@@ -59,7 +60,7 @@ def trained(
 
 
 def reached(run: dict[str, Any], bound: float) -> float | None:
-    """Seconds of training at the end of the first epoch that is as good, ``None`` where there is none."""
+    """Seconds of training to the first epoch that reaches the bound; None if none does."""
     return next(
         (
             seconds
@@ -71,13 +72,13 @@ def reached(run: dict[str, Any], bound: float) -> float | None:
 
 
 def mean(values: list[float]) -> dict[str, float | None]:
-    """Mean over seeds with its standard error, which a single seed does not have."""
+    """Mean over seeds with its standard error; a single seed has none."""
     error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "standard_error": error}
 
 
 def summary(runs: list[dict[str, dict[str, Any]]], bounds: list[float]) -> dict[str, Any]:
-    """Means over seeds; a bound is only told for a contender that reached it with every seed."""
+    """Means over seeds; None for a bound that some seed does not reach."""
     found: dict[str, Any] = {}
     for name in runs[0]:
         times = {bound: [reached(run[name], bound) for run in runs] for bound in bounds}
@@ -96,7 +97,8 @@ def summary(runs: list[dict[str, dict[str, Any]]], bounds: list[float]) -> dict[
     return found
 
 
-def show(found: dict[str, Any]) -> None:
+def print_result(found: dict[str, Any]) -> None:
+    """Print the summary."""
     for name, entry in found.items():
         times = ", ".join(
             f"{bound}: " + ("not reached" if at is None else f"{at['mean']:.0f} s")
@@ -104,12 +106,14 @@ def show(found: dict[str, Any]) -> None:
         )
         test, difference = plus_minus(entry["test"], ".2f"), plus_minus(entry["difference"], "+.3f")
         print(
-            f"{name:24} test ELBO {test}, minus eager {difference}; {entry['seconds']['mean']:.0f} s; {times}"
+            f"{name:24} test ELBO {test}, minus eager {difference}; "
+            f"{entry['seconds']['mean']:.0f} s; {times}"
         )
 
 
 def main() -> None:
-    parser = arguments(__doc__, threads=[2])
+    """Run all seeds and write the record."""
+    parser = make_parser(__doc__, threads=[2])
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
@@ -125,7 +129,7 @@ def main() -> None:
         default=["PyTorch", "Pythae", "JAX"],
         help="whom to run beside ours, by a part of the name",
     )
-    options = parsed(parser)
+    options = parse_options(parser)
     epochs, seeds = (2, 1) if options.quick else (options.epochs, options.seeds)
     runs = []
     for seed in range(seeds):
@@ -135,7 +139,7 @@ def main() -> None:
             + ", ".join(f"{name} {run['test']:.2f}" for name, run in runs[-1].items())
         )
     found = summary(runs, [-250.0] if options.quick else options.bounds)
-    show(found)
+    print_result(found)
     result = {
         "threads": options.threads,
         "epochs": epochs,
@@ -144,7 +148,7 @@ def main() -> None:
         "runs": runs,
         "machine": machine(),
     }
-    keep("quality", result, quick=options.quick)
+    write_record("quality", result, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Rounds of contenders: interleaved blocks, paired ratios with intervals, an A/A control.
 
-In each round every contender runs one block, in an order that is reversed from round to round; the reference runs twice, and the ratio of
-its two blocks is the resolution of the measurement. Absolute times are shown, and compared only inside a run.
+In each round every contender runs one block, in an order that alternates from round to round; the
+reference runs twice, and the ratio of its two blocks is the resolution of the measurement. Absolute
+times are comparable inside a run alone.
 """
 
 from __future__ import annotations
@@ -23,26 +24,27 @@ import numpy as np
 
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
-OURS = Path(sys.executable)
-THEIRS = HERE / ".references" / "bin" / "python"
+OWN_PYTHON = Path(sys.executable)
+REFERENCE_PYTHON = HERE / ".references" / "bin" / "python"
 
 
 @dataclass
 class Contender:
-    """A script with its arguments, the environment it runs in, and the seconds of its blocks (see ``contenders/gate.py``)."""
+    """A script, its arguments and environment, and the seconds of its blocks (see ``gate.py``)."""
 
     name: str
     script: str
     arguments: tuple[str, ...] = ()
-    python: Path = OURS
+    python: Path = OWN_PYTHON
     environment: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)  # wall time of a unit of work, per block
     processor: list[float] = field(default_factory=list)  # processor time of the same
     about: dict[str, object] = field(default_factory=dict)
 
     def start(self, threads: int, *, warm: int = 2, quick: bool = False) -> None:
-        """Start the process and wait until it stands at its gate, after ``warm`` units of work."""
-        flags = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
+        """Start the process and wait until it is at its gate, after ``warm`` units of work."""
+        eigen = "true" if threads > 1 else "false"
+        flags = f"--xla_cpu_multi_thread_eigen={eigen} intra_op_parallelism_threads={threads}"
         gate = json.dumps({"warm": warm, "quick": quick})
         limits = {
             "OMP_NUM_THREADS": str(threads),
@@ -52,6 +54,7 @@ class Contender:
         command = [str(self.python), str(CONTENDERS / self.script), str(threads), *self.arguments]
         if threads == 1:
             command = ["taskset", "-c", "0", *command]
+        self.command = command
         environment = os.environ | limits | self.environment | {"SPEED_GATE": gate}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (open as long as the process)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
@@ -65,18 +68,18 @@ class Contender:
         self.about = json.loads(line.removeprefix("ready "))
 
     def block(self) -> float:
-        """Let it run one block; seconds of wall time for a unit of its work."""
+        """Run one block; returns seconds of wall time per unit of work."""
         wall, processor = map(float, self._ask("go"))
         self.seconds.append(wall)
         self.processor.append(processor)
         return wall
 
     def score(self, part: str) -> float:
-        """Its ELBO on the ``validation`` or the ``test`` part, nats per datum."""
+        """The ELBO on the ``validation`` or the ``test`` part, nats per datum."""
         return float(self._ask(f"score {part}")[0])
 
     def memory(self) -> dict[str, float]:
-        """MiB that the process holds ``current``, and the most that it ever held (``log_max``)."""
+        """MiB of the process ``now`` and at its ``peak``."""
         status = dict(
             line.split(":", 1)
             for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
@@ -87,34 +90,35 @@ class Contender:
         }
 
     def stop(self) -> None:
-        """The end of its input is the end of the process."""
+        """End the process by closing its input."""
         self.process.communicate()
         self.errors.close()
 
     def _ask(self, question: str) -> list[str]:
+        """The words of its answer to a question."""
         assert self.process.stdin is not None
         self.process.stdin.write(question + "\n")
         self.process.stdin.flush()
-        while not (line := self._read()).startswith("answer "):  # banners of the contender's own
+        while not (line := self._read()).startswith("answer "):  # other output of the contender
             pass
         return line.split()[1:]
 
     def _read(self) -> str:
+        """A line of its output; ``RuntimeError`` with its errors if it has ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             self.errors.seek(0)
-            raise RuntimeError(
-                f"{self.name} ended ({' '.join(map(str, self.process.args))}):\n{self.errors.read()[-3000:]}"
-            )  # type: ignore
+            command = " ".join(self.command)
+            raise RuntimeError(f"{self.name} ended ({command}):\n{self.errors.read()[-3000:]}")
         return line.strip()
 
 
 @contextmanager
-def running(
+def run_processes(
     contenders: Sequence[Contender], threads: int, *, warm: int = 2, quick: bool = False
 ) -> Iterator[None]:
-    """All of them started, one after another, and ended afterwards whatever happens."""
+    """Start all contenders one after another, and stop them in any case."""
     with ExitStack() as stack:
         for contender in contenders:
             contender.start(threads, warm=warm, quick=quick)
@@ -131,11 +135,11 @@ def measure(
     *,
     quick: bool = False,
 ) -> dict[str, object]:
-    """Run the rounds; the result is what is written as JSON."""
+    """Run the rounds; returns the record."""
     again: list[float] = []
-    with running(contenders, threads, quick=quick):
+    with run_processes(contenders, threads, quick=quick):
         for number in range(rounds):
-            for contender in in_turn(contenders, number):
+            for contender in round_order(contenders, number):
                 contender.block()
             again.append(reference.block())
             del reference.seconds[-1], reference.processor[-1]
@@ -150,8 +154,8 @@ def measure(
     }
 
 
-def in_turn(contenders: Sequence[Contender], number: int) -> Sequence[Contender]:
-    """The order of a round: there, and back in the next one, so that a slow drift of the machine meets all alike."""
+def round_order(contenders: Sequence[Contender], number: int) -> Sequence[Contender]:
+    """The order of a round, reversed in every second one, so that drift affects all alike."""
     return contenders if number % 2 == 0 else contenders[::-1]
 
 
@@ -173,7 +177,7 @@ def summary(contender: Contender, reference: Contender, batch: int) -> dict[str,
 
 
 def samples(contender: Contender) -> float:
-    """Data seen in one unit of its work."""
+    """Data per unit of work."""
     return float(contender.about["samples"])  # type: ignore[arg-type]
 
 
@@ -182,29 +186,30 @@ def per_sample(contender: Contender) -> np.ndarray:
     return np.array(contender.seconds) / samples(contender)
 
 
-def show(result: dict, title: str) -> None:
-    """The table of a measurement, for the screen."""
-    control = said(result["control"])
+def print_result(result: dict, title: str) -> None:
+    """Print the table of a measurement."""
+    control = format_interval(result["control"])
     print(
-        f"\n{title}, {result['threads']} thread(s), {result['rounds']} rounds, reference {result['reference']}; control {control}"
+        f"\n{title}, {result['threads']} thread(s), {result['rounds']} rounds, "
+        f"reference {result['reference']}; control {control}"
     )
     width = max(map(len, result["contenders"]))
     for name, entry in result["contenders"].items():
         speed = f"{entry['ms_per_batch']:7.3f} ms  {entry['samples_per_second']:11,.0f} samples/s"
-        print(f"  {name:{width}} {speed}  x{said(entry['ratio'])}")
+        print(f"  {name:{width}} {speed}  x{format_interval(entry['ratio'])}")
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Seconds of several ways to do something, round by round, in one process."""
+class PairedTimes:
+    """Seconds of several functions, round by round, in one process."""
 
     seconds: dict[str, np.ndarray]
-    again: np.ndarray  # the reference once more in each round
+    again: np.ndarray  # a second run of the reference in each round
     reference: str
 
     @property
     def control(self) -> dict[str, float]:
-        """The reference against itself."""
+        """The reference over itself."""
         return interval(self.again, self.seconds[self.reference])
 
     def ratio(self, name: str, reference: str | None = None) -> dict[str, float]:
@@ -212,17 +217,18 @@ class Timed:
         return interval(self.seconds[reference or self.reference], self.seconds[name])
 
     def median(self, name: str) -> float:
+        """Median seconds."""
         return float(np.median(self.seconds[name]))
 
 
-def timed(
+def time_in_rounds(
     ways: Mapping[str, Callable[[], object]],
     rounds: int,
     reference: str | None = None,
     *,
     at_least: float = 0.0,
-) -> Timed:
-    """The ways in turn, there and back, after one round that warms up; each block is repeated until it takes ``at_least`` seconds."""
+) -> PairedTimes:
+    """Time functions in alternating order after a warm-up, in blocks of ``at_least`` seconds."""
     chosen = reference or next(iter(ways))
     repeats = {name: _repeats(way, at_least) for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -231,21 +237,23 @@ def timed(
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
             seconds[name].append(_seconds(ways[name], repeats[name]))
         again.append(_seconds(ways[chosen], repeats[chosen]))
-    return Timed(
+    return PairedTimes(
         {name: np.array(values) for name, values in seconds.items()}, np.array(again), chosen
     )
 
 
 def _repeats(way: Callable[[], object], at_least: float) -> int:
+    """Repetitions of a block."""
     way()
     return max(1, round(at_least / _seconds(way, 1))) if at_least else 1
 
 
 def _seconds(way: Callable[[], object], repeats: int) -> float:
-    began = time.perf_counter()
+    """Seconds per repetition."""
+    start_time = time.perf_counter()
     for _ in range(repeats):
         way()
-    return (time.perf_counter() - began) / repeats
+    return (time.perf_counter() - start_time) / repeats
 
 
 def bootstrap(values: np.ndarray, draws: int = 10_000) -> dict[str, float]:
@@ -263,17 +271,17 @@ def interval(slower: np.ndarray, faster: np.ndarray, draws: int = 10_000) -> dic
     }
 
 
-def said(found: Mapping[str, float], digits: int = 2) -> str:
+def format_interval(found: Mapping[str, float], digits: int = 2) -> str:
     """A number with its interval.
 
-    >>> said({"median": 1.234, "low": 1.2, "high": 1.3})
+    >>> format_interval({"median": 1.234, "low": 1.2, "high": 1.3})
     '1.23 [1.20, 1.30]'
     """
     return f"{found['median']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
 
 
 def machine() -> dict[str, object]:
-    """What the numbers depend on; ``load`` is that of the last minute, the measurement itself included."""
+    """The machine; ``load`` is that of the last minute, including the measurement."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     fields = dict(line.split(":", 1) for line in info.split("\n\n")[0].splitlines() if ":" in line)
     named = {name.strip(): value.strip() for name, value in fields.items()}

@@ -1,4 +1,4 @@
-"""What the scripts share: arguments, places, and the file that each leaves behind."""
+"""Arguments, folders and records of the scripts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-QUICK = (
-    HERE / ".quick"
-)  # runs that only show that a script works leave their numbers here, and git ignores them
+QUICK = HERE / ".quick"
+"""Records of runs that only check a script; git ignores them."""
 
 
-def arguments(
+def make_parser(
     doc: str | None, *, rounds: int | None = None, threads: list[int] | None = None
 ) -> argparse.ArgumentParser:
-    """A parser whose ``--help`` is the script's own text; ``rounds`` and ``threads`` are defaults where the script has such a thing."""
+    """A parser with the docstring as help, and with options for which there is a default."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small and short, to see that it runs; the numbers mean nothing",
+        help="small and short, a check that the script runs; the numbers mean nothing",
     )
     if rounds is not None:
         parser.add_argument(
@@ -36,19 +35,19 @@ def arguments(
     if threads is not None:
         many = {"nargs": "+"} if len(threads) > 1 else {}
         default = threads if len(threads) > 1 else threads[0]
-        said = " ".join(map(str, threads))
+        listed = " ".join(map(str, threads))
         parser.add_argument(
             "--threads",
             type=int,
             default=default,
-            help=f"threads of each contender (default {said})",
+            help=f"threads of each contender (default {listed})",
             **many,
         )
     return parser
 
 
-def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options; a quick run takes two rounds, and of several numbers of threads the first."""
+def parse_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options; a quick run has two rounds and the first number of threads."""
     options = parser.parse_args()
     if options.quick and "rounds" in options:
         options.rounds = 2
@@ -57,8 +56,8 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return options
 
 
-def keep(name: str, result: dict[str, Any], *, quick: bool) -> Path:
-    """Write ``results/NAME.json``, or ``.quick/NAME.json`` for a quick run, which never takes the place of a measurement."""
+def write_record(name: str, result: dict[str, Any], *, quick: bool) -> Path:
+    """Write ``results/NAME.json``, or ``.quick/NAME.json`` for a quick run."""
     folder = QUICK if quick else RESULTS
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
@@ -67,7 +66,7 @@ def keep(name: str, result: dict[str, Any], *, quick: bool) -> Path:
     return path
 
 
-def load(name: str, *, quick: bool = False) -> dict[str, Any] | None:
-    """What ``keep`` wrote, or ``None``."""
+def load_record(name: str, *, quick: bool = False) -> dict[str, Any] | None:
+    """The record, or None."""
     path = (QUICK if quick else RESULTS) / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from rounds import said
+from rounds import format_interval
 
-NOTES = {  # by contender
-    "PyOD's VAE": "PyOD's loss is the mean squared error plus the divergence, which counts only where one sets `capacity`; here it does.",
-    "NumPyro SVI": "NumPyro samples the divergence (`Trace_ELBO`); the others have it in closed form.",
+CONTENDER_NOTES = {
+    "PyOD's VAE": "PyOD's loss is the mean squared error plus the KL divergence, which has a "
+    "gradient only with `capacity`; here it has.",
+    "NumPyro SVI": "NumPyro samples the KL divergence (`Trace_ELBO`); the others compute it in "
+    "closed form.",
 }
 
 
@@ -22,19 +24,21 @@ def grid(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def where(result: dict[str, Any]) -> str:
-    """The machine, how many rounds, and the noise."""
+    """The machine, the number of rounds, and the control."""
     machine, threads = result["machine"], result["threads"]
     parts = [f"{threads} thread{'s' if threads > 1 else ''}"]
     parts += [f"{result['rounds']} rounds"] if "rounds" in result else []
     parts += [
-        f"{machine['processor']}, family {machine['family']}, {machine['cores']} cores ({', '.join(machine['flags'])})"
+        f"{machine['processor']}, family {machine['family']}, {machine['cores']} cores "
+        f"({', '.join(machine['flags'])})"
     ]
     parts += [f"measured on {machine['date']}"] if "date" in machine else []
-    parts += [f"control {said(result['control'])}"] if "control" in result else []
+    parts += [f"control {format_interval(result['control'])}"] if "control" in result else []
     return "; ".join(parts) + ".\n\n"
 
 
 def contenders(result: dict[str, Any]) -> str:
+    """The table of all contenders."""
     header = [
         "contender",
         "samples per second",
@@ -46,6 +50,7 @@ def contenders(result: dict[str, Any]) -> str:
 
 
 def contender(name: str, entry: dict[str, Any]) -> list[str]:
+    """The row of a contender."""
     span = entry.get("samples_per_second_interval")
     speed = "" if span is None else f"{span[0]:,.0f} to {span[1]:,.0f}"
     return [
@@ -53,42 +58,44 @@ def contender(name: str, entry: dict[str, Any]) -> list[str]:
         f"{entry['samples_per_second']:,.0f}",
         speed,
         f"{entry['ms_per_batch']:.3g}",
-        said(entry["ratio"]),
+        format_interval(entry["ratio"]),
     ]
 
 
 def training(result: dict[str, Any]) -> str:
-    notes = [note for name, note in NOTES.items() if name in result["contenders"]]
+    """Training speed."""
+    notes = [note for name, note in CONTENDER_NOTES.items() if name in result["contenders"]]
     return "\n\n".join(
         [where(result) + contenders(result).strip(), *notes, *against(result), *shares(result)]
     )
 
 
 def against(result: dict[str, Any]) -> list[str]:
-    """Ours over a second reference, in the same rounds."""
+    """`aevb` over a second reference, in the same rounds."""
     return [
         f"Times {name}, in the same rounds: "
-        + "; ".join(f"{ours} {said(ratio)}" for ours, ratio in ratios.items())
+        + "; ".join(f"{ours} {format_interval(ratio)}" for ours, ratio in ratios.items())
         + "."
         for name, ratios in result.get("against", {}).items()
     ]
 
 
 def shares(result: dict[str, Any]) -> list[str]:
-    """How much of a step its matrix products would take if PyTorch's own library did them."""
+    """The share of matrix products of PyTorch's own library in a step."""
     times = {name: entry["ms_per_batch"] for name, entry in result["contenders"].items()}
     pairs = {
         p: (times.get(f"matrix products {p}"), times.get(f"aevb compiled {p}"))
         for p in ("float32", "bfloat16")
     }
     rows = [
-        f"{precision}: {products:.2f} ms of products, {step:.2f} ms for the step, share {products / step:.2f}"
+        f"{precision}: {products:.2f} ms of products, {step:.2f} ms for the step, "
+        f"share {products / step:.2f}"
         for precision, (products, step) in pairs.items()
         if products is not None and step is not None
     ]
     return (
         [
-            "Matrix products alone, by PyTorch's own choice of library, beside the whole step: "
+            "Matrix products of PyTorch's own library alone, and the whole step: "
             + "; ".join(rows)
             + "."
         ]
@@ -98,12 +105,13 @@ def shares(result: dict[str, Any]) -> list[str]:
 
 
 def many(result: dict[str, Any]) -> str:
+    """Many models."""
     rows = (
         [
             name,
             f"{result['steps_per_second_per_model'][name]:,.0f}",
             f"{entry['ms_per_batch']:.3g}",
-            said(entry["ratio"]),
+            format_interval(entry["ratio"]),
         ]
         for name, entry in result["contenders"].items()
     )
@@ -116,21 +124,22 @@ def many(result: dict[str, Any]) -> str:
         ],
         rows,
     )
-    ratio = f"Side by side over one by one, both compiled: {said(result['figure_grid'])}.\n"
+    ratio = f"Stack over one by one, both compiled: {format_interval(result['side_by_side'])}.\n"
     return f"{result['models']} models. {where(result)}{table}\n{ratio}"
 
 
 def convolution(result: dict[str, Any]) -> str:
+    """The convolutional model and its layers."""
     better = ", ".join(
         f"{name.split(', ')[0]} in {precision}" for precision, name in result["better"].items()
     )
     ours = grid(
         ["ours", "times the better loop"],
-        ([name, said(ratio)] for name, ratio in result["to_better"].items()),
+        ([name, format_interval(ratio)] for name, ratio in result["to_better"].items()),
     )
     layout = grid(
         ["contender", "channels_last over contiguous"],
-        ([name, said(ratio)] for name, ratio in result["layout"].items()),
+        ([name, format_interval(ratio)] for name, ratio in result["layout"].items()),
     )
     texts = [where(result) + contenders(result), f"The better loop: {better}.\n", ours, layout]
     return "\n".join(
@@ -143,13 +152,14 @@ def convolution(result: dict[str, Any]) -> str:
 
 
 def layers(found: dict[str, Any]) -> str:
+    """The convolutions alone."""
     first = next(iter(found.values()))
     gains = [f"channels_last over contiguous, {precision}" for precision in first["layout"]]
     rows = (
         [
             layer["layer"],
             *(f"{ms:.2f}" for ms in layer["ms"].values()),
-            *map(said, layer["layout"].values()),
+            *map(format_interval, layer["layout"].values()),
         ]
         for layer in found.values()
     )
@@ -158,6 +168,7 @@ def layers(found: dict[str, Any]) -> str:
 
 
 def evaluation(result: dict[str, Any]) -> str:
+    """Importance sampling."""
     rows = []
     for name, micro in result["microseconds_per_pair"].items():
         value = result["log_likelihood"].get(name.removeprefix("aevb "))
@@ -165,7 +176,7 @@ def evaluation(result: dict[str, Any]) -> str:
             [
                 name,
                 f"{micro:.2f}",
-                said(result["ratio"][name]),
+                format_interval(result["ratio"][name]),
                 "" if value is None else f"{value:.4f}",
             ]
         )
@@ -182,13 +193,16 @@ def evaluation(result: dict[str, Any]) -> str:
 
 
 def whole(name: str, found: dict[str, float]) -> str:
+    """A full evaluation."""
     return (
         f"\n5000 samples for each of 10,000 images, {name}: {found['seconds']:.0f} s, log p(x) "
-        f"{found['log_likelihood']:.3f} ± {found['standard_error']:.3f}, peak memory {found['peak_mib']:.0f} MiB.\n"
+        f"{found['log_likelihood']:.3f} ± {found['standard_error']:.3f}, "
+        f"peak memory {found['peak_mib']:.0f} MiB.\n"
     )
 
 
 def growth(result: dict[str, Any]) -> str:
+    """Growth of the cost."""
     axes = [(kind, axis) for kind in ("training", "evaluation") for axis in result[kind].values()]
     rows = (
         [
@@ -196,8 +210,8 @@ def growth(result: dict[str, Any]) -> str:
             axis["title"],
             f"{axis['sizes'][0]:,} to {axis['sizes'][-1]:,}",
             *ends(axis),
-            said(axis["slope"]),
-            said(axis["last_decade"]),
+            format_interval(axis["slope"]),
+            format_interval(axis["last_decade"]),
         ]
         for kind, axis in axes
     )
@@ -219,6 +233,7 @@ def growth(result: dict[str, Any]) -> str:
 
 
 def ends(axis: dict[str, Any]) -> list[str]:
+    """The cost at the smallest and the largest size."""
     return [
         f"{seconds * 1e3:.3g} ms per {axis['unit']}"
         for seconds in (axis["seconds"][0], axis["seconds"][-1])
@@ -226,34 +241,42 @@ def ends(axis: dict[str, Any]) -> list[str]:
 
 
 def steady(result: dict[str, Any]) -> str:
+    """Long runs."""
     header = ["run", "steps", "ms per step", "change over the run", "memory", "change over the run"]
     return where(result) + grid(header, map(steady_run, result["runs"].values()))
 
 
 def steady_run(run: dict[str, Any]) -> list[str]:
+    """The row of a long run."""
     middle = float(np.median(run["milliseconds"]))
     relative = {name: 100 * value / middle for name, value in run["change"]["milliseconds"].items()}
     memory = f"{run['mebibytes'][0]:.0f} to {run['mebibytes'][-1]:.0f} MiB"
-    grown = said(run["change"]["mebibytes"])
+    grown = format_interval(run["change"]["mebibytes"])
     return [
         run["title"],
         f"{run['steps']:,}",
         f"{middle:.3f}",
-        f"{said(relative)} %",
+        f"{format_interval(relative)} %",
         memory,
         f"{grown} MiB",
     ]
 
 
 def overheads(result: dict[str, Any]) -> str:
-    start = ([f"`{name}`", said(found)] for name, found in result["start"]["seconds"].items())
-    stop = ([f"`aevb fit {name}`", said(found)] for name, found in result["interrupt"].items())
+    """Overheads around the steps."""
+    start = (
+        [f"`{name}`", format_interval(found)] for name, found in result["start"]["seconds"].items()
+    )
+    stop = (
+        [f"`aevb fit {name}`", format_interval(found)]
+        for name, found in result["interrupt"].items()
+    )
     steps = (
         [
             net["title"],
             way,
-            said(found, 1),
-            said(net["first_step"][way], 1),
+            format_interval(found, 1),
+            format_interval(net["first_step"][way], 1),
             even(net["break_even_steps"], way),
         ]
         for net in result["first_step"].values()
@@ -278,12 +301,14 @@ def overheads(result: dict[str, Any]) -> str:
 
 
 def even(found: dict[str, float] | None, way: str) -> str:
+    """Steps until compilation has paid off."""
     if not way.startswith("compiled"):
         return ""
     return "not measured" if found is None else f"{found[way]:,.0f}"
 
 
 def memory(result: dict[str, Any]) -> str:
+    """Memory of a step."""
     by_batch = (
         [
             title,
@@ -311,10 +336,12 @@ def memory(result: dict[str, Any]) -> str:
 
 
 def bounded(net: dict[str, Any], text: Any) -> str:
+    """The text of a run with bounded memory."""
     return text(net["bounded"]) if "bounded" in net else "not measured"
 
 
 def quality(result: dict[str, Any]) -> str:
+    """Quality of fast runs."""
     found = result["contenders"]
     bounds = list(next(iter(found.values()))["reached"])
     header = [
@@ -334,11 +361,13 @@ def quality(result: dict[str, Any]) -> str:
     return (
         f"{result['epochs']} epochs, {seeds}: mean ± standard error. {where(result)}"
         f"{grid(header, (quality_row(name, entry) for name, entry in found.items()))}\n"
-        f"Largest difference from eager float32 in the validation ELBO after one epoch, nats: {differ}.\n"
+        "Largest difference from eager float32 in the validation ELBO after one epoch, nats: "
+        f"{differ}.\n"
     )
 
 
 def quality_row(name: str, entry: dict[str, Any]) -> list[str]:
+    """The row of a contender."""
     times = (
         "not reached" if at is None else plus_minus(at, ".0f") for at in entry["reached"].values()
     )
@@ -352,26 +381,27 @@ def quality_row(name: str, entry: dict[str, Any]) -> list[str]:
 
 
 def plus_minus(found: dict[str, float | None], form: str) -> str:
-    """A mean with its standard error, which a single seed does not have."""
+    """A mean with its standard error; a single seed has none."""
     error = found["standard_error"]
     return f"{found['mean']:{form}}" + ("" if error is None else f" ± {error:{form.lstrip('+')}}")
 
 
 def data_path(result: dict[str, Any]) -> str:
+    """Batches and files."""
     return where(result) + "\n".join(
         [*map(ways, result["groups"], result["groups"].values()), file_memory(result["memory"])]
     )
 
 
 def ways(title: str, group: dict[str, Any]) -> str:
-    """One group of ways to the same batch."""
+    """The table of a group."""
     rows = (
-        [name, f"{ms:.3f}", said(group["ratio"][name])]
+        [name, f"{ms:.3f}", format_interval(group["ratio"][name])]
         for name, ms in group["ms_per_batch"].items()
     )
     return grid(
         [
-            f"{title} (control {said(group['control'])})",
+            f"{title} (control {format_interval(group['control'])})",
             "ms per 128 rows",
             f"times {group['reference']}",
         ],
@@ -380,6 +410,7 @@ def ways(title: str, group: dict[str, Any]) -> str:
 
 
 def file_memory(found: dict[str, Any]) -> str:
+    """Memory of a large file."""
     rows = (
         [way, f"{value['before_mib']:.0f}", f"{value['peak_mib']:.0f}"]
         for way, value in found.items()
@@ -396,12 +427,13 @@ def file_memory(found: dict[str, Any]) -> str:
 
 
 def encode(result: dict[str, Any]) -> str:
+    """A million rows."""
     inside = (
-        [name, said(found), said(result["ratio"][name])]
+        [name, format_interval(found), format_interval(result["ratio"][name])]
         for name, found in result["seconds"].items()
     )
     outside = (
-        [f"`{name}`", said(found["wall"]), said(found["processor"])]
+        [f"`{name}`", format_interval(found["wall"]), format_interval(found["processor"])]
         for name, found in result["commands"].items()
     )
     table = grid(["in one process", "seconds", f"times {result['reference']}"], inside)
@@ -412,12 +444,13 @@ def encode(result: dict[str, Any]) -> str:
 
 
 def products(result: dict[str, Any]) -> str:
+    """Matrix products."""
     rows = (
         [
             name,
             " x ".join(map(str, found["shape"])),
             *(f"{value:.0f}" for value in found["gigaflops"].values()),
-            said(found["ratio"]),
+            format_interval(found["ratio"]),
         ]
         for name, found in result["shapes"].items()
     )

@@ -1,25 +1,35 @@
-"""Training speed beside the references, on one thread and on two. Takes about 20 minutes.
+"""Training speed against other programs, on one thread and on two. Takes about 20 minutes.
 
 mnist     the 784-400-20 Bernoulli VAE, batch 128, Adam, on binarized MNIST
 table     a 16-64-4 net with a Normal likelihood and one scale, batch 64
 weighted  a 784-200-200-50 importance-weighted autoencoder, 50 samples, batch 20, on binarized MNIST
 
-AEVB_DATA names the folder of the data; `make bench` makes the environment of the references, and runs this.
+AEVB_DATA is the folder of the data; `make bench` creates the environment of the references and runs
+this script.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from rounds import THEIRS, Contender, interval, measure, per_sample, said, show
-from script import arguments, keep, parsed
+from rounds import (
+    REFERENCE_PYTHON,
+    Contender,
+    format_interval,
+    interval,
+    measure,
+    per_sample,
+    print_result,
+)
+from script import make_parser, parse_options, write_record
 
 
 def mnist() -> list[Contender]:
+    """The contenders of mnist."""
     return [
-        Contender("Pythae's trainer", "pythae_trainer.py", python=THEIRS),
+        Contender("Pythae's trainer", "pythae_trainer.py", python=REFERENCE_PYTHON),
         Contender("PyTorch loop, eager", "torch_loop.py"),
-        Contender("NumPyro SVI", "numpyro_svi.py", python=THEIRS),
-        Contender("JAX lax.scan", "jax_scan.py", python=THEIRS),
+        Contender("NumPyro SVI", "numpyro_svi.py", python=REFERENCE_PYTHON),
+        Contender("JAX lax.scan", "jax_scan.py", python=REFERENCE_PYTHON),
         Contender("aevb eager float32", "aevb_fit.py"),
         Contender("aevb compiled float32", "aevb_fit.py", ("--compiled",)),
         Contender(
@@ -30,15 +40,17 @@ def mnist() -> list[Contender]:
 
 
 def table() -> list[Contender]:
+    """The contenders of table."""
     return [
         Contender("PyTorch loop, eager", "torch_loop.py", ("--net", "table")),
-        Contender("PyOD's VAE", "pyod_vae.py", python=THEIRS),
+        Contender("PyOD's VAE", "pyod_vae.py", python=REFERENCE_PYTHON),
         Contender("aevb eager", "aevb_fit.py", ("--net", "table")),
         Contender("aevb compiled", "aevb_fit.py", ("--net", "table", "--compiled")),
     ]
 
 
 def weighted() -> list[Contender]:
+    """The contenders of weighted."""
     net = ("--net", "weighted", "--rows", "2000")  # a block is 100 steps
     return [
         Contender("PyTorch loop, eager", "torch_loop.py", net),
@@ -52,7 +64,7 @@ def weighted() -> list[Contender]:
 
 
 def yardsticks(net: str) -> list[Contender]:
-    """The products of a step alone: what the rest is measured by on another machine."""
+    """The matrix products of a step alone, to compare machines."""
     return [
         Contender(f"matrix products {precision}", "gemm.py", (precision, net))
         for precision in ("float32", "bfloat16")
@@ -60,7 +72,7 @@ def yardsticks(net: str) -> list[Contender]:
 
 
 def against(contenders: list[Contender]) -> dict[str, dict[str, dict[str, float]]]:
-    """Ours over the fastest program that is not ours, where that is not the reference."""
+    """`aevb` over the fastest other program, if that is not the reference."""
     seconds = {c.name: per_sample(c) for c in contenders}
     fastest = min(
         (name for name in seconds if not name.startswith(("aevb", "matrix"))),
@@ -78,8 +90,9 @@ def against(contenders: list[Contender]) -> dict[str, dict[str, dict[str, float]
 
 
 def lines(found: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """The ratios as text."""
     return [
-        f"  {ours} is x{said(ratio)} as fast as {name}"
+        f"  {ours} is x{format_interval(ratio)} as fast as {name}"
         for name, ratios in found.items()
         for ours, ratio in ratios.items()
     ]
@@ -90,9 +103,10 @@ BATCHES = {"mnist": 128, "table": 64, "weighted": 20}
 
 
 def main() -> None:
-    parser = arguments(__doc__, rounds=15, threads=[1, 2])
+    """Run the workloads and write the records."""
+    parser = make_parser(__doc__, rounds=15, threads=[1, 2])
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
-    options = parsed(parser)
+    options = parse_options(parser)
     for workload in options.workloads:
         for threads in options.threads:
             contenders = WORKLOADS[workload]()
@@ -105,9 +119,9 @@ def main() -> None:
                 quick=options.quick,
             )
             found["against"] = against(contenders)
-            show(found, workload)
+            print_result(found, workload)
             print(*lines(found["against"]), sep="\n", end="\n" if found["against"] else "")
-            keep(
+            write_record(
                 f"training_{workload}_{threads}",
                 {"workload": workload} | found,
                 quick=options.quick,

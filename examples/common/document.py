@@ -1,4 +1,4 @@
-"""Write docs/experiments.md from the figures that the experiments left in benchmarks/results/. Takes a second."""
+"""Write docs/experiments.md from the records in benchmarks/results/. Takes a second."""
 
 from __future__ import annotations
 
@@ -10,122 +10,134 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "experiments.md"
 
-HEAD = """# The theory in pictures
+PAGE_HEAD = """# The theory in pictures
 
-Written by `examples/common/document.py` from `benchmarks/results/`; do not edit. Each section is one script:
-`python examples/NAME.py` makes the picture and prints the figures, on one core in the time that it says.
-Intervals, in brackets, are 95 %; ± is one standard error; log-probabilities are in nats.
+Written by `examples/common/document.py` from `benchmarks/results/`; do not edit. Each section is
+one script: `python examples/NAME.py` makes the picture and prints the numbers, on one core in the
+stated time. Intervals, in brackets, are 95 %; ± is one standard error; log-probabilities are in
+nats.
 """
 
 
-def kept(name: str) -> dict[str, Any]:
-    """What an experiment recorded."""
-    return json.loads(
-        (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
-    )
+def load_record(name: str) -> dict[str, Any]:
+    """The record of an experiment."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def mean(found: dict[str, float], digits: int = 2) -> str:
-    return f"{found['mean']:.{digits}f} ± {found['standard_error']:.{digits}f}"
+def format_estimate(record: dict[str, float], digits: int = 2) -> str:
+    """A mean with its standard error."""
+    return f"{record['mean']:.{digits}f} ± {record['standard_error']:.{digits}f}"
 
 
-def between(found: dict[str, float], digits: int = 2, sign: str = "") -> str:
-    return f"{found['value']:{sign}.{digits}f} ({found['low']:{sign}.{digits}f} to {found['high']:{sign}.{digits}f})"
+def format_interval(record: dict[str, float], digits: int = 2, sign: str = "") -> str:
+    """A value with its interval."""
+    value, low, high = (f"{record[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def table(*rows: list[str]) -> str:
-    """Rows of cells, the first of them the head."""
+    """A table; the first row is the head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def terms() -> str:
-    found = kept("terms")
+    """The section on the terms of the bound."""
+    record = load_record("terms")
     names = ["reconstruction only", "divergence only", "both"]
-    measures = {
+    quantities = {
         "reconstruction": "E log p(x given z)",
         "divergence": "KL(q, prior)",
         "mutual_information": "I(x; z)",
-        "aggregate_divergence": "KL of all codes together to the prior",
+        "aggregate_divergence": "KL of the aggregate posterior to the prior",
     }
-    rows = [[said, *(mean(found[name][key]) for name in names)] for key, said in measures.items()]
-    accuracy = [
-        "digits named by 5 neighbours of a drawn code",
-        *(between(found[name]["accuracy_of_neighbours"]) for name in names),
+    rows = [
+        [label, *(format_estimate(record[name][key]) for name in names)]
+        for key, label in quantities.items()
     ]
-    return f"""## What each term of the bound does
+    accuracy = [
+        "accuracy of 5 nearest neighbours of a draw of z",
+        *(format_interval(record[name]["accuracy_of_neighbours"]) for name in names),
+    ]
+    return f"""## The terms of the bound
 
-![Maps of held-out digits' codes: reconstruction only, divergence only, both](pictures/terms.png)
+![Latent maps of held-out digits: reconstruction only, divergence only, both](pictures/terms.png)
 
-`examples/terms.py`: three models with two latent variables that share networks, first weights, order of the data and draws, and differ in
-what they climb. One draw of the code for each of {found["rows"]:,} held-out digits; the circles hold 50 % and 95 % of the prior.
+`examples/terms.py`: three models with two latent variables share networks, first weights, the order
+of the data and all draws, and differ in the objective. The maps show one draw of z for each of
+{record["rows"]:,} held-out digits; the circles contain 50 % and 95 % of the prior.
 
 {table(["", *names], *rows, accuracy)}
 
-Without the divergence, codes lie wherever they like: draws from the prior are decoded from places where no digit is. Without the
-reconstruction every posterior is the prior, and codes say nothing. With both, codes fill the prior and tell digits apart, and held-out
-digits are reconstructed no worse. I(x; z) is at most the logarithm of the number of digits, {math.log(found["rows"]):.2f}, and what it
-lacks is in the line below.
+Without the divergence, latent variables lie anywhere: draws from the prior are decoded where no
+digit is. Without the reconstruction, every posterior is the prior and z carries no information.
+With both, z fills the prior and separates digits, and held-out digits are reconstructed no worse.
+I(x; z) is at most the logarithm of the number of digits, {math.log(record["rows"]):.2f}; the line
+below has the rest of the divergence.
 """
 
 
 def reconstructions() -> str:
+    """The section on reconstructions."""
     return """## Reconstructions
 
-Every report of a run (`aevb report RUN`) shows held-out data above their reconstructions, and how much of the fine detail is left
-(`plots.high_frequency_ratio`): less than 1, since the mean of what a code may stand for is smoother than any of it.
+Every report of a run (`aevb report RUN`) shows held-out data above their reconstructions, and the
+share of fine detail that is left (`plots.high_frequency_ratio`). It is below 1, because the mean of
+p(x|z) averages over all data that z may stand for.
 """
 
 
 def manifold() -> str:
-    found = kept("manifold")
-    rows = []
-    for name, sizes in found.items():
-        for size, axes in sizes.items():
-            rows.append([name, f"{size} x {size}", f"{axes['first']:.4f}", f"{axes['second']:.4f}"])
-    faces = "\n![The same of faces](pictures/manifold_faces.png)\n" if "faces" in found else ""
-    return f"""## The plane of two latent variables
+    """The section on the latent plane."""
+    rows = [
+        [name, f"{size} x {size}", f"{axes['first']:.4f}", f"{axes['second']:.4f}"]
+        for name, sizes in load_record("manifold").items()
+        for size, axes in sizes.items()
+    ]
+    has_faces = any(row[0] == "faces" for row in rows)
+    faces = "\n![The latent plane of faces](pictures/manifold_faces.png)\n" if has_faces else ""
+    return f"""## The latent plane
 
 ![Digits at equally spaced percentiles of the prior](pictures/manifold.png)
-{faces}
-`examples/manifold.py`: what is expected at equally spaced percentiles of the prior. Equal areas are equally probable, and pictures change
-smoothly along each axis: the mean squared difference of neighbours, over that of any two pictures of the grid, falls
-to about a third when
-the grid is twice as fine.
+{faces} `examples/manifold.py`: the mean of p(x|z) at equally spaced percentiles of the prior. Equal
+areas are equally probable, and pictures change smoothly along each axis: the mean squared
+difference of neighbours, over that of any two pictures of the grid, falls to about a third on a
+grid of half the spacing.
 
 {table(["", "grid", "along the first variable", "along the second"], *rows)}
 """
 
 
 def interpolation() -> str:
-    found = kept("interpolation")
+    """The section on paths between two pictures."""
     rows = []
-    for name, pairs in found.items():
-        for place, pair in enumerate(pairs):
-            label = "2 to 6" if name == "digits" else f"{name[:-1]} {place + 1}"
-            rows.append(
-                [label, *(f"{way['length']:.3f}; {way['unevenness']:.3f}" for way in pair.values())]
-            )
-    return f"""## Between two pictures
+    for name, pairs in load_record("interpolation").items():
+        for number, pair in enumerate(pairs, 1):
+            label = "2 to 6" if name == "digits" else f"{name[:-1]} {number}"
+            cells = [f"{path['length']:.3f}; {path['unevenness']:.3f}" for path in pair.values()]
+            rows.append([label, *cells])
+    return f"""## Interpolation
 
-![From a 2 to a 6, and between drawings of one character, on three paths](pictures/interpolation.png)
+![From a 2 to a 6, and between drawings of a character, on three paths](pictures/interpolation.png)
 
-`examples/interpolation.py`: from a held-out 2 to a 6, and between two held-out drawings of one character (Omniglot; nobody who drew these
-was seen in training). The ends are the reconstructions. `linear` is straight between the codes; `spherical` keeps the distance from the
-origin; `geodesic` is the shortest path as measured in the decoded pictures (`aevb interpolate --path geodesic`).
-Each cell holds the length of the
-path in the pictures, over the distance of its ends, and the deviation of its steps, over their mean.
+`examples/interpolation.py`: from a held-out 2 to a 6, and between two held-out drawings of one
+character (Omniglot; the writers are not in the training data). The ends are the reconstructions.
+`linear` is straight in latent space; `spherical` keeps the distance from the origin; `geodesic` is
+the shortest path as measured in the decoded pictures (`aevb interpolate --path geodesic`). Each
+cell has the length of the path in the pictures, over the distance of its ends, and the standard
+deviation of its steps, over their mean.
 
 {table(["", "linear", "spherical", "geodesic"], *rows)}
 
-The geodesic is the shortest and its steps are even. It is not the path of the most digit-like pictures: the shortest
-way between two pictures fades
-one into the other, and the metric of the decoder's mean does not know where data are. The arc stays where codes of digits are.
+The geodesic is the shortest path and its steps are even. It is not the path of the most digit-like
+pictures: the shortest way between two pictures fades one into the other, and the metric of the
+decoder's mean does not know where data are. The arc stays where the latent variables of digits are.
 """
 
 
-MEASURES = (
-    ("distance_of_ends", "Frechet distance of the ends", 0),
+SMOOTHNESS_ROWS = (
+    ("distance_of_ends", "Fréchet distance of the ends", 0),
     ("distance", "… of midpoints", 0),
     ("further_distance", "… of midpoints, beyond the ends", 0),
     ("entropy_of_ends", "entropy of the ends", 2),
@@ -135,108 +147,110 @@ MEASURES = (
 
 
 def smoothness() -> str:
-    found = kept("smoothness")
-    rows = []
-    for latent, each in found.items():
-        for key, said, digits in MEASURES:
-            cells = [between(each[kind][key], digits) for kind in ("autoencoder", "VAE")]
-            rows.append(
-                [
-                    f"{said}, {latent} latent variables",
-                    *cells,
-                    between(each["difference"][key], digits, "+"),
-                ]
-            )
-    two = found["2"]
-    return f"""## A VAE and an autoencoder, halfway
+    """The section on midpoints of a VAE and an autoencoder."""
+    record = load_record("smoothness")
+    rows = [
+        [
+            f"{label}, {latent} latent variables",
+            *(format_interval(result[kind][key], digits) for kind in ("autoencoder", "VAE")),
+            format_interval(result["difference"][key], digits, "+"),
+        ]
+        for latent, result in record.items()
+        for key, label, digits in SMOOTHNESS_ROWS
+    ]
+    two = record["2"]
+    return f"""## Midpoints of a VAE and an autoencoder
 
-![Walks of an autoencoder above those of a VAE](pictures/smoothness.png)
+![Paths of an autoencoder above paths of a VAE](pictures/smoothness.png)
 
-`examples/smoothness.py`: what is decoded halfway between the codes of {two["pairs"]} pairs of held-out digits, and the reconstructions of
-the ends, by five autoencoders and five VAEs of the same networks, seed by seed. The Frechet distance is that to other held-out digits, in
-16 principal components; the entropy is that of a classifier that saw none of the models' data. Digits themselves have
-{two["digits"]["distance"]:.0f} (0, up to the noise of so few rows: its bias is taken off) and
-{two["digits"]["entropy"]:.2f} nats, averages of two digits' pixels {two["pixels_between"]["distance"]:.0f} and
-{two["pixels_between"]["entropy"]:.2f}. In the picture, walks of the first autoencoder (above) and the first VAE (below) with two latent
-variables.
+`examples/smoothness.py`: decoded midpoints in latent space between {two["pairs"]} pairs of held-out
+digits, and the reconstructions of the ends, of five autoencoders and five VAEs with the same
+networks, seed by seed. The Fréchet distance is to other held-out digits, in 16 principal
+components; the entropy is of a classifier that has not seen the training data. Digits themselves
+have {two["digits"]["distance"]:.0f} (0 up to the noise of so few rows: the bias is removed) and
+{two["digits"]["entropy"]:.2f} nats; averages of the pixels of two digits
+{two["pixels_between"]["distance"]:.0f} and {two["pixels_between"]["entropy"]:.2f}. The picture
+shows paths of the first autoencoder (above) and the first VAE (below) with two latent variables.
 
-{table(["", "autoencoder", "VAE", "VAE less autoencoder"], *rows)}
+{table(["", "autoencoder", "VAE", "VAE minus autoencoder"], *rows)}
 
-{verdict(found)}
+{conclusion(record)}
 """
 
 
-def verdict(found: dict[str, Any]) -> str:
-    """Which differences are there, and which are none, in words."""
-    said = []
-    for latent, each in found.items():
-        told = {key: _sign(each["difference"][key]) for key, *_ in MEASURES}
-        nearer, ends, further = (
-            told[key] for key in ("distance", "distance_of_ends", "further_distance")
+def conclusion(record: dict[str, Any]) -> str:
+    """The differences whose interval excludes 0, in words."""
+    sentences = []
+    for latent, result in record.items():
+        signs = {key: _sign(result["difference"][key]) for key, *_ in SMOOTHNESS_ROWS}
+        sentences.append(
+            f"With {latent} latent variables the VAE's midpoints are "
+            f"{DISTANCE_WORDS[signs['distance']]} digits, its reconstructions are "
+            f"{DISTANCE_WORDS[signs['distance_of_ends']]} digits, and the loss of midpoints beyond "
+            f"that of the ends is {LEVEL_WORDS[signs['further_distance']]}. The entropy of "
+            f"midpoints is {LEVEL_WORDS[signs['entropy']]}."
         )
-        said.append(
-            f"With {latent} latent variables the VAE's midpoints are {WORDS[nearer]} digits; its reconstructions are {WORDS[ends]} them, "
-            f"and what midpoints lose beyond that is {LOST[further]}. Entropies of midpoints are {LEVEL[told['entropy']]}."
-        )
-    return " ".join(said)
+    return "\n".join(sentences)
 
 
-WORDS = {-1: "nearer to", 0: "not told apart in their distance to", 1: "further from"}
-LOST = {-1: "less, too", 0: "not told apart", 1: "more"}
-LEVEL = {-1: "lower", 0: "not told apart", 1: "higher"}
+DISTANCE_WORDS = {
+    -1: "nearer to",
+    0: "not significantly nearer to or further from",
+    1: "further from",
+}
+LEVEL_WORDS = {-1: "smaller", 0: "not significantly different", 1: "larger"}
 
 
-def _sign(found: dict[str, float]) -> int:
-    """On which side of 0 the whole interval lies; 0 where it holds it."""
-    return -1 if found["high"] < 0 else 1 if found["low"] > 0 else 0
+def _sign(interval: dict[str, float]) -> int:
+    """The sign of an interval; 0 if it contains 0."""
+    return -1 if interval["high"] < 0 else 1 if interval["low"] > 0 else 0
 
 
 def augmentation() -> str:
-    found = kept("augmentation")
+    """The section on augmentation."""
+    record = load_record("augmentation")
     kinds = ["nearest neighbour", "logistic regression"]
     rows = []
     for labels in ("10", "50"):
-        each = found[labels]
-        rows.append(
-            [
-                f"{labels} labelled digits alone",
-                *(between(each["accuracy"][kind], 3) for kind in kinds),
-            ]
-        )
+        accuracy, gains = record[labels]["accuracy"], record[labels]["gain"]
+        alone = [format_interval(accuracy[kind], 3) for kind in kinds]
+        rows.append([f"accuracy with {labels} labelled digits", *alone])
         rows += [
-            [f"gain by {name}", *(between(gain[kind], 3, "+") for kind in kinds)]
-            for name, gain in each["gain"].items()
+            [f"gain by {name}", *(format_interval(gain[kind], 3, "+") for kind in kinds)]
+            for name, gain in gains.items()
         ]
-    return f"""## A small training set, augmented
+    return f"""## Augmentation of a small training set
 
 ![Labelled digits, and decoded neighbours below](pictures/augmentation.png)
 
-`examples/augmentation.py`: {found["copies"]} decoded neighbours of each labelled digit (`inference.augment`, from a
-VAE of four latent variables that learned from
-all training digits without labels) join it in the training set of a classifier. Accuracy on {found["held_out"]}
-held-out digits over {found["seeds"]} seeds, and
-what is gained seed by seed; plain copies and noisy copies of the digits, as many, are there to be compared with.
+`examples/augmentation.py`: {record["copies"]} decoded neighbours of each labelled digit
+(`inference.augment`, from a VAE with four latent variables, trained on all training digits without
+labels) join the training set of a classifier. The table shows the accuracy on {record["held_out"]}
+held-out digits over {record["seeds"]} seeds, and the gain seed by seed; the same number of plain
+copies and of noisy copies of the digits is there for comparison.
 
 {table(["", *kinds], *rows)}
 
-With one label of each class neighbours help both classifiers. Of what the regression gains, noise in the pixels gives most, too; the
-nearest neighbour gains from decoded neighbours alone. With five labels of each class they help neither, and harm the
-regression.
+With one label per class, neighbours help both classifiers. Noise in the pixels gives most of the
+gain of the regression as well; the nearest neighbour gains from decoded neighbours alone. With five
+labels per class they help neither classifier and harm the regression.
 """
 
 
-def elsewhere() -> str:
-    return """## Elsewhere
+def further_experiments() -> str:
+    """Links to experiments on other pages."""
+    return """## Further experiments
 
-- How far the approximation and how far the amortisation leave the bound from the truth: `metrics.gaps`.
-- The variance of score-function and pathwise gradients against the number of latent variables: `benchmarks/gradient_variance.py`,
-  [picture](pictures/gradient_variance.svg).
-- How well codes separate classes: `metrics.separation`, in every report of labelled data.
+- The share of approximation and of amortisation in the gap of the bound: `metrics.inference_gaps`.
+- The variance of score-function and pathwise gradients against the number of latent variables:
+  `benchmarks/gradient_variance.py`, [picture](pictures/gradient_variance.svg).
+- The separation of classes in latent space: `metrics.class_separation`, in every report of labelled
+  data.
 """
 
 
-def written() -> str:
-    """The page."""
+def render_page() -> str:
+    """The text of the page."""
     sections = (
         terms,
         reconstructions,
@@ -244,11 +258,11 @@ def written() -> str:
         interpolation,
         smoothness,
         augmentation,
-        elsewhere,
+        further_experiments,
     )
-    return "\n".join([HEAD, *(section() for section in sections)])
+    return "\n".join([PAGE_HEAD, *(section() for section in sections)])
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(), encoding="utf-8")
+    PAGE.write_text(render_page(), encoding="utf-8")
     print(PAGE)

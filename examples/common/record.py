@@ -1,4 +1,7 @@
-"""Where an experiment leaves its picture and its figures: in the current folder, or with ``--record`` where the docs have them."""
+"""Where an experiment writes its picture and its numbers.
+
+The place is the current folder; with ``--record`` it is the folder of the documentation.
+"""
 
 from __future__ import annotations
 
@@ -16,31 +19,31 @@ from aevb.metrics import Estimate, Interval
 SMOKE = bool(os.environ.get("AEVB_SMOKE"))
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "--record" in sys.argv
-FIGURES = ROOT / "benchmarks" / "results" if RECORD else Path()
+RECORDS = ROOT / "benchmarks" / "results" if RECORD else Path()
 PICTURES = ROOT / "docs" / "pictures" if RECORD else Path()
 
 
-def ranged(found: Interval) -> dict[str, float]:
-    """A number with its interval."""
+def interval_record(interval: Interval) -> dict[str, float]:
+    """A number with its interval, rounded."""
     return {
-        "value": round(found.value, 6),
-        "low": round(found.low, 6),
-        "high": round(found.high, 6),
+        "value": round(interval.value, 6),
+        "low": round(interval.low, 6),
+        "high": round(interval.high, 6),
     }
 
 
-def measured(found: Estimate) -> dict[str, float]:
-    """A mean with its standard error."""
-    return {"mean": round(found.mean, 6), "standard_error": round(found.standard_error, 6)}
+def estimate_record(estimate: Estimate) -> dict[str, float]:
+    """A mean with its standard error, rounded."""
+    return {"mean": round(estimate.mean, 6), "standard_error": round(estimate.standard_error, 6)}
 
 
-def keep(name: str, figures: dict[str, Any]) -> None:
+def write_record(name: str, record: dict[str, Any]) -> None:
     """Write ``name.json`` and print it."""
-    text = json.dumps(figures, indent=1)
-    (FIGURES / f"{name}.json").write_text(text + "\n")
-    print(f"{FIGURES / name}.json: {text}")
+    text = json.dumps(record, indent=1)
+    (RECORDS / f"{name}.json").write_text(text + "\n")
+    print(f"{RECORDS / name}.json: {text}")
 
 
-def draw(name: str, ax: Axes) -> None:
+def write_picture(name: str, ax: Axes) -> None:
     """Write ``name.png``."""
     (PICTURES / f"{name}.png").write_bytes(plots.png(ax))

@@ -1,4 +1,4 @@
-"""``aevb.fit`` itself, or ``aevb.fit_many``: its whole loop, on data as it loads them."""
+"""``aevb.fit`` or ``aevb.fit_many``: the whole loop, on data that `aevb` loads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from aevb.training._optimisers import constant_schedule
 
 @dataclass(frozen=True)
 class Workload:
-    """A model with its objective, and what it is trained on."""
+    """A model with its objective and its data."""
 
     build: Callable[[], aevb.Recipe]
     rows: Rows
@@ -48,6 +48,7 @@ class Workload:
 
 
 def mnist(options: argparse.Namespace) -> Workload:
+    """The 784-400-20 net."""
     data = aevb.data.load("binarized-mnist")
     hidden, latent, samples = options.hidden or [HIDDEN], options.latent or LATENT, options.samples
 
@@ -63,12 +64,14 @@ def mnist(options: argparse.Namespace) -> Workload:
 
 
 def weighted(options: argparse.Namespace) -> Workload:
+    """The 784-200-200-50 net."""
     options.hidden, options.latent, options.samples = list(DEEP), DEEP_LATENT, DEEP_SAMPLES
     options.batch = options.batch or DEEP_BATCH
     return mnist(options)
 
 
 def tabular(options: argparse.Namespace) -> Workload:
+    """The 16-64-4 net."""
     hidden, latent = options.hidden or [TABLE_HIDDEN], options.latent or TABLE_LATENT
     rows = options.rows or TABLE_ROWS
 
@@ -82,6 +85,7 @@ def tabular(options: argparse.Namespace) -> Workload:
 
 
 def photographs(options: argparse.Namespace) -> Workload:
+    """The convolutional net."""
     data = aevb.data.load("cifar10")
     everything = torch.cat(
         [part.stored_values for part in (data.train, data.validation, data.test)]
@@ -99,21 +103,21 @@ NETS = {"mnist": mnist, "weighted": weighted, "table": tabular, "photographs": p
 
 
 def sized(rows: Rows, count: int | None) -> Rows:
-    """So many rows: the first ones, or all of them again and again."""
+    """The first ``count`` rows, repeated if there are fewer."""
     count = count or (2560 if QUICK else len(rows))
     return rows if count == len(rows) else rows.subset(torch.arange(count) % len(rows))
 
 
 def held_out(model: aevb.VAE, data: Dataset | None, part: str) -> float:
-    """The ELBO from one draw per datum, exact divergence."""
+    """The ELBO from one draw per datum, with the exact KL divergence."""
     assert data is not None
     return aevb.metrics.rate_distortion(
         model, {"validation": data.validation, "test": data.test}[part], samples=1
     ).elbo.mean
 
 
-class Many:
-    """A factor on the learning rate that stands at the gate after every epoch: ``fit_many`` has no callbacks, but asks for the factor."""
+class GateSchedule:
+    """A learning rate factor that waits at the gate after every epoch, in place of a callback."""
 
     def __init__(self, gate: Gate, steps: int) -> None:
         self.gate, self.steps, self.seen = gate, steps, 0
@@ -126,8 +130,8 @@ class Many:
 
 
 def check_side_by_side(work: Workload, count: int) -> None:
-    """Let no run one after another pass for one side by side: a stack of this kind says what it did, once, before the clock runs."""
-    tried = aevb.fit_many(
+    """Check before timing that ``fit_many`` trains this kind of model as a stack."""
+    results = aevb.fit_many(
         [work.build() for _ in range(count)],
         sized(work.rows, work.batch),
         epochs=1,
@@ -135,27 +139,27 @@ def check_side_by_side(work: Workload, count: int) -> None:
         progress=False,
         compile=False,
     )
-    assert count == 1 or "side by side" in " ".join(tried[0].notes), tried[0].notes
+    notes = [str(note) for note in results[0].notes]
+    assert count == 1 or any("side by side" in note for note in notes), notes
 
 
 def check_compiled(wanted: bool) -> None:
-    """What was to be compiled is (``fit`` goes on without where it cannot be done), and what was not is not; nothing is compiled later."""
+    """Check that ``fit`` compiles if and only if it should, and nothing later."""
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     if wanted != bool(graphs):
-        raise RuntimeError(
-            f"{graphs} graphs have been compiled, and compiling was {'asked for' if wanted else 'not asked for'}."
-        )
+        raise RuntimeError(f"{graphs} graphs were compiled, with compile={wanted}.")
     torch.compiler.set_stance("fail_on_recompile")
 
 
 def leave_layout() -> None:
-    """Switch off that ``fit`` lays convolutions out with the channels last; it has no option for that."""
+    """Disable the channels_last layout of ``fit``, which has no option for it."""
     loop = sys.modules[aevb.fit.__module__]
     assert "use_channels_last" in vars(loop)
     vars(loop)["use_channels_last"] = lambda model: None
 
 
 def parsed() -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("threads", type=int)
     parser.add_argument("--net", default="mnist", choices=NETS)
@@ -183,6 +187,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Train at the gate."""
     options = parsed()
     torch.set_num_threads(options.threads)
     work = NETS[options.net](options)
@@ -208,10 +213,12 @@ def main() -> None:
     } | options.fit
     if options.many:
         check_side_by_side(work, options.many)
-        aevb.fit_many(recipes, work.rows, lr_schedule=Many(gate, steps), **settings)
+        aevb.fit_many(recipes, work.rows, lr_schedule=GateSchedule(gate, steps), **settings)
     else:
-        rate = {} if options.epochs else {"rate": constant_schedule}
-        aevb.fit(recipes[0], work.rows, callbacks=[lambda epoch, model: gate()], **rate, **settings)
+        schedule = {} if options.epochs else {"lr_schedule": constant_schedule}
+        aevb.fit(
+            recipes[0], work.rows, callbacks=[lambda epoch, model: gate()], **schedule, **settings
+        )
 
 
 if __name__ == "__main__":

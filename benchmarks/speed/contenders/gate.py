@@ -1,11 +1,12 @@
-"""How a contender is run: it waits at a gate, runs a block when told to, and says how long that took.
+"""The gate of a contender: it waits, runs a block on request, and reports its time.
 
-Each contender is a process of its own, in the environment it needs. It prints ``ready {json}`` once it has warmed up. Then it answers
-lines of its standard input: ``go`` runs one block, and the answer is seconds of wall time and of processor time for one unit of work (an
-epoch); ``score PART`` is answered by its ELBO on held-out rows. Only one contender runs at a time: the others wait for their line.
+Each contender is a process in its own environment. It prints ``ready {json}`` after its warm-up.
+Then it answers lines of its standard input: ``go`` runs one block, and the answer is the wall time
+and the processor time in seconds of one unit of work (an epoch); the answer to ``score PART`` is
+its ELBO on held-out rows. One contender runs at a time: the others wait for their line.
 
-``SPEED_GATE`` may hold a JSON object: ``warm`` is the number of units before it is ready (0: a block is one unit, the first of them cold),
-``quick_evaluation`` makes data and blocks small.
+``SPEED_GATE`` may have a JSON object: ``warm`` is the number of units before it is ready (0: a
+block is one unit, the first of them cold), ``quick`` makes data and blocks small.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ STEPS = 1 if QUICK else 50  # optimiser steps of a block, at least
 
 
 def binarized_mnist(part: str = "train") -> np.ndarray:
-    """A part (train, validation, test) of the fixed binarized MNIST, float32 ``[N, 784]``, from ``$AEVB_DATA``."""
+    """A part (train, validation, test) of the fixed binarized MNIST, float32 ``[N, 784]``."""
     packed = np.load(Path(os.environ["AEVB_DATA"]) / "binarized_mnist" / "binarized_mnist.npz")[
         {"validation": "valid"}.get(part, part)
     ]
@@ -45,7 +46,7 @@ def binarized_mnist(part: str = "train") -> np.ndarray:
 
 
 def table(rows: int = TABLE_ROWS) -> np.ndarray:
-    """Sixteen columns driven by four factors, float32 ``[rows, 16]``: the size of a table, not its content, decides the speed."""
+    """Sixteen columns made of four factors, float32 ``[rows, 16]``."""
     generator = np.random.default_rng(0)
     rows = min(rows, 3200) if QUICK else rows
     factors, loadings = generator.normal(size=(rows, 4)), generator.normal(size=(4, TABLE_COLUMNS))
@@ -63,10 +64,12 @@ def photographs() -> np.ndarray:
 
 
 class Gate:
-    """Call it at the end of each unit of work (``samples`` data, ``steps`` optimiser steps); it returns when the next may begin.
+    """Call it after each unit of work; it returns when the next unit may begin.
 
-    A block is as many units as take half a second and 50 steps; what is told is the time of one. ``ready`` is called once, when the
-    warm-up (or the first unit, if there is none) is over; ``score`` answers for a part of the data.
+    A unit has ``samples`` data and ``steps`` optimiser steps. A block has as many units as take
+    half a second and 50 steps; the reported time is that of one unit. ``ready`` is called once,
+    after the warm-up (or the first unit without one); ``score`` returns the ELBO of a part of the
+    data.
     """
 
     def __init__(
@@ -88,11 +91,14 @@ class Gate:
         self._begin()
 
     def __call__(self) -> None:
-        """One unit is done: report the block if it was its last, and wait."""
+        """End a unit: report the block after its last unit, and wait."""
         self.left -= 1
         if self.left > 0:
             return
-        wall, processor = time.perf_counter() - self.began, time.process_time() - self.processor
+        wall, processor = (
+            time.perf_counter() - self.start_time,
+            time.process_time() - self.processor,
+        )
         self.warm -= 1
         if self.warm <= 0 and not self.settled:
             self.settled = True
@@ -106,15 +112,18 @@ class Gate:
         self._begin()
 
     def _announce(self, **found: object) -> None:
+        """Print that the contender is ready."""
         self.announced = True
         print("ready " + json.dumps(self.about | {"units": self.units} | found), flush=True)
         self._wait()
 
     def _begin(self) -> None:
+        """Start the clocks of a block."""
         self.left = self.units
-        self.began, self.processor = time.perf_counter(), time.process_time()
+        self.start_time, self.processor = time.perf_counter(), time.process_time()
 
     def _wait(self) -> None:
+        """Answer questions until the next block."""
         while (line := sys.stdin.readline()).startswith("score "):
             assert self.score is not None
             print("answer", self.score(line.split()[1]), flush=True)

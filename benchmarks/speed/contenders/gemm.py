@@ -1,4 +1,4 @@
-"""The machine's yardstick: the matrix products of a step, and nothing else."""
+"""The matrix products of a step alone, to compare machines."""
 
 import sys
 
@@ -25,7 +25,7 @@ NETS = {
     ],
 }
 LAYERS = NETS[sys.argv[3]]
-# forward, and the gradients by weights and by inputs (the first layer needs none by its input)
+# forward, and the gradients by weights and by inputs (the first layer has none by its input)
 SHAPES = (
     [(n, i, o) for n, i, o in LAYERS]
     + [(o, n, i) for n, i, o in LAYERS]

@@ -1,4 +1,7 @@
-"""JAX: a whole epoch, its draws, its gathering of rows and its updates in one ``lax.scan``; optax's Adam; float32."""
+"""JAX: a whole epoch in one ``lax.scan``, with its draws, batches and updates.
+
+optax's Adam, float32.
+"""
 
 import sys
 
@@ -12,6 +15,7 @@ steps = len(data) // BATCH
 
 
 def layer(key: jax.Array, inputs: int, outputs: int) -> tuple[jax.Array, jax.Array]:
+    """Weights of a layer."""
     bound = (6 / (inputs + outputs)) ** 0.5
     return jax.random.uniform(key, (inputs, outputs), minval=-bound, maxval=bound), jnp.zeros(
         outputs
@@ -19,6 +23,7 @@ def layer(key: jax.Array, inputs: int, outputs: int) -> tuple[jax.Array, jax.Arr
 
 
 def loss(weights: list, x: jax.Array, key: jax.Array) -> jax.Array:
+    """The negative ELBO of a batch."""
     (w1, b1), (w2, b2), (w3, b3), (w4, b4) = weights
     h = jax.nn.relu(x @ w1 + b1)
     mean, log_variance = jnp.split(h @ w2 + b2, 2, axis=-1)
@@ -31,6 +36,7 @@ def loss(weights: list, x: jax.Array, key: jax.Array) -> jax.Array:
 
 @jax.jit
 def epoch(weights: list, state: optax.OptState, key: jax.Array) -> tuple:
+    """An epoch."""
     order_key, noise_key = jax.random.split(key)
     order = jax.random.permutation(order_key, len(data))[: steps * BATCH].reshape(steps, BATCH)
 
@@ -48,7 +54,7 @@ def epoch(weights: list, state: optax.OptState, key: jax.Array) -> tuple:
 
 
 def held_out(part: str) -> float:
-    """The ELBO from one draw per datum, exact divergence."""
+    """The ELBO from one draw per datum, with the exact KL divergence."""
     return -float(jax.jit(loss)(weights, jnp.asarray(binarized_mnist(part)), jax.random.key(0)))
 
 

@@ -1,6 +1,7 @@
-"""NumPyro in the style of its own VAE example: ``SVI`` with ``Trace_ELBO`` and Adam, an epoch as one compiled ``fori_loop``; float32.
+"""NumPyro in the style of its VAE example: ``SVI``, ``Trace_ELBO``, Adam; float32.
 
-The decoder gives logits where the example gives probabilities: the same model, and the faster of the two ways.
+An epoch is one compiled ``fori_loop``. The decoder returns logits where the example returns
+probabilities: the same model, and the faster way.
 """
 
 import jax

@@ -1,7 +1,8 @@
 """PyOD's ``VAE`` in its own ``fit``, with networks of the same size: 16-64-4, no dropout.
 
-Its loss is the mean squared error plus the divergence clipped at ``capacity``, which is 0 unless one sets it: then the divergence has no
-gradient. Here it counts. ``fit`` scores the training rows after the last epoch, which is not timed.
+Its loss is the mean squared error plus the KL divergence clipped at ``capacity``, which is 0 by
+default: then the divergence has no gradient. Here it has. ``fit`` scores the training rows after
+the last epoch, which is not timed.
 """
 
 import sys
@@ -17,12 +18,12 @@ steps = len(data) // TABLE_BATCH
 gate = Gate(steps * TABLE_BATCH, steps, torch=torch.__version__, pyod=pyod.__version__)
 
 
-class AtGate(VAE):
-    def epoch_update(self) -> None:  # called by its training loop at the end of each epoch
+class GatedVAE(VAE):
+    def epoch_update(self) -> None:  # its training loop calls it at the end of each epoch
         gate()
 
 
-AtGate(
+GatedVAE(
     lr=1e-3,
     epoch_num=10**6,
     batch_size=TABLE_BATCH,

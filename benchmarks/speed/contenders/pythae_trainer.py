@@ -18,7 +18,7 @@ torch.set_num_threads(int(sys.argv[1]))
 seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
 
 
-class Encoder(BaseEncoder):
+class PythaeEncoder(BaseEncoder):
     def __init__(self) -> None:
         super().__init__()
         self.hidden, self.mean, self.log_variance = (
@@ -32,7 +32,7 @@ class Encoder(BaseEncoder):
         return ModelOutput(embedding=self.mean(h), log_covariance=self.log_variance(h))
 
 
-class Decoder(BaseDecoder):
+class PythaeDecoder(BaseDecoder):
     def __init__(self) -> None:
         super().__init__()
         self.back, self.out = nn.Linear(LATENT, HIDDEN), nn.Linear(HIDDEN, PIXELS)
@@ -43,7 +43,7 @@ class Decoder(BaseDecoder):
         )
 
 
-class AtGate(TrainingCallback):
+class GateCallback(TrainingCallback):
     def on_epoch_end(self, training_config: BaseTrainerConfig, **others: object) -> None:
         gate()
 
@@ -53,7 +53,7 @@ def images(part: str) -> torch.Tensor:
 
 
 def held_out(part: str) -> float:
-    """The ELBO from one draw per datum, exact divergence."""
+    """The ELBO from one draw per datum, with the exact KL divergence."""
     with torch.no_grad():
         return -model({"data": images(part)}).loss.item()
 
@@ -62,8 +62,8 @@ data = images("train")
 torch.manual_seed(seed)
 model = VAE(
     VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"),
-    Encoder(),
-    Decoder(),
+    PythaeEncoder(),
+    PythaeDecoder(),
 )
 gate = Gate(
     len(data),
@@ -86,5 +86,5 @@ with tempfile.TemporaryDirectory() as folder:
         model,
         BaseDataset(data, torch.ones(len(data))),
         training_config=config,
-        callbacks=[AtGate()],
+        callbacks=[GateCallback()],
     ).train()

@@ -1,4 +1,7 @@
-"""A hand-written PyTorch loop, as tutorials have it: eager, Adam, a DataLoader (tables and photographs lie in memory as they are)."""
+"""A hand-written PyTorch loop as in tutorials: eager, Adam, a DataLoader.
+
+Tables and photographs are indexed in memory.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from torch_nets import Digits, Photographs, Table, Weighted
 
 
 def loader(data: Tensor, batch: int, layout: torch.memory_format) -> Callable[[], Iterable[Tensor]]:
+    """Batches of a DataLoader."""
     rows = DataLoader(TensorDataset(data), batch_size=batch, shuffle=True, drop_last=True)
     return lambda: (x for (x,) in rows)
 
@@ -29,6 +33,8 @@ def loader(data: Tensor, batch: int, layout: torch.memory_format) -> Callable[[]
 def resident(
     data: Tensor, batch: int, layout: torch.memory_format
 ) -> Callable[[], Iterable[Tensor]]:
+    """Batches of a tensor in memory."""
+
     def epoch() -> Iterator[Tensor]:
         for index in torch.randperm(len(data))[: len(data) // batch * batch].split(batch):
             yield data[index].float().contiguous(memory_format=layout)
@@ -37,7 +43,7 @@ def resident(
 
 
 def held_out(model: nn.Module, part: str) -> float:
-    """The ELBO from one draw per datum, exact divergence."""
+    """The ELBO from one draw per datum, with the exact KL divergence."""
     with torch.no_grad():
         return -model(torch.from_numpy(binarized_mnist(part))).item()
 
@@ -51,6 +57,7 @@ NETS = {
 
 
 def main() -> None:
+    """Train at the gate."""
     parser = argparse.ArgumentParser()
     parser.add_argument("threads", type=int)
     parser.add_argument("--net", default="mnist", choices=NETS)

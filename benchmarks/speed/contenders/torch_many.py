@@ -1,4 +1,7 @@
-"""Many 16-64-4 nets at once in plain PyTorch, as its tutorial on ensembles has it: stacked weights, ``vmap`` over ``grad``, eager."""
+"""Many 16-64-4 nets at once in plain PyTorch, as in its tutorial on ensembles.
+
+Stacked weights, ``vmap`` over ``grad``, eager.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ skeleton = copy.deepcopy(Table()).to("meta")
 
 
 def loss(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+    """The negative ELBO of one model."""
     return functional_call(skeleton, (weights, buffers), (x,))
 
 
@@ -30,7 +34,7 @@ gate = Gate(count * steps * TABLE_BATCH, steps, torch=torch.__version__)
 while True:
     orders = torch.stack(
         [torch.randperm(len(data)) for _ in range(count)]
-    )  # each model has batches of its own
+    )  # each model has its own batches
     for step in range(steps):
         x = data[orders[:, step * TABLE_BATCH : (step + 1) * TABLE_BATCH]]
         for name, gradient in gradients(weights, buffers, x).items():

@@ -1,4 +1,4 @@
-"""Hand-written PyTorch modules, as tutorials have them: each gives the negative ELBO of a batch."""
+"""Hand-written PyTorch modules as in tutorials; each returns the negative ELBO of a batch."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ from torch import Tensor, nn
 
 
 def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A reparameterised draw."""
     return mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The KL divergence from the standard normal prior."""
     return 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(-1)
 
 
 def layers(sizes: Sequence[int]) -> nn.Sequential:
+    """A fully connected network."""
     return nn.Sequential(
         *(part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU()))
     )
@@ -105,7 +108,10 @@ class Table(nn.Module):
 
 
 class Photographs(nn.Module):
-    """Levels 0 to 255 of 3 x 32 x 32 through two strided convolutions and back; discretised logistic with mean and scale per pixel."""
+    """Convolutional VAE of 3 x 32 x 32 levels 0 to 255.
+
+    Two strided convolutions and back; discretised logistic with mean and scale per pixel.
+    """
 
     def __init__(self) -> None:
         super().__init__()
