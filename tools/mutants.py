@@ -1,0 +1,304 @@
+"""Mutation test: change one expression of the library and see whether its tests fail.
+
+A mutant is a copy of ``src`` with one change: another comparison, sign, constant or condition, or
+a statement left out. Tests run in stages, from the nearest to the widest, and stop at the first
+failure. The script prints the survivors with the changed line: each is a missing test or a change
+without effect. 100 mutants take about 40 minutes on two cores.
+
+Usage: python tools/mutants.py [--count 100] [--seed 0] [--jobs 2] [--package objectives ...]
+       python tools/mutants.py --only src/aevb/training/_fit_prior.py:120
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("objectives", "gradients", "metrics", "inference", "training")
+SECONDS_PER_STAGE = 240
+COMPARISONS = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
+NAMES = {
+    "min": "max",
+    "max": "min",
+    "any": "all",
+    "all": "any",
+    "minimum": "maximum",
+    "amin": "amax",
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: the file, the line, both versions of the line and the new source."""
+
+    path: Path
+    line: int
+    name: str
+    before: str
+    after: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tests said of a mutant: killed by a stage, or survived all of them."""
+
+    mutant: Mutant
+    killed_by: str | None
+    seconds: float
+
+
+def mutate(node: ast.AST) -> ast.AST | None:
+    """The node with one change, ``None`` where it is of no kind that is changed."""
+    new = copy.deepcopy(node)
+    if isinstance(new, ast.Compare) and type(new.ops[0]) in COMPARISONS:
+        new.ops[0] = COMPARISONS[type(new.ops[0])]()
+        return new
+    if isinstance(new, ast.BinOp) and type(new.op) in OPERATORS:
+        text = any(isinstance(side, ast.JoinedStr) for side in (new.left, new.right))
+        new.op = OPERATORS[type(new.op)]()
+        return None if text else new
+    if isinstance(new, ast.BoolOp):
+        new.op = ast.Or() if isinstance(new.op, ast.And) else ast.And()
+        return new
+    if isinstance(new, ast.UnaryOp) and isinstance(new.op, ast.Not | ast.USub):
+        return new.operand
+    if isinstance(new, ast.Constant) and type(new.value) in (int, float, bool):
+        new.value = not new.value if isinstance(new.value, bool) else new.value + 1
+        return new
+    if isinstance(new, ast.IfExp):
+        new.body, new.orelse = new.orelse, new.body
+        return new
+    if isinstance(new, ast.Call):
+        function = new.func
+        if isinstance(function, ast.Name) and function.id in NAMES:
+            function.id = NAMES[function.id]
+            return new
+        if isinstance(function, ast.Attribute) and function.attr in NAMES:
+            function.attr = NAMES[function.attr]
+            return new
+    if isinstance(new, ast.Expr) and isinstance(new.value, ast.Call):
+        return ast.Pass()
+    if isinstance(new, ast.AugAssign):
+        return ast.Pass()
+    return None
+
+
+def iter_nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield every node of a function body that may change, with the name of the function.
+
+    Error messages, assertions and annotations are left alone.
+    """
+
+    def visit(node: ast.AST, name: str) -> Iterator[tuple[ast.AST, str]]:
+        if isinstance(node, ast.Raise | ast.JoinedStr | ast.AnnAssign | ast.arguments | ast.Assert):
+            return
+        if isinstance(node, ast.FunctionDef):
+            for statement in node.body:
+                yield from visit(statement, node.name)
+            return
+        if name and mutate(node) is not None:
+            yield node, name
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, name)
+
+    yield from visit(tree, "")
+
+
+def apply_mutation(source: str, tree: ast.Module, node: ast.AST) -> str | None:
+    """Return the source with one node changed; every other line stays as it is."""
+    assert isinstance(node, ast.expr | ast.stmt)
+    new = mutate(node)
+    if new is None or node.end_lineno is None or node.end_col_offset is None:
+        return None
+    lines = source.splitlines(keepends=True)
+    first, last = lines[node.lineno - 1].encode(), lines[node.end_lineno - 1].encode()
+    text = ast.unparse(ast.fix_missing_locations(new))
+    text = (
+        f"({text})"
+        if isinstance(node, ast.expr) and not isinstance(node, ast.Constant | ast.Call)
+        else text
+    )
+    head, tail = first[: node.col_offset].decode(), last[node.end_col_offset :].decode()
+    lines[node.lineno - 1 : node.end_lineno] = [head + text + tail]
+    made = "".join(lines)
+    try:
+        return made if ast.dump(ast.parse(made)) != ast.dump(tree) else None
+    except SyntaxError:
+        return None
+
+
+def all_mutants(packages: list[str]) -> list[Mutant]:
+    """Every mutant that there is, in the order of the files."""
+    made = []
+    for package in packages:
+        for path in sorted((ROOT / "src/aevb" / package).rglob("*.py")):
+            source = path.read_text(encoding="utf-8")
+            tree = ast.parse(source)
+            for node, name in iter_nodes(tree):
+                text = apply_mutation(source, tree, node)
+                if text is not None:
+                    assert isinstance(node, ast.expr | ast.stmt)
+                    before = source.splitlines()[node.lineno - 1].strip()
+                    after = text.splitlines()[node.lineno - 1].strip()
+                    place = path.relative_to(ROOT)
+                    made.append(Mutant(place, node.lineno, name, before, after, text))
+    return made
+
+
+def stages(mutant: Mutant) -> list[list[str]]:
+    """List the tests of a mutant in stages: mirrored file, its folder, files that name it."""
+    package = mutant.path.parts[2]
+    mirrored = ROOT / "tests" / package / f"test_{mutant.path.stem.lstrip('_')}.py"
+    nearest = [str(mutant.path), *([str(mirrored.relative_to(ROOT))] if mirrored.exists() else [])]
+    folder = sorted((ROOT / "tests" / package).glob("test_*.py"))
+    words = {mutant.name, *_public_names(ROOT / mutant.path)} - {"forward", "__init__", "check"}
+    naming = [
+        path
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if path not in folder and any(word in path.read_text(encoding="utf-8") for word in words)
+    ]
+    wider = [str(path.relative_to(ROOT)) for path in folder if path != mirrored]
+    return [
+        stage
+        for stage in (nearest, wider, [str(path.relative_to(ROOT)) for path in naming])
+        if stage
+    ]
+
+
+def _public_names(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    }
+
+
+def run_stage(folder: Path, tests: list[str]) -> bool:
+    """Whether the tests pass on the changed source."""
+    environment = os.environ | {
+        "PYTHONPATH": str(folder / "src"),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    try:
+        done = subprocess.run(
+            [*command, "-m", "not slow", "--doctest-modules", *tests],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            timeout=SECONDS_PER_STAGE,
+        )
+    except subprocess.TimeoutExpired:
+        return False  # a loop that does not end is noticed by everybody
+    return done.returncode in (0, 5)
+
+
+def run_tests(mutant: Mutant) -> Outcome:
+    """Run the stages on a copy of the tree with the change in it."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        for part in ("src", "tests", "examples", "benchmarks", "docs"):
+            shutil.copytree(
+                ROOT / part,
+                folder / part,
+                ignore=shutil.ignore_patterns("__pycache__", ".references"),
+            )
+        for part in ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "constraints.txt"):
+            shutil.copy(ROOT / part, folder / part)
+        (folder / mutant.path).write_text(mutant.source, encoding="utf-8")
+        for tests in stages(mutant):
+            if not run_stage(folder, tests):
+                return Outcome(mutant, tests[-1], time.monotonic() - start)
+    return Outcome(mutant, None, time.monotonic() - start)
+
+
+def main() -> int:
+    """Print one line per mutant, then the survivors; exit with 1 below 90 % killed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--package", nargs="*", default=list(PACKAGES))
+    parser.add_argument("--only", help="FILE:LINE: every mutant of one line")
+    parser.add_argument("--out", type=Path, help="also write the outcomes as JSON")
+    options = parser.parse_args()
+    every = all_mutants(options.package)
+    if options.only:
+        chosen = [m for m in every if f"{m.path}:{m.line}" == options.only]
+    else:
+        chosen = random.Random(options.seed).sample(every, min(options.count, len(every)))
+    print(f"{len(chosen)} of {len(every):,} mutants, seed {options.seed}", flush=True)
+    outcomes = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for outcome in pool.map(run_tests, chosen):
+            outcomes.append(outcome)
+            mutant = outcome.mutant
+            word = f"killed by {outcome.killed_by}" if outcome.killed_by else "SURVIVED"
+            print(
+                f"{len(outcomes):3} {mutant.path}:{mutant.line} {word} ({outcome.seconds:.0f} s)",
+                flush=True,
+            )
+    survivors = [outcome.mutant for outcome in outcomes if outcome.killed_by is None]
+    print(f"\n{len(outcomes) - len(survivors)} of {len(outcomes)} killed")
+    for mutant in survivors:
+        print(
+            f"\n{mutant.path}:{mutant.line} in {mutant.name}\n"
+            f"  - {mutant.before}\n  + {mutant.after}"
+        )
+    if options.out:
+        rows = [
+            {
+                "file": str(o.mutant.path),
+                "line": o.mutant.line,
+                "before": o.mutant.before,
+                "after": o.mutant.after,
+                "killed_by": o.killed_by,
+            }
+            for o in outcomes
+        ]
+        options.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return 0 if len(survivors) <= 0.1 * len(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
