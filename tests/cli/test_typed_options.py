@@ -52,11 +52,11 @@ def test_fit_refuses(refused, table, tmp_path, options, sentence):
     [
         (["evaluate", "--method", "exact"], "Use `aevb evaluate --method importance`"),
         (["evaluate", "--key", "x"], '--key is "x"; it says how other data are read'),
-        (["evaluate", "--labels", "x"], "Give SOURCE"),
+        (["evaluate", "--labels", "x"], "Leave it out, or give SOURCE"),
         (["quality", "--features", "foo"], "or `--features encoder`"),
         (["fit-prior", "--key", "x"], '--key is "x"'),
         (["fit-prior", "--components", "99999"], "--components is 99999; the data give"),
-        (["compare", "--key", "x"], "Give --source"),
+        (["compare", "--key", "x"], "or give --source"),
         (["sample", "-n", "0", "--out", "new.npy"], "-n is 0; it must be at least 1"),
     ],
 )

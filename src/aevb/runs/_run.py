@@ -802,7 +802,7 @@ def check_reading(source: Any, key: str | None, labels: Any = None, name: str = 
                 "it says how other data are read",
                 argument=argument,
                 value=value,
-                suggestions=("Leave it out", message("Give {source}", source=Argument(name))),
+                suggestions=(message("Leave it out, or give {source}", source=Argument(name)),),
             )
 
 
