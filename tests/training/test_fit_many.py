@@ -303,6 +303,15 @@ def test_invalid_arguments_are_named(options, argument):
     assert caught.value.argument == argument
 
 
+def test_one_model_is_trained_and_none_is_refused():
+    (result,) = aevb.fit_many([tiny(0)], DATA, **STEPS)
+    single = aevb.fit(tiny(0), DATA, **STEPS)
+    assert numbers(result) == pytest.approx(numbers(single), rel=SAME)
+    with pytest.raises(ArgumentError) as caught:
+        aevb.fit_many([], DATA, **STEPS)
+    assert caught.value.argument == "models"
+
+
 def test_compatibility_is_checked_before_training():
     model = tiny(0)
     with pytest.raises(ArgumentError, match="same model twice"):

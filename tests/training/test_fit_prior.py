@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -233,6 +234,15 @@ class TestTwoStage:
         terms = model.draw_terms(aevb.Batch(x[:8]), 4)
         score = objective(terms, model)
         assert torch.allclose(score.bound, terms.log_weight.mean(0), atol=1e-5)
+
+    def test_target_adds_the_log_density_under_the_prior_of_the_model(self):
+        model, x = small((priors.Mixture(2, 3), posteriors.Normal(networks.MLP(4, [8]), 2)))
+        inner, prior = objectives.ELBO(4, kl="sampled"), priors.Normal(2)
+        terms = model.draw_terms(aevb.Batch(x[:8]), 4)
+        under_prior = replace(terms, log_prior=prior().log_prob(terms.z))
+        expected = inner(under_prior, model).target + terms.log_prior.mean(0)
+        target = objectives.ExPost(inner, prior)(terms, model).target
+        assert torch.allclose(target, expected, atol=1e-5)  # float32, sums of a few nats
 
     def test_prior_with_wrong_support_is_refused(self):
         model, _ = small((priors.Bernoulli(2), posteriors.Bernoulli(networks.MLP(4), 2)))
