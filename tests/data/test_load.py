@@ -1,13 +1,14 @@
 """Loading arrays: splits, automatic choices with notes, and other data with the same spec."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from aevb.data import Dataset, Rows, Spec, load, load_as
+from aevb.data import Dataset, Reading, Rows, Spec, load, load_as
 from aevb.errors import ArgumentError, DataError
 
 
@@ -501,3 +502,28 @@ def test_a_folder_with_the_name_of_a_set_needs_a_separator(tmp_path, monkeypatch
 def test_name_argument_overrides_the_default_name():
     assert load(numbers(20, 3), name="mine").spec.name == "mine"
     assert load(numbers(20, 3)).spec.name == "array"
+
+
+@pytest.mark.parametrize(
+    "argument, value",
+    [("frames", "last"), ("crop", "left"), ("layout", "HWC"), ("resize", (8,)), ("resize", (0, 8))],
+)
+def test_settings_of_reading_are_checked_before_data_are_read(argument, value):
+    with pytest.raises(ArgumentError) as caught:
+        load("no_such_data_set", **{argument: value})
+    assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize("argument", ["frames", "crop", "background", "resize"])
+def test_settings_of_images_are_refused_for_arrays(argument):
+    value = {"frames": "all", "crop": "none", "background": "red", "resize": (4, 4)}[argument]
+    with pytest.raises(ArgumentError) as caught:
+        load(np.zeros((4, 3)), **{argument: value})
+    assert caught.value.argument == argument
+
+
+def test_a_spec_keeps_how_the_data_were_read():
+    spec = replace(load("digits").spec, reading=Reading(resize=(8, 8), crop="none"))
+    assert Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    old = {name: value for name, value in spec.to_dict().items() if name != "reading"}
+    assert Spec.from_dict(old).reading == Reading()

@@ -83,7 +83,7 @@ def compare(
             seed=common.seed,
             device=common.device,
             on_progress=advance,
-            **reading.arguments,
+            **reading.reading_arguments,
         )
     for note in result.notes:
         console.print_note(note)

@@ -39,7 +39,7 @@ def doctor(
     opened = Run.open(run, device=common.device)
     for note in opened.data_notes():
         console.print_note(note)
-    found = opened.diagnose(source, seed=common.seed, **reading.arguments)
+    found = opened.diagnose(source, seed=common.seed, **reading.reading_arguments)
     if json:
         head = {"run": opened.name, "source": source or opened.config.get("source")}
         console.print_json(head | found.to_dict())

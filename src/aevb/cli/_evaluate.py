@@ -88,7 +88,7 @@ def evaluate(
     console = ConsoleOutput(common.quiet, json)
     options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
     opened = Run.open(run, device=common.device)
-    rows = opened.rows(source, **reading.arguments)
+    rows = opened.rows(source, **reading.reading_arguments)
     if max_rows is None and method == "ais":
         max_rows = DEFAULT_AIS_ROWS
     used = evenly_spaced(rows, max_rows)

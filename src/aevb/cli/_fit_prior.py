@@ -58,7 +58,8 @@ def fit_prior(
     for note in opened.data_notes() if source is None else ():
         console.print_note(note)
     console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
-    n_rows = len(opened.data().train if source is None else opened.rows(source, key=reading.key))
+    how = {name: value for name, value in reading.reading_arguments.items() if name != "labels"}
+    n_rows = len(opened.data().train if source is None else opened.rows(source, **how))
     console.print_paragraph(
         "Prior",
         f"{family}, fitted to the encodings of {n_rows:,} training rows, seed {common.seed}.",
@@ -71,10 +72,10 @@ def fit_prior(
         seed=common.seed,
         out=out,
         overwrite=force,
-        key=reading.key,
+        **how,
     )
     before, after = (
-        each.log_likelihood(source, seed=common.seed, key=reading.key) for each in (opened, fitted)
+        each.log_likelihood(source, seed=common.seed, **how) for each in (opened, fitted)
     )
     if before is not None and after is not None:
         for label, found in (("Before", before), ("After", after)):

@@ -78,7 +78,7 @@ def encode(
 ) -> None:
     """Encode data: the mean of the posterior, with the labels. csv, parquet, npz, npy."""
     opened = _open(run, output, common, images=False)
-    rows = opened.rows(source, **reading.arguments)
+    rows = opened.rows(source, **reading.reading_arguments)
     z = opened.encode(rows, draw=draw, seed=common.seed)
     names = outputs.latent_column_names(opened.model.latent_shape)
     arrays = OutputArrays({"z": z.numpy()}, names, labels=_label_names(opened, rows))
@@ -117,7 +117,7 @@ def reconstruct(
     png (the first 64 images, originals above), npz (x and original), npy, csv, parquet.
     """
     opened = _open(run, output, common)
-    rows = opened.rows(source, **reading.arguments)
+    rows = opened.rows(source, **reading.reading_arguments)
     if output.out.suffix.lower() == ".png":
         rows = rows.subset(slice(0, MAX_RECONSTRUCTION_PAIRS))
     _write_events(
@@ -155,7 +155,7 @@ def interpolate(
 ) -> None:
     """A path between the encodings of two rows. png (images), npz (x and z), npy, csv, parquet."""
     opened = _open(run, output, common)
-    rows = opened.rows(source, **reading.arguments)
+    rows = opened.rows(source, **reading.reading_arguments)
     walk = opened.interpolate(rows, from_row, to_row, steps=steps, path=path)
     _write_events(
         opened,
@@ -179,7 +179,7 @@ def predict(
     """The label of each row, and the probability of every label: csv, parquet, npz, npy."""
     opened = _open(run, output, common, images=False)
     opened.check_predicts_labels()
-    found = opened.predict(opened.rows(source, **reading.arguments))
+    found = opened.predict(opened.rows(source, **reading.reading_arguments))
     arrays = OutputArrays(
         {"probabilities": found.probabilities.numpy()},
         [f"p_{name}" for name in found.class_names],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
-from ..runs import DataSettings, ModelSettings, TrainingSettings
+from ..runs import DataSettings, ModelSettings, ReadingSettings, TrainingSettings
 from ..runs._sweep import Grid
 
 OPTION_GROUPS = {
@@ -83,11 +83,13 @@ def _options(settings: type, group: str, hidden: Sequence[str] = ()) -> type:
 
 if TYPE_CHECKING:
     DataOptions = DataSettings
+    ReadingOptions = ReadingSettings
     ModelOptions = SweepModelOptions = ModelSettings
     TrainingOptions = SweepTrainingOptions = TrainingSettings
     GridOptions = Grid
 else:
     DataOptions = _options(DataSettings, "Data")
+    ReadingOptions = _options(ReadingSettings, "Data")
     ModelOptions = _options(ModelSettings, "Model")
     TrainingOptions = _options(TrainingSettings, "Training")
     GridOptions = _options(Grid, "Grid")
@@ -131,22 +133,6 @@ class CommonOptions:
     "Print results and errors only."
     debug: Annotated[bool, Flag] = False
     "Show the traceback of an error."
-
-
-@Parameter(name="*", group=OPTION_GROUPS["Data"])
-@dataclass(frozen=True, kw_only=True)
-class ReadingOptions:
-    """How a source is read."""
-
-    key: str | None = None
-    "Array of an .npz file, or column of rows of a .parquet file, to read."
-    labels: str | None = None
-    "Where the labels are: a column, an array of an .npz file, a kind of label of a named set."
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of ``Run`` methods that read data."""
-        return {"key": self.key, "labels": self.labels}
 
 
 @Parameter(name="*", group=OPTION_GROUPS["Output"])

@@ -92,7 +92,7 @@ def quality(
 
     console = ConsoleOutput(common.quiet, json)
     opened = Run.open(run, device=common.device)
-    rows = opened.rows(source, **reading.arguments)
+    rows = opened.rows(source, **reading.reading_arguments)
     for note in opened.data_notes(source, rows):
         console.print_note(note)
     result = opened.quality(

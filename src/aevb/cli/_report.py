@@ -20,7 +20,7 @@ def report(
 
     console = ConsoleOutput(common.quiet)
     opened = Run.open(run, device=common.device)
-    rows = opened.rows(source, **reading.arguments)
+    rows = opened.rows(source, **reading.reading_arguments)
     for note in opened.data_notes(source, rows):
         console.print_note(note)
     with console.progress_bar("report", len(rows) * samples) as advance:

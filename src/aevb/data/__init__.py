@@ -13,6 +13,7 @@ from ._masked_labels import mask_labels
 from ._named_datasets import DatasetInfo, list_datasets
 from ._raw import RawData, ReadOptions
 from ._readers import ReaderRegistration
+from ._reading import Reading
 from ._rows import Rows
 from ._save import save
 from ._spec import Spec
@@ -25,6 +26,7 @@ __all__ = [
     "RawData",
     "ReadOptions",
     "ReaderRegistration",
+    "Reading",
     "RowTransform",
     "Rows",
     "Spec",

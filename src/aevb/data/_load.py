@@ -51,6 +51,7 @@ from ._named_datasets import NAMED_DATASETS, NamedDataset, find_named_dataset, r
 from ._packing import pack, should_pack
 from ._raw import RawData, ReadOptions
 from ._readers import read_path
+from ._reading import IMAGE_FILE_SETTINGS, Crop, Frames, Layout, Reading
 from ._rows import Rows
 from ._spec import NetworkKind, Spec, Support
 from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
@@ -76,6 +77,11 @@ def load(
     memory_map: bool | None = None,
     condition: Any = None,
     allow_missing_labels: bool = False,
+    background: str | None = None,
+    frames: Frames | None = None,
+    resize: Sequence[int] | None = None,
+    crop: Crop | None = None,
+    layout: Layout | None = None,
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
@@ -109,6 +115,15 @@ def load(
             ``"grade:number"`` choose the kind.
         allow_missing_labels: Whether classes of ``condition`` may be missing, for models that infer
             them; held-out rows then have no context.
+        background: The colour behind the transparent pixels of images, as ``"black"`` or
+            ``"#ff8000"``; white by default.
+        frames: The images of an animation or of a file with several pages: ``"first"`` (the
+            default) or ``"all"``.
+        resize: Height and width that images are resized to, with anti-aliasing.
+        crop: What ``resize`` does to other proportions: ``"center"`` (the default) cuts off the
+            edges, ``"none"`` stretches the image.
+        layout: The axes of an array, such as ``"NHWC"`` (see ``Reading``); chosen from its shape
+            and values by default.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -127,6 +142,13 @@ def load(
     likelihood = check_likelihood(likelihood)
     check_network_name(network)
     check_binarise(binarise, likelihood)
+    reading = Reading(
+        background=background,
+        frames=frames,
+        resize=None if resize is None else tuple(resize),
+        crop=crop,
+        layout=layout,
+    )
     requests = parse_context_requests(condition)
     options = ReadOptions(
         key,
@@ -134,8 +156,10 @@ def load(
         memory_map=memory_map,
         condition=tuple(request.name for request in requests),
         allow_missing_labels=allow_missing_labels,
+        reading=reading,
     )
     raw = _read(source, options, labels, None if shape is None else as_shape("shape", shape))
+    _check_reading(raw, reading)
     raw = replace(
         raw, name=name or raw.name, context_columns=_context_columns(raw, condition, requests)
     )
@@ -155,6 +179,7 @@ def load(
         condition=factors,
         notes=(*spec.notes, *context_notes),
         temporal_order=None if temporal_order is None else temporal_order.von_neumann_ratio,
+        reading=reading,
     )
     return Dataset(
         _make_part(raw, rows.train, spec, seed, "train"),
@@ -173,6 +198,7 @@ def load_as(
     seed: int = 0,
     memory_map: bool | None = None,
     condition: Any = None,
+    reading: Reading = Reading(),
 ) -> Rows:
     """Load other data for a model that was made for ``spec``.
 
@@ -189,6 +215,7 @@ def load_as(
         memory_map: As in ``load``.
         condition: The context as an array ``[N]``; by default, the columns that ``spec.condition``
             names are read. Classes that the model infers are not read.
+        reading: How images and arrays are read, where other than ``spec.reading``.
 
     Returns:
         All rows; the test rows of a named data set or a ``Dataset``.
@@ -214,10 +241,11 @@ def load_as(
         keep_all_rows=True,
         memory_map=memory_map,
         condition=tuple(request.name for request in requests),
+        reading=spec.reading.merge(reading),
     )
-    raw = _reshape_flat(
-        _read(source.test if isinstance(source, Dataset) else source, options, labels), spec
-    )
+    raw = _read(source.test if isinstance(source, Dataset) else source, options, labels)
+    _check_reading(raw, reading)
+    raw = _reshape_flat(raw, spec)
     context_columns = (
         _rename_columns(_context_columns(raw, condition, requests), factors) if factors else ()
     )
@@ -301,6 +329,18 @@ def _read(
     if labels is None or isinstance(labels, str):
         return raw
     return raw.with_labels(to_numpy(labels, "labels"))
+
+
+def _check_reading(raw: RawData, reading: Reading) -> None:
+    """Refuse settings of images for other data."""
+    for name, value in reading.settings.items():
+        if raw.from_image_files != (name in IMAGE_FILE_SETTINGS):
+            raise ArgumentError(
+                f"this has no meaning for {raw.origin}",
+                argument=name,
+                value=value,
+                suggestions=("Leave it out",),
+            )
 
 
 def _read_source(source: Any, options: ReadOptions) -> RawData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..notes import Note, Text
 from ._context import ContextColumn
 from ._formatting import format_count
 from ._memory_map import RowValues
+from ._reading import Reading
 from ._splits import Split
 from ._statistics import ValueSummary
 
@@ -34,6 +35,7 @@ class RawData:
         notes: What the reader noticed or chose.
         summary: Range and kind of all values, once they were computed.
         context_columns: Columns that a model may be conditioned on.
+        from_image_files: Whether the values were decoded from image files.
     """
 
     name: str
@@ -47,6 +49,7 @@ class RawData:
     notes: tuple[Note, ...] = ()
     summary: ValueSummary | None = None
     context_columns: tuple[ContextColumn, ...] = ()
+    from_image_files: bool = False
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -117,6 +120,7 @@ class ReadOptions:
         memory_map: Whether rows stay in their file; ``None``: where the file is large.
         condition: Columns that a model is conditioned on; they are not data.
         allow_missing_labels: Whether the cells of these columns may be empty.
+        reading: How images and arrays are read.
     """
 
     key: str | None = None
@@ -126,6 +130,7 @@ class ReadOptions:
     memory_map: bool | None = None
     condition: tuple[str, ...] = ()
     allow_missing_labels: bool = False
+    reading: Reading = field(default_factory=Reading)
 
     def check_unsupported(self, origin: str, *options: str) -> None:
         """Check that options which a reader does not have are not set.

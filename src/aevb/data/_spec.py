@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from ..errors import DataError
 from ..likelihoods import LikelihoodRegistration
 from ..networks._condition import ContextVariable, Covariate, Labels
 from ..notes import Note
+from ._reading import Reading
 
 Support = Literal["binary", "levels", "unit", "real"]
 NetworkKind = Literal["mlp", "conv"]
@@ -40,6 +41,7 @@ class Spec:
         notes: What was read, and each choice with its reason.
         condition: The variables that a model is conditioned on, in order, with their encoding.
         temporal_order: The von Neumann ratio of rows in temporal order that were split at random.
+        reading: How images and arrays were read, and later data of the kind are.
 
     Example:
         >>> spec = Spec(
@@ -68,6 +70,7 @@ class Spec:
     notes: tuple[Note, ...] = ()
     condition: tuple[ContextVariable, ...] | None = None
     temporal_order: float | None = None
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def discrete(self) -> bool:
@@ -99,7 +102,10 @@ class Spec:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
-        return record | {"notes": [note.to_dict() for note in self.notes]}
+        return record | {
+            "notes": [note.to_dict() for note in self.notes],
+            "reading": self.reading.settings,
+        }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Spec:
@@ -114,7 +120,7 @@ class Spec:
         Raises:
             DataError: Fields are missing or unknown.
         """
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         required = {"name", "event_shape", "support", "likelihood", "network"}
         if not required <= record.keys() <= known:
             wrong = sorted((required - record.keys()) | (record.keys() - known))
@@ -129,6 +135,7 @@ class Spec:
         values["notes"] = tuple(map(Note.from_dict, values.get("notes", ())))
         if values.get("condition") is not None:
             values["condition"] = tuple(map(factor_from_dict, values["condition"]))
+        values["reading"] = Reading(**values.get("reading", {}))
         return cls(**values)
 
 

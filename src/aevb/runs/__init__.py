@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._comparison import ComparedRun, RunComparison, compare
     from ._run import Run, next_run_folder
-    from ._settings import DataSettings, ModelSettings, RunSettings, TrainingSettings
+    from ._settings import (
+        DataSettings,
+        ModelSettings,
+        ReadingSettings,
+        RunSettings,
+        TrainingSettings,
+    )
     from ._sweep import SweepSettings, sweep
     from ._sweep_result import Combination, SweepResult, SweepRun
 
@@ -32,6 +38,7 @@ _LAZY_IMPORTS = {
     "ComparedRun": "_comparison",
     "DataSettings": "_settings",
     "ModelSettings": "_settings",
+    "ReadingSettings": "_settings",
     "Run": "_run",
     "RunComparison": "_comparison",
     "RunSettings": "_settings",
@@ -49,6 +56,7 @@ __all__ = [
     "ComparedRun",
     "DataSettings",
     "ModelSettings",
+    "ReadingSettings",
     "Run",
     "RunComparison",
     "RunSettings",

@@ -250,6 +250,7 @@ def compare(
     labels: Any = None,
     device: str | torch.device | None = None,
     on_progress: Callable[[int], None] | None = None,
+    **reading: Any,
 ) -> RunComparison:
     """Evaluate runs side by side, and separate differences from noise.
 
@@ -266,6 +267,7 @@ def compare(
         device: Device for runs that are paths: ``"cpu"``, ``"cuda"`` or ``"mps"``; by default an
             accelerator if available.
         on_progress: Called with 1 after each run.
+        **reading: As for ``Run.rows``.
 
     Returns:
         The runs with their numbers, and the comparison.
@@ -290,7 +292,7 @@ def compare(
     """
     if isinstance(runs, str):
         raise ArgumentError("give a list of runs", argument="runs", value=runs)
-    check_reading(data, key, labels, "data")
+    check_reading(data, "data", key=key, labels=labels, **reading)
     opened = [run if isinstance(run, Run) else Run.open(run, device=device) for run in runs]
     paths = [run.path.resolve() for run in opened if run.path is not None]
     for path, count in Counter(paths).items():
@@ -302,7 +304,7 @@ def compare(
             )
     if not opened:
         raise ArgumentError("give at least one run", argument="runs", value=[])
-    rows, names = _load_rows(opened, data, key, labels)
+    rows, names = _load_rows(opened, data, key, labels, reading)
     keys = [
         ComparabilityKey.from_model(run.model, run.spec, name)
         for run, name in zip(opened, names, strict=True)
@@ -373,7 +375,7 @@ def _recorded_settings(run: Run) -> dict[str, str]:
 
 
 def _load_rows(
-    runs: Sequence[Run], data: Any, key: str | None, labels: Any
+    runs: Sequence[Run], data: Any, key: str | None, labels: Any, reading: Mapping[str, Any]
 ) -> tuple[list[Rows], list[str | None]]:
     """The rows of each run, and a fingerprint of all data of its source.
 
@@ -381,7 +383,7 @@ def _load_rows(
     """
     if data is not None:
         seed = runs[0].split_seed
-        rows = [run.rows(data, key=key, labels=labels, seed=seed) for run in runs]
+        rows = [run.rows(data, key=key, labels=labels, seed=seed, **reading) for run in runs]
         return rows, [None] * len(rows)
     known: dict[str, tuple[Rows, str]] = {}
     for run in runs:

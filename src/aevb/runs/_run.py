@@ -18,7 +18,7 @@ from .._files import read_json
 from .._hardware import resolve_device
 from .._persistence import CLASS_BY_NAME, SavedModel, load_saved_model, save
 from .._random import seed_scope
-from ..data import Dataset, Rows, Spec, load_as
+from ..data import Dataset, Reading, Rows, Spec, load_as
 from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError
@@ -210,6 +210,7 @@ class Run:
         key: str | None = None,
         labels: Any = None,
         seed: int | None = None,
+        **reading: Any,
     ) -> Rows:
         """Return the rows of a source in the form that the model takes.
 
@@ -218,21 +219,24 @@ class Run:
             key: Array of an .npz file, or column of rows of a .parquet file.
             labels: Where the labels are, as for ``aevb.data.load``.
             seed: Seed of a binarisation; by default the seed of the run's data.
+            **reading: Settings of ``aevb.data.Reading``, where other than those of the run's data.
 
         Returns:
             The rows; a ``source`` of class ``Rows`` is returned unchanged.
 
         Raises:
             DataError: The data cannot be read, or the model cannot take them.
-            ArgumentError: ``key`` or ``labels`` is given without a source.
+            ArgumentError: A setting of reading is given without a source.
         """
-        check_reading(source, key, labels)
+        check_reading(source, key=key, labels=labels, **reading)
         if source is None:
             return self.data().test
         if isinstance(source, Rows):
             return source
         seed = self.split_seed if seed is None else seed
-        return load_as(source, self.spec, key=key, labels=labels, seed=seed)
+        return load_as(
+            source, self.spec, key=key, labels=labels, seed=seed, reading=Reading(**reading)
+        )
 
     def data_notes(self, source: Any = None, rows: Rows | None = None) -> tuple[Note, ...]:
         """Return the reasons why the rows of a source may not be held-out rows.
@@ -290,6 +294,7 @@ class Run:
         key: str | None = None,
         labels: Any = None,
         on_progress: ProgressCallback | None = None,
+        **reading: Any,
     ) -> Evaluation:
         """Compute likelihood, bound, rate and distortion of held-out rows.
 
@@ -306,6 +311,7 @@ class Run:
             key: As for ``rows``.
             labels: As for ``rows``.
             on_progress: Called with the number of evaluated (row, sample) pairs.
+            **reading: As for ``rows``.
 
         Returns:
             The numbers, with their values per row and notes.
@@ -316,7 +322,7 @@ class Run:
             DataError: The data cannot be read, or the model cannot take them.
         """
         options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
-        rows = self.rows(source, key=key, labels=labels)
+        rows = self.rows(source, key=key, labels=labels, **reading)
         evaluation = metrics.evaluate(
             self.model,
             evenly_spaced(rows, max_rows),
@@ -329,7 +335,13 @@ class Run:
         return replace(evaluation, notes=(*notes, *evaluation.notes))
 
     def log_likelihood(
-        self, source: Any = None, *, samples: int = 100, seed: int = 0, key: str | None = None
+        self,
+        source: Any = None,
+        *,
+        samples: int = 100,
+        seed: int = 0,
+        key: str | None = None,
+        **reading: Any,
     ) -> LogLikelihood | None:
         """Estimate log p(x) by importance sampling; None where the model has no such estimate.
 
@@ -338,13 +350,14 @@ class Run:
             samples: Importance samples per row.
             seed: Seed of every draw.
             key: As for ``rows``.
+            **reading: As for ``rows``.
 
         Returns:
             The estimate with its values per row.
         """
         if not self.capabilities.importance_weights:
             return None
-        rows = self.rows(source, key=key).to(self.model.device)
+        rows = self.rows(source, key=key, **reading).to(self.model.device)
         model = with_row_parameters(self.model, rows)
         return metrics.log_likelihood(model, rows, samples, seed=seed)
 
@@ -381,7 +394,13 @@ class Run:
         return metrics.accuracy(self.model, rows.to(self.model.device), train)
 
     def diagnose(
-        self, source: Any = None, *, seed: int = 0, key: str | None = None, labels: Any = None
+        self,
+        source: Any = None,
+        *,
+        seed: int = 0,
+        key: str | None = None,
+        labels: Any = None,
+        **reading: Any,
     ) -> Diagnosis:
         """Look for problems of the model, its training and its data.
 
@@ -391,12 +410,13 @@ class Run:
             seed: Seed of every draw.
             key: As for ``rows``.
             labels: As for ``rows``.
+            **reading: As for ``rows``.
 
         Returns:
             The findings, each with the setting to change.
         """
         data = self.data()
-        rows = self.rows(source, key=key, labels=labels)
+        rows = self.rows(source, key=key, labels=labels, **reading)
         reference = data.test if source is not None else data.validation
         return metrics.doctor(
             self.model_for(data.train, data.validation, data.test, rows),
@@ -417,6 +437,7 @@ class Run:
         seed: int = 0,
         key: str | None = None,
         labels: Any = None,
+        **reading: Any,
     ) -> Quality:
         """Compare samples, reconstructions and encodings with held-out rows.
 
@@ -428,6 +449,7 @@ class Run:
             seed: Seed of every draw.
             key: As for ``rows``.
             labels: As for ``rows``.
+            **reading: As for ``rows``.
 
         Returns:
             The scores; None for a metric that is not defined.
@@ -435,7 +457,7 @@ class Run:
         Raises:
             DataError: The factors cannot be read, or their number of lines is not that of the rows.
         """
-        data, rows = self.data(), self.rows(source, key=key, labels=labels)
+        data, rows = self.data(), self.rows(source, key=key, labels=labels, **reading)
         model = self.model_for(data.train, rows)
         if features == "encoder":
             features = encoder_features(model)
@@ -596,6 +618,7 @@ class Run:
         out: str | Path | None = None,
         overwrite: bool = False,
         key: str | None = None,
+        **reading: Any,
     ) -> Run:
         """Fit a prior to the encodings, and return a new run with it; this run does not change.
 
@@ -608,6 +631,7 @@ class Run:
             out: The folder of the new run; none by default.
             overwrite: Replace the run in ``out``.
             key: As for ``rows``.
+            **reading: As for ``rows``.
 
         Returns:
             The new run, with the same encoder and decoder.
@@ -625,8 +649,8 @@ class Run:
             )
         if folder is not None and not overwrite:
             prepare_run_folder(folder, overwrite=False)
-        check_reading(source, key)
-        data = self.data() if source is None else self.rows(source, key=key)
+        check_reading(source, key=key, **reading)
+        data = self.data() if source is None else self.rows(source, key=key, **reading)
         parts = (data.train, data.validation) if isinstance(data, Dataset) else (data,)
         encoder = self.model_for(*parts)
         fitted = fit_prior(encoder, data, family, components=components, steps=steps, seed=seed)
@@ -657,6 +681,7 @@ class Run:
         key: str | None = None,
         labels: Any = None,
         on_progress: ProgressCallback | None = None,
+        **reading: Any,
     ) -> Path:
         """Write the report, one HTML file.
 
@@ -670,6 +695,7 @@ class Run:
             key: As for ``rows``.
             labels: As for ``rows``.
             on_progress: Called with the number of evaluated (row, sample) pairs.
+            **reading: As for ``rows``.
 
         Returns:
             The path of the file.
@@ -682,7 +708,9 @@ class Run:
 
         if self.path is None and out is None:
             raise ArgumentError("a run in memory has no folder; give a file", argument="out")
-        data = self.data() if source is None else self.rows(source, key=key, labels=labels)
+        how = {"key": key, "labels": labels} | reading
+        check_reading(source, **how)
+        data = self.data() if source is None else self.rows(source, **how)
         parts = (data,) if isinstance(data, Rows) else (data.train, data.validation, data.test)
         if diagnosis is None and self.capabilities.n_rows is not None:
             diagnosis = self.diagnose(seed=seed)
@@ -794,9 +822,9 @@ def next_run_folder(name: str, root: str | Path = "runs") -> Path:
     return Path(root) / f"{name}-{number}"
 
 
-def check_reading(source: Any, key: str | None, labels: Any = None, name: str = "source") -> None:
+def check_reading(source: Any, name: str = "source", **reading: Any) -> None:
     """Check that there are other data to read where arguments say how."""
-    for argument, value in (("key", key), ("labels", labels)):
+    for argument, value in reading.items():
         if source is None and value is not None:
             raise ArgumentError(
                 "it says how other data are read",

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -26,13 +26,61 @@ def setting(default: Any, help: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """How data are read, split and modelled; ``aevb fit --help`` lists the fields as options.
+class ReadingSettings:
+    """How a source is read; every command that reads data has the fields as options.
 
     Args:
         key: Array of an .npz file, or column of rows of a .parquet file, to read.
         labels: Where the labels are: a column, an array of an .npz file, or a kind of label of a
             named data set.
+        background: Colour behind the transparent pixels of images.
+        frames: ``"first"`` or ``"all"`` images of an animation or a file with several pages.
+        resize: Height and width that images are resized to.
+        crop: What ``resize`` does to other proportions: ``"center"`` or ``"none"``.
+        layout: Axes of an array, as ``"NHWC"``.
+    """
+
+    key: str | None = setting(
+        None, "Array of an .npz file, or column of rows of a .parquet file, to read."
+    )
+    labels: str | None = setting(
+        None,
+        "Where the labels are: a column, an array of an .npz file, a kind of label of a named set.",
+    )
+    background: str | None = setting(
+        None, "Colour behind transparent pixels, as black or #ff8000; white by default."
+    )
+    frames: Literal["first", "all"] | None = setting(
+        None, "Images of an animation or of a file with several pages to read; first by default."
+    )
+    resize: tuple[int, ...] | None = setting(
+        None, "Height and width that images are resized to, anti-aliased, as 64,64."
+    )
+    crop: Literal["center", "none"] | None = setting(
+        None,
+        "What --resize does to other proportions: cut off the edges (center, the default) or "
+        "stretch the image (none).",
+    )
+    layout: str | None = setting(
+        None,
+        "Axes of an array: NHW, NCHW or NHWC (images), NTC or NCT (series), NTHW, NTCHW, NTHWC or "
+        "NCTHW (video); chosen from shape and values by default.",
+    )
+
+    @property
+    def reading_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of ``Run`` methods that read data."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(ReadingSettings))
+        return {name: value for name, value in values if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(ReadingSettings):
+    """How data are read, split and modelled; ``aevb fit --help`` lists the fields as options.
+
+    Further fields are those of ``ReadingSettings``.
+
+    Args:
         shape: Shape of an event whose rows are stored flat.
         split: Fractions of train, validation and test rows; ``(0.8, 0.1, 0.1)`` by default, unless
             the data set has a published split.
@@ -47,13 +95,6 @@ class DataSettings:
             the run by default.
     """
 
-    key: str | None = setting(
-        None, "Array of an .npz file, or column of rows of a .parquet file, to read."
-    )
-    labels: str | None = setting(
-        None,
-        "Where the labels are: a column, an array of an .npz file, a kind of label of a named set.",
-    )
     shape: tuple[int, ...] | None = setting(
         None, "Shape of an event whose rows are stored flat, as 28,28."
     )

@@ -1,0 +1,89 @@
+"""How images and arrays are read: the settings that a spec keeps for later data of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from .._shapes import as_shape
+from ..errors import ArgumentError, check_choice
+from ..notes import Argument, message
+
+Frames = Literal["first", "all"]
+Crop = Literal["center", "none"]
+Layout = Literal["NHW", "NCHW", "NHWC", "NTC", "NCT", "NTCHW", "NTHWC", "NCTHW", "NTHW"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+IMAGE_FILE_SETTINGS = frozenset({"background", "frames", "resize", "crop"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How images and arrays are read; ``None``: as the reader decides.
+
+    Args:
+        background: Colour behind transparent pixels, as ``"black"`` or ``"#ff8000"``; white by
+            default.
+        frames: Which images of an animation or of a file with several pages are read: ``"first"``
+            (the default) or ``"all"``.
+        resize: Height and width that images are resized to, with anti-aliasing.
+        crop: What ``resize`` does to other proportions: ``"center"`` (the default) cuts off the
+            edges, ``"none"`` stretches the image.
+        layout: Axes of an array, rows first: ``"NHW"``, ``"NCHW"`` and ``"NHWC"`` for images,
+            ``"NTC"`` and ``"NCT"`` for series, ``"NTHW"``, ``"NTCHW"``, ``"NTHWC"`` and ``"NCTHW"``
+            for video; chosen from shape and values by default.
+
+    Raises:
+        ArgumentError: A value is not among these.
+
+    Example:
+        >>> Reading(resize=(64, 64)).merge(Reading(crop="none"))
+        Reading(background=None, frames=None, resize=(64, 64), crop='none', layout=None)
+    """
+
+    background: str | None = None
+    frames: Frames | None = None
+    resize: tuple[int, ...] | None = None
+    crop: Crop | None = None
+    layout: Layout | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name, choices in (
+            ("frames", get_args(Frames)),
+            ("crop", get_args(Crop)),
+            ("layout", LAYOUTS),
+        ):
+            if getattr(self, name) is not None:
+                check_choice(name, getattr(self, name), choices)
+        if self.resize is not None:
+            object.__setattr__(self, "resize", _image_size(self.resize))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that are not ``None``, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def merge(self, other: Reading) -> Reading:
+        """Replace settings.
+
+        Args:
+            other: The settings that win where they are not ``None``.
+
+        Returns:
+            The settings of both.
+        """
+        return replace(self, **other.settings)
+
+
+def _image_size(resize: Any) -> tuple[int, ...]:
+    """Height and width."""
+    size = as_shape("resize", resize)
+    if len(size) != 2 or min(size) < 1:
+        raise ArgumentError(
+            "give a height and a width",
+            argument="resize",
+            value=size,
+            suggestions=(message("Write {resize}", resize=Argument("resize", (64, 64))),),
+        )
+    return size
