@@ -83,7 +83,8 @@ def to_canonical(raw: RawData) -> RawData:
     _check_shape(raw)
     summary = summarise_values(raw.values)
     _check_finite(raw, summary)
-    return _channels_first(_narrow_dtype(raw, summary))
+    dtype = None if raw.columns else raw.dtype or raw.values.dtype
+    return _channels_first(replace(_narrow_dtype(raw, summary), dtype=dtype))
 
 
 def _check_dtype(raw: RawData) -> None:

@@ -35,6 +35,7 @@ from ._context import (
 )
 from ._dataset import Dataset
 from ._formatting import format_count, format_list, format_shape, source_error, suggest_nearest
+from ._image_faults import find_image_faults
 from ._labels import class_names, describe_labels, encode_labels, is_missing
 from ._memory_map import MappedRows
 from ._model_defaults import (
@@ -305,6 +306,7 @@ def _make_spec(
             _reading_note(raw, properties),
             *_storage_notes(raw, binarise),
             *raw.notes,
+            *(find_image_faults(raw) if properties.image else ()),
             split.note,
             *binarisation_notes,
             choice.note,
@@ -586,10 +588,10 @@ def _describe_values(properties: DataProperties) -> str:
     """The values of images."""
     if properties.binary:
         return "values 0 and 1"
-    if not properties.byte_valued:
+    if not (properties.byte_valued or properties.deep):
         return f"values from {properties.low:g} to {properties.high:g}"
     grey = "levels" if properties.event_shape[:-2] == (3,) else "grey levels"
-    return f"{properties.levels} {grey} (0 to {properties.levels - 1})"
+    return f"{properties.levels:,} {grey} (0 to {properties.levels - 1:,})"
 
 
 def _black_and_white_notes(properties: DataProperties) -> tuple[Note, ...]:

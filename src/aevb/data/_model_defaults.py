@@ -16,6 +16,7 @@ from ._raw import RawData
 from ._spec import NetworkKind, Support, is_image
 from ._statistics import Moments, iter_chunks, moments, summarise_values
 
+DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey levels of images
 MIN_CONV_SIDE = 12  # pixels; two halvings of smaller images leave too few
 
 
@@ -29,6 +30,7 @@ class DataProperties:
         byte_valued: Whether all values are whole numbers from 0 to 255.
         event_shape: The shape of one row.
         black_and_white: Whether only 0 and 255 occur.
+        deep: Whether the values are whole numbers of 16 bits that do not fit into bytes.
     """
 
     low: float
@@ -36,6 +38,7 @@ class DataProperties:
     byte_valued: bool
     event_shape: tuple[int, ...]
     black_and_white: bool = False
+    deep: bool = False
 
     @classmethod
     def from_raw(cls, raw: RawData) -> DataProperties:
@@ -49,6 +52,7 @@ class DataProperties:
             raw.values.dtype == np.uint8,
             raw.event_shape,
             summary.black_and_white,
+            raw.dtype == np.uint16 and raw.values.dtype != np.uint8,
         )
 
     @property
@@ -68,12 +72,16 @@ class DataProperties:
 
     @property
     def levels(self) -> int:
-        """The number of grey levels: 256, or the greatest value plus 1 where that is at most 64.
+        """The number of grey levels: the greatest value plus 1 up to 64, then 2**8 to 2**16.
 
         >>> DataProperties(0, 16, True, (8, 8)).levels, DataProperties(0, 200, True, (8, 8)).levels
         (17, 256)
+        >>> DataProperties(0, 4000, False, (8, 8)).levels
+        4096
         """
-        return max(int(self.high) + 1, 2) if self.high < 64 else 256
+        if self.high < 64:
+            return max(int(self.high) + 1, 2)
+        return next(2**bits for bits in DEPTHS if self.high < 2**bits)
 
 
 _DEFAULT_LIKELIHOODS: dict[Support, str] = {
@@ -158,7 +166,7 @@ def _support_by_values(properties: DataProperties) -> Support:
     """The support of data, by their values."""
     if properties.binary:
         return "binary"
-    if properties.image and properties.byte_valued:
+    if properties.image and (properties.byte_valued or properties.deep):
         return "levels"
     return "unit" if properties.image and properties.in_unit_interval else "real"
 
@@ -175,8 +183,12 @@ def _support_under(entry: LikelihoodRegistration, properties: DataProperties) ->
 
 
 def _is_whole(entry: LikelihoodRegistration, properties: DataProperties, values: RowValues) -> bool:
-    """Whether all values are whole numbers; values beyond bytes are read for counts only."""
-    return properties.byte_valued or ("count" in entry.kinds and _find_fraction(values) is None)
+    """Whether all values are whole numbers; values beyond bytes are read where it matters."""
+    return (
+        properties.byte_valued
+        or properties.deep
+        or (bool({"count", "deep_level"} & set(entry.kinds)) and _find_fraction(values) is None)
+    )
 
 
 def is_within_support(properties: DataProperties, support: Support, levels: int | None) -> bool:
@@ -348,7 +360,7 @@ def _column_note(
 def _describe_range(properties: DataProperties, support: Support) -> str:
     """The values of the data as the reason of a choice."""
     low, high = f"{properties.low:g}", f"{properties.high:g}"
-    kind = "whole" if properties.byte_valued else "real"
+    kind = "whole" if properties.byte_valued or properties.deep else "real"
     return {
         "binary": "all values are 0 or 1",
         "levels": f"the values are integers from {low} to {high}",

@@ -36,6 +36,7 @@ class RawData:
         summary: Range and kind of all values, once they were computed.
         context_columns: Columns that a model may be conditioned on.
         from_image_files: Whether the values were decoded from image files.
+        dtype: The dtype of the source; ``None`` where it says nothing about the data.
     """
 
     name: str
@@ -50,6 +51,7 @@ class RawData:
     summary: ValueSummary | None = None
     context_columns: tuple[ContextColumn, ...] = ()
     from_image_files: bool = False
+    dtype: np.dtype | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -64,6 +64,20 @@ class Reading:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    def check(self) -> None:
+        """Check that the settings belong together.
+
+        Raises:
+            ArgumentError: ``crop`` without ``resize``.
+        """
+        if self.crop is not None and self.resize is None:
+            raise ArgumentError(
+                "it belongs to a size",
+                argument="crop",
+                value=self.crop,
+                suggestions=(message("Add {resize}", resize=Argument("resize", (64, 64))),),
+            )
+
     def merge(self, other: Reading) -> Reading:
         """Replace settings.
 

@@ -17,7 +17,7 @@ from ._registration import LikelihoodRegistration
     LikelihoodRegistration(
         title="continuous Bernoulli",
         paper="Loaiza-Ganem and Cunningham 2019",
-        kinds=("bounded", "level"),
+        kinds=("bounded", "level", "deep_level"),
         scaling="unit_interval",
         use_when="grey values in [0, 1]",
         cost="as bernoulli",

@@ -18,9 +18,9 @@ from ._registration import LikelihoodRegistration
     LikelihoodRegistration(
         title="discretised logistic",
         paper="Salimans et al. 2017",
-        kinds=("level",),
+        kinds=("level", "deep_level"),
         scaling="levels",
-        use_when="8-bit images and other integer levels at equal distances",
+        use_when="images of 8 to 16 bits and other integer levels at equal distances",
         cost="two outputs per value",
         avoid_when="levels have no order, or several peaks",
     )

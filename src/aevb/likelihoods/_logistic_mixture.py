@@ -20,7 +20,7 @@ from ._registration import LikelihoodRegistration
     LikelihoodRegistration(
         title="mixture of discretised logistics",
         paper="Salimans et al. 2017",
-        kinds=("level",),
+        kinds=("level", "deep_level"),
         scaling="levels",
         use_when="grey levels with several peaks, as at edges",
         cost="3 outputs per value and component",

@@ -18,6 +18,7 @@ DataKind = Literal[
     "categorical",
     "continuous",
     "count",
+    "deep_level",
     "level",
     "ordinal",
     "positive",
@@ -52,6 +53,9 @@ VALUE_RANGES: Final[dict[DataKind, ValueRange]] = {
     "categorical": _BYTES,
     "continuous": ValueRange("any real numbers", lambda low, high, whole: True),
     "count": ValueRange("whole numbers from 0", lambda low, high, whole: whole and low >= 0),
+    "deep_level": ValueRange(
+        "up to 65535 (16 bits)", lambda low, high, whole: whole and low >= 0 and high <= 65535
+    ),
     "level": _BYTES,
     "ordinal": _BYTES,
     "positive": ValueRange("above 0", lambda low, high, whole: low > 0),
