@@ -183,11 +183,11 @@ def _support_under(entry: LikelihoodRegistration, properties: DataProperties) ->
 
 
 def _is_whole(entry: LikelihoodRegistration, properties: DataProperties, values: RowValues) -> bool:
-    """Whether all values are whole numbers; values beyond bytes are read where it matters."""
+    """Whether all values are whole numbers; values beyond 16 bits are read for counts only."""
     return (
         properties.byte_valued
         or properties.deep
-        or (bool({"count", "deep_level"} & set(entry.kinds)) and _find_fraction(values) is None)
+        or ("count" in entry.kinds and _find_fraction(values) is None)
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from ..notes import Argument, Note, message
 from ._byte_format import ByteFormat
 from ._columns import EMPTY_CELL_TEXTS, TableColumn, read_column
 from ._context import LABEL_COLUMN_NAMES, ContextColumn
+from ._encoded_images import decode_column, holds_images, name_classes, recorded_class_names
 from ._formatting import format_count, format_list, source_error, suggest_nearest
+from ._images import image_notes, stack_images
+from ._labels import is_missing
 from ._raw import RawData, ReadOptions
 from ._readers import ReaderRegistration, open_file
 
@@ -30,6 +34,7 @@ class SourceTable:
         first_line: The line of the file with the first row; ``None`` where the file has no lines.
         notes: What the reader noticed.
         byte_format: The format of a column of bytes, where the metadata have one.
+        metadata: The metadata of the file.
     """
 
     frame: Any
@@ -38,6 +43,7 @@ class SourceTable:
     first_line: int | None = None
     notes: tuple[Note, ...] = ()
     byte_format: ByteFormat | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @register(
@@ -84,8 +90,8 @@ def read_csv(path: Path, options: ReadOptions) -> RawData:
         name="parquet",
         title="Parquet",
         suffixes=(".parquet",),
-        reads="columns of numbers, or the column `key` of rows (bytes, arrays or lists)",
-        use_when="large tables; images as a column of bytes, with labels",
+        reads="columns of numbers, or the column `key` of rows (bytes, arrays, lists, images)",
+        use_when="large tables; images as a column of bytes or of encoded images, with labels",
         cost='the extra "tables"; a column of lists takes ten times as long as one of bytes',
         avoid_when="rows are larger than the memory; use npy",
     )
@@ -93,16 +99,20 @@ def read_csv(path: Path, options: ReadOptions) -> RawData:
 def read_parquet(path: Path, options: ReadOptions) -> RawData:
     """A Parquet file with columns of numbers, or a column of rows.
 
-    The cells of a column of rows are bytes (see ``ByteFormat``), or arrays or lists of one length.
+    The cells of a column of rows are bytes (see ``ByteFormat``), arrays or lists of one length, or
+    encoded images.
     """
     polars = _import_extra("polars", "reading Parquet files")
     origin = f'file "{path}"'
     with open_file(path) as handle:
-        byte_format = ByteFormat.from_metadata(polars.read_parquet_metadata(handle), origin)
+        metadata = polars.read_parquet_metadata(handle)
+        byte_format = ByteFormat.from_metadata(metadata, origin)
         handle.seek(0)
         frame = polars.read_parquet(handle)
     table = _to_narwhals(frame)
-    return from_table(SourceTable(table, path.stem, origin, byte_format=byte_format), options)
+    return from_table(
+        SourceTable(table, path.stem, origin, None, (), byte_format, metadata), options
+    )
 
 
 def from_frame(source: Any, options: ReadOptions) -> RawData:
@@ -296,6 +306,10 @@ def _from_nested(table: SourceTable, options: ReadOptions, nested: list[str]) ->
             value=name,
             suggestions=("Leave it out to read all columns of numbers",),
         )
+    images = holds_images(table.frame[name]) and not _has_byte_format(table, name)
+    if images and options.labels is None:
+        labels = [label for label in LABEL_COLUMN_NAMES if label in table.frame.columns]
+        options = replace(options, labels=next(iter(labels), None))
     excluded = [
         other
         for other in table.frame.columns
@@ -304,16 +318,31 @@ def _from_nested(table: SourceTable, options: ReadOptions, nested: list[str]) ->
     count = format_count(len(excluded), "column")
     text = f"Excluded {count} other than {name}: {format_list(excluded)}."
     note = Note("columns_excluded", text, data={"columns": dict.fromkeys(excluded, "other")})
+    rows, notes = np.arange(len(table.frame)), (note,) if excluded else ()
+    if images:
+        decoded, rows = decode_column(table.frame[name], name, table.origin, options.reading)
+        values, notes = stack_images(decoded), (*notes, *image_notes(decoded, options.reading))
+    else:
+        values = _stack_nested_rows(table, name)
+    context = tuple(_read_context_column(c, table.frame[c]) for c in options.condition)
     raw = RawData(
         table.name,
         table.origin,
-        _stack_nested_rows(table, name),
-        notes=(note,) if excluded else (),
-        context_columns=tuple(_read_context_column(c, table.frame[c]) for c in options.condition),
+        values,
+        notes=notes,
+        context_columns=tuple(column.subset(rows) for column in context),
+        from_image_files=images,
     )
-    return (
-        raw if options.labels is None else raw.with_labels(table.frame[options.labels].to_numpy())
-    )
+    if options.labels is None:
+        return raw
+    labels = table.frame[options.labels].to_numpy()[rows]
+    labels = name_classes(labels, recorded_class_names(table.metadata, options.labels))
+    return raw if images and is_missing(labels).all() else raw.with_labels(labels)
+
+
+def _has_byte_format(table: SourceTable, name: str) -> bool:
+    """Whether the metadata say what the bytes of a column are."""
+    return table.byte_format is not None and table.byte_format.column == name
 
 
 def _stack_nested_rows(table: SourceTable, name: str) -> np.ndarray:
@@ -338,7 +367,7 @@ def _stack_nested_rows(table: SourceTable, name: str) -> np.ndarray:
         ) from error
     return (
         table.byte_format.decode_bytes(rows, table.origin)
-        if table.byte_format is not None and table.byte_format.column == name
+        if table.byte_format is not None and _has_byte_format(table, name)
         else rows
     )
 
@@ -375,7 +404,7 @@ def _is_nested(series: Any) -> bool:
     """Whether the cells of a column are rows."""
     import narwhals
 
-    return series.dtype in (narwhals.Binary, narwhals.Array, narwhals.List)
+    return series.dtype in (narwhals.Binary, narwhals.Array, narwhals.List) or holds_images(series)
 
 
 def _to_narwhals(frame: Any) -> Any:
