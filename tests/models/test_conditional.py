@@ -581,6 +581,7 @@ class TestSemiSupervised:
     def test_the_bound_of_a_row_with_a_label_is_that_of_its_class_alone(self):
         torch.manual_seed(0)
         model, x = semi(), torch.randn(5, EVENT)
+        torch.nn.init.normal_(model.prior.logits)
         label = condition(0.5).to_context(["a", "b", "c", "a", "b"], 5)
         torch.manual_seed(1)
         terms = self.bound(model, Batch(x, label)).terms
@@ -588,11 +589,40 @@ class TestSemiSupervised:
         z = model.infer(Batch(x)).latent.rsample((1,)).unflatten(1, (CLASSES, 5))[0]
         own = z[label.argmax(1), torch.arange(5)]
         code = model.posterior.posterior(x, label)
-        expected = model.likelihood(torch.cat([label, own], -1)).log_prob(x) - analytic_kl(
-            code, model.prior.prior()
+        expected = (
+            model.likelihood(torch.cat([label, own], -1)).log_prob(x)
+            + torch.log_softmax(model.prior.logits, 0)[label.argmax(1)]
+            - analytic_kl(code, model.prior.prior())
         )
         bound = objectives.ELBO()(terms, model).bound
         assert torch.allclose(bound, expected, atol=1e-12)
+
+    @pytest.mark.parametrize("kl", ["exact", "sampled"])
+    @pytest.mark.parametrize(
+        "gradient", [gradients.EnumerateLabels(), gradients.LeaveOneOut(), gradients.ScoreFunction()]
+    )
+    def test_labels_train_the_probabilities_of_the_classes(self, gradient, kl):
+        """The gradient of ``-log p(y)`` in the logits is ``p(y) - y`` for every row."""
+        torch.manual_seed(0)
+        model, x = semi(), torch.randn(8, EVENT)
+        batch = Batch(x, condition(0.5).to_context("a", 8))
+        loss = gradient(model, objectives.ELBO(2, kl=kl), batch).loss
+        (slope,) = torch.autograd.grad(loss, model.prior.logits)
+        assert torch.allclose(slope, torch.tensor([-2.0, 1.0, 1.0]) / 3, atol=1e-12)
+
+    def test_the_likelihood_of_a_row_with_a_label_contains_its_class(self):
+        torch.manual_seed(0)
+        model, x = semi(hidden=()), torch.randn(3, EVENT)
+        torch.nn.init.normal_(model.prior.logits)
+        batch = Batch(x, condition(0.5).to_context(["a", "b", "c"], 3))
+        expected = evidence(model, x).diagonal()  # log p(x, y) of each row's class
+        classes = torch.eye(CLASSES).repeat_interleave(len(GRID), 0)
+        codes = torch.cat([classes, GRID.repeat(CLASSES, 1)], 1)
+        assert torch.allclose(integrated(model, batch, codes), expected, atol=1e-8)
+        for defensive in (0.0, 0.5):
+            weights = inference.importance_weights(model, batch, 4000, defensive=defensive)
+            error = (4000 / weights.effective_sample_size - 1).sqrt() / math.sqrt(4000)
+            assert ((weights.log_mean - expected).abs() < 5 * error).all()  # five standard errors
 
     def test_the_bound_lies_below_the_evidence_and_meets_it_at_the_true_posterior(self):
         torch.manual_seed(0)

@@ -38,8 +38,11 @@ def apply_known_labels(log_weight: Tensor, label: Tensor | None) -> Tensor:
 class ClassAndLatent(BaseDistribution):
     """Independent class and latent: ``p(y) p(z)``.
 
+    Where the weights of the classes do not sum to 1, neither does the density, as in ``p(y, z)``
+    with a known class ``y``. Draws and moments are those of the normalised density.
+
     Args:
-        log_weight: Log-probabilities ``[*batch, C]`` of the classes.
+        log_weight: Log-weights ``[*batch, C]`` of the classes.
         latent: Distribution of the latent, without a batch.
 
     Example:
@@ -64,11 +67,11 @@ class ClassAndLatent(BaseDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self._concat(self.log_weight.exp(), self.latent.mean.flatten())
+        return self._concat(self.log_weight.softmax(-1), self.latent.mean.flatten())
 
     @property
     def variance(self) -> Tensor:
-        weight = self.log_weight.exp()
+        weight = self.log_weight.softmax(-1)
         return self._concat(weight * (1 - weight), self.latent.variance.flatten())
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
@@ -79,6 +82,10 @@ class ClassAndLatent(BaseDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         y, z = split_event(value, self.shapes)
         return (y * self.log_weight).sum(-1) + self.latent.log_prob(z)
+
+    def normalised(self) -> ClassAndLatent:
+        """The distribution of the draws."""
+        return ClassAndLatent(self.log_weight.log_softmax(-1), self.latent)
 
     @staticmethod
     def _concat(y: Tensor, z: Tensor) -> Tensor:

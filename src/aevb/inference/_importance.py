@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .._conditional import Conditional
+from ..distributions import ClassAndLatent
 from ..distributions._support import has_mass_outside
 from ..errors import ArgumentError, IncompatibleError, check_counts
 from ..models import VAE
@@ -86,7 +87,8 @@ def importance_weights(
     check_counts(samples=samples)
     misses_prior = check_importance_sampling(model, "importance sampling")
     p, q = model.prior(None, batch.context), model.infer(batch)
-    proposal = Proposal(q, p, _count_prior_draws(model, samples, defensive), samples)
+    draws = p.normalised() if isinstance(p, ClassAndLatent) else p
+    proposal = Proposal(q, draws, _count_prior_draws(model, samples, defensive), samples)
     accumulator = WeightAccumulator(len(batch.x), samples, batch.x.device)
     score = model.likelihood.log_likelihood_function(
         batch.x, batch.context, many_draws=allow_compile

@@ -28,8 +28,9 @@ from ._registration import PriorRegistration
 class Labelled(Unconditional):
     """``p(y) p(z)`` with a class ``y``: the prior for ``posteriors.Labelled``.
 
-    Where the context contains the class, all mass is at that class: the density is then that of
-    ``p(x|y)``, and draws are of that class.
+    Where the context contains the class, all mass, ``p(y)``, is at that class, and draws are of
+    that class. The bound of a row with a label is a bound of ``log p(x, y)`` (equation 6): it
+    trains the probabilities of the classes, and lies below ``log p(x)``, too.
 
     Kingma, Mohamed, Rezende and Welling, Semi-supervised learning with deep generative models
     (2014).
@@ -67,6 +68,7 @@ class Labelled(Unconditional):
         label = (
             None if context is None else self.condition.check_context(context).to(self.logits.dtype)
         )
+        known = apply_known_labels(torch.zeros_like(self.logits), label)
         return distributions.ClassAndLatent(
-            apply_known_labels(torch.log_softmax(self.logits, -1), label), self.prior()
+            torch.log_softmax(self.logits, -1) + known, self.prior()
         )
