@@ -32,6 +32,7 @@ def terms_of(z, q=None, batch=None):
         z,
         q,
         None,
+        None,
         batch or Batch(z[0]),
         nothing,
         nothing,

@@ -49,6 +49,7 @@ class Terms:
             exact for each layer given the layers before.
         z: The draws, ``[K, B, *latent]``.
         q: The posterior.
+        p: The prior.
         reconstruction: The likelihood ``p(x|z)``.
         batch: The batch.
         weight_kl: ``KL(q(theta) || p(theta)) / N``, ``[]``, for random weights.
@@ -65,6 +66,7 @@ class Terms:
     kl: Tensor | None
     z: Tensor
     q: Distribution
+    p: Distribution
     reconstruction: Distribution
     batch: Batch
     weight_kl: Tensor

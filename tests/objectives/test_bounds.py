@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.catalogue import OBJECTIVES, make_batch, make_vae
 from tests.linear import scalar_vae
-from torch.distributions import Normal
+from torch.distributions import Independent, Normal, kl_divergence
 
 from aevb import Batch, gradients, objectives
 from aevb._random import seed_scope
@@ -38,7 +38,7 @@ def terms_of(log_weight):
     measure = torch.full_like(log_weight[:, :1], -math.log(len(log_weight)))
     nothing = torch.zeros(())
     return Terms(
-        log_weight, zero, zero, measure, None, zero[..., None], None, None, None, nothing, nothing
+        log_weight, zero, zero, measure, None, zero[..., None], None, None, None, None, nothing, nothing
     )
 
 
@@ -535,27 +535,47 @@ class TestCapacity:
         first, last = spread_slopes(objective), spread_slopes(objective, step=10)
         assert objective.capacity == 1e3 and (first - last).abs().min() > 1e-3
 
-    def test_capacity_applies_to_the_mean_of_a_sampled_divergence_over_draws(self):
-        log_weight = torch.tensor([[-1.0], [-5.0]])
-        target = objectives.ELBO(2, beta=2.0, capacity=0.5, kl="sampled")(
-            terms_of(log_weight), None
-        ).target
-        # with no likelihood at all the divergence is minus the log-weight: 3 in the mean
-        by_hand = objectives.ELBO(2, beta=2.0, capacity=0.5, kl="sampled")(
-            divergence_of(-log_weight), None
-        ).target
-        assert by_hand.item() == pytest.approx(-2 * abs(3.0 - 0.5), abs=1e-14) and target.shape == (
-            1,
-        )
+    @pytest.mark.parametrize("samples", [1, 3])
+    @pytest.mark.parametrize("gap", [0.0, 2.0, -0.9])
+    def test_noise_of_a_sampled_divergence_is_not_penalised(self, samples, gap):
+        """``E|r - C|`` would add ``beta`` times the noise of one draw at ``C = KL``."""
+        q, p = two_variables(rows=20_000 // samples)
+        divergence = kl_divergence(q, p)[0].item()
+        objective = objectives.ELBO(samples, beta=10.0, capacity=divergence + gap, kl="sampled")
+        target = objective(drawn_terms(q, p, samples), None).target
+        error = target.std().item() / math.sqrt(len(target))
+        # a gap of 0.9 is 3.6 standard errors of 16 draws: the wrong side, once in 5,000 rows, moves
+        # the mean by a twentieth of the tolerance
+        assert target.mean().item() == pytest.approx(-10 * abs(gap), abs=5 * error)
+
+    def test_the_gradient_of_a_sampled_divergence_is_that_of_the_distance(self):
+        mean = torch.full((4_000, 2), 1.0, requires_grad=True)
+        p = two_variables(1)[1]
+        for capacity, sign in ((0.3, -1.0), (3.0, 1.0)):
+            q = Independent(Normal(mean, 0.5), 1)
+            objective = objectives.ELBO(1, beta=2.0, capacity=capacity, kl="sampled")
+            target = objective(drawn_terms(q, p, 1), None).target
+            (slope,) = torch.autograd.grad(target.sum(), mean)
+            # d KL / d mean = mean; five standard errors
+            error = 5 * slope.std(0) / math.sqrt(len(slope))
+            assert ((slope.mean(0) - 2.0 * sign).abs() < error).all()
 
 
-def divergence_of(rate):
-    """Terms with a divergence alone."""
-    zero = torch.zeros_like(rate)
+def two_variables(rows):
+    """A posterior with equal rows, and a prior, of two variables."""
+    mean, scale = torch.tensor([[1.0, -0.5]]), torch.tensor([[0.5, 1.2]])
+    q = Independent(Normal(mean.expand(rows, -1), scale.expand(rows, -1)), 1)
+    return q, Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+
+
+def drawn_terms(q, p, samples):
+    """Terms of draws with a divergence alone."""
+    z = q.rsample((samples,))
+    zero = torch.zeros(z.shape[:2])
+    measure = torch.full_like(zero[:, :1], -math.log(samples))
     nothing = torch.zeros(())
-    measure = torch.full_like(rate[:, :1], -math.log(len(rate)))
     return Terms(
-        zero, zero, rate, measure, None, zero[..., None], None, None, None, nothing, nothing
+        zero, p.log_prob(z), q.log_prob(z), measure, None, z, q, p, None, None, nothing, nothing
     )
 
 
@@ -623,6 +643,18 @@ class TestELBO:
         none, one, four = slopes
         assert (one - none).abs().min() > 1e-3
         assert torch.allclose(four - none, 4 * (one - none), atol=1e-12)
+
+    @pytest.mark.parametrize("rows", [1, 2])
+    def test_free_bits_do_not_penalise_the_noise_of_a_sampled_divergence(self, rows):
+        """``E max(r, floor)`` exceeds ``max(KL, floor)`` by the noise of the batch."""
+        q, p = two_variables(rows)
+        divergence = kl_divergence(q, p)[0].item()
+        objective = objectives.ELBO(free_bits=divergence / 2, kl="sampled")
+        target = torch.stack(
+            [objective(drawn_terms(q, p, 1), None).target.mean() for _ in range(500)]
+        )
+        error = target.std().item() / math.sqrt(500)
+        assert target.mean().item() == pytest.approx(-divergence, abs=5 * error)
 
     def test_free_bits_ignore_small_divergences_and_reduce_large_divergences(self):
         """Latent variable 0 has a divergence of 0.02 nats, variable 1 one of 2 nats; half a nat is

@@ -244,6 +244,16 @@ class TestTwoStage:
         target = objectives.ExPost(inner, prior)(terms, model).target
         assert torch.allclose(target, expected, atol=1e-5)  # float32, sums of a few nats
 
+    def test_free_bits_belong_to_the_prior_of_the_training(self):
+        """The prior of the model is far away; under the training prior all rates are free."""
+        model, x = small((priors.Normal(2), posteriors.Normal(networks.MLP(4, [8]), 2)))
+        model.prior.loc.fill_(50.0)
+        terms = model.draw_terms(aevb.Batch(x[:8]), 1)
+        inner = objectives.ELBO(free_bits=100.0)
+        target = objectives.ExPost(inner, priors.Normal(2))(terms, model).target
+        expected = terms.log_likelihood[0] - 200.0 + terms.log_prior[0]
+        assert torch.allclose(target, expected, rtol=1e-5)
+
     def test_prior_with_wrong_support_is_refused(self):
         model, _ = small((priors.Bernoulli(2), posteriors.Bernoulli(networks.MLP(4), 2)))
         with pytest.raises(IncompatibleError) as caught:

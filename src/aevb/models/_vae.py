@@ -357,6 +357,7 @@ class VAE(Configurable, nn.Module):
             kl=exact,
             z=z,
             q=q,
+            p=p,
             reconstruction=reconstruction,
             batch=batch,
             weight_kl=zero if divergence is None else divergence / self._dataset_size(batch),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,15 +11,19 @@ from torch import Tensor
 
 from .._registry import register
 from ..distributions import elementwise_kl
-from ..distributions._chain import layer_sizes
+from ..distributions._chain import hierarchy_terms, layer_sizes
+from ..distributions._discrete import as_discrete
 from ..distributions._moments import count_variables
 from ..errors import ArgumentError, check_choice
 from ..models import VAE
 from ..notes import Argument, message
 from ..types import ObjectiveValue, Terms
-from ._bounds import ARITHMETIC_MEAN
+from ._bounds import ARITHMETIC_MEAN, leave_one_out_mean
 from ._objective import Objective, ObjectiveRegistration
 from ._schedules import Schedule, as_schedule, endpoint_range
+
+# draws that decide on which side of a capacity a datum lies, if its KL divergence is sampled
+FRESH_DRAWS = 16
 
 
 @register(ObjectiveRegistration(paper="Kingma and Welling 2014", use_when="to start with"))
@@ -36,12 +41,14 @@ class ELBO(Objective):
         free_bits: Nats per latent variable that are not penalised (Kingma et al. 2016). A variable
             whose mean divergence over the batch is lower is not reduced further. Where the
             divergence does not factorise, the floor applies to the sum; in a hierarchy it applies
-            to the sum of each layer.
+            to the sum of each layer. A sampled divergence is compared with the floor by the mean of
+            the other rows of the batch.
         kl: ``"exact"`` uses the divergence in closed form, ``"sampled"`` estimates it as ``E_q[log
             q(z|x) - log p(z)]`` from the same draws, ``"auto"`` uses the closed form where one is
             registered.
         capacity: Nats per datum at which the divergence is kept, a number or a schedule (Burgess et
-            al. 2018, whose gamma is ``beta``).
+            al. 2018, whose gamma is ``beta``). Whether a sampled divergence lies above or below is
+            decided by 16 further draws, so that the noise of the estimate is not penalised.
 
     Raises:
         ArgumentError: ``samples`` is below 1, another number is negative, ``kl`` is unknown, or
@@ -99,7 +106,7 @@ class ELBO(Objective):
         return "ELBO"
 
     def integrand(self, terms: Terms, model: VAE) -> Tensor:
-        return terms.log_likelihood - self.beta * self._penalised_rate(terms, model)
+        return terms.log_likelihood - self.beta * self._penalised_rate(terms)
 
     def forward(self, terms: Terms, model: VAE) -> ObjectiveValue:
         bound = (
@@ -109,31 +116,20 @@ class ELBO(Objective):
         target = ARITHMETIC_MEAN(self.integrand(terms, model), terms.log_measure) - terms.weight_kl
         return ObjectiveValue(bound=bound, target=target, penalty=terms.penalty)
 
-    def _penalised_rate(self, terms: Terms, model: VAE) -> Tensor:
+    def _penalised_rate(self, terms: Terms) -> Tensor:
         """The rate that ``beta`` weighs."""
         if self.has_capacity:
-            return _capacity_gap(_rate(terms), self.capacity, terms.log_measure)
-        return _rate(terms) if self.free_bits == 0 else self._free_bits_rate(terms, model)
+            return _capacity_gap(_rate(terms), self.capacity, terms)
+        return _rate(terms) if self.free_bits == 0 else self._free_bits_rate(terms)
 
-    def _free_bits_rate(self, terms: Terms, model: VAE) -> Tensor:
+    def _free_bits_rate(self, terms: Terms) -> Tensor:
         """The rate with a floor for each latent variable, layer or datum."""
         if terms.layer_kl is not None:
-            floors = [self.free_bits * count for count in layer_sizes(terms.q)]
-            return torch.stack(
-                [
-                    _apply_floor(*layer, terms.log_measure)
-                    for layer in zip(terms.layer_kl, floors, strict=True)
-                ]
-            ).sum(0)
-        elementwise = (
-            None
-            if terms.kl is None
-            else elementwise_kl(terms.q, model.prior(None, terms.batch.context))
-        )
+            return _apply_floors(terms.layer_kl, self.free_bits, layer_sizes(terms.q), terms)
+        elementwise = None if terms.kl is None else elementwise_kl(terms.q, terms.p)
         if elementwise is None:
-            return _apply_floor(
-                _rate(terms), self.free_bits * count_variables(terms.q), terms.log_measure
-            )
+            sizes = (count_variables(terms.q),)
+            return _apply_floors(_rate(terms)[None], self.free_bits, sizes, terms)
         elementwise = elementwise.flatten(1)
         return torch.where(elementwise.mean(0) > self.free_bits, elementwise, self.free_bits).sum(1)
 
@@ -143,17 +139,49 @@ def _rate(terms: Terms) -> Tensor:
     return terms.log_posterior - terms.log_prior if terms.kl is None else terms.kl
 
 
-def _per_datum(rate: Tensor, log_measure: Tensor) -> Tensor:
-    """Average a sampled rate over the draws."""
-    return ARITHMETIC_MEAN(rate, log_measure) if rate.dim() > 1 else rate
+# A function with a kink, applied to a noisy rate, has another mean than the function of the mean.
+# Which side of the kink a datum lies on is therefore decided by draws other than its own.
 
 
-def _apply_floor(rate: Tensor, floor: float, log_measure: Tensor) -> Tensor:
-    """Replace a rate by the floor where its mean over the batch is below."""
-    return torch.where(_per_datum(rate, log_measure).mean() > floor, rate, floor)
-
-
-def _capacity_gap(rate: Tensor, capacity: Tensor, log_measure: Tensor) -> Tensor:
+def _capacity_gap(rate: Tensor, capacity: Tensor, terms: Terms) -> Tensor:
     """Return ``|KL - capacity|`` of each datum; one term per draw if it is sampled."""
-    side = torch.sign(_per_datum(rate, log_measure) - capacity).detach()
-    return side * (rate - capacity)
+    mean = _fresh_rates(terms).sum(0) if _is_noisy(rate, terms) else _per_datum(rate, terms)
+    return torch.sign(mean - capacity).detach() * (rate - capacity)
+
+
+def _apply_floors(rates: Tensor, free_bits: float, sizes: Sequence[int], terms: Terms) -> Tensor:
+    """Add the rates of all layers, each replaced by its floor where its mean over rows is below."""
+    means = torch.stack([_per_datum(rate, terms) for rate in rates])  # [L, B]
+    if not _is_noisy(rates[0], terms):
+        means = means.mean(1, keepdim=True)
+    elif means.shape[1] > 1:
+        means = leave_one_out_mean(means.T).T
+    else:
+        means = _fresh_rates(terms)
+    floors = [free_bits * size for size in sizes]
+    return torch.stack(
+        [
+            torch.where(mean > floor, rate, floor)
+            for rate, mean, floor in zip(rates, means, floors, strict=True)
+        ]
+    ).sum(0)
+
+
+def _is_noisy(rate: Tensor, terms: Terms) -> bool:
+    """Whether a rate depends on draws; the sum over all states of a discrete latent does not."""
+    return rate.dim() > 1 and not (terms.enumerated and as_discrete(terms.q) is not None)
+
+
+def _per_datum(rate: Tensor, terms: Terms) -> Tensor:
+    """Average a sampled rate over the draws."""
+    return ARITHMETIC_MEAN(rate, terms.log_measure) if rate.dim() > 1 else rate
+
+
+@torch.no_grad()
+def _fresh_rates(terms: Terms) -> Tensor:
+    """Estimate the rate of each layer, ``[L, B]``, from further draws of the posterior."""
+    z = terms.q.sample((FRESH_DRAWS,))
+    layers = hierarchy_terms(terms.q, terms.p, z)
+    if layers is not None:
+        return layers.layer_kl.mean(1)
+    return (terms.q.log_prob(z) - terms.p.log_prob(z)).mean(0)[None]

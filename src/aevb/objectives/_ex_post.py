@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .._conditional import Unconditional
 from .._registry import register
-from ..distributions import analytic_kl, has_analytic_kl
+from ..distributions import analytic_kl, has_analytic_kl, hierarchy_terms
 from ..distributions._support import has_mass_outside
 from ..errors import IncompatibleError
 from ..models import VAE
@@ -93,7 +93,14 @@ class ExPost(Objective):
             if self.objective.kl != "sampled" and has_analytic_kl(terms.q, p)
             else None
         )
-        return replace(terms, log_prior=p.log_prob(terms.z), kl=exact)
+        layers = hierarchy_terms(terms.q, p, terms.z)
+        return replace(
+            terms,
+            p=p,
+            log_prior=p.log_prob(terms.z),
+            kl=exact,
+            layer_kl=None if layers is None else layers.layer_kl,
+        )
 
     def check(self, model: VAE) -> None:
         self.objective.check(model)
