@@ -41,22 +41,27 @@ class TotalCorrelation(Penalty):
     minus the 1 that is in the ELBO. The parts are logged in nats.
 
     ``q(z)`` is estimated from the draws of one batch of ``M`` out of ``N`` rows, at a cost that
-    grows as ``M^2``. Where the posteriors of the data are far apart, the estimate of ``log q(z)``
-    is too small, and the total correlation is underestimated, even below 0.
+    grows as ``M^2``. Where the posteriors of the data are far apart, the total correlation is
+    underestimated, even below 0.
 
     Args:
         beta: Weight of the total correlation, a number or a schedule.
         alpha: Weight of the mutual information.
         gamma: Weight of the divergence of each variable from the prior.
-        estimator: ``"stratified"`` is unbiased for ``q(z)``; ``"weighted"`` uses
-            ``1/(N M) sum_j q(z|x_j)``, whose logarithm is about ``log N - log M`` too small.
-        rows: Number of training rows, N; by default the number that comes with the batch.
+        estimator: ``"stratified"`` is unbiased for ``q(z)``, so that its logarithm is too small in
+            the mean, and the mutual information at most ``log N``. ``"weighted"`` is
+            ``1/M sum_j q(z|x_j)`` with the draw's own row: its logarithm is right where the
+            posteriors overlap and ``log N - log M`` too large where they are apart, and the mutual
+            information is at most ``log M``. The paper divides by ``N``, too, which changes no
+            gradient, and shifts the total correlation by ``(D - 1) log N`` for ``D`` variables.
+        rows: Number of training rows, N, for ``"stratified"``; by default the number that comes
+            with the batch.
 
     Raises:
         ArgumentError: A weight is negative, ``estimator`` is unknown, or ``rows`` is below 1.
         IncompatibleError: The densities of the single variables are not known: use
             ``posteriors.Normal`` or another posterior that factorises.
-        DataError: ``N`` is not known.
+        DataError: ``N`` is needed and not known.
 
     Example:
         >>> TotalCorrelation(beta=6.0).metric_names
@@ -80,7 +85,7 @@ class TotalCorrelation(Penalty):
             total_correlation=_minus_one(beta),
             dimension_kl=_minus_one(gamma),
         )
-        check_choice("estimator", estimator, tuple(_ROW_WEIGHTINGS))
+        check_choice("estimator", estimator, ("stratified", "weighted"))
         if rows is not None and rows < 1:
             raise ArgumentError(
                 "give the number of rows of the training data", argument="rows", value=rows
@@ -118,6 +123,8 @@ class TotalCorrelation(Penalty):
     def _log_row_weights(self, terms: Terms) -> Tensor:
         """Log-weights ``[B, B]`` of each row of the batch in the mixture at each row."""
         batch, rows = len(terms.batch.x), self.rows or terms.batch.dataset_size
+        if self.estimator == "weighted":
+            return terms.z.new_full((batch, batch), -math.log(batch))
         if rows is None:
             raise DataError(
                 "the number of training rows is not known of an iterable",
@@ -131,7 +138,7 @@ class TotalCorrelation(Penalty):
                 value=rows,
                 suggestions=("Write `objectives.TotalCorrelation(rows=N)`",),
             )
-        return _ROW_WEIGHTINGS[self.estimator](batch, rows, terms.z).log()
+        return _stratified_sampling(batch, rows, terms.z).log()
 
 
 def _pairwise_log_densities(terms: Terms) -> tuple[Tensor, Tensor]:
@@ -140,10 +147,6 @@ def _pairwise_log_densities(terms: Terms) -> tuple[Tensor, Tensor]:
     assert variables is not None  # by `TotalCorrelation.check`
     marginal = variables.log_prob(z).flatten(3)
     return marginal, marginal.sum(-1) if isinstance(terms.q, Independent) else terms.q.log_prob(z)
-
-
-def _weighted_sampling(batch: int, rows: int, like: Tensor) -> Tensor:
-    return torch.full((batch, batch), 1 / (rows * batch), dtype=like.dtype, device=like.device)
 
 
 def _stratified_sampling(batch: int, rows: int, like: Tensor) -> Tensor:
@@ -158,9 +161,6 @@ def _stratified_sampling(batch: int, rows: int, like: Tensor) -> Tensor:
         + stand_in * (rows - others) / (rows * others)
         + (1 - identity - stand_in) / others
     )
-
-
-_ROW_WEIGHTINGS = {"stratified": _stratified_sampling, "weighted": _weighted_sampling}
 
 
 @dataclass(frozen=True)
