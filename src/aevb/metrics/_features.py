@@ -23,6 +23,7 @@ from ..data._formatting import format_count
 from ..errors import AevbError, ArgumentError, DataError, missing_extra
 from ..inference._batches import model_dtype, seeded_evaluation
 from ..models import VAE
+from ..models._eval_mode import eval_mode
 from ..notes import Part, message
 
 PRINCIPAL_COMPONENTS = 64
@@ -334,13 +335,8 @@ def _in_eval_mode(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network in evaluation mode; its mode is restored afterwards."""
 
     def function(x: Tensor) -> Tensor:
-        modes = {part: part.training for part in module.modules()}
-        module.eval()
-        try:
+        with eval_mode(module):
             return _on_module_device(module)(x)
-        finally:
-            for part, training in modes.items():
-                part.training = training
 
     return function
 

@@ -12,10 +12,10 @@ from torch import nn
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside the block: no dropout and no updates of running means.
 
-    Afterwards the mode is the previous one.
+    Afterwards every module has the mode that it had before.
 
     Args:
-        model: The module whose mode changes.
+        model: The module whose mode changes, with all modules in it.
 
     Example:
         >>> model = nn.Dropout(0.5)
@@ -25,9 +25,10 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         >>> model.training
         True
     """
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training

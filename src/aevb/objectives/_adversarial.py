@@ -21,6 +21,7 @@ from .._registry import register
 from .._shapes import as_shape
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
+from ..models._eval_mode import eval_mode
 from ..notes import Argument, message
 from ..types import ParameterGroup, Terms
 from ._aggregate_posterior import prior_draws
@@ -55,18 +56,16 @@ class Critic(nn.Module):
     @torch.no_grad()
     def _count_features(self) -> int:
         """The number of features; the trial pass moves no running mean and draws nothing."""
-        training, like = self.network.training, next(self.network.parameters(), torch.zeros(()))
-        self.network.eval()
+        like = next(self.network.parameters(), torch.zeros(()))
         try:
-            features = self.network(
-                torch.zeros(2, *self.shape, dtype=like.dtype, device=like.device)
-            )
+            with eval_mode(self.network):
+                features = self.network(
+                    torch.zeros(2, *self.shape, dtype=like.dtype, device=like.device)
+                )
         except Exception as error:  # a user's network may raise anything
             raise self._incompatible_error(
                 str(error).splitlines()[0] if str(error) else type(error).__name__
             ) from error
-        finally:
-            self.network.train(training)
         if features.dim() < 2 or len(features) != 2:
             raise self._incompatible_error(
                 f"two inputs give features of shape {tuple(features.shape)}"

@@ -70,7 +70,9 @@ def with_refined_rows(model: VAE, train: Rows | None, parts: Sequence[Rows]) -> 
         x = rows.tensor()
         if len(x) and not all(key in posterior.places for key in _keys(x)):
             posterior.refine(x.to(model.device), rows.context)
-    return VAE(model.prior, posterior, model.likelihood).eval()
+    refined = VAE(model.prior, posterior.eval(), model.likelihood)
+    refined.training = False  # of this module alone: the parts are those of the caller
+    return refined
 
 
 def _keys(x: Tensor) -> list[bytes]:

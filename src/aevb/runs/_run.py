@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -655,7 +656,8 @@ class Run:
         encoder = self.model_for(*parts)
         fitted = fit_prior(encoder, data, family, components=components, steps=steps, seed=seed)
         if encoder is not self.model:
-            fitted = VAE(fitted.prior, self.model.posterior, self.model.likelihood).eval()
+            posterior = copy.deepcopy(self.model.posterior)
+            fitted = VAE(fitted.prior, posterior, fitted.likelihood).eval()
         record = {"family": family, "components": components, "steps": steps, "seed": seed}
         config = self.config | ({"fitted_prior": family} if self.config else {})
         training = dict(self.training) | {

@@ -190,8 +190,8 @@ class Trainer:
             raise
         finally:
             set_precision(model, None)
+            model.eval()
         run.finish()
-        model.eval()
         total = self.epochs * (self.source.steps or math.inf)
         notes = (
             *self.source.notes,
