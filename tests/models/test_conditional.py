@@ -599,7 +599,8 @@ class TestSemiSupervised:
 
     @pytest.mark.parametrize("kl", ["exact", "sampled"])
     @pytest.mark.parametrize(
-        "gradient", [gradients.EnumerateLabels(), gradients.LeaveOneOut(), gradients.ScoreFunction()]
+        "gradient",
+        [gradients.EnumerateLabels(), gradients.LeaveOneOut(), gradients.ScoreFunction()],
     )
     def test_labels_train_the_probabilities_of_the_classes(self, gradient, kl):
         """The gradient of ``-log p(y)`` in the logits is ``p(y) - y`` for every row."""

@@ -38,7 +38,18 @@ def terms_of(log_weight):
     measure = torch.full_like(log_weight[:, :1], -math.log(len(log_weight)))
     nothing = torch.zeros(())
     return Terms(
-        log_weight, zero, zero, measure, None, zero[..., None], None, None, None, None, nothing, nothing
+        log_weight,
+        zero,
+        zero,
+        measure,
+        None,
+        zero[..., None],
+        None,
+        None,
+        None,
+        None,
+        nothing,
+        nothing,
     )
 
 

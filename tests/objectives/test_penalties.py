@@ -302,8 +302,7 @@ def test_weighted_parts_equal_their_sums_written_out(kind):
     for k, i in itertools.product(range(3), range(5)):
         joint = sum(single(q, j).log_prob(z[k, i]).exp() for j in range(5)) / 5
         each = [
-            sum(single(q, j, d).log_prob(z[k, i, d]).exp() for j in range(5)) / 5
-            for d in range(2)
+            sum(single(q, j, d).log_prob(z[k, i, d]).exp() for j in range(5)) / 5 for d in range(2)
         ]
         own, product = single(q, i).log_prob(z[k, i]), each[0].log() + each[1].log()
         parts += (
@@ -338,7 +337,7 @@ def test_stratified_weights_are_unbiased(batch):
     assert torch.stack(estimates).mean().item() == pytest.approx(densities.mean().item(), abs=1e-14)
 
 
-@pytest.mark.parametrize(("estimator", "limit"), [("stratified", 400), ("weighted", 64)])
+@pytest.mark.parametrize("estimator, limit", [("stratified", 400), ("weighted", 64)])
 @pytest.mark.parametrize("apart", [0.0, 50.0])
 def test_the_parts_stay_within_their_limits(estimator, limit, apart):
     """64 of 400 rows, equal or far apart, in three dimensions, of which all or none are informed.
@@ -350,7 +349,9 @@ def test_the_parts_stay_within_their_limits(estimator, limit, apart):
     q = Independent(Normal(loc, torch.ones(64, 3)), 1)
     z = q.sample((20,))
     penalty = objectives.TotalCorrelation(estimator=estimator)
-    information, correlation, _ = penalty(terms_of(z, q, Batch(z[0], dataset_size=400)), None).values
+    information, correlation, _ = penalty(
+        terms_of(z, q, Batch(z[0], dataset_size=400)), None
+    ).values
     assert information.item() == pytest.approx(math.log(limit) if apart else 0.0, abs=1e-9)
     # log q(z) - sum_j log q(z_j) of rows apart: -log n + 3 log n for the n rows that count
     assert correlation.item() == pytest.approx(2 * math.log(limit) if apart else 0.0, abs=1e-9)
