@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .._offset import Offset
 from ..errors import DataError
 from ..notes import Note
 from ._formatting import format_count, format_shape, source_error
@@ -68,8 +69,11 @@ def to_numpy(source: Any, origin: str) -> np.ndarray:
         ) from error
 
 
-def to_canonical(raw: RawData) -> RawData:
+def to_canonical(raw: RawData, known_offset: Offset | None = None) -> RawData:
     """Convert data to bytes (whole numbers 0 to 255) or float32, colour images with channels first.
+
+    Numbers whose digits float32 would lose are stored without ``known_offset``, or without an
+    offset of their own.
 
     Raises:
         DataError: The values are not numbers, are not finite, are no rows, or there are none.
@@ -83,6 +87,8 @@ def to_canonical(raw: RawData) -> RawData:
     _check_shape(raw)
     summary = summarise_values(raw.values)
     _check_finite(raw, summary)
+    if known_offset is not None and len(known_offset) in (1, *raw.event_shape[-1:]):
+        summary = replace(summary, byte_valued=False, offset=known_offset)
     dtype = None if raw.columns else raw.dtype or raw.values.dtype
     return _channels_first(replace(_narrow_dtype(raw, summary), dtype=dtype))
 
@@ -149,9 +155,19 @@ def _narrow_dtype(raw: RawData, summary: ValueSummary) -> RawData:
     low, high = (float(dtype.type(value)) for value in (summary.low, summary.high))
     return replace(
         raw,
-        values=raw.values.astype(dtype, copy=False),
+        values=_astype(raw.values, dtype, summary.offset),
         summary=replace(summary, low=low, high=high),
+        offset=summary.offset,
     )
+
+
+def _astype(values: RowValues, dtype: np.dtype, offset: Offset | None) -> RowValues:
+    """The values in this dtype, without an offset that is subtracted in float64."""
+    if isinstance(values, MappedRows):
+        return replace(values, dtype=dtype, offset=offset)
+    if offset is None:
+        return values.astype(dtype, copy=False)
+    return (values - np.array(offset, np.float64)).astype(dtype)
 
 
 def _channels_first(raw: RawData) -> RawData:

@@ -14,7 +14,7 @@ from ..errors import DataError
 from ._formatting import source_error
 
 METADATA_KEY = "aevb"
-STORED_DTYPES = ("uint8", "float32")
+STORED_DTYPES = ("uint8", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ByteFormat:
 
     column: str
     shape: tuple[int, ...]
-    kind: Literal["uint8", "float32"]
+    kind: Literal["uint8", "float32", "float64"]
 
     def to_metadata(self) -> dict[str, str]:
         """The record as metadata of a file.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._offset import Offset
 from .._shapes import as_shape
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition, ContextVariable, Labels
@@ -46,6 +47,7 @@ from ._model_defaults import (
     choose_network,
     choose_scaling,
     find_value_outside,
+    is_standardised,
     is_within_support,
 )
 from ._named_datasets import NAMED_DATASETS, NamedDataset, find_named_dataset, read_named_dataset
@@ -166,6 +168,8 @@ def load(
     )
     if likelihood not in (None, "bernoulli"):
         raw = raw.unpack()
+    if not is_standardised(raw, likelihood):
+        raw = raw.in_data_units()
     rows = _split(raw, split, order, seed)
     temporal_order = _undeclared_temporal_order(raw, order)
     raw = replace(raw, notes=(*raw.notes, *temporal_order_notes(temporal_order)))
@@ -244,7 +248,13 @@ def load_as(
         condition=tuple(request.name for request in requests),
         reading=spec.reading.merge(reading),
     )
-    raw = _read(source.test if isinstance(source, Dataset) else source, options, labels)
+    raw = _read(
+        source.test if isinstance(source, Dataset) else source,
+        options,
+        labels,
+        known_offset=spec.offset,
+    )
+    raw = raw if raw.offset == spec.offset else raw.in_data_units()
     _check_reading(raw, reading)
     raw = _reshape_flat(raw, spec)
     context_columns = (
@@ -285,7 +295,7 @@ def _make_spec(
         check_grey_values(properties)
     modelled = replace(properties, low=0.0, high=1.0) if binarise else properties
     choice = choose_likelihood(modelled, raw.values, likelihood)
-    scaling = choose_scaling(choice, raw.values, split.train, raw.columns)
+    scaling = choose_scaling(choice, raw, split.train)
     network, network_note = choose_network(modelled, network)
     binarisation_notes = (
         (binarisation_note(binarise, seed),) if binarise else _black_and_white_notes(properties)
@@ -302,6 +312,7 @@ def _make_spec(
         binarisation=binarise,
         columns=raw.columns,
         class_names=None if raw.labels is None else class_names(raw.labels),
+        offset=raw.offset,
         notes=(
             _reading_note(raw, properties),
             *_storage_notes(raw, binarise),
@@ -317,10 +328,14 @@ def _make_spec(
 
 
 def _read(
-    source: Any, options: ReadOptions, labels: Any, shape: tuple[int, ...] | None = None
+    source: Any,
+    options: ReadOptions,
+    labels: Any,
+    shape: tuple[int, ...] | None = None,
+    known_offset: Offset | None = None,
 ) -> RawData:
     """The source in canonical form, with its labels."""
-    raw = to_canonical(_read_source(source, options).with_event_shape(shape))
+    raw = to_canonical(_read_source(source, options).with_event_shape(shape), known_offset)
     if options.memory_map and not isinstance(raw.values, MappedRows):
         raise ArgumentError(
             f"this has no meaning for {raw.origin}",
@@ -361,6 +376,8 @@ def _read_rows(rows: Rows) -> RawData:
     stored = rows.stored_values
     if not isinstance(stored, MappedRows) or rows.transform != ToFloat():
         stored = rows.tensor().cpu().numpy()
+    elif stored.offset is not None:  # which is chosen again
+        stored = replace(stored, dtype=stored.file.array.dtype, offset=None)
     return RawData(
         "rows",
         "the rows",
@@ -527,7 +544,7 @@ def _make_rows(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str
         return Rows(
             pack(iter_chunks(raw.values, index), len(index)), UnpackBits(raw.event_shape), labels
         )
-    return Rows(_select_stored(raw, index), ToFloat(), labels)
+    return Rows(_select_stored(raw, index), ToFloat(), labels, offset=raw.offset)
 
 
 def _select_stored(raw: RawData, index: np.ndarray) -> Tensor | MappedRows:

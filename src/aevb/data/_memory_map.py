@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .._memory import format_bytes, physical_memory
+from .._offset import Offset
 from ..errors import DataError
 
 MAP_MIN_BYTES = 1 << 30  # smaller files are read into memory, where rows are faster
@@ -110,6 +111,7 @@ class MappedRows:
         row_index: The numbers of the rows in the file.
         channels_last: Whether the last axis holds the channels; it is then moved to the front.
         device: The device that the rows are copied to.
+        offset: What is subtracted in float64 before the values are converted to ``dtype``.
     """
 
     file: ArrayFile
@@ -117,6 +119,7 @@ class MappedRows:
     row_index: range | np.ndarray
     channels_last: bool = False
     device: torch.device = CPU
+    offset: Offset | None = None
 
     @classmethod
     def from_memmap(cls, array: np.memmap) -> MappedRows:
@@ -152,10 +155,15 @@ class MappedRows:
         """The same rows, read as another dtype."""
         return replace(self, dtype=dtype)
 
+    def with_offset(self, offset: Offset | None) -> MappedRows:
+        """The same rows, read as float32 after another offset is subtracted."""
+        return replace(self, dtype=np.dtype(np.float32), offset=offset)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read the rows."""
         rows = self._read()
         rows = np.moveaxis(rows, -1, 1) if self.channels_last else rows
+        rows = rows if self.offset is None else rows - np.array(self.offset, np.float64)
         return np.ascontiguousarray(rows, dtype or self.dtype)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:

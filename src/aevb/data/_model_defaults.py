@@ -14,7 +14,15 @@ from ._formatting import format_list, format_shape
 from ._memory_map import RowValues
 from ._raw import RawData
 from ._spec import NetworkKind, Support, is_image
-from ._statistics import Moments, iter_chunks, moments, summarise_values
+from ._statistics import (
+    MIN_DISTINGUISHABLE_VALUES,
+    MIN_RANGE_SHARE,
+    Moments,
+    count_distinguishable,
+    iter_chunks,
+    moments,
+    summarise_values,
+)
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey levels of images
 MIN_CONV_SIDE = 12  # pixels; two halvings of smaller images leave too few
@@ -234,13 +242,18 @@ def _find_first(
     return None
 
 
-def choose_scaling(
-    choice: LikelihoodChoice, values: RowValues, train: np.ndarray, columns: tuple[str, ...] | None
-) -> Scaling:
+def is_standardised(raw: RawData, requested: str | None) -> bool:
+    """Whether the requested likelihood, or the one for these values, is for standardised data."""
+    name = requested or _DEFAULT_LIKELIHOODS[_support_by_values(DataProperties.from_raw(raw))]
+    return LikelihoodRegistration.find(name).scaling == "standardise"
+
+
+def choose_scaling(choice: LikelihoodChoice, raw: RawData, train: np.ndarray) -> Scaling:
     """The scaling for a likelihood, from the rows ``train``.
 
     A table is scaled by column, an image as a whole.
     """
+    values = raw.values
     scaling, by_column = choice.likelihood.scaling, len(values.shape) == 2
     if scaling == "unit_interval" and choice.support == "levels":
         return Scaling(scale=(float((choice.levels or 256) - 1),))
@@ -254,7 +267,7 @@ def choose_scaling(
         note = _scaling_note("mean", by_column)
         return Scaling(shift=(0.0,) * len(mean), scale=tuple(mean.tolist()), notes=(note,))
     if scaling == "standardise":
-        return _standardisation(moments(values, train, by_column), columns, by_column)
+        return _standardisation(moments(values, train, by_column), raw, train, by_column)
     return Scaling()
 
 
@@ -317,13 +330,14 @@ def _validate_network(requested: NetworkKind, properties: DataProperties) -> Net
 
 
 def _standardisation(
-    statistics: Moments, columns: tuple[str, ...] | None, by_column: bool
+    statistics: Moments, raw: RawData, train: np.ndarray, by_column: bool
 ) -> Scaling:
     """Mean 0 and standard deviation 1, with notes about columns where this is not possible."""
     mean, deviation, constant = statistics.mean, statistics.deviation, statistics.constant
-    narrow = ~constant & (deviation < 1e-5 * np.abs(mean))
+    mean = mean + np.array(raw.offset or (0.0,))
+    coarse = _coarse_columns(statistics, raw, train, by_column)
     names = (
-        (columns or tuple(f"column {i}" for i in range(len(mean))))
+        (raw.columns or tuple(f"column {i}" for i in range(len(mean))))
         if by_column
         else ("all values",)
     )
@@ -331,14 +345,34 @@ def _standardisation(
     if constant.any():
         text = "Constant in the training rows, therefore not scaled"
         notes.append(_column_note("constant_columns", text, names, mean, constant))
-    if narrow.any():
+    if coarse.any():
         text = (
-            "Mean much larger than the standard deviation, so that 32-bit numbers keep few digits"
+            "Too far from 0 for their spread: as numbers of this precision, they have fewer than "
+            f"{MIN_DISTINGUISHABLE_VALUES:,} distinguishable values"
         )
-        notes.append(_column_note("imprecise_columns", text, names, mean, narrow))
+        notes.append(_column_note("imprecise_columns", text, names, mean, coarse))
     return Scaling(
         tuple(mean.tolist()), tuple(np.where(constant, 1.0, deviation).tolist()), tuple(notes)
     )
+
+
+def _coarse_columns(
+    statistics: Moments, raw: RawData, train: np.ndarray, by_column: bool
+) -> np.ndarray:
+    """Columns with few distinguishable values as they were read, unless all are whole numbers."""
+    dtype = np.dtype(np.float32) if raw.summary is None else raw.summary.dtype
+    offset = np.array(raw.offset or (0.0,))
+    low, high = statistics.low + offset, statistics.high + offset
+    narrow = high - low < MIN_RANGE_SHARE * np.maximum(np.abs(low), np.abs(high))
+    few = count_distinguishable(low, high, dtype) < MIN_DISTINGUISHABLE_VALUES
+    coarse = narrow & few & ~statistics.constant
+    if coarse.any():
+        chunks = (chunk + offset for chunk in iter_chunks(raw.values, np.sort(train)))
+        tables = (chunk if by_column else chunk.reshape(-1, 1) for chunk in chunks)
+        fractions = [(table != np.rint(table)).any(axis=0) for table in tables]
+        exact = np.maximum(np.abs(low), np.abs(high)) < 2 ** (np.finfo(np.float32).nmant + 1)
+        coarse &= np.any(fractions, axis=0) | ~exact
+    return coarse
 
 
 def _scaling_note(statistics: str, by_column: bool) -> Note:

@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from .._offset import Offset
 from ..errors import ArgumentError, DataError
 from ..notes import Note, Text
 from ._context import ContextColumn
 from ._formatting import format_count
-from ._memory_map import RowValues
+from ._memory_map import MappedRows, RowValues
 from ._reading import Reading
 from ._splits import Split
 from ._statistics import ValueSummary
@@ -37,6 +38,7 @@ class RawData:
         context_columns: Columns that a model may be conditioned on.
         from_image_files: Whether the values were decoded from image files.
         dtype: The dtype of the source; ``None`` where it says nothing about the data.
+        offset: What was subtracted from the values.
     """
 
     name: str
@@ -52,6 +54,7 @@ class RawData:
     context_columns: tuple[ContextColumn, ...] = ()
     from_image_files: bool = False
     dtype: np.dtype | None = None
+    offset: Offset | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -93,6 +96,15 @@ class RawData:
             return self
         bits = np.unpackbits(np.asarray(self.values), axis=1)[:, : math.prod(self.packed_shape)]
         return replace(self, values=bits.reshape(-1, *self.packed_shape), packed_shape=None)
+
+    def in_data_units(self) -> RawData:
+        """The same data as float32 numbers without an offset."""
+        if self.offset is None:
+            return self
+        if isinstance(self.values, MappedRows):
+            return replace(self, values=self.values.with_offset(None), offset=None)
+        values = (self.values.astype(np.float64) + self.offset).astype(np.float32)
+        return replace(self, values=values, offset=None)
 
     def with_labels(self, labels: np.ndarray) -> RawData:
         """The same data with these labels.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._offset import Offset, add_offset, subtract_offset
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition
 from ..types import Batch
@@ -25,7 +26,9 @@ Index = int | slice | Sequence[int] | np.ndarray | Tensor
 class Rows:
     """Rows in their stored form, which become float32 batches when they are read.
 
-    Rows are stored as uint8, packed bits or float32, also on the device.
+    Rows are stored as uint8, packed bits or float32, also on the device. Columns whose digits
+    float32 would lose are stored in model units, without their ``offset``: batches are in model
+    units, and ``rows[...]`` and ``tensor`` in the units of the data.
 
     Args:
         stored_values: ``[N, *row]``, a tensor on the device or an array in a file.
@@ -33,6 +36,8 @@ class Rows:
         labels: Class numbers, int64 ``[N]``, -1 where a label is missing.
         context_table: The variables that a model is conditioned on, one row per row of data;
             batches carry them as ``context``.
+        offset: What was subtracted from the values before they became float32: one number, or one
+            per column.
 
     Raises:
         ArgumentError: The labels or the context table have another number of rows.
@@ -47,6 +52,7 @@ class Rows:
     transform: RowTransform = field(default_factory=ToFloat)
     labels: Tensor | None = None
     context_table: ContextTable | None = None
+    offset: Offset | None = None
 
     def __post_init__(self) -> None:
         """Check that labels and context belong to the rows."""
@@ -89,11 +95,34 @@ class Rows:
         """
         if isinstance(values, Rows):
             return values
-        return cls(
-            _map_if_large(values) or _to_stored_dtype(_array_to_tensor(values)),
-            ToFloat(),
-            None if labels is None else _array_to_tensor(labels).long(),
-        )
+        rows = cls.in_model_units(values, None)
+        return rows if labels is None else replace(rows, labels=_array_to_tensor(labels).long())
+
+    @classmethod
+    def in_model_units(cls, values: Any, offset: Offset | None) -> Rows:
+        """Make rows for a model from an array, or from other rows.
+
+        Args:
+            values: An array, tensor or list ``[N, *event]`` in the units of the data, or ``Rows``.
+            offset: The offset of the model, ``VAE.data_offset``.
+
+        Returns:
+            The rows, stored with this offset.
+
+        Raises:
+            DataError: The values are not rows of numbers.
+
+        Example:
+            >>> rows = Rows.in_model_units(np.array([[1.7e9 + 0.5]]), (1.7e9,))
+            >>> rows.batch(torch.tensor([0])).x, rows.tensor().item()
+            (tensor([[0.5000]]), 1700000000.5)
+        """
+        if isinstance(values, Rows):
+            return values.with_offset(offset)
+        stored = _map_if_large(values, offset)
+        if stored is None:
+            stored = _to_stored_dtype(_array_to_tensor(values), offset)
+        return cls(stored, offset=offset)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -125,12 +154,49 @@ class Rows:
         return len(self.stored_values)
 
     def __getitem__(self, index: Index) -> Tensor:
-        """Decoded rows, float32 ``[B, *event]``; one row ``[*event]`` for an integer."""
+        """Decoded rows ``[B, *event]`` in data units; one row ``[*event]`` for an integer.
+
+        They are float32, or float64 where there is an offset.
+        """
         if isinstance(index, int | np.integer):
             return self[_single_row_slice(operator.index(index), len(self))][0]
+        return add_offset(self.model_input(index), self.offset)
+
+    def model_input(self, index: Index) -> Tensor:
+        """Decode rows in model units.
+
+        Args:
+            index: As for ``subset``.
+
+        Returns:
+            The rows without their offset, float32 ``[B, *event]``.
+        """
         return self.transform(
             load_stored_values(self.stored_values[_indexer(index, self.index_device)])
         )
+
+    def with_offset(self, offset: Offset | None) -> Rows:
+        """Store the rows with another offset.
+
+        Args:
+            offset: The offset of the model that takes the rows; ``None`` stores float32 numbers in
+                the units of the data.
+
+        Returns:
+            The same rows.
+        """
+        if offset == self.offset:
+            return self
+        stored = self.stored_values
+        if isinstance(stored, MappedRows):
+            return replace(self, stored_values=stored.with_offset(offset), offset=offset)
+        values = add_offset(self.transform(stored), self.offset)
+        stored = (
+            values.to(stored.device, torch.float32)
+            if offset is None
+            else subtract_offset(values, offset).to(stored.device)
+        )
+        return replace(self, stored_values=stored, transform=ToFloat(), offset=offset)
 
     def batch(self, index: Tensor) -> Batch:
         """Read a batch.
@@ -139,7 +205,8 @@ class Rows:
             index: Row numbers, int64 ``[B]``.
 
         Returns:
-            The decoded rows with their context, their numbers and the number of all rows.
+            The decoded rows in model units, with their context, their numbers and the number of
+            all rows.
         """
         index = index.to(self.index_device)
         numbers = index.to(self.stored_values.device)
@@ -193,11 +260,11 @@ class Rows:
             The selected rows with their labels and context.
         """
         where = _indexer(index, self.index_device)
-        return Rows(
-            self.stored_values[where],
-            self.transform,
-            None if self.labels is None else self.labels[where],
-            None if self.context_table is None else self.context_table.subset(where),
+        return replace(
+            self,
+            stored_values=self.stored_values[where],
+            labels=None if self.labels is None else self.labels[where],
+            context_table=None if self.context_table is None else self.context_table.subset(where),
         )
 
     def in_storage_order(self) -> Rows:
@@ -208,7 +275,9 @@ class Rows:
         """
         stored = self.stored_values
         return Rows(
-            stored.in_storage_order() if isinstance(stored, MappedRows) else stored, self.transform
+            stored.in_storage_order() if isinstance(stored, MappedRows) else stored,
+            self.transform,
+            offset=self.offset,
         )
 
     def to(self, device: torch.device | str) -> Rows:
@@ -220,20 +289,20 @@ class Rows:
         Returns:
             The same rows on that device.
         """
-        return Rows(
-            self.stored_values.to(device),
-            self.transform,
-            None if self.labels is None else self.labels.to(device),
-            None if self.context_table is None else self.context_table.to(device),
+        return replace(
+            self,
+            stored_values=self.stored_values.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+            context_table=None if self.context_table is None else self.context_table.to(device),
         )
 
     def tensor(self) -> Tensor:
         """Decode all rows.
 
         Returns:
-            All events, float32 ``[N, *event]``.
+            All events ``[N, *event]`` in data units, float32, or float64 where there is an offset.
         """
-        return self.transform(load_stored_values(self.stored_values))
+        return add_offset(self.transform(load_stored_values(self.stored_values)), self.offset)
 
 
 def load_stored_values(stored_values: Tensor | MappedRows) -> Tensor:
@@ -248,7 +317,7 @@ def _single_row_slice(index: int, total: int) -> slice:
     return slice(index % total, index % total + 1)
 
 
-def _map_if_large(values: Any) -> MappedRows | None:
+def _map_if_large(values: Any, offset: Offset | None) -> MappedRows | None:
     """Rows that stay in their file; ``None`` where they cannot, or are read faster."""
     if (
         not isinstance(values, np.memmap)
@@ -257,9 +326,11 @@ def _map_if_large(values: Any) -> MappedRows | None:
         or values.dtype.kind not in "biuf"
     ):
         return None
-    is_bytes = values.dtype.kind == "b" or values.dtype == np.uint8
+    is_bytes = offset is None and (values.dtype.kind == "b" or values.dtype == np.uint8)
     return replace(
-        MappedRows.from_memmap(values), dtype=np.dtype(np.uint8 if is_bytes else np.float32)
+        MappedRows.from_memmap(values),
+        dtype=np.dtype(np.uint8 if is_bytes else np.float32),
+        offset=offset,
     )
 
 
@@ -283,8 +354,8 @@ def _array_to_tensor(values: Any) -> Tensor:
         ) from error
 
 
-def _to_stored_dtype(values: Tensor) -> Tensor:
-    """The values as bytes or float32."""
+def _to_stored_dtype(values: Tensor, offset: Offset | None) -> Tensor:
+    """The values as bytes, or float32 in model units."""
     if values.ndim < 2:
         raise DataError(
             f"rows have the shape [N, *event], and these have {tuple(values.shape)}",
@@ -295,4 +366,6 @@ def _to_stored_dtype(values: Tensor) -> Tensor:
             f"the rows contain complex numbers ({values.dtype})",
             suggestions=("Write torch.view_as_real(x) or x.abs()",),
         )
+    if offset is not None:
+        return subtract_offset(values, offset).to(values.device)
     return values.to(torch.uint8 if values.dtype in (torch.bool, torch.uint8) else torch.float32)

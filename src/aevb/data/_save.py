@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from .._files import open_atomically
 from .._memory import default_block_size
@@ -18,6 +17,11 @@ from ._rows import Rows
 
 PARQUET_GROUP_ROWS = 4096  # rows of a Parquet file that are read at once
 PARQUET_ROW_COLUMN, PARQUET_LABEL_COLUMN = "row", "label"
+_DTYPE_NAMES: dict[int, Literal["uint8", "float32", "float64"]] = {
+    1: "uint8",
+    4: "float32",
+    8: "float64",
+}
 
 
 def save(rows: Any, path: str | Path) -> None:
@@ -26,7 +30,8 @@ def save(rows: Any, path: str | Path) -> None:
     An ``.npy`` file holds one array; it is written in chunks, so that rows that stay in a file are
     never all in memory. A ``.parquet`` file holds a column of bytes, with shape and dtype in its
     metadata, and a column of labels. Values that are stored as bytes are written as bytes, all
-    others as float32; rows that are binarised at each reading are drawn once more.
+    others as float32 (float64 where there is an offset); rows that are binarised at each reading
+    are drawn once more.
 
     Args:
         rows: ``Rows`` or an array ``[N, *event]``.
@@ -95,7 +100,7 @@ def _write_parquet(rows: Rows, path: Path) -> None:
     if rows.labels is not None:
         columns[PARQUET_LABEL_COLUMN] = polars.Series(rows.labels.cpu().numpy())
     metadata = ByteFormat(
-        PARQUET_ROW_COLUMN, rows.event_shape, "uint8" if dtype == np.uint8 else "float32"
+        PARQUET_ROW_COLUMN, rows.event_shape, _DTYPE_NAMES[dtype.itemsize]
     ).to_metadata()
     with open_atomically(path) as file:
         polars.DataFrame(columns).write_parquet(
@@ -104,7 +109,9 @@ def _write_parquet(rows: Rows, path: Path) -> None:
 
 
 def _stored_dtype(rows: Rows) -> np.dtype:
-    """Bytes where the rows are stored as bytes, little-endian float32 otherwise."""
+    """Bytes for bytes, float64 with an offset, otherwise float32, little-endian."""
+    if rows.offset is not None:
+        return np.dtype("<f8")
     return np.dtype(np.uint8 if rows.is_stored_as_bytes else "<f4")
 
 
@@ -112,7 +119,7 @@ def _iter_row_chunks(rows: Rows, dtype: np.dtype) -> Iterator[np.ndarray]:
     """Decoded rows in chunks of bounded size."""
     step = default_block_size(int(np.prod(rows.event_shape)))
     for start in range(0, len(rows), step):
-        yield rows[start : start + step].to("cpu", torch.float32).numpy().astype(dtype, copy=False)
+        yield rows[start : start + step].cpu().numpy().astype(dtype, copy=False)
 
 
 ROW_WRITERS: dict[str, Callable[[Rows, Path], None]] = {

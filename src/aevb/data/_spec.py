@@ -42,6 +42,8 @@ class Spec:
         condition: The variables that a model is conditioned on, in order, with their encoding.
         temporal_order: The von Neumann ratio of rows in temporal order that were split at random.
         reading: How images and arrays were read, and later data of the kind are.
+        offset: What is subtracted from the data in float64, before they become float32: one number,
+            or one per column; ``None`` where float32 keeps the digits.
 
     Example:
         >>> spec = Spec(
@@ -71,6 +73,7 @@ class Spec:
     condition: tuple[ContextVariable, ...] | None = None
     temporal_order: float | None = None
     reading: Reading = field(default_factory=Reading)
+    offset: tuple[float, ...] | None = None
 
     @property
     def discrete(self) -> bool:

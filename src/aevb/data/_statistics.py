@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._offset import Offset
 from ._memory_map import RowValues
 
 CHUNK_ELEMENTS = 1 << 20  # 8 MiB in float64
+FLOAT32 = np.dtype(np.float32)
+MIN_RANGE_SHARE = 1 / 8  # of the largest value: a narrower range loses more than 3 bits in float32
+MIN_DISTINGUISHABLE_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class ValueSummary:
         black_and_white: Whether only 0 and 255 occur.
         n_nonfinite: The number of values that are NaN or infinite.
         first_nonfinite: The index of the first of these.
+        dtype: The dtype in which the values were read.
+        offset: What the values need as offset to keep their digits in float32.
     """
 
     low: float
@@ -32,15 +38,23 @@ class ValueSummary:
     black_and_white: bool
     n_nonfinite: int = 0
     first_nonfinite: tuple[int, ...] | None = None
+    dtype: np.dtype = FLOAT32
+    offset: Offset | None = None
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and standard deviation of each column, float64 ``[D]``, and which are constant."""
+    """Mean, standard deviation and range of each column, float64 ``[D]``."""
 
     mean: np.ndarray
     deviation: np.ndarray
-    constant: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Which columns are constant, booleans ``[D]``."""
+        return self.low == self.high
 
 
 def iter_chunks(values: RowValues, index: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -62,7 +76,7 @@ def summarise_values(values: RowValues) -> ValueSummary:
     >>> summary.low, summary.high, summary.byte_valued, summary.black_and_white
     (0.0, 255.0, True, True)
     """
-    low, high, byte_valued, two_values = math.inf, -math.inf, True, True
+    low, high, byte_valued, two_values = np.array(np.inf), np.array(-np.inf), True, True
     n_nonfinite, first, start = 0, None, 0
     for chunk in iter_chunks(values):
         nonfinite = _nonfinite_mask(chunk)
@@ -70,11 +84,49 @@ def summarise_values(values: RowValues) -> ValueSummary:
             index = np.argwhere(nonfinite)[0]
             first = (start + int(index[0]), *(int(axis) for axis in index[1:]))
         n_nonfinite += 0 if nonfinite is None else int(nonfinite.sum())
-        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+        part = chunk if chunk.ndim == 2 else chunk.reshape(-1, 1)
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
         byte_valued = byte_valued and _is_byte_valued(chunk)
         two_values = two_values and byte_valued and not ((chunk > 0) & (chunk < 255)).any()
         start += len(chunk)
-    return ValueSummary(low, high, byte_valued, two_values and high == 255, n_nonfinite, first)
+    least, most = float(low.min()), float(high.max())
+    return ValueSummary(
+        least,
+        most,
+        byte_valued,
+        two_values and most == 255,
+        n_nonfinite,
+        first,
+        values.dtype,
+        None if first or byte_valued else _offset(values, low, high),
+    )
+
+
+def count_distinguishable(low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The number of values of a dtype between two values, in the spacing of the larger one.
+
+    >>> count_distinguishable(np.array([1.7e9]), np.array([1.7e9 + 128]), np.dtype(np.float32))
+    array([1.])
+    """
+    float_type = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    largest = np.maximum(np.abs(low), np.abs(high)).astype(float_type)
+    return (high - low) / np.spacing(largest).astype(np.float64)
+
+
+def _offset(values: RowValues, low: np.ndarray, high: np.ndarray) -> Offset | None:
+    """The middle of the columns whose digits float32 would lose, 0 for others; None without any."""
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    narrow = high - low < MIN_RANGE_SHARE * np.maximum(np.abs(low), np.abs(high))
+    if not narrow.any() or np.can_cast(values.dtype, np.float32):
+        return None
+    inexact = np.zeros_like(narrow)
+    for chunk in iter_chunks(values):
+        table = chunk if chunk.ndim == 2 else chunk.reshape(-1, 1)
+        with np.errstate(over="ignore"):
+            inexact |= (table.astype(np.float32) != table).any(axis=0)
+    lossy = narrow & inexact
+    middle = np.where(lossy, (low + high) / 2, 0.0)
+    return tuple(middle.tolist()) if lossy.any() else None
 
 
 def moments(values: RowValues, index: np.ndarray, by_column: bool) -> Moments:
@@ -94,9 +146,7 @@ def moments(values: RowValues, index: np.ndarray, by_column: bool) -> Moments:
         )
         mean, total = mean + step * (len(table) / grown), grown
         low, high = np.minimum(low, table.min(axis=0)), np.maximum(high, table.max(axis=0))
-    return Moments(
-        np.atleast_1d(mean), np.atleast_1d(np.sqrt(squares / total)), np.atleast_1d(low == high)
-    )
+    return Moments(*(np.atleast_1d(each) for each in (mean, np.sqrt(squares / total), low, high)))
 
 
 def _nonfinite_mask(chunk: np.ndarray) -> np.ndarray | None:

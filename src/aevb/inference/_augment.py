@@ -92,7 +92,7 @@ def augment(
         q = model.infer(Batch(model.to_model_input(x), context))
         z = q.sample() if spread == 1 else q.mean + spread * (q.sample() - q.mean)
         decoded = model.likelihood(z, context)
-        return decoded.mean if mean else decoded.sample()
+        return model.to_data_units(decoded.mean if mean else decoded.sample())
 
     context = model.resolve_context(len(x), context, label)
     rows = torch.arange(len(x)).repeat(copies)

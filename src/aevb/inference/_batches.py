@@ -24,7 +24,7 @@ from ._input_checks import check_data
 
 def as_model_rows(model: VAE, x: Any) -> Rows:
     """Data as rows on the model's device; a ``DataError`` where the model cannot take them."""
-    rows = Rows.from_array(x).to(model.device)
+    rows = Rows.in_model_units(x, model.data_offset).to(model.device)
     if len(rows) == 0:
         raise DataError("`x` has no rows", suggestions=("Give at least one",))
     rows = _with_model_context(model, rows)

@@ -104,7 +104,8 @@ def impute(
     check_counts(samples=samples, max_pairs=max_pairs)
     if not isinstance(draws, int) or draws < 0:
         raise ArgumentError("give a whole number, at least 0", argument="draws", value=draws)
-    x = _validate_data(model, x)
+    table = _as_table(x)
+    x = _validate_data(model, table)
     context = model.resolve_context(len(x), context)
     with (
         eval_mode(model),
@@ -127,24 +128,33 @@ def impute(
             for start in starts
         ]
     return Imputation(
-        x=torch.cat([part.x for part in parts]),
+        x=_complete(model, table, torch.cat([part.x for part in parts])),
         spread=torch.cat([part.spread for part in parts]),
-        draws=torch.cat([part.draws for part in parts], 1),
+        draws=_complete(model, table, torch.cat([part.draws for part in parts], 1)),
         effective_sample_size=torch.cat([part.effective_sample_size for part in parts]),
         samples=samples,
     )
 
 
-def _validate_data(model: VAE, x: Any) -> Tensor:
-    check_importance_sampling(model, "imputation")
+def _as_table(x: Any) -> Tensor:
     try:
-        table = torch.as_tensor(x)
+        return torch.as_tensor(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"`x` of type {type(x).__name__} holds no array of numbers",
             argument="x",
             suggestions=("Give a tensor or an array [N, *event]",),
         ) from error
+
+
+def _complete(model: VAE, table: Tensor, x: Tensor) -> Tensor:
+    """The caller's table, in its dtype, with imputed values ``[*, N, *event]`` in empty cells."""
+    table = table.to(x.device)
+    return torch.where(table.isnan(), model.to_data_units(x).to(table.dtype), table)
+
+
+def _validate_data(model: VAE, table: Tensor) -> Tensor:
+    check_importance_sampling(model, "imputation")
     x = model.to_model_input(table)
     likelihood = f"`likelihoods.{type(model.likelihood).__name__}`"
     if not len(x):

@@ -32,7 +32,7 @@ def check_data(model: VAE, rows: Rows, name: str) -> None:
     ordered = rows.in_storage_order()
     block = default_block_size(math.prod(model.event_shape), max_rows=INPUT_CHECK_BLOCK_SIZE)
     for start in range(0, len(rows), block):
-        check_batch(model, Batch(ordered[start : start + block]), name, start)
+        check_batch(model, Batch(ordered.model_input(slice(start, start + block))), name, start)
 
 
 @torch.no_grad()
@@ -86,9 +86,9 @@ def _check_encoder(model: VAE, batch: Batch, empty: Tensor, name: str, start: in
     incomplete = empty.flatten(1).any(1).nonzero()
     if not len(incomplete) or model.posterior.n_rows is not None:
         return
-    row = int(incomplete[0])
+    row, like = int(incomplete[0]), next(model.parameters(), torch.zeros(()))
     context = model.null_context if batch.context is None else batch.context[row : row + 1]
-    if model.infer(Batch(model.to_model_input(batch.x[row : row + 1]), context)).mean.isnan().any():
+    if model.infer(Batch(batch.x[row : row + 1].to(like), context)).mean.isnan().any():
         raise DataError(
             f"row {start + row} of `{name}` has empty cells, "
             "for which the posterior's network returns NaN",

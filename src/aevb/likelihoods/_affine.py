@@ -39,6 +39,9 @@ class Scaled(Likelihood):
         likelihood: The likelihood of the standardised data ``y``.
         shift: One number, or one per element of the event in row-major order.
         scale: One number, or one per element of the event in row-major order.
+        offset: For data whose digits float32 would lose, as ``x = offset + shift + scale * y``: the
+            model receives and gives ``x - offset``, which ``Rows`` and the methods of ``VAE``
+            subtract and add in float64. One number, or one per column.
 
     Raises:
         IncompatibleError: ``likelihood`` is discrete, and probabilities have no units, or it
@@ -56,9 +59,14 @@ class Scaled(Likelihood):
     scale: Tensor
 
     def __init__(
-        self, likelihood: Likelihood, shift: Sequence[float], scale: Sequence[float]
+        self,
+        likelihood: Likelihood,
+        shift: Sequence[float],
+        scale: Sequence[float],
+        offset: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        self.data_offset = None if offset is None else tuple(map(float, offset))
         if likelihood.discrete:
             part = Part(f"likelihoods.{type(likelihood).__name__}")
             raise IncompatibleError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .._conditional import Conditional
+from .._offset import Offset
 from .._shapes import as_shape
 from ..distributions._chain import LayerTrace
 from ..networks import Heads
@@ -32,6 +33,8 @@ class Likelihood(Conditional, ABC):
         value_kind: Numbers, or angles and names of categories, which have no average.
         factorises: Whether the cells of a row are independent given ``z``.
         allows_missing: Whether cells may be missing (NaN).
+        data_offset: What is subtracted from data far from 0, in float64, before the model receives
+            them. The distributions are those of the data in these model units.
     """
 
     discrete: bool = False
@@ -39,6 +42,7 @@ class Likelihood(Conditional, ABC):
     value_kind: Literal["numbers", "angles", "names"] = "numbers"
     factorises: bool = True
     allows_missing: bool = False
+    data_offset: Offset | None = None
 
     event_shape: tuple[int, ...]
 

@@ -423,7 +423,7 @@ def _make_context(
     """The rows on the model's device, and the model with parameters for them."""
     if isinstance(data, Dataset):
         data, spec = data.test, spec or data.spec
-    rows = Rows.from_array(data).to(model.device)
+    rows = Rows.in_model_units(data, model.data_offset).to(model.device)
     return EvaluationContext(
         with_row_parameters(model, rows), rows, model, spec, options, seed, on_progress
     )

@@ -21,7 +21,7 @@ from .._memory import default_block_size
 from ..data import Rows
 from ..data._formatting import format_count
 from ..errors import AevbError, ArgumentError, DataError, missing_extra
-from ..inference._batches import model_dtype, seeded_evaluation
+from ..inference._batches import seeded_evaluation
 from ..models import VAE
 from ..models._eval_mode import eval_mode
 from ..notes import Part, message
@@ -248,7 +248,7 @@ def encoder_features(model: VAE) -> Features:
 
     def posterior_mean(x: Tensor) -> Tensor:
         with seeded_evaluation(model, seed=0):
-            return model.encode(x.to(model.device, model_dtype(model)))
+            return model.encode(x)
 
     return Features("latents of the encoder", posterior_mean, module_digest(model.posterior))
 

@@ -95,12 +95,13 @@ def inference_gaps(
         )
     rows = as_model_rows(model, x)
     with seeded_evaluation(model, seed):  # rows with a random binarisation are read once
-        data = rows.tensor().to(model_dtype(model))
+        data = rows.tensor()
+        data = data if rows.offset else data.to(model_dtype(model))
     refined = refine(model, data, steps, context=rows.context, lr=lr, seed=seed)
     exact = _exact_gaps(model, refined, data)
     if exact is not None:
         return exact
-    rows = replace(Rows.from_array(data), context_table=rows.context_table)
+    rows = replace(Rows.in_model_units(data, model.data_offset), context_table=rows.context_table)
     return _sampled_gaps(refined, rows, samples, seed)
 
 

@@ -283,7 +283,9 @@ def bidirectional_monte_carlo(
             return _exact_result(
                 torch.cat(
                     [
-                        exact_log_likelihood(model, batch.x, batch.context, max_pairs=max_pairs)
+                        exact_log_likelihood(
+                            model, model.to_data_units(batch.x), batch.context, max_pairs=max_pairs
+                        )
                         for batch, _ in drawn
                     ]
                 )
@@ -426,7 +428,9 @@ def _estimate_by_annealing(
 def _compute_exactly(model: VAE, data: Rows, max_pairs: int) -> LogLikelihood:
     """The exact value of each row."""
     parts = [
-        exact_log_likelihood(model, batch.x, batch.context, max_pairs=max_pairs)
+        exact_log_likelihood(
+            model, model.to_data_units(batch.x), batch.context, max_pairs=max_pairs
+        )
         for batch in _iter_model_blocks(model, data, min(ENCODING_BLOCK_SIZE, max_pairs))
     ]
     return _exact_result(torch.cat(parts))

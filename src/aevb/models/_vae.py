@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .._conditional import Conditional, Unconditional
+from .._offset import add_offset, subtract_offset
 from .._random import use_generator
 from ..distributions import analytic_kl, hierarchy_terms
 from ..errors import DataError, IncompatibleError, check_counts
@@ -45,6 +46,8 @@ class VAE(Configurable, nn.Module):
         capabilities: What can be computed with the model.
         condition: Description of the context, ``None`` for an unconditional model.
         event_shape: Shape of a row of data.
+        data_offset: What ``to_model_input`` subtracts from data far from 0, ``None`` for others.
+            Batches and the distributions of the likelihood are in model units.
         latent_shape: Shape of the latent of a row.
 
     Example:
@@ -69,6 +72,10 @@ class VAE(Configurable, nn.Module):
         self.posterior = posterior
         self.likelihood = likelihood
         self.event_shape = likelihood.event_shape
+        offsets = (
+            part.data_offset for part in likelihood.modules() if isinstance(part, Likelihood)
+        )
+        self.data_offset = next((offset for offset in offsets if offset is not None), None)
         # not registered as a submodule: it belongs to the networks, and copies follow by reference
         self.__dict__["condition"] = self._find_condition()
         self._unify_device_and_dtype()
@@ -451,9 +458,11 @@ class VAE(Configurable, nn.Module):
             )
         like = next(self.parameters(), torch.zeros(()))
         context = self.resolve_context(batch[-1] if batch else 1, context, label)
-        return self.likelihood(
-            z.to(like.device, like.dtype), context if batch or context is None else context[0]
-        ).mean
+        return self.to_data_units(
+            self.likelihood(
+                z.to(like.device, like.dtype), context if batch or context is None else context[0]
+            ).mean
+        )
 
     def reconstruct(self, x: Tensor, context: Tensor | None = None, *, label: Any = None) -> Tensor:
         """Return ``decode(encode(x))``.
@@ -499,7 +508,7 @@ class VAE(Configurable, nn.Module):
         context = self.resolve_context(n, context, label)
         with use_generator(generator):
             _, x = self.sample_joint(n, context)
-            return x.mean if mean else x.sample()
+            return self.to_data_units(x.mean if mean else x.sample())
 
     def sample_joint(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Distribution]:
         """Draw latents from the prior and return the distributions of their data.
@@ -509,7 +518,7 @@ class VAE(Configurable, nn.Module):
             context: Context ``[n, C]``.
 
         Returns:
-            Latents ``[n, *latent]`` and ``p(x|z)`` with batch shape ``[n]``.
+            Latents ``[n, *latent]`` and ``p(x|z)``, in model units, with batch shape ``[n]``.
         """
         p = self.prior(None, context)
         z = p.sample((n,) if not p.batch_shape else ())
@@ -526,13 +535,13 @@ class VAE(Configurable, nn.Module):
         return batch.dataset_size
 
     def to_model_input(self, x: Tensor) -> Tensor:
-        """Return data on the model's device and in its precision.
+        """Return data in model units, on the model's device and in its precision.
 
         Args:
-            x: Rows ``[B, *event]``.
+            x: Rows ``[B, *event]`` in the units of the data.
 
         Returns:
-            The rows as a tensor.
+            The rows as a tensor, without the model's offset.
 
         Raises:
             DataError: The rows have another shape.
@@ -544,4 +553,15 @@ class VAE(Configurable, nn.Module):
                 argument="x",
             )
         like = next(self.parameters(), torch.zeros(()))
-        return x.to(like.device, like.dtype)
+        return subtract_offset(x, self.data_offset).to(like.device, like.dtype)
+
+    def to_data_units(self, x: Tensor) -> Tensor:
+        """Return what the model gives in the units of the data.
+
+        Args:
+            x: Rows ``[*, *event]`` in model units.
+
+        Returns:
+            The rows with the model's offset added in float64; the same tensor without an offset.
+        """
+        return add_offset(x, self.data_offset)

@@ -81,7 +81,7 @@ def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
         middle = ((spec.levels or 256) - 1) / 2
         shift, size = (middle,), (middle,)
     else:
-        shift, size = spec.shift, spec.scale
+        shift, size = relative_shift(spec), spec.scale
     if tuple(shift) == (0.0,) and tuple(size) == (1.0,):
         return network
     return networks.Standardise(network, list(shift), list(size))
@@ -125,7 +125,14 @@ def build_likelihood(
     )
     if not entry.rescales or (tuple(spec.shift) == (0.0,) and tuple(spec.scale) == (1.0,)):
         return inner
-    return Scaled(inner, list(spec.shift), list(spec.scale))
+    return Scaled(inner, list(relative_shift(spec)), list(spec.scale), spec.offset)
+
+
+def relative_shift(spec: Spec) -> tuple[float, ...]:
+    """The shift of the data in model units, which have no offset."""
+    if spec.offset is None:
+        return spec.shift
+    return tuple(a - b for a, b in zip(spec.shift, spec.offset, strict=True))
 
 
 def replace_likelihood(spec: Spec, likelihood: str) -> Spec:

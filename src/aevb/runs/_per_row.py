@@ -44,7 +44,10 @@ class RefinedRows(Conditional):
 
     def refine(self, x: Tensor, context: Tensor | None) -> None:
         """Find parameters for rows."""
-        found = cast(NonAmortised, refine(self._model[0], x, context=context).model.posterior)
+        model = self._model[0]
+        found = cast(
+            NonAmortised, refine(model, model.to_data_units(x), context=context).model.posterior
+        )
         self.add(x, found.table.entries)
 
     def add(self, x: Tensor, entries: Tensor) -> None:
@@ -65,9 +68,11 @@ def with_refined_rows(model: VAE, train: Rows | None, parts: Sequence[Rows]) -> 
     posterior = RefinedRows(model)
     if train is not None and len(train) == model.posterior.n_rows:
         trained = cast(NonAmortised, model.posterior)
-        posterior.add(train.tensor(), trained.table.entries)
+        posterior.add(
+            train.with_offset(model.data_offset).model_input(slice(None)), trained.table.entries
+        )
     for rows in parts:
-        x = rows.tensor()
+        x = rows.with_offset(model.data_offset).model_input(slice(None))
         if len(x) and not all(key in posterior.places for key in _keys(x)):
             posterior.refine(x.to(model.device), rows.context)
     refined = VAE(model.prior, posterior.eval(), model.likelihood)

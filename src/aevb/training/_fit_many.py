@@ -240,6 +240,7 @@ class _ManyRuns:
                 run.config.seed,
                 self.device,
                 model_dtype(recipe.model),
+                recipe.model.data_offset,
             )
             held_out = resolve_validation_rows(recipe.model, run.data, self.validation, self.device)
             check_training_data(recipe.model, source, held_out)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .._memory import explain_out_of_memory
+from .._offset import Offset, subtract_offset
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, DataError
 from ..notes import Note
@@ -151,10 +152,17 @@ class IterableSource(Source):
         batches: Tensors, arrays, ``Batch`` records, or tuples whose first item is the data.
         device: The device of the run.
         dtype: The type of the model's parameters.
+        offset: The offset of the model; ``Batch`` records are in model units already.
     """
 
-    def __init__(self, batches: Iterable[Any], device: torch.device, dtype: torch.dtype) -> None:
-        self.batches, self.device, self.dtype = batches, device, dtype
+    def __init__(
+        self,
+        batches: Iterable[Any],
+        device: torch.device,
+        dtype: torch.dtype,
+        offset: Offset | None = None,
+    ) -> None:
+        self.batches, self.device, self.dtype, self.offset = batches, device, dtype, offset
         self.peeked_batches: list[Any] = []
         if iter(batches) is batches:
             self.notes = (
@@ -187,7 +195,7 @@ class IterableSource(Source):
                 batch, x=batch.x.to(self.device, self.dtype), context=context, index=index
             )
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return Batch(torch.as_tensor(x).to(self.device, self.dtype))
+        return Batch(subtract_offset(torch.as_tensor(x), self.offset).to(self.device, self.dtype))
 
 
 def check_not_empty(rows: Rows, name: str) -> Rows:
@@ -202,9 +210,14 @@ def check_not_empty(rows: Rows, name: str) -> Rows:
 
 
 def make_source(
-    data: Any, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype
+    data: Any,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    offset: Offset | None = None,
 ) -> Source:
-    """Make the source of a data set, an array, a tensor or an iterable.
+    """Make the source of a data set, an array, a tensor or an iterable, for a model's offset.
 
     Raises:
         ArgumentError: ``batch_size`` is below 1.
@@ -213,16 +226,15 @@ def make_source(
     if batch_size < 1:
         raise ArgumentError("give at least 1", argument="batch_size", value=batch_size)
     if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)):
-        rows = check_not_empty(
-            data.train if isinstance(data, Dataset) else Rows.from_array(data), "data"
-        )
+        part = data.train if isinstance(data, Dataset) else data
+        rows = check_not_empty(Rows.in_model_units(part, offset), "data")
         source = MemorySource(rows, batch_size, seed, device, dtype)
         if rows.is_memory_mapped and not isinstance(data, Dataset):  # which has its own note
             text = "The rows stay in their file and are read batch by batch."
             source.notes += (Note("rows_in_file", text),)
         return source
     if isinstance(data, Iterable):
-        return IterableSource(data, device, dtype)
+        return IterableSource(data, device, dtype, offset)
     raise DataError(
         f"`data` is a {type(data).__name__}; give a Dataset, an array, a tensor, or an iterable of "
         "batches",

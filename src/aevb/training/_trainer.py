@@ -84,7 +84,9 @@ class Trainer:
         gradient.check(model, objective)
         check_schedules(recipe, config.patience)
         self.precision = choose_precision(config.precision, model, device)
-        self.source = make_source(data, config.batch_size, config.seed, device, model_dtype(model))
+        self.source = make_source(
+            data, config.batch_size, config.seed, device, model_dtype(model), model.data_offset
+        )
         self.held_out = resolve_validation_rows(model, data, validation, device)
         check_training_data(model, self.source, self.held_out)
         check_micro_batches(config.micro_batches, self.source.batch_size)
@@ -302,7 +304,9 @@ def resolve_validation_rows(
         )
     if rows_only or (validation is None and not isinstance(data, Dataset)):
         return None
-    rows = data.validation if validation is None else Rows.from_array(validation)
+    rows = Rows.in_model_units(
+        data.validation if validation is None else validation, model.data_offset
+    )
     return check_not_empty(rows, "validation").to(device)
 
 

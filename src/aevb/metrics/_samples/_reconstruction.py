@@ -106,13 +106,12 @@ def reconstruction_quality(
     ):
         for batch in iter_batches(rows, block_size, model_dtype(model)):
             reconstruction = model.decode(model.infer(batch).mean, batch.context)
+            x = model.to_data_units(batch.x)
             errors.append(
-                ((batch.x - reconstruction) / scale).double().square().flatten(1).nanmean(1).cpu()
+                ((x - reconstruction) / scale).double().square().flatten(1).nanmean(1).cpu()
             )
             if image:
-                similar.append(
-                    ssim(_as_images(batch.x), _as_images(reconstruction), span).double().cpu()
-                )
+                similar.append(ssim(_as_images(x), _as_images(reconstruction), span).double().cpu())
     squared = torch.cat(errors)
     squared = squared[~squared.isnan()]
     error = interval_over_rows(squared, bounds=(0.0, math.inf))
