@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import nn
 
 from .. import networks
@@ -132,7 +133,7 @@ def relative_shift(spec: Spec) -> tuple[float, ...]:
     """The shift of the data in model units, which have no offset."""
     if spec.offset is None:
         return spec.shift
-    return tuple(a - b for a, b in zip(spec.shift, spec.offset, strict=True))
+    return tuple((np.array(spec.shift) - np.array(spec.offset)).tolist())
 
 
 def replace_likelihood(spec: Spec, likelihood: str) -> Spec:
