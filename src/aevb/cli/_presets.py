@@ -42,9 +42,10 @@ def presets(
         rows = [
             (preset.name.ljust(21), f"{preset.paper}; reports {BOUND_KIND_PHRASES[preset.kind]}"),
             ("", preset.components),
-            ("", f"Use when: {preset.use_when}."),
+            ("use it when", preset.use_when),
         ]
         if name is not None:
+            rows += [("cost", preset.cost), ("avoid when", preset.avoid_when)]
             options = (f"{option}={value}" for option, value in _option_defaults(preset).items())
             rows.append(("options", ", ".join(options)))
         console.print_table(rows)
@@ -64,6 +65,8 @@ def preset_record(preset: PresetRegistration) -> dict[str, Any]:
         "components": preset.components,
         "bound_kind": preset.kind,
         "use_when": preset.use_when,
+        "cost": preset.cost,
+        "avoid_when": preset.avoid_when,
         "options": {
             name: None if default is None else str(default)
             for name, default in _option_defaults(preset).items()

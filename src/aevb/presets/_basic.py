@@ -20,6 +20,8 @@ __all__ = ["autoencoder", "beta_vae", "iwae", "vae"]
     paper="Rumelhart et al. 1986",
     components="Dirac posterior, Reconstruction(), Pathwise()",
     use_when="a deterministic baseline",
+    cost="none: the reference of deterministic models",
+    avoid_when="you need log p(x), or samples",
     kind="reconstruction",
 )
 def autoencoder(
@@ -37,6 +39,8 @@ def autoencoder(
     paper="Kingma and Welling 2014",
     components="Normal posterior, ELBO(), Pathwise()",
     use_when="to start with",
+    cost="none: the reference",
+    avoid_when="latent variables are discrete, or the likelihood matters most (iwae, vamp_vae)",
 )
 def vae(
     spec: Spec,
@@ -84,6 +88,8 @@ def vae(
     paper="Higgins et al. 2017",
     components="Normal posterior, ELBO(beta=4), Pathwise()",
     use_when="fewer and more independent latent variables",
+    cost="as vae",
+    avoid_when="the likelihood matters: a larger weight keeps less of the data",
 )
 def beta_vae(
     spec: Spec,
@@ -106,7 +112,9 @@ def beta_vae(
 @register_preset(
     paper="Burda et al. 2016",
     components="Normal posterior, IWAE(5), DoublyReparameterised()",
-    use_when="the best likelihood, for five times the time of the decoder",
+    use_when="the best likelihood with one layer of latent variables",
+    cost="the decoder runs samples times",
+    avoid_when="you need accurate posteriors: the encoder may be worse than that of vae",
 )
 def iwae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5

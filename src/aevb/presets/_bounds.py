@@ -33,6 +33,8 @@ __all__ = [
     paper="Burgess et al. 2018",
     components="Normal posterior, ELBO(beta=30, capacity=Linear(0, 25)), Pathwise()",
     use_when="as beta_vae, with the information in the latent variables set in nats",
+    cost="as vae",
+    avoid_when="the information that the data need is unknown",
 )
 def capacity_vae(
     spec: Spec,
@@ -62,6 +64,8 @@ def capacity_vae(
     paper="Rybkin et al. 2021",
     components='Normal posterior, Normal likelihood with scale="optimal", ELBO(), Pathwise()',
     use_when="real numbers whose noise is unknown: there is no weight to tune",
+    cost="as vae",
+    avoid_when="the data are not real numbers, or elements have different noise",
 )
 def sigma_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
     """VAE whose noise scale is the running reconstruction error.
@@ -77,6 +81,8 @@ def sigma_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: i
     paper="Roeder et al. 2017",
     components="Normal posterior, ELBO(), DoublyReparameterised()",
     use_when="as vae near convergence: the gradient has no noise where the posterior is exact",
+    cost="one further pass of the posterior's density",
+    avoid_when="the posterior is far from exact: the gain is small",
 )
 def stl_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
@@ -93,6 +99,8 @@ def stl_vae(
     paper="Tucker et al. 2019",
     components="Normal posterior, IWAE(50), DoublyReparameterised()",
     use_when="as iwae, with as many samples as there is time for",
+    cost="the decoder runs 50 times",
+    avoid_when="time is short: iwae gains most with its first samples",
 )
 def dreg_iwae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 50
@@ -109,6 +117,8 @@ def dreg_iwae(
     paper="Li and Turner 2016",
     components="Normal posterior, Renyi(0.5, 5), DoublyReparameterised()",
     use_when="between vae and iwae: a posterior with less noise in its gradient, a looser bound",
+    cost="the decoder runs samples times",
+    avoid_when="you report likelihoods: the bound is looser than that of iwae",
 )
 def renyi_vae(
     spec: Spec,
@@ -134,6 +144,8 @@ def renyi_vae(
     paper="Rainforth et al. 2018",
     components="Normal posterior, MIWAE(8, 8), Pathwise()",
     use_when="comparisons: dreg_iwae solves the same problem with a tighter bound",
+    cost="the decoder runs 64 times",
+    avoid_when="dreg_iwae is possible",
 )
 def miwae(
     spec: Spec,
@@ -160,6 +172,8 @@ def miwae(
     paper="Rainforth et al. 2018",
     components="Normal posterior, PIWAE(8, 8), Pathwise()",
     use_when="many samples with a plain gradient, and a less noisy target for the posterior",
+    cost="the decoder runs 64 times, two gradients",
+    avoid_when="dreg_iwae is possible",
 )
 def piwae(
     spec: Spec,
@@ -186,6 +200,8 @@ def piwae(
     paper="Rainforth et al. 2018",
     components="Normal posterior, CIWAE(0.05, 64), Pathwise()",
     use_when="as piwae, with one bound for both",
+    cost="the decoder runs samples times",
+    avoid_when="there is no time to tune the mixing weight",
 )
 def ciwae(
     spec: Spec,
@@ -211,6 +227,8 @@ def ciwae(
     paper="Kool et al. 2019",
     components="Bernoulli posterior, ELBO(4), LeaveOneOut()",
     use_when="binary latent variables, to start with",
+    cost="the decoder runs 4 times",
+    avoid_when="latent variables may be real numbers: vae is faster and closer",
 )
 def rloo_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 4
@@ -227,6 +245,8 @@ def rloo_vae(
     paper="Mnih and Rezende 2016",
     components="Bernoulli posterior, IWAE(5), LeaveOneOut()",
     use_when="binary latent variables and the best likelihood",
+    cost="the decoder runs samples times",
+    avoid_when="one sample must do: rebar_vae",
 )
 def vimco(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5
@@ -243,6 +263,8 @@ def vimco(
     paper="Tucker et al. 2017",
     components="Bernoulli posterior, ELBO(), REBAR()",
     use_when="binary latent variables where a single draw must do",
+    cost="three decoder passes per draw",
+    avoid_when="several draws are affordable: rloo_vae is simpler",
 )
 def rebar_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
@@ -258,7 +280,9 @@ def rebar_vae(
 @register_preset(
     paper="Jang et al. 2017",
     components="Categorical posterior, ELBO(), Relaxed()",
-    use_when="latent variables of several categories, fast; biased, and no bound while training",
+    use_when="latent variables of several categories, fast",
+    cost="as vae",
+    avoid_when="the bound matters: training is biased and reports no bound (rloo_vae is unbiased)",
     kind="neither",
 )
 def gumbel_softmax_vae(
@@ -289,6 +313,8 @@ def gumbel_softmax_vae(
     paper="Hinton et al. 1995",
     components="Bernoulli posterior, ELBO(), WakeSleep()",
     use_when="comparisons: reweighted_wake_sleep ends nearer to the maximum of the likelihood",
+    cost="a draw from the model in each step",
+    avoid_when="the likelihood matters: reweighted_wake_sleep",
 )
 def wake_sleep(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
@@ -305,6 +331,8 @@ def wake_sleep(
     paper="Bornschein and Bengio 2015",
     components="Bernoulli posterior, IWAE(5), ReweightedWakeSleep()",
     use_when="binary latent variables whose posterior should cover all explanations",
+    cost="the decoder runs samples times, and a draw from the model",
+    avoid_when="latent variables are real numbers",
 )
 def reweighted_wake_sleep(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5

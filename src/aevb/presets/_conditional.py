@@ -36,6 +36,8 @@ SEMI_SUPERVISED_WIDTHS = (100,)
     components="Normal posterior, conditioned networks, ELBO(), Pathwise()",
     use_when="data generated for a class or for given numbers: condition= names the columns, the "
     "label by default",
+    cost="as vae",
+    avoid_when="a row has nothing to be conditioned on",
     label_requirement="each",
 )
 def cvae(
@@ -88,6 +90,8 @@ def cvae(
     components="Labelled posterior and prior, ELBO() and Classification(), EnumerateLabels()",
     use_when="many rows and few labels: the other labels are inferred; labels=N sets how many are "
     "used, 100 by default",
+    cost="one pass per class for rows without a label",
+    avoid_when="there are many classes, or all rows have labels",
     label_requirement="few",
 )
 def semi_supervised_vae(

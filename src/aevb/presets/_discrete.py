@@ -40,6 +40,8 @@ _AUTOREGRESSIVE_OUTPUTS: dict[str, ElementFamily] = {
     "Pathwise()",
     use_when="data as a few symbols, for a second model of the symbols; the ELBO is the best "
     "estimate of log p(x)",
+    cost="as vae, and a codebook to watch",
+    avoid_when="you need an exact likelihood or smooth latent variables",
 )
 def vq_vae(
     spec: Spec,
@@ -72,6 +74,8 @@ def vq_vae(
     components="ResidualQuantised posterior, Codebook prior, ELBO() and CodebookMonitor(), "
     "Pathwise()",
     use_when="as vq_vae, with many more vectors from small codebooks: symbols from coarse to fine",
+    cost="as vq_vae, one search per codebook",
+    avoid_when="one small codebook is enough",
 )
 def residual_vq_vae(
     spec: Spec,
@@ -108,6 +112,8 @@ def residual_vq_vae(
     paper="Mentzer et al. 2023",
     components="FiniteScalar posterior, Codebook prior, ELBO() and CodebookMonitor(), Pathwise()",
     use_when="as vq_vae, without a codebook to learn or tune: all of it is used",
+    cost="as vae",
+    avoid_when="symbols must be vectors that are learned",
 )
 def fsq_vae(
     spec: Spec,
@@ -132,7 +138,9 @@ def fsq_vae(
 @register_preset(
     paper="Maddison et al. 2017",
     components='Categorical posterior, IWAE(5), Relaxed(Exponential(1, 0.5), "discrete")',
-    use_when="as gumbel_softmax_vae, with several samples: a better likelihood for more time",
+    use_when="as gumbel_softmax_vae, with several samples: a better likelihood",
+    cost="the decoder runs samples times",
+    avoid_when="the bound matters during training: it reports none",
     kind="neither",
 )
 def gumbel_vae(
@@ -164,8 +172,10 @@ def gumbel_vae(
 @register_preset(
     paper="Gregor et al. 2014",
     components="Autoregressive prior, posterior and likelihood, ELBO(2), LeaveOneOut()",
-    use_when="binary latents that depend on each other, and the best likelihood of small discrete "
-    "data; a draw takes one step per element",
+    use_when="binary latent variables that depend on each other, and the best likelihood of small "
+    "discrete data",
+    cost="a draw takes one step per element",
+    avoid_when="rows are long, or draws must be fast",
 )
 def darn(
     spec: Spec,

@@ -33,6 +33,8 @@ LADDER_WIDTH = 128  # of the networks between the layers of a ladder
     paper="Sonderby et al. 2016",
     components="Chain prior, Ladder posterior, ELBO(beta=Linear(), free_bits=0.05), Pathwise()",
     use_when="several layers of latent variables, from detail to content",
+    cost="one network more per layer",
+    avoid_when="one layer reaches the same bound: compare with vae first",
 )
 def ladder_vae(
     spec: Spec,
@@ -74,8 +76,9 @@ def ladder_vae(
 @register_preset(
     paper="Caterini et al. 2018",
     components="Hamiltonian posterior, ELBO(), Pathwise()",
-    use_when="a posterior that follows the gradient of the decoder, with few further parameters; "
-    "several decoder passes per draw",
+    use_when="a posterior that follows the gradient of the decoder, with few further parameters",
+    cost="several decoder passes per draw",
+    avoid_when="the decoder is expensive: iaf_vae",
 )
 def hamiltonian_vae(
     spec: Spec,
@@ -109,8 +112,9 @@ def hamiltonian_vae(
 @register_preset(
     paper="Child 2021",
     components="TopDown prior, posterior and likelihood, ELBO(beta=Linear()), Pathwise()",
-    use_when="images, with time for convolutions: latent images at every size, the best likelihood "
-    "of the presets",
+    use_when="images, with time for convolutions: the best likelihood of the presets",
+    cost="latent images at every size: the slowest preset",
+    avoid_when="there are few images, or latent variables must be few",
 )
 def top_down_vae(
     spec: Spec,

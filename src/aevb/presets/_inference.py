@@ -18,8 +18,9 @@ __all__ = ["bayesian_vae", "mcem", "svi"]
 @register_preset(
     paper="Kingma and Welling 2014",
     components="Normal posterior, ELBO(), MonteCarloEM()",
-    use_when="few rows and the best decoder for them: it maximises the likelihood itself, for ten "
-    "decoder passes per step",
+    use_when="few rows and the best decoder for them: it maximises the likelihood itself",
+    cost="ten decoder passes per step",
+    avoid_when="there are many rows: it keeps a chain for each",
 )
 def mcem(
     spec: Spec,
@@ -50,8 +51,9 @@ def mcem(
 @register_preset(
     paper="Hoffman et al. 2013",
     components="NonAmortised posterior, ELBO(), Pathwise()",
-    use_when="few rows, and no others to come: no encoder, and no loss from one; new rows need "
-    "inference.refine",
+    use_when="few rows, and no others to come: no encoder, and no loss from one",
+    cost="parameters for each row",
+    avoid_when="new rows will come: each needs inference.refine",
 )
 def svi(
     spec: Spec,
@@ -82,6 +84,8 @@ def svi(
     paper="Kingma and Welling 2014",
     components="Normal posterior, Bayesian likelihood, ELBO(), Pathwise()",
     use_when="few rows, on which a decoder with fixed weights would overfit",
+    cost="as vae, twice the parameters of the decoder",
+    avoid_when="there are many rows: vae is the same and faster",
 )
 def bayesian_vae(
     spec: Spec,

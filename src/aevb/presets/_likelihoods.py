@@ -17,6 +17,8 @@ __all__ = ["count_vae", "student_vae"]
     paper="Takahashi et al. 2018",
     components="Normal posterior, StudentT likelihood, ELBO(), Pathwise()",
     use_when="real numbers with outliers, to which a normal likelihood would adapt",
+    cost="as vae",
+    avoid_when="columns repeat values: their density has no limit",
 )
 def student_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
@@ -33,6 +35,8 @@ def student_vae(
     paper="Lopez et al. 2018",
     components="Normal posterior, NegativeBinomial likelihood, ELBO(), Pathwise()",
     use_when="counts, as of words, genes or events",
+    cost="as vae",
+    avoid_when="the numbers are not counts",
 )
 def count_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
     """VAE for counts that vary more than a Poisson distribution.

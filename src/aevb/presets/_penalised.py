@@ -36,6 +36,8 @@ CRITIC_WIDTHS = (256, 256, 256)  # of a critic of latents
     paper="Chen et al. 2018",
     components="Normal posterior, ELBO() and TotalCorrelation(beta=6), Pathwise()",
     use_when="independent latent variables at a smaller loss of likelihood than beta_vae",
+    cost="as vae, the posterior densities of all pairs in a batch",
+    avoid_when="batches are small: the estimate is biased (factor_vae)",
 )
 def beta_tcvae(
     spec: Spec,
@@ -68,6 +70,8 @@ def beta_tcvae(
     paper="Kumar et al. 2018",
     components="Normal posterior, ELBO() and DIP(), Pathwise()",
     use_when="uncorrelated latent variables, by moments alone: cheap with many of them",
+    cost="as vae",
+    avoid_when="independence matters and not only correlation: beta_tcvae",
 )
 def dip_vae(
     spec: Spec,
@@ -99,6 +103,8 @@ def dip_vae(
     components="Normal posterior, ELBO(beta=0.5) and MMD(weight=9.5), Pathwise()",
     use_when="latent variables that keep more of the data, with the aggregate posterior still "
     "close to the prior",
+    cost="as vae, a kernel over the batch",
+    avoid_when="you compare likelihoods: the target is no bound",
 )
 def info_vae(
     spec: Spec,
@@ -136,6 +142,8 @@ def info_vae(
     paper="Tolstikhin et al. 2018",
     components="Dirac posterior, Reconstruction() and MMD(weight=100), Pathwise()",
     use_when="an autoencoder whose prior can be sampled; no likelihood",
+    cost="as autoencoder, a kernel over the batch",
+    avoid_when="you need log p(x)",
     kind="reconstruction",
 )
 def wae_mmd(
@@ -162,7 +170,9 @@ def wae_mmd(
 @register_preset(
     paper="Kim and Mnih 2018",
     components="Normal posterior, ELBO() and FactorCritic(), Pathwise()",
-    use_when="as beta_tcvae, for any posterior or small batches; a critic to train",
+    use_when="as beta_tcvae, for any posterior or small batches",
+    cost="a critic to train",
+    avoid_when="beta_tcvae works: it has nothing further to tune",
 )
 def factor_vae(
     spec: Spec,
@@ -191,7 +201,9 @@ def factor_vae(
 @register_preset(
     paper="Makhzani et al. 2015",
     components="Dirac posterior, Reconstruction() and PriorCritic(), Pathwise()",
-    use_when="as wae_mmd, for priors that kernels fit badly; a critic to train",
+    use_when="as wae_mmd, for priors that kernels fit badly",
+    cost="a critic to train",
+    avoid_when="you need log p(x), or training without tuning",
     kind="reconstruction",
 )
 def adversarial_ae(
@@ -220,7 +232,9 @@ def adversarial_ae(
 @register_preset(
     paper="Larsen et al. 2016",
     components="Normal posterior, Rate(likelihood_weight=0.01) and DataCritic(), Pathwise()",
-    use_when="sharper images; no likelihood to compare, and a critic to train",
+    use_when="sharper images",
+    cost="a critic over the data to train",
+    avoid_when="you need likelihoods to compare, or training without tuning",
 )
 def vae_gan(
     spec: Spec,
@@ -256,7 +270,9 @@ def vae_gan(
 @register_preset(
     paper="Ghosh et al. 2020",
     components="Dirac posterior, Reconstruction(), LatentNorm() and DecoderNorm(), Pathwise()",
-    use_when="a smooth autoencoder; samples need a density fitted to the encodings",
+    use_when="a smooth autoencoder",
+    cost="as autoencoder",
+    avoid_when="you need log p(x); samples need a density fitted to the encodings",
     kind="reconstruction",
 )
 def rae_l2(
@@ -285,6 +301,8 @@ def rae_l2(
     paper="Ghosh et al. 2020",
     components="Dirac posterior, Reconstruction(), LatentNorm() and DecoderGradient(), Pathwise()",
     use_when="as rae_l2, smooth at the encodings instead of everywhere",
+    cost="a second gradient through the decoder",
+    avoid_when="you need log p(x), or speed: rae_l2",
     kind="reconstruction",
 )
 def rae_gp(
@@ -314,7 +332,9 @@ def rae_gp(
 @register_preset(
     paper="Snell et al. 2017",
     components="Normal posterior, Rate(likelihood_weight=0.01) and MSSSIM(), Pathwise()",
-    use_when="images compared by structure instead of pixels; no likelihood to compare",
+    use_when="images compared by structure instead of pixels",
+    cost="as vae, five image sizes per step",
+    avoid_when="you need likelihoods to compare, or images are small",
 )
 def msssim_vae(
     spec: Spec,

@@ -27,6 +27,8 @@ __all__ = [
     paper="Kingma and Welling 2019",
     components="Normal posterior with full covariance, ELBO(), Pathwise()",
     use_when="few latent variables that depend on each other given the data",
+    cost="latent squared outputs of the encoder",
+    avoid_when="there are many latent variables",
 )
 def full_covariance_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
@@ -41,7 +43,9 @@ def full_covariance_vae(
 @register_preset(
     paper="Rezende and Mohamed 2015",
     components="Planar posterior, ELBO(), Pathwise()",
-    use_when="posteriors that are not Gaussian, with few parameters; iaf_vae is more flexible",
+    use_when="posteriors that are not Gaussian, with few parameters",
+    cost="as vae, a few vectors per layer",
+    avoid_when="the gap must be small: iaf_vae is more flexible",
 )
 def planar_vae(
     spec: Spec,
@@ -68,7 +72,9 @@ def planar_vae(
 @register_preset(
     paper="Kingma et al. 2016",
     components="Flow posterior, ELBO(), Pathwise()",
-    use_when="posteriors of any shape: the tightest bound of one layer, for one network more",
+    use_when="posteriors of any shape: the tightest bound of one layer",
+    cost="one network more",
+    avoid_when="you need the density of other points than draws: maf_vae",
 )
 def iaf_vae(
     spec: Spec,
@@ -95,7 +101,9 @@ def iaf_vae(
 @register_preset(
     paper="Papamakarios et al. 2017",
     components="Flow posterior, ELBO(), Pathwise()",
-    use_when="as iaf_vae where the density of other points matters; one pass per latent for draws",
+    use_when="as iaf_vae where the density of other points matters",
+    cost="one pass per latent variable for each draw",
+    avoid_when="draws must be fast: iaf_vae, spline_vae",
 )
 def maf_vae(
     spec: Spec,
@@ -123,6 +131,8 @@ def maf_vae(
     paper="Durkan et al. 2019",
     components="Flow posterior, ELBO(), Pathwise()",
     use_when="posteriors with several modes, with draws and densities in one pass each",
+    cost="one network per coupling layer",
+    avoid_when="there is one latent variable: it has nothing to couple",
 )
 def spline_vae(
     spec: Spec,
@@ -149,7 +159,9 @@ def spline_vae(
 @register_preset(
     paper="Chen et al. 2017",
     components="Flow prior, Normal posterior, ELBO(), Pathwise()",
-    use_when="better samples than vae, at slower draws: the prior learns where encodings lie",
+    use_when="better samples than vae: the prior learns where encodings lie",
+    cost="one flow more, and slower draws",
+    avoid_when="there are few rows: the prior overfits their encodings",
 )
 def flow_prior_vae(
     spec: Spec,
@@ -175,6 +187,8 @@ def flow_prior_vae(
     paper="Davidson et al. 2018",
     components="VonMisesFisher posterior, Sphere prior, ELBO(), Pathwise()",
     use_when="latent variables that are directions, compared by angle",
+    cost="rejection sampling in each draw",
+    avoid_when="there are many latent variables: vae",
 )
 def spherical_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
@@ -190,6 +204,8 @@ def spherical_vae(
     paper="Mathieu et al. 2019",
     components="WrappedNormal posterior and prior, ELBO(), Pathwise()",
     use_when="data that branch like a tree, in few latent variables",
+    cost="as vae, curved distances",
+    avoid_when="the data have no hierarchy, or there are many latent variables",
 )
 def poincare_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1

@@ -92,6 +92,8 @@ def register_preset(
     paper: str,
     components: str,
     use_when: str,
+    cost: str,
+    avoid_when: str,
     kind: BoundKind = "lower bound",
     label_requirement: LabelRequirement = "",
 ) -> Callable[[PresetFunction], PresetFunction]:
@@ -101,6 +103,8 @@ def register_preset(
         paper: Author and year of the publication.
         components: The model, the objective and the gradient, in a few words.
         use_when: When to use the preset: one line without a full stop.
+        cost: Cost compared with `vae`.
+        avoid_when: When another preset is better.
         kind: The kind of bound that training reports.
         label_requirement: Whether it needs the label of each row, of a few, or of none.
     """
@@ -111,6 +115,8 @@ def register_preset(
             paper=paper,
             components=components,
             use_when=use_when,
+            cost=cost,
+            avoid_when=avoid_when,
             kind=kind,
             label_requirement=label_requirement,
         )

@@ -31,6 +31,8 @@ _PIXEL_OUTPUTS: dict[str, PixelFamily] = {
     components="TwoStage prior, Normal posterior, ExPost(ELBO()), Pathwise()",
     use_when="better samples than vae with the same encoder: a second model learns where encodings "
     "lie",
+    cost="a second, smaller model",
+    avoid_when="log p(x) matters: vamp_vae learns prior and model together",
 )
 def two_stage_vae(
     spec: Spec,
@@ -60,7 +62,9 @@ def two_stage_vae(
     paper="Gulrajani et al. 2017",
     components="Normal posterior, Pixel likelihood, ELBO(beta=Linear()), Pathwise()",
     use_when="images whose texture should not be in the latents: sharp draws and a far better "
-    "likelihood, one pass per pixel for each draw",
+    "likelihood",
+    cost="one pass per pixel for each draw",
+    avoid_when="draws must be fast, or the latent variables must hold everything",
 )
 def pixel_vae(
     spec: Spec,
