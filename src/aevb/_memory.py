@@ -141,6 +141,28 @@ def physical_memory() -> int | None:
         return None
 
 
+def available_memory() -> int | None:
+    """Bytes of memory that can still be used; ``None`` if the system does not report them.
+
+    The limit of a container counts where it is lower than the memory of the machine.
+    """
+    fields = dict(re.findall(r"(\w+): +(\d+) kB", _read_text("/proc/meminfo")))
+    free = [int(fields["MemAvailable"]) << 10] if "MemAvailable" in fields else []
+    limit, used = (_read_text(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit.strip().isdecimal() and used.strip().isdecimal():
+        free.append(max(0, int(limit) - int(used)))
+    return min(free) if free else physical_memory()
+
+
+def _read_text(path: str) -> str:
+    """The text of a file of the system; ``""`` where there is none."""
+    try:
+        with open(path, encoding="ascii") as handle:
+            return handle.read()
+    except (OSError, ValueError):
+        return ""
+
+
 def format_bytes(size: float) -> str:
     """Format a number of bytes.
 

@@ -154,7 +154,7 @@ def test_missing_file_suggests_the_nearest_name(tmp_path):
         load(str(tmp_path / "nowhere" / "x.npy"))
 
 
-@pytest.mark.parametrize("name", ["x.xlsx", "x.mat", "x.pkl", "plain", "x.gz"])
+@pytest.mark.parametrize("name", ["x.docx", "x.rds", "x.pkl", "plain", "x.gz"])
 def test_an_unknown_ending_lists_the_known_ones(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(DataError, match="ending") as caught:

@@ -53,9 +53,17 @@ def _several(parse: Callable[[str], Any], metavar: str, separator: str | None = 
 
 INTEGER = Parameter(converter=lambda type_, tokens: _parse_integer(tokens[0].value))
 Integer = Annotated[int, INTEGER]
-_TEXTS = {
+_BY_NAME = {
     "set": _several(str, "KEY=VALUE", None),
     "condition": _several(str.strip, "COLUMN,COLUMN"),
+    "missing": Parameter(
+        converter=_several(str.strip, "").converter,
+        n_tokens=1,
+        negative="",
+        metavar="VALUE,VALUE",
+        allow_leading_hyphen=True,
+    ),
+    "allow_large": Flag,
 }
 _CONVERTERS: dict[Any, Parameter] = {
     int: INTEGER,
@@ -71,7 +79,7 @@ def _options(settings: type, group: str, hidden: Sequence[str] = ()) -> type:
         hint = hints[each.name]
         plain = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
         kind = plain[0] if isinstance(hint, types.UnionType) and len(plain) == 1 else hint
-        converter = _TEXTS.get(each.name) or _CONVERTERS.get(kind, Parameter())
+        converter = _BY_NAME.get(each.name) or _CONVERTERS.get(kind, Parameter())
         mark = Parameter(parse=False) if each.name in hidden else converter
         annotated = Annotated[hint, mark, Parameter(help=each.metadata["help"])]
         fields.append((each.name, annotated, dataclasses.field(default=each.default)))

@@ -5,7 +5,7 @@
 Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.
 """
 
-from . import _idx, _image_folder, _numpy_files, _tables  # noqa: F401 - they register readers
+from . import _idx, _image_folder, _matrices, _numpy_files, _tables, _text_tables  # noqa: F401 - they register readers
 from ._dataset import Dataset
 from ._download import download_dataset
 from ._load import load, load_as

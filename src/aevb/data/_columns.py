@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ._number_texts import DecimalMark, NumberFormat, parse_numbers
+
 EMPTY_CELL_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "?"})
+
+
+TRIED_TEXTS = 1000  # texts of a long column that are tried first
+
+
+@dataclass(frozen=True)
+class CellRules:
+    """How the cells of a table are read.
+
+    Args:
+        decimal: The decimal mark of numbers in text.
+        usual_decimal: The decimal mark where the cells of a column do not decide.
+        missing: Values that stand for empty cells, as ``"-200"`` or ``"COLUMN=-200"``.
+    """
+
+    decimal: DecimalMark | None = None
+    usual_decimal: DecimalMark = "."
+    missing: tuple[str, ...] = ()
+
+    def missing_in(self, name: str) -> tuple[str, ...]:
+        """The values that stand for empty cells of a column.
+
+        >>> CellRules(missing=("-9", "age=99")).missing_in("age")
+        ('-9', '99')
+        """
+        prefix = f"{name}="
+        return tuple(
+            text.removeprefix(prefix)
+            for text in self.missing
+            if text.startswith(prefix) or "=" not in text
+        )
 
 
 @dataclass(frozen=True)
@@ -27,12 +60,14 @@ class TableColumn:
         cells: The numbers ``[N]``, float64, NaN where a cell holds no number.
         kind: ``"numbers"``, or what the column holds instead.
         non_numeric: The first text in a column of numbers.
+        format: How the numbers are written, where they are text with units or separators.
     """
 
     name: str
     cells: np.ndarray
     kind: str = "numbers"
     non_numeric: NonNumericCell | None = None
+    format: NumberFormat | None = None
 
     @property
     def numeric(self) -> bool:
@@ -40,21 +75,37 @@ class TableColumn:
         return self.kind == "numbers"
 
 
-def read_column(name: str, series: Any, required: bool) -> TableColumn:
+def read_column(
+    name: str, series: Any, required: bool, rules: CellRules = CellRules()
+) -> TableColumn:
     """Read a narwhals series of numbers or booleans (0 and 1), or parse numbers in text.
 
     Text is a column of numbers where at least half of the cells that are not empty are numbers, or
-    where the column is ``required``: a text that remains is then reported in ``non_numeric``.
+    where the column is ``required``: a text that remains is then reported in ``non_numeric``. Text
+    with units is a column of numbers where every cell is a number.
     """
+    missing = rules.missing_in(name)
     if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
         column = TableColumn(name, _to_floats(series))
     elif str(series.dtype) in ("String", "Object", "Categorical", "Enum"):
-        column = _parse_text_column(name, series.to_list(), required)
+        column = _parse_text_column(name, series.to_list(), required, rules, missing)
     else:
         column = TableColumn(name, np.full(len(series), np.nan), str(series.dtype).lower())
+    codes = [float(text) for text in missing if is_float(text)]
+    if column.numeric and codes:
+        column = replace(column, cells=np.where(np.isin(column.cells, codes), np.nan, column.cells))
     if column.numeric and not required and np.isnan(column.cells).all():
         return TableColumn(name, column.cells, "empty")
     return column
+
+
+def is_float(text: str) -> bool:
+    """Whether Python reads the text as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _to_floats(series: Any) -> np.ndarray:
@@ -66,20 +117,26 @@ def _to_floats(series: Any) -> np.ndarray:
     )
 
 
-def _parse_text_column(name: str, texts: list[Any], required: bool) -> TableColumn:
+def _parse_text_column(
+    name: str, cells: list[Any], required: bool, rules: CellRules, missing: tuple[str, ...]
+) -> TableColumn:
     """Numbers where most texts are numbers, with the first other text; otherwise text."""
-    cells = np.full(len(texts), np.nan)
-    non_numeric: list[NonNumericCell] = []
-    numbers = 0
-    for row, text in enumerate(texts):
-        text = "" if text is None else str(text).strip()
-        if text.lower() in EMPTY_CELL_TEXTS:
-            continue
-        try:
-            cells[row] = float(text)
-            numbers += 1
-        except ValueError:
-            non_numeric.append(NonNumericCell(row, text))
-    if numbers >= len(non_numeric) or required:
-        return TableColumn(name, cells, non_numeric=non_numeric[0] if non_numeric else None)
-    return TableColumn(name, cells, "text")
+    texts = ["" if cell is None else str(cell).strip() for cell in cells]
+    distinct = list(dict.fromkeys(texts))
+    tried = parse_numbers(distinct[:TRIED_TEXTS], rules.decimal, empty=missing)
+    if len(distinct) > TRIED_TEXTS and not required and not tried.values:
+        return TableColumn(name, np.full(len(texts), np.nan), "text")
+    found = parse_numbers(distinct, rules.decimal, usual=rules.usual_decimal, empty=missing)
+    values = np.array([found.values.get(text, np.nan) for text in texts])
+    others = set(found.others)
+    n_others = sum(text in others for text in texts)
+    few = not others if found.format.units else n_others <= np.count_nonzero(~np.isnan(values))
+    if not few and not required:
+        return TableColumn(name, values, "text")
+    row = next((row for row, text in enumerate(texts) if text in others), None)
+    return TableColumn(
+        name,
+        values,
+        non_numeric=None if row is None else NonNumericCell(row, texts[row]),
+        format=found.format if str(found.format) else None,
+    )

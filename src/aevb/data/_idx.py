@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from .._registry import register
+from ._compression import open_file, uncompressed_name
 from ._formatting import source_error
 from ._raw import RawData, ReadOptions
-from ._readers import ReaderRegistration, open_file, uncompressed_name
+from ._readers import ReaderRegistration
 
 IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -36,7 +37,7 @@ def _is_idx(path: Path) -> bool:
 def read_idx(path: Path, options: ReadOptions) -> RawData:
     """The array of an IDX file."""
     options.check_unsupported(f'file "{path}"', "key", "labels")
-    with open_file(path) as handle:
+    with open_file(path, options.reading.allow_large) as handle:
         values = parse_idx(handle.read(), path)
     return RawData(path.name.split(".")[0], f'file "{path}"', values)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -85,6 +85,12 @@ def load(
     resize: Sequence[int] | None = None,
     crop: Crop | None = None,
     layout: Layout | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    header: bool | None = None,
+    missing: Any = None,
+    allow_large: bool | None = None,
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
@@ -94,9 +100,10 @@ def load(
 
     Args:
         source: An array, tensor or list ``[N, *event]``, ``Rows``, a data frame, the path of a file
-            (.npy, .npz, IDX, .csv, .tsv, .parquet, each also with .gz) or of a folder of images, or
-            the name of a data set (see ``list_datasets``). A text with a path separator or an
-            ending is a path.
+            (tables as .csv, .tsv, .txt, .data, .jsonl, .parquet, .arrow, .xlsx or .arff; arrays as
+            .npy, .npz, .mat, .h5ad or IDX; each also with .gz, .bz2, .xz, .zst or .zip) or of a
+            folder of images, or the name of a data set (see ``list_datasets``). A text with a path
+            separator or an ending is a path.
         key: The array of an .npz file, or the column of rows of a .parquet file.
         shape: The shape of an event whose rows are stored flat, such as ``(28, 28)``.
         binarise: Draw binary values from grey values: ``"dynamic"`` at every epoch (validation and
@@ -127,6 +134,16 @@ def load(
             edges, ``"none"`` stretches the image.
         layout: The axes of an array, such as ``"NHWC"`` (see ``Reading``); chosen from its shape
             and values by default.
+        encoding: The encoding of a text file, such as ``"cp1252"``; UTF-8, UTF-16 and cp1252 are
+            detected.
+        delimiter: The character between the cells of a text file, or ``"comma"``,
+            ``"semicolon"``, ``"tab"``, ``"pipe"``, ``"blank"``; detected by default.
+        decimal: The decimal mark of numbers in text, ``"."`` or ``","``; detected by default.
+        header: Whether the first line of a table holds the names of the columns; detected by
+            default.
+        missing: Values of a table that stand for empty cells: ``-200``, or a list; in one column
+            ``"age=99"``.
+        allow_large: Whether the contents of a file may fill more than half of the memory at hand.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -151,6 +168,12 @@ def load(
         resize=None if resize is None else tuple(resize),
         crop=crop,
         layout=layout,
+        encoding=encoding,
+        delimiter=delimiter,
+        decimal=decimal,
+        header=header,
+        missing=missing,
+        allow_large=allow_large,
     )
     requests = parse_context_requests(condition)
     options = ReadOptions(
@@ -208,7 +231,8 @@ def load_as(
     """Load other data for a model that was made for ``spec``.
 
     Flat rows without names of columns are reshaped to the events of the model. Columns of a table
-    are matched by name. Where ``spec`` was binarised, grey values are binarised once, like the test
+    are matched by name, and rows with an empty cell are left out, as ``notes`` of the result say.
+    Where ``spec`` was binarised, grey values are binarised once, like the test
     rows of ``load``.
 
     Args:
@@ -226,7 +250,7 @@ def load_as(
         All rows; the test rows of a named data set or a ``Dataset``.
 
     Raises:
-        DataError: The events have another shape, columns are missing, cells are empty, or values
+        DataError: The events have another shape, columns are missing, or values
             are outside of the support of the model.
 
     Example:
@@ -243,7 +267,6 @@ def load_as(
         key,
         labels if isinstance(labels, str) else None,
         spec.columns,
-        keep_all_rows=True,
         memory_map=memory_map,
         condition=tuple(request.name for request in requests),
         reading=spec.reading.merge(reading),
@@ -278,7 +301,8 @@ def load_as(
         raw = replace(raw, labels=None)
     _check_labels(raw, allow_missing=not factors and spec.condition is not None)
     fixed = replace(spec, binarisation="fixed" if binarises else None)
-    return _make_part(raw, np.arange(len(raw.values)), fixed, seed, "test")
+    rows = _make_part(raw, np.arange(len(raw.values)), fixed, seed, "test")
+    return replace(rows, notes=tuple(note for note in raw.notes if note.level == "warning"))
 
 
 def _make_spec(
@@ -349,9 +373,12 @@ def _read(
 
 
 def _check_reading(raw: RawData, reading: Reading) -> None:
-    """Refuse settings of images for other data."""
+    """Refuse settings that have no meaning for the data."""
+    meaningful = (
+        IMAGE_FILE_SETTINGS if raw.from_image_files else {"layout"} | raw.table_settings
+    ) | {"allow_large"}
     for name, value in reading.settings.items():
-        if raw.from_image_files != (name in IMAGE_FILE_SETTINGS):
+        if name not in meaningful:
             raise ArgumentError(
                 f"this has no meaning for {raw.origin}",
                 argument=name,

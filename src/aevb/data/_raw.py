@@ -39,6 +39,7 @@ class RawData:
         from_image_files: Whether the values were decoded from image files.
         dtype: The dtype of the source; ``None`` where it says nothing about the data.
         offset: What was subtracted from the values.
+        table_settings: Settings of ``Reading`` for tables that the reader has.
     """
 
     name: str
@@ -55,6 +56,7 @@ class RawData:
     from_image_files: bool = False
     dtype: np.dtype | None = None
     offset: Offset | None = None
+    table_settings: frozenset[str] = frozenset()
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -130,17 +132,15 @@ class ReadOptions:
         key: The name of the array or column of values.
         labels: The name of the array or column of labels.
         columns: The columns of a table; all columns of numbers where ``None``.
-        keep_all_rows: Whether an incomplete row is an error instead of being dropped.
         memory_map: Whether rows stay in their file; ``None``: where the file is large.
         condition: Columns that a model is conditioned on; they are not data.
         allow_missing_labels: Whether the cells of these columns may be empty.
-        reading: How images and arrays are read.
+        reading: How the source is read.
     """
 
     key: str | None = None
     labels: str | None = None
     columns: tuple[str, ...] | None = None
-    keep_all_rows: bool = False
     memory_map: bool | None = None
     condition: tuple[str, ...] = ()
     allow_missing_labels: bool = False

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, cast
+from typing import ClassVar
 
 from .._registry import Registration
 from ..errors import AevbError, DataError
+from ._compression import COMPRESSED_SUFFIXES, uncompressed_name
 from ._formatting import format_list, source_error, suggest_nearest
+from ._magic_numbers import describe_content
 from ._raw import RawData, ReadOptions
 
 
@@ -22,7 +21,8 @@ class ReaderRegistration(Registration):
     """A reader ``(path, options) -> RawData`` of one format of files, or of folders.
 
     Args:
-        suffixes: The endings of file names, in lower case with their dot; ``.gz`` may follow.
+        suffixes: The endings of file names, in lower case with their dot; that of a compression may
+            follow.
         matches: A further test on the path, where the ending does not decide.
         reads: What the reader takes from the file, for the documentation.
     """
@@ -54,22 +54,8 @@ def read_path(path: Path, options: ReadOptions) -> RawData:
             value=str(path),
             suggestions=suggest_nearest(path.name, (other.name for other in siblings)),
         )
-    reader = _find_reader(path)
     with convert_read_errors(path):
-        return reader(path, options)
-
-
-@contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading; a file that ends in ``.gz`` is decompressed."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rb") as handle:
-        yield cast(BinaryIO, handle)
-
-
-def uncompressed_name(path: Path) -> str:
-    """The name of a file in lower case, without ``.gz``."""
-    return path.name.lower().removesuffix(".gz")
+        return _find_reader(path)(path, options)
 
 
 @contextmanager
@@ -79,15 +65,17 @@ def convert_read_errors(path: Path) -> Iterator[None]:
         yield
     except AevbError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
+    except MemoryError as error:
+        raise source_error(f'file "{path}" needs more memory than there is') from error
+    except Exception as error:  # libraries of formats raise errors of every class
         raise _unreadable_error(path, error) from error
-    except Exception as error:  # the errors of polars have no base class in Python
-        if type(error).__module__.split(".")[0] != "polars":
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of polars, which has no base class
             raise
         raise _unreadable_error(path, error) from error
 
 
-def _unreadable_error(path: Path, error: Exception) -> DataError:
+def _unreadable_error(path: Path, error: BaseException) -> DataError:
     """The error for a file whose contents cannot be read."""
     reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
     if "allow_pickle" in reason or "Object arrays" in reason or "Python objects" in reason:
@@ -95,10 +83,28 @@ def _unreadable_error(path: Path, error: Exception) -> DataError:
             f'file "{path}" holds pickled Python objects, which can run code when read',
             "Save numbers: np.save(path, x.astype(float))",
         )
+    found = describe_content(_first_bytes(path), "; it holds ")
+    if path.suffix.lower() in found:
+        found = ""
     return source_error(
-        f'file "{path}" cannot be read ({reason}): it is damaged, or its ending does not fit its '
-        "contents"
+        f'file "{path}" cannot be read as {_format_title(path)} ({reason}){found}',
+        *(("Give it the ending of its format",) if found else ()),
     )
+
+
+def _first_bytes(path: Path) -> bytes:
+    """The beginning of a file; nothing of a folder."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(64)
+    except OSError:
+        return b""
+
+
+def _format_title(path: Path) -> str:
+    """The format that a reader expects."""
+    found = [each for each in ReaderRegistration.all().values() if each.accepts(path)]
+    return found[0].title if found else "data"
 
 
 def _find_reader(path: Path) -> Callable[[Path, ReadOptions], RawData]:
@@ -110,7 +116,8 @@ def _find_reader(path: Path) -> Callable[[Path, ReadOptions], RawData]:
     suffixes = [suffix for reader in readers for suffix in reader.suffixes]
     raise DataError(
         f'the ending "{Path(uncompressed_name(path)).suffix}" is not known; known are '
-        f"{format_list(suffixes, 20)}, .gz after these, and a folder of images",
+        f"{format_list(suffixes, 30)}, {format_list(COMPRESSED_SUFFIXES)} after these, and a "
+        "folder of images",
         argument="source",
         value=str(path),
     )

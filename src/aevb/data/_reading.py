@@ -1,4 +1,4 @@
-"""How images and arrays are read: the settings that a spec keeps for later data of its kind."""
+"""How sources are read: the settings that a spec keeps for later data of its kind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ Crop = Literal["center", "none"]
 Layout = Literal["NHW", "NCHW", "NHWC", "NTC", "NCT", "NTCHW", "NTHWC", "NCTHW", "NTHW"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 IMAGE_FILE_SETTINGS = frozenset({"background", "frames", "resize", "crop"})
+TEXT_SETTINGS = frozenset({"encoding", "delimiter", "decimal", "header"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How images and arrays are read; ``None``: as the reader decides.
+    """How a source is read; ``None``: as the reader decides.
 
     Args:
         background: Colour behind transparent pixels, as ``"black"`` or ``"#ff8000"``; white by
@@ -31,13 +32,23 @@ class Reading:
         layout: Axes of an array, rows first: ``"NHW"``, ``"NCHW"`` and ``"NHWC"`` for images,
             ``"NTC"`` and ``"NCT"`` for series, ``"NTHW"``, ``"NTCHW"``, ``"NTHWC"`` and ``"NCTHW"``
             for video; chosen from shape and values by default.
+        encoding: Encoding of a text file, such as ``"cp1252"``; UTF-8, UTF-16 and cp1252 are
+            detected.
+        delimiter: Character between the cells of a text file, or ``"comma"``, ``"semicolon"``,
+            ``"tab"``, ``"pipe"``, ``"blank"``; detected by default.
+        decimal: Decimal mark of numbers in text, ``"."`` or ``","``; detected by default.
+        header: Whether the first line of a table holds the names of the columns; detected by
+            default.
+        missing: Values of a table that stand for empty cells, such as ``-200``, in all columns, or
+            in one: ``"age=99"``.
+        allow_large: Whether contents may fill more than half of the memory at hand.
 
     Raises:
         ArgumentError: A value is not among these.
 
     Example:
         >>> Reading(resize=(64, 64)).merge(Reading(crop="none"))
-        Reading(background=None, frames=None, resize=(64, 64), crop='none', layout=None)
+        Reading(background=None, frames=None, resize=(64, 64), crop='none', layout=None, ...)
     """
 
     background: str | None = None
@@ -45,6 +56,12 @@ class Reading:
     resize: tuple[int, ...] | None = None
     crop: Crop | None = None
     layout: Layout | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    decimal: Literal[".", ","] | None = None
+    header: bool | None = None
+    missing: tuple[str, ...] | None = None
+    allow_large: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -52,11 +69,14 @@ class Reading:
             ("frames", get_args(Frames)),
             ("crop", get_args(Crop)),
             ("layout", LAYOUTS),
+            ("decimal", (".", ",")),
         ):
             if getattr(self, name) is not None:
                 check_choice(name, getattr(self, name), choices)
         if self.resize is not None:
             object.__setattr__(self, "resize", _image_size(self.resize))
+        if self.missing is not None:
+            object.__setattr__(self, "missing", _missing_texts(self.missing))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -101,3 +121,16 @@ def _image_size(resize: Any) -> tuple[int, ...]:
             suggestions=(message("Write {resize}", resize=Argument("resize", (64, 64))),),
         )
     return size
+
+
+def _missing_texts(missing: Any) -> tuple[str, ...]:
+    """The values that stand for empty cells as text; one value may stand alone."""
+    values = [missing] if isinstance(missing, str | int | float) else list(missing)
+    if all(isinstance(value, str | int | float) for value in values):
+        return tuple(str(value) for value in values)
+    raise ArgumentError(
+        "give numbers or texts",
+        argument="missing",
+        value=missing,
+        suggestions=(message("Write {missing}", missing=Argument("missing", (-200,))),),
+    )

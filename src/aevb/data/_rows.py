@@ -14,6 +14,7 @@ from torch import Tensor
 from .._offset import Offset, add_offset, subtract_offset
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition
+from ..notes import Note
 from ..types import Batch
 from ._context import ContextTable, context_from_label
 from ._memory_map import MappedRows, should_map, unmappable_reason
@@ -38,6 +39,7 @@ class Rows:
             batches carry them as ``context``.
         offset: What was subtracted from the values before they became float32: one number, or one
             per column.
+        notes: What was left out when the rows were read by ``load_as``.
 
     Raises:
         ArgumentError: The labels or the context table have another number of rows.
@@ -53,6 +55,7 @@ class Rows:
     labels: Tensor | None = None
     context_table: ContextTable | None = None
     offset: Offset | None = None
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that labels and context belong to the rows."""

@@ -1,9 +1,10 @@
-"""Tables: CSV, Parquet and data frames of any kind as rows of numbers."""
+"""Tables: Parquet files and data frames of any kind as rows of numbers."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ from .._registry import register
 from ..errors import DataError, missing_extra
 from ..notes import Argument, Note, message
 from ._byte_format import ByteFormat
-from ._columns import EMPTY_CELL_TEXTS, TableColumn, read_column
+from ._columns import EMPTY_CELL_TEXTS, CellRules, TableColumn, read_column
+from ._compression import check_size, data_name, open_file
 from ._context import LABEL_COLUMN_NAMES, ContextColumn
 from ._encoded_images import decode_column, holds_images, name_classes, recorded_class_names
 from ._formatting import format_count, format_list, source_error, suggest_nearest
+from ._identifiers import set_aside_identifier
 from ._images import image_notes, stack_images
 from ._labels import is_missing
+from ._missing_codes import missing_code_notes
+from ._number_texts import DecimalMark
 from ._raw import RawData, ReadOptions
-from ._readers import ReaderRegistration, open_file
+from ._readers import ReaderRegistration
+
+CELL_BYTES = 8  # of memory that a cell needs at least
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class SourceTable:
         notes: What the reader noticed.
         byte_format: The format of a column of bytes, where the metadata have one.
         metadata: The metadata of the file.
+        usual_decimal: The decimal mark of numbers in text where a column does not decide.
+        settings: The settings of ``Reading`` that the reader has; every table has ``missing``.
     """
 
     frame: Any
@@ -44,45 +53,13 @@ class SourceTable:
     notes: tuple[Note, ...] = ()
     byte_format: ByteFormat | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    usual_decimal: DecimalMark = "."
+    settings: frozenset[str] = frozenset()
 
-
-@register(
-    ReaderRegistration(
-        name="csv",
-        title="CSV",
-        suffixes=(".csv", ".tsv"),
-        reads="columns of numbers, with labels and context in other columns",
-        use_when="tables",
-        cost='the extra "tables"',
-        avoid_when="the table is large; parquet is faster",
-    )
-)
-def read_csv(path: Path, options: ReadOptions) -> RawData:
-    """A CSV file with commas, semicolons or tabs.
-
-    The first line is a header unless every cell of it is a number.
-    """
-    origin = f'file "{path}"'
-    options.check_unsupported(origin, "key")
-    polars = _import_extra("polars", "reading CSV files")
-    with open_file(path) as handle:
-        text = handle.read().strip()  # empty lines at the end are not rows
-    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    separator = max(",;\t", key=first.count)
-    header = not all(_is_number(cell) for cell in first.split(separator))
-    frame = polars.read_csv(text, separator=separator, has_header=header, infer_schema_length=None)
-    if not header:
-        frame.columns = [f"column_{i + 1}" for i in range(frame.width)]
-    note = Note(
-        "header_missing",
-        "The first line holds numbers only, so the columns are named "
-        f"{format_list(frame.columns, 3)}.",
-        data={"columns": list(frame.columns)},
-    )
-    table = _to_narwhals(frame)
-    if header:
-        return from_table(SourceTable(table, path.stem, origin, 2), options)
-    return from_table(SourceTable(table, path.stem, origin, 1, (note,)), options)
+    def cell_rules(self, options: ReadOptions) -> CellRules:
+        """How the cells are read."""
+        reading = options.reading
+        return CellRules(reading.decimal, self.usual_decimal, reading.missing or ())
 
 
 @register(
@@ -102,22 +79,100 @@ def read_parquet(path: Path, options: ReadOptions) -> RawData:
     The cells of a column of rows are bytes (see ``ByteFormat``), arrays or lists of one length, or
     encoded images.
     """
-    polars = _import_extra("polars", "reading Parquet files")
+    polars = import_extra("polars", "reading Parquet files")
     origin = f'file "{path}"'
-    with open_file(path) as handle:
+    with open_file(path, options.reading.allow_large) as handle:
+        _check_expanded(polars.scan_parquet(handle), origin, options)
+        handle.seek(0)
         metadata = polars.read_parquet_metadata(handle)
         byte_format = ByteFormat.from_metadata(metadata, origin)
         handle.seek(0)
         frame = polars.read_parquet(handle)
-    table = _to_narwhals(frame)
+    table = to_narwhals(frame)
     return from_table(
-        SourceTable(table, path.stem, origin, None, (), byte_format, metadata), options
+        SourceTable(table, data_name(path), origin, None, (), byte_format, metadata), options
     )
+
+
+@register(
+    ReaderRegistration(
+        name="arrow",
+        title="Arrow",
+        suffixes=(".arrow", ".feather", ".ipc"),
+        reads="columns of numbers, or the column `key` of rows (bytes, arrays or lists)",
+        use_when="tables of other programs, and data sets of Hugging Face `datasets`",
+        cost='the extra "tables"',
+        avoid_when="the format is yours to choose; parquet files are smaller",
+    )
+)
+def read_arrow(path: Path, options: ReadOptions) -> RawData:
+    """An Arrow file or stream, also as Feather 2."""
+    polars = import_extra("polars", "reading Arrow files")
+    origin = f'file "{path}"'
+    with open_file(path, options.reading.allow_large) as handle:
+        is_file = handle.read(6) == b"ARROW1"
+        handle.seek(0)
+        frame = polars.read_ipc(handle) if is_file else polars.read_ipc_stream(handle)
+    return from_table(SourceTable(to_narwhals(frame), data_name(path), origin), options)
+
+
+@register(
+    ReaderRegistration(
+        name="excel",
+        title="Excel",
+        suffixes=(".xlsx",),
+        reads="columns of numbers of the sheet `key`, or of the only one",
+        use_when="tables of a spreadsheet",
+        cost='the extra "formats"',
+        avoid_when="the table is large; parquet is faster",
+    )
+)
+def read_excel(path: Path, options: ReadOptions) -> RawData:
+    """A sheet of an Excel file, with a header in its first row."""
+    polars = import_extra("polars", "reading Excel files")
+    fastexcel = import_extra("fastexcel", "reading Excel files", "formats")
+    origin, reading = f'file "{path}"', options.reading
+    with open_file(path, reading.allow_large) as handle:
+        with zipfile.ZipFile(handle) as archive:
+            check_size(
+                sum(each.file_size for each in archive.infolist()), origin, reading.allow_large
+            )
+        handle.seek(0)
+        content = handle.read()
+    sheets = fastexcel.read_excel(content).sheet_names
+    sheet = options.key or (sheets[0] if len(sheets) == 1 else None)
+    if sheet not in sheets:
+        raise DataError(
+            f"{origin} has {format_count(len(sheets), 'sheet')}: {format_list(sheets)}",
+            argument="key",
+            **({} if sheet is None else {"value": sheet}),
+            suggestions=(message("Choose one: {key}", key=Argument("key", sheets[0])),),
+        )
+    frame = polars.read_excel(
+        content,
+        sheet_name=sheet,
+        engine="calamine",
+        has_header=reading.header is not False,
+        infer_schema_length=None,
+    )
+    table = SourceTable(
+        to_narwhals(frame), data_name(path), origin, 2, settings=frozenset({"header"})
+    )
+    return from_table(table, replace(options, key=None))
+
+
+def _check_expanded(scan: Any, origin: str, options: ReadOptions) -> None:
+    """Refuse a table whose cells would fill the memory; its metadata tell."""
+    import polars
+
+    rows = scan.select(polars.len()).collect().item()
+    columns = len(scan.collect_schema())
+    check_size(rows * columns * CELL_BYTES, origin, options.reading.allow_large)
 
 
 def from_frame(source: Any, options: ReadOptions) -> RawData:
     """A data frame of pandas, polars or another library that narwhals reads."""
-    return from_table(SourceTable(_to_narwhals(source), "frame", "the frame"), options)
+    return from_table(SourceTable(to_narwhals(source), "frame", "the frame"), options)
 
 
 def from_table(table: SourceTable, options: ReadOptions) -> RawData:
@@ -138,10 +193,11 @@ def from_table(table: SourceTable, options: ReadOptions) -> RawData:
     nested = [name for name in names if _is_nested(table.frame[name])]
     if options.key or (nested and not options.columns):
         return _from_nested(table, options, nested)
-    columns = [
-        read_column(name, table.frame[name], required=bool(options.columns)) for name in names
-    ]
-    _check_cells(table, columns, required=bool(options.columns))
+    required, rules = bool(options.columns), table.cell_rules(options)
+    columns = [read_column(name, table.frame[name], required, rules) for name in names]
+    _check_cells(table, columns, required)
+    if not required:
+        columns = [set_aside_identifier(column) for column in columns]
     return _from_columns(table, options, columns)
 
 
@@ -153,7 +209,8 @@ def _from_columns(table: SourceTable, options: ReadOptions, columns: list[TableC
             f"{table.origin} has no column of numbers among {format_list(table.frame.columns)}",
             "Write text as numbers first",
         )
-    context = [_read_context_column(name, table.frame[name]) for name in options.condition]
+    rules = table.cell_rules(options)
+    context = [_read_context_column(name, table.frame[name], rules) for name in options.condition]
     missing = {column.name: np.isnan(column.cells) for column in numeric}
     if options.labels is not None:
         missing[options.labels] = table.frame[options.labels].is_null().to_numpy()
@@ -167,10 +224,13 @@ def _from_columns(table: SourceTable, options: ReadOptions, columns: list[TableC
         columns=tuple(column.name for column in numeric),
         notes=(
             *table.notes,
+            *_text_number_notes(numeric),
             *_excluded_column_notes(columns),
             *_missing_cell_notes(table, options, missing, complete),
+            *missing_code_notes(() if options.columns else numeric),
         ),
         context_columns=tuple(column.subset(complete) for column in context),
+        table_settings=table.settings | {"missing"},
     )
     if options.labels is None:
         return raw
@@ -178,13 +238,28 @@ def _from_columns(table: SourceTable, options: ReadOptions, columns: list[TableC
 
 
 def _excluded_column_notes(columns: list[TableColumn]) -> tuple[Note, ...]:
-    """The columns that are not read, because they hold no numbers."""
+    """The columns that are not read, because they hold no numbers, or number the rows."""
     excluded = {column.name: column.kind for column in columns if not column.numeric}
     if not excluded:
         return ()
-    names = format_list((f"{name} ({kind})" for name, kind in excluded.items()), 20)
-    text = f"Excluded {format_count(len(excluded), 'column')} without numbers: {names}."
+    names = format_list((f"{name or 'unnamed'} ({kind})" for name, kind in excluded.items()), 20)
+    text = f"Excluded {format_count(len(excluded), 'column')}: {names}."
     return (Note("columns_excluded", text, data={"columns": excluded}),)
+
+
+def _text_number_notes(columns: list[TableColumn]) -> tuple[Note, ...]:
+    """The columns whose numbers were read from text with separators or units."""
+    formats = {column.name: column.format for column in columns if column.format is not None}
+    if not formats:
+        return ()
+    names = format_list((f"{name} ({form})" for name, form in formats.items()), 20)
+    text = f"Read the text of {format_count(len(formats), 'column')} as numbers: {names}."
+    doubtful = next((form for form in formats.values() if form.ambiguous), None)
+    if doubtful is not None:
+        other = Argument("decimal", "," if doubtful.thousands == (",",) else ".")
+        text = message(f"{text} If the marks mean something else, write {{other}}.", other=other)
+    data = {"columns": {name: asdict(form) for name, form in formats.items()}}
+    return (Note("text_read_as_numbers", text, data=data),)
 
 
 def _resolve_label_column(table: SourceTable, options: ReadOptions) -> ReadOptions:
@@ -200,9 +275,9 @@ def _resolve_label_column(table: SourceTable, options: ReadOptions) -> ReadOptio
     )
 
 
-def _read_context_column(name: str, series: Any) -> ContextColumn:
+def _read_context_column(name: str, series: Any, rules: CellRules) -> ContextColumn:
     """A column of context: numbers, or text."""
-    column = read_column(name, series, required=False)
+    column = read_column(name, series, False, rules)
     if column.numeric and column.non_numeric is None:
         return ContextColumn(name, column.cells)
     texts = [
@@ -215,16 +290,10 @@ def _read_context_column(name: str, series: Any) -> ContextColumn:
 def _missing_cell_notes(
     table: SourceTable, options: ReadOptions, missing: dict[str, np.ndarray], complete: np.ndarray
 ) -> tuple[Note, ...]:
-    """The warning about dropped rows; an error where no row is left or none may be dropped."""
+    """The warning about dropped rows; an error where no row is left."""
     counts = {name: int(mask.sum()) for name, mask in missing.items() if mask.any()}
     names = format_list(f"{name} ({number:,})" for name, number in counts.items())
     dropped = int((~complete).sum())
-    if dropped and options.keep_all_rows:
-        row = int(np.flatnonzero(~complete)[0])
-        raise source_error(
-            f"{table.origin} has empty cells in {names}, the first in {_describe_row(table, row)}",
-            "Fill the cells, or drop the rows",
-        )
     if dropped == len(complete):
         raise source_error(
             f"{table.origin} has an empty cell in every row: {names}",
@@ -324,7 +393,8 @@ def _from_nested(table: SourceTable, options: ReadOptions, nested: list[str]) ->
         values, notes = stack_images(decoded), (*notes, *image_notes(decoded, options.reading))
     else:
         values = _stack_nested_rows(table, name)
-    context = tuple(_read_context_column(c, table.frame[c]) for c in options.condition)
+    rules = table.cell_rules(options)
+    context = tuple(_read_context_column(c, table.frame[c], rules) for c in options.condition)
     raw = RawData(
         table.name,
         table.origin,
@@ -386,7 +456,7 @@ def _generic_rows(cells: list[Any]) -> np.ndarray:
 
 def _polars_rows(series: Any) -> np.ndarray:
     """Cells of a polars series, 30 times (bytes) to 100 times (lists) as fast as Python objects."""
-    polars = _import_extra("polars", "reading columns of rows")
+    polars = import_extra("polars", "reading columns of rows")
     if series.dtype == polars.Binary:
         sizes = series.bin.size()
         if sizes.min() != sizes.max():
@@ -407,9 +477,9 @@ def _is_nested(series: Any) -> bool:
     return series.dtype in (narwhals.Binary, narwhals.Array, narwhals.List) or holds_images(series)
 
 
-def _to_narwhals(frame: Any) -> Any:
+def to_narwhals(frame: Any) -> Any:
     """A data frame of any library as a narwhals frame, with text as names of columns."""
-    narwhals = _import_extra("narwhals", "reading data frames")
+    narwhals = import_extra("narwhals", "reading data frames")
     try:
         wrapped = narwhals.from_native(frame)
     except TypeError as error:
@@ -422,20 +492,11 @@ def _to_narwhals(frame: Any) -> Any:
     return frame.rename({name: str(name) for name in unnamed}) if unnamed else frame
 
 
-def _import_extra(module: str, purpose: str) -> Any:
-    """A module of the extra "tables"."""
+def import_extra(module: str, purpose: str, extra: str = "tables") -> Any:
+    """A module of an extra."""
     import importlib
 
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise missing_extra("tables", purpose) from error
-
-
-def _is_number(text: str) -> bool:
-    """Whether a cell of a header is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        raise missing_extra(extra, purpose) from error

@@ -30,7 +30,7 @@ class ReadingSettings:
     """How a source is read; every command that reads data has the fields as options.
 
     Args:
-        key: Array of an .npz file, or column of rows of a .parquet file, to read.
+        key: Array of a file with several, sheet of an .xlsx file, or column of rows of a table.
         labels: Where the labels are: a column, an array of an .npz file, or a kind of label of a
             named data set.
         background: Colour behind the transparent pixels of images.
@@ -38,10 +38,16 @@ class ReadingSettings:
         resize: Height and width that images are resized to.
         crop: What ``resize`` does to other proportions: ``"center"`` or ``"none"``.
         layout: Axes of an array, as ``"NHWC"``.
+        encoding: Encoding of a text file, as ``"cp1252"``.
+        delimiter: Character between the cells of a text file, or its name, as ``"tab"``.
+        decimal: Decimal mark of numbers in text.
+        header: Whether the first line of a table holds the names of the columns.
+        missing: Values of a table that stand for empty cells.
+        allow_large: Whether contents may fill more than half of the memory at hand.
     """
 
     key: str | None = setting(
-        None, "Array of an .npz file, or column of rows of a .parquet file, to read."
+        None, "Array of a file with several, sheet of an .xlsx file, or column of rows of a table."
     )
     labels: str | None = setting(
         None,
@@ -65,6 +71,26 @@ class ReadingSettings:
         None,
         "Axes of an array: NHW, NCHW or NHWC (images), NTC or NCT (series), NTHW, NTCHW, NTHWC or "
         "NCTHW (video); chosen from shape and values by default.",
+    )
+    encoding: str | None = setting(
+        None, "Encoding of a text file, as cp1252; UTF-8, UTF-16 and cp1252 are detected."
+    )
+    delimiter: str | None = setting(
+        None,
+        "Character between the cells of a text file, or comma, semicolon, tab, pipe, blank; "
+        "detected by default.",
+    )
+    decimal: Literal[".", ","] | None = setting(
+        None, "Decimal mark of numbers in text; detected by default."
+    )
+    header: bool | None = setting(
+        None, "The first line of a table holds the names of the columns; detected by default."
+    )
+    missing: tuple[str, ...] | None = setting(
+        None, "Values of a table that stand for empty cells, as -200, or in one column age=99."
+    )
+    allow_large: bool | None = setting(
+        None, "Read contents that fill more than half of the memory at hand."
     )
 
     @property
