@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -110,9 +111,9 @@ def read_arrow(path: Path, options: ReadOptions) -> RawData:
     polars = import_extra("polars", "reading Arrow files")
     origin = f'file "{path}"'
     with open_file(path, options.reading.allow_large) as handle:
-        is_file = handle.read(6) == b"ARROW1"
-        handle.seek(0)
-        frame = polars.read_ipc(handle) if is_file else polars.read_ipc_stream(handle)
+        content = handle.read()
+    read = polars.read_ipc if content.startswith(b"ARROW1") else polars.read_ipc_stream
+    frame = read(io.BytesIO(content))
     return from_table(SourceTable(to_narwhals(frame), data_name(path), origin), options)
 
 
@@ -155,9 +156,7 @@ def read_excel(path: Path, options: ReadOptions) -> RawData:
         has_header=reading.header is not False,
         infer_schema_length=None,
     )
-    table = SourceTable(
-        to_narwhals(frame), data_name(path), origin, 2, settings=frozenset({"header"})
-    )
+    table = SourceTable(to_narwhals(frame), data_name(path), origin, settings=frozenset({"header"}))
     return from_table(table, replace(options, key=None))
 
 
