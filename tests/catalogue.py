@@ -294,6 +294,10 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "pixel-mixture": lambda net, rank: likelihoods.Pixel(
         net, EVENT, "logistic_mixture", 17, 2, 3, 1, latent_rank=rank
     ),
+    "constant-cells": lambda net, rank: likelihoods.ConstantCells(
+        likelihoods.Scaled(likelihoods.Normal(net, EVENT, "optimal", rank), [1.0], [10.0]),
+        [None, 7.0, None, None],
+    ),
     "missing-scaled": lambda net, rank: likelihoods.Missing(
         likelihoods.Scaled(
             likelihoods.Normal(net, EVENT, "optimal", rank), [0.0, 1, 2, 3], [0.1, 1, 2, 30]
@@ -322,6 +326,7 @@ UNITS = {
     "autoregressive-17": 16.0,
     "scaled": 10.0,
     "scaled-per-element": 10.0,
+    "constant-cells": 10.0,
     "missing-scaled": 10.0,
     **dict.fromkeys(["poisson", "negative-binomial", "zero-inflated", "gamma"], 3.0),
 }

@@ -46,6 +46,7 @@ from ._model_defaults import (
     choose_likelihood,
     choose_network,
     choose_scaling,
+    find_constants,
     find_value_outside,
     is_standardised,
     is_within_support,
@@ -320,6 +321,7 @@ def _make_spec(
     modelled = replace(properties, low=0.0, high=1.0) if binarise else properties
     choice = choose_likelihood(modelled, raw.values, likelihood)
     scaling = choose_scaling(choice, raw, split.train)
+    constants = find_constants(choice, raw, split.train)
     network, network_note = choose_network(modelled, network)
     binarisation_notes = (
         (binarisation_note(binarise, seed),) if binarise else _black_and_white_notes(properties)
@@ -337,6 +339,7 @@ def _make_spec(
         columns=raw.columns,
         class_names=None if raw.labels is None else class_names(raw.labels),
         offset=raw.offset,
+        constants=constants.values,
         notes=(
             _reading_note(raw, properties),
             *_storage_notes(raw, binarise),
@@ -346,6 +349,7 @@ def _make_spec(
             *binarisation_notes,
             choice.note,
             *scaling.notes,
+            *constants.notes,
             network_note,
         ),
     )

@@ -18,6 +18,7 @@ from ._statistics import (
     MIN_DISTINGUISHABLE_VALUES,
     MIN_RANGE_SHARE,
     Moments,
+    constant_elements,
     count_distinguishable,
     iter_chunks,
     moments,
@@ -271,6 +272,48 @@ def choose_scaling(choice: LikelihoodChoice, raw: RawData, train: np.ndarray) ->
     return Scaling()
 
 
+@dataclass(frozen=True)
+class ConstantElements:
+    """The values of constant elements, ``None`` for all others, and the note about them."""
+
+    values: tuple[float | None, ...] | None = None
+    notes: tuple[Note, ...] = ()
+
+
+def find_constants(choice: LikelihoodChoice, raw: RawData, train: np.ndarray) -> ConstantElements:
+    """The elements that are constant in the rows ``train``.
+
+    Under a density they add 0 to ``log p(x)``, because their own density has no bound. Under a
+    probability only those of a table with named columns do: a pixel that is always 0 in the
+    training rows may be another one in others.
+    """
+    if raw.packed_shape or (choice.likelihood.discrete and raw.columns is None):
+        return ConstantElements()
+    found = constant_elements(raw.values, train)
+    constant = ~np.isnan(found)
+    if not constant.any():
+        return ConstantElements()
+    found = np.broadcast_to(found + np.array(raw.offset or (0.0,)), found.shape)
+    values = tuple(float(x) if here else None for x, here in zip(found, constant, strict=True))
+    return ConstantElements(values, (_constant_note(raw, found, constant),))
+
+
+def _constant_note(raw: RawData, values: np.ndarray, constant: np.ndarray) -> Note:
+    """Which elements are constant, and what becomes of them."""
+    text = (
+        "Constant in the training rows, so that they add 0 to log p(x) and are put back on output"
+    )
+    if is_image(raw.event_shape):
+        count = int(constant.sum())
+        return Note(
+            "constant_pixels",
+            f"{text}: {count:,} of {constant.size:,} values of an image.",
+            data={"constant": count, "values": constant.size},
+        )
+    names = raw.columns or tuple(f"column {i}" for i in range(len(values)))
+    return _column_note("constant_columns", text, names, values, constant)
+
+
 def choose_network(
     properties: DataProperties, requested: NetworkKind | None = None
 ) -> tuple[NetworkKind, Note]:
@@ -342,9 +385,6 @@ def _standardisation(
         else ("all values",)
     )
     notes = [_scaling_note("mean and standard deviation", by_column)]
-    if constant.any():
-        text = "Constant in the training rows, therefore not scaled"
-        notes.append(_column_note("constant_columns", text, names, mean, constant))
     if coarse.any():
         text = (
             "Too far from 0 for their spread: as numbers of this precision, they have fewer than "

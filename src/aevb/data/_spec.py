@@ -44,6 +44,9 @@ class Spec:
         reading: How images and arrays were read, and later data of the kind are.
         offset: What is subtracted from the data in float64, before they become float32: one number,
             or one per column; ``None`` where float32 keeps the digits.
+        constants: The value of each element of the event, in row-major order, that is constant in
+            the training rows, ``None`` for all others; ``None`` where none is, or where constants
+            have probabilities as other values do.
 
     Example:
         >>> spec = Spec(
@@ -74,6 +77,7 @@ class Spec:
     temporal_order: float | None = None
     reading: Reading = field(default_factory=Reading)
     offset: tuple[float, ...] | None = None
+    constants: tuple[float | None, ...] | None = None
 
     @property
     def discrete(self) -> bool:

@@ -102,6 +102,24 @@ def summarise_values(values: RowValues) -> ValueSummary:
     )
 
 
+def constant_elements(values: RowValues, index: np.ndarray) -> np.ndarray:
+    """The constant elements of the rows ``index``, flattened ``[D]``, NaN for all others.
+
+    >>> constant_elements(np.array([[1.0, 2.0], [1.0, 3.0]]), np.arange(2))
+    array([ 1., nan])
+    """
+    first: np.ndarray | None = None
+    constant = np.ones((), bool)
+    for chunk in iter_chunks(values, np.sort(index)):
+        rows = chunk.reshape(len(chunk), -1)
+        first = rows[0] if first is None else first
+        constant = constant & (rows == first).all(axis=0)
+        if not constant.any():
+            break
+    assert first is not None
+    return np.where(constant, first.astype(np.float64), np.nan)
+
+
 def count_distinguishable(low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The number of values of a dtype between two values, in the spacing of the larger one.
 

@@ -11,6 +11,7 @@ from ._dirac import Dirac
 from ._discretised_logistic import DiscretisedLogistic, discretised_logistic
 from ._equal_weight_mixture import EqualWeightMixture
 from ._families import Kumaraswamy, Logistic, Weibull, gaussian, log_normal
+from ._fixed_cells import FixedCells
 from ._flow import Flow
 from ._flow_steps import PlanarStep, RadialStep, SylvesterStep
 from ._hmc import (
@@ -73,6 +74,7 @@ __all__ = [
     "Dirac",
     "DiscretisedLogistic",
     "EqualWeightMixture",
+    "FixedCells",
     "Flow",
     "FullNormalMixture",
     "GridCodebook",

@@ -14,6 +14,7 @@ from torch.distributions import (
 
 from ._affine import Affine
 from ._dirac import Dirac
+from ._fixed_cells import FixedCells
 
 
 def marginals(q: Distribution) -> Distribution | None:
@@ -38,6 +39,8 @@ def marginals(q: Distribution) -> Distribution | None:
     if isinstance(q, Affine):
         inner = marginals(q.base)
         return None if inner is None else Affine(inner, q.shift, q.scale)
+    if isinstance(q, FixedCells):
+        return FixedCells(q.cells, q.cells, q.values)
     return None
 
 

@@ -23,6 +23,7 @@ from ._bayesian import Bayesian
 from ._bernoulli import Bernoulli
 from ._beta import Beta
 from ._categorical import Categorical
+from ._constant_cells import ConstantCells
 from ._continuous_bernoulli import ContinuousBernoulli
 from ._discretised_logistic import DiscretisedLogistic
 from ._gamma import Gamma
@@ -47,6 +48,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "ConstantCells",
     "ContinuousBernoulli",
     "DiscretisedLogistic",
     "Gamma",

@@ -16,6 +16,7 @@ from ..inference._importance import check_posterior_density
 from ..models import VAE
 from ..notes import Argument, Note, message
 from ._codebook import CodebookUsage, codebook_usage
+from ._constant_cells import constant_notes
 from ._latent import ActiveUnits, active_units
 from ._log_likelihood import (
     LIKELIHOOD_SAMPLES,
@@ -378,7 +379,11 @@ def evaluate(
     return Evaluation(
         n=len(context.rows),
         numbers=tuple(result for result in results if isinstance(result, Number)),
-        notes=(*(result for result in results if isinstance(result, Note)), *notes),
+        notes=(
+            *(result for result in results if isinstance(result, Note)),
+            *notes,
+            *constant_notes(model, context.rows, context.spec),
+        ),
         rate_distortion=context.rate_distortion,
         log_likelihood=context.log_likelihood,
         bracket=bracketed if isinstance(bracketed, LogLikelihood) else None,

@@ -23,7 +23,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from ..distributions import Affine, PartiallyObserved
+from ..distributions import Affine, FixedCells, PartiallyObserved
 from ..distributions._autoregressive import as_enumerable
 from ..distributions._discrete import Discrete
 from ..errors import DataError, IncompatibleError, check_counts
@@ -172,6 +172,8 @@ def linear_gaussian(model: VAE) -> LinearGaussian:
     ).abs().max() > tolerance
     if bent:
         raise _not_exact(model, "a linear decoder with the same noise everywhere")
+    if model.constant_cells is not None:  # which have no noise, and never count
+        variance = variance.masked_fill(~model.constant_cells.flatten().isnan(), 1.0)
     return LinearGaussian(weight, offset, variance[0])
 
 
@@ -193,7 +195,7 @@ def _not_exact(model: VAE, needs: str, part: Part | None = None) -> Incompatible
 def _likelihood_moments(likelihood: Distribution, model: VAE) -> tuple[Tensor, Tensor]:
     """Mean and variance of a Gaussian likelihood, flattened."""
     inner = likelihood
-    while isinstance(inner, (Affine, PartiallyObserved)):
+    while isinstance(inner, (Affine, FixedCells, PartiallyObserved)):
         inner = inner.base
     if not (isinstance(inner, Independent) and isinstance(inner.base_dist, Normal)):
         raise _not_exact(model, "{needed}", Part("likelihoods.Normal"))
@@ -251,7 +253,7 @@ def exact_log_likelihood(
             truth = linear_gaussian(model)
             return torch.cat(
                 [
-                    truth.log_prob(batch.x.flatten(1))
+                    truth.log_prob(_observed_cells(model, batch))
                     for batch in _iter_checked_batches(model, x, context, max_pairs)
                 ]
             )
@@ -278,7 +280,7 @@ def exact_posterior(model: VAE, x: Tensor) -> MultivariateNormal:
         DataError: A row has another shape, or lies outside the likelihood's support.
     """
     (batch,) = _iter_checked_batches(model, x, None, len(x))
-    return linear_gaussian(model).posterior(batch.x.flatten(1))
+    return linear_gaussian(model).posterior(_observed_cells(model, batch))
 
 
 @torch.no_grad()
@@ -331,9 +333,16 @@ def _iter_checked_batches(
         yield Batch(x[index], None if context is None else context[index], index, len(x))
 
 
+def _observed_cells(model: VAE, batch: Batch) -> Tensor:
+    """Flattened rows, NaN in constant cells, which the likelihood does not count."""
+    constant = model.constant_cells
+    x = batch.x if constant is None else batch.x.masked_fill(~constant.isnan(), torch.nan)
+    return x.flatten(1)
+
+
 def _decompose_by_formula(model: VAE, batch: Batch, max_pairs: int) -> Decomposition:
     """The terms in closed form."""
-    truth, q, x = linear_gaussian(model), model.infer(batch), batch.x.flatten(1).double()
+    truth, q, x = linear_gaussian(model), model.infer(batch), _observed_cells(model, batch).double()
     loc, covariance, observed = q.mean.double(), _covariance(q).double(), ~x.isnan()
     fit = (
         Normal(loc @ truth.weight.T + truth.offset, truth.variance.sqrt(), validate_args=False)

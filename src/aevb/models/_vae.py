@@ -15,6 +15,7 @@ from .._offset import add_offset, subtract_offset
 from .._random import use_generator
 from ..distributions import analytic_kl, hierarchy_terms
 from ..errors import DataError, IncompatibleError, check_counts
+from ..likelihoods._constant_cells import ConstantCells
 from ..likelihoods._likelihood import Likelihood
 from ..networks._condition import Condition
 from ..notes import Argument, Part, message
@@ -206,6 +207,15 @@ class VAE(Configurable, nn.Module):
     def device(self) -> torch.device:
         """The device of the parameters."""
         return next(self.parameters(), torch.zeros(())).device
+
+    @property
+    def constant_cells(self) -> Tensor | None:
+        """The values ``[*event]`` of cells that add 0 to ``log p(x|z)``, NaN for all others.
+
+        They are in model units; ``None`` where no cell is constant.
+        """
+        parts = (part for part in self.likelihood.modules() if isinstance(part, ConstantCells))
+        return next((part.values for part in parts), None)
 
     def posterior_input(self, batch: Batch) -> Tensor:
         """Return the input of the posterior: the data, or row numbers for parameters per row.

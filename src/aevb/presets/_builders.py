@@ -13,12 +13,13 @@ from .. import networks
 from .._shapes import as_shape
 from ..data._spec import Spec
 from ..errors import ArgumentError
-from ..likelihoods import LikelihoodRegistration, Scaled
+from ..likelihoods import ConstantCells, LikelihoodRegistration, Scaled
 from ..likelihoods._likelihood import Likelihood
 from ..notes import Argument, message
 
 DEFAULT_MLP_WIDTHS = (400, 400)
 DEFAULT_CONV_CHANNELS = (32, 64)
+_IGNORED = 1e30  # the unit of a constant column: the encoder does not see other values
 Hidden = Sequence[int] | None
 Scale = float | str | None
 LikelihoodFactory = Callable[[Spec, nn.Module, int, Scale], Likelihood]
@@ -83,6 +84,8 @@ def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
         shift, size = (middle,), (middle,)
     else:
         shift, size = relative_shift(spec), spec.scale
+    if spec.constants is not None and len(size) == len(spec.constants):
+        size = [_IGNORED if x is not None else s for s, x in zip(size, spec.constants, strict=True)]
     if tuple(shift) == (0.0,) and tuple(size) == (1.0,):
         return network
     return networks.Standardise(network, list(shift), list(size))
@@ -124,9 +127,18 @@ def build_likelihood(
         latent_rank=latent_rank,
         **({} if scale is None else {"scale": scale}),
     )
-    if not entry.rescales or (tuple(spec.shift) == (0.0,) and tuple(spec.scale) == (1.0,)):
+    if entry.rescales and (tuple(spec.shift), tuple(spec.scale)) != ((0.0,), (1.0,)):
+        inner = Scaled(inner, list(relative_shift(spec)), list(spec.scale), spec.offset)
+    if spec.constants is None or not inner.factorises:
         return inner
-    return Scaled(inner, list(relative_shift(spec)), list(spec.scale), spec.offset)
+    return ConstantCells(inner, _relative_constants(spec))
+
+
+def _relative_constants(spec: Spec) -> list[float | None]:
+    """The values of constant elements in model units."""
+    values = spec.constants or ()
+    offsets = np.broadcast_to(spec.offset or 0.0, len(values)).tolist()
+    return [None if x is None else x - y for x, y in zip(values, offsets, strict=True)]
 
 
 def relative_shift(spec: Spec) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from torch.distributions import Dirichlet, Distribution, StudentT, constraints
 from ..distributions import (
     Affine,
     EqualWeightMixture,
+    FixedCells,
     PartiallyObserved,
     Product,
     UniformSphere,
@@ -127,6 +128,9 @@ def quadrature_nodes(cells: Distribution) -> tuple[Tensor, Tensor] | None:
     if isinstance(cells, Affine):
         nodes = quadrature_nodes(cells.base)
         return nodes and (cells.shift + cells.scale * nodes[0], nodes[1] + cells.scale.log())
+    if isinstance(cells, FixedCells):
+        nodes = quadrature_nodes(cells.cells)
+        return nodes and (nodes[0], _fixed_weights(nodes[1], cells))
     support, shape = element_support(cells.support), (-1, *[1] * len(cells.batch_shape))
     none = torch.zeros(1, *shape[1:], dtype=cells.mean.dtype)
     if isinstance(support, ONE_HOT):
@@ -150,6 +154,14 @@ def quadrature_nodes(cells: Distribution) -> tuple[Tensor, Tensor] | None:
     return _expand_nodes(
         points.reshape(shape) + (low if high in (None, math.inf) else 0.0), cells
     ), log_weight.reshape(shape)
+
+
+def _fixed_weights(log_weight: Tensor, cells: FixedCells) -> Tensor:
+    """The log-weights, for fixed cells 1/2 at the first two nodes: the only value has mass 1."""
+    log_weight = log_weight.expand(-1, *cells.batch_shape).clone()
+    log_weight[:, ..., cells.fixed] = -math.inf
+    log_weight[:2, ..., cells.fixed] = -math.log(2)
+    return log_weight
 
 
 def _expand_nodes(points: Tensor, cells: Distribution) -> Tensor:

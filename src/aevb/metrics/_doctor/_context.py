@@ -233,6 +233,11 @@ class DiagnosticContext:
         rows = evenly_spaced_rows(self.rows if from_rows is None else from_rows, count)
         return next(iter_batches(rows, len(rows), model_dtype(self.model)))
 
+    def varying_cells(self, x: Tensor) -> Tensor:
+        """The cells ``[n, D]`` of events, float64 on the CPU, without those that are constant."""
+        x, constant = x.flatten(1).double().cpu(), self.model.constant_cells
+        return x if constant is None else x[:, constant.flatten().cpu().isnan()]
+
 
 def evenly_spaced_rows(rows: Rows, count: int) -> Rows:
     """At most ``count`` rows, evenly spaced."""

@@ -57,9 +57,9 @@ def _decoder_scale(context: DiagnosticContext) -> CheckResult | None:
     """
     if not _is_real(context):  # without a scale, none can be too large
         return None
-    noise = context.decoded_distribution.variance.flatten(1).double().cpu()
-    x = context.batch(2000, context.fitted_rows).x.flatten(1).double().cpu()
-    if len(x) < context.thresholds.min_rows:
+    noise = context.varying_cells(context.decoded_distribution.variance)
+    x = context.varying_cells(context.batch(2000, context.fitted_rows).x)
+    if len(x) < context.thresholds.min_rows or not x.numel():
         return None
     eigenvalues = _covariance_eigenvalues(x, noise.mean(0).sqrt())
     # the largest eigenvalue of n rows of noise in d dimensions (Marchenko and Pastur 1967)
@@ -159,7 +159,7 @@ def _independent_columns_log_prob(context: DiagnosticContext) -> Tensor | None:
     ``None`` for data that are neither real nor binary.
     """
     known, x = (
-        context.batch(len(rows), rows).x.flatten(1).double().cpu()
+        context.varying_cells(context.batch(len(rows), rows).x)
         for rows in (context.fitted_rows, context.rows)
     )
     observed = ~known.isnan()
