@@ -35,7 +35,11 @@ STOP_REASON_PHRASES = {
     "patience": " (no improvement for longer than --patience)",
     "interrupted": " (Ctrl-C)",
 }
-REPORT_PAIRS = {"mlp": 1_000_000, "conv": 50_000}  # (row, sample) pairs: about half a minute
+REPORT_PAIRS = {
+    "mlp": 1_000_000,
+    "conv": 50_000,
+    "gru": 50_000,
+}  # (row, sample) pairs: about half a minute
 REPORT_SAMPLES, MIN_REPORT_SAMPLES = 100, 10
 SourceOption = Annotated[
     str | None,

@@ -50,7 +50,10 @@ def sample(
     output: OutputOptions,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Draw z from the prior and x from the likelihood. png (images), npz, npy, csv, parquet."""
+    """Draw z from the prior and x from the likelihood.
+
+    A folder of images (one png each), png (all in one), npz, npy, csv, parquet.
+    """
     opened = _open(run, output, common)
     if not opened.matches_prior:
         ConsoleOutput(common.quiet).print_note(
@@ -97,7 +100,10 @@ def decode(
     output: OutputOptions,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Decode encodings to the mean of p(x|z). png (images), npz, npy, csv, parquet."""
+    """Decode encodings to the mean of p(x|z).
+
+    A folder of images (one png each), png (all in one), npz, npy, csv, parquet.
+    """
     opened = _open(run, output, common)
     x = opened.decode(_read_latents(latents, opened), label=_parse_context(opened, context_values))
     _write_events(opened, output, {"x": x}, common, f"{len(x):,} rows")
@@ -114,7 +120,7 @@ def reconstruct(
 ) -> None:
     """Encode data and decode them again.
 
-    png (the first 64 images, originals above), npz (x and original), npy, csv, parquet.
+    A folder of images, png (64, originals above), npz (x and original), npy, csv, parquet.
     """
     opened = _open(run, output, common)
     rows = opened.rows(source, **reading.reading_arguments)
@@ -123,7 +129,7 @@ def reconstruct(
     _write_events(
         opened,
         output,
-        {"x": opened.reconstruct(rows), "original": rows.tensor()},
+        {"x": opened.reconstruct(rows), "original": opened.spec.to_source(rows.tensor())},
         common,
         f"{len(rows):,} reconstructions",
         image_arrays=("original", "x"),
@@ -160,7 +166,7 @@ def interpolate(
     _write_events(
         opened,
         output,
-        {"x": walk.x, "z": walk.z},
+        {"x": opened.spec.to_source(walk.x), "z": walk.z},
         common,
         f"{steps} steps from row {from_row} to row {to_row}",
         n_columns=steps,

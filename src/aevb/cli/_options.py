@@ -149,6 +149,6 @@ class OutputOptions:
     """Where a result goes."""
 
     out: Path
-    "The file to write, by its ending: .png (of images), .npz, .npy, .csv, .parquet."
+    "The file, by its ending .png (of images), .npz, .npy, .csv or .parquet; or a folder of images."
     force: Annotated[bool, Flag] = False
     "Overwrite an existing file."

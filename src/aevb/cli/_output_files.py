@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -38,14 +40,16 @@ class OutputArrays:
 
 def check_output(output: OutputOptions, endings: Sequence[str]) -> str:
     """The ending of the file to write; an error where it cannot be written."""
-    ending = output.out.suffix.lower()
+    ending = "" if output.out.is_dir() else output.out.suffix.lower()
     if ending not in endings:
+        names = ", ".join(filter(None, endings))
+        folder = ", or a folder of images" if "" in endings else ""
         raise ArgumentError(
-            f"the ending {ending or '(none)'} does not fit; write one of {', '.join(endings)}",
+            f"the ending {ending or '(none)'} does not fit; write one of {names}{folder}",
             argument="out",
             value=str(output.out),
         )
-    if output.out.is_dir() or (output.out.exists() and not output.force):
+    if _is_occupied(output, ending):
         raise RunError(
             "it exists and is not overwritten by default",
             argument="out",
@@ -61,10 +65,19 @@ def check_output(output: OutputOptions, endings: Sequence[str]) -> str:
     return ending
 
 
+def _is_occupied(output: OutputOptions, ending: str) -> bool:
+    """Whether there is something in the place of the output that is not to be overwritten."""
+    if ending:
+        return output.out.exists() and not output.force
+    if output.out.exists() and not output.out.is_dir():
+        return True
+    return output.out.is_dir() and any(output.out.iterdir()) and not output.force
+
+
 def allowed_endings(spec: Spec | None = None) -> tuple[str, ...]:
-    """The endings for events of a kind, or for encodings without a spec."""
+    """The endings for events of a kind, or for encodings without a spec; "" is a folder."""
     return (
-        *((".png",) if spec is not None and spec.image else ()),
+        *((".png", "") if spec is not None and spec.kind in ("image", "video") else ()),
         ".npz",
         ".npy",
         ".csv",
@@ -73,9 +86,12 @@ def allowed_endings(spec: Spec | None = None) -> tuple[str, ...]:
 
 
 def write_output(output: OutputOptions, result: OutputArrays) -> None:
-    """Write the file: whole, or not at all."""
+    """Write the file, whole or not at all, or a folder of images."""
     from .._files import open_atomically
 
+    if not output.out.suffix or output.out.is_dir():
+        _write_folder(result, output.out)
+        return
     with open_atomically(output.out) as file:
         OUTPUT_WRITERS[output.out.suffix.lower()](result, file)
 
@@ -119,14 +135,10 @@ def _to_data_frame(result: OutputArrays) -> Any:
 
 
 def _write_png(result: OutputArrays, file: BinaryIO) -> None:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_extra("images", "writing pictures") from error
     assert result.spec is not None
     arrays = [result.arrays[name] for name in result.image_arrays or list(result.arrays)[:1]]
     grid = image_grid([to_uint8_images(array, result.spec) for array in arrays], result.n_columns)
-    Image.fromarray(grid).save(file, "PNG")
+    _picture(grid).save(file, "PNG")
 
 
 OUTPUT_WRITERS: dict[str, Callable[[OutputArrays, BinaryIO], None]] = {
@@ -138,12 +150,46 @@ OUTPUT_WRITERS: dict[str, Callable[[OutputArrays, BinaryIO], None]] = {
 }
 
 
+def _write_folder(result: OutputArrays, folder: Path) -> None:
+    """Write one picture for each event; 16-bit data stay 16-bit."""
+    from .._files import write_atomically
+
+    assert result.spec is not None
+    values = next(iter(result.arrays.values()))
+    images = _as_images(values, result.spec)
+    if images.dtype != np.uint16 or images.shape[-1] == 3:
+        images = to_uint8_images(values, result.spec)
+    digits = max(5, len(str(len(images) - 1)))
+    for number, image in enumerate(images):
+        buffer = BytesIO()
+        _picture(image).save(buffer, "PNG")
+        write_atomically(folder / f"{number:0{digits}}.png", buffer.getvalue())
+
+
+def _picture(pixels: np.ndarray) -> Any:
+    """A Pillow image of pixels ``[H, W, C]``; of other numbers of channels, the first."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise missing_extra("images", "writing pictures") from error
+    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
+
+
+def _as_images(x: np.ndarray, spec: Spec) -> np.ndarray:
+    """Events in the form of the source as ``[N, H, W, C]``; the frames of a video in a row."""
+    from ..data._layout import to_library_axes
+
+    x = x if spec.layout is None else np.asarray(to_library_axes(x, spec.layout))
+    if x.ndim == 5:
+        x = np.concatenate(np.moveaxis(x, 1, 0), axis=-1)
+    return np.moveaxis(x, 1, -1) if x.ndim == 4 else x[..., None]
+
+
 def to_uint8_images(x: np.ndarray, spec: Spec) -> np.ndarray:
-    """Events ``[N, H, W]`` or ``[N, C, H, W]`` as bytes ``[N, H, W, C]`` from black to white."""
-    tops = {"binary": 1, "unit": 1, "levels": (spec.levels or 256) - 1}
-    low, high = (0, tops[spec.support]) if spec.support in tops else (x.min(), x.max())
-    shades = np.rint(255 * np.clip((x - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
-    return np.moveaxis(shades, 1, -1) if shades.ndim == 4 else shades[..., None]
+    """Events in the form of the source as bytes ``[N, H, W, C]`` from black to white."""
+    low, high = spec.value_range or (x.min(), x.max())
+    shades = 255 * np.clip((x.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
+    return _as_images(np.rint(shades).astype(np.uint8), spec)
 
 
 def image_grid(stacks: Sequence[np.ndarray], n_columns: int | None = None) -> np.ndarray:
@@ -167,4 +213,4 @@ def image_grid(stacks: Sequence[np.ndarray], n_columns: int | None = None) -> np
                 row * height + IMAGE_GAP : (row + 1) * height,
                 column * width + IMAGE_GAP : (column + 1) * width,
             ] = large
-    return canvas[..., 0] if channels != 3 else canvas
+    return canvas

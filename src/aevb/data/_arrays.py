@@ -11,13 +11,12 @@ from torch import Tensor
 
 from .._offset import Offset
 from ..errors import DataError
-from ..notes import Note
-from ._formatting import format_count, format_shape, source_error
+from ._formatting import format_count, source_error
+from ._layout import apply_layout, infer_layout, inferred_layout_notes
 from ._memory_map import MappedRows, RowValues, should_map, unmappable_reason
+from ._padding import count_steps, padding_note
 from ._raw import RawData, ReadOptions
 from ._statistics import ValueSummary, summarise_values
-
-IMAGE_CHANNEL_COUNTS = (1, 3, 4)
 
 
 def from_array(source: Any, options: ReadOptions) -> RawData:
@@ -69,14 +68,22 @@ def to_numpy(source: Any, origin: str) -> np.ndarray:
         ) from error
 
 
-def to_canonical(raw: RawData, known_offset: Offset | None = None) -> RawData:
-    """Convert data to bytes (whole numbers 0 to 255) or float32, colour images with channels first.
+def to_canonical(
+    raw: RawData, layout: str | None = None, known_offset: Offset | None = None
+) -> RawData:
+    """Convert data to bytes (whole numbers 0 to 255) or float32, images with channels first.
+
+    Args:
+        raw: The data as read.
+        layout: The axes of the values; by default as inferred.
+        known_offset: What is subtracted from the values in float64.
 
     Numbers whose digits float32 would lose are stored without ``known_offset``, or without an
     offset of their own.
 
     Raises:
         DataError: The values are not numbers, are not finite, are no rows, or there are none.
+        ArgumentError: The values have other axes than ``layout``.
 
     >>> to_canonical(RawData("x", "the array", np.array([[0.0, 7.0]]))).values
     array([[0, 7]], dtype=uint8)
@@ -86,11 +93,12 @@ def to_canonical(raw: RawData, known_offset: Offset | None = None) -> RawData:
     _check_dtype(raw)
     _check_shape(raw)
     summary = summarise_values(raw.values)
-    _check_finite(raw, summary)
+    if summary.first_nonfinite is not None:
+        raw = _mark_padding(raw, summary, layout or raw.layout)
     if known_offset is not None and len(known_offset) in (1, *raw.event_shape[-1:]):
         summary = replace(summary, byte_valued=False, offset=known_offset)
     dtype = None if raw.columns else raw.dtype or raw.values.dtype
-    return _channels_first(replace(_narrow_dtype(raw, summary), dtype=dtype))
+    return _arrange(replace(_narrow_dtype(raw, summary), dtype=dtype), layout or raw.layout)
 
 
 def _check_dtype(raw: RawData) -> None:
@@ -121,6 +129,15 @@ def _check_shape(raw: RawData) -> None:
             f"{raw.origin} has the shape {shape}, which holds no values",
             "Give at least one row with at least one value",
         )
+
+
+def _mark_padding(raw: RawData, summary: ValueSummary, layout: str | None) -> RawData:
+    """Series whose NaN are all after the end of a row, marked as padded; other data are refused."""
+    steps = None if raw.columns else count_steps(raw.values, layout)
+    if steps is None:
+        _check_finite(raw, summary)
+        return raw
+    return replace(raw, padded=True, notes=(*raw.notes, padding_note(steps)))
 
 
 def _check_finite(raw: RawData, summary: ValueSummary) -> None:
@@ -170,36 +187,22 @@ def _astype(values: RowValues, dtype: np.dtype, offset: Offset | None) -> RowVal
     return (values - np.array(offset, np.float64)).astype(dtype)
 
 
-def _channels_first(raw: RawData) -> RawData:
-    """Colour images with their channels first."""
-    shape = raw.values.shape
-    if (
-        len(shape) != 4
-        or shape[-1] not in IMAGE_CHANNEL_COUNTS
-        or shape[1] in IMAGE_CHANNEL_COUNTS
-        or not _is_image_like(raw)
-    ):
+def _arrange(raw: RawData, layout: str | None) -> RawData:
+    """Images, series and video with their axes in the order of the library."""
+    if layout is not None:
+        return apply_layout(raw, layout)
+    inferred = None if raw.columns else infer_layout(raw.values.shape, _has_pixels(raw))
+    if inferred is None:
         return raw
-    values = _move_channels_first(raw.values)
-    note = Note(
-        "channels_moved",
-        f"Moved the colour channels to the front: {format_shape(shape[1:])} became "
-        f"{format_shape(values.shape[1:])}.",
-        data={"before": list(shape[1:]), "after": list(values.shape[1:])},
-    )
-    return replace(raw, values=values, notes=(*raw.notes, note))
+    arranged = apply_layout(raw, inferred)
+    return replace(arranged, notes=(*arranged.notes, *inferred_layout_notes(inferred)))
 
 
-def _move_channels_first(values: RowValues) -> RowValues:
-    """The values with the last axis of an event first."""
-    if isinstance(values, MappedRows):
-        return replace(values, channels_last=True)
-    return np.ascontiguousarray(np.moveaxis(values, -1, 1))
-
-
-def _is_image_like(raw: RawData) -> bool:
-    """Whether values are bytes or in [0, 1]; other values may be points in space."""
+def _has_pixels(raw: RawData) -> bool:
+    """Whether values are of 8 or 16 bits, or in [0, 1] or [-1, 1]; others may be measurements."""
     summary = raw.summary
-    return raw.values.dtype == np.uint8 or (
-        summary is not None and summary.low >= 0 and summary.high <= 1
+    return (
+        raw.values.dtype == np.uint8
+        or raw.dtype == np.uint16
+        or (summary is not None and summary.low >= -1 and summary.high <= 1)
     )

@@ -44,12 +44,14 @@ def read_folder(folder: Path, options: ReadOptions) -> RawData:
     options.reading.check()
     paths, others = _find_files(folder, origin)
     images, classes = _decode_files(folder, paths, options)
+    values = stack_images(images)
     raw = RawData(
         folder.resolve().name,
         origin,
-        stack_images(images),
+        values,
         notes=(*_folder_notes(folder, paths, others), *image_notes(images, options.reading)),
         from_image_files=True,
+        layout="NHW" if values.ndim == 3 else "NCHW",
     )
     return raw if paths[0].parent == folder else raw.with_labels(np.array(classes))
 

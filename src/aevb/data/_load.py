@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,7 @@ from ._dataset import Dataset
 from ._formatting import format_count, format_list, format_shape, source_error, suggest_nearest
 from ._image_faults import find_image_faults
 from ._labels import class_names, describe_labels, encode_labels, is_missing
+from ._layout import canonical_layout, source_shape
 from ._memory_map import MappedRows
 from ._model_defaults import (
     DataProperties,
@@ -53,6 +54,7 @@ from ._model_defaults import (
 )
 from ._named_datasets import NAMED_DATASETS, NamedDataset, find_named_dataset, read_named_dataset
 from ._packing import pack, should_pack
+from ._padding import with_lengths
 from ._raw import RawData, ReadOptions
 from ._readers import read_path
 from ._reading import IMAGE_FILE_SETTINGS, Crop, Frames, Layout, Reading
@@ -92,6 +94,7 @@ def load(
     header: bool | None = None,
     missing: Any = None,
     allow_large: bool | None = None,
+    lengths: Any = None,
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
@@ -145,6 +148,8 @@ def load(
         missing: Values of a table that stand for empty cells: ``-200``, or a list; in one column
             ``"age=99"``.
         allow_large: Whether the contents of a file may fill more than half of the memory at hand.
+        lengths: The number of steps of each series ``[N]``, or the name of an array of an .npz
+            file; later steps are not data. Steps of NaN at the end of a row mean the same.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -175,6 +180,7 @@ def load(
         header=header,
         missing=missing,
         allow_large=allow_large,
+        lengths=lengths if isinstance(lengths, str) else None,
     )
     requests = parse_context_requests(condition)
     options = ReadOptions(
@@ -185,8 +191,16 @@ def load(
         allow_missing_labels=allow_missing_labels,
         reading=reading,
     )
-    raw = _read(source, options, labels, None if shape is None else as_shape("shape", shape))
+    event_shape = None if shape is None else as_shape("shape", shape)
+    raw = _read(
+        source,
+        options,
+        labels,
+        lambda raw: _arrange(raw.with_event_shape(event_shape), reading.layout, lengths=lengths),
+    )
     _check_reading(raw, reading)
+    if _find_named_dataset(source):  # the form of its file says nothing
+        raw = replace(raw, dtype=None)
     raw = replace(
         raw, name=name or raw.name, context_columns=_context_columns(raw, condition, requests)
     )
@@ -276,11 +290,10 @@ def load_as(
         source.test if isinstance(source, Dataset) else source,
         options,
         labels,
-        known_offset=spec.offset,
+        arrange=lambda raw: _arrange_as(raw, spec, reading.layout),
     )
     raw = raw if raw.offset == spec.offset else raw.in_data_units()
     _check_reading(raw, reading)
-    raw = _reshape_flat(raw, spec)
     context_columns = (
         _rename_columns(_context_columns(raw, condition, requests), factors) if factors else ()
     )
@@ -340,11 +353,15 @@ def _make_spec(
         class_names=None if raw.labels is None else class_names(raw.labels),
         offset=raw.offset,
         constants=constants.values,
+        layout=raw.layout,
+        padded=raw.padded,
+        dtype=None if raw.dtype is None or raw.layout is None else raw.dtype.name,
+        bounds=(-1.0, 1.0) if _is_signed_image(properties, choice.support) else None,
         notes=(
             _reading_note(raw, properties),
             *_storage_notes(raw, binarise),
             *raw.notes,
-            *(find_image_faults(raw) if properties.image else ()),
+            *(find_image_faults(raw) if properties.kind == "image" else ()),
             split.note,
             *binarisation_notes,
             choice.note,
@@ -355,15 +372,17 @@ def _make_spec(
     )
 
 
+def _is_signed_image(properties: DataProperties, support: Support) -> bool:
+    """Whether the values are pixels in [-1, 1]."""
+    signed = -1 <= properties.low < 0 and properties.high <= 1
+    return properties.pixels and support == "real" and signed
+
+
 def _read(
-    source: Any,
-    options: ReadOptions,
-    labels: Any,
-    shape: tuple[int, ...] | None = None,
-    known_offset: Offset | None = None,
+    source: Any, options: ReadOptions, labels: Any, arrange: Callable[[RawData], RawData]
 ) -> RawData:
     """The source in canonical form, with its labels."""
-    raw = to_canonical(_read_source(source, options).with_event_shape(shape), known_offset)
+    raw = arrange(_read_source(source, options))
     if options.memory_map and not isinstance(raw.values, MappedRows):
         raise ArgumentError(
             f"this has no meaning for {raw.origin}",
@@ -381,6 +400,7 @@ def _check_reading(raw: RawData, reading: Reading) -> None:
     meaningful = (
         IMAGE_FILE_SETTINGS if raw.from_image_files else {"layout"} | raw.table_settings
     ) | {"allow_large"}
+    meaningful |= set() if raw.lengths is None else {"lengths"}
     for name, value in reading.settings.items():
         if name not in meaningful:
             raise ArgumentError(
@@ -584,14 +604,35 @@ def _select_stored(raw: RawData, index: np.ndarray) -> Tensor | MappedRows:
     return values if isinstance(values, MappedRows) else torch.from_numpy(values)
 
 
-def _reshape_flat(raw: RawData, spec: Spec) -> RawData:
-    """Flat rows without names of columns in the shape of the model, where the sizes are equal."""
+def _arrange(
+    raw: RawData, layout: str | None, offset: Offset | None = None, lengths: Any = None
+) -> RawData:
+    """The data in canonical form, with NaN after the end of series."""
+    lengths = raw.lengths if lengths is None or isinstance(lengths, str) else lengths
+    raw = raw if lengths is None else with_lengths(raw, lengths, layout)
+    return to_canonical(raw, layout, offset)
+
+
+def _arrange_as(raw: RawData, spec: Spec, layout: str | None) -> RawData:
+    """Other data in canonical form, with the axes of the training data where the shapes are equal.
+
+    Flat rows without names of columns get the shape of a row of the training data.
+    """
+    shape = source_shape(spec.event_shape, spec.layout)
     flat = len(raw.event_shape) == 1 and raw.columns is None and spec.columns is None
-    return (
-        raw.with_event_shape(spec.event_shape)
-        if flat and raw.event_shape[0] == spec.dimensions
-        else raw
-    )
+    if flat and raw.event_shape[0] == spec.dimensions:
+        raw = raw.with_event_shape(shape)
+    if layout is None and spec.layout is not None:
+        known = {spec.event_shape: canonical_layout(spec.layout), shape: spec.layout}
+        layout = known.get(raw.event_shape)
+    raw = _arrange(raw, layout, spec.offset)
+    if raw.padded and not spec.padded:
+        raise source_error(
+            f"{raw.origin} has sequences that end in NaN, and the model was made for complete "
+            f'ones, as in "{spec.name}"',
+            "Leave them out, or train on data with sequences of several lengths",
+        )
+    return raw
 
 
 def _reading_note(raw: RawData, properties: DataProperties) -> Note:
@@ -599,13 +640,12 @@ def _reading_note(raw: RawData, properties: DataProperties) -> Note:
     classes = None if raw.labels is None else class_names(raw.labels)
     labels = "" if classes is None else f" and {describe_labels(classes)}"
     size, shape = len(raw.values), properties.event_shape
-    if properties.image:
-        kind = "colour image" if shape[:-2] == (3,) else "image"
-        content = f"{format_shape(shape[-2:])} with {_describe_values(properties)}"
-    else:
+    if properties.kind == "table":
         kind = "row"
         names = f": {format_list(raw.columns)}" if raw.columns else ""
         content = f"{format_shape(shape)} {'columns' if raw.columns else 'numbers'}{names}"
+    else:
+        kind, content = _describe_events(properties)
     return Note(
         "data_read",
         f"Read {format_count(size, kind)} of {content}{labels}.",
@@ -615,9 +655,24 @@ def _reading_note(raw: RawData, properties: DataProperties) -> Note:
             "low": properties.low,
             "high": properties.high,
             "columns": None if raw.columns is None else list(raw.columns),
+            "kind": properties.kind,
+            "layout": raw.layout,
             "classes": None if classes is None else list(classes),
         },
     )
+
+
+def _describe_events(properties: DataProperties) -> tuple[str, str]:
+    """The noun for an image, a sequence or a video, and what they consist of."""
+    shape, values = properties.event_shape, _describe_values(properties)
+    if properties.kind == "series":
+        steps = f"{format_count(shape[0], 'step')} of {format_count(shape[1], 'channel')}"
+        return "sequence", f"{steps} with {values}"
+    size = f"{format_shape(shape[-2:])} with {values}"
+    if properties.kind == "image":
+        return ("colour image" if shape[:-2] == (3,) else "image"), size
+    colour = "colour frame" if shape[1] == 3 else "frame"
+    return "video", f"{format_count(shape[0], colour)} of {size}"
 
 
 def _storage_notes(raw: RawData, binarise: BinarisationMode | None) -> tuple[Note, ...]:
@@ -636,7 +691,7 @@ def _describe_values(properties: DataProperties) -> str:
     """The values of images."""
     if properties.binary:
         return "values 0 and 1"
-    if not (properties.byte_valued or properties.deep):
+    if not (properties.byte_valued or properties.deep) or not properties.pixels:
         return f"values from {properties.low:g} to {properties.high:g}"
     grey = "levels" if properties.event_shape[:-2] == (3,) else "grey levels"
     return f"{properties.levels:,} {grey} (0 to {properties.levels - 1:,})"

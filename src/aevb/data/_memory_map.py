@@ -109,7 +109,7 @@ class MappedRows:
         file: The array and its file.
         dtype: The dtype that the rows are converted to when they are read.
         row_index: The numbers of the rows in the file.
-        channels_last: Whether the last axis holds the channels; it is then moved to the front.
+        axes: The order of the axes of the file ``[N, *row]``; ``None``: as they are.
         device: The device that the rows are copied to.
         offset: What is subtracted in float64 before the values are converted to ``dtype``.
     """
@@ -117,7 +117,7 @@ class MappedRows:
     file: ArrayFile
     dtype: np.dtype
     row_index: range | np.ndarray
-    channels_last: bool = False
+    axes: tuple[int, ...] | None = None
     device: torch.device = CPU
     offset: Offset | None = None
 
@@ -129,8 +129,8 @@ class MappedRows:
     @property
     def shape(self) -> tuple[int, ...]:
         """``[N, *row]``."""
-        row = self.file.array.shape[1:]
-        return (len(self.row_index), *((row[-1], *row[:-1]) if self.channels_last else row))
+        shape = (len(self.row_index), *self.file.array.shape[1:])
+        return shape if self.axes is None else tuple(shape[axis] for axis in self.axes)
 
     @property
     def size_text(self) -> str:
@@ -151,6 +151,10 @@ class MappedRows:
         assert isinstance(array, np.memmap)  # a view, because rows are contiguous
         return replace(self, file=ArrayFile(array))
 
+    def transpose(self, axes: tuple[int, ...]) -> MappedRows:
+        """The same rows with their axes in another order, the rows first."""
+        return replace(self, axes=axes)
+
     def astype(self, dtype: np.dtype, copy: bool = True) -> MappedRows:
         """The same rows, read as another dtype."""
         return replace(self, dtype=dtype)
@@ -162,7 +166,7 @@ class MappedRows:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read the rows."""
         rows = self._read()
-        rows = np.moveaxis(rows, -1, 1) if self.channels_last else rows
+        rows = rows if self.axes is None else rows.transpose(self.axes)
         rows = rows if self.offset is None else rows - np.array(self.offset, np.float64)
         return np.ascontiguousarray(rows, dtype or self.dtype)
 

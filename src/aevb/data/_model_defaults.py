@@ -11,13 +11,15 @@ from ..errors import ArgumentError, DataError, check_choice
 from ..likelihoods import LikelihoodRegistration
 from ..notes import Argument, Note, message
 from ._formatting import format_list, format_shape
+from ._layout import Kind, channel_axis_of, kind_of
 from ._memory_map import RowValues
 from ._raw import RawData
-from ._spec import NetworkKind, Support, is_image
+from ._spec import NetworkKind, Support
 from ._statistics import (
     MIN_DISTINGUISHABLE_VALUES,
     MIN_RANGE_SHARE,
     Moments,
+    as_table,
     constant_elements,
     count_distinguishable,
     iter_chunks,
@@ -40,6 +42,7 @@ class DataProperties:
         event_shape: The shape of one row.
         black_and_white: Whether only 0 and 255 occur.
         deep: Whether the values are whole numbers of 16 bits that do not fit into bytes.
+        layout: The axes of the source, which decide whether rows are images, series or video.
     """
 
     low: float
@@ -48,6 +51,7 @@ class DataProperties:
     event_shape: tuple[int, ...]
     black_and_white: bool = False
     deep: bool = False
+    layout: str | None = None
 
     @classmethod
     def from_raw(cls, raw: RawData) -> DataProperties:
@@ -62,12 +66,18 @@ class DataProperties:
             raw.event_shape,
             summary.black_and_white,
             raw.dtype == np.uint16 and raw.values.dtype != np.uint8,
+            raw.layout,
         )
 
     @property
-    def image(self) -> bool:
-        """Whether a row is an image."""
-        return is_image(self.event_shape)
+    def kind(self) -> Kind:
+        """What a row is."""
+        return kind_of(self.event_shape, self.layout)
+
+    @property
+    def pixels(self) -> bool:
+        """Whether the values are those of an image or a video."""
+        return self.kind in ("image", "video")
 
     @property
     def binary(self) -> bool:
@@ -175,9 +185,9 @@ def _support_by_values(properties: DataProperties) -> Support:
     """The support of data, by their values."""
     if properties.binary:
         return "binary"
-    if properties.image and (properties.byte_valued or properties.deep):
+    if properties.pixels and (properties.byte_valued or properties.deep):
         return "levels"
-    return "unit" if properties.image and properties.in_unit_interval else "real"
+    return "unit" if properties.pixels and properties.in_unit_interval else "real"
 
 
 def _support_under(entry: LikelihoodRegistration, properties: DataProperties) -> Support:
@@ -229,7 +239,7 @@ def find_value_outside(values: RowValues, support: Support, levels: int | None) 
 
 def _find_fraction(values: RowValues) -> float | None:
     """The first value that is not a whole number; ``None`` where all values are whole."""
-    return _find_first(values, lambda chunk: chunk != np.rint(chunk))
+    return _find_first(values, lambda chunk: (chunk != np.rint(chunk)) & (chunk == chunk))
 
 
 def _find_first(
@@ -252,24 +262,37 @@ def is_standardised(raw: RawData, requested: str | None) -> bool:
 def choose_scaling(choice: LikelihoodChoice, raw: RawData, train: np.ndarray) -> Scaling:
     """The scaling for a likelihood, from the rows ``train``.
 
-    A table is scaled by column, an image as a whole.
+    A table is scaled by column, series and video by channel, an image as a whole.
     """
-    values = raw.values
-    scaling, by_column = choice.likelihood.scaling, len(values.shape) == 2
+    values, scaling, axis = raw.values, choice.likelihood.scaling, channel_axis_of(raw.layout)
+    unit = "column" if len(values.shape) == 2 else None if axis is None else "channel"
     if scaling == "unit_interval" and choice.support == "levels":
         return Scaling(scale=(float((choice.levels or 256) - 1),))
     if scaling == "mean":
-        mean = float(moments(values, train, by_column=False).mean[0])
+        mean = float(moments(values, train, False, axis).mean.mean())
         text = f"The decoder starts at the mean of the training rows, {mean:.3g}."
         note = Note("decoder_start", text, data={"mean": mean})
         return Scaling(scale=(mean or 1.0,), notes=(note,))
-    if scaling == "size":
-        mean = moments(values, train, by_column).mean
-        note = _scaling_note("mean", by_column)
-        return Scaling(shift=(0.0,) * len(mean), scale=tuple(mean.tolist()), notes=(note,))
+    if scaling not in ("size", "standardise"):
+        return Scaling()
+    found = moments(values, train, unit == "column", axis)
     if scaling == "standardise":
-        return _standardisation(moments(values, train, by_column), raw, train, by_column)
-    return Scaling()
+        chosen = _standardisation(found, raw, train, unit)
+    else:
+        note = _scaling_note("mean", unit)
+        chosen = Scaling((0.0,) * len(found.mean), tuple(found.mean.tolist()), (note,))
+    return chosen if axis is None or len(chosen.scale) == 1 else _repeat(chosen, raw, axis)
+
+
+def _repeat(scaling: Scaling, raw: RawData, axis: int) -> Scaling:
+    """The numbers of each channel for every element of an event."""
+    sides = [1] * (len(raw.values.shape) - 1)
+    sides[axis - 1] = -1
+    shift, scale = (
+        np.broadcast_to(np.reshape(numbers, sides), raw.values.shape[1:]).reshape(-1).tolist()
+        for numbers in (scaling.shift, scaling.scale)
+    )
+    return Scaling(tuple(shift), tuple(scale), scaling.notes)
 
 
 @dataclass(frozen=True)
@@ -303,11 +326,12 @@ def _constant_note(raw: RawData, values: np.ndarray, constant: np.ndarray) -> No
     text = (
         "Constant in the training rows, so that they add 0 to log p(x) and are put back on output"
     )
-    if is_image(raw.event_shape):
+    kind = kind_of(raw.event_shape, raw.layout)
+    if kind != "table":
         count = int(constant.sum())
         return Note(
-            "constant_pixels",
-            f"{text}: {count:,} of {constant.size:,} values of an image.",
+            "constant_pixels" if kind in ("image", "video") else "constant_cells",
+            f"{text}: {count:,} of {constant.size:,} values.",
             data={"constant": count, "values": constant.size},
         )
     names = raw.columns or tuple(f"column {i}" for i in range(len(values)))
@@ -326,19 +350,10 @@ def choose_network(
     >>> print(note)
     Network: convolutional, because the data are images of 32 x 32 with more than two values.
     """
-    size = format_shape(properties.event_shape[-2:])
-    network: NetworkKind = "mlp"
-    reason = ""
-    if requested is not None:
-        network = _validate_network(requested, properties)
-    elif not properties.image:
-        reason = "the data are a table"
-    elif min(properties.event_shape[-2:]) < MIN_CONV_SIDE:
-        reason = f"images of {size} are small"
-    elif properties.binary:
-        reason = "the images are binary"
+    if requested is None:
+        network, reason = _suitable_network(properties)
     else:
-        network, reason = "conv", f"the data are images of {size} with more than two values"
+        network, reason = _validate_network(requested, properties), ""
     why = f"because {reason}" if reason else "as requested"
     return network, Note(
         "network",
@@ -347,7 +362,25 @@ def choose_network(
     )
 
 
-_NETWORK_TITLES: dict[str, str] = {"mlp": "fully connected (MLP)", "conv": "convolutional"}
+def _suitable_network(properties: DataProperties) -> tuple[NetworkKind, str]:
+    """The network that fits the data, and the reason."""
+    size = format_shape(properties.event_shape[-2:])
+    if properties.kind == "table":
+        return "mlp", "the data are a table"
+    if properties.kind != "image":
+        return "conv", f"the data are sequences of {properties.event_shape[0]:,} steps"
+    if min(properties.event_shape[-2:]) < MIN_CONV_SIDE:
+        return "mlp", f"images of {size} are small"
+    if properties.binary:
+        return "mlp", "the images are binary"
+    return "conv", f"the data are images of {size} with more than two values"
+
+
+_NETWORK_TITLES: dict[str, str] = {
+    "mlp": "fully connected (MLP)",
+    "conv": "convolutional",
+    "gru": "recurrent (GRU)",
+}
 
 
 def check_network_name(name: str | None) -> None:
@@ -361,10 +394,12 @@ def check_network_name(name: str | None) -> None:
 
 
 def _validate_network(requested: NetworkKind, properties: DataProperties) -> NetworkKind:
-    """Refuse convolutions of data that are not images."""
-    if requested == "conv" and not properties.image:
+    """Refuse convolutions of tables, and recurrent networks of data that are not sequences."""
+    needs = {"conv": "convolutions need images or sequences", "gru": "this needs sequences"}
+    fits = {"table": ("mlp",), "image": ("mlp", "conv")}.get(properties.kind, (requested,))
+    if requested not in fits:
         raise ArgumentError(
-            f"convolutions need images, and one row has the shape {properties.event_shape}",
+            f"{needs[requested]}, and one row has the shape {properties.event_shape}",
             argument="network",
             value=requested,
             suggestions=(message("Write {mlp}", mlp=Argument("network", "mlp")),),
@@ -373,18 +408,14 @@ def _validate_network(requested: NetworkKind, properties: DataProperties) -> Net
 
 
 def _standardisation(
-    statistics: Moments, raw: RawData, train: np.ndarray, by_column: bool
+    statistics: Moments, raw: RawData, train: np.ndarray, unit: str | None
 ) -> Scaling:
     """Mean 0 and standard deviation 1, with notes about columns where this is not possible."""
     mean, deviation, constant = statistics.mean, statistics.deviation, statistics.constant
     mean = mean + np.array(raw.offset or (0.0,))
-    coarse = _coarse_columns(statistics, raw, train, by_column)
-    names = (
-        (raw.columns or tuple(f"column {i}" for i in range(len(mean))))
-        if by_column
-        else ("all values",)
-    )
-    notes = [_scaling_note("mean and standard deviation", by_column)]
+    coarse = _coarse_columns(statistics, raw, train)
+    names = raw.columns or tuple(f"{unit} {i}" if unit else "all values" for i in range(len(mean)))
+    notes = [_scaling_note("mean and standard deviation", unit)]
     if coarse.any():
         text = (
             "Too far from 0 for their spread: as numbers of this precision, they have fewer than "
@@ -396,9 +427,7 @@ def _standardisation(
     )
 
 
-def _coarse_columns(
-    statistics: Moments, raw: RawData, train: np.ndarray, by_column: bool
-) -> np.ndarray:
+def _coarse_columns(statistics: Moments, raw: RawData, train: np.ndarray) -> np.ndarray:
     """Columns with few distinguishable values as they were read, unless all are whole numbers."""
     dtype = np.dtype(np.float32) if raw.summary is None else raw.summary.dtype
     offset = np.array(raw.offset or (0.0,))
@@ -408,18 +437,20 @@ def _coarse_columns(
     coarse = narrow & few & ~statistics.constant
     if coarse.any():
         chunks = (chunk + offset for chunk in iter_chunks(raw.values, np.sort(train)))
-        tables = (chunk if by_column else chunk.reshape(-1, 1) for chunk in chunks)
+        axis, by_column = channel_axis_of(raw.layout), len(raw.values.shape) == 2
+        tables = (as_table(chunk, by_column, axis) for chunk in chunks)
         fractions = [(table != np.rint(table)).any(axis=0) for table in tables]
         exact = np.maximum(np.abs(low), np.abs(high)) < 2 ** (np.finfo(np.float32).nmant + 1)
         coarse &= np.any(fractions, axis=0) | ~exact
     return coarse
 
 
-def _scaling_note(statistics: str, by_column: bool) -> Note:
-    """By which statistics the data are scaled."""
-    what = "each column" if by_column else "all values"
+def _scaling_note(statistics: str, unit: str | None) -> Note:
+    """By which statistics the data are scaled: each column or channel, or all values."""
+    what = f"each {unit}" if unit else "all values"
     text = f"Scaled {what} by the {statistics} of the training rows."
-    return Note("scaled", text, data={"statistics": statistics, "by_column": by_column})
+    data = {"statistics": statistics, "by_column": unit == "column", "unit": unit}
+    return Note("scaled", text, data=data)
 
 
 def _column_note(

@@ -68,7 +68,8 @@ def read_npz(path: Path, options: ReadOptions) -> RawData:
             matrix = _read_sparse(arrays, origin)
             return dense_rows(matrix, data_name(path), origin, options.reading.allow_large)
         context = [name for name in options.condition if name in arrays]
-        others = [name for name in arrays if name not in (options.labels, *context)]
+        lengths = options.reading.lengths if options.reading.lengths in arrays else None
+        others = [name for name in arrays if name not in (options.labels, lengths, *context)]
         key = options.key or (others[0] if len(others) == 1 else None)
         if key is None:
             raise several_arrays_error(origin, others)
@@ -77,6 +78,7 @@ def read_npz(path: Path, options: ReadOptions) -> RawData:
             origin,
             get_array(arrays, "key", key, origin),
             context_columns=tuple(ContextColumn(name, arrays[name]) for name in context),
+            lengths=None if lengths is None else arrays[lengths],
         )
         if options.labels is None:
             return raw

@@ -40,6 +40,9 @@ class RawData:
         dtype: The dtype of the source; ``None`` where it says nothing about the data.
         offset: What was subtracted from the values.
         table_settings: Settings of ``Reading`` for tables that the reader has.
+        layout: The axes of the source; ``None`` for a table, or where they are not known yet.
+        lengths: The number of steps of each row of series.
+        padded: Whether rows of series end in steps of NaN.
     """
 
     name: str
@@ -57,6 +60,9 @@ class RawData:
     dtype: np.dtype | None = None
     offset: Offset | None = None
     table_settings: frozenset[str] = frozenset()
+    layout: str | None = None
+    lengths: np.ndarray | None = None
+    padded: bool = False
 
     @property
     def event_shape(self) -> tuple[int, ...]:

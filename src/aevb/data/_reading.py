@@ -42,13 +42,14 @@ class Reading:
         missing: Values of a table that stand for empty cells, such as ``-200``, in all columns, or
             in one: ``"age=99"``.
         allow_large: Whether contents may fill more than half of the memory at hand.
+        lengths: The array of an .npz file with the number of steps of each series.
 
     Raises:
         ArgumentError: A value is not among these.
 
     Example:
-        >>> Reading(resize=(64, 64)).merge(Reading(crop="none"))
-        Reading(background=None, frames=None, resize=(64, 64), crop='none', layout=None, ...)
+        >>> Reading(resize=(64, 64)).merge(Reading(crop="none")).settings
+        {'resize': (64, 64), 'crop': 'none'}
     """
 
     background: str | None = None
@@ -62,6 +63,7 @@ class Reading:
     header: bool | None = None
     missing: tuple[str, ...] | None = None
     allow_large: bool | None = None
+    lengths: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""

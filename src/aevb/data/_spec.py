@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from ..errors import DataError
 from ..likelihoods import LikelihoodRegistration
 from ..networks._condition import ContextVariable, Covariate, Labels
 from ..notes import Note
+from ._layout import Kind, kind_of, source_shape, to_layout
 from ._reading import Reading
 
 Support = Literal["binary", "levels", "unit", "real"]
-NetworkKind = Literal["mlp", "conv"]
+NetworkKind = Literal["mlp", "conv", "gru"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Spec:
         support: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 ... levels-1), ``"unit"`` (the
             interval [0, 1]) or ``"real"``.
         likelihood: The name of the likelihood.
-        network: ``"mlp"`` or ``"conv"``.
+        network: ``"mlp"``, ``"conv"`` or ``"gru"``.
         levels: The number of grey levels; for binarised data, of the data before binarisation.
         shift: ``(x - shift) / scale`` has mean 0 and standard deviation 1, or lies in [0, 1]; one
             number, or one per element of the event in row-major order.
@@ -47,6 +51,10 @@ class Spec:
         constants: The value of each element of the event, in row-major order, that is constant in
             the training rows, ``None`` for all others; ``None`` where none is, or where constants
             have probabilities as other values do.
+        layout: The axes of the source, such as ``"NHWC"``; ``None`` for a table.
+        dtype: The dtype of images, series and video in the source.
+        padded: Whether shorter series end in steps of NaN.
+        bounds: The range of pixels that have a likelihood of all real numbers.
 
     Example:
         >>> spec = Spec(
@@ -78,6 +86,10 @@ class Spec:
     reading: Reading = field(default_factory=Reading)
     offset: tuple[float, ...] | None = None
     constants: tuple[float | None, ...] | None = None
+    layout: str | None = None
+    dtype: str | None = None
+    padded: bool = False
+    bounds: tuple[float, float] | None = None
 
     @property
     def discrete(self) -> bool:
@@ -85,19 +97,69 @@ class Spec:
         return LikelihoodRegistration.find(self.likelihood).discrete
 
     @property
+    def kind(self) -> Kind:
+        """What a row is: a row of a ``"table"``, an ``"image"``, a ``"series"`` or a ``"video"``.
+
+        Images are ``(H, W)`` or ``(C, H, W)``, series ``(T, C)`` and videos ``(T, C, H, W)``.
+        """
+        return kind_of(self.event_shape, self.layout)
+
+    @property
     def image(self) -> bool:
         """Whether the event is an image: ``(H, W)`` or ``(C, H, W)``."""
-        return is_image(self.event_shape)
+        return self.kind == "image"
 
     @property
     def item_noun(self) -> str:
-        """The noun for one row: ``"image"`` or ``"row"``."""
-        return "image" if self.image else "row"
+        """The noun for one row: ``"row"``, ``"image"``, ``"sequence"`` or ``"video"``."""
+        return _NOUNS[self.kind]
 
     @property
     def dimensions(self) -> int:
         """The number of elements of an event."""
         return math.prod(self.event_shape)
+
+    @property
+    def source_shape(self) -> tuple[int, ...]:
+        """The shape of one row in the source, whose axes may have another order."""
+        return source_shape(self.event_shape, self.layout)
+
+    def to_source(self, x: Tensor) -> Tensor:
+        """Convert events to the form of the source: its axes, its dtype and its range.
+
+        Whole numbers are rounded, except for binary data, whose means are probabilities. Images
+        and videos are clipped to the range of their pixels. Tables stay as they are.
+
+        Args:
+            x: Events ``[N, *event]`` in the units of the data.
+
+        Returns:
+            The events ``[N, *source_shape]``.
+
+        Example:
+            >>> import torch
+            >>> spec = Spec(
+            ...     "x", (3, 8, 8), "levels", "normal", "mlp", 256, layout="NHWC", dtype="uint8"
+            ... )
+            >>> x = spec.to_source(torch.full((2, 3, 8, 8), 300.0))
+            >>> x.shape, x.dtype, x.max().item()
+            (torch.Size([2, 8, 8, 3]), torch.uint8, 255)
+        """
+        x = to_layout(x, self.layout)
+        dtype: torch.dtype | None = None if self.dtype is None else getattr(torch, self.dtype, None)
+        if dtype is None or (self.support == "binary" and x.is_floating_point()):
+            return x
+        if self.value_range is not None:
+            x = x.clamp(*self.value_range)
+        return x.to(dtype) if dtype.is_floating_point else _round_to(x, dtype)
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The range of pixels: that of the support, or ``bounds``."""
+        if self.kind not in ("image", "video"):
+            return None
+        ends = {"binary": 1.0, "unit": 1.0, "levels": (self.levels or 256) - 1.0}
+        return (0.0, ends[self.support]) if self.support in ends else self.bounds
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the record to JSON types.
@@ -144,6 +206,17 @@ class Spec:
             values["condition"] = tuple(map(factor_from_dict, values["condition"]))
         values["reading"] = Reading(**values.get("reading", {}))
         return cls(**values)
+
+
+_NOUNS: dict[Kind, str] = {"table": "row", "image": "image", "series": "sequence", "video": "video"}
+
+
+def _round_to(x: Tensor, dtype: Any) -> Tensor:
+    """Whole numbers of a dtype, as large as it has them."""
+    if not x.is_floating_point():
+        return x.to(dtype)
+    kind = torch.iinfo(torch.uint8 if dtype == torch.bool else dtype)
+    return x.double().round().clamp(kind.min, min(kind.max, 2**53)).to(dtype)
 
 
 def is_image(event_shape: Sequence[int]) -> bool:

@@ -85,8 +85,9 @@ def summarise_values(values: RowValues) -> ValueSummary:
             first = (start + int(index[0]), *(int(axis) for axis in index[1:]))
         n_nonfinite += 0 if nonfinite is None else int(nonfinite.sum())
         part = chunk if chunk.ndim == 2 else chunk.reshape(-1, 1)
-        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
-        byte_valued = byte_valued and _is_byte_valued(chunk)
+        least, most = (np.minimum, np.maximum) if nonfinite is None else (np.fmin, np.fmax)
+        low, high = least(low, least.reduce(part)), most(high, most.reduce(part))
+        byte_valued = byte_valued and nonfinite is None and _is_byte_valued(chunk)
         two_values = two_values and byte_valued and not ((chunk > 0) & (chunk < 255)).any()
         start += len(chunk)
     least, most = float(low.min()), float(high.max())
@@ -147,14 +148,19 @@ def _offset(values: RowValues, low: np.ndarray, high: np.ndarray) -> Offset | No
     return tuple(middle.tolist()) if lossy.any() else None
 
 
-def moments(values: RowValues, index: np.ndarray, by_column: bool) -> Moments:
+def moments(
+    values: RowValues, index: np.ndarray, by_column: bool, channel_axis: int | None = None
+) -> Moments:
     """Moments of the rows ``index``: of each column of ``[N, D]``, or of all values together.
 
-    The moments of chunks are merged (Chan, Golub and LeVeque 1983).
+    With ``channel_axis``, of each channel; cells that are NaN do not count. The moments of chunks
+    are merged (Chan, Golub and LeVeque 1983).
     """
     total, mean, squares, low, high = 0, np.zeros(()), np.zeros(()), np.inf, -np.inf
     for chunk in iter_chunks(values, np.sort(index)):  # the order of the file is read fastest
-        table = (chunk if by_column else chunk.reshape(-1, 1)).astype(np.float64)
+        table = as_table(chunk, by_column, channel_axis).astype(np.float64)
+        if not len(table):
+            continue
         step = table.mean(axis=0) - mean
         grown = total + len(table)
         squares = (
@@ -165,6 +171,14 @@ def moments(values: RowValues, index: np.ndarray, by_column: bool) -> Moments:
         mean, total = mean + step * (len(table) / grown), grown
         low, high = np.minimum(low, table.min(axis=0)), np.maximum(high, table.max(axis=0))
     return Moments(*(np.atleast_1d(each) for each in (mean, np.sqrt(squares / total), low, high)))
+
+
+def as_table(chunk: np.ndarray, by_column: bool, channel_axis: int | None) -> np.ndarray:
+    """The values ``[N, columns]``: of columns, of channels without missing steps, or all in one."""
+    if channel_axis is None:
+        return chunk if by_column else chunk.reshape(-1, 1)
+    table = np.moveaxis(chunk, channel_axis, -1).reshape(-1, chunk.shape[channel_axis])
+    return table[~np.isnan(table).any(axis=1)]
 
 
 def _nonfinite_mask(chunk: np.ndarray) -> np.ndarray | None:

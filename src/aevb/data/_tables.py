@@ -401,6 +401,7 @@ def _from_nested(table: SourceTable, options: ReadOptions, nested: list[str]) ->
         notes=notes,
         context_columns=tuple(column.subset(rows) for column in context),
         from_image_files=images,
+        layout={3: "NHW", 4: "NCHW"}.get(values.ndim) if images else None,
     )
     if options.labels is None:
         return raw

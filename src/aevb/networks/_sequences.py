@@ -97,7 +97,7 @@ class GRU(Configurable, nn.Module):
     )
 )
 class SequenceConv(Configurable, nn.Module):
-    """Convolutions along sequences ``[N, T, inputs]``, averaged over steps: ``[N, channels[-1]]``.
+    """Convolutions along sequences ``[N, T, inputs]``: ``[N, channels[-1]]``, the mean over steps.
 
     The dilation doubles from layer to layer, so that few layers have a wide receptive field.
     Missing steps are zeros for every layer, as beyond the ends of a sequence, so that padding
@@ -110,6 +110,8 @@ class SequenceConv(Configurable, nn.Module):
         activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
             ``"elu"``, ``"softplus"`` or ``"glu"``.
         context: Number of context values, which every step sees.
+        pool: ``"mean"`` averages over steps, for sequences of any length; ``"none"`` keeps the
+            features of every step, ``[N, T * channels[-1]]``, and so what happens when.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -117,8 +119,8 @@ class SequenceConv(Configurable, nn.Module):
         device: Device of the weights; ``None``: the CPU.
 
     Raises:
-        ArgumentError: The kernel is even, a size is below 1, or, at a call, the input is no
-            sequence of this size.
+        ArgumentError: ``pool`` is unknown, the kernel is even, a size is below 1, or, at a call,
+            the input is no sequence of this size.
 
     Example:
         >>> network = SequenceConv(3, [8, 16])
@@ -133,12 +135,14 @@ class SequenceConv(Configurable, nn.Module):
         kernel: int = 3,
         activation: str = "relu",
         context: int = 0,
+        pool: str = "mean",
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
     ) -> None:
         super().__init__()
         check_sizes(self, inputs=inputs, channels=channels)
+        check_choice("pool", pool, ("mean", "none"))
         if kernel < 1 or kernel % 2 == 0:
             raise ArgumentError(
                 "give an odd number, so that the step is in the middle",
@@ -146,6 +150,7 @@ class SequenceConv(Configurable, nn.Module):
                 value=kernel,
             )
         self.inputs = inputs
+        self.pool = pool
         self.activation = build_activation(activation)
         widths = [inputs + context, *channels]
         with weight_initialisation(self, seed, dtype, device):
@@ -160,7 +165,7 @@ class SequenceConv(Configurable, nn.Module):
         x = append_context_to_steps(x, context).transpose(1, 2) * mask
         for layer in self.layers:
             x = self.activation(layer(x)) * mask
-        return x.sum(2) / mask.sum(2).clamp(min=1)
+        return x.flatten(1) if self.pool == "none" else x.sum(2) / mask.sum(2).clamp(min=1)
 
 
 @register(
@@ -294,9 +299,11 @@ class Embed(Configurable, nn.Module):
 
 
 def split_missing_steps(x: Tensor, inputs: int) -> tuple[Tensor, Tensor]:
-    """Steps ``[N, T, inputs]`` with missing cells as zeros, and the present steps, ``[N, T]``."""
-    if x.dim() == 2 and inputs == 1:
-        x = x.unsqueeze(-1)
+    """Steps ``[N, T, inputs]`` with missing cells as zeros, and the present steps, ``[N, T]``.
+
+    Steps of several axes, such as the frames of a video, become vectors.
+    """
+    x = x.unsqueeze(-1) if x.dim() == 2 and inputs == 1 else x.flatten(2) if x.dim() > 3 else x
     if x.dim() != 3 or x.shape[-1] != inputs:
         raise ArgumentError(
             f"the network takes sequences [N, T, {inputs}], and received a tensor of shape "

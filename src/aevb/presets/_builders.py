@@ -13,13 +13,14 @@ from .. import networks
 from .._shapes import as_shape
 from ..data._spec import Spec
 from ..errors import ArgumentError
-from ..likelihoods import ConstantCells, LikelihoodRegistration, Scaled
+from ..likelihoods import ConstantCells, LikelihoodRegistration, Missing, Scaled
 from ..likelihoods._likelihood import Likelihood
 from ..notes import Argument, message
 
 DEFAULT_MLP_WIDTHS = (400, 400)
 DEFAULT_CONV_CHANNELS = (32, 64)
 _IGNORED = 1e30  # the unit of a constant column: the encoder does not see other values
+DEFAULT_GRU_WIDTHS = (128,)
 Hidden = Sequence[int] | None
 Scale = float | str | None
 LikelihoodFactory = Callable[[Spec, nn.Module, int, Scale], Likelihood]
@@ -55,7 +56,8 @@ def build_encoder_and_likelihood(
         spec: Description of the data.
         latent: Shape of the latent variable.
         hidden: Widths of the fully connected layers, (400, 400) by default, mirrored in the
-            decoder; or channels of the convolutions, (32, 64) by default.
+            decoder; or channels of the convolutions, (32, 64) by default; or the width of a GRU,
+            128 by default, once for each layer.
         scale: Scale of a normal, Laplace or Student t likelihood, in standardised units.
         extra_latents: Whether the latent has further variables that the decoder does not use.
         likelihood: Builds another likelihood than the spec names.
@@ -70,9 +72,9 @@ def build_encoder_and_likelihood(
     size = math.prod(as_shape("latent", latent))
     encoder, decoder = build_conditioned_networks(spec, size, hidden)
     decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder
+    p = (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale)
     return EncoderAndLikelihood(
-        build_standardised(spec, encoder),
-        (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale),
+        build_standardised(spec, encoder), Missing(p) if spec.padded and not p.allows_missing else p
     )
 
 
@@ -129,9 +131,9 @@ def build_likelihood(
     )
     if entry.rescales and (tuple(spec.shift), tuple(spec.scale)) != ((0.0,), (1.0,)):
         inner = Scaled(inner, list(relative_shift(spec)), list(spec.scale), spec.offset)
-    if spec.constants is None or not inner.factorises:
-        return inner
-    return ConstantCells(inner, _relative_constants(spec))
+    if spec.constants is not None and inner.factorises:
+        inner = ConstantCells(inner, _relative_constants(spec))
+    return Missing(inner) if spec.padded else inner
 
 
 def _relative_constants(spec: Spec) -> list[float | None]:
@@ -208,6 +210,12 @@ def build_conditioned_networks(
 
 def build_encoder(spec: Spec, hidden: Hidden, context_size: int = 0) -> nn.Module:
     """Build a network for events of this kind with ``context_size`` numbers of context."""
+    if spec.kind in ("series", "video") and spec.network != "mlp":
+        return _build_sequence_encoder(spec, hidden, context_size)
+    if spec.padded:
+        widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)
+        mlp = networks.MLP(2 * math.prod(spec.event_shape), widths, context=context_size)
+        return networks.FillMissing(mlp)
     if spec.network == "conv":
         channels = list(hidden or DEFAULT_CONV_CHANNELS)
         return networks.ConvEncoder(list(spec.event_shape), channels, context=context_size)
@@ -215,9 +223,22 @@ def build_encoder(spec: Spec, hidden: Hidden, context_size: int = 0) -> nn.Modul
     return networks.MLP(math.prod(spec.event_shape), widths, context=context_size)
 
 
-def build_decoder(spec: Spec, latent_size: int, hidden: Hidden, context_size: int = 0) -> nn.Module:
-    """Build a network from ``latent_size`` latent variables to events, the encoder mirrored."""
+def _build_sequence_encoder(spec: Spec, hidden: Hidden, context_size: int) -> nn.Module:
+    """Build a network that reads the steps of a series, or the frames of a video."""
+    inputs = math.prod(spec.event_shape[1:])
     if spec.network == "conv":
+        channels = list(hidden or DEFAULT_CONV_CHANNELS)
+        return networks.SequenceConv(inputs, channels, context=context_size, pool="none")
+    widths = list(DEFAULT_GRU_WIDTHS if hidden is None else hidden)
+    return networks.GRU(inputs, widths[0], len(widths), context=context_size)
+
+
+def build_decoder(spec: Spec, latent_size: int, hidden: Hidden, context_size: int = 0) -> nn.Module:
+    """Build a network from ``latent_size`` latent variables to events, the encoder mirrored.
+
+    Events of sequences are the output of a fully connected network.
+    """
+    if spec.network == "conv" and spec.kind == "image":
         channels = list(hidden or DEFAULT_CONV_CHANNELS)[::-1]
         shape = list(spec.event_shape)
         return networks.ConvDecoder(latent_size, shape, channels, context=context_size)

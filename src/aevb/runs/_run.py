@@ -489,18 +489,21 @@ class Run:
             seed: Seed of every draw.
 
         Returns:
-            Data ``[n, *event]`` on the CPU; whole numbers for data counted in steps.
+            Data ``[n, *event]`` on the CPU, with the axes, the dtype and the range of the training
+            data; whole numbers for data counted in steps.
         """
-        whole = torch.int32 if self.model.likelihood.unbounded else torch.uint8
+        wide = self.model.likelihood.unbounded or (self.spec.levels or 0) > 256
+        whole = torch.int32 if wide else torch.uint8
         context = self.model.resolve_context(n, None, label)
         with seed_scope(seed, self.model.device):
-            return inference.sample(
+            x = inference.sample(
                 self.model,
                 n,
                 context,
                 mean=mean,
                 dtype=whole if self.spec.discrete and not mean else None,
             )
+        return self.spec.to_source(x)
 
     def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Encode rows: the mean of the posterior, or a draw from it.
@@ -525,9 +528,10 @@ class Run:
             label: As for ``sample``.
 
         Returns:
-            Data ``[N, *event]`` on the CPU.
+            Data ``[N, *event]`` on the CPU, in the form of the training data.
         """
-        return inference.decode(self.model, z, self.model.resolve_context(len(z), None, label))
+        context = self.model.resolve_context(len(z), None, label)
+        return self.spec.to_source(inference.decode(self.model, z, context))
 
     def reconstruct(self, source: Any = None) -> Tensor:
         """Encode rows and decode them again.
@@ -536,10 +540,10 @@ class Run:
             source: As for ``rows``.
 
         Returns:
-            Means of p(x|z), ``[N, *event]`` on the CPU.
+            Means of p(x|z), ``[N, *event]`` on the CPU, in the form of the training data.
         """
         model, rows = self._with_rows(source)
-        return inference.reconstruct(model, rows, rows.context)
+        return self.spec.to_source(inference.reconstruct(model, rows, rows.context))
 
     def interpolate(
         self,
@@ -561,7 +565,7 @@ class Run:
                 whose decoded data change least.
 
         Returns:
-            The points of the path and their decoded data.
+            The points of the path and their decoded data, with the axes of the library.
 
         Raises:
             ArgumentError: There is no such row.

@@ -44,6 +44,7 @@ class ReadingSettings:
         header: Whether the first line of a table holds the names of the columns.
         missing: Values of a table that stand for empty cells.
         allow_large: Whether contents may fill more than half of the memory at hand.
+        lengths: Array of an .npz file with the number of steps of each series.
     """
 
     key: str | None = setting(
@@ -91,6 +92,10 @@ class ReadingSettings:
     )
     allow_large: bool | None = setting(
         None, "Read contents that fill more than half of the memory at hand."
+    )
+
+    lengths: str | None = setting(
+        None, "Array of an .npz file with the number of steps of each series."
     )
 
     @property
