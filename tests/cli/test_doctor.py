@@ -30,3 +30,23 @@ def test_fit_ends_with_the_summary_of_the_doctor(aevb):
     )
     assert "Doctor   The run was too short" in done.out
     assert "aevb doctor run" in done.out
+
+
+def test_codes_for_missing_values_are_a_finding_until_they_are_declared(aevb, tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.normal(20, 4, 60).round(2), rng.normal(5, 1, 60).round(2)])
+    values[::6, 0] = -999
+    lines = [f"{a:g},{b:g}" for a, b in values]
+    (tmp_path / "t.csv").write_text("\n".join(["pm,t", *lines]))
+    small = ("--latent", 1, "--hidden", 4, "--epochs", 1, "--no-report")
+    for run, options in (("raw", ()), ("declared", ("--missing", "-999"))):
+        assert aevb("fit", "t.csv", "--out", run, *small, *options).code == 0
+    record, declared = (
+        json.loads(aevb("doctor", run, "--json").out) for run in ("raw", "declared")
+    )
+    assert record["findings"][0]["code"] == "missing_codes"
+    assert "--missing -999" in aevb("doctor", "raw").out
+    assert "missing_codes" not in [each["code"] for each in declared["findings"]]
+    assert "50 encodings" in aevb("encode", "declared", "t.csv", "--out", "z.csv").out

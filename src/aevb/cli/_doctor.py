@@ -37,16 +37,17 @@ def doctor(
 
     console = ConsoleOutput(common.quiet, json)
     opened = Run.open(run, device=common.device)
-    for note in opened.data_notes():
+    rows = opened.rows(source, **reading.reading_arguments)
+    for note in (*opened.data_notes(), *rows.notes):
         console.print_note(note)
-    found = opened.diagnose(source, seed=common.seed, **reading.reading_arguments)
+    found = opened.diagnose(None if source is None else rows, seed=common.seed)
     if json:
         head = {"run": opened.name, "source": source or opened.config.get("source")}
         console.print_json(head | found.to_dict())
         return
     console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
-    rows = source or f"the test part of {opened.spec.name}"
-    console.print_paragraph("Data", f"{found.n_rows:,} rows of {rows}.", "")
+    origin = source or f"the test part of {opened.spec.name}"
+    console.print_paragraph("Data", f"{found.n_rows:,} rows of {origin}.", "")
     _print_diagnosis(console, found)
 
 

@@ -44,8 +44,8 @@ REPORT_SAMPLES, MIN_REPORT_SAMPLES = 100, 10
 SourceOption = Annotated[
     str | None,
     Parameter(
-        help="A file (.csv, .parquet, .npy, .npz, IDX), a folder of images, or the name of a data "
-        "set."
+        help="A file (a table as .csv, .txt, .xlsx, .parquet ..., an array as .npy, .npz, .mat "
+        "..., also compressed), a folder of images, or the name of a data set."
     ),
 ]
 ConfigOption = Annotated[

@@ -81,7 +81,7 @@ def encode(
 ) -> None:
     """Encode data: the mean of the posterior, with the labels. csv, parquet, npz, npy."""
     opened = _open(run, output, common, images=False)
-    rows = opened.rows(source, **reading.reading_arguments)
+    rows = _read_rows(opened, source, reading, common)
     z = opened.encode(rows, draw=draw, seed=common.seed)
     names = outputs.latent_column_names(opened.model.latent_shape)
     arrays = OutputArrays({"z": z.numpy()}, names, labels=_label_names(opened, rows))
@@ -123,7 +123,7 @@ def reconstruct(
     A folder of images, png (64, originals above), npz (x and original), npy, csv, parquet.
     """
     opened = _open(run, output, common)
-    rows = opened.rows(source, **reading.reading_arguments)
+    rows = _read_rows(opened, source, reading, common)
     if output.out.suffix.lower() == ".png":
         rows = rows.subset(slice(0, MAX_RECONSTRUCTION_PAIRS))
     _write_events(
@@ -161,7 +161,7 @@ def interpolate(
 ) -> None:
     """A path between the encodings of two rows. png (images), npz (x and z), npy, csv, parquet."""
     opened = _open(run, output, common)
-    rows = opened.rows(source, **reading.reading_arguments)
+    rows = _read_rows(opened, source, reading, common)
     walk = opened.interpolate(rows, from_row, to_row, steps=steps, path=path)
     _write_events(
         opened,
@@ -185,7 +185,7 @@ def predict(
     """The label of each row, and the probability of every label: csv, parquet, npz, npy."""
     opened = _open(run, output, common, images=False)
     opened.check_predicts_labels()
-    found = opened.predict(opened.rows(source, **reading.reading_arguments))
+    found = opened.predict(_read_rows(opened, source, reading, common))
     arrays = OutputArrays(
         {"probabilities": found.probabilities.numpy()},
         [f"p_{name}" for name in found.class_names],
@@ -201,6 +201,14 @@ def _open(run: Path, output: OutputOptions, common: CommonOptions, images: bool 
     opened = Run.open(run, device=common.device)
     outputs.check_output(output, outputs.allowed_endings(opened.spec if images else None))
     return opened
+
+
+def _read_rows(run: Run, source: str, reading: ReadingOptions, common: CommonOptions) -> Rows:
+    """The rows of a source; what was left out of them is printed."""
+    rows = run.rows(source, **reading.reading_arguments)
+    for note in rows.notes:
+        ConsoleOutput(common.quiet).print_note(note)
+    return rows
 
 
 def _label_names(run: Run, rows: Rows) -> list[str] | None:

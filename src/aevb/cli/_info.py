@@ -15,6 +15,10 @@ from ._options import CommonOptions, Json
 EXTRAS = {  # purpose, and the distribution of each module
     "tables": ("reading and writing csv and parquet", {"polars": "polars"}),
     "images": ("folders of images, png files", {"PIL": "pillow"}),
+    "formats": (
+        ".xlsx, .h5ad, .mat, sparse .npz and .zst files",
+        {"fastexcel": "fastexcel", "h5py": "h5py", "scipy": "scipy"},
+    ),
     "plot": ("pictures and the report", {"matplotlib": "matplotlib"}),
     "sklearn": ("scikit-learn estimators, probes, clusters and tests", {"sklearn": "scikit-learn"}),
     "onnx": ("features of samples by a network in an .onnx file", {"onnxruntime": "onnxruntime"}),

@@ -88,13 +88,20 @@ def data_name(path: Path) -> str:
     return Path(stem).stem if path.suffix.lower() in COMPRESSED_SUFFIXES else stem
 
 
-def check_size(size: int, origin: str, allow_large: bool | None) -> None:
+def check_size(size: int, origin: str, allow_large: bool | None, memory: int | None = None) -> None:
     """Refuse contents that are larger than the memory at hand allows.
 
+    Args:
+        size: The number of bytes so far, or of all contents.
+        origin: The contents as the subject of a sentence.
+        allow_large: Whether to accept them.
+        memory: The memory that was available before a part of the contents was read; by default
+            what is available now.
+
     Raises:
-        DataError: They are, and ``allow_large`` is not set.
+        DataError: The contents are larger, and ``allow_large`` is not set.
     """
-    memory = available_memory()
+    memory = available_memory() if memory is None else memory
     if allow_large or memory is None or size <= MAX_MEMORY_SHARE * memory:
         return
     raise source_error(
@@ -109,10 +116,10 @@ def check_size(size: int, origin: str, allow_large: bool | None) -> None:
 
 def _expand(packed: BinaryIO, origin: str, allow_large: bool | None) -> io.BytesIO:
     """The expanded contents; their size is checked while they are expanded."""
-    content = io.BytesIO()
+    content, memory = io.BytesIO(), available_memory()
     while chunk := packed.read(CHUNK_BYTES):
         content.write(chunk)
-        check_size(content.tell(), origin, allow_large)
+        check_size(content.tell(), origin, allow_large, memory)
     content.seek(0)
     return content
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .._memory import available_memory
+from ._compression import check_size
 from ._formatting import source_error
 from ._images import DecodedImage, decode_file
 from ._reading import Reading
@@ -42,6 +44,7 @@ def decode_column(
     """
     images: list[DecodedImage] = []
     rows: list[int] = []
+    size, memory = 0, available_memory()
     for row, cell in enumerate(series.to_list()):
         place = f"{name}, row {row + 1:,}"
         content = cell.get("bytes") if isinstance(cell, Mapping) else cell
@@ -51,6 +54,8 @@ def decode_column(
                 "Write the images into the file, or drop the row",
             )
         decoded = decode_file(BytesIO(content), place, reading)
+        size += sum(image.pixels.nbytes for image in decoded)
+        check_size(size, origin, reading.allow_large, memory)
         images += decoded
         rows += [row] * len(decoded)
     return images, np.array(rows)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .._memory import available_memory
 from .._registry import register
 from ..notes import Note
+from ._compression import check_size
 from ._formatting import format_count, format_list, source_error
 from ._images import DecodedImage, decode_file, image_notes, stack_images
 from ._raw import RawData, ReadOptions
@@ -62,8 +64,11 @@ def _decode_files(
     """The images of all files, and the class of each."""
     images: list[DecodedImage] = []
     classes: list[str] = []
+    size, memory = 0, available_memory()
     for path in paths:
         decoded = decode_file(path, str(path), options.reading)
+        size += sum(image.pixels.nbytes for image in decoded)
+        check_size(size, f'folder "{folder}"', options.reading.allow_large, memory)
         name = unicodedata.normalize("NFC", path.relative_to(folder).parts[0])
         images += decoded
         classes += [name] * len(decoded)

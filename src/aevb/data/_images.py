@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DataError, missing_extra
 from ..notes import Argument, Note, message
+from ._compression import check_size
 from ._formatting import format_count, format_shape, source_error
 from ._reading import Reading
 
@@ -50,6 +51,7 @@ def decode_file(file: Path | BinaryIO, name: str, reading: Reading) -> list[Deco
         with image_module.open(file) as image:
             # the further images of a photo in the MPO format are previews
             number = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            check_size(4 * image.width * image.height, f'image "{name}"', reading.allow_large)
             narrowed, decoded = _is_narrowed(image), []
             for frame in range(number if reading.frames == "all" else 1):
                 image.seek(frame) if frame else None

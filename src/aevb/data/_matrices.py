@@ -69,7 +69,8 @@ def read_mat(path: Path, options: ReadOptions) -> RawData:
         "are columns of obs",
         use_when="counts of genes in cells",
         cost='the extra "formats"; a sparse matrix becomes dense',
-        avoid_when="the matrix does not fit into the memory",
+        avoid_when="the matrix does not fit into the memory, or the file comes from a stranger: a "
+        "damaged file can block the HDF5 library",
     )
 )
 def read_h5ad(path: Path, options: ReadOptions) -> RawData:

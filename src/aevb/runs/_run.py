@@ -240,7 +240,7 @@ class Run:
         )
 
     def data_notes(self, source: Any = None, rows: Rows | None = None) -> tuple[Note, ...]:
-        """Return the reasons why the rows of a source may not be held-out rows.
+        """Return what was left out of a source, and why its rows may not be held-out rows.
 
         Args:
             source: As for ``rows``.
@@ -261,16 +261,18 @@ class Run:
                     {"source": self.config["source"]},
                 ),
             )
+        notes = () if rows is None else rows.notes
         try:
             train = self.data().train
         except AevbError:  # without the training rows there is nothing to compare with
-            return ()
+            return notes
         if rows is None or train.is_memory_mapped:
-            return ()
+            return notes
         share = find_duplicates(rows, train).double().mean().item()
         if not share:
-            return ()
+            return notes
         return (
+            *notes,
             Note(
                 "training_rows",
                 f"{share:.0%} of the rows of {source} are training rows of {self.name}: the "

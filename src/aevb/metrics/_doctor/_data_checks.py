@@ -12,6 +12,7 @@ from torch import Tensor
 from ..._registry import register
 from ...data._fingerprints import find_duplicates, row_hashes, same_storage
 from ...data._formatting import format_count, format_list
+from ...data._missing_codes import MISSING_CODE_NOTE
 from ...data._temporal_order import measure_temporal_order
 from ...notes import Argument, message
 from ._check import CheckRegistration
@@ -47,6 +48,34 @@ def _duplicate_rows(context: DiagnosticContext) -> CheckResult | None:
         f"{across:.1%}",
         finding,
         {"duplicates": across, "repeats": within},
+    )
+
+
+@register(CheckRegistration(name="missing_codes", title="Codes for missing values", order=5))
+def _missing_codes(context: DiagnosticContext) -> CheckResult | None:
+    """Check for a number that likely stands for missing values, as reading the table noticed."""
+    notes = () if context.spec is None else context.spec.notes
+    note = next((note for note in notes if note.code == MISSING_CODE_NOTE), None)
+    if note is None:
+        return None
+    columns = note.data["columns"]
+    shares = {
+        name: sum(code["count"] for code in codes) / note.data["rows"]
+        for name, codes in columns.items()
+    }
+    finding = Finding(
+        "missing_codes",
+        "Numbers that likely stand for missing values",
+        note.message,
+        "The model learns them as values, and they dominate the scale of their columns and every "
+        "number of the evaluation.",
+        "Declare them and train again, or keep them if they are values.",
+    )
+    return CheckResult(
+        "columns with likely codes for missing values",
+        format_list(f"{name} ({share:.0%} of the rows)" for name, share in shares.items()),
+        finding,
+        {"columns": columns},
     )
 
 
