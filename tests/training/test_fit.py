@@ -1,9 +1,11 @@
 """The training loop: reproducible, resumable, and safe against non-finite numbers."""
 
 import importlib
+import json
 import os
+import shutil
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 
@@ -16,7 +18,8 @@ from torch.optim import SGD, Adagrad, Adam, RMSprop
 import aevb
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
 from aevb._compilation import MIN_STEPS_TO_COMPILE, Compiler
-from aevb._files import write_atomically
+from aevb._files import read_tensors, write_atomically, write_json, write_tensors
+from aevb._locks import holder
 from aevb._random import seed_scope
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError, RunError
 from aevb.inference._batches import seeded_evaluation
@@ -25,6 +28,7 @@ from aevb.training import WarmupCosine, adam
 from aevb.training import _checkpoint as checkpoint
 from aevb.training._compatibility import check_training_data
 from aevb.training._engine._cuda_graph import CapturedStep, GraphCapture
+from aevb.training._history import read_history
 from aevb.training._source import make_source
 from aevb.training._step import TrainingStep
 from aevb.types import Batch
@@ -153,6 +157,123 @@ def test_resumed_run_is_bit_identical_to_uninterrupted_run(tmp_path, monkeypatch
     assert resumed.stop_reason == "epochs"
     assert torch.equal(weights(whole.model), weights(resumed.model))
     assert numbers(whole) == numbers(resumed)
+
+
+def test_a_finished_run_goes_on_with_more_epochs(tmp_path):
+    """Without a schedule the longer run is the one that was never stopped."""
+    constant = {"lr_schedule": lambda step, total: 1.0, "ema": 0.9}
+    whole = run(epochs=5, **constant)
+    run(epochs=2, out=tmp_path / "run", **constant)
+    longer = run(model=tiny(seed=9), epochs=5, out=tmp_path / "run", resume=True, **constant)
+    assert torch.equal(weights(whole.model), weights(longer.model))
+    assert numbers(whole) == numbers(longer)
+    assert [epoch.epoch for epoch in read_history(tmp_path / "run")] == [1, 2, 3, 4, 5]
+    changed = next(note for note in longer.notes if note.code == "epochs_changed")
+    assert changed.data == {"before": 2, "epochs": 5}
+    again = run(model=tiny(seed=9), epochs=3, out=tmp_path / "run", resume=True, **constant)
+    assert (len(again.history), again.stop_reason) == (5, "epochs")
+
+
+def test_a_longer_run_follows_the_schedule_of_its_new_length(tmp_path):
+    run(epochs=2, out=tmp_path / "run")
+    longer = run(model=tiny(), epochs=4, out=tmp_path / "run", resume=True)
+    rates = [epoch.learning_rate / 1.5e-3 for epoch in longer.history]
+    schedule = WarmupCosine()
+    steps = [epoch.step - 1 for epoch in longer.history]
+    totals = [8, 8, 16, 16]  # four steps in an epoch
+    assert rates == pytest.approx([schedule(*pair) for pair in zip(steps, totals, strict=True)])
+
+
+def test_a_run_without_a_checkpoint_begins_again(tmp_path):
+    whole = run()
+    run(out=tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoint")
+    with pytest.raises(RunError) as caught:  # a finished run is not trained again unasked
+        run(out=tmp_path / "run", resume=True)
+    assert caught.value.argument == "resume"
+    record = json.loads((tmp_path / "run" / "model.json").read_text())
+    write_json(tmp_path / "run" / "model.json", record | {"state": "running", "step": 0})
+    (tmp_path / "run" / ".model.json.4194305.tmp").touch()
+    again = run(out=tmp_path / "run", resume=True)
+    assert [note.code for note in again.notes] == ["restarted"]
+    assert numbers(again) == numbers(whole) and not list(tmp_path.rglob(".*"))
+    (tmp_path / "empty").mkdir()
+    assert run(out=tmp_path / "empty", resume=True).notes[0].code == "restarted"
+
+
+def test_state_checkpoint_and_history_while_a_run_is_trained(tmp_path):
+    seen = []
+
+    def look(epoch, model):
+        record = json.loads((tmp_path / "run" / "model.json").read_text())
+        lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+        kept = checkpoint.read_checkpoint(tmp_path / "run").progress.step
+        seen.append((record["state"], record["step"], kept, len(lines), holder(tmp_path / "run")))
+
+    result = run(out=tmp_path / "run", callbacks=[look])
+    assert [each[:4] for each in seen] == [("running", 1, 1, epoch) for epoch in (1, 2, 3)]
+    assert all(each[4]["pid"] == os.getpid() for each in seen)
+    record = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert (record["state"], record["step"], record["epoch"]) == ("finished", 12, 3)
+    assert record["training"]["stopped"] == "epochs"
+    assert record["training"]["best_epoch"] == result.best_epoch
+    assert holder(tmp_path / "run") is None
+
+
+def test_the_history_is_not_in_the_header_of_the_checkpoint(tmp_path):
+    """Its size does not grow with the epochs, but for digits and the number of the best epoch."""
+    sizes = []
+    for epochs in (2, 12):
+        run(epochs=epochs, out=tmp_path / "run", resume=bool(sizes))
+        sizes.append((tmp_path / "run" / checkpoint.CHECKPOINT_FILE).stat().st_size)
+    assert abs(sizes[1] - sizes[0]) < 100
+
+
+def test_the_first_version_kept_its_history_in_the_checkpoint(tmp_path):
+    first = run(epochs=2, out=tmp_path / "run")
+    path = tmp_path / "run" / checkpoint.CHECKPOINT_FILE
+    tensors, metadata = read_tensors(path)
+    record = json.loads(metadata["run"])
+    record["progress"]["history"] = [asdict(epoch) for epoch in first.history]
+    write_tensors(path, tensors, {"run": json.dumps(record)})
+    (tmp_path / "run" / "history.jsonl").unlink()
+    assert numbers(run(epochs=3, out=tmp_path / "run", resume=True))[:2] == numbers(first)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signals_end_a_run_after_the_current_step(tmp_path, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    result = run(
+        epochs=50,
+        out=tmp_path / "run",
+        callbacks=[lambda epoch, model: signal.raise_signal(number) if epoch.epoch == 2 else None],
+    )
+    assert (result.stop_reason, result.signal, len(result.history)) == ("interrupted", number, 2)
+    assert signal.getsignal(number) is before
+    assert checkpoint.read_checkpoint(tmp_path / "run").progress.step == 9
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["state"] == "interrupted"
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        ended = run(callbacks=[lambda epoch, model: signal.raise_signal(signal.SIGHUP)])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert ended.stop_reason == "epochs"
+
+
+def test_a_disk_that_vanishes_ends_the_run_with_an_error(tmp_path):
+    def vanish(epoch, model):
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+
+    model = tiny()
+    with pytest.raises(RunError):
+        run(model, out=tmp_path / "run", callbacks=[vanish])
+    assert not (tmp_path / "run").exists() and not model.training
+    kept = run(tiny(), out=tmp_path / "elsewhere", resume=True)
+    assert numbers(kept) == numbers(run())
 
 
 def test_resume_refuses_other_settings(tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .._files import read_tensors, write_tensors
+from .._files import parse_json, read_tensors, unreadable, write_tensors
+from .._records import record_from_json
 from ..errors import RunError
 from ..notes import Argument, message
-from ._history import Epoch
+from ._history import Epoch, read_history
 from ._step import STATISTIC_NAMES
 
 CHECKPOINT_FILE = Path("checkpoint") / "state.safetensors"
+# What damaged content can raise while it is put back into an optimiser or a module.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"}
 
 
 @dataclass
@@ -45,7 +50,8 @@ def write_checkpoint(
 ) -> None:
     """Write the checkpoint of a run folder.
 
-    Tensors and JSON are in one file, so that they cannot disagree.
+    Tensors and JSON are in one file, so that they cannot disagree. The history, which grows, is not
+    in it: ``history.jsonl`` has it.
     """
     state = optimizer.state_dict()
     tensors = {
@@ -61,12 +67,16 @@ def write_checkpoint(
             else:
                 plain.setdefault(str(index), {})[name] = value
     record = {
-        "progress": asdict(progress),
+        "progress": {
+            each.name: getattr(progress, each.name)
+            for each in fields(progress)
+            if each.name != "history"
+        },
         "optimizer": plain,
         "groups": [_plain_group(group) for group in state["param_groups"]],
         "settings": settings,
     }
-    write_tensors(path / CHECKPOINT_FILE, tensors, {"run": json.dumps(record)})
+    write_tensors(path / CHECKPOINT_FILE, tensors, {"run": json.dumps(record)}, within=path)
 
 
 def _plain_group(group: dict[str, Any]) -> dict[str, Any]:
@@ -87,13 +97,18 @@ class Checkpoint:
     settings: dict[str, Any]
 
 
+def has_checkpoint(path: Path) -> bool:
+    """Whether a run folder has a checkpoint."""
+    return (path / CHECKPOINT_FILE).exists()
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read the checkpoint of a run folder.
+    """Read the checkpoint of a run folder, with the history up to it.
 
     Raises:
         RunError: The folder has no checkpoint, or a file that this version did not write.
     """
-    if not (path / CHECKPOINT_FILE).exists():
+    if not has_checkpoint(path):
         raise RunError(
             f"`{path}` holds no checkpoint to resume from",
             argument="resume",
@@ -101,13 +116,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     tensors, metadata = read_tensors(path / CHECKPOINT_FILE)
     try:
-        record = json.loads(metadata["run"])
-        progress = RunProgress(**record["progress"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise RunError(
-            f"`{path / CHECKPOINT_FILE}` was not written by this version of aevb ({error})"
-        ) from error
-    progress.history = [Epoch(**epoch) for epoch in record["progress"]["history"]]
+        record = parse_json(metadata["run"])
+        saved = _read_record(record, tensors)
+    except DAMAGE as error:
+        raise unreadable(path / CHECKPOINT_FILE, error) from error
+    before = record["progress"].get("history")  # where the first version had it
+    history = read_history(path) if before is None else [Epoch(**epoch) for epoch in before]
+    saved.progress.history = [epoch for epoch in history if epoch.epoch <= saved.progress.epoch]
+    return saved
+
+
+def _read_record(record: Any, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """The checkpoint from its JSON and its tensors, without the history."""
+    progress = {**record["progress"], "history": []}
     parts: dict[str, dict[str, Tensor]] = {}
     state: dict[int, dict[str, Any]] = {
         int(index): dict(values) for index, values in record["optimizer"].items()
@@ -120,7 +141,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         else:
             parts.setdefault(part, {})[rest] = tensor
     return Checkpoint(
-        progress, parts, {"state": state, "param_groups": record["groups"]}, record["settings"]
+        record_from_json(RunProgress, progress),
+        parts,
+        {"state": state, "param_groups": record["groups"]},
+        dict(record["settings"]),
     )
 
 
@@ -168,6 +192,35 @@ def all_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def restore_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Copy the tensors that ``all_tensors`` returned back into a module."""
+    """Copy the tensors that ``all_tensors`` returned back into a module.
+
+    Raises:
+        KeyError: A tensor is missing.
+        RuntimeError: A tensor has another shape.
+    """
+    check_shapes(module, tensors)
     for name, tensor in all_tensors(module).items():
         tensor.copy_(tensors[name])
+
+
+def check_shapes(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Check that tensors fit a module; ``copy_`` alone would broadcast them.
+
+    Raises:
+        KeyError: A tensor is missing.
+        RuntimeError: A tensor has another shape.
+    """
+    for name, tensor in all_tensors(module).items():
+        if tensors[name].shape != tensor.shape:
+            raise RuntimeError(f"{name}: {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}")
+
+
+def check_moments(parameter: Tensor, state: Mapping[str, Any]) -> None:
+    """Check the moments of an optimiser, which a fused step does not.
+
+    Raises:
+        RuntimeError: A moment has another shape than its parameter.
+    """
+    for name in MOMENTS & state.keys():
+        if isinstance(state[name], Tensor) and state[name].shape != parameter.shape:
+            raise RuntimeError(f"{name}: {tuple(state[name].shape)}, not {tuple(parameter.shape)}")

@@ -33,7 +33,7 @@ class TrainingConfig:
     """The settings of a training run.
 
     ``fit`` records them in the run folder. A run can be resumed with the same settings; only
-    ``minutes``, ``patience``, ``lr_schedule`` and ``compile`` may change.
+    ``epochs``, ``minutes``, ``patience``, ``lr_schedule`` and ``compile`` may change.
 
     Args:
         epochs: Passes over the data.
@@ -52,7 +52,7 @@ class TrainingConfig:
         ArgumentError: A setting that no run can use.
     """
 
-    epochs: int | None = None
+    epochs: int | None = field(default=None, metadata=_MAY_CHANGE)
     minutes: float | None = field(default=None, metadata=_MAY_CHANGE)
     batch_size: int = 128
     patience: int | None = field(default=None, metadata=_MAY_CHANGE)
@@ -123,6 +123,7 @@ class TrainingConfig:
     def identity(self, recorded: dict[str, Any]) -> dict[str, Any]:
         """The part of a record that must be the same when a run is resumed."""
         free = {each.name for each in fields(self) if each.metadata.get("may_change")}
+        free.add("compiled")  # which depends on the number of epochs
         return {name: value for name, value in recorded.items() if name not in free}
 
 
@@ -191,14 +192,20 @@ def fit(
         compile: Compile the loss and its gradients into one graph, which takes seconds and makes
             steps faster. "auto" compiles if the planned steps save more time than compilation
             takes. Convolutions gain nothing.
-        out: A run folder to write: model, history and checkpoint.
-        resume: Continue from the checkpoint in ``out``. On a CPU the result is the same to the bit
-            as without interruption, if an iterable yields the same batches again.
-        overwrite: Whether to replace an earlier run in ``out``.
+        out: A run folder to write: model, history and checkpoint. Ctrl-C, SIGTERM and SIGHUP end
+            the run after the current step with ``stop_reason="interrupted"``.
+        resume: Continue from the checkpoint in ``out``, or begin again if the run was stopped
+            before its first step. On a CPU the result is the same to the bit as without
+            interruption, if an iterable yields the same batches again. A larger ``epochs``
+            continues a finished run: schedules of the objective count steps and go on, and the
+            learning rate follows its schedule over the new total, at the step that was reached.
+        overwrite: Whether to replace an earlier run in ``out``, once the first files of the new
+            one are written.
         callbacks: Functions that are called with each ``Epoch`` and the model; ``True`` ends the
             run.
         progress: Whether to show a progress bar on stderr, by default in a terminal.
-        metadata: Further entries of the record in the run folder; values for JSON.
+        metadata: Further entries of the record in the run folder; values for JSON. An entry
+            ``"config"``, settings by name, is also written as ``config.toml``.
 
     Returns:
         The model with its best weights, one record per epoch, the reason why the run ended, and
@@ -208,7 +215,8 @@ def fit(
         IncompatibleError: Model, objective and gradient do not fit together.
         DataError: The model cannot take the data.
         ArgumentError: A setting that no run can use.
-        RunError: ``out`` exists already, cannot be written, or has nothing to resume.
+        RunError: ``out`` exists already, cannot be written, is written by another process, or has
+            nothing to resume.
         OutOfMemoryError: A step does not fit into memory; the suggestions say which sizes to
             lower. The model has the best weights so far.
         NumericalError: Three steps in a row were not finite. The model has the best weights so far.

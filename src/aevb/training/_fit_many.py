@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from .._files import read_json, write_json
+from .._files import create_folder, read_json
 from .._hardware import resolve_device, uses_plain_engine
-from .._persistence import load_weights, save, to_config
+from .._locks import FolderLock
+from .._persistence import RunStatus, load_weights, save, to_config
 from .._recipe import Recipe
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, NumericalError
@@ -24,7 +25,7 @@ from ..models import VAE
 from ..networks import has_convolutions
 from ..notes import Note
 from ..objectives import Objective
-from ._checkpoint import CHECKPOINT_FILE
+from ._checkpoint import has_checkpoint
 from ._compatibility import check_schedules, check_training_data
 from ._engine._fused_adam import is_plain_adam
 from ._engine._stacked_step import RecipeModule
@@ -33,7 +34,8 @@ from ._fit import TrainingConfig
 from ._history import FitResult, read_history, write_history
 from ._optimisers import OptimizerFactory, adam, build_optimizer
 from ._precision import LARGE_MATRIX_WEIGHTS
-from ._run import prepare_run_folder
+from ._run import ABNORMAL_ENDS, write_config
+from ._run_folder import RunFolder, check_run_folder
 from ._source import MemorySource, Source, make_source
 from ._stacked import StackedMember, StackedTrainer
 from ._trainer import Trainer, resolve_epochs, resolve_recipe, resolve_validation_rows
@@ -158,7 +160,12 @@ def fit_many(
     ]
     if len(set(names)) < count:
         raise ArgumentError("give each run a name of its own", argument="names", value=list(names))
-    return _ManyRuns(config, validation, place, resume, overwrite, progress).train(runs)
+    together = _ManyRuns(config, validation, place, resume, overwrite, progress)
+    if out is None:
+        return together.train(runs)
+    create_folder(Path(out))
+    with FolderLock(Path(out)):
+        return together.train(runs)
 
 
 @dataclass(frozen=True)
@@ -178,24 +185,18 @@ class _RunSpec:
         note = Note("not_started", "Not started.", "warning")
         return FitResult(self.recipe.model.eval(), (), None, "interrupted", (note,))
 
-    def write_stop_reason(self, result: FitResult) -> None:
-        """Write into the folder why the run ended."""
-        if self.out is not None:
-            record = read_json(self.out / "model.json")
-            record["training"] |= {"stopped": result.stop_reason, "best_epoch": result.best_epoch}
-            write_json(self.out / "model.json", record)
-
     def load_finished(self) -> FitResult | None:
         """Read the result of a finished run from the folder into the model."""
         if self.out is None or not (self.out / "model.json").exists():
             return None
         training = read_json(self.out / "model.json").get("training", {})
-        stopped = training.get("stopped")
-        if stopped not in FINISHED_REASONS:
+        stopped, epochs = training.get("stopped"), training.get("epochs")
+        wants_more = stopped == "epochs" and epochs and (self.config.epochs or 0) > epochs
+        if stopped not in FINISHED_REASONS or wants_more:
             return None
         model = self.recipe.model
         load_weights(model, self.out / "model.safetensors")
-        history = tuple(read_history(self.out / "history.jsonl"))
+        history = tuple(read_history(self.out))
         note = Note("already_finished", "The run was finished before.")
         best_epoch = training.get("best_epoch")
         return FitResult(model.eval(), history, best_epoch, stopped, (note,), self.out)
@@ -245,7 +246,7 @@ class _ManyRuns:
             held_out = resolve_validation_rows(recipe.model, run.data, self.validation, self.device)
             check_training_data(recipe.model, source, held_out)
             if run.out is not None and not (self.resume and run.out.exists()):
-                prepare_run_folder(run.out, self.overwrite)
+                check_run_folder(run.out, self.overwrite)
             prepared.append(_PreparedRun(run, source, held_out))
         return prepared
 
@@ -286,12 +287,11 @@ class _ManyRuns:
                 results[each.run.name] = each.run.interrupted_result()
                 continue
             result = self._fit(each.run)
-            each.run.write_stop_reason(result)
             results[each.run.name] = replace(result, notes=(*notes, *result.notes))
         return results
 
     def _fit(self, run: _RunSpec) -> FitResult:
-        has_checkpoint = run.out is not None and (run.out / CHECKPOINT_FILE).exists()
+        continues = run.out is not None and has_checkpoint(run.out)
         try:
             trainer = Trainer(
                 run.recipe,
@@ -304,7 +304,7 @@ class _ManyRuns:
                 run.metadata,
             )
             return trainer.fit(
-                resume=self.resume and has_checkpoint,
+                resume=self.resume and continues,
                 overwrite=self.overwrite or self.resume,
                 callbacks=(),
                 progress=self.progress,
@@ -388,11 +388,21 @@ class _PreparedRun:
             )
             end = {"stopped": member.stop_reason, "best_epoch": best}
             spec = run.data.spec if isinstance(run.data, Dataset) else None
-            training = settings | run.metadata | end
-            save(member.recipe.model, run.out, spec=spec, training=training)
-            write_history(run.out / "history.jsonl", history)
+            state = "interrupted" if member.stop_reason in ABNORMAL_ENDS else "finished"
+            status = RunStatus(state, member.progress.step, member.progress.epoch)
+            with RunFolder(run.out, overwrite=True):  # checked before the training
+                write_history(run.out, history)
+                write_config(run.out, run.metadata, settings, spec)
+                training = settings | run.metadata | end
+                save(member.recipe.model, run.out, spec=spec, training=training, status=status)
         return FitResult(
-            member.recipe.model, tuple(history), best, member.stop_reason, notes, run.out
+            member.recipe.model,
+            tuple(history),
+            best,
+            member.stop_reason,
+            notes,
+            run.out,
+            member.signal if member.stop_reason == "interrupted" else None,
         )
 
 

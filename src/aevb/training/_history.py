@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._files import write_atomically
+from .._files import append_line, parse_json, read_regular_file, unreadable, write_atomically
+from .._records import record_from_json
 from ..models import VAE
 from ..notes import Note
 
@@ -93,6 +94,7 @@ class FitResult:
             is exhausted) or "not finite".
         notes: Choices made and problems noticed during the run.
         out: The run folder, if there is one.
+        signal: The number of the signal that interrupted the run.
     """
 
     model: VAE
@@ -101,17 +103,49 @@ class FitResult:
     stop_reason: str
     notes: tuple[Note, ...]
     out: Path | None = None
+    signal: int | None = None
 
 
 EpochCallback = Callable[[Epoch, VAE], bool | None]
 
 
-def write_history(path: Path, history: list[Epoch]) -> None:
-    """Write ``history.jsonl``: one object per line."""
-    write_atomically(path, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in history).encode())
+HISTORY_FILE = "history.jsonl"
 
 
-def read_history(path: Path) -> list[Epoch]:
-    """Read ``history.jsonl``; an empty list if the file does not exist."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [Epoch(**json.loads(line)) for line in lines]
+def write_history(folder: Path, history: Sequence[Epoch]) -> None:
+    """Write ``history.jsonl`` into a run folder: one object per line."""
+    lines = "".join(json.dumps(asdict(epoch)) + "\n" for epoch in history)
+    write_atomically(folder / HISTORY_FILE, lines.encode(), within=folder)
+
+
+def append_history(folder: Path, epoch: Epoch) -> None:
+    """Append an epoch to ``history.jsonl``."""
+    append_line(folder / HISTORY_FILE, json.dumps(asdict(epoch)))
+
+
+def read_history(folder: Path) -> list[Epoch]:
+    """Read ``history.jsonl`` of a run folder; an empty list if the file does not exist.
+
+    Fields that this version does not know are left out, and so is a last line that was cut short.
+
+    Raises:
+        RunError: A line is damaged.
+    """
+    path = folder / HISTORY_FILE
+    if not path.exists():
+        return []
+    try:
+        lines = read_regular_file(path).decode().split("\n")
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    epochs = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            epochs.append(record_from_json(Epoch, parse_json(line)))
+        except ValueError as error:
+            if number == len(lines):  # a process was killed while it wrote
+                break
+            raise unreadable(path, f"line {number}: {error}") from error
+    return epochs

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,26 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .._persistence import save, to_config
+from .._files import flush_to_disk, read_json, unreadable, write_atomically
+from .._persistence import RunState, RunStatus, save, to_config
 from .._random import RandomStream
 from .._recipe import Recipe
 from .._skipped_steps import SkippedSteps
 from ..data import Rows
 from ..data._spec import Spec
-from ..errors import RunError
+from ..errors import AevbError, RunError
 from ..inference._batches import network_precision
 from ..notes import Argument, Note, message
 from ..types import Batch
 from . import _checkpoint as checkpoint
+from . import _config_file as config_file
 from ._ema import ExponentialMovingAverage
-from ._history import Epoch, write_history
+from ._history import HISTORY_FILE, Epoch, append_history, write_history
+from ._run_folder import RunFolder
 from ._step import STATISTIC_NAMES, TrainingStep, match_memory_layout
 from ._validation import score_held_out, update_best, with_validation_score
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints
-# Any of these files makes a folder a run.
-RUN_MARKERS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")
-RUN_FILES = (*RUN_MARKERS, "config.toml", "report.html", "pictures")
 NO_VALIDATION_WITH_ROW_PARAMETERS = Note(
     "no_validation",
     "No validation: the posterior has parameters for the training rows only, so the last weights "
@@ -45,6 +45,10 @@ NO_VALIDATION_WITHOUT_LIKELIHOOD = Note(
     "the last weights are kept.",
     data={"reason": "untrained_likelihood"},
 )
+RESTARTED = Note(
+    "restarted", "The run was stopped before its first checkpoint, and begins again.", "warning"
+)
+ABNORMAL_ENDS = ("interrupted", "not finite", "memory")  # of runs that can be continued
 
 
 class TrainingRun:
@@ -90,13 +94,16 @@ class TrainingRun:
         self.skipped = SkippedSteps(
             ("Lower the learning rate", clip), ". The best weights so far are kept"
         )
-        self.last_checkpoint_time = time.monotonic()
+        self.last_checkpoint_time = -math.inf  # the first one follows the first step
+        self.folder: RunFolder | None = None
+        self.opening_notes: tuple[Note, ...] = ()
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Missing validation and skipped steps."""
+        """What was found in the folder, missing validation and skipped steps."""
         rows_only = self.model.posterior.n_rows is not None and self.spec is not None
         return (
+            *self.opening_notes,
             *((NO_VALIDATION_WITH_ROW_PARAMETERS,) if rows_only else ()),
             *(() if self.objective.trains_likelihood else (NO_VALIDATION_WITHOUT_LIKELIHOOD,)),
             *self.skipped.notes,
@@ -106,10 +113,10 @@ class TrainingRun:
         """Prepare the folder, and restore the state of a run that is resumed.
 
         Raises:
-            RunError: The folder is in the way, or has no checkpoint of this run.
+            RunError: The folder is in the way, or has no run to resume.
         """
-        if resume:
-            if self.out is None:
+        if self.out is None:
+            if resume:
                 raise RunError(
                     message(
                         "{resume} needs {out}, the folder of the run",
@@ -118,12 +125,34 @@ class TrainingRun:
                     ),
                     argument="out",
                 )
-            self._resume(checkpoint.read_checkpoint(self.out))
-        elif self.out is not None:
-            prepare_run_folder(self.out, overwrite)
-        if self.out is not None:
-            self._write_model()
+            return self.progress
+        if resume:
+            check_resumable(self.out)
+        self.folder = RunFolder(self.out, keep=resume, overwrite=overwrite)
+        try:
+            self._begin(self.out, self.folder, resume)
+        except BaseException:
+            self.close()
+            raise
+        self.folder.commit()
         return self.progress
+
+    def _begin(self, out: Path, folder: RunFolder, resume: bool) -> None:
+        """Restore the state that is resumed, and write the first files: ``model.json`` last."""
+        self.opening_notes = folder.notes
+        if resume and checkpoint.has_checkpoint(out):
+            self._resume(checkpoint.read_checkpoint(out))
+        elif resume:
+            self.opening_notes += (RESTARTED,)
+        if resume:
+            write_history(out, self.progress.history)
+        write_config(out, self.metadata, self.settings, self.spec)
+        self._write_model("running")
+
+    def close(self) -> None:
+        """Give the folder back."""
+        if self.folder is not None:
+            self.folder.close()
 
     def close_epoch(self, seconds: float, learning_rate: float | Tensor) -> Epoch:
         """Read the sums from the device, once, and start the next epoch."""
@@ -147,8 +176,13 @@ class TrainingRun:
         if update_best(state, epoch, self.recipe.final_schedule_step):
             self.best_tensors = self._current_weights()
         if self.out is not None:
-            write_history(self.out / "history.jsonl", state.history)
+            self._check_folder()
+            append_history(self.out, state.history[-1])
         return epoch
+
+    def _check_folder(self) -> None:
+        if self.folder is not None:
+            self.folder.check()
 
     def report_skipped_step(self, batch: Batch) -> None:
         """Report the skipped step with its cause.
@@ -175,6 +209,8 @@ class TrainingRun:
         """Write all state that is needed to resume the run."""
         if self.out is None:
             return
+        self._check_folder()
+        flush_to_disk(self.out / HISTORY_FILE)  # which a checkpoint relies on
         state = self.progress
         state.statistic_sums, state.skipped_steps = (
             self.statistic_sums.tolist(),
@@ -188,16 +224,24 @@ class TrainingRun:
             "ema": self.ema.state_tensors() if self.ema else {},
             "stream": {"state": self.random_stream.state, "streak": self.training_step.skip_streak},
         }
-        checkpoint.write_checkpoint(self.out, state, parts, self.optimizer, self._identity())
-        self._write_model()
+        recorded = self._identity() | {"epochs": self.settings.get("epochs")}
+        checkpoint.write_checkpoint(self.out, state, parts, self.optimizer, recorded)
+        self._write_model("running")
         self.last_checkpoint_time = time.monotonic()
 
-    def finish(self) -> None:
+    def finish(self, stop_reason: str) -> None:
         """Copy the best weights into the model, and write it."""
+        self.restore_best()
+        if self.out is not None:
+            self._check_folder()
+            state: RunState = "interrupted" if stop_reason in ABNORMAL_ENDS else "finished"
+            end = {"stopped": stop_reason, "best_epoch": self.progress.best_epoch}
+            self._write_model(state, end)
+
+    def restore_best(self) -> None:
+        """Copy the best weights into the model."""
         if self.best_tensors is not None or self.ema is not None:
             checkpoint.restore_tensors(self.model, self.best_tensors or self._current_weights())
-        if self.out is not None:
-            self._write_model()
 
     def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
         averaged = self.ema.average_parameters() if self.ema is not None else nullcontext()
@@ -215,28 +259,52 @@ class TrainingRun:
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def _resume(self, saved: checkpoint.Checkpoint) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            RunError: It belongs to another run, or is damaged.
+        """
         assert self.out is not None
-        checkpoint.check_settings(self.out, saved.settings, self._identity())
+        identity = self._identity()
+        fixed = {name: value for name, value in saved.settings.items() if name in identity}
+        checkpoint.check_settings(self.out, fixed, identity)
+        before, epochs = saved.settings.get("epochs"), self.settings.get("epochs")
+        if "epochs" in saved.settings and before != epochs:
+            self.opening_notes += (epochs_changed_note(before, epochs),)
+        try:
+            self._restore(saved)
+        except checkpoint.DAMAGE as error:
+            if isinstance(error, AevbError):
+                raise
+            raise unreadable(self.out / checkpoint.CHECKPOINT_FILE, error) from error
+
+    def _restore(self, saved: checkpoint.Checkpoint) -> None:
         for name, module in {
             "model": self.model,
             "objective": self.objective,
             "gradient": self.gradient,
         }.items():
             self._restore_part(name, module, saved.tensors_by_part.get(name, {}))
+        best = saved.tensors_by_part.get("best")
+        if best:
+            checkpoint.check_shapes(self.model, best)
         self.optimizer.load_state_dict(saved.optimizer)
         for parameter, state in self.optimizer.state.items():
+            checkpoint.check_moments(parameter, state)
             kept = {
                 name: value
                 for name, value in state.items()
                 if isinstance(value, Tensor) and value.shape == parameter.shape
             }
             state |= {name: match_memory_layout(value, parameter) for name, value in kept.items()}
-        self.progress, self.best_tensors = saved.progress, saved.tensors_by_part.get("best")
+        self.progress, self.best_tensors = saved.progress, best
         self.statistic_sums += torch.tensor(
             saved.progress.statistic_sums, device=self.statistic_sums.device
         )
         self.training_step.skipped_steps += saved.progress.skipped_steps
-        self.random_stream.state = saved.tensors_by_part["stream"]["state"]
+        stream = saved.tensors_by_part["stream"]["state"]
+        torch.Generator(self.random_stream.device).set_state(stream)  # raises if it is damaged
+        self.random_stream.state = stream
         self.training_step.skip_streak = saved.tensors_by_part["stream"]["streak"].to(
             self.statistic_sums.device
         )
@@ -245,7 +313,6 @@ class TrainingRun:
                 self.ema.averages, saved.tensors_by_part["ema"].values(), strict=True
             ):
                 average.copy_(tensor)
-        write_history(self.out / "history.jsonl", self.progress.history)
 
     def _identity(self) -> dict[str, Any]:
         """Everything that a resumed run must share."""
@@ -261,56 +328,62 @@ class TrainingRun:
                 suggestions=(f"Resume with the same {name}",),
             ) from error
 
-    def _write_model(self) -> None:
+    def _write_model(self, state: RunState, end: Mapping[str, Any] | None = None) -> None:
         """Write the best weights so far; the model, which is training, does not change."""
         assert self.out is not None
         save(
             self.model,
             self.out,
             spec=self.spec,
-            training=self.settings | self.metadata,
+            training=self.settings | self.metadata | dict(end or {}),
             weights=self.best_tensors,
+            status=RunStatus(state, self.progress.step, self.progress.epoch),
         )
 
 
-def prepare_run_folder(out: Path, overwrite: bool) -> None:
-    """Check that a run may be written to a folder, and remove the run that it replaces.
+def write_config(
+    out: Path, metadata: Mapping[str, Any], settings: Mapping[str, Any], spec: Spec | None
+) -> None:
+    """Write the entry "config" of the metadata as ``config.toml``, if there is one.
 
-    Args:
-        out: The folder.
-        overwrite: Whether an earlier run may be replaced.
+    Choices made from the data are comments.
+    """
+    config = metadata.get("config")
+    if not config:
+        return
+    signature = metadata.get("source_signature")
+    chosen = {} if spec is None else {"likelihood": spec.likelihood, "network": spec.network}
+    chosen |= {"epochs": settings.get("epochs")}
+    inferred = {name: value for name, value in chosen.items() if name not in config}
+    signed = config | ({} if signature is None else {"source_signature": signature})
+    text = config_file.render_config(signed, inferred)
+    write_atomically(out / config_file.CONFIG_FILE_NAME, text.encode(), within=out)
+
+
+def epochs_changed_note(before: int | None, epochs: int | None) -> Note:
+    """The note for a run that is resumed with another number of epochs."""
+    return Note(
+        "epochs_changed",
+        f"The run was planned for {before or 'any number of'} epochs and now goes on to "
+        f"{epochs or 'the end of its time'}: from here on the learning rate follows the schedule "
+        "of the longer run.",
+        data={"before": before, "epochs": epochs},
+    )
+
+
+def check_resumable(out: Path) -> None:
+    """Check that a folder has a run that is not finished, or that its checkpoint can continue.
 
     Raises:
-        RunError: The folder is a file, has other files than a run, or a run that must be kept.
+        RunError: It has not.
     """
-    if out.exists() and not out.is_dir():
-        raise RunError(f"`{out}` exists and is no folder", suggestions=(_ANOTHER_FOLDER,))
-    if out.exists() and any(out.iterdir()):
-        if not overwrite:
-            raise RunError(
-                f"`{out}` exists",
-                argument="out",
-                suggestions=(
-                    _ANOTHER_FOLDER,
-                    message("Write {flag} to replace it", flag=Argument("overwrite", True)),
-                ),
-            )
-        if not any((out / name).exists() for name in RUN_MARKERS):
-            raise RunError(
-                message(
-                    "{out} has files that are not a run, and {flag} replaces runs only",
-                    out=f"`{out}`",
-                    flag=Argument("overwrite", True),
-                ),
-                argument="out",
-                suggestions=(_ANOTHER_FOLDER,),
-            )
-        for name in RUN_FILES:
-            path = out / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-_ANOTHER_FOLDER = message("Choose another {out}", out=Argument("out"))
+    if checkpoint.has_checkpoint(out):
+        return
+    is_there = out.is_dir()
+    if is_there and (out / "model.json").exists():
+        is_there = read_json(out / "model.json").get("state") in ("running", "interrupted")
+    if not is_there:
+        checkpoint.read_checkpoint(out)  # raises
 
 
 def finish_epoch(

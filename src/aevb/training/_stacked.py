@@ -62,6 +62,7 @@ class StackedMember:
     seed: int
     progress: RunProgress = field(default_factory=RunProgress)
     stop_reason: str = "epochs"
+    signal: int | None = None
 
 
 class StackedTrainer:
@@ -147,7 +148,7 @@ class StackedTrainer:
                     self._step(epoch * self.steps + position - 1, batch)
                     bar.update(epoch, position, (time.monotonic() - start) / 60)
                     if interrupt.requested:
-                        self._stop_members(self.active, "interrupted")
+                        self._stop_members(self.active, "interrupted", interrupt.signal)
                     if not self.running_members:
                         break
                 else:
@@ -266,13 +267,13 @@ class StackedTrainer:
             model.train()
         return self.validation_functions[size]
 
-    def _stop_members(self, members: Tensor, reason: str) -> None:
+    def _stop_members(self, members: Tensor, reason: str, signal: int | None = None) -> None:
         """Stop models."""
         members = members & self.active
         if members.any():
             self.active &= ~members
             for m in members.nonzero().flatten().tolist():
-                self.members[m].stop_reason = reason
+                self.members[m].stop_reason, self.members[m].signal = reason, signal
 
     @torch.no_grad()
     def _finish(self) -> None:

@@ -16,7 +16,7 @@ from .._memory import explain_out_of_memory
 from .._random import seed_scope
 from .._recipe import Recipe
 from ..data import Dataset, Rows
-from ..errors import IncompatibleError, NumericalError, OutOfMemoryError
+from ..errors import IncompatibleError, NumericalError, OutOfMemoryError, RunError
 from ..gradients import Gradient, Pathwise
 from ..inference._batches import model_dtype
 from ..models import VAE
@@ -144,8 +144,24 @@ class Trainer:
         progress: bool | None,
     ) -> FitResult:
         """Train, and copy the best weights into the model."""
-        run, model, objective = self.run, self.recipe.model, self.recipe.objective
+        run = self.run
         state = run.open(resume=resume, overwrite=overwrite)
+        try:
+            return self._fit(state, callbacks, progress)
+        except (NumericalError, OutOfMemoryError) as error:
+            run.finish("not finite" if isinstance(error, NumericalError) else "memory")
+            raise
+        except RunError:  # the disk is full or has vanished
+            run.restore_best()
+            raise
+        finally:
+            run.close()
+
+    def _fit(
+        self, state: RunProgress, callbacks: Sequence[EpochCallback], progress: bool | None
+    ) -> FitResult:
+        """Train in the open run folder."""
+        run, model, objective = self.run, self.recipe.model, self.recipe.objective
         if self.capture.enabled:
             move_learning_rates_to_device(self.optimizer, self.device)
         self.multistep = Multistep(
@@ -187,13 +203,10 @@ class Trainer:
                 stop_reason = self._run_epochs(state, interrupt, callbacks)
             state.seconds = time.monotonic() - self.start_time
             run.checkpoint()
-        except (NumericalError, OutOfMemoryError):
-            run.finish()
-            raise
         finally:
             set_precision(model, None)
             model.eval()
-        run.finish()
+        run.finish(stop_reason)
         total = self.epochs * (self.source.steps or math.inf)
         notes = (
             *self.source.notes,
@@ -203,7 +216,15 @@ class Trainer:
             *self.capture.notes,
             *run.notes,
         )
-        return FitResult(model, tuple(state.history), state.best_epoch, stop_reason, notes, run.out)
+        return FitResult(
+            model,
+            tuple(state.history),
+            state.best_epoch,
+            stop_reason,
+            notes,
+            run.out,
+            interrupt.signal if stop_reason == "interrupted" else None,
+        )
 
     def _run_epochs(
         self, state: RunProgress, interrupt: Interrupt, callbacks: Sequence[EpochCallback]
