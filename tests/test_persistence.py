@@ -2,6 +2,11 @@
 
 import copy
 import json
+import os
+import random
+import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +17,9 @@ from torch import nn
 import aevb
 from aevb import _persistence as persistence
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
-from aevb.errors import RunError
+from aevb.errors import AevbError, RunError
+from aevb.runs import ModelSettings, RunSettings, TrainingSettings
+from aevb.training._history import read_history
 
 
 def small(network: nn.Module | None = None) -> aevb.VAE:
@@ -169,6 +176,132 @@ def test_error_for_a_damaged_folder_names_the_cause(tmp_path, harm, words):
     harm(tmp_path)
     with pytest.raises(RunError, match=words):
         aevb.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "argument, value",
+    [
+        ("hidden", [10**9]),
+        ("hidden", [10**9, 10**9]),
+        ("hidden", [4] * 5000),
+        ("inputs", 10**12),
+        ("latent", 10**10),
+        ("event_shape", [10**6, 10**6]),
+    ],
+)
+def test_sizes_that_the_weights_do_not_account_for_are_refused(tmp_path, argument, value):
+    """Before memory is allocated: none of these models fits into any."""
+    persistence.save(small(), tmp_path)
+
+    def change(part):
+        for name, item in part["arguments"].items():
+            if isinstance(item, dict):
+                change(item)
+            elif name == argument:
+                part["arguments"][name] = value
+
+    record = json.loads((tmp_path / "model.json").read_text())
+    change(record["model"])
+    edit(tmp_path, model=record["model"])
+    with pytest.raises(RunError, match=r"cannot be built|do not fit"):
+        aevb.load(tmp_path)
+
+
+def values_of_json(rng: random.Random):
+    deep: list = []
+    for _ in range(300):
+        deep = [deep]
+    return rng.choice(
+        [None, True, -1, 0, 1.5, 10**9, 10**400, float("nan"), "", "x", [], {}, [[]], deep]
+    )
+
+
+def mutate_json(value, rng: random.Random):
+    """The value with one part of it replaced, left out, or doubled."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.85:
+        changed = copy.copy(value)
+        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        if rng.random() < 0.15:
+            del changed[key]
+        else:
+            changed[key] = mutate_json(value[key], rng)
+        return changed
+    return values_of_json(rng)
+
+
+def mutate_bytes(content: bytes, rng: random.Random) -> bytes:
+    """The content with a byte changed, a part left out or repeated, or its end cut off."""
+    place, length = rng.randrange(len(content)), rng.randrange(1, 40)
+    return rng.choice(
+        [
+            content[:place] + rng.randbytes(1) + content[place + 1 :],
+            content[:place] + content[place + length :],
+            content[:place] + content[place : place + length] + content[place:],
+            content[:place],
+        ]
+    )
+
+
+def mutate_run(folder: Path, rng: random.Random) -> str:
+    """Change one file of a run; returns its name."""
+    path = folder / rng.choice(["model.json", "model.json", "model.safetensors", "history.jsonl"])
+    content = path.read_bytes()
+    if path.suffix == ".json" and rng.random() < 0.7:
+        changed = json.dumps(mutate_json(json.loads(content), rng)).encode()
+    else:
+        changed = mutate_bytes(content, rng)
+    path.write_bytes(changed)
+    return path.name
+
+
+def open_mutated(folder: Path) -> None:
+    """Read everything that opening a run reads."""
+    run = aevb.Run.open(folder)
+    repr(run), run.title, run.matches_prior, run.status_notes(), run.data_notes
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run of a labelled table."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    model = ModelSettings(latent=2, hidden=(4,))
+    settings = RunSettings("digits", model=model, training=TrainingSettings(epochs=2))
+    settings.fit(out, device="cpu", progress=False)
+    return out
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_damaged_run_is_opened_or_refused_with_our_error(trained, tmp_path, seed):
+    shutil.copytree(trained, tmp_path / "run")
+    mutate_run(tmp_path / "run", random.Random(seed))
+    with suppress(AevbError):
+        open_mutated(tmp_path / "run")
+
+
+def test_fields_of_a_newer_version_are_left_out_of_the_history(trained, tmp_path):
+    lines = [json.loads(line) | {"new": {"a": 1}} for line in history_lines(trained)]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [epoch.epoch for epoch in read_history(tmp_path)] == [1, 2]
+    (tmp_path / "history.jsonl").write_text(json.dumps(lines[0]) + "\n" + '{"epoch": 2, "st')
+    assert [epoch.epoch for epoch in read_history(tmp_path)] == [1]  # killed while it wrote
+    for broken in ("{", json.dumps(lines[0] | {"kl": "1"}), "[" * 5000):
+        (tmp_path / "history.jsonl").write_text(broken + "\n")
+        with pytest.raises(RunError, match="line 1"):
+            read_history(tmp_path)
+
+
+def history_lines(folder: Path) -> list[str]:
+    return (folder / "history.jsonl").read_text().splitlines()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_is_not_waited_for(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    for name in ("history.jsonl", "model.safetensors", "model.json"):
+        (tmp_path / "run" / name).unlink()
+        os.mkfifo(tmp_path / "run" / name)
+        with pytest.raises(RunError, match=name):
+            aevb.Run.open(tmp_path / "run")
 
 
 def test_missing_folder_is_refused():

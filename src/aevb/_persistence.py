@@ -8,26 +8,49 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import gradients, likelihoods, models, networks, objectives, posteriors, priors
-from ._files import read_json, read_tensors, write_json, write_tensors
+from ._build_limits import BuildLimits
+from ._files import (
+    create_folder,
+    read_json,
+    read_shapes,
+    read_tensors,
+    unreadable,
+    write_json,
+    write_tensors,
+)
 from ._random import seed_scope
+from ._records import check_fields, record_from_json
 from .data._spec import Spec
-from .errors import RunError
+from .errors import AevbError, RunError
 from .models import VAE
 from .notes import Argument, message
 from .objectives import Schedule
 from .types import Configurable
 
 FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+# What the parts of a damaged or hostile record can raise while they are built.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 PART_MODULES = {
     "models": models,
     "priors": priors,
@@ -48,6 +71,30 @@ CLASS_BY_NAME: dict[str, type] = {
 NAME_BY_CLASS = {part: name for name, part in CLASS_BY_NAME.items()}
 
 
+RunState = Literal["running", "interrupted", "finished"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunStatus:
+    """How far the training of a saved model has come.
+
+    Args:
+        state: ``"running"`` (also of a run whose process was killed), ``"interrupted"`` or
+            ``"finished"``.
+        step: Steps taken; ``None`` for a model that was not saved by ``fit``.
+        epoch: Epochs completed.
+    """
+
+    state: RunState = "finished"
+    step: int | None = None
+    epoch: int | None = None
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the weights are the initial ones."""
+        return self.step == 0
+
+
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
     """A model read from disk.
@@ -57,12 +104,14 @@ class SavedModel:
         spec: The specification of its data, if it was saved.
         training: How it was trained.
         path: The folder.
+        status: How far its training has come.
     """
 
     model: VAE
     spec: Spec | None
     training: dict[str, Any]
     path: Path
+    status: RunStatus = RunStatus()
 
 
 def save(
@@ -72,6 +121,7 @@ def save(
     spec: Spec | None = None,
     training: dict[str, Any] | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    status: RunStatus = RunStatus(),
 ) -> Path:
     """Write ``model.safetensors`` and ``model.json`` into a folder, each atomically.
 
@@ -81,28 +131,33 @@ def save(
         spec: The specification of the data.
         training: How the model was trained, as JSON can hold it.
         weights: Tensors to write in place of the model's own, by name.
+        status: How far its training has come.
 
     Returns:
         The folder.
 
     Raises:
-        RunError: A file cannot be written.
+        RunError: A file cannot be written, or is a symbolic link.
     """
     folder, first = Path(path), _canonical_names(model)
+    create_folder(folder)
     tensors = model.state_dict() if weights is None else weights
     write_tensors(
-        folder / "model.safetensors",
+        folder / WEIGHTS_FILE,
         {name: tensors[name] for name in model.state_dict() if first[name] == name},
+        within=folder,
     )
     write_json(
         folder / "model.json",
         {
             "format": FORMAT_VERSION,
             "versions": library_versions(),
+            **dataclasses.asdict(status),
             "model": to_config(model),
             "data": None if spec is None else spec.to_dict(),
             "training": training or {},
         },
+        within=folder,
     )
     return folder
 
@@ -136,26 +191,72 @@ def load_saved_model(path: str | Path, model: VAE | None = None) -> SavedModel:
                 message("Continue the run with {resume}", resume=Argument("resume", True)),
             ),
         )
-    record = read_json(folder / "model.json")
+    path = folder / "model.json"
+    record = read_json(path)
+    _check_format(path, record)
+    spec, status, training = _read_records(path, record)
+    shapes = read_shapes(folder / WEIGHTS_FILE)
+    with seed_scope(0):  # the initial weights, which are replaced, must not advance any stream
+        built = _build(record["model"], path, shapes, spec) if model is None else model
+    if spec is not None and not _describes(spec, built):
+        raise unreadable(path, "its data and its model have different shapes")
+    load_weights(built, folder / WEIGHTS_FILE)
+    return SavedModel(built.eval(), spec, training, folder, status)
+
+
+def _check_format(path: Path, record: Mapping[str, Any]) -> None:
+    """Raise ``RunError`` for a file that is foreign or newer than this library."""
     if not isinstance(record.get("format"), int) or "model" not in record:
-        raise RunError(
-            f"aevb did not write `{folder / 'model.json'}`: it has no `format` or no `model`"
-        )
+        raise RunError(f"aevb did not write `{path}`: it has no `format` or no `model`")
     if record["format"] > FORMAT_VERSION:
         raise RunError(
-            f"`{folder}` has format {record['format']}, and this aevb reads up to {FORMAT_VERSION}",
+            f"`{path.parent}` has format {record['format']}, and this aevb reads up to "
+            f"{FORMAT_VERSION}",
             suggestions=("Upgrade: pip install --upgrade aevb",),
         )
-    with seed_scope(0):  # the initial weights, which are replaced, must not advance any stream
-        built = from_config(record["model"], folder) if model is None else model
-    load_weights(built, folder / "model.safetensors")
-    spec = record.get("data")
-    return SavedModel(
-        built.eval(),
-        None if spec is None else Spec.from_dict(spec),
-        record.get("training", {}),
-        folder,
+
+
+def _read_records(
+    path: Path, record: Mapping[str, Any]
+) -> tuple[Spec | None, RunStatus, dict[str, Any]]:
+    """The records beside the architecture; ``RunError`` where they are damaged."""
+    try:
+        status = record_from_json(RunStatus, record)
+        training = dict(record.get("training") or {})
+        for name in ("config", "prior"):
+            if not isinstance(training.get(name, {}), dict):
+                raise ValueError(f"`{name}` is no object")
+        data = record.get("data")
+        if data is not None:
+            check_fields(Spec, data)
+        return None if data is None else Spec.from_dict(data), status, training
+    except DAMAGE as error:
+        reason = error.reason if isinstance(error, AevbError) else error
+        raise unreadable(path, reason) from error
+
+
+def _describes(spec: Spec, model: VAE) -> bool:
+    """Whether the fields of a specification have the sizes of the model's data."""
+    lengths = {len(values) for values in (spec.shift, spec.scale)}
+    has_columns = spec.columns is None or len(spec.columns) == spec.dimensions
+    return (
+        spec.event_shape == tuple(model.event_shape)
+        and lengths <= {1, spec.dimensions}
+        and has_columns
     )
+
+
+def _build(
+    config: Any, path: Path, shapes: Mapping[str, tuple[int, ...]], spec: Spec | None
+) -> VAE:
+    """Build a model whose tensors the weights account for."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    row_elements = 1 << 22 if spec is None else spec.dimensions
+    with BuildLimits(sizes, row_elements):
+        built = from_config(config, path)
+    if not isinstance(built, VAE):
+        raise unreadable(path, "it describes no model")
+    return built
 
 
 def load_weights(model: VAE, path: Path) -> None:
@@ -164,17 +265,26 @@ def load_weights(model: VAE, path: Path) -> None:
     Raises:
         RunError: The weights do not fit the model.
     """
+    first = _canonical_names(model)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = read_shapes(path)
+    wrong = [
+        name
+        for name, shape in expected.items()
+        if shapes.get(name, shapes.get(first[name])) != shape
+    ] + [name for name in shapes if name not in expected]
+    if wrong:
+        raise _unfitting(path, f"{wrong[0]} is missing, unknown, or has another shape")
     tensors, _ = read_tensors(path)
-    shared = {
-        name: tensors[first]
-        for name, first in _canonical_names(model).items()
-        if name not in tensors and first in tensors
-    }
+    shared = {name: tensors[first[name]] for name in expected if name not in tensors}
     try:
         model.load_state_dict(tensors | shared)
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise RunError(f"the weights in `{path}` do not fit the model: {reason}") from error
+        raise _unfitting(path, str(error).splitlines()[-1].strip()) from error
+
+
+def _unfitting(path: Path, reason: str) -> RunError:
+    return RunError(f"the weights in `{path}` do not fit the model: {reason}")
 
 
 def _canonical_names(model: nn.Module) -> dict[str, str]:
@@ -199,9 +309,12 @@ def from_config(config: Any, path: Path | str = "model.json") -> Any:
     """
     try:
         return _ConfigReader().convert(config)
-    except (TypeError, KeyError, AttributeError) as error:
+    except RunError:
+        raise
+    except DAMAGE as error:
+        reason = error.reason if isinstance(error, AevbError) else error
         raise RunError(
-            f"the architecture in `{path}` cannot be built ({error}): it is damaged or aevb "
+            f"the architecture in `{path}` cannot be built ({reason}): it is damaged or aevb "
             "did not write it"
         ) from error
 
@@ -252,7 +365,7 @@ class _ConfigReader:
             )
         if "same" in config:
             return self.parts[config["same"]]
-        if config["class"] not in CLASS_BY_NAME:
+        if not isinstance(config["class"], str) or config["class"] not in CLASS_BY_NAME:
             raise RunError(
                 f"this aevb has no `{config['class']}`: the folder is foreign, or newer than this "
                 "library"

@@ -4,19 +4,21 @@ import json
 import os
 import re
 import signal
+import time
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from aevb.cli import main
 from aevb.training._progress_bar import ProgressBar
 
 SMALL = ["--latent", "2", "--hidden", "8", "--no-report"]
 
 
-def interrupt_after(monkeypatch, epoch):
-    """Raise KeyboardInterrupt once, at the end of an epoch."""
+def interrupt_after(monkeypatch, epoch, number=signal.SIGINT):
+    """Send a signal once, at the end of an epoch."""
     show = ProgressBar.show_epoch
     waiting = [epoch]
 
@@ -24,7 +26,7 @@ def interrupt_after(monkeypatch, epoch):
         show(self, shown)
         if waiting and shown.epoch == waiting[0]:
             waiting.pop()
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     monkeypatch.setattr(ProgressBar, "show_epoch", show_and_interrupt)
 
@@ -251,3 +253,60 @@ def test_force_replaces_runs_only(refused, table, tmp_path):
         "fit", table, "--out", "thesis", "--force", *SMALL
     )
     assert (tmp_path / "thesis" / "pictures").is_dir()
+
+
+@pytest.mark.parametrize("name", ["out", "force", "resume", "config", "debug"])
+def test_a_settings_file_does_not_say_what_is_written(aevb, table, tmp_path, name):
+    aevb("fit", table, "--out", "precious", "--epochs", 1, *SMALL)
+    before = {path: path.read_bytes() for path in (tmp_path / "precious").rglob("*.*")}
+    value = '"precious"' if name in ("out", "config") else "true"
+    (tmp_path / "theirs.toml").write_text(
+        f'source = "{table}"\nepochs = 1\nlatent = 1\nhidden = [4]\n{name} = {value}\n'
+    )
+    done = aevb("fit", "--config", "theirs.toml", "--json")
+    assert (done.code, json.loads(done.out)["argument"]) == (2, "config")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_the_exit_code_names_the_signal(aevb, table, monkeypatch, name, code):
+    interrupt_after(monkeypatch, epoch=2, number=getattr(signal, name))
+    stopped = aevb("fit", table, "--out", "cut", "--epochs", 6, *SMALL)
+    assert stopped.code == code and "aevb fit --resume --out cut" in stopped.out
+    assert aevb("fit", "--resume", "--out", "cut", "--no-report").code == 0
+
+
+def test_a_finished_run_goes_on(aevb, table):
+    aevb("fit", table, "--out", "run", "--epochs", 2, *SMALL)
+    done = aevb("fit", "--resume", "--out", "run", "--epochs", 5, "--no-report")
+    assert done.code == 0, done.err
+    assert len(Path("run/history.jsonl").read_text().splitlines()) == 5
+    assert tomllib.loads(Path("run/config.toml").read_text())["epochs"] == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no child processes by fork")
+def test_killed_runs_are_resumed_to_the_same_weights(aevb, table, monkeypatch):
+    """At any time: while files are opened, and later."""
+    options = ["--epochs", 12, *SMALL]
+    assert aevb("fit", table, "--out", "whole", *options).code == 0
+    monkeypatch.setattr("aevb.training._run.CHECKPOINT_SECONDS", 0.0)
+    for number, delay in enumerate((0.05, 0.3)):
+        child = os.fork()
+        if child == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            main(["fit", str(table), "--out", f"cut{number}", *map(str, options)])
+            os._exit(0)
+        time.sleep(delay)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        out = f"cut{number}"
+        begun = Path(out, "config.toml").exists()
+        again = ["--resume", "--no-report"] if begun else [table, *options]
+        done = aevb("fit", *again, "--out", out)
+        assert done.code == 0, done.err
+        assert (
+            Path(out, "model.safetensors").read_bytes()
+            == Path("whole/model.safetensors").read_bytes()
+        )
+        names = {path.name for path in Path(out).iterdir()}
+        assert names == {path.name for path in Path("whole").iterdir()}

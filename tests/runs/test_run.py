@@ -10,8 +10,8 @@ import torch
 import aevb
 from aevb._files import finite_or_none
 from aevb.cli import main
-from aevb.errors import ArgumentError, DataError, IncompatibleError
-from aevb.runs import Run, RunSettings, compare, next_run_folder
+from aevb.errors import ArgumentError, DataError, IncompatibleError, RunError
+from aevb.runs import ModelSettings, Run, RunSettings, compare, next_run_folder
 from aevb.runs._run import evenly_spaced
 
 from .conftest import SHORT, small
@@ -164,3 +164,78 @@ def test_runs_in_memory_are_compared():
 def test_folders_are_numbered(tmp_path):
     (tmp_path / "a-1").mkdir()
     assert next_run_folder("a", tmp_path) == tmp_path / "a-2"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A run on a file of numbers, with the file."""
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    model = ModelSettings(latent=1, hidden=(4,))
+    settings = RunSettings(str(tmp_path / "mine.npy"), model=model, training=SHORT)
+    settings.fit(tmp_path / "run", device="cpu", progress=False)
+    return tmp_path / "run"
+
+
+def edit(folder, **changes):
+    record = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(record | changes))
+
+
+def edit_training(folder, **changes):
+    edit(folder, training=json.loads((folder / "model.json").read_text())["training"] | changes)
+
+
+def test_a_run_of_this_user_reads_its_source_wherever_it_lies(table, tmp_path):
+    shutil.copytree(table, tmp_path / "copy")
+    assert len(Run.open(tmp_path / "copy").data().test) == 6
+
+
+@pytest.mark.parametrize("part", ["signature", "source", "key", "none"])
+def test_a_run_of_somebody_else_reads_only_what_is_named_or_confirmed(
+    table, tmp_path, monkeypatch, part
+):
+    training = json.loads((table / "model.json").read_text())["training"]
+    if part == "source":  # the signature is that of another file
+        shutil.copy(tmp_path / "mine.npy", tmp_path / "secret.npy")
+        other = training["config"] | {"source": str(tmp_path / "secret.npy")}
+        edit_training(table, config=other)
+    elif part == "key":  # of another user
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    else:
+        edit_training(table, source_signature={"signature": "0" * 64, "none": None}[part])
+    run = Run.open(table)
+    with monkeypatch.context() as patch:
+        patch.setattr("aevb.data.load", lambda *arguments, **options: pytest.fail("it was read"))
+        for act in (run.data, run.evaluate, run.diagnose, run.report, run.quality):
+            with pytest.raises(DataError) as caught:
+                act()
+        assert "trust_source=True" in str(caught.value)
+        assert run.evaluate(str(tmp_path / "mine.npy"), samples=2).n == 60
+    assert len(Run.open(table, trust_source=True).data().test) == 6
+    assert main(["evaluate", str(table), "--samples", "2"]) == 2
+    assert main(["evaluate", str(table), "--samples", "2", "--trust-source"]) == 0
+    resumed = main(["fit", "--resume", "--out", str(table), "--no-report"])
+    assert resumed == (2 if part == "key" else 0)  # config.toml has a signature of its own
+
+
+def test_named_data_sets_need_no_confirmation(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "run")
+    edit_training(tmp_path / "run", source_signature=None)
+    assert len(Run.open(tmp_path / "run").data().test) == 180
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted"])
+def test_an_unfinished_run_says_so_and_an_untrained_one_is_refused(table, capsys, tmp_path, state):
+    edit(table, state=state, step=7, epoch=1)
+    run = Run.open(table)
+    assert run.evaluate(samples=2).notes[0].data == {"state": state, "epoch": 1, "step": 7}
+    output = printed(capsys, "evaluate", table, "--samples", 2, "--json")
+    assert output["state"] == state
+    note = compare([table], samples=2).notes[0]
+    assert (note.code, note.level) == ("unfinished", "warning")
+    for command in (["evaluate"], ["doctor"], ["sample", "-n", "3", "--out", tmp_path / "x.csv"]):
+        assert main([command[0], str(table), *map(str, command[1:])]) == 0
+        assert capsys.readouterr().err.startswith("note: ")
+    edit(table, step=0)
+    with pytest.raises(RunError):
+        Run.open(table)

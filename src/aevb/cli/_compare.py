@@ -18,6 +18,7 @@ from ._options import (
     OutputOptions,
     ReadingOptions,
     SamplesOption,
+    TrustSource,
 )
 from ._output_files import check_output
 
@@ -56,6 +57,7 @@ def compare(
         bool, Flag, Parameter(help="Overwrite an existing page.", group=OUTPUT_GROUP)
     ] = False,
     reading: ReadingOptions = ReadingOptions(),
+    trust_source: TrustSource = False,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
@@ -82,6 +84,7 @@ def compare(
             samples=samples,
             seed=common.seed,
             device=common.device,
+            trust_source=trust_source,
             on_progress=advance,
             **reading.reading_arguments,
         )

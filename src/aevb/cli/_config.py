@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 
 from cyclopts import App, ArgumentCollection, Token
@@ -9,27 +12,66 @@ from cyclopts.config import Dict
 
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, message
-from ..runs._config_file import CONFIG_FILE_NAME, read_config
+from ..runs import DataSettings, ModelSettings, TrainingSettings
+from ..runs._confirmation import SIGNATURE, is_confirmed
 from ..runs._settings import current_names
+from ..runs._sweep import Grid
+from ..training._config_file import CONFIG_FILE_NAME, read_config
+
+# What a file may set. It never says where something is written, or that it is replaced.
+FILE_SETTINGS = {"source", "seed", "device", "report", SIGNATURE} | {
+    field.name
+    for settings in (DataSettings, ModelSettings, TrainingSettings, Grid)
+    for field in fields(settings)
+}
 
 
 def load_config_defaults(
     app: App, commands: tuple[str, ...], arguments: ArgumentCollection
 ) -> None:
     """Take options that are not typed from ``--config``, or from the folder that is resumed."""
-    path = _resolve_config_path(commands, arguments)
+    typed = {argument.name: argument.tokens[0].value for argument in arguments if argument.tokens}
+    path = _resolve_config_path(commands, typed)
     if path is None:
         return
     settings = current_names(read_config(path))
-    source = settings.pop("source", None)
+    _check_names(path, settings)
+    if "--config" not in typed and "SOURCE" not in typed:
+        _check_source(path, settings)
+    source, _ = settings.pop("source", None), settings.pop(SIGNATURE, None)
     for argument in arguments:
         if argument.name == "SOURCE" and source is not None and not argument.tokens:
             argument.append(Token(value=str(source), source=str(path)))
     Dict(settings, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
 
 
-def _resolve_config_path(commands: tuple[str, ...], arguments: ArgumentCollection) -> Path | None:
-    typed = {argument.name: argument.tokens[0].value for argument in arguments if argument.tokens}
+def _check_names(path: Path, names: Collection[str]) -> None:
+    """Refuse what is no setting; a file of somebody else must not choose what is overwritten."""
+    for name in names:
+        if name not in FILE_SETTINGS:
+            near = difflib.get_close_matches(name, FILE_SETTINGS, 1)
+            raise ArgumentError(
+                f"`{name}` is not read from a file",
+                argument="config",
+                value=str(path),
+                suggestions=tuple(f"Did you mean `{each}`?" for each in near)
+                or ("Delete the line, and type the option if you want it",),
+            )
+
+
+def _check_source(path: Path, settings: dict[str, object]) -> None:
+    """Refuse the source in a run folder of somebody else unless it is typed."""
+    if not is_confirmed(settings, settings.get(SIGNATURE)):
+        raise ArgumentError(
+            f"{path} names it as its data, and you did not train this run on this machine: the "
+            "file is not read unasked",
+            argument="source",
+            value=settings.get("source"),
+            suggestions=(message("Type {source}", source=Argument("source")),),
+        )
+
+
+def _resolve_config_path(commands: tuple[str, ...], typed: dict[str, str]) -> Path | None:
     if "--config" in typed:
         return Path(typed["--config"])
     if "--resume" not in typed:

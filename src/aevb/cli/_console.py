@@ -8,12 +8,29 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..notes import Note, Text, visible_text
 from ._style import encodable, text_of
 
+if TYPE_CHECKING:
+    from ..runs import Run
+    from ._options import CommonOptions
+
 LABEL_WIDTH = 9  # columns for the label of a paragraph
+
+
+def open_run(
+    path: Path, common: CommonOptions, console: ConsoleOutput, trust_source: bool = False
+) -> Run:
+    """Open a run folder, and print a note if its training is not finished."""
+    from ..runs import Run
+
+    opened = Run.open(path, device=common.device, trust_source=trust_source)
+    for note in opened.status_notes():
+        console.print_note(note)
+    return opened
 
 
 class ConsoleOutput:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..runs import ModelSettings, RunSettings, TrainingSettings
 from ._console import ConsoleOutput
 from ._evaluate import print_evaluation
-from ._fit import diagnose, train_run, write_report
+from ._fit import diagnose, interrupt_exit_code, train_run, write_report
 from ._options import CommonOptions
 
 DEMO_MODEL, DEMO_TRAINING = ModelSettings(latent=2), TrainingSettings(epochs=200)
@@ -19,7 +19,7 @@ def demo(*, common: CommonOptions = CommonOptions()) -> int:
     settings = RunSettings("digits", model=DEMO_MODEL, training=DEMO_TRAINING, seed=common.seed)
     run = train_run(settings, console, common, next_run_folder("demo"))
     if run.result is not None and run.result.stop_reason == "interrupted":
-        return 130
+        return interrupt_exit_code(run.result)
     with console.progress_bar("log p(x)", len(run.data().test) * 100) as advance:
         result = run.evaluate(seed=common.seed, on_progress=advance)
     path = write_report(run, console, common.seed, diagnose(run, console, common.seed))

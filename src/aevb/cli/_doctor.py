@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ._console import ConsoleOutput
-from ._options import CommonOptions, Json, ReadingOptions, RunArgument
+from ._console import ConsoleOutput, open_run
+from ._options import CommonOptions, Json, ReadingOptions, RunArgument, TrustSource
 from ._style import text_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def doctor(
     /,
     *,
     reading: ReadingOptions = ReadingOptions(),
+    trust_source: TrustSource = False,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
@@ -33,10 +34,8 @@ def doctor(
 
     With SOURCE the training rows are compared with other data: duplicates among them, and drift.
     """
-    from ..runs import Run
-
     console = ConsoleOutput(common.quiet, json)
-    opened = Run.open(run, device=common.device)
+    opened = open_run(run, common, console, trust_source)
     rows = opened.rows(source, **reading.reading_arguments)
     for note in (*opened.data_notes(), *rows.notes):
         console.print_note(note)

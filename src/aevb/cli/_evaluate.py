@@ -15,6 +15,7 @@ from ._options import (
     OtherSource,
     ReadingOptions,
     RunArgument,
+    TrustSource,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def evaluate(
         ),
     ] = None,
     reading: ReadingOptions = ReadingOptions(),
+    trust_source: TrustSource = False,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
@@ -87,7 +89,7 @@ def evaluate(
 
     console = ConsoleOutput(common.quiet, json)
     options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
-    opened = Run.open(run, device=common.device)
+    opened = Run.open(run, device=common.device, trust_source=trust_source)
     rows = opened.rows(source, **reading.reading_arguments)
     if max_rows is None and method == "ais":
         max_rows = DEFAULT_AIS_ROWS
@@ -111,7 +113,8 @@ def evaluate(
         if note.level == "warning":
             console.print_note(note)
     if json:
-        head = {"run": opened.name, "source": source or opened.config.get("source")}
+        head = {"run": opened.name, "state": opened.status.state}
+        head |= {"source": source or opened.config.get("source")}
         console.print_json(
             head | {"seed": common.seed} | result.to_dict() | accuracy_record(accuracy)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 STOP_REASON_PHRASES = {
     "minutes": " (the time is up)",
     "patience": " (no improvement for longer than --patience)",
-    "interrupted": " (Ctrl-C)",
 }
 REPORT_PAIRS = {
     "mlp": 1_000_000,
@@ -64,7 +64,12 @@ def fit(
     ] = None,
     config: ConfigOption = None,
     resume: Annotated[
-        bool, Flag, Parameter(help="Continue the interrupted run in --out.", group=RUN_GROUP)
+        bool,
+        Flag,
+        Parameter(
+            help="Continue the run in --out; with more --epochs also a finished one.",
+            group=RUN_GROUP,
+        ),
     ] = False,
     force: Annotated[
         bool, Flag, Parameter(help="Replace the run in --out.", group=RUN_GROUP)
@@ -89,7 +94,7 @@ def fit(
     run = train_run(settings, console, common, out, resume=resume, force=force)
     if run.result is not None and run.result.stop_reason == "interrupted":
         console.print_paragraph("Resume", f"aevb fit --resume --out {run.name}")
-        return 130
+        return interrupt_exit_code(run.result)
     _report_results(run, console, common, report)
     return 0
 
@@ -147,9 +152,22 @@ def train_run(
     return run
 
 
+def interrupt_exit_code(result: FitResult) -> int:
+    """The exit code of a command whose training was interrupted: 128 and the signal."""
+    return 128 + (result.signal or signal.SIGINT)
+
+
+def signal_name(result: FitResult) -> str:
+    """What has interrupted the training."""
+    number = result.signal or signal.SIGINT
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+
 def completion_sentence(result: FitResult) -> str:
     """The duration, and which weights were kept."""
     reason = STOP_REASON_PHRASES.get(result.stop_reason, "")
+    if result.stop_reason == "interrupted":
+        reason = f" ({signal_name(result)})"
     if not result.history:
         return f"stopped before the end of the first epoch{reason}."
     last = result.history[-1]

@@ -7,9 +7,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ._console import ConsoleOutput
+from ._console import ConsoleOutput, open_run
 from ._evaluate import estimate_record
-from ._options import RUN_GROUP, CommonOptions, Flag, Integer, Json, ReadingOptions, RunArgument
+from ._options import (
+    RUN_GROUP,
+    CommonOptions,
+    Flag,
+    Integer,
+    Json,
+    ReadingOptions,
+    RunArgument,
+    TrustSource,
+)
 
 
 def fit_prior(
@@ -41,6 +50,7 @@ def fit_prior(
         bool, Flag, Parameter(help="Replace the run in --out.", group=RUN_GROUP)
     ] = False,
     reading: ReadingOptions = ReadingOptions(),
+    trust_source: TrustSource = False,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
@@ -50,10 +60,8 @@ def fit_prior(
     of an autoencoder have no prior at all. The new run samples from the fitted prior and is
     evaluated with it; encoding, decoding and reconstruction do not change, nor does the old run.
     """
-    from ..runs import Run
-
     console = ConsoleOutput(common.quiet, json)
-    opened = Run.open(run, device=common.device)
+    opened = open_run(run, common, console, trust_source)
     out = out or run.with_name(f"{run.name}-{family.replace('_', '-')}")
     for note in opened.data_notes() if source is None else ():
         console.print_note(note)

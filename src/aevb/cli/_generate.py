@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..errors import ArgumentError
 from ..notes import Argument, message
 from . import _output_files as outputs
-from ._console import ConsoleOutput
+from ._console import ConsoleOutput, open_run
 from ._options import (
     RUN_GROUP,
     CommonOptions,
@@ -196,9 +196,7 @@ def predict(
 
 def _open(run: Path, output: OutputOptions, common: CommonOptions, images: bool = True) -> Run:
     """The run, once it is certain that the result can be written."""
-    from ..runs import Run
-
-    opened = Run.open(run, device=common.device)
+    opened = open_run(run, common, ConsoleOutput(common.quiet))
     outputs.check_output(output, outputs.allowed_endings(opened.spec if images else None))
     return opened
 

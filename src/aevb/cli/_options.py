@@ -113,6 +113,14 @@ SamplesOption = Annotated[
     Integer,
     Parameter(help="Importance samples per row; more are closer to log p(x).", group=RUN_GROUP),
 ]
+TrustSource = Annotated[
+    bool,
+    Flag,
+    Parameter(
+        help="Read the data that the run folder names, even if somebody else has trained the run.",
+        group=OPTION_GROUPS["Data"],
+    ),
+]
 ContextOption = Annotated[
     tuple[str, ...] | None,
     _several(str, "VALUE", None),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ._console import ConsoleOutput
+from ._console import ConsoleOutput, open_run
 from ._options import (
     OPTION_GROUPS,
     RUN_GROUP,
@@ -19,6 +19,7 @@ from ._options import (
     OtherSource,
     ReadingOptions,
     RunArgument,
+    TrustSource,
 )
 
 if TYPE_CHECKING:
@@ -83,15 +84,15 @@ def quality(
         bool, Flag, Parameter(help="Compare means of p(x|z) instead of draws.", group=RUN_GROUP)
     ] = False,
     reading: ReadingOptions = ReadingOptions(),
+    trust_source: TrustSource = False,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
     """Samples, reconstructions and encodings against held-out data, with 95 % intervals."""
     from ..metrics._quality import to_record
-    from ..runs import Run
 
     console = ConsoleOutput(common.quiet, json)
-    opened = Run.open(run, device=common.device)
+    opened = open_run(run, common, console, trust_source)
     rows = opened.rows(source, **reading.reading_arguments)
     for note in opened.data_notes(source, rows):
         console.print_note(note)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from ._console import ConsoleOutput
-from ._options import CommonOptions, OtherSource, ReadingOptions, RunArgument, SamplesOption
+from ._console import ConsoleOutput, open_run
+from ._options import (
+    CommonOptions,
+    OtherSource,
+    ReadingOptions,
+    RunArgument,
+    SamplesOption,
+    TrustSource,
+)
 
 
 def report(
@@ -13,13 +20,12 @@ def report(
     *,
     samples: SamplesOption = 100,
     reading: ReadingOptions = ReadingOptions(),
+    trust_source: TrustSource = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
     """Write the report of a run, one HTML file, into the run folder; an earlier one is replaced."""
-    from ..runs import Run
-
     console = ConsoleOutput(common.quiet)
-    opened = Run.open(run, device=common.device)
+    opened = open_run(run, common, console, trust_source)
     rows = opened.rows(source, **reading.reading_arguments)
     for note in opened.data_notes(source, rows):
         console.print_note(note)

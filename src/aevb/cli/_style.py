@@ -23,7 +23,7 @@ OPTION_OF_ARGUMENT = {
 OTHER_OPTIONS = {
     "annealing", "bracket", "components", "config", "defensive", "factors", "family", "features",
     "from", "label", "max-rows", "method", "path", "resume", "source", "start", "steps",
-    "temperatures", "to",
+    "temperatures", "to", "trust-source",
 }  # fmt: skip
 OPTIONS = OTHER_OPTIONS | {
     each.name.replace("_", "-")

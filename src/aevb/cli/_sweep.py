@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ..runs import RunSettings, SweepSettings
 from ._console import ConsoleOutput
-from ._fit import ConfigOption, SourceOption, check_source, format_duration
+from ._fit import ConfigOption, SourceOption, check_source, format_duration, interrupt_exit_code
 from ._options import (
     RUN_GROUP,
     CommonOptions,
@@ -84,9 +84,9 @@ def sweep(
     )
     console.print_paragraph("Done", f"{count} in {format_duration(result.seconds)}.")
     console.print_paragraph("Notes", *result.notes)
-    if result.is_interrupted:
+    if result.interrupted_result is not None:
         console.print_paragraph("Resume", f"aevb sweep --resume --out {folder}")
-        return 130
+        return interrupt_exit_code(result.interrupted_result)
     notes = result.write()
     if json:
         console.print_json(result.to_dict())

@@ -154,7 +154,7 @@ def build_report_context(
         model, rows, samples=samples, seed=seed, spec=spec, strict=False, on_progress=on_progress
     )
     kl = kl_per_dimension(model, rows) if evaluation.log_likelihood is not None else None
-    history = read_history(saved_model.path / "history.jsonl")
+    history = read_history(saved_model.path)
     if diagnosis is None and model.posterior.n_rows is None:
         is_own = training_spec is None or training_spec.name == spec.name
         held_out = rows if own_data is None or not is_own else own_data

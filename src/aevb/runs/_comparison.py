@@ -21,12 +21,15 @@ from ..metrics import Comparison, Evaluation, ModelScores
 from ..metrics._comparability import ComparabilityKey
 from ..metrics._comparison import Difference, compare_scores
 from ..notes import Argument, Note, message
+from ._confirmation import SIGNATURE
 from ._run import Run, check_reading
 
 if TYPE_CHECKING:
     import os
 
 SEED_SETTINGS = ("seed",)  # settings in which runs of one configuration may differ
+# entries of the training record that no user sets
+NOT_SETTINGS = ("config", "matches_prior", "stopped", "best_epoch", SIGNATURE)
 MAX_PROBED_ROWS = 1000  # rows that are compared to decide whether two sets are the same
 
 
@@ -249,6 +252,7 @@ def compare(
     key: str | None = None,
     labels: Any = None,
     device: str | torch.device | None = None,
+    trust_source: bool = False,
     on_progress: Callable[[int], None] | None = None,
     **reading: Any,
 ) -> RunComparison:
@@ -266,6 +270,7 @@ def compare(
         labels: As for ``Run.rows``.
         device: Device for runs that are paths: ``"cpu"``, ``"cuda"`` or ``"mps"``; by default an
             accelerator if available.
+        trust_source: As for ``Run.open``, for runs that are paths.
         on_progress: Called with 1 after each run.
         **reading: As for ``Run.rows``.
 
@@ -293,7 +298,10 @@ def compare(
     if isinstance(runs, str):
         raise ArgumentError("give a list of runs", argument="runs", value=runs)
     check_reading(data, "data", key=key, labels=labels, **reading)
-    opened = [run if isinstance(run, Run) else Run.open(run, device=device) for run in runs]
+    opened = [
+        run if isinstance(run, Run) else Run.open(run, device=device, trust_source=trust_source)
+        for run in runs
+    ]
     paths = [run.path.resolve() for run in opened if run.path is not None]
     for path, count in Counter(paths).items():
         if count > 1:
@@ -312,7 +320,7 @@ def compare(
     usual = Counter(keys).most_common(1)[0][0]
     compared, notes = [], []
     for run, part, kind in zip(opened, rows, keys, strict=True):
-        notes += run.data_notes(data, part)
+        notes += (*run.status_notes(), *run.data_notes(data, part))
         evaluation = metrics.evaluate(
             run.model, part, samples=samples, seed=seed, spec=run.spec, strict=False
         )
@@ -369,7 +377,8 @@ def _recorded_settings(run: Run) -> dict[str, str]:
     known = {
         name: parts.format_component(value)
         for name, value in run.training.items()
-        if name not in ("config", "matches_prior") and value is not None
+        if name not in ("config", "matches_prior", "stopped", "best_epoch", SIGNATURE)
+        and value is not None
     }
     return {"data": run.spec.name} | dict(parts.architecture_pairs(run.model)[:-1]) | known
 

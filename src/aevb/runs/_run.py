@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import html
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,14 +14,15 @@ import torch
 from torch import Tensor
 
 from .. import inference, metrics
-from .._files import read_json
+from .._files import read_json, unreadable
 from .._hardware import resolve_device
-from .._persistence import CLASS_BY_NAME, SavedModel, load_saved_model, save
+from .._locks import holder
+from .._persistence import CLASS_BY_NAME, RunStatus, SavedModel, load_saved_model, save
 from .._random import seed_scope
 from ..data import Dataset, Reading, Rows, Spec, load_as
 from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
-from ..errors import AevbError, ArgumentError, DataError, IncompatibleError
+from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, RunError
 from ..inference import AISOptions, ClassPrediction, LatentPath
 from ..metrics import Accuracy, Diagnosis, Evaluation, EvaluationOptions, LogLikelihood, Quality
 from ..metrics._evaluation import with_row_parameters
@@ -31,9 +31,10 @@ from ..models import VAE
 from ..models._capabilities import Capabilities
 from ..notes import UNSET, Argument, Note, message
 from ..training import FitResult, fit_prior
-from ..training._history import Epoch, read_history
-from ..training._run import prepare_run_folder
+from ..training._history import Epoch, read_history, write_history
+from ..training._run_folder import RunFolder, check_run_folder
 from ..types import ProgressCallback
+from ._confirmation import SIGNATURE, is_confirmed
 from ._per_row import with_refined_rows
 from ._settings import RunSettings
 
@@ -55,6 +56,8 @@ class Run:
         path: The run folder; None in memory.
         result: The result of ``fit``, for a run in memory.
         dataset: The data in memory; by default the run reads them from their source.
+        status: How far the training has come.
+        trust_source: Whether the run may read its source.
 
     Example:
         >>> import aevb
@@ -74,34 +77,59 @@ class Run:
     path: Path | None = None
     result: FitResult | None = None
     dataset: Dataset | None = field(default=None)
+    status: RunStatus = field(default_factory=RunStatus)
+    trust_source: bool = True
 
     @classmethod
-    def open(cls, path: str | Path, *, device: str | torch.device | None = None) -> Run:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        trust_source: bool = False,
+    ) -> Run:
         """Open a run folder.
 
         Args:
             path: The folder.
             device: Device of the model, by default an accelerator if available.
+            trust_source: Read the source that the folder names even if somebody else has trained
+                the run, or this user elsewhere.
 
         Returns:
             The run, with its model on the device and in evaluation mode.
 
         Raises:
-            RunError: The folder is missing, damaged, or written by a newer version.
+            RunError: The folder is missing, damaged, written by a newer version, or has untrained
+                weights.
             DataError: The folder does not describe its data.
         """
         saved = load_saved_model(path)
+        if saved.status.is_untrained:
+            raise RunError(
+                f"`{path}` has no trained weights: the run has not completed its first step",
+                suggestions=(
+                    message("Continue the run with {resume}", resume=Argument("resume", True)),
+                ),
+            )
         if saved.spec is None:
             raise DataError(
                 f"`{path}` was saved without a description of its data",
                 suggestions=(f"Use it from Python: aevb.load({str(path)!r})",),
             )
+        try:
+            settings_of(saved.training)
+        except ArgumentError as error:
+            raise unreadable(saved.path / "model.json", error.reason) from error
         return cls(
             saved.model.to(resolve_device(device)),
             saved.spec,
             saved.training,
-            tuple(read_history(saved.path / "history.jsonl")),
+            tuple(read_history(saved.path)),
             saved.path,
+            status=saved.status,
+            trust_source=trust_source
+            or is_confirmed(saved.training.get("config", {}), saved.training.get(SIGNATURE)),
         )
 
     @classmethod
@@ -132,7 +160,7 @@ class Run:
     @property
     def settings(self) -> RunSettings | None:
         """The settings; None for a run that was trained without a ``RunSettings``."""
-        return RunSettings.from_dict(self.config) if "source" in self.config else None
+        return settings_of(self.training)
 
     @property
     def name(self) -> str:
@@ -190,6 +218,18 @@ class Run:
                 f"`{self.name}` has no record of the data it was trained on",
                 suggestions=(use_other_data,),
             )
+        if not self.trust_source:
+            raise DataError(
+                f"`{self.name}` names `{self.settings.source}` as its data, and was not trained by "
+                "you on this machine: the file is not read unasked",
+                suggestions=(
+                    message(
+                        "Confirm it with {trust}, or give the data as {source}",
+                        trust=Argument("trust_source", True),
+                        source=Argument("source"),
+                    ),
+                ),
+            )
         try:
             return self.settings.load_data()
         except DataError as error:
@@ -237,6 +277,34 @@ class Run:
         seed = self.split_seed if seed is None else seed
         return load_as(
             source, self.spec, key=key, labels=labels, seed=seed, reading=Reading(**reading)
+        )
+
+    def status_notes(self) -> tuple[Note, ...]:
+        """Return a note for a run that is not finished.
+
+        Returns:
+            The note; empty for a finished run.
+        """
+        status, epochs = self.status, self.training.get("epochs")
+        if status.state == "finished":
+            return ()
+        owner = holder(self.path) if self.path is not None and status.state == "running" else None
+        how = (
+            "is still being trained"
+            if owner is not None
+            else "was interrupted"
+            if status.state == "interrupted"
+            else "was killed during its training"
+        )
+        total = f" of {epochs:,}" if isinstance(epochs, int) else ""
+        return (
+            Note(
+                "unfinished",
+                f"`{self.name}` {how}: its weights are the best after {status.epoch or 0:,}{total} "
+                f"epochs and {status.step or 0:,} steps.",
+                "warning",
+                {"state": status.state, "epoch": status.epoch, "step": status.step},
+            ),
         )
 
     def data_notes(self, source: Any = None, rows: Rows | None = None) -> tuple[Note, ...]:
@@ -335,7 +403,7 @@ class Run:
             on_progress=on_progress,
         )
         notes = () if isinstance(source, Rows) else self.data_notes(source, rows)
-        return replace(evaluation, notes=(*notes, *evaluation.notes))
+        return replace(evaluation, notes=(*self.status_notes(), *notes, *evaluation.notes))
 
     def log_likelihood(
         self,
@@ -654,8 +722,8 @@ class Run:
                 argument="out",
                 value=str(out),
             )
-        if folder is not None and not overwrite:
-            prepare_run_folder(folder, overwrite=False)
+        if folder is not None:
+            check_run_folder(folder, overwrite)
         check_reading(source, key=key, **reading)
         data = self.data() if source is None else self.rows(source, key=key, **reading)
         parts = (data.train, data.validation) if isinstance(data, Dataset) else (data,)
@@ -671,10 +739,10 @@ class Run:
             "prior": record | {"base_run": self.name},
         }
         if folder is not None:
-            prepare_run_folder(folder, overwrite=overwrite)
-            save(fitted, folder, spec=self.spec, training=training)
-            if self.path is not None and (self.path / "history.jsonl").exists():
-                shutil.copyfile(self.path / "history.jsonl", folder / "history.jsonl")
+            with RunFolder(folder, overwrite=overwrite):
+                if self.history:
+                    write_history(folder, self.history)
+                save(fitted, folder, spec=self.spec, training=training)
         return replace(self, model=fitted, training=training, path=folder, result=None)
 
     def report(
@@ -772,6 +840,16 @@ class Run:
             for name, value in rows.items()
         )
         return f"<table>{cells}</table>"
+
+
+def settings_of(training: Mapping[str, Any]) -> RunSettings | None:
+    """The settings in the record of a training; None where it has none.
+
+    Raises:
+        ArgumentError: A setting has another type.
+    """
+    config = training.get("config", {})
+    return RunSettings.from_dict(config) if "source" in config else None
 
 
 def evaluation_options(

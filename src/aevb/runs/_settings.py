@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from . import _config_file as config_file
+from .._records import check_fields
+from ..errors import ArgumentError
+from ..training import _config_file as config_file
 
 if TYPE_CHECKING:
     import torch
@@ -254,6 +255,15 @@ class TrainingSettings:
 
 
 _Part = TypeVar("_Part", DataSettings, ModelSettings, TrainingSettings)
+
+
+@dataclass(frozen=True)
+class _Seed:
+    """The type of the seed in a file."""
+
+    seed: int = 0
+
+
 _FORMER_NAMES = {"average": "ema", "clip": "clip_norm"}  # keys of format 1
 
 
@@ -291,12 +301,22 @@ class RunSettings:
             name: value for name, value in together.items() if value is not None
         }
 
+    def to_record(self) -> dict[str, Any]:
+        """The entries for the record of a run: the settings, and the signature of their source."""
+        from ._confirmation import source_record
+
+        config = self.to_dict()
+        return {"config": config} | source_record(config)
+
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> RunSettings:
         """The settings that ``to_dict`` wrote, also for an older version.
 
         Args:
             config: Values by name; names that are not settings are ignored.
+
+        Raises:
+            ArgumentError: A value has another type than its setting.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -304,16 +324,18 @@ class RunSettings:
         }
 
         def part(record: type[_Part]) -> _Part:
-            names = {each.name for each in dataclasses.fields(record)} & values.keys()
-            return record(**{name: values[name] for name in names})
+            return record(**check_fields(record, values))
 
-        return cls(
-            str(values["source"]),
-            part(DataSettings),
-            part(ModelSettings),
-            part(TrainingSettings),
-            values.get("seed", 0),
-        )
+        try:
+            return cls(
+                str(values["source"]),
+                part(DataSettings),
+                part(ModelSettings),
+                part(TrainingSettings),
+                **check_fields(_Seed, values),
+            )
+        except (KeyError, ValueError) as error:
+            raise ArgumentError(f"the settings are damaged: {error}", argument="config") from error
 
     @classmethod
     def read(cls, path: str | Path) -> RunSettings:
@@ -329,28 +351,6 @@ class RunSettings:
         return cls.from_dict(
             config_file.read_config(path / config_file.CONFIG_FILE_NAME if path.is_dir() else path)
         )
-
-    def write(self, folder: str | Path, spec: Spec) -> Path:
-        """Write ``config.toml`` next to the model; choices made from the data are comments.
-
-        Args:
-            folder: The run folder, which holds a ``model.json``.
-            spec: The description of the data.
-
-        Returns:
-            The path of the file.
-        """
-        from .._files import read_json, write_atomically
-
-        config, path = self.to_dict(), Path(folder) / config_file.CONFIG_FILE_NAME
-        inferred = {
-            "likelihood": spec.likelihood,
-            "network": spec.network,
-            "epochs": read_json(Path(folder) / "model.json")["training"]["epochs"],
-        }
-        inferred = {name: value for name, value in inferred.items() if name not in config}
-        write_atomically(path, config_file.render_config(config, inferred).encode())
-        return path
 
     @property
     def split_seed(self) -> int:
@@ -444,7 +444,7 @@ class RunSettings:
             data: The data, where they are loaded already.
             recipe: The result of ``recipe``, where it is built already.
             device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
-            resume: Continue the interrupted run in ``out``.
+            resume: Continue the run in ``out``, with more epochs also a finished one.
             overwrite: Replace the run in ``out``.
             progress: Show a progress bar; by default on a terminal.
 
@@ -462,48 +462,20 @@ class RunSettings:
         data = self.load_data() if data is None else data
         settings = self.with_latent_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
-        record = {"config": settings.to_dict()}
-        with settings._written_to(out, data.spec) as callbacks:
-            result = fit(
-                recipe,
-                data,
-                **arguments,
-                seed=self.seed,
-                device=device,
-                out=out,
-                resume=resume,
-                overwrite=overwrite,
-                callbacks=callbacks,
-                progress=progress,
-                metadata=record,
-            )
+        record = settings.to_record()
+        result = fit(
+            recipe,
+            data,
+            **arguments,
+            seed=self.seed,
+            device=device,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            metadata=record,
+        )
         return Run.from_fit(result, data, record if out is None else None)
-
-    @contextmanager
-    def _written_to(
-        self, out: str | Path | None, spec: Spec
-    ) -> Iterator[list[Callable[[Any, Any], None]]]:
-        """Give the callbacks that write ``config.toml`` once there is a model next to it.
-
-        A run that ends before its first epoch has the file, too.
-        """
-        if out is None:
-            yield []
-            return
-        folder, written = Path(out), []
-        existed = (folder / "model.json").exists()
-
-        def write(*_: Any) -> None:
-            if not written and (folder / "model.json").exists():
-                written.append(self.write(folder, spec))
-
-        try:
-            yield [write]
-        except BaseException:
-            if not existed:
-                write()
-            raise
-        write()
 
 
 def current_names(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, message
-from . import _config_file as config_file
+from ..training import _config_file as config_file
+from ._confirmation import SIGNATURE, source_record
 from ._set_values import parse_set_value
 from ._settings import RunSettings, TrainingSettings, setting
 
@@ -246,11 +247,8 @@ class SweepSettings:
                 out=folder,
                 resume=resume,
                 progress=progress,
-                metadata=[{"config": job.settings.to_dict()} for job in jobs],
+                metadata=[job.settings.to_record() for job in jobs],
             )
-        for job in jobs:
-            if (folder / job.folder_name / "model.json").exists():
-                job.settings.write(folder / job.folder_name, data.spec)
         return SweepResult.from_fits(
             self, folder, data, jobs, results, time.monotonic() - began, on_progress
         )
@@ -264,8 +262,10 @@ class SweepSettings:
         from .._files import write_atomically
 
         path = folder / config_file.CONFIG_FILE_NAME
+        config = self.to_dict()
+        config |= source_record(config)
         created = [each for each in (folder, *folder.parents) if not each.exists()]
-        write_atomically(path, config_file.render_config(self.to_dict(), {}, "sweep").encode())
+        write_atomically(path, config_file.render_config(config, {}, "sweep").encode())
         try:
             yield
         except BaseException:
@@ -398,7 +398,7 @@ def _without_grid(config: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in config.items()
-        if name not in ("latent", "beta", "lr", "seeds")
+        if name not in ("latent", "beta", "lr", "seeds", SIGNATURE)
     }
 
 

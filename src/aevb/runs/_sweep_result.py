@@ -38,7 +38,7 @@ EARLY_STOPS = {
         lr=Argument("lr"),
         clip=Argument("clip_norm", 100),
     ),
-    "interrupted": "by Ctrl-C",
+    "interrupted": "by Ctrl-C or another signal",
 }
 
 
@@ -183,9 +183,13 @@ class SweepResult:
         return [run for combination in self.combinations for run in combination.runs]
 
     @property
-    def is_interrupted(self) -> bool:
-        """Whether a run was interrupted."""
-        return any(run.result.stop_reason == "interrupted" for run in self.runs)
+    def interrupted_result(self) -> FitResult | None:
+        """The result of a run that was interrupted; None where none was.
+
+        Runs that did not start because of it have no signal, and come last.
+        """
+        results = [run.result for run in self.runs if run.result.stop_reason == "interrupted"]
+        return max(results, key=lambda result: result.signal or 0, default=None)
 
     @property
     def figure_arguments(self) -> dict[str, Any]:
