@@ -5,6 +5,7 @@ import dataclasses
 import io
 import math
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 
@@ -17,7 +18,7 @@ import aevb
 from aevb import metrics, report
 from aevb._persistence import load_saved_model
 from aevb.data import Rows
-from aevb.errors import DataError
+from aevb.errors import DataError, RunError
 from aevb.notes import Note
 from aevb.report._html import format_signed
 
@@ -270,3 +271,14 @@ def test_a_single_colour_image_is_reported(tmp_path):
     folder = fit_run(tmp_path / "colour", data, epochs=2, latent=2)
     page = report.write_report(folder, data, samples=2).read_text()
     assert "On 1 held-out image the" in page and "interpolation" not in PageParser(page).anchors
+
+
+def test_pictures_are_not_written_through_a_link(digits, digits_report, tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(digits_report[0], run)
+    shutil.rmtree(run / "pictures")
+    elsewhere.mkdir()
+    (run / "pictures").symlink_to(elsewhere)
+    with pytest.raises(RunError):
+        report.write_report(run, digits, samples=2)
+    assert not list(elsewhere.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from .._files import write_atomically
+from .._files import create_folder, path_inside, write_atomically
 from .._persistence import SavedModel, library_versions, load_saved_model
 from ..data import Dataset, Rows
 from ..metrics import Diagnosis
@@ -46,19 +46,22 @@ def write_report(
         The path of the page.
 
     Raises:
-        RunError: The folder cannot be read, or the page cannot be written.
+        RunError: The folder cannot be read, or the page cannot be written there, for instance
+            because its pictures would go through a symbolic link.
         DataError: The data differ in kind from the training data.
         MissingExtraError: matplotlib is not installed.
     """
     saved_model = run if isinstance(run, SavedModel) else load_saved_model(run)
     target = Path(out) if out is not None else saved_model.path / "report.html"
+    create_folder(target.parent)
+    pictures = path_inside(target.parent, "pictures")
     report = build_report_context(
         saved_model, data, samples, seed, max_rows, diagnosis, on_progress
     )
     content = render_report(report)
     for name, picture in report.figures.png_by_name.items():
-        write_atomically(target.parent / "pictures" / f"{name}.png", picture)
-    write_atomically(target, content.encode())
+        write_atomically(pictures / f"{name}.png", picture, within=target.parent)
+    write_atomically(target, content.encode(), within=target.parent)
     return target
 
 

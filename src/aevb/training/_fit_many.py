@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from .._files import create_folder, read_json
+from .._files import create_folder, path_inside, read_json
 from .._hardware import resolve_device, uses_plain_engine
 from .._locks import FolderLock
 from .._persistence import RunStatus, load_weights, save, to_config
@@ -154,7 +154,7 @@ def fit_many(
             factory,
             replace(config, seed=own_seed),
             own_metadata,
-            None if out is None else Path(out) / name,
+            None if out is None else path_inside(Path(out), name),
         )
         for name, recipe, own_data, factory, own_seed, own_metadata in columns
     ]
