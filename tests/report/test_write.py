@@ -282,3 +282,16 @@ def test_pictures_are_not_written_through_a_link(digits, digits_report, tmp_path
     with pytest.raises(RunError):
         report.write_report(run, digits, samples=2)
     assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(30, 9, 2), (30, 3, 2, 8, 8)])
+def test_series_and_videos_have_pictures_of_their_own(tmp_path, shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    if len(shape) == 3:
+        x[::2, 5:] = np.nan
+    data = aevb.data.load(x)
+    folder = fit_run(tmp_path / "run", data, epochs=1, latent=3)
+    page = report.write_report(folder, data, samples=2).read_text()
+    anchors = set(re.findall(r'id="([a-z-]+)"', page))
+    assert {"reconstructions", "samples", "interpolation"} <= anchors
+    assert "correlations" not in page

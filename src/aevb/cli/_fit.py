@@ -203,7 +203,7 @@ def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, rep
     found = diagnose(run, console, common.seed)
     if report:
         write_report(run, console, common.seed, found)
-    ending = ".png" if run.spec.image else ".csv"
+    ending = {"table": ".csv", "series": ".npy"}.get(run.spec.kind, ".png")
     context = _context_options(run.model)
     console.print_paragraph(
         "Next",

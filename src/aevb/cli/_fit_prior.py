@@ -97,7 +97,7 @@ def fit_prior(
         f"samples, likelihoods and reports of {out} use the new prior; encodings and "
         "reconstructions do not change.",
     )
-    ending = ".png" if opened.spec.image else ".csv"
+    ending = {"table": ".csv", "series": ".npy"}.get(opened.spec.kind, ".png")
     console.print_paragraph("Next", f"aevb sample {out} -n 64 --out samples{ending}")
     if json:
         console.print_json(

@@ -2,7 +2,7 @@
 
 Each function returns matplotlib ``Axes``; it opens no window and changes no global state. Pass
 ``ax`` to draw into a figure of your own. Images have shape ``(H, W)`` or ``(C, H, W)``; every other
-event is a row of a table.
+event is a row of a table. ``series`` draws series, and ``film_strips`` makes images of video.
 
 >>> import torch
 >>> from aevb.plots import images
@@ -17,12 +17,14 @@ from ._events import interpolation, reconstructions, samples
 from ._latent import LatentProjection, latent_map, project_latents
 from ._manifold import has_manifold, manifold, percentile_grid
 from ._rate_distortion import rate_distortion
+from ._series import film_strips, series
 from ._tiles import high_frequency_ratio, images
 
 __all__ = [
     "PALETTE",
     "LatentProjection",
     "correlations",
+    "film_strips",
     "forest_plot",
     "has_manifold",
     "high_frequency_ratio",
@@ -38,6 +40,7 @@ __all__ = [
     "rate_distortion",
     "reconstructions",
     "samples",
+    "series",
     "svg",
     "training_curves",
     "validation_curves",

@@ -15,7 +15,8 @@ from ..inference._batches import seeded_evaluation
 from ..metrics import Comparison, Estimate, Evaluation
 from ..metrics._comparison import QUANTITY_NAMES, Difference, QuantityComparison
 from ..notes import Note
-from ._data_sections import draw_samples
+from ..plots._series import MAX_SERIES
+from ._data_sections import draw_reconstructions, draw_samples
 from ._figure_set import FigureSet
 from ._html import (
     Section,
@@ -366,7 +367,9 @@ def _reconstructions_section(page: ComparisonPage) -> Section | None:
     )
     what = (
         "Held-out images above their reconstructions"
-        if page.reference_report.spec.image
+        if page.reference_report.has_pictures
+        else "Held-out sequences, and dashed their reconstructions"
+        if page.reference_report.spec.kind == "series"
         else "Reconstruction against original"
     )
     caption = f"{what}: the mean of p(x|z) for the encoded original."
@@ -381,14 +384,13 @@ def _reconstructions_section(page: ComparisonPage) -> Section | None:
 def _reconstruction_figure(page: ComparisonPage, entry: ComparisonEntry) -> str:
     """Held-out data reconstructed by a run."""
     report = entry.report
-    count = COMPARISON_IMAGE_PAIRS if report.spec.image else COMPARISON_SCATTER_ROWS
+    count = COMPARISON_IMAGE_PAIRS if report.has_pictures else COMPARISON_SCATTER_ROWS
     rows = report.rows.subset(report.spread_indices(count))
     originals = rows.tensor()
     with seeded_evaluation(report.model, report.seed):
         reconstructed = report.model.reconstruct(originals, rows.context)
-    ax = plots.reconstructions(
-        originals, reconstructed, report.spec.columns, limits=page.reference_report.value_limits
-    )
+    limits = page.reference_report.value_limits
+    ax = draw_reconstructions(report, originals, reconstructed, limits)
     alt = f"Held-out data and their reconstructions by {entry.name}."
     figure = page.figures.add_figure(f"reconstructions-{entry.name}", ax, alt)
     return _titled_figure(entry, figure)
@@ -401,7 +403,7 @@ def _samples_section(page: ComparisonPage) -> Section | None:
         return None
     caption = (
         "Means of p(x|z), with z drawn from the prior with one seed."
-        if page.reference_report.spec.image
+        if page.reference_report.has_pictures
         else "Held-out rows filled, rows from the model outlined. The histograms of a good model "
         "agree."
     )
@@ -416,11 +418,13 @@ def _samples_section(page: ComparisonPage) -> Section | None:
 def _sample_figure(page: ComparisonPage, entry: ComparisonEntry) -> str:
     """Samples of a run."""
     report = entry.report
-    if report.spec.image:
+    if report.has_pictures:
         ax = plots.images(
-            draw_samples(report, COMPARISON_SAMPLE_IMAGES, mean=True),
+            report.pictures(draw_samples(report, COMPARISON_SAMPLE_IMAGES, mean=True)),
             limits=page.reference_report.value_limits,
         )
+    elif report.spec.kind == "series":
+        ax = plots.series(draw_samples(report, MAX_SERIES, mean=False))
     else:
         draws = draw_samples(report, COMPARISON_SAMPLE_ROWS, mean=False)
         data = report.rows[:COMPARISON_DATA_ROWS].cpu()

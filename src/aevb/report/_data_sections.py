@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,11 +12,19 @@ from .. import plots
 from ..inference._batches import seeded_evaluation
 from ..networks._condition import Labels, encode_context
 from ..plots._columns import MAX_COLUMN_PANELS, correlation_matrix, flatten_events
+from ..plots._series import MAX_SERIES
+from ..plots._tiles import ValueLimits
 from ._html import Section, data_table, paragraph
 from ._report_context import ReportContext
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 N_SAMPLE_IMAGES, N_SAMPLE_ROWS = 36, 1000
 """Images and rows that are drawn from the model."""
+
+N_SAMPLE_STRIPS, STRIP_COLUMNS = 4, 2
+"""Videos that are drawn from the model, and strips of frames in a line."""
 
 MAX_DATA_ROWS = 10_000
 """Rows of data that samples are compared with."""
@@ -32,21 +41,21 @@ SHARPNESS_TOLERANCE = 0.05
 
 def reconstructions_section(report: ReportContext) -> Section:
     """Held-out data and their reconstructions."""
-    count = N_RECONSTRUCTED_IMAGES if report.spec.image else N_RECONSTRUCTED_ROWS
+    count = N_RECONSTRUCTED_IMAGES if report.has_pictures else N_RECONSTRUCTED_ROWS
     rows = report.rows.subset(report.spread_indices(count))
     originals = rows.tensor()
     with seeded_evaluation(report.model, report.seed):
         reconstructed = report.model.reconstruct(originals, rows.context)
-    ax = plots.reconstructions(
-        originals, reconstructed, report.spec.columns, limits=report.value_limits
-    )
+    ax = draw_reconstructions(report, originals, reconstructed, report.value_limits)
     how = "the mean of p(x|z) for the encoded original"
-    if report.spec.image:
-        alt = f"{len(originals)} held-out images, each above its reconstruction."
-        caption = (
-            f"Held-out images above their reconstructions, {how}. "
-            f"{_sharpness_sentence(originals, reconstructed)}"
-        )
+    if report.has_pictures:
+        noun = f"{report.item_noun}s"
+        alt = f"{len(originals)} held-out {noun}, each above its reconstruction."
+        sharpness = _sharpness_sentence(originals, reconstructed) if report.spec.image else ""
+        caption = f"Held-out {noun} above their reconstructions, {how}. {sharpness}"
+    elif report.spec.kind == "series":
+        alt = "Held-out sequences and their reconstructions, a panel per channel."
+        caption = f"{report.columns_phrase}: held-out data; dashed the reconstruction, {how}."
     else:
         alt = "A scatter plot per column, reconstruction against original."
         caption = (
@@ -60,20 +69,47 @@ def samples_section(report: ReportContext) -> Section | None:
     """Data drawn from the model; None for an autoencoder without a fitted prior."""
     if not report.has_samples:
         return None
-    return _sample_images_section(report) if report.spec.image else _sample_rows_section(report)
+    if report.has_pictures:
+        return _sample_images_section(report)
+    return _series_section(report) if report.spec.kind == "series" else _sample_rows_section(report)
+
+
+def draw_reconstructions(
+    report: ReportContext, originals: Tensor, reconstructed: Tensor, limits: ValueLimits | None
+) -> Axes:
+    """Originals and their reconstructions as pictures, series or columns."""
+    if report.spec.kind == "series":
+        return plots.series(originals, reconstructed)
+    if report.spec.kind == "video":
+        pairs = torch.cat([originals, reconstructed], -2)
+        return plots.images(report.pictures(pairs), STRIP_COLUMNS, limits=limits)
+    return plots.reconstructions(originals, reconstructed, report.spec.columns, limits=limits)
+
+
+def _series_section(report: ReportContext) -> Section:
+    """Series of the data and of the model."""
+    real = report.held_out_sample(MAX_SERIES).cpu()
+    draws = draw_samples(report, MAX_SERIES, mean=False)
+    data = report.figures.add_figure(
+        "held-out", plots.series(real), "Held-out sequences.", f"{report.columns_phrase}: data."
+    )
+    caption = f"{report.columns_phrase}: draws from the model, with z drawn from the prior."
+    samples = report.figures.add_figure(
+        "samples", plots.series(draws), "Sequences drawn from the model.", caption
+    )
+    return Section("samples", "Samples", data + samples)
 
 
 def _sample_images_section(report: ReportContext) -> Section:
     """Means and draws side by side."""
-    ax = plots.samples(
-        draw_samples(report, N_SAMPLE_IMAGES, mean=True),
-        draw_samples(report, N_SAMPLE_IMAGES, mean=False),
-        limits=report.value_limits,
-    )
-    alt = f"{N_SAMPLE_IMAGES} images drawn from the model: means on the left, draws on the right."
+    n = N_SAMPLE_STRIPS if report.spec.kind == "video" else N_SAMPLE_IMAGES
+    means, draws = (report.pictures(draw_samples(report, n, mean=mean)) for mean in (True, False))
+    ax = plots.samples(means, draws, limits=report.value_limits)
+    alt = f"{n} {report.item_noun}s drawn from the model: means on the left, draws on the right."
     caption = (
-        "Images from the model, with z drawn from the prior. Left: the mean of p(x|z). Right: a "
-        "draw from p(x|z) for the same z, with the independent pixel noise of the likelihood."
+        f"{report.item_noun.capitalize()}s from the model, with z drawn from the prior. Left: the "
+        "mean of p(x|z). Right: a draw from p(x|z) for the same z, with the independent pixel "
+        "noise of the likelihood."
     )
     return report.figure_section("samples", "Samples", ax, alt, caption)
 
@@ -149,7 +185,7 @@ def samples_by_label_section(report: ReportContext) -> Section | None:
     names = labels.categories[:MAX_CLASSES]
     draws = [_draw_class_means(report, labels, index, n) for index in range(len(names))]
     title = f"Samples by {labels.name}"
-    if not report.spec.image:
+    if not report.has_pictures:
         rows = [
             (name, *_format_cells(draw.flatten(1).mean(0)))
             for name, draw in zip(names, draws, strict=True)
@@ -164,7 +200,7 @@ def samples_by_label_section(report: ReportContext) -> Section | None:
         f"the noise of z, so rows differ in the {labels.name} and columns in everything else. "
         f"Means of p(x|z).{more}"
     )
-    ax = plots.images(torch.cat(draws), n, limits=report.value_limits)
+    ax = plots.images(report.pictures(torch.cat(draws)), n, limits=report.value_limits)
     alt = f"{n} images drawn for each of {len(names)} classes."
     return report.figure_section("labels", title, ax, alt, caption)
 

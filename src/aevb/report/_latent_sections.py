@@ -33,7 +33,7 @@ def interpolation_section(report: ReportContext) -> Section | None:
     if len(report.rows) < 2:
         return None
     start, end = _interpolation_ends(report)
-    has_arc = report.spec.image and report.model.posterior.has_density
+    has_arc = report.has_pictures and report.model.posterior.has_density
     paths: tuple[PathKind, ...] = ("linear", "spherical") if has_arc else ("linear",)
     figures = "".join(_interpolation_figure(report, start, end, path) for path in paths)
     return Section("interpolation", "Interpolation", figures)
@@ -77,12 +77,15 @@ def latent_map_section(report: ReportContext) -> Section:
 
 def manifold_section(report: ReportContext) -> Section | None:
     """The decoded plane of a two-dimensional latent space."""
-    if not (report.model.posterior.has_density and plots.has_manifold(report.model)):
+    drawable = report.spec.kind in ("image", "table") and report.model.posterior.has_density
+    if not (drawable and plots.has_manifold(report.model)):
         return None
     size = MANIFOLD_GRID_SIZE
     ax = plots.manifold(report.model, size, report.spec.columns, limits=report.value_limits)
     colours = (
-        "" if report.spec.image else f" {report.columns_phrase}, dark for small, bright for large."
+        ""
+        if report.has_pictures
+        else f" {report.columns_phrase}, dark for small, bright for large."
     )
     caption = (
         f"The mean of p(x|z) at {size} by {size} equally spaced percentiles of the prior: z0 "
@@ -125,8 +128,17 @@ def _interpolation_figure(report: ReportContext, start: int, end: int, path: Pat
         "reconstructions.",
         "spherical": "An arc between the same ends, whose distance from the origin changes evenly.",
     }[path]
-    caption += "" if report.spec.image else f" {report.columns_phrase}, from start (0) to end (1)."
-    ax = plots.interpolation(walk, report.spec.columns, limits=report.value_limits)
+    if report.spec.kind == "series":
+        caption += f" {report.columns_phrase}, every second step."
+        ax = plots.series(walk.x[::2])
+    else:
+        rows = f" {report.columns_phrase}, from start (0) to end (1)."
+        caption += "" if report.has_pictures else rows
+        ax = (
+            plots.images(report.pictures(walk.x), 1, limits=report.value_limits)
+            if report.spec.kind == "video"
+            else plots.interpolation(walk, report.spec.columns, limits=report.value_limits)
+        )
     name = "interpolation" if path == "linear" else f"interpolation-{path}"
     alt = f"{INTERPOLATION_STEPS} steps from one held-out {report.item_noun} to another, {path}."
     return report.figures.add_figure(name, ax, alt, caption)

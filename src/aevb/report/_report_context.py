@@ -16,6 +16,7 @@ from ..metrics import Diagnosis, Evaluation, doctor, evaluate, kl_per_dimension
 from ..metrics._doctor._context import evenly_spaced_rows
 from ..models import VAE
 from ..plots._columns import MAX_COLUMN_PANELS
+from ..plots._series import film_strips
 from ..plots._tiles import ValueLimits, value_limits
 from ..training._history import Epoch, read_history
 from ._figure_set import FigureSet
@@ -76,9 +77,18 @@ class ReportContext:
         return self.model.posterior.has_density or "prior" in self.training
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether rows are drawn as pictures: images, and videos as strips of their frames."""
+        return self.spec.kind in ("image", "video")
+
+    def pictures(self, x: Tensor) -> Any:
+        """Rows as images ``[N, *image]``."""
+        return film_strips(x) if self.spec.kind == "video" else x
+
+    @property
     def value_limits(self) -> ValueLimits | None:
         """The values that are black and white in images."""
-        if not self.spec.image:
+        if not self.has_pictures:
             return None
         if self.spec.support == "levels":
             return 0.0, (self.spec.levels or 256) - 1.0
@@ -92,7 +102,9 @@ class ReportContext:
 
     @property
     def columns_phrase(self) -> str:
-        """Which columns of a table are shown."""
+        """Which columns of a table, or channels of series, are shown."""
+        if self.spec.kind == "series":
+            return "Each channel over the steps of a sequence"
         return (
             f"The first {MAX_COLUMN_PANELS} of {self.dimensions:,} columns"
             if self.dimensions > MAX_COLUMN_PANELS
