@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .._random import seed_scope
+from .._skipped_steps import learning_rate_limit, overflow_error
 from ..errors import ArgumentError, DataError
 from ..gradients import Gradient, LeaveOneOut, Pathwise
 from ..models import VAE
@@ -88,6 +90,7 @@ def refine(
         ArgumentError: ``steps`` is negative or ``lr`` is not positive.
         DataError: The data have another shape, or there are no rows.
         IncompatibleError: Gradient or objective do not fit the model.
+        NumericalError: Updates with this learning rate would overflow.
 
     Example:
         >>> from aevb import VAE, likelihoods, networks, posteriors, priors
@@ -197,6 +200,8 @@ def _optimise(
     """Run Adam on the per-row parameters; returns the number of skipped steps of each row."""
     entries = _parameter_table(candidate).entries.requires_grad_()
     optimizer = torch.optim.Adam([entries], betas=REFINE_ADAM_BETAS)
+    if lr / TABLE_ENTRY_UNIT > (learning_rate_limit(optimizer) or math.inf):
+        raise overflow_error(lr)
     skipped = torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = lr / TABLE_ENTRY_UNIT * (1 - step / steps)

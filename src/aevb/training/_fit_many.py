@@ -400,7 +400,7 @@ class _PreparedRun:
             tuple(history),
             best,
             member.stop_reason,
-            notes,
+            (*notes, *member.notes),
             run.out,
             member.signal if member.stop_reason == "interrupted" else None,
         )

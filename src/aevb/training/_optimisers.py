@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from .._hardware import uses_plain_engine
 from .._recipe import Recipe
+from .._skipped_steps import learning_rate_limit, overflow_error
 from ._engine._fused_adam import FusedAdamUpdate, UpdateFunction, is_plain_adam
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
@@ -118,13 +120,37 @@ def base_learning_rates(optimizer: Optimizer) -> list[float]:
 def make_update(optimizer: Optimizer) -> UpdateFunction:
     """Make the update ``(parameters, gradients, skip)``; a skipped step changes nothing.
 
-    A fused kernel reads ``skip`` on the device; for other optimisers the host waits for it.
+    A fused kernel reads ``skip`` on the device; for other optimisers the host waits for it. Where
+    no limit on the learning rate excludes it, an update that overflows is undone and raised.
     """
     fused = all(group.get("fused") for group in optimizer.param_groups)
     update = partial(_update_unless_skipped, optimizer, fused)
     if is_plain_adam(optimizer) and not uses_plain_engine():
         return FusedAdamUpdate(optimizer, update)
-    return update
+    return update if learning_rate_limit(optimizer) else partial(_update_checked, optimizer, update)
+
+
+@torch.no_grad()
+def _update_checked(
+    optimizer: Optimizer,
+    update: UpdateFunction,
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    skip: Tensor,
+) -> None:
+    before = [parameter.clone() for parameter in parameters]
+    rate = float(optimizer.param_groups[0]["lr"])
+    try:
+        update(parameters, gradients, skip)
+        overflows = not torch.nn.utils.get_total_norm(parameters, math.inf).isfinite()
+    except RuntimeError as error:  # a number that does not fit into the type of the weights
+        if "overflow" not in str(error):
+            raise
+        overflows = True
+    if overflows:
+        for parameter, old in zip(parameters, before, strict=True):
+            parameter.copy_(old)
+        raise overflow_error(rate)
 
 
 def _update_unless_skipped(

@@ -28,6 +28,7 @@ from . import _checkpoint as checkpoint
 from . import _config_file as config_file
 from ._ema import ExponentialMovingAverage
 from ._history import HISTORY_FILE, Epoch, append_history, write_history
+from ._optimisers import base_learning_rates
 from ._run_folder import RunFolder
 from ._step import STATISTIC_NAMES, TrainingStep, match_memory_layout
 from ._validation import score_held_out, update_best, with_validation_score
@@ -91,8 +92,9 @@ class TrainingRun:
         )
         self.best_tensors: dict[str, Tensor] | None = None
         clip = message("Clip the gradient: {clip}", clip=Argument("clip_norm", 100))
+        rate = f"{base_learning_rates(optimizer)[0]:.3g}"
         self.skipped = SkippedSteps(
-            ("Lower the learning rate", clip), ". The best weights so far are kept"
+            (f"Lower the learning rate, now {rate}", clip), ". The best weights so far are kept"
         )
         self.last_checkpoint_time = -math.inf  # the first one follows the first step
         self.folder: RunFolder | None = None

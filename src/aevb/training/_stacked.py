@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,9 +16,10 @@ from torch.optim import Adam
 from .._memory import explain_out_of_memory
 from .._random import seed_scope, use_generator
 from .._recipe import Recipe
-from .._skipped_steps import MAX_SKIP_STREAK
+from .._skipped_steps import MAX_SKIP_STREAK, learning_rate_limit
 from ..data import Rows
 from ..inference._batches import iter_batches, model_dtype
+from ..notes import Note
 from ..types import Batch
 from ._checkpoint import RunProgress
 from ._ema import ExponentialMovingAverage
@@ -63,6 +65,7 @@ class StackedMember:
     progress: RunProgress = field(default_factory=RunProgress)
     stop_reason: str = "epochs"
     signal: int | None = None
+    notes: tuple[Note, ...] = ()
 
 
 class StackedTrainer:
@@ -123,6 +126,10 @@ class StackedTrainer:
             dtype=torch.float64,
             device=self.device,
         )
+        self.learning_rate_limit = min(
+            learning_rate_limit(optimizer) or math.inf for optimizer in optimizers
+        )
+        self.largest_rate = self.base_learning_rates.abs().max().item()
         self.active = torch.ones(len(members), dtype=torch.bool, device=self.device)
         self.statistic_sums = torch.zeros(
             len(members), len(STATISTIC_NAMES) + len(recipes[0].metric_names), device=self.device
@@ -153,7 +160,8 @@ class StackedTrainer:
                         break
                 else:
                     self._close_epoch(time.monotonic() - start)
-                    bar.show_epoch(self.members[0].progress.history[-1])
+                    longest = max((each.progress.history for each in self.members), key=len)
+                    bar.show_epoch(longest[-1])
                 if not self.running_members:
                     break
         self._finish()
@@ -165,7 +173,10 @@ class StackedTrainer:
 
     def _step(self, step: int, batch: Batch) -> None:
         self.stacked_step.set_step(step)
-        rates = self.base_learning_rates * self.lr_schedule(step, self.steps * self.epochs)
+        factor = self.lr_schedule(step, self.steps * self.epochs)
+        rates = self.base_learning_rates * factor
+        if not self.largest_rate * abs(factor) <= self.learning_rate_limit:
+            self._stop_not_finite(~(rates.abs() <= self.learning_rate_limit), rates)
         self.statistic_sums += self.stacked_step(batch, rates, self.active, self.generators)
         if self.ema is not None:
             self.ema.update(step + 1)
@@ -173,7 +184,7 @@ class StackedTrainer:
             member.progress.step += 1
             member.progress.step_in_epoch += 1
         if self.device.type == "cpu" or step % 50 == 0:  # reading the device is free on the CPU
-            self._stop_members(self.stacked_step.skip_streak >= MAX_SKIP_STREAK, "not finite")
+            self._stop_not_finite(self.stacked_step.skip_streak >= MAX_SKIP_STREAK, rates)
 
     def _close_epoch(self, seconds: float) -> None:
         """Close the epoch of every running model, score it, and keep its best weights."""
@@ -266,6 +277,17 @@ class StackedTrainer:
             )
             model.train()
         return self.validation_functions[size]
+
+    def _stop_not_finite(self, members: Tensor, rates: Tensor) -> None:
+        """Stop models whose steps are not finite, with a note of the learning rate."""
+        for m in (members & self.active).nonzero().flatten().tolist():
+            rate = rates[m].item()
+            text = (
+                f"Steps with the learning rate {rate:.3g} are not finite. The best weights so far "
+                "are kept. Lower the learning rate."
+            )
+            self.members[m].notes = (Note("not_finite", text, "warning", {"learning_rate": rate}),)
+        self._stop_members(members, "not finite")
 
     def _stop_members(self, members: Tensor, reason: str, signal: int | None = None) -> None:
         """Stop models."""

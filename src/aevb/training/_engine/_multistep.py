@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ..._skipped_steps import learning_rate_limit, overflow_error
 from ...objectives._schedules import ScheduledModule
 from ...types import Batch
 from .._ema import ExponentialMovingAverage
@@ -55,6 +57,7 @@ class Multistep:
         self.training_step, self.source, self.ema = training_step, source, ema
         self.statistic_sums, self.lr_schedule = statistic_sums, lr_schedule
         self.optimizer, self.base_learning_rates = optimizer, base_learning_rates
+        self.learning_rate_limit = learning_rate_limit(optimizer) or sys.float_info.max
         self.scheduled_parts: tuple[ScheduledModule, ...] = (
             training_step.objective,
             training_step.gradient,
@@ -101,7 +104,7 @@ class Multistep:
         return len(chunk)
 
     def _run_step(self, batch: Batch, step: int, total: float) -> None:
-        set_learning_rates(self.optimizer, self.base_learning_rates, self.lr_schedule(step, total))
+        set_learning_rates(self.optimizer, self.base_learning_rates, self._factor(step, total))
         for part in self.scheduled_parts:
             part.set_step(step)
         self.statistic_sums += self.training_step(batch)
@@ -120,6 +123,14 @@ class Multistep:
                 self.ema.update_with_weight(values[-1])
         return self.statistic_sums
 
+    def _factor(self, step: int, total: float) -> float:
+        """The factor on the learning rates, which must not let an update overflow."""
+        factor = self.lr_schedule(step, total)
+        largest = max(map(abs, self.base_learning_rates)) * factor
+        if not abs(largest) <= self.learning_rate_limit:
+            raise overflow_error(largest)
+        return factor
+
     def _setting_tensors(self) -> list[Tensor]:
         """The tensors that hold what changes between two steps: rates, then scheduled settings."""
         return [group["lr"] for group in self.optimizer.param_groups] + [
@@ -128,7 +139,7 @@ class Multistep:
 
     def _setting_values(self, step: int, total: float) -> list[float]:
         """The values of ``_setting_tensors`` at a step, and the weight of the EMA after it."""
-        factor = self.lr_schedule(step, total)
+        factor = self._factor(step, total)
         scheduled = [
             schedule(step) for part in self.scheduled_parts for schedule in part.schedules.values()
         ]
