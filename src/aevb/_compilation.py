@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from ._hardware import uses_plain_engine
+from ._random import TURN
 from .notes import Note
 
 # Compiling takes some ten seconds and saves about a millisecond per step. A warm cache would pay
@@ -66,7 +67,7 @@ class Compiler:
                 with suppress(Unsupported):  # another shape: traced anew
                     return graph(*inputs)
             try:
-                with torch._dynamo.config.patch(trace_autograd_ops=True):
+                with TURN, torch._dynamo.config.patch(trace_autograd_ops=True):
                     result = graph(*inputs)
             except Exception as error:
                 if traced:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import torch
 
@@ -58,8 +59,14 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
 def single_thread(enabled: bool = True) -> Iterator[None]:
     """Use one thread inside the block if ``enabled``: for work that is too small to share."""
     before = torch.get_num_threads()
-    if enabled:
-        torch.set_num_threads(1)
+    if not enabled or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    # PyTorch gives the last number that was set to every thread that starts later
+    other = Thread(target=torch.set_num_threads, args=(before,))
+    other.start()
+    other.join()
     try:
         yield
     finally:

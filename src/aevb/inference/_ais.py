@@ -9,13 +9,14 @@ likelihood using bidirectional Monte Carlo (2015).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, biject_to
 
+from .._grad_mode import differentiable, gradients_enabled, make_differentiable
 from ..distributions import HMCState, HMCTransition, hmc_transition, tune_step_size
 from ..distributions._hmc import value_and_grad
 from ..distributions._support import has_mass_outside
@@ -132,6 +133,7 @@ class AISResult:
     chains: int
 
 
+@gradients_enabled()
 @torch.no_grad()
 def annealed_importance_sampling(
     model: VAE,
@@ -184,6 +186,9 @@ def annealed_importance_sampling(
     """
     check_counts(chains=chains)
     check_ais(model, annealing)
+    make_differentiable(model)
+    context = None if batch.context is None else differentiable(batch.context)
+    batch = replace(batch, x=differentiable(batch.x), context=context)
     path = _AnnealingPath(model, batch, annealing)
     steps = _tune_step_sizes(path, on_progress)
     block = chains if max_pairs is None else max(1, max_pairs // path.size)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._grad_mode import differentiable, gradients_enabled, make_differentiable
 from ..distributions._support import has_real_support
 from ..errors import IncompatibleError, one_of
 from ..models import VAE
@@ -19,6 +20,7 @@ MAX_LBFGS_ITERATIONS = 400
 Energy = Callable[[Tensor], Tensor]
 
 
+@gradients_enabled()
 def geodesic(
     model: VAE,
     a: Tensor,
@@ -62,7 +64,9 @@ def geodesic(
     """
     _check_geodesic(model, context)
     segments = math.ceil(MIN_CURVE_SEGMENTS / (steps - 1))  # per step
-    curve = _SineCurve.from_endpoints(a.detach(), b.detach(), segments * (steps - 1))
+    make_differentiable(model)
+    a, b = differentiable(a.detach()), differentiable(b.detach())
+    curve = _SineCurve.from_endpoints(a, b, segments * (steps - 1))
     if context is not None:
         context = torch.lerp(context[0], context[1], curve.positions.reshape(-1, 1))
     scale = torch.ones((), dtype=a.dtype, device=a.device) if unit is None else unit.to(a)
@@ -71,7 +75,7 @@ def geodesic(
         means = model.likelihood(curve(coefficients), context).mean / scale
         return (len(means) - 1) * means.diff(dim=0).square().sum()
 
-    with eval_mode(model), torch.enable_grad():
+    with eval_mode(model):
         coefficients = _minimise_energy(energy, curve.straight_line)
     return curve(coefficients)[::segments]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from .._grad_mode import differentiable, gradients_enabled, make_differentiable
 from .._random import seed_scope
 from .._skipped_steps import learning_rate_limit, overflow_error
 from ..errors import ArgumentError, DataError
@@ -53,6 +54,7 @@ class RefinedPosterior:
         return self.model.posterior(torch.arange(len(self.elbo_after), device=self.model.device))
 
 
+@gradients_enabled()
 def refine(
     model: VAE,
     x: Tensor,
@@ -117,11 +119,12 @@ def refine(
             argument="x",
             suggestions=("Write `data.test.tensor()` for the rows of a data set",),
         )
-    x, rows = model.to_model_input(x), len(x)
+    x, rows = model.to_model_input(differentiable(x)), len(x)
     if not rows:
         raise DataError("`x` has no rows", argument="x", suggestions=("Give at least one row",))
     objective, gradient = _resolve_objective(model, objective, gradient)
     frozen = copy.deepcopy(model).requires_grad_(False).eval()  # models share no parameters
+    make_differentiable(frozen)
     with seed_scope(seed, model.device):
         blocks = [
             _refine_block(frozen, batch, steps, lr, objective, gradient)

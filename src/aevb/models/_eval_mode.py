@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from .._random import TURN
+
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
@@ -25,10 +27,11 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
         >>> model.training
         True
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with TURN:  # another thread must not see or restore the modes of this block
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
+from .._random import use_generator
 from .._recipe import Recipe
 from .._registry import Registration, register
 from ..data._spec import Spec
@@ -111,6 +112,7 @@ def register_preset(
 
     def decorate(build: PresetFunction) -> PresetFunction:
         build.__doc__ = _complete_docstring(build)
+        build = use_generator(None)(build)  # initial weights do not come from another thread's run
         entry = PresetRegistration(
             paper=paper,
             components=components,

@@ -12,6 +12,7 @@ import torch
 from torch.optim import Optimizer
 
 from .._compilation import CompileOption
+from .._grad_mode import gradients_enabled
 from .._hardware import resolve_device
 from .._persistence import to_config
 from .._recipe import Recipe
@@ -44,7 +45,8 @@ class TrainingConfig:
         clip_norm: Largest norm of the gradient.
         ema: Decay of an exponential moving average of the weights.
         micro_batches: Number of equal parts of a batch whose gradients are averaged in one step.
-        seed: Seed of the order of the data and of all draws.
+        seed: Seed of the order of the data and of all draws. On a CPU the same seed gives the same
+            weights for the same version and number of threads of PyTorch.
         precision: Precision of the networks while training.
         compile: Whether the loss and its gradients are compiled into one graph.
 
@@ -127,6 +129,7 @@ class TrainingConfig:
         return {name: value for name, value in recorded.items() if name not in free}
 
 
+@gradients_enabled()
 def fit(
     model: VAE | Recipe,
     data: Any,
@@ -219,7 +222,8 @@ def fit(
             nothing to resume.
         OutOfMemoryError: A step does not fit into memory; the suggestions say which sizes to
             lower. The model has the best weights so far.
-        NumericalError: Three steps in a row were not finite. The model has the best weights so far.
+        NumericalError: Three steps in a row were not finite, or the learning rate would overflow
+            the weights. The model has the best weights so far.
 
     Example:
         >>> from aevb import likelihoods, networks, posteriors, priors

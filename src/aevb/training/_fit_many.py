@@ -13,6 +13,7 @@ import torch
 from torch.optim import Optimizer
 
 from .._files import create_folder, path_inside, read_json
+from .._grad_mode import gradients_enabled
 from .._hardware import resolve_device, uses_plain_engine
 from .._locks import FolderLock
 from .._persistence import RunStatus, load_weights, save, to_config
@@ -43,6 +44,7 @@ from ._trainer import Trainer, resolve_epochs, resolve_recipe, resolve_validatio
 FINISHED_REASONS = ("epochs", "patience", "not finite")  # of runs that need not be repeated
 
 
+@gradients_enabled()
 def fit_many(
     models: Sequence[VAE | Recipe],
     data: Any,

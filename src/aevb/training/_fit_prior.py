@@ -15,6 +15,7 @@ from torch.distributions import Distribution, constraints
 
 from .. import priors
 from .._conditional import Unconditional
+from .._grad_mode import gradients_enabled, make_differentiable
 from .._random import seed_scope
 from .._skipped_steps import SkippedSteps
 from ..data import Dataset, Rows
@@ -68,6 +69,7 @@ class PriorFitSettings:
     seed: int
 
 
+@gradients_enabled()
 def fit_prior(
     model: VAE,
     data: Any,
@@ -129,6 +131,7 @@ def fit_prior(
     fitter = _resolve_fitter(family)
     _check_family(model, family)
     twin = copy.deepcopy(model)
+    make_differentiable(twin)
     latents = _draw_latent_split(model, data, seed)
     with seed_scope(seed):
         prior = fitter(latents, PriorFitSettings(components, steps, seed)).to(model.device)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._grad_mode import differentiable
 from .._memory import explain_out_of_memory
 from .._offset import Offset, subtract_offset
 from ..data import Dataset, Rows
@@ -189,13 +190,14 @@ class IterableSource(Source):
 
     def _to_batch(self, batch: Any) -> Batch:
         if isinstance(batch, Batch):
-            context = None if batch.context is None else batch.context.to(self.device, self.dtype)
+            context = None if batch.context is None else self._place(batch.context)
             index = None if batch.index is None else batch.index.to(self.device)
-            return replace(
-                batch, x=batch.x.to(self.device, self.dtype), context=context, index=index
-            )
+            return replace(batch, x=self._place(batch.x), context=context, index=index)
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return Batch(subtract_offset(torch.as_tensor(x), self.offset).to(self.device, self.dtype))
+        return Batch(self._place(subtract_offset(torch.as_tensor(x), self.offset)))
+
+    def _place(self, values: Tensor) -> Tensor:
+        return differentiable(values).to(self.device, self.dtype)
 
 
 def check_not_empty(rows: Rows, name: str) -> Rows:

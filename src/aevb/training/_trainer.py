@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .._grad_mode import make_differentiable
 from .._hardware import single_thread
 from .._memory import explain_out_of_memory
 from .._random import seed_scope
@@ -264,6 +265,7 @@ class Trainer:
                     self.run.report_skipped_step(self.multistep.last_batch)
                 self.bar.update(state.epoch, state.step_in_epoch, elapsed)
                 self.run.checkpoint_if_due(self.start_time)
+                self.run.random_stream.give_way()
                 if interrupt.requested:
                     return "interrupted"
                 if minutes is not None and elapsed > minutes:
@@ -294,9 +296,13 @@ def resolve_recipe(
 ) -> Recipe:
     """The recipe, with defaults for the parts that are ``None``."""
     if isinstance(model, Recipe):
-        return Recipe(model.model, objective or model.objective, gradient or model.gradient)
-    default = ELBO() if model.posterior.has_density else Reconstruction()
-    return Recipe(model, objective or default, gradient or Pathwise())
+        recipe = Recipe(model.model, objective or model.objective, gradient or model.gradient)
+    else:
+        default = ELBO() if model.posterior.has_density else Reconstruction()
+        recipe = Recipe(model, objective or default, gradient or Pathwise())
+    for part in (recipe.model, recipe.objective, recipe.gradient):
+        make_differentiable(part)
+    return recipe
 
 
 def resolve_validation_rows(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..._compilation import CompileOption, Compiler
+from ..._random import TURN
 from ...notes import Note
 from ._onednn_pass import onednn_graph_pass
 
@@ -54,7 +55,8 @@ class StepCompiler:
         def call(*inputs: Any) -> Any:
             nonlocal traced, checked
             if checked == self.guard_version:
-                with torch.compiler.set_stance("default", skip_guard_eval_unsafe=True):
+                # the stance belongs to the process
+                with TURN, torch.compiler.set_stance("default", skip_guard_eval_unsafe=True):
                     return graph(*inputs)
             result = graph(*inputs)
             checked, traced = (self.guard_version if traced else -1), True

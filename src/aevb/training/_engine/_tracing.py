@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ..._random import keep_stream
+
 aten = torch.ops.aten
 # Random operations that depend on a shape only; the method that draws the same numbers, and the
 # position of its first argument.
@@ -82,13 +84,11 @@ def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> TracedFunct
     Raises:
         UntraceableError: The function cannot be traced, or its draws depend on parameters.
     """
-    state = torch.get_rng_state()
     try:
-        graph = make_fx(function, _LIST_DECOMPOSITIONS)(*(tensor.clone() for tensor in inputs))
+        with keep_stream():
+            graph = make_fx(function, _LIST_DECOMPOSITIONS)(*(tensor.clone() for tensor in inputs))
     except Exception as error:
         raise UntraceableError(str(error).splitlines()[0][:120]) from error
-    finally:
-        torch.set_rng_state(state)
     draws = tuple(
         _lift_random_node(graph, node) for node in list(graph.graph.nodes) if _is_random(node)
     )
