@@ -90,3 +90,20 @@ def test_inputs_other_than_sequences_are_refused():
 def test_a_saved_network_is_restored():
     record = to_config(networks.Embed(networks.FillMissing(networks.MADE(3, [4], 2)), 5, 3))
     assert to_config(from_config(record)) == record
+
+
+def test_convolutions_without_pooling_keep_the_features_of_every_step():
+    network = networks.SequenceConv(2, [4, 3], pool="none", seed=0)
+    pooled = networks.SequenceConv(2, [4, 3], seed=0)
+    x = torch.randn(5, 6, 2, generator=torch.Generator().manual_seed(0))
+    x[0, 4:] = torch.nan
+    features = network(x).unflatten(1, (3, 6))
+    assert (features[0, :, 4:] == 0).all()
+    torch.testing.assert_close(features[1:].mean(2), pooled(x)[1:])
+    torch.testing.assert_close(features[0, :, :4].mean(1), pooled(x)[0])
+
+
+def test_frames_of_a_video_are_steps():
+    network = networks.SequenceConv(12, [4], seed=0)
+    x = torch.randn(5, 6, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(x), network(x.flatten(2)))
