@@ -118,6 +118,7 @@ BOMBS = {
     "t.csv.gz": lambda: gzip.compress(b"a,b\n" + b"1,2\n" * 1_000_000),
     "t.zip": lambda: zipped("t.csv", b"a,b\n" + b"1,2\n" * 1_000_000),
     "t.csv": lambda: b"a," * 1_000 + b"b\n" + b"1," * 1_000 + b"2\n",  # 2 KB for each column
+    "line.csv": lambda: b"1," * 50_000,  # 100 bytes for each cell of the first lines
     "x.npy.gz": lambda: gzip.compress(saved(np.save, np.zeros((1000, 1000)))),
     "x.npz": lambda: saved(np.savez_compressed, x=np.zeros((1000, 1000))),
     "t.parquet": lambda: saved(pl.DataFrame({"a": np.zeros(1_000_000)}).write_parquet),

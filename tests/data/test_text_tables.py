@@ -51,7 +51,7 @@ CASES = {
     ),
     "blank after comma": (PLAIN.replace(",", ", ").encode(), A_B),
     "blank before quotation": (
-        b'"x", "y", "c"\n1, 4.5, "x, y"\n2, 5.5, "z"\n3, 6.5, "w"\n', X_Y
+        b'# a, "b"\n"x", "y", "c"\n1, 4.5, "x, y"\n2, 5.5, "z"\n3, 6.5, "w"\n', X_Y
     ),
     "decimal comma": (COMMA.encode(), A_B),
     "decimal comma with tabs": (COMMA.replace(";", "\t").encode(), A_B),
@@ -129,6 +129,13 @@ def test_bytes_become_columns(tmp_path, case):
     assert columns(path) == wanted
     rows = load_as(path, load(path).spec)
     np.testing.assert_array_equal(rows.tensor().numpy().T, list(wanted.values()))
+
+
+def test_a_header_may_be_longer_than_the_sample(tmp_path):
+    names = [f"expression of gene {i}".ljust(300, ".") for i in range(1_000)]
+    rows = [",".join(str((i + k) % 7) for i in range(1_000)) for k in range(5)]
+    (tmp_path / "t.csv").write_text("\n".join([",".join(names), *rows]))
+    assert load(tmp_path / "t.csv").spec.columns == tuple(names)
 
 
 NOTES = {

@@ -84,9 +84,11 @@ def missing_code_notes(columns: Sequence[TableColumn]) -> tuple[Note, ...]:
 
 def _check_code(cells: np.ndarray, value: float) -> MissingCode | None:
     """The code, if the value is one."""
+    if not _looks_like_code(value):
+        return None
     others = cells[cells != value]
     count = len(cells) - len(others)
-    if count < MIN_CELLS or not len(others) or not _looks_like_code(value):
+    if count < MIN_CELLS or not len(others):
         return None
     low, high = float(others.min()), float(others.max())
     gap = max(low - value, value - high)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ..errors import ArgumentError
 from ..notes import Argument, Note, message
+from ._compression import check_size
 from ._formatting import format_list, source_error
 from ._magic_numbers import describe_content
 from ._number_texts import classify_cell
@@ -23,6 +24,8 @@ from ._reading import Reading
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "blank": " "}
 SAMPLE_BYTES, SAMPLE_LINES = 1 << 18, 200  # the beginning of a file, which decides its format
+MIN_SAMPLE_LINES = 6  # also of lines that are longer
+BYTES_PER_CELL = 100  # of memory that a cell of the sample needs
 CONSISTENT_SHARE = 0.9  # of the sampled lines, which have as many cells as most lines
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -82,10 +85,12 @@ def parse_text_table(
     if match := _SEPARATOR_LINE.match(content, start):
         delimiter, start = delimiter or match[1].decode(), match.end()
     comment, start = _skip_comments(content, start)
+    marks = max(content.count(mark, start, _sample_end(content, start)) for mark in b"\t;|, ")
+    check_size(marks * BYTES_PER_CELL, origin, reading.allow_large)
     delimiter = delimiter or _detect_delimiter(_sample(content, start))
     if delimiter == " ":
         content, delimiter = content[:start] + _blanks_to_tabs(content[start:]), "\t"
-    content = content[:start] + _without_blanks_before_quotes(content[start:], delimiter)
+    content = _without_blanks_before_quotes(content, start, delimiter)
     return _with_header(content, start, delimiter, comment, reading.header, columns, notes)
 
 
@@ -200,11 +205,21 @@ def _skip_comments(content: bytes, start: int) -> tuple[str | None, int]:
     return None if comment is None else comment.decode(errors="replace"), start
 
 
+def _sample_end(content: bytes, start: int) -> int:
+    """Where the sample ends: after ``SAMPLE_BYTES``, and not before a few lines."""
+    end = start
+    for _ in range(MIN_SAMPLE_LINES):
+        end = content.find(b"\n", end) + 1
+        if not end:
+            return len(content)
+    return min(max(end, start + SAMPLE_BYTES), len(content))
+
+
 def _sample(content: bytes, start: int) -> list[str]:
     """The first lines that are neither empty nor comments."""
-    head = content[start : start + SAMPLE_BYTES]
-    lines = head.decode(errors="replace").split("\n")
-    complete = lines[:-1] if len(content) > start + SAMPLE_BYTES and len(lines) > 1 else lines
+    end = _sample_end(content, start)
+    lines = content[start:end].decode(errors="replace").split("\n")
+    complete = lines[:-1] if end < len(content) else lines
     return [line for line in complete if line.strip() and not line.startswith("#")][:SAMPLE_LINES]
 
 
@@ -253,12 +268,12 @@ def _blanks_to_tabs(rows: bytes) -> bytes:
     return re.sub(rb'("[^"\n]*")|[ \t]+', lambda match: match[1] or b"\t", rows)
 
 
-def _without_blanks_before_quotes(rows: bytes, delimiter: str) -> bytes:
-    """The lines without blanks between a delimiter and a quotation mark."""
+def _without_blanks_before_quotes(content: bytes, start: int, delimiter: str) -> bytes:
+    """The content without blanks between a delimiter and a quotation mark, from ``start`` on."""
     mark = delimiter.encode()
-    if delimiter == "\t" or mark + b' "' not in rows:
-        return rows
-    return re.sub(re.escape(mark) + rb' +"', mark + b'"', rows)
+    if delimiter == "\t" or mark + b' "' not in content:
+        return content
+    return content[:start] + re.sub(re.escape(mark) + rb' +"', mark + b'"', content[start:])
 
 
 def _with_header(
@@ -394,6 +409,8 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def _has_comments(content: bytes, start: int, delimiter: str, width: int) -> bool:
     """Whether lines that begin with ``#`` are comments: one has another number of cells."""
+    if b"\n#" not in content:  # 20 times as fast as the pattern
+        return False
     lines = [match[0].decode(errors="replace") for match in _COMMENT_LINE.finditer(content, start)]
     return any(width == 1 or len(row) != width for row in split_cells(lines, delimiter))
 

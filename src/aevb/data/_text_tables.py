@@ -17,7 +17,7 @@ from ._tables import SourceTable, from_table, import_extra, to_narwhals
 from ._text_format import TextTable, decode_text, parse_text_table, split_cells, unique_names
 
 BYTES_PER_COLUMN = 2048  # of memory that a column of any length needs
-TRIED_ROWS = 1000  # that decide the decimal mark of a file
+TRIED_ROWS, TRIED_COLUMNS = 1000, 50  # with commas, which decide the decimal mark of a file
 _ARFF_ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"[^\"]*\"|\S+)\s+", re.IGNORECASE)
 
 
@@ -43,7 +43,7 @@ def read_csv(path: Path, options: ReadOptions) -> RawData:
     check_size(len(table.names) * BYTES_PER_COLUMN, origin, reading.allow_large)
     texts = _read_texts(polars, table, origin)
     decimal = reading.decimal or _usual_decimal(texts)
-    frame = texts.select(_to_plain_numbers(column, decimal) for column in texts)
+    frame = _to_plain_numbers(texts, decimal)
     return from_table(
         SourceTable(
             to_narwhals(frame),
@@ -113,7 +113,7 @@ def read_arff(path: Path, options: ReadOptions) -> RawData:
     delimiter = "\t" if b"," not in rows.split(b"\n", 1)[0] and b"\t" in rows else ","
     table = TextTable(rows, delimiter, unique_names(names), content.count(b"\n", 0, mark.end()) + 1)
     texts = _read_texts(polars, table, origin, quote="'" if b'"' not in rows else '"')
-    frame = texts.select(_to_plain_numbers(column, ".") for column in texts)
+    frame = _to_plain_numbers(texts, ".")
     source = SourceTable(
         to_narwhals(frame),
         data_name(path),
@@ -164,26 +164,55 @@ def _row_error(table: TextTable, origin: str, quote: str, error: Exception) -> E
     return error
 
 
-def _to_plain_numbers(column: Any, decimal: DecimalMark) -> Any:
-    """The column as whole numbers, numbers or booleans if all of its cells are; else as text."""
+def _to_plain_numbers(texts: Any, decimal: DecimalMark) -> Any:
+    """The frame with columns of whole numbers, numbers or booleans where all cells are; else text.
+
+    Where the decimal mark is a comma, columns with points stay text: the points may be thousands
+    separators.
+    """
     import polars
 
-    texts = column.str.strip_chars()
-    texts = texts.set(texts == "", None)
-    if decimal == "," and texts.str.contains(".", literal=True).any():
-        return texts  # the points may be thousands separators
+    frame = texts.select(polars.all().str.strip_chars().replace("", None))
+    names = frame.columns
+    if decimal == ",":
+        names = [name for name in names if not frame[name].str.contains(".", literal=True).any()]
     for dtype in (polars.Int64, polars.Float64):
-        numbers = texts.cast(dtype, strict=False)
-        if numbers.null_count() == texts.null_count():
-            return numbers
-    words = texts.str.to_lowercase()
-    return words == "true" if words.drop_nulls().is_in(["true", "false"]).all() else texts
+        likely, _ = _cast_columns(frame.head(TRIED_ROWS), names, dtype)  # most columns fail soon
+        plain, numbers = _cast_columns(frame, likely, dtype)
+        frame = frame.with_columns(numbers)
+        done = set(plain)
+        names = [name for name in names if name not in done]
+    words = ["true", "false"]
+    truths = {name: frame[name].str.to_lowercase() for name in names}
+    return frame.with_columns(
+        (lower == "true").alias(name)
+        for name, lower in truths.items()
+        if lower.head(TRIED_ROWS).drop_nulls().is_in(words).all()
+        and lower.drop_nulls().is_in(words).all()
+    )
+
+
+def _cast_columns(frame: Any, names: list[str], dtype: Any) -> tuple[list[str], list[Any]]:
+    """The columns among ``names`` of which every cell has this type, by name and converted."""
+    import polars
+
+    if not names:
+        return [], []
+    numbers = frame.select(polars.col(names).cast(dtype, strict=False))
+    missing = zip(numbers.null_count().row(0), frame[names].null_count().row(0), strict=True)
+    plain = [name for name, (new, old) in zip(names, missing, strict=True) if new == old]
+    return plain, numbers[plain].get_columns() if plain else []
 
 
 def _usual_decimal(texts: Any) -> DecimalMark:
     """The comma where a column of numbers agrees with it alone, and none with the point alone."""
+    import polars
+
     head = texts.head(TRIED_ROWS)
+    has_comma = head.select(polars.all().str.contains(",", literal=True).any()).row(0)
+    names = [name for name, has in zip(head.columns, has_comma, strict=True) if has]
     marks = {
-        decimal_of_column({text.strip() for text in column.drop_nulls()}) for column in head
+        decimal_of_column({text.strip() for text in head[name].drop_nulls()})
+        for name in names[:TRIED_COLUMNS]
     } - {None}
     return "," if marks == {","} else "."
