@@ -53,6 +53,27 @@ def alone(model, objective, gradient, rate, seed, data=DATA, **options) -> aevb.
     )
 
 
+def test_relative_updates_are_those_of_single_runs():
+    """The change of all weights in each epoch, measured from outside, and in a stack."""
+    model, before, expected = tiny(), [], []
+
+    def measure(epoch: aevb.training.Epoch, trained: aevb.VAE) -> None:
+        now = nn.utils.parameters_to_vector(trained.parameters()).detach().clone()
+        expected.append(((now - before[-1]).norm() / before[-1].norm()).item())
+        before.append(now)
+
+    before.append(nn.utils.parameters_to_vector(model.parameters()).detach().clone())
+    single = alone(model, None, None, 1e-2, 0, callbacks=[measure])
+    found = [epoch.relative_update for epoch in single.history]
+    assert found == pytest.approx(expected, rel=1e-5)  # rounding of float32 sums
+    models = [tiny(), tiny(1)]
+    stack = aevb.fit_many(models, DATA, optimizer=adam(1e-2), seed=[0, 1], **STEPS)
+    assert together(stack[0])
+    updates = [epoch.relative_update for epoch in stack[0].history]
+    assert updates == pytest.approx(found, rel=1e-3)  # five epochs of rounding
+    assert [epoch.relative_update for epoch in stack[1].history] != updates
+
+
 def together(result: aevb.FitResult) -> bool:
     return any(note.code == "stacked" for note in result.notes)
 

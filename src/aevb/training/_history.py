@@ -40,6 +40,8 @@ class Epoch:
             or "reconstruction".
         validation_name: Name of the bound of the validation rows.
         schedules_finished: Whether all schedules had reached their end.
+        relative_update: Change of the model's parameters in the epoch, relative to their norm at
+            its beginning.
     """
 
     epoch: int
@@ -61,6 +63,7 @@ class Epoch:
     bound_kind: str = "lower bound"
     validation_name: str = "ELBO"
     schedules_finished: bool = True
+    relative_update: float | None = None
 
     @property
     def validation_elbo(self) -> float | None:

@@ -32,6 +32,7 @@ from ._optimisers import base_learning_rates
 from ._run_folder import RunFolder
 from ._step import STATISTIC_NAMES, TrainingStep, match_memory_layout
 from ._validation import score_held_out, update_best, with_validation_score
+from ._weight_change import WeightChange
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints
 NO_VALIDATION_WITH_ROW_PARAMETERS = Note(
@@ -90,6 +91,7 @@ class TrainingRun:
         self.statistic_sums = torch.zeros(
             len(STATISTIC_NAMES) + len(self.recipe.metric_names), device=self.model.device
         )
+        self.weight_change = WeightChange(self._learned().values())
         self.best_tensors: dict[str, Tensor] | None = None
         clip = message("Clip the gradient: {clip}", clip=Argument("clip_norm", 100))
         rate = f"{base_learning_rates(optimizer)[0]:.3g}"
@@ -165,7 +167,9 @@ class TrainingRun:
             int(self.training_step.skipped_steps),
             seconds,
             float(learning_rate),
+            self.weight_change.measure().item(),
         )
+        self.weight_change.restart()
         self.statistic_sums.zero_()
         self.training_step.skipped_steps.zero_()
         return epoch
@@ -223,6 +227,7 @@ class TrainingRun:
             "objective": checkpoint.all_tensors(self.objective),
             "gradient": checkpoint.all_tensors(self.gradient),
             "best": self.best_tensors or {},
+            "epoch_start": dict(zip(self._learned(), self.weight_change.start, strict=True)),
             "ema": self.ema.state_tensors() if self.ema else {},
             "stream": {"state": self.random_stream.state, "streak": self.training_step.skip_streak},
         }
@@ -251,6 +256,14 @@ class TrainingRun:
         with averaged, network_precision(self.model, "float32"):  # as the result is evaluated
             score = score_held_out(self.model, rows, criterion, self.seed)
         return with_validation_score(epoch, criterion, score)
+
+    def _learned(self) -> dict[str, Tensor]:
+        """The parameters that training changes, by name."""
+        return {
+            name: parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
 
     def _current_weights(self) -> dict[str, Tensor]:
         """A copy of the model's tensors, with the averages in place of the parameters."""
@@ -300,6 +313,8 @@ class TrainingRun:
             }
             state |= {name: match_memory_layout(value, parameter) for name, value in kept.items()}
         self.progress, self.best_tensors = saved.progress, best
+        start = saved.tensors_by_part.get("epoch_start", {})
+        self.weight_change.restart([start[name] for name in self._learned() if name in start])
         self.statistic_sums += torch.tensor(
             saved.progress.statistic_sums, device=self.statistic_sums.device
         )
@@ -395,6 +410,7 @@ def finish_epoch(
     skipped_steps: int,
     seconds: float,
     learning_rate: float,
+    relative_update: float,
 ) -> Epoch:
     """Make the record of the current epoch from the sums ``[5 + metrics]``; start the next one."""
     objective = recipe.objective
@@ -417,6 +433,7 @@ def finish_epoch(
         schedules_finished=progress.step >= recipe.final_schedule_step,
         beta=float(objective.get_buffer("beta")) if "beta" in objective.schedules else None,
         skipped_steps=skipped_steps,
+        relative_update=relative_update,
     )
     progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
     return epoch

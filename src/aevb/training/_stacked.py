@@ -47,6 +47,7 @@ from ._validation import (
     validation_terms,
     with_validation_score,
 )
+from ._weight_change import WeightChange
 
 if TYPE_CHECKING:
     from ._fit import TrainingConfig
@@ -120,6 +121,7 @@ class StackedTrainer:
             self.model_tensors[f"model.{name}"] for name, _ in recipes[0].model.named_parameters()
         ]
         self.ema = None if config.ema is None else ExponentialMovingAverage(learned, config.ema)
+        self.weight_change = WeightChange(learned, stacked=True)
         self.validation_functions: dict[int, StackedFunction] = {}
         self.base_learning_rates = torch.tensor(
             [optimizer.param_groups[0]["lr"] for optimizer in optimizers],
@@ -192,12 +194,19 @@ class StackedTrainer:
         last_step = self.running_members[0].progress.step - 1
         factor = self.lr_schedule(last_step, self.steps * self.epochs)
         rates = (self.base_learning_rates * factor).tolist()
+        changes = self.weight_change.measure().tolist()
         improved, impatient = torch.zeros_like(self.active), torch.zeros_like(self.active)
         for m, member in enumerate(self.members):
             if member.stop_reason == "epochs":
                 state = member.progress
                 epoch = finish_epoch(
-                    state, member.recipe, self.statistic_sums[m], int(skipped[m]), seconds, rates[m]
+                    state,
+                    member.recipe,
+                    self.statistic_sums[m],
+                    int(skipped[m]),
+                    seconds,
+                    rates[m],
+                    changes[m],
                 )
                 epoch = (
                     with_validation_score(
@@ -219,6 +228,7 @@ class StackedTrainer:
                     )
                 )
         self._stop_members(impatient, "patience")
+        self.weight_change.restart()
         self.statistic_sums.zero_()
         self.stacked_step.skipped_steps.zero_()
 

@@ -172,6 +172,7 @@ class Trainer:
             with seed_scope(self.config.seed, self.device):
                 batch = self.source.initialisation_batch(INITIALISATION_ROWS)
                 model.initialise_from_data(batch.x, batch.context)
+            run.weight_change.restart()
         self.start_time = time.monotonic() - state.seconds
         size = self.source.batch_size
         set_precision(model, self.precision.dtype)
