@@ -22,7 +22,7 @@ from aevb.metrics._doctor._data_checks import (
     kolmogorov_smirnov_distance,
     kolmogorov_smirnov_p_value,
 )
-from aevb.metrics._doctor._training_checks import largest_fall
+from aevb.metrics._doctor._training_checks import largest_fall, largest_update
 from aevb.notes import Argument, Part, PythonStyle
 from aevb.training import adam
 
@@ -87,8 +87,8 @@ def test_held_out_rows_among_the_training_rows():
     data = digits()
     train = torch.cat([data.train.tensor(), data.test.tensor()])
     report = doctor(trained().model, data.test, train=train, history=trained().history)
-    assert report.findings[0].code == "duplicates_across_split"
-    assert report.findings[0].observation.startswith("100.0% of the 180 rows")
+    finding = {each.code: each for each in report.findings}["duplicates_across_split"]
+    assert finding.observation.startswith("100.0% of the 180 rows")
 
 
 def test_expected_duplicates_are_not_a_finding():
@@ -295,9 +295,31 @@ def test_very_short_run_is_reported():
     with seed_scope(0):
         recipe = aevb.presets.preset("vae", digits().spec, latent=4, hidden=(32,))
     report = diagnose(aevb.fit(recipe, digits(), epochs=6, progress=False))
-    assert [finding.code for finding in report.findings] == [
-        "run_too_short"
-    ] and "epochs=50" in str(report.findings[0].recommendation)
+    assert [finding.code for finding in report.findings] == ["baseline_better", "run_too_short"]
+    assert "epochs=50" in str(report.findings[1].recommendation)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rate_far_too_high_is_named_where_the_bound_never_falls(seed):
+    """A run of few steps that begins far below any model and only gains from there."""
+    data = aevb.data.load(pytest.importorskip("sklearn.datasets").load_breast_cancer().data)
+    with seed_scope(seed):
+        recipe = aevb.presets.preset("vae", data.spec, latent=4, hidden=(32,))
+    result = aevb.fit(recipe, data, epochs=4, optimizer=adam(1.0), seed=seed, progress=False)
+    report = doctor(result.model, data, history=result.history)
+    assert report.findings[0].code == "learning_rate_too_high"
+    assert report.findings[0].recommendation.references["lr"].value == pytest.approx(0.1, rel=0.3)
+
+
+def test_updates_are_judged_by_the_number_of_steps():
+    """Weights that move at random: twice the change in four times the steps is no worse."""
+    epochs = [
+        replace(trained().history[0], step=step, relative_update=change)
+        for step, change in ((100, 4.0), (500, 8.0), (510, 3.0))
+    ]
+    assert largest_update(epochs) == (3.0, 10)
+    assert largest_update([replace(epoch, relative_update=None) for epoch in epochs])[0] == 0
+    assert largest_update([]) == (0.0, 1)
 
 
 # data

@@ -88,6 +88,7 @@ def test_the_record_is_json_with_nested_keys():
         "log_likelihood",
         "lower_bound",
         "upper_bound",
+        "baselines",
         "bits_per_dimension",
         "elbo",
         "rate",

@@ -36,7 +36,9 @@ COLUMNS = {
     "distortion": "distortion",
     "bits_per_dimension": "bits/dim",
     "active_units": "active",
+    "baselines.difference": "above baseline",
 }
+OPTIONAL_COLUMNS = ("bits_per_dimension", "baselines.difference")
 
 
 def compare(
@@ -107,7 +109,7 @@ def _print_comparison(result: RunComparison, console: ConsoleOutput) -> None:
     columns = [
         key
         for key in COLUMNS
-        if key != "bits_per_dimension" or any(_number(run, key) != "-" for run in result.runs)
+        if key not in OPTIONAL_COLUMNS or any(_number(run, key) != "-" for run in result.runs)
     ]
     counted = len({len(run.rows) for run in result.runs}) > 1
     rows = [
@@ -147,7 +149,7 @@ def _number(run: ComparedRun, key: str) -> str:
     number = run.evaluation.get(key)
     if number is None or number.value is None or number.value != number.value:
         return "-"
-    if key == "log_likelihood":
+    if key in ("log_likelihood", "baselines.difference"):
         return str(number)
     if key == "active_units":
         return str(number).replace(" of ", "/")

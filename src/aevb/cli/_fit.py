@@ -199,7 +199,9 @@ def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, rep
     """Results, where they are, and what to do next."""
     bound, accuracy = run.evaluate_bound(common.seed), run.accuracy(with_baseline=True)
     sentence = bound_sentence(run, bound)
-    console.print_paragraph("Test", sentence, *accuracy_sentences(accuracy))
+    console.print_paragraph(
+        "Test", sentence, *baseline_sentences(bound), *accuracy_sentences(accuracy)
+    )
     found = diagnose(run, console, common.seed)
     if report:
         write_report(run, console, common.seed, found)
@@ -229,6 +231,15 @@ def bound_sentence(run: Run, bound: Evaluation) -> str:
     number = bound.numbers[0]
     rows = format_count(bound.n, "test row")
     return f"{number.label} {number} nats per {run.spec.item_noun}, over {rows}."
+
+
+def baseline_sentences(bound: Evaluation) -> list[str]:
+    """Log p(x) of the best classical model, and the difference of the bound from it."""
+    summary, difference = bound.get("baselines"), bound.get("baselines.difference")
+    if summary is None or difference is None:
+        return []
+    best = bound[f"baselines.{summary.details['best']}"]
+    return [f"log p(x) of a {best.label} is {best}; the ELBO minus that is {difference}."]
 
 
 def diagnose(run: Run, console: ConsoleOutput, seed: int) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from . import _log_likelihood_numbers as _log_likelihood_numbers
 from ._accuracy import Accuracy, accuracy
+from ._baselines._fit import Baseline, BaselineLimits, Baselines, fit_baselines
 from ._class_separation import (
     ClassSeparation,
     Clustering,
@@ -23,6 +24,7 @@ from ._disentanglement._scores import (
     mutual_information_gap,
     separated_attribute_predictability,
 )
+from ._doctor import _baseline_check as _baseline_check
 from ._doctor import _data_checks as _data_checks
 from ._doctor import _training_checks as _training_checks
 from ._doctor._check import CheckRegistration
@@ -79,6 +81,9 @@ __all__ = [
     "DCI",
     "Accuracy",
     "ActiveUnits",
+    "Baseline",
+    "BaselineLimits",
+    "Baselines",
     "CheckRegistration",
     "CheckResult",
     "ClassSeparation",
@@ -135,6 +140,7 @@ __all__ = [
     "exact_log_likelihood",
     "exact_posterior",
     "factor_vae_score",
+    "fit_baselines",
     "frechet_distance",
     "function_features",
     "gaussian_frechet_distance",

@@ -15,6 +15,8 @@ from ..inference._ais import DEFAULT_CHAINS
 from ..inference._importance import check_posterior_density
 from ..models import VAE
 from ..notes import Argument, Note, message
+from ._baselines._fit import Baselines, fit_baselines
+from ._baselines._scores import BaselineScores, baseline_numbers
 from ._codebook import CodebookUsage, codebook_usage
 from ._constant_cells import constant_notes
 from ._latent import ActiveUnits, active_units
@@ -126,6 +128,7 @@ class EvaluationContext:
         options: How ``log p(x)`` is estimated.
         seed: Seed of every metric.
         on_progress: Receives the pairs of row and sample that were done.
+        baselines: Classical models fitted to the training rows.
     """
 
     model: VAE
@@ -135,6 +138,7 @@ class EvaluationContext:
     options: EvaluationOptions = EvaluationOptions()
     seed: int = 0
     on_progress: Callable[[int], None] | None = None
+    baselines: Baselines | None = None
 
     @property
     def item_noun(self) -> str:
@@ -188,6 +192,11 @@ class EvaluationContext:
         """
         shared = None if self.log_likelihood is None else self.log_likelihood.rate_distortion
         return shared or rate_distortion(self.model, self.rows, seed=self.seed)
+
+    @cached_property
+    def baseline_scores(self) -> BaselineScores | None:
+        """Log p(x) of the rows by classical models, ``None`` where none applies."""
+        return BaselineScores.of(self.baselines, self.rows)
 
     @cached_property
     def active_units(self) -> ActiveUnits | None:
@@ -332,6 +341,7 @@ def evaluate(
     bracket_start: Literal["posterior", "prior"] | None = None,
     seed: int = 0,
     spec: Spec | None = None,
+    baselines: Baselines | None = None,
     strict: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
@@ -354,6 +364,8 @@ def evaluate(
         seed: Seed of every metric.
         spec: Description of the data, for units and bits per dimension; the description of a
             ``Dataset`` by default.
+        baselines: Classical models to compare with, as ``fit_baselines`` returns them; by default
+            they are fitted to the training rows of a ``Dataset``.
         strict: Whether to raise an error for options of ``log p(x)`` that do not apply because the
             model has no estimate of it.
         on_progress: Called with the amount of work done since the last call; the sum is
@@ -371,7 +383,7 @@ def evaluate(
     options = EvaluationOptions(samples, method, annealing, defensive, bracket, bracket_start)
     if strict and options != EvaluationOptions():
         check_posterior_density(model, "finding log p(x)")
-    context = _make_context(model, data, spec, options, seed, on_progress)
+    context = _make_context(model, data, spec, options, seed, on_progress, baselines)
     metrics = sorted(MetricRegistration.all().values(), key=lambda metric: metric.order)
     results = [result for metric in metrics for result in metric.target(context)]
     binarisation, notes = _binarisation(context.spec)
@@ -393,8 +405,15 @@ def evaluate(
     )
 
 
-def evaluate_bound(model: VAE, data: Any, *, seed: int = 0, spec: Spec | None = None) -> Evaluation:
-    """Compute one number at little cost: the ELBO, or an autoencoder's reconstruction.
+def evaluate_bound(
+    model: VAE,
+    data: Any,
+    *,
+    seed: int = 0,
+    spec: Spec | None = None,
+    baselines: Baselines | None = None,
+) -> Evaluation:
+    """Compute the bound at little cost: the ELBO, or an autoencoder's reconstruction.
 
     The sampled part of the bound has 8 draws per row for up to 1,000 rows, 1 above.
 
@@ -403,18 +422,23 @@ def evaluate_bound(model: VAE, data: Any, *, seed: int = 0, spec: Spec | None = 
         data: Rows ``[N, *event]``: a tensor, an array or ``Rows``; the test rows of a ``Dataset``.
         seed: Seed of the draws.
         spec: Description of the data, for the unit.
+        baselines: As for ``evaluate``.
 
     Returns:
-        An evaluation with a single number, ``"elbo"`` or ``"reconstruction_log_likelihood"``.
+        An evaluation whose first number is ``"elbo"`` or ``"reconstruction_log_likelihood"``; the
+        numbers of the baselines follow.
 
     Raises:
         DataError: A row has another shape, or lies outside the likelihood's support.
     """
-    context = _make_context(model, data, spec, EvaluationOptions(), seed, None)
+    context = _make_context(model, data, spec, EvaluationOptions(), seed, None, baselines)
     terms = rate_distortion(
         context.model, context.rows, samples=elbo_samples(len(context.rows)), seed=seed
     )
-    return Evaluation(len(context.rows), (elbo_number(context, terms),), (), terms)
+    numbers, scores = [elbo_number(context, terms)], context.baseline_scores
+    if scores is not None and context.has_elbo and terms.per_datum is not None:
+        numbers += baseline_numbers(context, scores, "ELBO", -terms.per_datum.sum(0))
+    return Evaluation(len(context.rows), tuple(numbers), (), terms)
 
 
 def _make_context(
@@ -424,14 +448,16 @@ def _make_context(
     options: EvaluationOptions,
     seed: int,
     on_progress: Callable[[int], None] | None,
+    baselines: Baselines | None,
 ) -> EvaluationContext:
     """The rows on the model's device, and the model with parameters for them."""
     if isinstance(data, Dataset):
-        data, spec = data.test, spec or data.spec
-    rows = Rows.in_model_units(data, model.data_offset).to(model.device)
-    return EvaluationContext(
-        with_row_parameters(model, rows), rows, model, spec, options, seed, on_progress
-    )
+        spec = spec or data.spec
+        baselines = baselines or fit_baselines(model, data.train, spec)
+        data = data.test
+    rows, original = Rows.in_model_units(data, model.data_offset).to(model.device), model
+    model = with_row_parameters(model, rows)
+    return EvaluationContext(model, rows, original, spec, options, seed, on_progress, baselines)
 
 
 def with_row_parameters(model: VAE, rows: Rows) -> VAE:

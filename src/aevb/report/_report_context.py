@@ -12,8 +12,16 @@ from torch import Tensor
 from .._persistence import SavedModel
 from ..data import Dataset, Rows, Spec
 from ..errors import DataError
-from ..metrics import Diagnosis, Evaluation, doctor, evaluate, kl_per_dimension
-from ..metrics._doctor._context import evenly_spaced_rows
+from ..metrics import (
+    Baselines,
+    Diagnosis,
+    Evaluation,
+    doctor,
+    evaluate,
+    fit_baselines,
+    kl_per_dimension,
+)
+from ..metrics._rows import evenly_spaced_rows
 from ..models import VAE
 from ..plots._columns import MAX_COLUMN_PANELS
 from ..plots._series import film_strips
@@ -147,6 +155,7 @@ def build_report_context(
     seed: int,
     max_rows: int | None,
     diagnosis: Diagnosis | None,
+    baselines: Baselines | None,
     on_progress: Callable[[int], None] | None,
 ) -> ReportContext:
     """Evaluate a run on rows; ``DataError`` if they differ in kind from the training data."""
@@ -162,15 +171,24 @@ def build_report_context(
     check_same_data_kind(training_spec, spec)
     rows = data.test if isinstance(data, Dataset) else data
     rows = (rows if max_rows is None else evenly_spaced_rows(rows, max_rows)).to(model.device)
+    if baselines is None and own_data is not None:
+        baselines = fit_baselines(model, own_data.train, spec)
     evaluation = evaluate(
-        model, rows, samples=samples, seed=seed, spec=spec, strict=False, on_progress=on_progress
+        model,
+        rows,
+        samples=samples,
+        seed=seed,
+        spec=spec,
+        baselines=baselines,
+        strict=False,
+        on_progress=on_progress,
     )
     kl = kl_per_dimension(model, rows) if evaluation.log_likelihood is not None else None
     history = read_history(saved_model.path)
     if diagnosis is None and model.posterior.n_rows is None:
         is_own = training_spec is None or training_spec.name == spec.name
         held_out = rows if own_data is None or not is_own else own_data
-        diagnosis = doctor(model, held_out, history=history, seed=seed)
+        diagnosis = doctor(model, held_out, history=history, baselines=baselines, seed=seed)
     return ReportContext(
         model=model,
         spec=spec,

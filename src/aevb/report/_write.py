@@ -8,7 +8,7 @@ from pathlib import Path
 from .._files import create_folder, path_inside, write_atomically
 from .._persistence import SavedModel, library_versions, load_saved_model
 from ..data import Dataset, Rows
-from ..metrics import Diagnosis
+from ..metrics import Baselines, Diagnosis
 from ._diagnosis import first_finding_sentence
 from ._numbers import headline, summary_cards
 from ._page import render_page
@@ -24,6 +24,7 @@ def write_report(
     seed: int = 0,
     max_rows: int | None = None,
     diagnosis: Diagnosis | None = None,
+    baselines: Baselines | None = None,
     out: str | Path | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Path:
@@ -39,6 +40,8 @@ def write_report(
         seed: Seed of every draw; the same seed gives the same page.
         max_rows: Number of rows to evaluate, evenly spaced; all by default.
         diagnosis: The result of ``metrics.doctor``; computed by default.
+        baselines: The result of ``metrics.fit_baselines``; by default they are fitted to the
+            training rows of the data of the run.
         out: Path of the page; by default ``report.html`` in the run folder.
         on_progress: Receives the number of (sample, row) pairs that were evaluated.
 
@@ -56,7 +59,7 @@ def write_report(
     create_folder(target.parent)
     pictures = path_inside(target.parent, "pictures")
     report = build_report_context(
-        saved_model, data, samples, seed, max_rows, diagnosis, on_progress
+        saved_model, data, samples, seed, max_rows, diagnosis, baselines, on_progress
     )
     content = render_report(report)
     for name, picture in report.figures.png_by_name.items():

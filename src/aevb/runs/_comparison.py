@@ -17,7 +17,7 @@ from .. import metrics
 from ..data import Rows
 from ..data._fingerprints import fingerprint
 from ..errors import ArgumentError
-from ..metrics import Comparison, Evaluation, ModelScores
+from ..metrics import Baselines, Comparison, Evaluation, ModelScores
 from ..metrics._comparability import ComparabilityKey
 from ..metrics._comparison import Difference, compare_scores
 from ..notes import Argument, Note, message
@@ -319,10 +319,20 @@ def compare(
     ]
     usual = Counter(keys).most_common(1)[0][0]
     compared, notes = [], []
+    fitted: dict[str, Baselines | None] = {}
     for run, part, kind in zip(opened, rows, keys, strict=True):
         notes += (*run.status_notes(), *run.data_notes(data, part))
+        data_key = _data_key(run)
+        if data_key not in fitted:
+            fitted[data_key] = run.baselines
         evaluation = metrics.evaluate(
-            run.model, part, samples=samples, seed=seed, spec=run.spec, strict=False
+            run.model,
+            part,
+            samples=samples,
+            seed=seed,
+            spec=run.spec,
+            baselines=fitted[data_key],
+            strict=False,
         )
         notes += [note for note in evaluation.notes if note.level == "warning"]
         reason = usual.reason_incomparable(kind)

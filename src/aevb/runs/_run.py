@@ -24,7 +24,15 @@ from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, RunError
 from ..inference import AISOptions, ClassPrediction, LatentPath
-from ..metrics import Accuracy, Diagnosis, Evaluation, EvaluationOptions, LogLikelihood, Quality
+from ..metrics import (
+    Accuracy,
+    Baselines,
+    Diagnosis,
+    Evaluation,
+    EvaluationOptions,
+    LogLikelihood,
+    Quality,
+)
 from ..metrics._evaluation import with_row_parameters
 from ..metrics._features import encoder_features
 from ..models import VAE
@@ -244,6 +252,15 @@ class Run:
                 suggestions=(*error.suggestions, use_other_data),
             ) from error
 
+    @cached_property
+    def baselines(self) -> Baselines | None:
+        """Classical models fitted to the training rows; None where these cannot be read."""
+        try:
+            train = self.data().train
+        except AevbError:
+            return None
+        return metrics.fit_baselines(self.model, train, self.spec)
+
     def rows(
         self,
         source: Any = None,
@@ -400,6 +417,7 @@ class Run:
             **vars(options),
             seed=seed,
             spec=self.spec,
+            baselines=self.baselines,
             on_progress=on_progress,
         )
         notes = () if isinstance(source, Rows) else self.data_notes(source, rows)
@@ -439,9 +457,9 @@ class Run:
             seed: Seed of the draws.
 
         Returns:
-            An evaluation with a single number.
+            The bound, and the numbers of classical baselines.
         """
-        return metrics.evaluate_bound(self.model, self.data(), seed=seed)
+        return metrics.evaluate_bound(self.model, self.data(), seed=seed, baselines=self.baselines)
 
     def accuracy(
         self, source: Any = None, *, rows: Rows | None = None, with_baseline: bool = False
@@ -495,6 +513,7 @@ class Run:
             train=data.train,
             history=self.history,
             reference=reference if len(reference) else None,
+            baselines=self.baselines,
             seed=seed,
         )
 
@@ -797,6 +816,7 @@ class Run:
             seed=seed,
             max_rows=max_rows,
             diagnosis=diagnosis,
+            baselines=self.baselines,
             out=out,
             on_progress=on_progress,
         )

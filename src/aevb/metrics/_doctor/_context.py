@@ -17,6 +17,7 @@ from ...errors import IncompatibleError
 from ...inference._batches import iter_batches, model_dtype, seeded_evaluation
 from ...models import VAE
 from ...types import Batch
+from .._baselines._fit import Baselines
 from .._estimate import Estimate
 from .._latent import (
     ActiveUnits,
@@ -27,6 +28,7 @@ from .._latent import (
 )
 from .._log_likelihood import LogLikelihood, log_likelihood
 from .._rate_distortion import RateDistortion, rate_distortion_of_rows
+from .._rows import evenly_spaced_rows
 from ._thresholds import DoctorThresholds
 
 
@@ -53,6 +55,8 @@ class EpochLike(Protocol):
     def epoch(self) -> int: ...
     @property
     def schedules_finished(self) -> bool: ...
+    @property
+    def relative_update(self) -> float | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ class DiagnosticContext:
         spec: Description of the data, where there is one.
         seed: Seed of every check.
         thresholds: Sizes and thresholds of the checks.
+        baselines: Classical models fitted to the training rows.
     """
 
     model: VAE
@@ -80,6 +85,7 @@ class DiagnosticContext:
     spec: Spec | None = None
     seed: int = 0
     thresholds: DoctorThresholds = field(default_factory=DoctorThresholds)
+    baselines: Baselines | None = None
 
     @property
     def has_few_rows(self) -> bool:
@@ -137,19 +143,28 @@ class DiagnosticContext:
         return None if self.train is None else posterior_means(self.model, self.train)
 
     @cached_property
+    def importance_rows(self) -> Rows:
+        """The rows for which ``log p(x)`` is estimated."""
+        return evenly_spaced_rows(self.rows, self.thresholds.importance_rows)
+
+    @cached_property
+    def reference_importance_rows(self) -> Rows | None:
+        """Reference rows that join these where they are few, ``None`` for none."""
+        missing = self.thresholds.importance_rows - len(self.rows)
+        if self.reference is None or missing <= 0:
+            return None
+        return evenly_spaced_rows(self.reference, missing)
+
+    @cached_property
     def log_likelihood(self) -> LogLikelihood | None:
         """The estimate of ``log p(x)`` of some rows, where the model has one."""
-        if not self.model.posterior.has_density:
-            return None
-        try:
-            return log_likelihood(
-                self.model,
-                evenly_spaced_rows(self.rows, self.thresholds.importance_rows),
-                self.thresholds.importance_samples,
-                seed=self.seed,
-            )
-        except IncompatibleError:
-            return None
+        return self._log_likelihood(self.importance_rows)
+
+    @cached_property
+    def reference_log_likelihood(self) -> LogLikelihood | None:
+        """The estimate of ``log p(x)`` of reference rows that join few rows."""
+        rows = self.reference_importance_rows
+        return None if rows is None else self._log_likelihood(rows)
 
     @cached_property
     def mutual_information_and_marginal_kl(self) -> tuple[Estimate, Estimate] | None:
@@ -225,6 +240,15 @@ class DiagnosticContext:
         moved = torch.cat([one.flatten() for one in seen.values()]) if seen else None
         return None if moved is None else 1 - moved.double().mean().item()
 
+    def _log_likelihood(self, rows: Rows) -> LogLikelihood | None:
+        if not self.model.posterior.has_density:
+            return None
+        try:
+            samples = self.thresholds.importance_samples
+            return log_likelihood(self.model, rows, samples, seed=self.seed)
+        except IncompatibleError:
+            return None
+
     def _rate_distortion(self, rows: Rows) -> RateDistortion:
         return rate_distortion_of_rows(self.model, rows, self.thresholds.elbo_draws, seed=self.seed)
 
@@ -237,10 +261,3 @@ class DiagnosticContext:
         """The cells ``[n, D]`` of events, float64 on the CPU, without those that are constant."""
         x, constant = x.flatten(1).double().cpu(), self.model.constant_cells
         return x if constant is None else x[:, constant.flatten().cpu().isnan()]
-
-
-def evenly_spaced_rows(rows: Rows, count: int) -> Rows:
-    """At most ``count`` rows, evenly spaced."""
-    return (
-        rows if len(rows) <= count else rows.subset(torch.linspace(0, len(rows) - 1, count).long())
-    )

@@ -11,8 +11,10 @@ from ...errors import ArgumentError, IncompatibleError
 from ...inference._batches import as_model_rows
 from ...models import VAE
 from ...notes import Part, message
+from .._baselines._fit import Baselines, fit_baselines
+from .._rows import evenly_spaced_rows
 from ._check import CheckRegistration
-from ._context import DiagnosticContext, EpochLike, evenly_spaced_rows
+from ._context import DiagnosticContext, EpochLike
 from ._diagnosis import CheckResult, Diagnosis
 from ._model_checks import finite_weights
 from ._thresholds import DoctorThresholds
@@ -25,6 +27,7 @@ def doctor(
     train: Any = None,
     history: Sequence[EpochLike] | None = None,
     reference: Any = None,
+    baselines: Baselines | None = None,
     seed: int = 0,
     thresholds: DoctorThresholds = DoctorThresholds(),
 ) -> Diagnosis:
@@ -40,6 +43,8 @@ def doctor(
             cannot be judged.
         reference: Other held-out rows of the same origin as the training rows. Drift in the ELBO
             is measured against these: the ELBO of training rows is better than that of any others.
+        baselines: Classical models to compare with, as ``fit_baselines`` returns them; by default
+            they are fitted to the training rows.
         seed: Seed of every check.
         thresholds: Sizes and thresholds of the checks.
 
@@ -67,6 +72,8 @@ def doctor(
         data, train = data.test, data.train if train is None else train
     if broken := finite_weights(model):
         return Diagnosis((broken,), len(Rows.from_array(data)))
+    if baselines is None and train is not None:
+        baselines = fit_baselines(model, _training_rows(train), spec)
     rows, known, others = (
         None if part is None else as_model_rows(model, _training_rows(part))
         for part in (data, train, reference)
@@ -78,7 +85,16 @@ def doctor(
     )
     assert few is not None
     context = DiagnosticContext(
-        model, few, few_known, few_others, history or (), (rows, known), spec, seed, thresholds
+        model,
+        few,
+        few_known,
+        few_others,
+        history or (),
+        (rows, known),
+        spec,
+        seed,
+        thresholds,
+        baselines,
     )
     return Diagnosis(tuple(_run_checks(context)), len(few))
 

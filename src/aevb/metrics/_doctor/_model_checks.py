@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 from ..._registry import register
 from ...data._formatting import format_count, format_list
@@ -45,7 +45,7 @@ def finite_weights(model: VAE) -> CheckResult | None:
         name="decoder_scale",
         title="Decoder's noise",
         paper="Lucas et al. (2019)",
-        order=50,
+        order=5,
         causes=FAILED_TRAINING[:2],
     )
 )
@@ -111,72 +111,6 @@ def _is_in_support(context: DiagnosticContext, value: float) -> bool:
     """Whether the likelihood has a density for data with this value."""
     support, mean = context.decoded_distribution.support, context.decoded_distribution.mean
     return support is not None and bool(support.check(torch.full_like(mean[:1], value)).all())
-
-
-@register(
-    CheckRegistration(
-        name="independent_columns",
-        title="ELBO above independent columns",
-        order=90,
-        causes=(*DRIFT, *FAILED_TRAINING, *UNFINISHED),
-    )
-)
-def _independent_columns_baseline(context: DiagnosticContext) -> CheckResult | None:
-    """Compare the ELBO with independent columns: a Gaussian or a Bernoulli for each column."""
-    if (
-        context.has_few_rows
-        or not context.model.posterior.has_density
-        or context.rate_distortion.per_datum is None
-    ):
-        return None
-    baseline = _independent_columns_log_prob(context)
-    if baseline is None:
-        return None
-    gain = -context.rate_distortion.per_datum.sum(0).cpu() - baseline
-    gap, error = gain.mean().item(), (gain.std() / math.sqrt(len(gain))).item()
-    limits, finding = context.thresholds, None
-    if gap < min(-limits.standard_errors * error, -limits.baseline_gap_nats):
-        finding = Finding(
-            "independent_columns_better",
-            "Independent columns fit better",
-            f"The ELBO is {-gap:.1f} ± {error:.1f} nats below the log-density of independent "
-            "columns.",
-            "The model loses more elsewhere than it gains from what columns have in common.",
-            "Train again with a lower learning rate, and for longer; let the scale of the "
-            "likelihood be learned where it is fixed.",
-        )
-    return CheckResult(
-        "ELBO above independent columns",
-        f"{gap:.1f} ± {error:.1f} nats",
-        finding,
-        {"gap": gap, "error": error},
-    )
-
-
-def _independent_columns_log_prob(context: DiagnosticContext) -> Tensor | None:
-    """Log-density of each row ``[N]`` by the moments of the training rows' columns.
-
-    ``None`` for data that are neither real nor binary.
-    """
-    known, x = (
-        context.varying_cells(context.batch(len(rows), rows).x)
-        for rows in (context.fitted_rows, context.rows)
-    )
-    observed = ~known.isnan()
-    count = observed.sum(0)
-    mean = known.nan_to_num(0.0).sum(0) / count.clamp(min=1)
-    if _is_real(context):
-        squares = torch.where(observed, known - mean, 0.0).square().sum(0)
-        deviation = (squares / count.clamp(min=1)).sqrt()
-        if (deviation == 0).any():
-            return None
-        log_prob = Normal(mean, deviation, validate_args=False).log_prob(x)
-    elif _is_binary(context):
-        share = (mean * count + 1) / (count + 2)
-        log_prob = Bernoulli(share, validate_args=False).log_prob(x.nan_to_num(0.0))
-    else:
-        return None
-    return torch.where(x.isnan(), 0.0, log_prob).sum(1)
 
 
 def _is_real(context: DiagnosticContext) -> bool:

@@ -33,6 +33,9 @@ class DoctorThresholds:
             a fall.
         fall_steepness: Steepest fall between epochs, in units of the usual difference, from which
             it is a fall.
+        large_update: Change of the weights in an epoch, relative to their norm and to the root of
+            the number of steps, from which the learning rate is blamed. Healthy runs stay below
+            0.05; rates at which training breaks down reach 0.5 to 7.
         min_dead_unit_rows: Fewest rows for which a hidden unit must be inactive to count as dead.
         dead_unit_share: Share of dead hidden units from which the learning rate is blamed.
         idle_latent_nats: KL divergence below which a latent variable is idle.
@@ -49,7 +52,11 @@ class DoctorThresholds:
             too short.
         memorised_share: Excess of the training ELBO over the held-out ELBO, as a share of the rate,
             that is large.
-        baseline_gap_nats: Nats by which independent columns must beat the ELBO.
+        baseline_standard_errors: Standard errors of the paired difference by which a baseline must
+            beat the model.
+        baseline_gap_nats: Nats by which a baseline must beat the model.
+        baseline_steps: Training steps below which a longer run is recommended to a model that loses
+            to a baseline.
         collapsed_rate: Rate of all latent variables below which the posterior has collapsed, in
             nats.
         unused_entry_share: Share of unused codebook entries from which the codebook is too large.
@@ -89,6 +96,7 @@ class DoctorThresholds:
     min_fall_epochs: int = 5
     fall_share: float = 0.3
     fall_steepness: float = 6.0
+    large_update: float = 0.5
     min_dead_unit_rows: int = 100
     dead_unit_share: float = 0.5
     idle_latent_nats: float = 0.01
@@ -99,7 +107,9 @@ class DoctorThresholds:
     finished_share: float = 0.9
     low_learning_rate: float = 3e-4
     memorised_share: float = 0.5
-    baseline_gap_nats: float = 1.0
+    baseline_standard_errors: float = 2.0
+    baseline_gap_nats: float = 0.05
+    baseline_steps: int = 5000
     collapsed_rate: float = 0.05
     unused_entry_share: float = 0.5
     loose_bound_share: float = 0.5

@@ -9,17 +9,18 @@ from itertools import accumulate
 import torch
 
 from ..._registry import register
+from ...data._formatting import format_count
 from ...notes import Argument, message
 from .._latent import ACTIVE_UNIT_THRESHOLD
 from ._check import DRIFT, FAILED_TRAINING, LEARNING_RATE, SCHEDULES, CheckRegistration
-from ._context import DiagnosticContext
+from ._context import DiagnosticContext, EpochLike
 from ._diagnosis import CheckResult, Finding
 
 MAD_TO_STANDARD_DEVIATION = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 
 
-@register(CheckRegistration(name="unfinished_schedules", title="Schedules", order=20))
+@register(CheckRegistration(name="unfinished_schedules", title="Schedules", order=2))
 def _unfinished_schedules(context: DiagnosticContext) -> CheckResult | None:
     """Check that every schedule of the objective has reached its end."""
     if not context.history:
@@ -42,9 +43,12 @@ def _unfinished_schedules(context: DiagnosticContext) -> CheckResult | None:
     return CheckResult("schedules", "ended" if last.schedules_finished else "running", finding)
 
 
-@register(CheckRegistration(name="learning_rate", title="Steps", order=30))
+@register(CheckRegistration(name="learning_rate", title="Steps", order=3))
 def _learning_rate(context: DiagnosticContext) -> CheckResult | None:
-    """Check for traces of too high a learning rate: skipped steps, a falling bound, dead units."""
+    """Check for traces of too high a learning rate.
+
+    These are skipped steps, a falling bound, dead units, and weights that an epoch replaced.
+    """
     history, limits = context.history, context.thresholds
     if len(history) < 2:
         return None
@@ -52,6 +56,7 @@ def _learning_rate(context: DiagnosticContext) -> CheckResult | None:
     skipped, dead = sum(epoch.skipped_steps for epoch in history), context.dead_unit_share
     bounds = [epoch.bound for epoch in history if math.isfinite(epoch.bound)]
     lost, steepness = largest_fall(bounds, limits.min_fall_epochs)
+    update, epoch_steps = largest_update(history)
     signs = []
     if skipped > limits.skipped_step_share * steps:
         signs.append(f"{skipped:,} of {steps:,} steps had a non-finite loss or gradient")
@@ -59,6 +64,11 @@ def _learning_rate(context: DiagnosticContext) -> CheckResult | None:
         signs.append(f"the bound fell by {lost:.0%} of its range in the run")
     if dead is not None and dead > limits.dead_unit_share:
         signs.append(f"{dead:.0%} of the hidden units are 0 for every row")
+    if update > limits.large_update * math.sqrt(epoch_steps):
+        signs.append(
+            f"an epoch of {format_count(epoch_steps, 'step')} changed the weights by {update:.0%} "
+            "of their norm"
+        )
     finding = None
     if signs:
         finding = Finding(
@@ -74,15 +84,32 @@ def _learning_rate(context: DiagnosticContext) -> CheckResult | None:
         )
     return CheckResult(
         "steps",
-        f"{skipped:,} skipped, largest fall {lost:.0%}, highest learning rate {highest:.2g}",
+        f"{skipped:,} skipped, largest fall {lost:.0%}, largest change of the weights in an epoch "
+        f"{update:.2g}, highest learning rate {highest:.2g}",
         finding,
         {
             "skipped": float(skipped),
             "fall": lost,
             "steepness": steepness,
+            "largest_update": update,
             "highest_learning_rate": highest,
         },
     )
+
+
+def largest_update(history: Sequence[EpochLike]) -> tuple[float, int]:
+    """Largest relative change of the weights in an epoch, for its steps, and these steps.
+
+    Weights that move at random change with the root of the number of steps: the epoch with the
+    largest change in this unit counts. Zero for a history without it.
+    """
+    before = [0, *(epoch.step for epoch in history)]
+    changes = [
+        (epoch.relative_update or 0.0, max(epoch.step - start, 1))
+        for epoch, start in zip(history, before, strict=False)
+    ]
+    finite = [change for change in changes if math.isfinite(change[0])]
+    return max(finite, key=lambda change: change[0] / math.sqrt(change[1]), default=(0.0, 1))
 
 
 def largest_fall(bounds: Sequence[float], min_epochs: int = 5) -> tuple[float, float]:
@@ -172,7 +199,7 @@ def _late_gain(context: DiagnosticContext) -> float | None:
 
 @register(
     CheckRegistration(
-        name="kl_weight", title="Weight of the KL divergence", order=40, causes=SCHEDULES
+        name="kl_weight", title="Weight of the KL divergence", order=4, causes=SCHEDULES
     )
 )
 def _kl_weight(context: DiagnosticContext) -> CheckResult | None:
