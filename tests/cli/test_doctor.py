@@ -1,6 +1,7 @@
 """Text and JSON output of ``aevb doctor``, and its summary at the end of ``aevb fit``."""
 
 import json
+from pathlib import Path
 
 
 def test_doctor_prints_its_checks(aevb, digits):
@@ -28,7 +29,7 @@ def test_fit_ends_with_the_summary_of_the_doctor(aevb):
     done = aevb(
         "fit", "digits", "--out", "run", "--latent", 2, "--hidden", 8, "--epochs", 2, "--no-report"
     )
-    assert "Doctor   The run was too short" in done.out
+    assert "Doctor   A classical model is better" in done.out
     assert "aevb doctor run" in done.out
 
 
@@ -50,3 +51,18 @@ def test_codes_for_missing_values_are_a_finding_until_they_are_declared(aevb, tm
     assert "--missing -999" in aevb("doctor", "raw").out
     assert "missing_codes" not in [each["code"] for each in declared["findings"]]
     assert "50 encodings" in aevb("encode", "declared", "t.csv", "--out", "z.csv").out
+
+
+def test_every_command_shows_the_baselines(aevb, digits):
+    fitted = json.loads(
+        aevb("fit", "digits", "--out", "new", "--hidden", 8, "--epochs", 1, "--json").out
+    )
+    evaluated = json.loads(aevb("evaluate", digits, "--max-rows", 50, "--json").out)
+    compared = json.loads(aevb("compare", digits, "new", "--samples", 2, "--json").out)
+    for record in (fitted, evaluated, *compared["runs"]):
+        baselines = record["baselines"]
+        best = baselines[baselines["best"]]["mean"]
+        assert best >= baselines["independent"]["mean"] and baselines["n_train"] == 1437
+        assert baselines["difference"]["standard_error"] > 0
+    report = Path("new/report.html").read_text()
+    assert "baseline: independent columns" in report

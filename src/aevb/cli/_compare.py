@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..runs import ComparedRun, RunComparison
 
 QUANTITY_TITLES = {"log_likelihood": "log-likelihood", "elbo": "ELBO"}
+DIFFERENCE = "baselines.difference"
 LARGE_STANDARD_ERROR = 10  # next to which decimals have no meaning, and take width
 OUTPUT_GROUP = OPTION_GROUPS["Output"]
 COLUMNS = {
@@ -36,9 +37,7 @@ COLUMNS = {
     "distortion": "distortion",
     "bits_per_dimension": "bits/dim",
     "active_units": "active",
-    "baselines.difference": "above baseline",
 }
-OPTIONAL_COLUMNS = ("bits_per_dimension", "baselines.difference")
 
 
 def compare(
@@ -109,7 +108,7 @@ def _print_comparison(result: RunComparison, console: ConsoleOutput) -> None:
     columns = [
         key
         for key in COLUMNS
-        if key not in OPTIONAL_COLUMNS or any(_number(run, key) != "-" for run in result.runs)
+        if key != "bits_per_dimension" or any(_number(run, key) != "-" for run in result.runs)
     ]
     counted = len({len(run.rows) for run in result.runs}) > 1
     rows = [
@@ -119,6 +118,11 @@ def _print_comparison(result: RunComparison, console: ConsoleOutput) -> None:
     ]
     header = ["", *(COLUMNS[key] for key in columns), *(["rows"] if counted else [])]
     console.print_table(rows, header, right_aligned=range(1, len(header)))
+    baselines = [_baseline_cells(run) for run in result.runs if run.evaluation.get(DIFFERENCE)]
+    if baselines:
+        console.print_result("")
+        header = ("", "best baseline", "log p(x)", "above it")
+        console.print_table(baselines, header, right_aligned=(2, 3))
     found = result.comparison
     if len(found.table) > 1:
         header = [f"minus {found.table[found.best_index].name}"]
@@ -149,11 +153,18 @@ def _number(run: ComparedRun, key: str) -> str:
     number = run.evaluation.get(key)
     if number is None or number.value is None or number.value != number.value:
         return "-"
-    if key in ("log_likelihood", "baselines.difference"):
+    if key == "log_likelihood":
         return str(number)
     if key == "active_units":
         return str(number).replace(" of ", "/")
     return f"{number.value:.{number.digits}f}"
+
+
+def _baseline_cells(run: ComparedRun) -> list[str]:
+    """The best classical model of the run's data, and the run's difference from it."""
+    best = run.evaluation[f"baselines.{run.evaluation['baselines'].details['best']}"]
+    title = best.label.removeprefix("baseline: ")
+    return [run.name, title, str(best), str(run.evaluation[DIFFERENCE])]
 
 
 def _format_difference(difference: Difference | None) -> str:
