@@ -51,7 +51,7 @@ def _duplicate_rows(context: DiagnosticContext) -> CheckResult | None:
     )
 
 
-@register(CheckRegistration(name="missing_codes", title="Codes for missing values", order=5))
+@register(CheckRegistration(name="missing_codes", title="Codes for missing values", order=1))
 def _missing_codes(context: DiagnosticContext) -> CheckResult | None:
     """Check for a number that likely stands for missing values, as reading the table noticed."""
     notes = () if context.spec is None else context.spec.notes
