@@ -353,6 +353,8 @@ def test_presets(aevb, refused):
         "components",
         "bound_kind",
         "use_when",
+        "cost",
+        "avoid_when",
         "options",
     }
     done = aevb("presets")
