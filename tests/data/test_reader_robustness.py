@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import subprocess
 import zipfile
 import zlib
 
@@ -48,11 +49,6 @@ def sparse_archive():
     return saved(sparse.save_npz, sparse.csr_matrix(np.maximum(X, 0)))
 
 
-def matlab():
-    """Return a MATLAB file."""
-    return saved(pytest.importorskip("scipy.io").savemat, {"x": X})
-
-
 FILES = {
     "t.csv": lambda: written("write_csv"),
     "t.txt": lambda: "# ä\n1,5;2\n2,5;3\n4;5 €\n6;7\n".encode("cp1252"),
@@ -68,7 +64,6 @@ FILES = {
     "x.npy": lambda: saved(np.save, X),
     "x.npz": lambda: saved(np.savez, x=X),
     "s.npz": sparse_archive,
-    "x.mat": matlab,
     "x.idx": lambda: struct.pack(">BBBB3I", 0, 0, 8, 3, 5, 2, 2) + bytes(range(20)),
 }
 
@@ -175,3 +170,24 @@ def test_an_image_of_enormous_size_is_refused_before_it_is_decoded(tmp_path, sma
     (tmp_path / "a.png").write_bytes(content + chunk(b"IEND", b""))
     with pytest.raises(DataError, match=r"a\.png.*memory"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["mat", "h5ad"])
+def test_a_library_that_crashes_or_hangs_is_an_error(tmp_path, monkeypatch, ending):
+    for module in ("scipy.io", "h5py"):
+        pytest.importorskip(module)
+    path = tmp_path / f"x.{ending}"
+    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(512, b"x"))
+    with pytest.raises(DataError, match=f"x.{ending}"):
+        load(path)
+
+    def crash(command, **_):
+        return subprocess.CompletedProcess(command, -11, b"", b"")
+
+    def hang(command, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    for behaviour in (crash, hang):
+        monkeypatch.setattr(subprocess, "run", behaviour)
+        with pytest.raises(DataError, match=f"x.{ending}"):
+            load(path)

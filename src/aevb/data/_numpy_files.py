@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from ._arrays import from_memmap
 from ._compression import check_size, data_name, open_file
 from ._context import ContextColumn
 from ._formatting import source_error
-from ._matrices import dense_rows, get_array, several_arrays_error
+from ._matrices import dense_rows, get_array, read_sparse, several_arrays_error
 from ._memory_map import should_map
 from ._raw import RawData, ReadOptions
 from ._readers import ReaderRegistration
-from ._tables import import_extra
 
 
 @register(
@@ -65,7 +64,7 @@ def read_npz(path: Path, options: ReadOptions) -> RawData:
         arrays = _Arrays(archive, origin, options.reading.allow_large)
         if arrays.is_sparse:
             options.check_unsupported(origin, "key", "labels")
-            matrix = _read_sparse(arrays, origin)
+            matrix = read_sparse(arrays, origin)
             return dense_rows(matrix, data_name(path), origin, options.reading.allow_large)
         context = [name for name in options.condition if name in arrays]
         lengths = options.reading.lengths if options.reading.lengths in arrays else None
@@ -136,18 +135,3 @@ def _read_array(handle: BinaryIO, size: int, origin: str, allow_large: bool | No
     check_size(n_bytes, origin, allow_large)
     handle.seek(0)
     return np.lib.format.read_array(handle, allow_pickle=False)
-
-
-def _read_sparse(arrays: Mapping[str, np.ndarray], origin: str) -> Any:
-    """The sparse matrix of an archive that SciPy wrote."""
-    sparse = import_extra("scipy.sparse", "reading sparse matrices", "formats")
-    kind = np.asarray(arrays["format"]).astype(str).item()
-    shape = tuple(int(side) for side in arrays["shape"])
-    if kind == "coo":
-        return sparse.coo_matrix((arrays["data"], (arrays["row"], arrays["col"])), shape)
-    if kind == "dia":
-        return sparse.dia_matrix((arrays["data"], arrays["offsets"]), shape)
-    if kind in ("csr", "csc", "bsr"):
-        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        return getattr(sparse, f"{kind}_matrix")(parts, shape)
-    raise source_error(f'{origin} holds a sparse matrix of the unknown format "{kind}"')
