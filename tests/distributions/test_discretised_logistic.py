@@ -49,6 +49,16 @@ class TestDiscretisedLogistic:
         assert torch.allclose(p.mean, (mass * x).sum(0), atol=1e-12)
         assert torch.allclose(p.variance, (mass * (x - p.mean) ** 2).sum(0), atol=1e-12)
 
+    def test_variances_in_float32(self):
+        """Never negative, and accurate where almost all mass is at one level."""
+        for scale in (0.025, 0.1, 0.3, 2.0, 100.0):
+            loc = torch.linspace(-20.0, 280.0, 5001, dtype=torch.float32)
+            p = DiscretisedLogistic(loc, torch.full_like(loc, scale), 256)
+            q = DiscretisedLogistic(loc.double(), p.scale.double(), 256)
+            assert (p.variance >= 0).all()
+            # float32 rounds what lies in the exponent, up to 100
+            torch.testing.assert_close(p.variance.double(), q.variance, rtol=3e-5, atol=1e-12)
+
     def test_draws_have_the_probabilities_of_the_bins(self):
         n, p = 20_000, DiscretisedLogistic(torch.tensor(2.0), torch.tensor(1.3), 6)
         mass = p.log_prob(torch.arange(6).double()).exp()

@@ -6,9 +6,11 @@ from ._autoregressive_image import AutoregressiveImage
 from ._chain import Chain, analytic_kl_mask, hierarchy_terms
 from ._class_and_latent import ClassAndLatent, ClassConditional
 from ._continuous_bernoulli import ContinuousBernoulli
+from ._counts import NegativeBinomial, Poisson
 from ._detach import detach_distribution
 from ._dirac import Dirac
 from ._discretised_logistic import DiscretisedLogistic, discretised_logistic
+from ._double import Beta, Dirichlet, Gamma, LowRankNormal
 from ._equal_weight_mixture import EqualWeightMixture
 from ._families import Kumaraswamy, Logistic, Weibull, gaussian, log_normal
 from ._fixed_cells import FixedCells
@@ -66,17 +68,20 @@ __all__ = [
     "Autoregressive",
     "AutoregressiveImage",
     "BaseCodebook",
+    "Beta",
     "Chain",
     "ClassAndLatent",
     "ClassConditional",
     "CodebookDistribution",
     "ContinuousBernoulli",
     "Dirac",
+    "Dirichlet",
     "DiscretisedLogistic",
     "EqualWeightMixture",
     "FixedCells",
     "Flow",
     "FullNormalMixture",
+    "Gamma",
     "GridCodebook",
     "HMCSamples",
     "HMCState",
@@ -86,12 +91,15 @@ __all__ = [
     "Kumaraswamy",
     "Logistic",
     "LogisticNormal",
+    "LowRankNormal",
     "Marginal",
+    "NegativeBinomial",
     "NormalMixture",
     "OpenIntervalDistribution",
     "PartiallyObserved",
     "PhasePoint",
     "PlanarStep",
+    "Poisson",
     "PowerSpherical",
     "Product",
     "QuantisedDirac",

@@ -135,10 +135,8 @@ class ClassConditional(BaseDistribution):
     @property
     def variance(self) -> Tensor:
         weight, mean = self.log_weight.exp(), self.latent.mean.flatten(1)
-        spread = (
-            self.average_over_classes(self.latent.variance.flatten(1) + mean.square())
-            - self.average_over_classes(mean).square()
-        )
+        away = mean - self.average_over_classes(mean).repeat(self.n_classes, 1)
+        spread = self.average_over_classes(self.latent.variance.flatten(1) + away.square())
         return torch.cat([weight * (1 - weight), spread], -1)
 
     def average_over_classes(self, value: Tensor) -> Tensor:

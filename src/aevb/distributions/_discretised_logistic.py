@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
@@ -60,20 +58,23 @@ class DiscretisedLogistic(BaseDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self._sum_over_thresholds(lambda t: 1)  # E X = sum over t of P(X > t)
+        total = torch.zeros_like(self.loc)  # E X = sum over t of P(X > t)
+        for threshold in range(self.levels - 1):  # one at a time keeps memory at one event
+            total = total + torch.sigmoid((self.loc - threshold - 0.5) / self.scale)
+        return total
 
     @property
     def variance(self) -> Tensor:
-        # E X^2 = sum over t of (2 t + 1) P(X > t)
-        return self._sum_over_thresholds(lambda t: 2 * t + 1) - self.mean**2
-
-    def _sum_over_thresholds(self, weight: Callable[[int], int]) -> Tensor:
-        total = torch.zeros_like(self.loc)
-        for threshold in range(self.levels - 1):  # one at a time keeps memory at one event
-            total = total + weight(threshold) * torch.sigmoid(
-                (self.loc - threshold - 0.5) / self.scale
-            )
-        return total
+        # around a level k near the location nothing cancels: E (X - k)^2 is the sum over t >= k of
+        # (2 (t - k) + 1) P(X > t) and over t < k of (2 (k - t) - 1) P(X <= t)
+        level = self.loc.round().clamp(0, self.levels - 1)
+        first, second = torch.zeros_like(self.loc), torch.zeros_like(self.loc)
+        for threshold in range(self.levels - 1):
+            side = torch.where(threshold >= level, 1.0, -1.0)
+            tail = torch.sigmoid(side * (self.loc - threshold - 0.5) / self.scale)
+            first = first + side * tail
+            second = second + (2 * side * (threshold - level) + side) * tail
+        return second - first.square()
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         shape = self._extended_shape(Size(sample_shape))

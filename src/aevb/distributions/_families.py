@@ -10,6 +10,7 @@ from torch.types import _size
 
 from ._base import BaseDistribution
 from ._discrete import open_uniform
+from ._double import in_double
 
 
 class Logistic(BaseDistribution):
@@ -76,19 +77,17 @@ class Kumaraswamy(BaseDistribution):
         self.a, self.b = a, b
         super().__init__(a.shape)
 
-    def _moment(self, n: int) -> Tensor:
-        first = 1 + n / self.a
-        return (
-            self.b.log() + torch.lgamma(first) + torch.lgamma(self.b) - torch.lgamma(first + self.b)
-        ).exp()
-
     @property
     def mean(self) -> Tensor:
-        return self._moment(1)
+        return in_double(lambda a, b: _kumaraswamy_moment(a, b, 1), self.a, self.b)
 
     @property
     def variance(self) -> Tensor:
-        return self._moment(2) - self._moment(1).square()
+        return in_double(
+            lambda a, b: _kumaraswamy_moment(a, b, 2) - _kumaraswamy_moment(a, b, 1).square(),
+            self.a,
+            self.b,
+        )
 
     def rsample(self, sample_shape: _size = Size()) -> Tensor:
         log_rest = open_uniform(self._extended_shape(Size(sample_shape)), self.a).log() / self.b
@@ -126,16 +125,13 @@ class Weibull(BaseDistribution):
         self.scale, self.concentration = scale, concentration
         super().__init__(scale.shape)
 
-    def _moment(self, n: int) -> Tensor:
-        return self.scale**n * torch.lgamma(1 + n / self.concentration).exp()
-
     @property
     def mean(self) -> Tensor:
-        return self._moment(1)
+        return self.scale * torch.lgamma(1 + 1 / self.concentration).exp()
 
     @property
     def variance(self) -> Tensor:
-        return self._moment(2) - self._moment(1).square()
+        return self.scale.square() * in_double(_weibull_variance, self.concentration)
 
     def rsample(self, sample_shape: _size = Size()) -> Tensor:
         log_wait = (-open_uniform(self._extended_shape(Size(sample_shape)), self.scale).log()).log()
@@ -143,14 +139,23 @@ class Weibull(BaseDistribution):
         return z.clamp(min=torch.finfo(z.dtype).tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        far = value.log() - self.scale.log()
-        # beyond e^80 the density is 0 in every precision; its logarithm stays finite
-        return (
-            self.concentration.log()
-            - value.log()
-            + self.concentration * far
-            - (self.concentration * far).clamp(max=80).exp()
-        )
+        return in_double(_weibull_log_prob, self.scale, self.concentration, value)
+
+
+def _kumaraswamy_moment(a: Tensor, b: Tensor, n: int) -> Tensor:
+    first = 1 + n / a
+    return (b.log() + torch.lgamma(first) + torch.lgamma(b) - torch.lgamma(first + b)).exp()
+
+
+def _weibull_log_prob(scale: Tensor, concentration: Tensor, value: Tensor) -> Tensor:
+    power = concentration * (value.log() - scale.log())
+    # beyond e^80 the density is 0 in every precision; its logarithm stays finite
+    return concentration.log() - value.log() + power - power.clamp(max=80).exp()
+
+
+def _weibull_variance(concentration: Tensor) -> Tensor:
+    first = torch.lgamma(1 + 1 / concentration)
+    return (torch.lgamma(1 + 2 / concentration) - 2 * first).expm1() * (2 * first).exp()
 
 
 def log_normal(loc: Tensor, scale: Tensor) -> LogNormal:

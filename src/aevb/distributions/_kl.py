@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
+    Beta,
+    Dirichlet,
     Distribution,
     Gamma,
     Independent,
@@ -22,6 +24,7 @@ from torch.distributions import (
 from torch.distributions import kl_divergence as torch_kl_divergence
 
 from ._class_and_latent import ClassAndLatent, ClassConditional
+from ._double import in_double
 from ._families import Weibull
 from ._product import Product
 from ._quantised import CodebookDistribution, QuantisedDirac
@@ -108,10 +111,11 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor:
         and q.reinterpreted_batch_ndims == p.reinterpreted_batch_ndims
     ):
         return _sum_event(analytic_kl(q.base_dist, p.base_dist), q.reinterpreted_batch_ndims)
-    formula = _ANALYTIC_KL.get(
-        (type(q), type(p.base_dist) if isinstance(p, Independent) else type(p))
-    )
-    return formula(q, p) if formula else torch_kl_divergence(q, p)
+    base = p.base_dist if isinstance(p, Independent) else p
+    for (first, second), formula in _ANALYTIC_KL.items():
+        if isinstance(q, first) and isinstance(base, second):
+            return formula(q, p)
+    return torch_kl_divergence(q, p)
 
 
 def elementwise_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -168,10 +172,48 @@ def _categorical(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
 
 
 def _weibull(q: Weibull, p: Gamma) -> Tensor:
-    k, log_scale, a, log_rate = q.concentration, q.scale.log(), p.concentration, p.rate.log()
+    return in_double(_weibull_formula, q.scale, q.concentration, p.concentration, p.rate)
+
+
+def _weibull_formula(scale: Tensor, k: Tensor, a: Tensor, rate: Tensor) -> Tensor:
+    log_scale, log_rate = scale.log(), rate.log()
     euler = -torch.digamma(torch.ones_like(k))
     mean = (log_rate + log_scale + torch.lgamma(1 + 1 / k)).exp()
     return euler * (a / k - 1) - a * (log_scale + log_rate) + k.log() + mean - 1 + torch.lgamma(a)
+
+
+def _gamma(q: Gamma, p: Gamma) -> Tensor:
+    return in_double(
+        lambda a, r, b, s: torch_kl_divergence(
+            Gamma(a, r, validate_args=False), Gamma(b, s, validate_args=False)
+        ),
+        q.concentration,
+        q.rate,
+        p.concentration,
+        p.rate,
+    )
+
+
+def _beta(q: Beta, p: Beta) -> Tensor:
+    return in_double(
+        lambda a, b, c, d: torch_kl_divergence(
+            Beta(a, b, validate_args=False), Beta(c, d, validate_args=False)
+        ),
+        q.concentration1,
+        q.concentration0,
+        p.concentration1,
+        p.concentration0,
+    )
+
+
+def _dirichlet(q: Dirichlet, p: Dirichlet) -> Tensor:
+    return in_double(
+        lambda a, b: torch_kl_divergence(
+            Dirichlet(a, validate_args=False), Dirichlet(b, validate_args=False)
+        ),
+        q.concentration,
+        p.concentration,
+    )
 
 
 def _class_conditional(q: ClassConditional, p: ClassAndLatent) -> Tensor:
@@ -207,6 +249,9 @@ _ANALYTIC_KL: dict[tuple[type, type], Callable[..., Tensor]] = {
     (Bernoulli, Bernoulli): _bernoulli,
     (OneHotCategorical, OneHotCategorical): _categorical,
     (Weibull, Gamma): _weibull,
+    (Gamma, Gamma): _gamma,
+    (Beta, Beta): _beta,
+    (Dirichlet, Dirichlet): _dirichlet,
     (VonMisesFisher, UniformSphere): _against_uniform_sphere,
     (PowerSpherical, UniformSphere): _against_uniform_sphere,
     (Product, Product): _product,

@@ -8,6 +8,7 @@ from torch import Size, Tensor
 from torch.distributions import Normal, constraints
 from torch.types import _size
 
+from ._double import in_double
 from ._monte_carlo_moments import MonteCarloMoments, standard_normal
 
 
@@ -42,8 +43,10 @@ class LogisticNormal(MonteCarloMoments):
         return torch.softmax(F.pad(y, (0, 1)), -1).clamp(min=torch.finfo(y.dtype).tiny)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_value = value.log()
-        y = log_value[..., :-1] - log_value[..., -1:]
-        return Normal(self.loc, self.scale, validate_args=False).log_prob(y).sum(
-            -1
-        ) - log_value.sum(-1)
+        return in_double(_log_prob, self.loc, self.scale, value)
+
+
+def _log_prob(loc: Tensor, scale: Tensor, value: Tensor) -> Tensor:
+    log_value = value.log()
+    y = log_value[..., :-1] - log_value[..., -1:]
+    return Normal(loc, scale, validate_args=False).log_prob(y).sum(-1) - log_value.sum(-1)

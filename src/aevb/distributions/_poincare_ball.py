@@ -10,6 +10,7 @@ from torch.distributions import Normal, biject_to, constraints
 from torch.distributions.transforms import Transform
 from torch.types import _size
 
+from ._double import in_double
 from ._monte_carlo_moments import MonteCarloMoments, standard_normal
 
 
@@ -57,19 +58,20 @@ class WrappedNormal(MonteCarloMoments):
         return clip_to_ball(moebius_add(self.loc, exp_map_origin(v)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        w = moebius_add(-self.loc, value)
-        size = _safe_norm(w)
-        far = 2 * torch.atanh(size.clamp(max=1 - torch.finfo(w.dtype).eps))
-        v = w * (far / size)
-        gaussian = (
-            Normal(torch.zeros_like(self.scale), self.scale, validate_args=False)
-            .log_prob(v)
-            .sum(-1)
-        )
-        # log(sinh r / r), without overflow
-        stretch = (far + torch.log(-torch.expm1(-2 * far) / (2 * far)))[..., 0]
-        volume = 2 / (1 - value.square().sum(-1)).clamp(min=torch.finfo(w.dtype).eps)
-        return gaussian - (value.shape[-1] - 1) * stretch + value.shape[-1] * volume.log()
+        # distances from the boundary of the ball are differences, as are those of its points
+        return in_double(_wrapped_normal_log_prob, self.loc, self.scale, value)
+
+
+def _wrapped_normal_log_prob(loc: Tensor, scale: Tensor, value: Tensor) -> Tensor:
+    w = moebius_add(-loc, value)
+    size = _safe_norm(w)
+    far = 2 * torch.atanh(size.clamp(max=1 - torch.finfo(w.dtype).eps))
+    v = w * (far / size)
+    gaussian = Normal(torch.zeros_like(scale), scale, validate_args=False).log_prob(v).sum(-1)
+    # log(sinh r / r), without overflow
+    stretch = (far + torch.log(-torch.expm1(-2 * far) / (2 * far)))[..., 0]
+    volume = 2 / (1 - value.square().sum(-1)).clamp(min=torch.finfo(w.dtype).eps)
+    return gaussian - (value.shape[-1] - 1) * stretch + value.shape[-1] * volume.log()
 
 
 def exp_map_origin(v: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.types import _size
 
 from ._base import BaseDistribution
 from ._dirac import Dirac
+from ._double import in_double
 
 # vectors before quantisation and the chosen entries: [*batch, positions, dim] each
 QuantisationStage = tuple[Tensor, Tensor]
@@ -86,8 +87,12 @@ class BaseCodebook(ABC):
         """
         each = probabilities.unflatten(-2, (self.n_positions, len(self.tables)))
         means = [each[..., stage, :] @ table for stage, table in enumerate(self.tables)]
-        squares = [each[..., stage, :] @ table.square() for stage, table in enumerate(self.tables)]
-        spread = torch.stack(squares) - torch.stack(means).square()
+        spread = torch.stack(
+            [
+                in_double(_variance_of_entries, each[..., stage, :], table)
+                for stage, table in enumerate(self.tables)
+            ]
+        )
         return to_event(torch.stack(means).sum(0), self.event_shape), to_event(
             spread.sum(0), self.event_shape
         )
@@ -176,8 +181,15 @@ def nearest_entry(vectors: Tensor, table: Tensor) -> Tensor:
         >>> nearest_entry(torch.tensor([[0.9], [-3.0]]), torch.tensor([[1.0], [-1.0]]))
         tensor([0, 1])
     """
-    # |v|^2 is the same for every entry
-    return (table.square().sum(-1) - 2 * vectors @ table.T).argmin(-1)
+    # |v|^2 is the same for every entry; coordinates relative to the centre cancel less
+    centre = table.mean(0)
+    moved = table - centre
+    return (moved.square().sum(-1) - 2 * (vectors - centre) @ moved.T).argmin(-1)
+
+
+def _variance_of_entries(probability: Tensor, table: Tensor) -> Tensor:
+    moved = table - table.mean(0)
+    return (probability @ moved.square() - (probability @ moved).square()).clamp(min=0)
 
 
 def to_vectors(value: Tensor, axes: int) -> Tensor:

@@ -16,7 +16,7 @@ FunctionWithSlope = Callable[[Tensor], tuple[Tensor, Tensor]]
 def increasing_root(
     function: FunctionWithSlope, low: Tensor, high: Tensor, iterations: int = ROOT_ITERATIONS
 ) -> Tensor:
-    """Root of an increasing function in a bracket, elementwise, by Newton steps.
+    """Root of an increasing function in a bracket, elementwise, by Newton steps and bisection.
 
     The function returns its value and its slope.
 
@@ -27,11 +27,14 @@ def increasing_root(
         tensor(2.)
     """
     x = (low + high) / 2
-    for _ in range(iterations):
+    for iteration in range(iterations):
         over, slope = function(x)
         low, high = torch.where(over > 0, low, x), torch.where(over > 0, x, high)
         step = x - over / slope
-        x = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+        # steps from end to end of the bracket can go round in a circle: every other one is shorter
+        reach = (high - low) * (1.0 if iteration % 2 else 0.5)
+        newton = (step >= low) & (step <= high) & ((step - x).abs() <= reach)
+        x = torch.where(newton, step, (low + high) / 2)
     return x
 
 

@@ -18,6 +18,7 @@ from torch.types import _size
 
 from ._base import BaseDistribution
 from ._discrete import open_uniform
+from ._double import in_double
 from ._monte_carlo_moments import standard_normal
 from ._root_finding import increasing_root
 
@@ -32,7 +33,8 @@ class _UnitSphere(constraints.Constraint):
     event_dim = 1
 
     def check(self, value: Tensor) -> Tensor:
-        return (value.norm(dim=-1) - 1).abs() < 1e-4
+        # float32 rounds each coordinate and the sum of their squares
+        return (value.norm(dim=-1) - 1).abs() < 1e-6
 
 
 unit_sphere = _UnitSphere()
@@ -90,8 +92,8 @@ class DirectionalDistribution(BaseDistribution, ABC):
         """Draws ``[*shape]`` of ``t``, and ``sqrt(1 - t^2)``."""
 
     @abstractmethod
-    def cosine_moments(self) -> tuple[Tensor, Tensor]:
-        """``E[t]`` and ``E[t^2]``, ``[*batch]``."""
+    def cosine_moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``E[t]``, ``Var[t]`` and ``E[1 - t^2]``, ``[*batch]``, without cancellation."""
 
     @abstractmethod
     def kl_to_uniform(self) -> Tensor:
@@ -103,15 +105,16 @@ class DirectionalDistribution(BaseDistribution, ABC):
 
     @property
     def variance(self) -> Tensor:
-        first, second = (moment[..., None] for moment in self.cosine_moments())
+        _, variance, rest = (moment[..., None] for moment in self.cosine_moments())
         along = self.loc.square()
-        return second * along + (1 - second) / (self.dim - 1) * (1 - along) - first.square() * along
+        return variance * along + rest / (self.dim - 1) * (1 - along)
 
     def rsample(self, sample_shape: _size = Size()) -> Tensor:
-        noise = standard_normal((*sample_shape, *self.loc.shape), self.loc)
-        across = normalise(noise - (noise * self.loc).sum(-1, keepdim=True) * self.loc)
+        across = standard_normal((*sample_shape, *self.loc.shape), self.loc)
+        for _ in range(2):  # what is left of noise along `loc` is rounding, which has a part along
+            across = normalise(across - (across * self.loc).sum(-1, keepdim=True) * self.loc)
         t, sine = self.sample_cosine((*sample_shape, *self.batch_shape))
-        return t[..., None] * self.loc + sine[..., None] * across
+        return normalise(t[..., None] * self.loc + sine[..., None] * across)
 
 
 class VonMisesFisher(DirectionalDistribution):
@@ -142,15 +145,20 @@ class VonMisesFisher(DirectionalDistribution):
     def kl_to_uniform(self) -> Tensor:
         angles = self._angle_density()
         return (
-            self.kappa * (angles.expectation(torch.cos) - 1)
+            -self.kappa * angles.expectation(_one_minus_cos)
             - angles.log_mass
             + log_sphere_area(self.dim)
             - log_sphere_area(self.dim - 1)
         )
 
-    def cosine_moments(self) -> tuple[Tensor, Tensor]:
+    def cosine_moments(self) -> tuple[Tensor, Tensor, Tensor]:
         angles = self._angle_density()
-        return angles.expectation(torch.cos), angles.expectation(lambda angle: angle.cos().square())
+        # 1 - t = 2 sin(angle / 2)^2
+        below = angles.expectation(_one_minus_cos)
+        away = angles.expectation(
+            lambda angle: (_one_minus_cos(angle) - below[..., None, None]) ** 2
+        )
+        return 1 - below, away, angles.expectation(lambda angle: angle.sin().square())
 
     def sample_cosine(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         angle = self._angle_density().sample(shape)
@@ -179,36 +187,18 @@ class PowerSpherical(DirectionalDistribution):
         across = (self.dim - 1) / 2
         return Beta(self.kappa + across, torch.full_like(self.kappa, across), validate_args=False)
 
-    def _log_constant(self) -> Tensor:
-        half = self._beta()
-        a, both = half.concentration1, half.concentration1 + half.concentration0
-        return (
-            torch.lgamma(both)
-            - torch.lgamma(a)
-            - both * math.log(2)
-            - (self.dim - 1) / 2 * math.log(math.pi)
-        )
-
     def log_prob(self, value: Tensor) -> Tensor:
-        one_plus_t = (value + self.loc).square().sum(-1) / 2
-        return (
-            self._log_constant()
-            + self.kappa * one_plus_t.clamp(min=torch.finfo(value.dtype).tiny).log()
-        )
+        return in_double(_power_spherical_log_prob, self.loc, self.kappa, value)
 
     def kl_to_uniform(self) -> Tensor:
-        half = self._beta()
-        a, both = half.concentration1, half.concentration1 + half.concentration0
-        return (
-            self._log_constant()
-            + self.kappa * (math.log(2) + torch.digamma(a) - torch.digamma(both))
-            + log_sphere_area(self.dim)
-        )
+        return in_double(lambda kappa: _power_spherical_kl(kappa, self.dim), self.kappa)
 
-    def cosine_moments(self) -> tuple[Tensor, Tensor]:
+    def cosine_moments(self) -> tuple[Tensor, Tensor, Tensor]:
         half = self._beta()
-        first = 2 * half.mean - 1
-        return first, 4 * half.variance + first.square()
+        a, b = half.concentration1, half.concentration0
+        # E[1 - t^2] = 4 E[half (1 - half)]
+        rest = 4 * half.mean * b / (a + b + 1)
+        return 2 * half.mean - 1, 4 * half.variance, rest
 
     def sample_cosine(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         half = self._beta().rsample(shape[: len(shape) - self.kappa.dim()])
@@ -309,6 +299,36 @@ def _gauss_legendre(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, T
     return (1 + torch.tensor(_LEGENDRE_NODES, dtype=dtype, device=device)) / 2, torch.tensor(
         _LEGENDRE_WEIGHTS, dtype=dtype, device=device
     ) / 2
+
+
+def _power_spherical_constant(kappa: Tensor, dim: int) -> Tensor:
+    across = (dim - 1) / 2
+    return (
+        torch.lgamma(kappa + 2 * across)
+        - torch.lgamma(kappa + across)
+        - (kappa + 2 * across) * math.log(2)
+        - across * math.log(math.pi)
+    )
+
+
+def _power_spherical_log_prob(loc: Tensor, kappa: Tensor, value: Tensor) -> Tensor:
+    one_plus_t = (value + loc).square().sum(-1) / 2
+    log_one_plus_t = one_plus_t.clamp(min=torch.finfo(torch.float32).tiny).log()
+    return _power_spherical_constant(kappa, loc.shape[-1]) + kappa * log_one_plus_t
+
+
+def _power_spherical_kl(kappa: Tensor, dim: int) -> Tensor:
+    across = (dim - 1) / 2
+    mean_log = torch.digamma(kappa + across) - torch.digamma(kappa + 2 * across)
+    return (
+        _power_spherical_constant(kappa, dim)
+        + kappa * (math.log(2) + mean_log)
+        + log_sphere_area(dim)
+    )
+
+
+def _one_minus_cos(angle: Tensor) -> Tensor:
+    return 2 * (angle / 2).sin().square()
 
 
 def normalise(value: Tensor) -> Tensor:

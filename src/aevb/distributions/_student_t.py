@@ -36,6 +36,7 @@ class StudentT(BaseDistribution):
         "dof": constraints.greater_than(2),
     }
     fixed_support = constraints.real
+    has_rsample = True
 
     def __init__(self, loc: Tensor, scale: Tensor, dof: Tensor) -> None:
         self.loc, self.scale, self.dof = torch.broadcast_tensors(loc, scale, dof)
@@ -63,8 +64,8 @@ class StudentT(BaseDistribution):
         )
         return normaliser - 0.5 * (self.dof + 1) * torch.log1p(y.square() / self.dof)
 
-    def sample(self, sample_shape: _size = Size()) -> Tensor:
-        return TorchStudentT(self.dof, self.loc, self.scale, validate_args=False).sample(
+    def rsample(self, sample_shape: _size = Size()) -> Tensor:
+        return TorchStudentT(self.dof, self.loc, self.scale, validate_args=False).rsample(
             Size(sample_shape)
         )
 

@@ -11,6 +11,7 @@ from torch.distributions import VonMises as TorchVonMises
 from torch.types import _size
 
 from ._base import BaseDistribution
+from ._double import in_double
 
 MIN_CONCENTRATION = 1e-6  # the length of a zero vector has no gradient
 
@@ -46,7 +47,7 @@ class VonMises(BaseDistribution):
     @property
     def concentration(self) -> Tensor:
         """``kappa``."""
-        return (self.a.square() + self.b.square() + MIN_CONCENTRATION**2).sqrt()
+        return _concentration(self.a, self.b)
 
     @property
     def mean(self) -> Tensor:
@@ -54,20 +55,28 @@ class VonMises(BaseDistribution):
 
     @property
     def variance(self) -> Tensor:
-        return 1 - torch.special.i1e(self.concentration) / torch.special.i0e(self.concentration)
+        return in_double(_circular_variance, self.a, self.b)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        kappa = self.concentration
-        return (
-            self.a * value.cos()
-            + self.b * value.sin()
-            - kappa
-            - torch.special.i0e(kappa).log()
-            - math.log(2 * math.pi)
-        )
+        return in_double(_von_mises_log_prob, self.a, self.b, value)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         draws = TorchVonMises(self.mean, self.concentration, validate_args=False).sample(
             Size(sample_shape)
         )
         return draws.to(self.a.dtype).clamp(-math.pi, math.pi)
+
+
+def _concentration(a: Tensor, b: Tensor) -> Tensor:
+    return (a.square() + b.square() + MIN_CONCENTRATION**2).sqrt()
+
+
+def _von_mises_log_prob(a: Tensor, b: Tensor, value: Tensor) -> Tensor:
+    kappa = _concentration(a, b)
+    ahead = a * value.cos() + b * value.sin()
+    return ahead - kappa - torch.special.i0e(kappa).log() - math.log(2 * math.pi)
+
+
+def _circular_variance(a: Tensor, b: Tensor) -> Tensor:
+    kappa = _concentration(a, b)
+    return 1 - torch.special.i1e(kappa) / torch.special.i0e(kappa)

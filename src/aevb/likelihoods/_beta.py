@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Beta as TorchBeta
 from torch.distributions import Independent
 
+from .. import distributions
 from .._registry import register
 from ..distributions import OpenIntervalDistribution, soft_clip
 from ._likelihood import Likelihood, as_event_shape
@@ -73,7 +73,7 @@ class Beta(Likelihood):
         if not self.has_fixed_concentration:
             concentration = INITIAL_CONCENTRATION * concentration
         logit = soft_clip(raw, MEAN_LOGIT_BOUND)
-        density = TorchBeta(
+        density = distributions.Beta(
             concentration * torch.sigmoid(logit),
             concentration * torch.sigmoid(-logit),
             validate_args=False,

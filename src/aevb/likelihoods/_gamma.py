@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.distributions import Gamma as TorchGamma
 from torch.distributions import Independent
 
+from .. import distributions
 from .._registry import register
 from ..distributions import OpenIntervalDistribution, to_rate
 from ._likelihood import Likelihood, as_event_shape
@@ -68,7 +68,7 @@ class Gamma(Likelihood):
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         raw, concentration = self.noise(input, context)
-        density = TorchGamma(
+        density = distributions.Gamma(
             concentration, concentration / (self.unit * to_rate(raw)), validate_args=False
         )
         return Independent(

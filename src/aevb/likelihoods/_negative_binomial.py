@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.distributions import Independent
-from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 
+from .. import distributions
 from .._registry import register
 from ..distributions import ZeroInflated, to_rate
 from ._likelihood import Likelihood, as_event_shape
@@ -75,7 +75,7 @@ class NegativeBinomial(Likelihood):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         raw, concentration = self.noise(input, context)
         return Independent(
-            negative_binomial_from_mean(self.unit * to_rate(raw), concentration),
+            distributions.NegativeBinomial(self.unit * to_rate(raw), concentration),
             len(self.event_shape),
             validate_args=False,
         )
@@ -140,13 +140,6 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         raw, concentration, empty = self.noise(input, context)
         counts = ZeroInflated(
-            negative_binomial_from_mean(self.unit * to_rate(raw), concentration), empty
+            distributions.NegativeBinomial(self.unit * to_rate(raw), concentration), empty
         )
         return Independent(counts, len(self.event_shape), validate_args=False)
-
-
-def negative_binomial_from_mean(mean: Tensor, concentration: Tensor) -> TorchNegativeBinomial:
-    """The negative binomial with this mean and concentration, from logits."""
-    return TorchNegativeBinomial(
-        concentration, logits=mean.log() - concentration.log(), validate_args=False
-    )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.distributions import Independent
-from torch.distributions import Poisson as TorchPoisson
 
+from .. import distributions
 from .._registry import register
 from ..distributions import to_rate
 from ._likelihood import Likelihood, as_event_shape, make_heads
@@ -64,7 +64,7 @@ class Poisson(Likelihood):
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         (raw,) = self.heads(input, context)
         return Independent(
-            TorchPoisson(self.unit * to_rate(raw), validate_args=False),
+            distributions.Poisson(self.unit * to_rate(raw)),
             len(self.event_shape),
             validate_args=False,
         )

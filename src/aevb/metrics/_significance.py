@@ -38,30 +38,40 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
 
 
 def student_t_p_value(t: float, degrees: float) -> float:
-    """``P(|T| >= |t|)`` of Student's t. Abramowitz and Stegun (1964), 26.7.3, 26.7.4, 26.7.8.
+    """``P(|T| >= |t|)`` of Student's t, for any number of degrees of freedom above 0.
+
+    Abramowitz and Stegun (1964), 26.7.1, 26.5.4 and 26.7.8.
 
     >>> (
     ...     round(student_t_p_value(2.7764451, 4), 6),
-    ...     round(student_t_p_value(1.0, 1), 6),
+    ...     round(student_t_p_value(2.5, 5.9), 4),
     ...     round(student_t_p_value(1.96, 1e9), 4),
     ... )
-    (0.05, 0.5, 0.05)
+    (0.05, 0.0472, 0.05)
     """
-    whole = math.floor(degrees)
-    if math.isnan(t) or whole < 1:
+    if math.isnan(t) or not degrees > 0:
         return math.nan
-    if whole > MAX_SUMMED_DEGREES_OF_FREEDOM:
+    if degrees > MAX_SUMMED_DEGREES_OF_FREEDOM:
         return math.erfc(
             abs(t) * (1 - 1 / (4 * degrees)) / math.sqrt(1 + t * t / (2 * degrees)) / math.sqrt(2)
         )
-    angle = math.atan(abs(t) / math.sqrt(whole))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    term, total = (cosine, 0.0) if whole % 2 else (1.0, 0.0)
-    for step in range(2 + whole % 2, whole + 1, 2):
-        total += term
-        term *= cosine**2 * (step - 1) / step
-    inside = 2 / math.pi * (angle + sine * total) if whole % 2 else sine * total
-    return min(1.0, max(0.0, 1 - inside))
+    total = degrees + t * t
+    return _incomplete_beta(degrees / total, t * t / total, degrees / 2, 0.5)
+
+
+def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function of ``x = 1 - rest``, by its series of one sign."""
+    if x > (a + 1) / (a + b + 2):  # the series of the other side converges faster
+        return 1 - _incomplete_beta(rest, x, b, a)
+    if x == 0:
+        return 0.0
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    term = math.exp(a * math.log(x) + b * math.log(rest) - log_beta) / a
+    total, n = term, 0
+    while term > 1e-17 * total:
+        term *= x * (a + b + n) / (a + 1 + n)
+        total, n = total + term, n + 1
+    return min(1.0, total)
 
 
 def paired_differences(values: Sequence[Tensor]) -> DifferenceFunction:

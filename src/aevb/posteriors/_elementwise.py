@@ -6,12 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.distributions import Beta as TorchBeta
 from torch.distributions import Distribution, Independent
 from torch.distributions import Exponential as TorchExponential
-from torch.distributions import Gamma as TorchGamma
 from torch.distributions import Laplace as TorchLaplace
-from torch.distributions import StudentT as TorchStudentT
 
 from .. import distributions
 from .._conditional import Conditional
@@ -127,7 +124,7 @@ class StudentT(Elementwise):
 
     def family(self, *raw: Tensor) -> Distribution:
         loc, scale = raw
-        return TorchStudentT(loc.new_tensor(self.dof), loc, to_scale(scale), validate_args=False)
+        return distributions.StudentT(loc, to_scale(scale), loc.new_tensor(self.dof))
 
 
 @register(
@@ -220,7 +217,7 @@ class Gamma(Elementwise):
 
     def family(self, *raw: Tensor) -> Distribution:
         shape, rate = raw
-        return TorchGamma(to_concentration(shape), to_scale(rate), validate_args=False)
+        return distributions.Gamma(to_concentration(shape), to_scale(rate), validate_args=False)
 
 
 @register(
@@ -281,7 +278,7 @@ class Beta(Elementwise):
 
     def family(self, *raw: Tensor) -> Distribution:
         a, b = raw
-        return TorchBeta(to_concentration(a), to_concentration(b), validate_args=False)
+        return distributions.Beta(to_concentration(a), to_concentration(b), validate_args=False)
 
 
 @register(

@@ -7,18 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.distributions import (
-    Distribution,
-    Independent,
-    LowRankMultivariateNormal,
-    MultivariateNormal,
-)
+from torch.distributions import Distribution, Independent, MultivariateNormal
 from torch.distributions import Normal as Gaussian
 
 from .._conditional import Conditional
 from .._registry import register
 from .._shapes import as_shape
-from ..distributions import soft_clip, to_scale, to_scale_tril
+from ..distributions import LowRankNormal, soft_clip, to_scale, to_scale_tril
 from ..distributions._output_maps import TRIL_ENTRY_BOUND
 from ..errors import ArgumentError, check_choice, check_counts, one_of
 from ..networks import Heads
@@ -124,9 +119,9 @@ def _diagonal(loc: Tensor, raw: Tensor) -> Independent:
     )
 
 
-def _low_rank(loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankMultivariateNormal:
+def _low_rank(loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankNormal:
     scale = to_scale(raw)
-    return LowRankMultivariateNormal(
+    return LowRankNormal(
         loc,
         scale[..., None] * soft_clip(factor, TRIL_ENTRY_BOUND),
         scale.square(),

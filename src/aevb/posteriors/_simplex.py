@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.distributions import Dirichlet as TorchDirichlet
 
 from .. import distributions
 from .._conditional import Conditional
@@ -47,9 +46,9 @@ class Dirichlet(Conditional):
         super().__init__()
         self.heads = Heads(network, (check_simplex_size(latent),))
 
-    def forward(self, input: Tensor, context: Tensor | None = None) -> TorchDirichlet:
+    def forward(self, input: Tensor, context: Tensor | None = None) -> distributions.Dirichlet:
         (raw,) = self.heads(input, context)
-        return TorchDirichlet(to_concentration(raw), validate_args=False)
+        return distributions.Dirichlet(to_concentration(raw), validate_args=False)
 
 
 @register(

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Beta as TorchBeta
 from torch.distributions import Distribution, Independent
 from torch.distributions import Exponential as TorchExponential
-from torch.distributions import Gamma as TorchGamma
 from torch.distributions import Laplace as TorchLaplace
-from torch.distributions import StudentT as TorchStudentT
 
 from .. import distributions
 from .._conditional import Unconditional
@@ -113,7 +110,7 @@ class StudentT(Elementwise):
         self.dof = check_dof(dof)
 
     def family(self, ones: Tensor) -> Distribution:
-        return TorchStudentT(self.dof * ones, 0 * ones, ones, validate_args=False)
+        return distributions.StudentT(0 * ones, ones, self.dof * ones)
 
 
 @register(
@@ -212,7 +209,7 @@ class Gamma(Elementwise):
         )
 
     def family(self, ones: Tensor) -> Distribution:
-        return TorchGamma(self.concentration * ones, self.rate * ones, validate_args=False)
+        return distributions.Gamma(self.concentration * ones, self.rate * ones, validate_args=False)
 
 
 @register(
@@ -248,7 +245,7 @@ class Beta(Elementwise):
         self.a, self.b = check_positive("a", a), check_positive("b", b)
 
     def family(self, ones: Tensor) -> Distribution:
-        return TorchBeta(self.a * ones, self.b * ones, validate_args=False)
+        return distributions.Beta(self.a * ones, self.b * ones, validate_args=False)
 
 
 def check_positive(argument: str, value: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Dirichlet as TorchDirichlet
 
 from .. import distributions
 from .._conditional import Unconditional
@@ -47,8 +46,10 @@ class Dirichlet(Unconditional):
         self.concentration = check_positive("concentration", concentration)
         self.register_buffer("ones", torch.ones(check_simplex_size(latent)), persistent=False)
 
-    def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> TorchDirichlet:
-        return TorchDirichlet(self.concentration * self.ones, validate_args=False)
+    def forward(
+        self, input: Tensor | None = None, context: Tensor | None = None
+    ) -> distributions.Dirichlet:
+        return distributions.Dirichlet(self.concentration * self.ones, validate_args=False)
 
 
 @register(

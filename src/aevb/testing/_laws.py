@@ -16,13 +16,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
+from torch.distributions.transforms import Transform
 
 from .. import _persistence as persistence
 from .._conditional import Conditional, detach_parameters, stop_gradient
 from .._files import read_tensors, write_tensors
 from .._random import seed_scope
-from ..distributions import analytic_kl, elementwise_kl, has_analytic_kl
+from ..distributions import Dirac, QuantisedDirac, analytic_kl, elementwise_kl, has_analytic_kl
+from ..distributions._detach import map_tensors
 from ..distributions._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments
 from ..likelihoods._likelihood import Likelihood
 from ..networks import Heads, set_precision
@@ -31,6 +33,8 @@ from ._subject import LawViolation, Subject, cast_floating, expect, expect_close
 
 LAW_SAMPLES = 8000
 EXTREME_OUTPUT = 1e4
+ROUNDING_OUTPUTS = (2.0, 5.0, 30.0)
+ROUNDING_SAMPLES = 500
 
 
 def sample_values(subject: Subject, *samples: int) -> Tensor:
@@ -269,7 +273,7 @@ def check_batch_consistency(subject: Subject) -> str | None:
 
 
 def check_single_precision(subject: Subject) -> str | None:
-    """Single precision gives the densities of double precision, to its rounding."""
+    """Single precision has the densities and variances of double precision, and draws inside."""
     x = sample_values(subject, 2).float().double()
     narrow = subject.clone(torch.float32)
     wide = subject if not isinstance(subject.family, nn.Module) else narrow.clone(torch.float64)
@@ -290,7 +294,76 @@ def check_single_precision(subject: Subject) -> str | None:
         f"{exact.abs().max().item():.3g}",
         "the rounding of float32",
     )
+    _check_rounding(narrow(), "as it is")
+    if isinstance(narrow.family, nn.Module) and _holds_tensors_only(narrow()):
+        for size in ROUNDING_OUTPUTS:
+            for pattern in ("+", "-", "mixed"):
+                set_extreme_outputs(narrow.family, pattern, size)
+                _check_rounding(narrow(), f"at outputs of {pattern.replace('mixed', '+-')}{size:g}")
     return None
+
+
+def _check_rounding(p: Distribution, where: str) -> None:
+    """Draws lie inside; density and variance are those of the same parameters in float64.
+
+    A distribution that holds a network has no copy in float64: its draws alone are checked.
+    """
+    x = p.sample(torch.Size((ROUNDING_SAMPLES,))).clone()  # a flow stores the density of a draw
+    inside = torch.ones(()) if p.support is None else p.support.check(x)
+    expect(inside.all(), f"{(inside == 0).sum().item()} draws {where} lie outside", "none")
+    if not _holds_tensors_only(p):
+        return
+    wide = map_tensors(_detach_to_double, p)
+    if not isinstance(p, Dirac | QuantisedDirac):
+        _check_density_rounding(p, wide, x, where)
+    if not isinstance(p, MonteCarloMoments):
+        _check_variance_rounding(p.variance.detach().double(), wide.variance, where)
+
+
+def _detach_to_double(value: Tensor) -> Tensor:
+    return cast_floating(value, torch.float64)
+
+
+def _check_density_rounding(p: Distribution, wide: Distribution, x: Tensor, where: str) -> None:
+    single = p.log_prob(x).detach().double()
+    point = x.double().requires_grad_()
+    exact = wide.log_prob(point)
+    slope = torch.zeros_like(point)
+    if exact.requires_grad and not (p.support is not None and p.support.is_discrete):
+        (slope,) = torch.autograd.grad(exact.sum(), point)
+    # the values are rounded, and rounded again where they are shifted and scaled
+    sensitivity = (slope * point).abs().reshape(*exact.shape, -1).sum(-1)
+    allowed = 1e-5 * (1 + exact.abs()) + 4 * 2**-24 * sensitivity
+    excess = (single - exact).abs() - allowed
+    worst = excess.argmax()
+    expect(
+        excess.max() <= 0,
+        f"log_prob {where} is {single.flatten()[worst]:.7g} in float32 and "
+        f"{exact.flatten()[worst]:.7g} in float64",
+        "the rounding of float32",
+    )
+
+
+def _check_variance_rounding(single: Tensor, exact: Tensor, where: str) -> None:
+    expect((single >= 0).all(), f"the variance {where} is {single.min().item():.3g}", "0 or more")
+    # 1e-7: the variance of a bit, p (1 - p), knows 1 - p to this
+    excess = (single - exact).abs() - 1e-4 * exact.abs() - 1e-7
+    worst = excess.nan_to_num().argmax()
+    expect(
+        ((excess <= 0) | (single == exact)).all(),
+        f"the variance {where} is {single.flatten()[worst]:.6g} in float32 and "
+        f"{exact.flatten()[worst]:.6g} in float64",
+        "the rounding of float32",
+    )
+
+
+def _holds_tensors_only(value: object) -> bool:
+    """Whether a distribution is made of tensors and distributions alone, not of networks."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_holds_tensors_only, value))
+    if isinstance(value, (Distribution, Transform)):
+        return all(map(_holds_tensors_only, vars(value).values()))
+    return value is None or isinstance(value, (Tensor, int, float, str, constraints.Constraint))
 
 
 def check_extreme_outputs(subject: Subject) -> str | None:
