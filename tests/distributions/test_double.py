@@ -39,7 +39,7 @@ DENSITIES = {
     ),
     "power-spherical": lambda: PowerSpherical(directions(3), ones(1e5)),
     "student-t": lambda: StudentT(ones(0.0), ones(1.0), ones(1e6)),
-    "von-mises": lambda: VonMises(ones(1e5), ones(-3e4)),
+    "von-mises": lambda: VonMises(ones(1e4), ones(-3e3)),
     "weibull": lambda: Weibull(ones(30.0), ones(1e3)),
     "wrapped-normal": lambda: WrappedNormal(0.99 * directions(2), torch.full((N, 2), 0.3)),
 }

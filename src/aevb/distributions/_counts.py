@@ -10,13 +10,16 @@ from torch.distributions import Poisson as TorchPoisson
 from torch.types import _size
 
 from ._base import BaseDistribution
-from ._double import in_double
+from ._double import collapse
+from ._saddle_point import Deviance, LogFactorialRemainder, NegativeBinomialDeviance
 
 
 class Poisson(BaseDistribution):
-    """Poisson distribution: ``log p(x) = x log r - r - log x!``, evaluated in double precision.
+    """Poisson distribution: ``log p(x) = x log r - r - log x!``.
 
-    In float32 the terms cancel from rates of about 1e3 on.
+    In float32 these terms cancel from rates of about 1e3 on; the saddle-point form does not.
+
+    Loader, Fast and accurate computation of binomial probabilities (2000).
 
     Args:
         rate: Positive rate ``r``, ``[*batch]``.
@@ -45,14 +48,18 @@ class Poisson(BaseDistribution):
         return self.rate
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return in_double(_poisson_log_prob, self.rate, value)
+        value = _as_counts(value, self.rate)
+        if value.dtype == torch.float64:
+            return value * self.rate.log() - self.rate - torch.lgamma(value + 1)
+        deviance = Deviance.apply(*torch.broadcast_tensors(self.rate, value))
+        return -deviance - LogFactorialRemainder.apply(value)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         return TorchPoisson(self.rate, validate_args=False).sample(Size(sample_shape))
 
 
 class NegativeBinomial(BaseDistribution):
-    """Counts with mean ``m`` and variance ``m + m^2 / c``, evaluated in double precision.
+    """Counts with mean ``m`` and variance ``m + m^2 / c``, by a saddle-point form.
 
     ``log p(x) = x log(m / (m + c)) + c log(c / (m + c)) + log Gamma(x + c) - log Gamma(c) -
     log x!``. Means and not logits are the parameters, because the rounding of a logit counts ``x``
@@ -89,7 +96,15 @@ class NegativeBinomial(BaseDistribution):
         return self._mean + self._mean.square() / self.concentration
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return in_double(_negative_binomial_log_prob, self._mean, self.concentration, value)
+        m, c, x = self._mean, self.concentration, _as_counts(value, self._mean)
+        if x.dtype == torch.float64:
+            log_total = (m + c).log()
+            ways = torch.lgamma(x + c) - torch.lgamma(c) - torch.lgamma(x + 1)
+            return x * (m.log() - log_total) + c * (c.log() - log_total) + ways
+        deviance = NegativeBinomialDeviance.apply(*torch.broadcast_tensors(m, c, x))
+        shared, remainder = collapse(c), LogFactorialRemainder.apply
+        ways = remainder(x + c) - remainder(shared) - remainder(x) - (x / shared).log1p()
+        return ways - deviance
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         logits = self._mean.log() - self.concentration.log()
@@ -98,16 +113,6 @@ class NegativeBinomial(BaseDistribution):
         )
 
 
-def _poisson_log_prob(rate: Tensor, value: Tensor) -> Tensor:
-    return value * rate.log() - rate - torch.lgamma(value + 1)
-
-
-def _negative_binomial_log_prob(mean: Tensor, concentration: Tensor, value: Tensor) -> Tensor:
-    log_total = (mean + concentration).log()
-    return (
-        value * (mean.log() - log_total)
-        + concentration * (concentration.log() - log_total)
-        + torch.lgamma(value + concentration)
-        - torch.lgamma(concentration)
-        - torch.lgamma(value + 1)
-    )
+def _as_counts(value: Tensor, parameter: Tensor) -> Tensor:
+    """Counts in the precision of the result; a density of counts has no gradient in them."""
+    return value.detach().to(torch.promote_types(value.dtype, parameter.dtype))

@@ -1,6 +1,7 @@
 """Evaluation in double precision of what cancels in single precision, and families that need it.
 
-``x log r - r - log Gamma(x + 1)`` has terms of 1e7 at a rate of 1e6 and a value of about -8.
+``a log x + b log(1 - x) - log B(a, b)`` has terms of 1e6 at concentrations of 1e6, and a value of
+about 7.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from torch.distributions import Beta as TorchBeta
 from torch.distributions import Dirichlet as TorchDirichlet
 from torch.distributions import Gamma as TorchGamma
 from torch.distributions import LowRankMultivariateNormal as TorchLowRankNormal
+
+from ._saddle_point import LogFactorialRemainder
 
 
 def in_double(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
@@ -33,6 +36,34 @@ def _to_double(value: Tensor) -> Tensor:
     return value if value.device.type == "mps" else value.double()
 
 
+def log_gamma(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """``log Gamma`` of positive float64 values, to the precision of a result of this ``dtype``.
+
+    For float32 it takes half the time of ``torch.lgamma``, and its gradient a fourth.
+
+    Example:
+        >>> log_gamma(torch.tensor([0.5, 1e8]).double(), torch.float32).round(decimals=4)
+        tensor([5.7240e-01, 1.7421e+09], dtype=torch.float64)
+    """
+    if dtype == torch.float64:
+        return torch.lgamma(value)
+    remainder = LogFactorialRemainder.apply(value.float())
+    return (value - 1) * value.log() - value + remainder
+
+
+def collapse(value: Tensor) -> Tensor:
+    """The value without copies along axes that were expanded.
+
+    Example:
+        >>> collapse(torch.ones(3).expand(100, 3)).shape
+        torch.Size([1, 3])
+    """
+    for axis, (size, stride) in enumerate(zip(value.shape, value.stride(), strict=True)):
+        if size > 1 and stride == 0:
+            value = value.narrow(axis, 0, 1)
+    return value
+
+
 class Gamma(TorchGamma):
     """Gamma distribution with ``a log(r x) - r x - log Gamma(a)`` in double precision.
 
@@ -47,7 +78,12 @@ class Gamma(TorchGamma):
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return in_double(_gamma_log_prob, self.concentration, self.rate, value)
+        dtype = torch.promote_types(self.concentration.dtype, value.dtype)
+
+        def log_density(a: Tensor, rate: Tensor, x: Tensor) -> Tensor:
+            return a * rate.log() + torch.xlogy(a - 1, x) - rate * x - log_gamma(a, dtype)
+
+        return in_double(log_density, collapse(self.concentration), self.rate, value)
 
 
 class Beta(TorchBeta):
@@ -60,11 +96,17 @@ class Beta(TorchBeta):
     Example:
         >>> p = Beta(torch.tensor(1e6), torch.tensor(1e6), validate_args=False)
         >>> p.log_prob(torch.tensor(0.5)).round(decimals=4)
-        tensor(7.0279)
+        tensor(7.0285)
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return in_double(_beta_log_prob, self.concentration1, self.concentration0, value)
+        dtype = torch.promote_types(self.concentration1.dtype, value.dtype)
+
+        def log_density(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+            inverse_mass = log_gamma(a + b, dtype) - log_gamma(a, dtype) - log_gamma(b, dtype)
+            return torch.xlogy(a - 1, x) + torch.xlogy(b - 1, 1 - x) + inverse_mass
+
+        return in_double(log_density, self.concentration1, self.concentration0, value)
 
 
 class Dirichlet(TorchDirichlet):
@@ -76,11 +118,15 @@ class Dirichlet(TorchDirichlet):
     Example:
         >>> p = Dirichlet(torch.full((2,), 1e6), validate_args=False)
         >>> p.log_prob(torch.full((2,), 0.5)).round(decimals=4)
-        tensor(7.0279)
+        tensor(7.0285)
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return in_double(_dirichlet_log_prob, self.concentration, value)
+        return in_double(
+            lambda a, x: TorchDirichlet(a, validate_args=False).log_prob(x),
+            self.concentration,
+            value,
+        )
 
 
 class LowRankNormal(TorchLowRankNormal):
@@ -100,23 +146,12 @@ class LowRankNormal(TorchLowRankNormal):
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # `cov_factor` is stored without the batch axes that `loc` alone has
         return in_double(
-            _low_rank_log_prob, self.loc, self._unbroadcasted_cov_factor, self.cov_diag, value
+            lambda loc, factor, diagonal, x: TorchLowRankNormal(
+                loc, factor, diagonal, validate_args=False
+            ).log_prob(x),
+            self.loc,
+            self._unbroadcasted_cov_factor,  # without the batch axes that `loc` alone has
+            self._unbroadcasted_cov_diag,
+            value,
         )
-
-
-def _gamma_log_prob(concentration: Tensor, rate: Tensor, value: Tensor) -> Tensor:
-    return TorchGamma(concentration, rate, validate_args=False).log_prob(value)
-
-
-def _beta_log_prob(a: Tensor, b: Tensor, value: Tensor) -> Tensor:
-    return TorchBeta(a, b, validate_args=False).log_prob(value)
-
-
-def _dirichlet_log_prob(concentration: Tensor, value: Tensor) -> Tensor:
-    return TorchDirichlet(concentration, validate_args=False).log_prob(value)
-
-
-def _low_rank_log_prob(loc: Tensor, factor: Tensor, diagonal: Tensor, value: Tensor) -> Tensor:
-    return TorchLowRankNormal(loc, factor, diagonal, validate_args=False).log_prob(value)

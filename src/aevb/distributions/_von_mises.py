@@ -47,7 +47,7 @@ class VonMises(BaseDistribution):
     @property
     def concentration(self) -> Tensor:
         """``kappa``."""
-        return _concentration(self.a, self.b)
+        return (self.a.square() + self.b.square() + MIN_CONCENTRATION**2).sqrt()
 
     @property
     def mean(self) -> Tensor:
@@ -58,7 +58,14 @@ class VonMises(BaseDistribution):
         return in_double(_circular_variance, self.a, self.b)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return in_double(_von_mises_log_prob, self.a, self.b, value)
+        kappa = self.concentration
+        # kappa - a cos x - b sin x, without cancellation
+        off = (kappa * value.cos() - self.a).square() + (kappa * value.sin() - self.b).square()
+        return (
+            -(off + MIN_CONCENTRATION**2) / (2 * kappa)
+            - torch.special.i0e(kappa).log()
+            - math.log(2 * math.pi)
+        )
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         draws = TorchVonMises(self.mean, self.concentration, validate_args=False).sample(
@@ -67,16 +74,6 @@ class VonMises(BaseDistribution):
         return draws.to(self.a.dtype).clamp(-math.pi, math.pi)
 
 
-def _concentration(a: Tensor, b: Tensor) -> Tensor:
-    return (a.square() + b.square() + MIN_CONCENTRATION**2).sqrt()
-
-
-def _von_mises_log_prob(a: Tensor, b: Tensor, value: Tensor) -> Tensor:
-    kappa = _concentration(a, b)
-    ahead = a * value.cos() + b * value.sin()
-    return ahead - kappa - torch.special.i0e(kappa).log() - math.log(2 * math.pi)
-
-
 def _circular_variance(a: Tensor, b: Tensor) -> Tensor:
-    kappa = _concentration(a, b)
+    kappa = (a.square() + b.square()).sqrt()
     return 1 - torch.special.i1e(kappa) / torch.special.i0e(kappa)
