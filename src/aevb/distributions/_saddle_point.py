@@ -105,7 +105,7 @@ class NegativeBinomialDeviance(torch.autograd.Function):
         away, total = x - m, x + c
         w, v = away / m * (c / total), away / (m + c)
         one_plus_v = total / (m + c)
-        one_plus_w = (x / m / one_plus_v).clamp_(min=SMALLEST)
+        one_plus_w = (x / m / one_plus_v).clamp(min=SMALLEST)
         excess = _log_excess(v, one_plus_v)
         near = c * (w * v + excess) - x * _log_excess(w, one_plus_w)
         far = x * one_plus_w.log_() + c * (excess - v)
@@ -131,4 +131,4 @@ def _log_excess(w: Tensor, one_plus_w: Tensor) -> Tensor:
     powers = 1 / 3 + square * (1 / 5 + square * (1 / 7 + square / 9))
     near, far = v * (w - 2 * square * powers), w - one_plus_w.log()
     # torch.where takes ten times the time of a sum
-    return far.addcmul_((w.abs() < SMALL_EXCESS).to(w.dtype), near - far)
+    return far.add_((near - far).mul_((w.abs() < SMALL_EXCESS).to(w.dtype)))
