@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -42,7 +43,9 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        resolved = torch.device(device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of devices that torch will no longer know
+            resolved = torch.device(device)
         torch.zeros(1, device=resolved).item()  # a meta tensor has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = textwrap.shorten(str(error).splitlines()[0], 60, placeholder=" ...")

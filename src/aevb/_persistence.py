@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -182,7 +183,7 @@ def load(path: str | Path, model: VAE | None = None) -> VAE:
 def load_saved_model(path: str | Path, model: VAE | None = None) -> SavedModel:
     """Load the model of a run folder with its records; see ``load``."""
     folder = Path(path)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # which answers for any text, unlike `Path.is_dir`
         raise RunError(f"there is no run folder `{folder}`")
     if not (folder / "model.json").exists() and (folder / "checkpoint").is_dir():
         raise RunError(

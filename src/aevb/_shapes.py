@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import ArgumentError
+from .errors import MAX_COUNT, ArgumentError
 
 
 def as_shape(argument: str, value: int | Sequence[int]) -> tuple[int, ...]:
@@ -15,15 +15,17 @@ def as_shape(argument: str, value: int | Sequence[int]) -> tuple[int, ...]:
         value: The sizes, each at least 1.
 
     Raises:
-        ArgumentError: A size is not a whole number, or below 1.
+        ArgumentError: A size is not a whole number, below 1, or absurdly large.
 
     Example:
         >>> as_shape("latent", 8)
         (8,)
     """
     shape = (value,) if isinstance(value, int) else tuple(value)
-    if not shape or any(not isinstance(size, int) or size < 1 for size in shape):
+    if not shape or any(not isinstance(size, int) or not 1 <= size <= MAX_COUNT for size in shape):
         raise ArgumentError(
-            "give a positive whole number, or several", argument=argument, value=value
+            f"give a whole number from 1 to {MAX_COUNT:,}, or several",
+            argument=argument,
+            value=value,
         )
     return shape

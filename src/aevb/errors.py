@@ -126,8 +126,12 @@ def missing_extra(name: str, purpose: str) -> MissingExtraError:
     )
 
 
+MAX_COUNT = 10**9
+"""The largest count or size of an argument."""
+
+
 def check_counts(minimum: int = 1, /, **counts: object) -> None:
-    """Check that every argument is a whole number of at least ``minimum``.
+    """Check that every argument is a whole number of at least ``minimum``, and at most a billion.
 
     Args:
         minimum: The smallest legal value.
@@ -147,6 +151,12 @@ def check_counts(minimum: int = 1, /, **counts: object) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or count < minimum:
             raise ArgumentError(
                 f"give a whole number, at least {minimum}", argument=argument, value=count
+            )
+        if count > MAX_COUNT:
+            raise ArgumentError(
+                f"give at most {MAX_COUNT:,}: more is never computed",
+                argument=argument,
+                value=count,
             )
 
 

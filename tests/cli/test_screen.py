@@ -1,9 +1,11 @@
 """Layout of terminal output."""
 
+import os
 import sys
 
 import pytest
 
+from aevb.cli import main
 from aevb.cli._console import ConsoleOutput
 
 
@@ -53,3 +55,21 @@ def test_quiet_keeps_results_and_notes(capsys):
     screen.print_result("42")
     screen.print_note("beware")
     assert tuple(capsys.readouterr()) == ("42\n", "note: beware\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["presets"], ["data", "list", "--json"], ["--version"]])
+def test_a_full_disk_behind_stdout_is_an_error_and_no_bug(monkeypatch, capsys, arguments):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_streams_that_are_closed_are_no_bug(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["presets"]) == 0
+    assert main(["evaluate", "nowhere", "--json"]) == 2
+    sys.stdout.close()
+    sys.stderr.close()

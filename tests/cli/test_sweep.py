@@ -253,7 +253,7 @@ def test_table_is_printed_without_plotting_libraries(aevb, table, monkeypatch):
         ),
         (["--latent", "2,x"], 'Invalid value for --latent: "x" is not a number'),
         (["--latent", "2,2.5"], '"2.5" is not a whole number'),
-        (["--latent", ","], "it is empty. Give whole numbers from 1, as --latent 2,4,8"),
+        (["--latent", ","], "it is empty"),
         (["--latent", ""], "it is empty"),
         (["--latent", "2,4,2"], "2 occurs twice"),
         (["--beta", "-1"], "-1 is not one of numbers from 0"),

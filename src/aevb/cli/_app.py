@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,7 @@ from .._memory import is_out_of_memory
 from ..errors import AevbError
 from ._config import load_config_defaults
 
+OUTPUT_ERRORS = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
 EXIT_REFUSED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 1, 130, 141
 
 
@@ -197,9 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0, 2 for an error that the user can correct, 130 for Ctrl-C, 1 for a bug.
+        The exit code: 0, 2 for an error that the user can correct, 1 for a bug, and 128 with the
+        number of the signal that ended the command (130 for Ctrl-C).
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     try:
         app = build_app(help_of=tokens[0] if {"-h", "--help"} & set(tokens[1:]) else None)
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -222,9 +228,20 @@ def _report_error(error: BaseException, tokens: list[str]) -> int:
     if isinstance(error, KeyboardInterrupt):
         return _print_error("interrupted.", tokens, EXIT_INTERRUPTED, "KeyboardInterrupt")
     if isinstance(error, BrokenPipeError):
-        # the reader has closed the pipe: the rest of the buffer is discarded
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return EXIT_BROKEN_PIPE
+    if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
+        _discard_output()
+        return _print_error(
+            f"the output could not be written ({error.strerror}). Free the disk that it goes to, "
+            "or send it elsewhere.",
+            tokens,
+            name="OSError",
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        return _print_error(
+            f"`{error.filename}` cannot be used ({error.strerror}).", tokens, name="OSError"
+        )
     if is_out_of_memory(error):
         return _print_error(
             "memory ran out. Choose a smaller --batch-size or fewer --samples, or narrower layers "
@@ -242,6 +259,24 @@ def _report_error(error: BaseException, tokens: list[str]) -> int:
     return _print_error(sentence, tokens, EXIT_BUG, type(error).__name__)
 
 
+def _shortened(text: str) -> str:
+    """The text with the middle of very long words left out: a path can fill a screen."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}...{word[0][-50:]}", text)
+
+
+def _open_closed_streams() -> None:
+    """Give the command streams where it was started without (``>&-``)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+
+
+def _discard_output() -> None:
+    """Drop the rest of the output: its reader has gone, or its disk is full."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _print_error(
     sentence: str,
     tokens: list[str],
@@ -253,8 +288,14 @@ def _print_error(
     from ..notes import visible_text
     from ._style import encodable
 
-    print(encodable(f"error: {visible_text(sentence)}", sys.stderr), file=sys.stderr)
-    if "--json" in tokens:
-        empty = {"argument": None, "value": None, "suggestions": []}
-        print(json.dumps(record or {"error": name, "reason": sentence} | empty, indent=2))
+    empty = {"argument": None, "value": None, "suggestions": []}
+    with suppress(OSError):
+        shown = _shortened(visible_text(sentence))
+        print(encodable(f"error: {shown}", sys.stderr), file=sys.stderr)
+    try:
+        if "--json" in tokens:
+            print(json.dumps(record or {"error": name, "reason": sentence} | empty, indent=2))
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
     return exit_code

@@ -19,6 +19,7 @@ OPTION_GROUPS = {
     name: Group(name, sort_key=place)
     for place, name in enumerate(("Grid", "Data", "Model", "Training", "Run", "Output", "Common"))
 }
+LARGEST_INTEGER = 2**63 - 1
 RUN_GROUP = OPTION_GROUPS["Run"]
 Flag = Parameter(negative="", show_default=False)
 
@@ -32,11 +33,14 @@ def _parse_float(text: str) -> float:
 
 def _parse_integer(text: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        if _parse_float(text).is_integer():  # 1e5
-            return int(float(text))
-        raise ValueError(f'"{text}" is not a whole number') from None
+        if not _parse_float(text).is_integer():  # 1e5
+            raise ValueError(f'"{text}" is not a whole number') from None
+        number = int(float(text))
+    if abs(number) > LARGEST_INTEGER:
+        raise ValueError(f'"{text}" is larger than any whole number that is used')
+    return number
 
 
 def _several(parse: Callable[[str], Any], metavar: str, separator: str | None = ",") -> Parameter:
@@ -45,6 +49,8 @@ def _several(parse: Callable[[str], Any], metavar: str, separator: str | None = 
     def convert(type_: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
         texts = [token.value for token in tokens]
         if separator is not None:
+            if not all(text.strip(f"{separator} ") for text in texts):
+                raise ValueError(f"it is empty; write {metavar}")
             texts = [part for text in texts for part in text.split(separator) if part.strip()]
         return tuple(map(parse, texts))
 

@@ -53,7 +53,7 @@ COMMANDS = {
     "metrics.log_likelihood": "aevb evaluate --method importance",
     "metrics.rate_distortion": "aevb evaluate",
 }
-ASCII = str.maketrans({"±": "+/-", "–": "-", "−": "-", "×": "x", "…": "...", "’": "'"})
+ASCII = str.maketrans({"±": "+-", "–": "-", "−": "-", "×": "x", "…": "...", "’": "'"})
 
 
 class CommandStyle:

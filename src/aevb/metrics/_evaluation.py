@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..data import Dataset, Rows, Spec
-from ..errors import ArgumentError, IncompatibleError
+from ..errors import MAX_COUNT, ArgumentError, IncompatibleError
 from ..inference import AISOptions, refine
 from ..inference._ais import DEFAULT_CHAINS
 from ..inference._importance import check_posterior_density
@@ -69,7 +69,7 @@ class EvaluationOptions:
     bracket_start: Literal["posterior", "prior"] | None = None
 
     def __post_init__(self) -> None:
-        if self.bracket < 0:
+        if not 0 <= self.bracket <= MAX_COUNT:
             raise ArgumentError(
                 "give the number of rows to draw from the model",
                 argument="bracket",

@@ -137,14 +137,19 @@ def as_features(
         ArgumentError: ``features`` is none of these.
         DataError: The file cannot be read.
     """
+    check_features(features)
     if isinstance(features, Features):
         return features
     if callable(features):
         return function_features(features)
-    if isinstance(features, str) and features in _NAMED:
-        return _NAMED[features](reference)
-    if isinstance(features, str | Path) and Path(features).suffix in _LOADERS:
-        return load_features(features)
+    return _NAMED[features](reference) if features in _NAMED else load_features(features)
+
+
+def check_features(features: Any) -> None:
+    """Raise ``ArgumentError`` for anything but the argument ``features`` of ``as_features``."""
+    is_file = isinstance(features, str | Path) and Path(features).suffix in _LOADERS
+    if callable(features) or is_file or (isinstance(features, str) and features in _NAMED):
+        return
     raise ArgumentError(
         "this is not known",
         argument="features",

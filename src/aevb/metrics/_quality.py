@@ -19,6 +19,7 @@ from ._features import (
     PRINCIPAL_COMPONENTS,
     Features,
     as_features,
+    check_features,
     pca_features,
     pixel_features,
     standardised_features,
@@ -142,6 +143,8 @@ def quality(
     Raises:
         DataError: A row has another shape, or lies outside the likelihood's support.
     """
+    if features is not None:
+        check_features(features)
     thorough = full and spec.dimensions <= MAX_THOROUGH_DIMENSIONS
     most = max(MAX_REFERENCE_ROWS if thorough else MAX_REFERENCE_ROWS_QUICK, len(held_out))
     train, held_out = (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._registry import register
-from ..errors import ArgumentError
+from ..errors import MAX_COUNT, ArgumentError
 from ..notes import Argument, Part, message
 from ..types import Configurable
 from ._activations import build_activation
@@ -104,11 +104,12 @@ class SkipConnection(nn.Sequential):
 
 
 def check_sizes(network: nn.Module, **sizes: int | Sequence[int]) -> None:
-    """Check that every size is at least 1."""
+    """Check that every size is at least 1, and not absurdly large."""
     for argument, size in sizes.items():
-        if min(size, default=1) < 1 if isinstance(size, Sequence) else size < 1:
+        listed = size if isinstance(size, Sequence) else (size,)
+        if not all(1 <= each <= MAX_COUNT for each in listed):
             name = Part(f"networks.{type(network).__name__}")
-            reason = message("the sizes of {network} must be at least 1", network=name)
+            reason = message("the sizes of {network} must be from 1 to a billion", network=name)
             raise ArgumentError(reason, argument=argument, value=size)
 
 
