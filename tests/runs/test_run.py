@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -239,3 +240,16 @@ def test_an_unfinished_run_says_so_and_an_untrained_one_is_refused(table, capsys
     edit(table, step=0)
     with pytest.raises(RunError):
         Run.open(table)
+
+
+def test_count_preset_alone_reads_counts(tmp_path):
+    """Few counts below 256, and others beyond bytes, which would otherwise have a density."""
+    for scale in (3, 300):
+        counts = np.random.default_rng(0).negative_binomial(1, 1 / scale, (60, 3))
+        np.save(tmp_path / "counts.npy", counts)
+        settings = RunSettings(
+            str(tmp_path / "counts.npy"), model=replace(small().model, preset="count_vae")
+        )
+        assert settings.load_data().spec.likelihood == "negative_binomial"
+        requested = replace(settings, data=replace(settings.data, likelihood="poisson"))
+        assert requested.load_data().spec.likelihood == "poisson"

@@ -62,6 +62,7 @@ from ._rows import Rows
 from ._spec import NetworkKind, Spec, Support
 from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
 from ._statistics import iter_chunks
+from ._table_faults import find_table_faults
 from ._tables import from_frame
 from ._temporal_order import TemporalOrder, measure_temporal_order, temporal_order_notes
 from ._transforms import ToFloat, UnpackBits
@@ -367,6 +368,7 @@ def _make_spec(
             choice.note,
             *scaling.notes,
             *constants.notes,
+            *find_table_faults(raw, choice.likelihood.discrete, likelihood is not None),
             network_note,
         ),
     )

@@ -47,6 +47,9 @@ def measure_temporal_order(
 ) -> TemporalOrder | None:
     """Measure the temporal order of rows on at most ``MAX_NEIGHBOUR_PAIRS`` pairs.
 
+    The columns of a table count equally, whatever their units; columns that always rise or always
+    fall do not count, because they are numbers of rows, or what the table was sorted by.
+
     Von Neumann, Distribution of the ratio of the mean square successive difference to the variance
     (1941).
 
@@ -68,15 +71,26 @@ def measure_temporal_order(
         return None
     n_pairs = min(MAX_NEIGHBOUR_PAIRS, total - ORDER_LAG)
     places = np.unique(np.linspace(0, total - 1 - ORDER_LAG, n_pairs).astype(int))
-    first, near, far = (
-        np.asarray(read_rows(places + lag), dtype=np.float64).reshape(len(places), -1)
-        for lag in (0, 1, ORDER_LAG)
-    )
+    read = [np.asarray(read_rows(places + lag), np.float64) for lag in (0, 1, ORDER_LAG)]
+    first, near, far = (part.reshape(len(places), -1) for part in read)
+    if read[0].ndim == 2:
+        first, near, far = _standardised_columns(first, near, far)
     spread = 2 * first.var(0).sum()
     if not all(np.isfinite(part).all() for part in (first, near, far)) or spread == 0:
         return None
     to_near, to_far = (((part - first) ** 2).sum(1) for part in (near, far))
     return TemporalOrder(float(to_near.mean() / spread), float((to_near < to_far).mean()))
+
+
+def _standardised_columns(
+    first: np.ndarray, near: np.ndarray, far: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The columns that neither always rise nor always fall nor are constant, in deviations."""
+    step = near - first
+    used = ~((step > 0).all(0) | (step < 0).all(0)) & (first.std(0) > 0)
+    mean, deviation = first[:, used].mean(0), first[:, used].std(0)
+    first, near, far = ((part[:, used] - mean) / deviation for part in (first, near, far))
+    return first, near, far
 
 
 def temporal_order_notes(order: TemporalOrder | None) -> tuple[Note, ...]:

@@ -26,6 +26,7 @@ from ._disentanglement._scores import (
 )
 from ._doctor import _baseline_check as _baseline_check
 from ._doctor import _data_checks as _data_checks
+from ._doctor import _table_checks as _table_checks
 from ._doctor import _training_checks as _training_checks
 from ._doctor._check import CheckRegistration
 from ._doctor._context import DiagnosticContext, EpochLike

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -33,6 +33,7 @@ from ._significance import (
     difference_p_value,
     holm_correction,
 )
+from ._unbounded_density import density_notes
 
 MIN_DOUBLING_GAIN = 0.01
 """Nats that doubling the samples may gain without a note."""
@@ -216,6 +217,7 @@ class Comparison:
         n_rows: Number of data rows.
         seed_mean: Where all models differ in their seed alone: their mean, with the error between
             seeds.
+        density_notes: Notes about models whose density has no bound.
     """
 
     table: tuple[ComparisonRow, ...]
@@ -224,6 +226,7 @@ class Comparison:
     error_source: ErrorSource
     n_rows: int
     seed_mean: Estimate | None = None
+    density_notes: tuple[Note, ...] = ()
 
     @property
     def primary(self) -> QuantityComparison:
@@ -260,7 +263,12 @@ class Comparison:
     @property
     def notes(self) -> tuple[Note, ...]:
         """The conclusions, what the errors are made of, and estimates that still rise."""
-        return (*self.conclusions, *_error_notes(self), *_convergence_notes(self))
+        return (
+            *self.conclusions,
+            *_error_notes(self),
+            *_convergence_notes(self),
+            *self.density_notes,
+        )
 
 
 def compare(
@@ -329,12 +337,16 @@ def compare(
             argument="configurations",
         )
     check_comparable({name: ComparabilityKey.from_model(model) for name, model in named.items()})
-    return compare_scores(
+    compared = compare_scores(
         [
             _score_model(name, model, x, group, samples, seed, max_pairs, on_progress)
             for (name, model), group in zip(named.items(), groups, strict=True)
         ]
     )
+    notes = [
+        note for model in named.values() for note in density_notes(model, as_model_rows(model, x))
+    ]
+    return replace(compared, density_notes=tuple(notes[:1]))
 
 
 def gain_of_last_doubling(log_likelihood: LogLikelihood | None) -> float:

@@ -31,6 +31,7 @@ from ._log_likelihood import (
 )
 from ._number import Measure, MetricRegistration, Number
 from ._rate_distortion import RateDistortion, elbo_number, elbo_samples, rate_distortion
+from ._unbounded_density import density_notes
 
 Metric = Callable[["EvaluationContext"], Iterable[Number | Note]]
 
@@ -395,6 +396,7 @@ def evaluate(
             *(result for result in results if isinstance(result, Note)),
             *notes,
             *constant_notes(model, context.rows, context.spec),
+            *density_notes(model, context.rows, context.spec),
         ),
         rate_distortion=context.rate_distortion,
         log_likelihood=context.log_likelihood,

@@ -37,6 +37,7 @@ def student_vae(
     use_when="counts, as of words, genes or events",
     cost="as vae",
     avoid_when="the numbers are not counts",
+    data_likelihood="negative_binomial",
 )
 def count_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
     """VAE for counts that vary more than a Poisson distribution.

@@ -43,6 +43,8 @@ class PresetRegistration(Registration):
         components: The model, the objective and the gradient, in a few words.
         kind: The kind of bound that training reports.
         label_requirement: Whether the preset needs the label of each row, of a few, or of none.
+        data_likelihood: The likelihood that numbers are read for which would otherwise have a
+            density.
     """
 
     role: ClassVar[str] = "preset"
@@ -51,6 +53,7 @@ class PresetRegistration(Registration):
     components: str = ""
     kind: BoundKind = "lower bound"
     label_requirement: LabelRequirement = ""
+    data_likelihood: str | None = None
 
     @property
     def build(self) -> Callable[..., Recipe]:
@@ -97,6 +100,7 @@ def register_preset(
     avoid_when: str,
     kind: BoundKind = "lower bound",
     label_requirement: LabelRequirement = "",
+    data_likelihood: str | None = None,
 ) -> Callable[[PresetFunction], PresetFunction]:
     """Register the decorated preset and complete its docstring with the common arguments.
 
@@ -108,6 +112,8 @@ def register_preset(
         avoid_when: When another preset is better.
         kind: The kind of bound that training reports.
         label_requirement: Whether it needs the label of each row, of a few, or of none.
+        data_likelihood: The likelihood that numbers are read for which would otherwise have a
+            density.
     """
 
     def decorate(build: PresetFunction) -> PresetFunction:
@@ -121,6 +127,7 @@ def register_preset(
             avoid_when=avoid_when,
             kind=kind,
             label_requirement=label_requirement,
+            data_likelihood=data_likelihood,
         )
         return register(entry)(build)
 

@@ -383,12 +383,15 @@ class RunSettings:
         from ._set_values import SetValues
 
         check_seed(self.split_seed, "seed" if self.data.split_seed is None else "split_seed")
-        requirement = presets.find_preset(self.model.preset).label_requirement
+        preset = presets.find_preset(self.model.preset)
+        requirement = preset.label_requirement
         arguments = self.data_arguments()
         if requirement:
             few = requirement == "few"
             arguments = {"condition": "label", **arguments, "allow_missing_labels": few}
         loaded = data.load(self.source, **arguments)
+        if preset.data_likelihood and not loaded.spec.discrete and "likelihood" not in arguments:
+            loaded = data.load(self.source, **arguments, likelihood=preset.data_likelihood)
         if requirement != "few":
             return loaded
         return data.mask_labels(

@@ -12,6 +12,7 @@ LEARNING_RATE = ("learning_rate_too_high",)
 SCHEDULES = ("schedules_unfinished",)
 UNFINISHED = (*SCHEDULES, "run_too_short")
 FAILED_TRAINING = (*LEARNING_RATE, "kl_weight_too_large", "decoder_scale_too_large")
+REPEATED_ROWS = ("repeated_rows",)
 MEMORISED = ("training_rows_memorised",)
 
 

@@ -20,7 +20,7 @@ from ._context import DiagnosticContext
 from ._diagnosis import CheckResult, Finding
 
 
-@register(CheckRegistration(name="duplicate_rows", title="Rows on both sides", order=10))
+@register(CheckRegistration(name="duplicate_rows", title="Rows on both sides", order=-1))
 def _duplicate_rows(context: DiagnosticContext) -> CheckResult | None:
     """Check for held-out rows that are training rows, more often than these repeat each other."""
     rows, train = context.all_rows
@@ -42,6 +42,15 @@ def _duplicate_rows(context: DiagnosticContext) -> CheckResult | None:
             "Their numbers are those of rows that the model has seen, and too good.",
             "Keep all copies of a row on one side: remove them before the split, or from the "
             "held-out rows.",
+        )
+    elif within >= limits.repeated_row_share and not context.model.likelihood.discrete:
+        finding = Finding(
+            "repeated_rows",
+            "Repeated rows",
+            f"{within:.1%} of the training rows occur more than once.",
+            "The model learns these rows by heart, and held-out rows are among them: their numbers "
+            "are too good, and training is restless at any learning rate.",
+            "Keep each row once, with its number as a column where it matters.",
         )
     return CheckResult(
         "rows that are training rows, too",

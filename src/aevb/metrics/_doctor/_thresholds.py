@@ -22,6 +22,8 @@ class DoctorThresholds:
         standard_errors: Number of standard errors from which a difference counts.
         duplicate_share: Share of rows that are training rows as well, above the share of repeats,
             from which it matters.
+        repeated_row_share: Share of training rows that occur more than once from which it matters.
+        excluded_column_share: Share of columns that were set aside from which it matters.
         drift_p_value: Largest p-value of a drift test that counts as drift.
         elbo_distance: Kolmogorov-Smirnov distance of two distributions of the ELBO from which it
             matters.
@@ -89,6 +91,8 @@ class DoctorThresholds:
     elbo_draws: int = 4
     standard_errors: float = 4.0
     duplicate_share: float = 0.01
+    repeated_row_share: float = 0.5
+    excluded_column_share: float = 0.5
     drift_p_value: float = 1e-3
     elbo_distance: float = 0.3
     max_tested_columns: int = 1024

@@ -12,7 +12,14 @@ from ..._registry import register
 from ...data._formatting import format_count
 from ...notes import Argument, message
 from .._latent import ACTIVE_UNIT_THRESHOLD
-from ._check import DRIFT, FAILED_TRAINING, LEARNING_RATE, SCHEDULES, CheckRegistration
+from ._check import (
+    DRIFT,
+    FAILED_TRAINING,
+    LEARNING_RATE,
+    REPEATED_ROWS,
+    SCHEDULES,
+    CheckRegistration,
+)
 from ._context import DiagnosticContext, EpochLike
 from ._diagnosis import CheckResult, Finding
 
@@ -43,7 +50,7 @@ def _unfinished_schedules(context: DiagnosticContext) -> CheckResult | None:
     return CheckResult("schedules", "ended" if last.schedules_finished else "running", finding)
 
 
-@register(CheckRegistration(name="learning_rate", title="Steps", order=3))
+@register(CheckRegistration(name="learning_rate", title="Steps", order=3, causes=REPEATED_ROWS))
 def _learning_rate(context: DiagnosticContext) -> CheckResult | None:
     """Check for traces of too high a learning rate.
 
