@@ -239,7 +239,8 @@ def baseline_sentences(bound: Evaluation) -> list[str]:
     if summary is None or difference is None:
         return []
     best = bound[f"baselines.{summary.details['best']}"]
-    return [f"log p(x) of a {best.label} is {best}; the ELBO minus that is {difference}."]
+    title = best.label.removeprefix("baseline: ")
+    return [f"Best baseline ({title}): log p(x) {best}; the ELBO minus that is {difference}."]
 
 
 def diagnose(run: Run, console: ConsoleOutput, seed: int) -> Diagnosis:

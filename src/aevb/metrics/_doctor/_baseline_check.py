@@ -94,19 +94,22 @@ def _recommendation(context: DiagnosticContext) -> Message:
 
 
 def _advice(context: DiagnosticContext) -> Iterator[tuple[str, Argument]]:
-    history, limits = context.history, context.thresholds
+    history, limits, best = context.history, context.thresholds, context.best_epoch
     steps = history[-1].step if history else 0
-    if history and steps < limits.baseline_steps:
+    # more epochs bring nothing to a run whose best epoch is long past
+    gaining = best is None or best.epoch >= limits.finished_share * history[-1].epoch
+    if history and steps < limits.baseline_steps and gaining:
         longer = math.ceil(len(history) * max(3.0, limits.baseline_steps / max(steps, 1)))
         yield "train for longer, {epochs}", Argument("epochs", longer)
     latent, columns = math.prod(context.model.latent_shape), math.prod(context.model.event_shape)
     if latent < columns:
         yield "use more latent variables, {latent}", Argument("latent", min(columns, 2 * latent))
-    scales = [
-        part for part in context.model.likelihood.modules() if isinstance(part, LocationScale)
-    ]
-    if any(part.kind == "fixed" for part in scales):
+    kinds = {
+        part.kind for part in context.model.likelihood.modules() if isinstance(part, LocationScale)
+    }
+    known = 0 if context.baselines is None else context.baselines.n_rows
+    if "fixed" in kinds:
         yield "let the scale be learned, {scale}", Argument("scale", "per_element")
-    elif any(part.kind in ("shared", "per_element") for part in scales):
+    elif kinds & {"shared", "per_element"} and known >= limits.predicted_scale_rows:
         yield "let the scale depend on the latents, {scale}", Argument("scale", "predicted")
     yield "maximise a tighter bound, {objective}", Argument("objective", "iwae")

@@ -59,6 +59,8 @@ class DoctorThresholds:
         baseline_gap_nats: Nats by which a baseline must beat the model.
         baseline_steps: Training steps below which a longer run is recommended to a model that loses
             to a baseline.
+        predicted_scale_rows: Training rows from which a scale that depends on the latents is
+            recommended.
         collapsed_rate: Rate of all latent variables below which the posterior has collapsed, in
             nats.
         unused_entry_share: Share of unused codebook entries from which the codebook is too large.
@@ -114,6 +116,7 @@ class DoctorThresholds:
     baseline_standard_errors: float = 2.0
     baseline_gap_nats: float = 0.05
     baseline_steps: int = 5000
+    predicted_scale_rows: int = 1000
     collapsed_rate: float = 0.05
     unused_entry_share: float = 0.5
     loose_bound_share: float = 0.5
