@@ -14,6 +14,8 @@ from threading import RLock, get_ident
 import torch
 from torch import Tensor
 
+from ._row_noise import suspend_row_noise
+
 TURN_SECONDS = 0.1  # after which a long block gives way to a thread that waits
 
 
@@ -87,7 +89,7 @@ class RandomStream:
     @contextmanager
     def activate(self) -> Iterator[None]:
         """Draw from this stream inside the block, in place of the device's default stream."""
-        with TURN:
+        with TURN, suspend_row_noise():
             self._take_over()
             try:
                 yield

@@ -72,7 +72,7 @@ def mask_labels(data: Dataset, n_labels: int | None = None, seed: int = 0) -> Da
     chosen = _choose_balanced(data.train.labels, n_labels, seed)
     factors = (Labels("label", classes, n_labels / total),)
     values = torch.full((total, 1), math.nan)
-    values[chosen, 0] = data.train.labels[chosen].float()
+    values[chosen, 0] = data.train.labels[chosen].to(values)
     balanced = f", at least {n_labels // len(classes)} per class," if n_labels < total else ""
     note = Note(
         "labels_masked",

@@ -12,6 +12,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, OneHotCate
 from torch.types import _size
 
 from .._random import seed_scope
+from .._row_noise import moment_noise
 from ._base import BaseDistribution
 from ._discrete import Discrete, as_discrete
 
@@ -158,7 +159,9 @@ class Autoregressive(BaseDistribution):
     @torch.no_grad()
     def _moments(self) -> tuple[Tensor, Tensor]:
         """``E[z]`` and ``E[z^2]`` of each variable: averages of the conditional moments."""
-        with seed_scope(0, self._first_layer_value_weight.device):
+        like = self._first_layer_value_weight
+        noise = moment_noise(self.batch_shape.numel(), like, self.draws)
+        with seed_scope(0, like.device), noise:
             conditionals = [
                 conditional for _, conditional in self._iter_samples(Size((self.draws,)))
             ]

@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from .._random import seed_scope
+from .._row_noise import moment_noise
 from ._base import BaseDistribution
 
 IMAGE_MOMENT_SAMPLES = 16  # draws for mean and variance
@@ -122,7 +123,8 @@ class AutoregressiveImage(BaseDistribution):
     @torch.no_grad()
     def _moments(self) -> tuple[Tensor, Tensor]:
         condition = self._flat_condition(Size((IMAGE_MOMENT_SAMPLES,)) + self.batch_shape)
-        with seed_scope(0, condition.device):
+        noise = moment_noise(self.batch_shape.numel(), condition, IMAGE_MOMENT_SAMPLES)
+        with seed_scope(0, condition.device), noise:
             x = self._sample_images(condition)
         conditional = self.cell_distribution(self.horizontal(x, self.vertical(x), condition))
         means, variances = (

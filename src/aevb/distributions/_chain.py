@@ -12,6 +12,7 @@ from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from .._random import seed_scope
+from .._row_noise import moment_noise
 from ._kl import analytic_kl, has_analytic_kl
 from ._moments import count_variables
 from ._monte_carlo_moments import MonteCarloMoments
@@ -238,18 +239,19 @@ class Chain(MonteCarloMoments):
     def _moments(self) -> tuple[Tensor, Tensor]:
         with seed_scope(0, self.like.device):
             chunks = [
-                self._conditional_moments(min(MOMENT_CHUNK_SIZE, self.draws - start))
+                self._conditional_moments(min(MOMENT_CHUNK_SIZE, self.draws - start), start)
                 for start in range(0, self.draws, MOMENT_CHUNK_SIZE)
             ]
         means, variances = (torch.cat(parts) for parts in zip(*chunks, strict=True))
         return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
-    def _conditional_moments(self, draws: int) -> tuple[Tensor, Tensor]:
+    def _conditional_moments(self, draws: int, start: int) -> tuple[Tensor, Tensor]:
         """Mean and variance of each layer given the layers before, ``[copies, *batch, D]``."""
         points = draws * self.batch_shape.numel()
-        trace = self.trace_layers(
-            draws, lambda i, layer: _sample_points(layer, points, _rsample_or_sample)
-        )
+        with moment_noise(self.batch_shape.numel(), self.like, draws, start):
+            trace = self.trace_layers(
+                draws, lambda i, layer: _sample_points(layer, points, _rsample_or_sample)
+            )
 
         def concatenate(moments: list[Tensor]) -> Tensor:
             pairs = zip(moments, trace.layers, strict=True)

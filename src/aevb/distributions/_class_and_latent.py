@@ -9,6 +9,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, OneHotCategorical, constraints
 from torch.types import _size
 
+from .._row_noise import row_members
 from ._base import BaseDistribution
 from ._product import ProductSupport, split_event
 
@@ -154,7 +155,8 @@ class ClassConditional(BaseDistribution):
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         y = _sample_class(self.log_weight, Size(sample_shape))
-        z = self.latent.sample(Size(sample_shape))
+        with row_members(self.n_classes):
+            z = self.latent.sample(Size(sample_shape))
         each = z.flatten(z.dim() - len(self.shapes[1])).unflatten(-2, (self.n_classes, -1))
         return torch.cat([y, (y.transpose(-1, -2)[..., None] * each).sum(-3)], -1)
 
@@ -167,9 +169,9 @@ class ClassConditional(BaseDistribution):
         Returns:
             Values ``[C * S, B, D]`` and their log-measure ``log q(y) - log S``, ``[C * S, B]``.
         """
-        z = (
-            self.latent.rsample((samples,)).flatten(2).unflatten(1, (self.n_classes, -1))
-        )  # [S, C, B, L]
+        with row_members(self.n_classes):
+            z = self.latent.rsample((samples,))
+        z = z.flatten(2).unflatten(1, (self.n_classes, -1))  # [S, C, B, L]
         y = torch.eye(self.n_classes, dtype=z.dtype, device=z.device)[:, None].expand(
             *z.shape[:-1], -1
         )

@@ -9,6 +9,7 @@ from torch import Size, Tensor
 from torch.types import _size
 
 from .._random import seed_scope
+from .._row_noise import moment_noise
 from ._base import BaseDistribution
 
 MOMENT_SAMPLES = 256
@@ -28,7 +29,8 @@ class MonteCarloMoments(BaseDistribution, ABC):
 
     def _moment_draws(self) -> Tensor:
         probe = self._reference_tensor()
-        with seed_scope(0, probe.device):
+        noise = moment_noise(self.batch_shape.numel(), probe, self.draws)
+        with seed_scope(0, probe.device), noise:
             return self.rsample(Size((self.draws,)))
 
     @abstractmethod

@@ -10,6 +10,7 @@ from torch.distributions import Distribution, constraints
 from torch.distributions import VonMises as TorchVonMises
 from torch.types import _size
 
+from .._row_noise import draw_loop
 from ._base import BaseDistribution
 from ._double import in_double
 
@@ -67,11 +68,25 @@ class VonMises(BaseDistribution):
             - math.log(2 * math.pi)
         )
 
+    @torch.no_grad()
     def sample(self, sample_shape: _size = Size()) -> Tensor:
-        draws = TorchVonMises(self.mean, self.concentration, validate_args=False).sample(
-            Size(sample_shape)
-        )
-        return draws.to(self.a.dtype).clamp(-math.pi, math.pi)
+        """Draws by rejection from a wrapped Cauchy distribution (Best and Fisher, 1979)."""
+        shape, kappa = self._extended_shape(Size(sample_shape)), self.concentration.double()
+        r = TorchVonMises(self.mean, kappa, validate_args=False)._proposal_r
+        angle = kappa.new_zeros(shape)
+        done = torch.zeros_like(angle, dtype=torch.bool)
+        with draw_loop():
+            while not done.all():
+                u, v, side = (torch.rand_like(angle) for _ in range(3))
+                cosine = torch.cos(math.pi * u)
+                proposal = (1 + r * cosine) / (r + cosine)
+                c = kappa * (r - proposal)
+                accepted = (c * (2 - c) - v > 0) | ((c / v).log() + 1 - c >= 0)
+                new = (side - 0.5).sign() * proposal.clamp(-1, 1).acos()
+                # the first proposal that is accepted: later ones depend on the other elements
+                angle, done = torch.where(accepted & ~done, new, angle), done | accepted
+        wrapped = (angle + math.pi + self.mean) % (2 * math.pi) - math.pi
+        return wrapped.to(self.a.dtype).clamp(-math.pi, math.pi)
 
 
 def _circular_variance(a: Tensor, b: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution, biject_to
 
 from .._grad_mode import differentiable, gradients_enabled, make_differentiable
+from .._row_noise import RowNoise
 from ..distributions import HMCState, HMCTransition, hmc_transition, tune_step_size
 from ..distributions._hmc import value_and_grad
 from ..distributions._support import has_mass_outside
@@ -24,7 +25,12 @@ from ..errors import ArgumentError, IncompatibleError, check_choice, check_count
 from ..models import VAE
 from ..notes import Argument, Part, message
 from ..types import Batch, ProgressCallback
-from ._importance import WeightAccumulator, check_posterior_density, has_stochastic_density
+from ._importance import (
+    WeightAccumulator,
+    check_posterior_density,
+    has_stochastic_density,
+    log_mean_error,
+)
 
 DEFAULT_CHAINS = 16
 # chains that tune the step sizes and are discarded, so that the kernels of the others do not depend
@@ -34,6 +40,7 @@ PILOT_WARMUP = 20  # transitions of the pilots before the first temperature
 INITIAL_STEP_SIZE = 0.5  # in units of the scale of each variable
 STEP_SIZE_GAIN = 0.1  # of the adaptation along the temperatures
 SCALE_DRAWS = 64  # draws for the scale of each variable
+_SCALE_NOISE, _PILOT_NOISE, _BACKWARD_NOISE = 1, 2, 3  # noise beside that of the forward chains
 SIGMOID_SLOPE = 4.0  # of the sigmoid schedule, which is slow near both ends
 
 
@@ -132,6 +139,11 @@ class AISResult:
     acceptance: Tensor
     chains: int
 
+    @property
+    def log_mean_error(self) -> Tensor:
+        """Standard error of ``log_mean`` over the chains, ``[B]``; NaN for a single chain."""
+        return log_mean_error(self.effective_sample_size, self.chains)
+
 
 @gradients_enabled()
 @torch.no_grad()
@@ -143,13 +155,14 @@ def annealed_importance_sampling(
     *,
     z: Tensor | None = None,
     max_pairs: int | None = None,
+    seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> AISResult:
     """Estimate ``log p(x)`` with annealed importance sampling.
 
     All chains of a batch move in parallel, ``[chains, B, *latent]``. Latents with constrained
-    support move in unconstrained coordinates, in units of the spread of the posterior. Draws come
-    from the default random stream.
+    support move in unconstrained coordinates, in units of the spread of the posterior. The draws of
+    a row depend on the row, the seed and the number of the chain only.
 
     Args:
         model: The model.
@@ -159,6 +172,7 @@ def annealed_importance_sampling(
         z: Exact posterior draws ``[B, *latent]``, available where the model drew the data itself
             (``VAE.sample_joint``); backward chains from these give the upper bound.
         max_pairs: Maximum number of chains, of all rows, that are decoded together; ``None``: all.
+        seed: Seed of the draws; by default the default random stream draws a seed.
         on_progress: Called with the number of chains that have moved.
 
     Returns:
@@ -189,20 +203,24 @@ def annealed_importance_sampling(
     make_differentiable(model)
     context = None if batch.context is None else differentiable(batch.context)
     batch = replace(batch, x=differentiable(batch.x), context=context)
-    path = _AnnealingPath(model, batch, annealing)
-    steps = _tune_step_sizes(path, on_progress)
+    noise = RowNoise.from_batch(batch, seed)
+    with noise.fork(_SCALE_NOISE).samples(SCALE_DRAWS):
+        path = _AnnealingPath(model, batch, annealing)
+    with noise.fork(_PILOT_NOISE).samples(PILOT_CHAINS):
+        steps = _tune_step_sizes(path, on_progress)
     block = chains if max_pairs is None else max(1, max_pairs // path.size)
-    counts = [min(block, chains - start) for start in range(0, chains, block)]
+    blocks = [(min(block, chains - start), start) for start in range(0, chains, block)]
     accumulator, acceptance, upper = WeightAccumulator(path.size, chains, batch.x.device), [], []
-    for count in counts:
-        forward = _run_forward(path, steps, count, on_progress)
+    for count, start in blocks:
+        with noise.samples(count, start):
+            forward = _run_forward(path, steps, count, on_progress)
         accumulator.add(forward.log_weight)
         acceptance.append(count * forward.acceptance)
     if z is not None:
-        upper = [
-            _run_backward(path, steps, z.expand(count, *z.shape), on_progress).log_weight.sum(0)
-            for count in counts
-        ]
+        for count, start in blocks:
+            with noise.fork(_BACKWARD_NOISE).samples(count, start):
+                backward = _run_backward(path, steps, z.expand(count, *z.shape), on_progress)
+            upper.append(backward.log_weight.sum(0))
     weights = accumulator.result()
     return AISResult(
         lower=weights.elbo,

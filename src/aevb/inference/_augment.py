@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._row_noise import RowNoise, draw_seed
 from ..distributions._support import has_real_support
 from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
@@ -38,13 +40,14 @@ def augment(
     context: Tensor | None = None,
     label: Any = None,
     mean: bool = True,
+    seed: int | None = None,
     block_size: int | None = None,
 ) -> AugmentedData:
     """Generate neighbours of rows: ``x' = E[x|z]`` with ``z = m + spread (z_q - m)``.
 
     ``z_q`` is a draw from ``q(z|x)`` and ``m`` its mean. With ``spread=1`` the posterior cannot
     distinguish the neighbours from the row. The first ``N`` results are one copy of each row, and
-    so on. Draws come from the default random stream.
+    so on. The draws of a row depend on the row, the seed and the number of the copy only.
 
     Args:
         model: The model.
@@ -54,6 +57,7 @@ def augment(
         context: Context ``[N, C]`` or ``[C]`` of a conditional model.
         label: Labels in place of ``context``, as for ``networks.Condition.to_context``.
         mean: Whether to return expected data; otherwise draws of the likelihood.
+        seed: Seed of the draws; by default the default random stream draws a seed.
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
@@ -88,14 +92,20 @@ def augment(
             suggestions=(message("Write {spread}", spread=Argument("spread", 1)),),
         )
 
-    def neighbours(x: Tensor, context: Tensor | None) -> Tensor:
-        q = model.infer(Batch(model.to_model_input(x), context))
-        z = q.sample() if spread == 1 else q.mean + spread * (q.sample() - q.mean)
-        decoded = model.likelihood(z, context)
-        return model.to_data_units(decoded.mean if mean else decoded.sample())
+    seed = draw_seed(model.device) if seed is None else seed
+
+    def neighbours(x: Tensor, context: Tensor | None, copy: int) -> Tensor:
+        batch = Batch(model.to_model_input(x), context)
+        q = model.infer(batch)
+        with RowNoise.from_batch(batch, seed).samples(start=copy):
+            z = q.sample() if spread == 1 else q.mean + spread * (q.sample() - q.mean)
+            decoded = model.likelihood(z, context)
+            return model.to_data_units(decoded.mean if mean else decoded.sample())
 
     context = model.resolve_context(len(x), context, label)
-    rows = torch.arange(len(x)).repeat(copies)
-    contexts = None if context is None else context[rows.to(context.device)]
     with torch.no_grad():
-        return AugmentedData(map_blocks(model, neighbours, x[rows], contexts, block_size), rows)
+        parts = [
+            map_blocks(model, partial(neighbours, copy=copy), x, context, block_size)
+            for copy in range(copies)
+        ]
+    return AugmentedData(torch.cat(parts), torch.arange(len(x)).repeat(copies))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .._hardware import single_thread
 from .._memory import default_block_size, explain_out_of_memory
+from .._row_noise import RowNoise, draw_seed
 from ..errors import ArgumentError, DataError
 from ..models import VAE
 from ..models._eval_mode import eval_mode
@@ -34,17 +35,19 @@ def encode(
     context: Tensor | None = None,
     *,
     sample: bool = False,
+    seed: int | None = None,
     block_size: int | None = None,
 ) -> Tensor:
     """Encode rows: posterior means, or posterior draws.
 
-    Draws come from the default random stream.
+    The draw of a row depends on the row and the seed only.
 
     Args:
         model: The model.
         x: Rows ``[N, *event]``: a tensor, an array or rows of a data set, which may stay in a file.
         context: Context ``[N, C]`` of a conditional model.
         sample: Whether to draw from the posterior.
+        seed: Seed of the draws; by default the default random stream draws a seed.
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
@@ -64,9 +67,13 @@ def encode(
         >>> encode(model, torch.zeros(100_000, 9)).shape
         torch.Size([100000, 2])
     """
-    return map_blocks(
-        model, lambda x, context: model.encode(x, context, sample=sample), x, context, block_size
-    )
+    seed = draw_seed(model.device) if seed is None else seed
+
+    def encode_block(x: Tensor, context: Tensor | None) -> Tensor:
+        with RowNoise.from_rows(x.to(model.device), context, seed=seed).samples():
+            return model.encode(x, context, sample=sample)
+
+    return map_blocks(model, encode_block if sample else model.encode, x, context, block_size)
 
 
 def decode(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .._conditional import Conditional
+from .._row_noise import RowNoise
 from ..distributions import ClassAndLatent
 from ..distributions._support import has_mass_outside
 from ..errors import ArgumentError, IncompatibleError, check_counts
@@ -31,6 +32,7 @@ class ImportanceWeights:
         log_mean: ``log 1/K sum w_k``, ``[B]``: the estimate of ``log p(x)``.
         effective_sample_size: ``(sum w)^2 / sum w^2``, ``[B]``, between 1 and ``K``.
         elbo: ``1/K sum log w_k``, ``[B]``.
+        elbo_error: Its standard error over the draws, ``[B]``; NaN for a single weight.
         distortion: ``-1/K sum log p(x|z_k)``, ``[B]``.
         samples: Number of weights, ``K``.
         pareto_k: Shape of the tail of the weights, ``[B]``; NaN for fewer than 25 weights.
@@ -41,10 +43,16 @@ class ImportanceWeights:
     log_mean: Tensor
     effective_sample_size: Tensor
     elbo: Tensor
+    elbo_error: Tensor
     distortion: Tensor
     samples: int
     pareto_k: Tensor
     curve: Tensor
+
+    @property
+    def log_mean_error(self) -> Tensor:
+        """Standard error of ``log_mean`` over the draws, ``[B]``; NaN for a single weight."""
+        return log_mean_error(self.effective_sample_size, self.samples)
 
 
 @torch.no_grad()
@@ -56,6 +64,7 @@ def importance_weights(
     max_pairs: int = DEFAULT_MAX_PAIRS,
     allow_compile: bool = False,
     defensive: float = 0.0,
+    seed: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImportanceWeights:
     """Estimate ``log p(x)`` by importance sampling: ``p(x) = E_q[p(x, z) / q(z|x)]``.
@@ -64,7 +73,8 @@ def importance_weights(
     the mixture, so that no weight exceeds ``p(x|z) / defensive`` (Hesterberg, Weighted average
     importance sampling and defensive mixture distributions, 1995). Where the posterior misses a
     part of the prior, the estimate stays a lower bound for any number of samples, and ``pareto_k``
-    is set to infinity. Draws come from the default random stream.
+    is set to infinity. The draws of a row depend on the row, the seed and the number of the sample
+    only: the same row has the same estimate in any batch.
 
     Args:
         model: The model.
@@ -73,6 +83,7 @@ def importance_weights(
         max_pairs: Maximum number of pairs of a draw and a row that are decoded together.
         allow_compile: Whether the work is long enough to compile the likelihood.
         defensive: Fraction of the draws from the prior, in [0, 1).
+        seed: Seed of the draws; by default the default random stream draws a seed.
         on_progress: Called with the number of pairs that are done.
 
     Returns:
@@ -86,6 +97,7 @@ def importance_weights(
     """
     check_counts(samples=samples)
     misses_prior = check_importance_sampling(model, "importance sampling")
+    noise = RowNoise.from_batch(batch, seed)
     p, q = model.prior(None, batch.context), model.infer(batch)
     draws = p.normalised() if isinstance(p, ClassAndLatent) else p
     proposal = Proposal(q, draws, _count_prior_draws(model, samples, defensive), samples)
@@ -97,10 +109,12 @@ def importance_weights(
     block = max(1, max_pairs // len(batch.x))
     for start in range(0, samples, block):
         count = min(block, samples - start)
-        z = proposal.draw(start, count)
+        with noise.samples(count, start):
+            z = proposal.draw(start, count)
+            log_ratio = p.log_prob(z) - proposal.log_prob(z)
         log_likelihood = score(z)
         total = total.to(log_likelihood.device) + log_likelihood.double().sum(0)
-        accumulator.add(log_likelihood + p.log_prob(z) - proposal.log_prob(z))
+        accumulator.add(log_likelihood + log_ratio)
         if on_progress is not None:
             on_progress(count * len(batch.x))
     weights = replace(accumulator.result(), distortion=-total / samples)
@@ -153,6 +167,22 @@ def check_posterior_density(model: VAE, purpose: str) -> None:
                 ),
             ),
         )
+
+
+def log_mean_error(effective_sample_size: Tensor, samples: int) -> Tensor:
+    """Standard error of the log of a mean of weights, by the delta method.
+
+    The sum of squares in the effective sample size holds the variance of the weights.
+
+    Example:
+        >>> weight = torch.tensor([1.0, 2.0, 3.0, 6.0])
+        >>> size = weight.sum().square() / weight.square().sum()
+        >>> log_mean_error(size, 4), weight.std() / 2 / weight.mean()
+        (tensor(0.3600), tensor(0.3600))
+    """
+    if samples < 2:
+        return torch.full_like(effective_sample_size, math.nan)
+    return ((samples / effective_sample_size - 1).clamp(min=0) / (samples - 1)).sqrt()
 
 
 def group_sizes(samples: int) -> tuple[int, ...]:
@@ -280,6 +310,7 @@ class WeightAccumulator:
             log_mean=first,
             effective_sample_size=self.log_sums.effective_sample_size(),
             elbo=self.log_sums.log_weight_sum / self.samples,
+            elbo_error=self.log_sums.elbo_error(self.samples),
             distortion=torch.full_like(first, math.nan),
             samples=self.samples,
             pareto_k=pareto_k(self.largest),
@@ -307,6 +338,8 @@ class RunningLogSums:
         zero = torch.zeros(size, dtype=torch.float64, device=device)
         self.log_max = torch.full_like(zero, -math.inf)
         self.weight_sum, self.squared_weight_sum, self.log_weight_sum = zero, zero, zero
+        self.centre: Tensor | None = None  # of log-weights: the peak of the first of them
+        self.squared_deviation = zero
 
     def add(self, log_weight: Tensor) -> tuple[Tensor, Tensor]:
         """Add log-weights ``[n, B]``, float64.
@@ -320,12 +353,22 @@ class RunningLogSums:
         scaled = torch.exp(log_weight - finite)
         self.weight_sum = self.weight_sum * shift + scaled.sum(0)
         self.squared_weight_sum = self.squared_weight_sum * shift**2 + scaled.square().sum(0)
+        self.centre = finite if self.centre is None else self.centre
         self.log_weight_sum = self.log_weight_sum + log_weight.sum(0)
+        self.squared_deviation = self.squared_deviation + (log_weight - self.centre).square().sum(0)
         self.log_max = peak
         return shift, scaled
 
     def log_mean(self, samples: int) -> Tensor:
         return self.log_max + self.weight_sum.log() - math.log(samples)
+
+    def elbo_error(self, samples: int) -> Tensor:
+        """Standard error of the mean log-weight of ``samples``."""
+        if samples < 2 or self.centre is None:
+            return torch.full_like(self.log_weight_sum, math.nan)
+        away = self.log_weight_sum / samples - self.centre
+        variance = (self.squared_deviation / samples - away.square()).clamp(min=0)
+        return (variance / (samples - 1)).sqrt()
 
     def effective_sample_size(self) -> Tensor:
         return torch.where(

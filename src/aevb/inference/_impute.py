@@ -14,6 +14,8 @@ from torch.distributions import Distribution
 from .._matmul import use_onednn_linear
 from .._memory import explain_out_of_memory
 from .._random import seed_scope
+from .._row_noise import RowNoise
+from ..distributions._discrete import open_uniform
 from ..distributions._partially_observed import OrNaN
 from ..distributions._support import element_constraint
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
@@ -21,7 +23,12 @@ from ..models import VAE
 from ..models._eval_mode import eval_mode
 from ..notes import Argument, Part, message
 from ..types import Batch
-from ._importance import DEFAULT_MAX_PAIRS, RunningLogSums, check_importance_sampling
+from ._importance import (
+    DEFAULT_MAX_PAIRS,
+    MAX_BUFFERED_WEIGHTS,
+    RunningLogSums,
+    check_importance_sampling,
+)
 from ._pareto import SMALLEST_POSITIVE
 
 IMPUTE_BLOCK_ROWS = 256  # rows encoded together
@@ -123,6 +130,7 @@ def impute(
                 samples,
                 draws,
                 max_pairs,
+                seed,
                 on_progress,
             )
             for start in starts
@@ -209,8 +217,10 @@ def _impute_block(
     samples: int,
     draws: int,
     max_pairs: int,
+    seed: int,
     on_progress: Callable[[int], None] | None,
 ) -> Imputation:
+    noise = RowNoise.from_batch(batch, seed)
     p, q = model.prior(None, batch.context), model.infer(batch)
     if q.mean.isnan().any():
         raise DataError(
@@ -219,16 +229,19 @@ def _impute_block(
             suggestions=(message("Put {fill} around the network", fill=_FILL_MISSING),),
         )
     moments = _MOMENTS_BY_KIND[model.likelihood.value_kind](batch.x, draws)
-    block = max(1, max_pairs // len(batch.x))
+    pairs = min(max_pairs, MAX_BUFFERED_WEIGHTS // max(1, draws))
+    block = max(1, pairs // len(batch.x))
     for done in range(0, samples, block):
         count = min(block, samples - done)
-        z = q.sample((count,))
-        likelihood = model.likelihood(z, batch.context)
-        moments.add(likelihood.log_prob(batch.x) + p.log_prob(z) - q.log_prob(z), likelihood, z)
+        with noise.samples(count, done):
+            z = q.sample((count,))
+            likelihood = model.likelihood(z, batch.context)
+            log_weight = likelihood.log_prob(batch.x) + p.log_prob(z) - q.log_prob(z)
+            moments.add(log_weight.double(), likelihood, z)
         if on_progress is not None:
             on_progress(count * len(batch.x))
     moments.check_weights(start)
-    return moments.to_imputation(model, batch, samples, max_pairs)
+    return moments.to_imputation(model, batch, samples, max_pairs, noise.fork(1))
 
 
 class _CellMoments(ABC):
@@ -239,10 +252,11 @@ class _CellMoments(ABC):
         self.sums: tuple[Tensor, ...] = ()
         self.draws = draws
         self.latents = torch.empty(0)
+        self.best = torch.empty(0)
 
     def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> None:
-        """Add draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``."""
-        shift, weight = self.log_sums.add(log_weight.double())
+        """Add draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``, float64."""
+        shift, weight = self.log_sums.add(log_weight)
         values = self.statistics(likelihood)
         sums = self.sums or tuple(torch.zeros_like(value[0]) for value in values)
         self.sums = tuple(
@@ -250,7 +264,7 @@ class _CellMoments(ABC):
             for total, value in zip(sums, values, strict=True)
         )
         if self.draws:
-            self.latents = self._resample_latents(weight, z)
+            self._resample_latents(log_weight, z)
 
     @abstractmethod
     def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
@@ -260,18 +274,22 @@ class _CellMoments(ABC):
     def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Values for missing cells, and their spread, ``[B, *event]`` each."""
 
-    def _resample_latents(self, weight: Tensor, z: Tensor) -> Tensor:
-        """Weighted reservoir sampling: a new latent replaces a kept one by its share of weights."""
-        total, no_axes = weight.sum(0), [1] * (z.dim() - 2)
-        # where all weights are 0 so far, any latent may be kept
-        share = (weight / total.clamp(min=SMALLEST_POSITIVE)).clamp(min=SMALLEST_POSITIVE)
-        chosen = torch.multinomial(share.T, self.draws, replacement=True).T  # [M, B]
+    def _resample_latents(self, log_weight: Tensor, z: Tensor) -> None:
+        """Keep the latents with the largest log-weight plus Gumbel noise, ``[M, B]`` of them.
+
+        They are draws with probabilities in proportion to the weights (Gumbel, 1954).
+        """
+        uniform = open_uniform((self.draws, *log_weight.shape), log_weight)
+        best, chosen = (log_weight - (-uniform.log()).log()).max(1)
+        no_axes = [1] * (z.dim() - 2)
         new = z.gather(0, chosen.reshape(*chosen.shape, *no_axes).expand(-1, -1, *z.shape[2:]))
-        moves = torch.rand_like(chosen, dtype=torch.float64) * self.log_sums.weight_sum < total
-        return (
-            torch.where(moves.reshape(*moves.shape, *no_axes), new, self.latents)
-            if len(self.latents)
-            else new
+        if not len(self.latents):
+            self.best, self.latents = best, new
+            return
+        moves = (best > self.best).reshape(*best.shape, *no_axes)
+        self.best, self.latents = (
+            torch.maximum(best, self.best),
+            torch.where(moves, new, self.latents),
         )
 
     def check_weights(self, start: int) -> None:
@@ -292,23 +310,23 @@ class _CellMoments(ABC):
                 ),
             )
 
-    def to_imputation(self, model: VAE, batch: Batch, samples: int, max_pairs: int) -> Imputation:
+    def to_imputation(
+        self, model: VAE, batch: Batch, samples: int, max_pairs: int, noise: RowNoise
+    ) -> Imputation:
         """Fill the missing cells of the block; decodes at most ``max_pairs`` pairs together."""
         x, empty = batch.x, batch.x.isnan()
         value, spread = self.fill_values(
             tuple(_scale_rows(1 / self.log_sums.weight_sum, sums) for sums in self.sums)
         )
-        blocks = self.latents.split(max(1, max_pairs // len(x))) if self.draws else ()
-        drawn = torch.cat(
-            [
-                x.new_empty(0, *x.shape),
-                *(model.likelihood(z, batch.context).sample() for z in blocks),
-            ]
-        )
+        drawn, block = [x.new_empty(0, *x.shape)], max(1, max_pairs // len(x))
+        for start in range(0, self.draws, block):
+            z = self.latents[start : start + block]
+            with noise.samples(len(z), start):
+                drawn.append(model.likelihood(z, batch.context).sample())
         return Imputation(
             x=torch.where(empty, value.to(x), x),
             spread=torch.where(empty, spread.to(x), 0.0),
-            draws=torch.where(empty, drawn, x),
+            draws=torch.where(empty, torch.cat(drawn), x),
             effective_sample_size=self.log_sums.effective_sample_size(),
             samples=samples,
         )

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from .._grad_mode import differentiable, gradients_enabled, make_differentiable
 from .._random import seed_scope
+from .._row_noise import RowNoise
 from .._skipped_steps import learning_rate_limit, overflow_error
 from ..errors import ArgumentError, DataError
 from ..gradients import Gradient, LeaveOneOut, Pathwise
@@ -127,7 +128,7 @@ def refine(
     make_differentiable(frozen)
     with seed_scope(seed, model.device):
         blocks = [
-            _refine_block(frozen, batch, steps, lr, objective, gradient)
+            _refine_block(frozen, batch, steps, lr, objective, gradient, seed)
             for batch in _iter_batches(x, context)
         ]
         posterior = NonAmortised(frozen.posterior, rows).to(x)
@@ -168,21 +169,31 @@ def _iter_batches(x: Tensor, context: Tensor | None) -> Iterator[Batch]:
 
 
 def _refine_block(
-    model: VAE, batch: Batch, steps: int, lr: float, objective: Objective, gradient: Gradient
+    model: VAE,
+    batch: Batch,
+    steps: int,
+    lr: float,
+    objective: Objective,
+    gradient: Gradient,
+    seed: int,
 ) -> _RefinedBlock:
     """Refine a block of rows."""
+    noise = RowNoise.from_batch(batch, seed)
     candidate = VAE(model.prior, _initial_posterior(model, batch), model.likelihood).eval()
     entries = _parameter_table(candidate).entries
     start = entries.detach().clone()
-    skipped = _optimise(candidate, batch, steps, lr, objective, gradient)
+    skipped = _optimise(candidate, batch, steps, lr, objective, gradient, noise)
     end = entries.detach().clone()
-    improved = _elbo_per_row(candidate, batch, end) > _elbo_per_row(candidate, batch, start)
+    choice, fresh = noise.fork(1), noise.fork(2)
+    improved = _elbo_per_row(candidate, batch, end, choice) > _elbo_per_row(
+        candidate, batch, start, choice
+    )
     chosen = torch.where(improved[:, None], end, start)
     # fresh draws: the draws that chose would overestimate the gain
     return _RefinedBlock(
         chosen,
-        _elbo_per_row(candidate, batch, start, seed=1),
-        _elbo_per_row(candidate, batch, chosen, seed=1),
+        _elbo_per_row(candidate, batch, start, fresh),
+        _elbo_per_row(candidate, batch, chosen, fresh),
         skipped,
     )
 
@@ -198,7 +209,13 @@ def _initial_posterior(model: VAE, batch: Batch) -> NonAmortised:
 
 
 def _optimise(
-    candidate: VAE, batch: Batch, steps: int, lr: float, objective: Objective, gradient: Gradient
+    candidate: VAE,
+    batch: Batch,
+    steps: int,
+    lr: float,
+    objective: Objective,
+    gradient: Gradient,
+    noise: RowNoise,
 ) -> Tensor:
     """Run Adam on the per-row parameters; returns the number of skipped steps of each row."""
     entries = _parameter_table(candidate).entries.requires_grad_()
@@ -209,8 +226,10 @@ def _optimise(
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = lr / TABLE_ENTRY_UNIT * (1 - step / steps)
         with torch.enable_grad():
-            loss = gradient(candidate, objective, batch).loss
-            (slope,) = torch.autograd.grad(loss, entries)
+            with noise.samples(objective.samples, step * objective.samples):
+                loss = gradient(candidate, objective, batch).loss
+            # the sum over rows: the step of a row does not depend on their number
+            (slope,) = torch.autograd.grad(loss * len(batch.x), entries)
         finite, before = slope.isfinite().all(1), entries.detach().clone()
         entries.grad = torch.where(finite[:, None], slope, 0.0)
         optimizer.step()
@@ -220,13 +239,13 @@ def _optimise(
 
 
 @torch.no_grad()
-def _elbo_per_row(candidate: VAE, batch: Batch, entries: Tensor, seed: int = 0) -> Tensor:
+def _elbo_per_row(candidate: VAE, batch: Batch, entries: Tensor, noise: RowNoise) -> Tensor:
     """ELBO of each row with these parameters, ``[B]`` float64.
 
-    The same ``seed`` gives the same draws.
+    The same noise gives the same draws.
     """
     _parameter_table(candidate).entries.copy_(entries)
-    with seed_scope(seed, batch.x.device):
+    with noise.samples(REFINE_BOUND_SAMPLES):
         return ELBO(samples=REFINE_BOUND_SAMPLES)(
             candidate.draw_terms(batch, REFINE_BOUND_SAMPLES), candidate
         ).bound.double()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._memory import explain_out_of_memory
 from .._registry import register
+from .._row_noise import RowNoise
 from ..distributions import elementwise_kl
 from ..errors import ArgumentError, DataError, IncompatibleError
 from ..inference._batches import as_model_rows, iter_batches, model_dtype, seeded_evaluation
@@ -191,7 +192,8 @@ def latent_information(
     ):
         (batch,) = iter_batches(data, len(data), model_dtype(model))
         q = model.infer(batch)
-        z = q.sample()
+        with RowNoise.from_batch(batch, seed).samples():
+            z = q.sample()
         own = q.log_prob(z).double()
         mixed = torch.cat(
             [q.log_prob(part.unsqueeze(1)).double().logsumexp(1) for part in z.split(block_size)]

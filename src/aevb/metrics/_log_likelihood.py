@@ -72,7 +72,10 @@ class LogLikelihood:
         standard_error: Its standard error.
         effective_sample_size: Mean over rows, between 1 and ``samples``.
         samples: Importance samples or annealed chains per row, 0 for ``"exact"``.
-        per_datum: The estimate for each row, ``[N]`` float64.
+        per_datum: The estimate for each row, ``[N]`` float64. It depends on the row, the seed and
+            the number of samples, and not on the other rows.
+        per_datum_error: Standard error of ``per_datum`` over the draws, ``[N]``: 0 for ``"exact"``,
+            NaN for a single sample. Where ``pareto_k`` is large, the true error is larger.
         lower_bound: Mean log-weight: the ELBO for ``"importance"``, the annealed bound for
             ``"ais"``, the value itself for ``"exact"``.
         upper_bound: An upper bound for rows that were drawn from the model; ``None`` for others.
@@ -90,6 +93,7 @@ class LogLikelihood:
     effective_sample_size: float
     samples: int
     per_datum: Tensor
+    per_datum_error: Tensor
     lower_bound: Estimate
     upper_bound: Estimate | None = None
     bound_gap: Estimate | None = None
@@ -213,8 +217,10 @@ def log_likelihood(
                 (batch, None)
                 for batch in _iter_model_blocks(model, data, ais_block_size(count, max_pairs))
             )
-            return _estimate_by_annealing(model, batches, count, annealing, max_pairs, on_progress)
-        return _estimate_by_importance(model, data, count, defensive, max_pairs, on_progress)
+            return _estimate_by_annealing(
+                model, batches, count, annealing, max_pairs, seed, on_progress
+            )
+        return _estimate_by_importance(model, data, count, defensive, max_pairs, seed, on_progress)
 
 
 def bidirectional_monte_carlo(
@@ -290,7 +296,7 @@ def bidirectional_monte_carlo(
                     ]
                 )
             )
-        return _estimate_by_annealing(model, drawn, samples, path, max_pairs, on_progress)
+        return _estimate_by_annealing(model, drawn, samples, path, max_pairs, seed, on_progress)
 
 
 def default_chain_start(model: VAE) -> Literal["posterior", "prior"]:
@@ -357,6 +363,7 @@ def _estimate_by_importance(
     samples: int,
     defensive: float,
     max_pairs: int,
+    seed: int,
     on_progress: ProgressCallback | None,
 ) -> LogLikelihood:
     """The estimate by importance sampling."""
@@ -370,17 +377,19 @@ def _estimate_by_importance(
             max_pairs=max_pairs,
             allow_compile=long,
             defensive=defensive,
+            seed=seed,
             on_progress=on_progress,
         )
         for batch in batches
     ]
     curve = torch.cat([part.curve for part in parts], 1)
-    elbo, distortion = (
-        torch.cat([each(part) for part in parts])
-        for each in (attrgetter("elbo"), attrgetter("distortion"))
+    elbo, elbo_error, distortion = (
+        torch.cat([attrgetter(name)(part) for part in parts])
+        for name in ("elbo", "elbo_error", "distortion")
     )
     return _summarise(
         torch.cat([part.log_mean for part in parts]),
+        torch.cat([part.log_mean_error for part in parts]),
         elbo,
         effective_sample_size=torch.cat([part.effective_sample_size for part in parts])
         .mean()
@@ -388,7 +397,7 @@ def _estimate_by_importance(
         samples=samples,
         rate_distortion=None
         if defensive
-        else RateDistortion.from_terms(-elbo - distortion, distortion),
+        else RateDistortion.from_terms(-elbo - distortion, distortion, elbo_error),
         pareto_k=torch.cat([part.pareto_k for part in parts]),
         convergence_curve=ConvergenceCurve(
             group_sizes(samples), tuple(map(Estimate.from_values, curve))
@@ -402,18 +411,27 @@ def _estimate_by_annealing(
     chains: int,
     annealing: AISOptions,
     max_pairs: int,
+    seed: int,
     on_progress: ProgressCallback | None,
 ) -> LogLikelihood:
     """The estimate by annealed importance sampling; with exact draws ``z`` an upper bound, too."""
     parts = [
         annealed_importance_sampling(
-            model, batch, chains, annealing, z=z, max_pairs=max_pairs, on_progress=on_progress
+            model,
+            batch,
+            chains,
+            annealing,
+            z=z,
+            max_pairs=max_pairs,
+            seed=seed,
+            on_progress=on_progress,
         )
         for batch, z in batches_and_z
     ]
     uppers = [part.upper for part in parts if part.upper is not None]
     return _summarise(
         torch.cat([part.log_mean for part in parts]),
+        torch.cat([part.log_mean_error for part in parts]),
         torch.cat([part.lower for part in parts]),
         torch.cat(uppers) if uppers else None,
         effective_sample_size=torch.cat([part.effective_sample_size for part in parts])
@@ -439,12 +457,22 @@ def _compute_exactly(model: VAE, data: Rows, max_pairs: int) -> LogLikelihood:
 def _exact_result(value: Tensor) -> LogLikelihood:
     """The result of exact values, which are their own bounds."""
     return _summarise(
-        value, value, value, effective_sample_size=float("nan"), samples=0, method="exact"
+        value,
+        torch.zeros_like(value),
+        value,
+        value,
+        effective_sample_size=float("nan"),
+        samples=0,
+        method="exact",
     )
 
 
 def _summarise(
-    estimate: Tensor, lower_bound: Tensor, upper_bound: Tensor | None = None, **fields: Any
+    estimate: Tensor,
+    error: Tensor,
+    lower_bound: Tensor,
+    upper_bound: Tensor | None = None,
+    **fields: Any,
 ) -> LogLikelihood:
     """Average estimates and bounds of each row."""
     estimate = estimate.double()
@@ -459,6 +487,7 @@ def _summarise(
         mean=mean.mean,
         standard_error=mean.standard_error,
         per_datum=estimate,
+        per_datum_error=error.double(),
         lower_bound=Estimate.from_values(lower_bound),
         upper_bound=None if upper_bound is None else Estimate.from_values(upper_bound),
         bound_gap=None if upper_bound is None else Estimate.from_values(upper_bound - lower_bound),

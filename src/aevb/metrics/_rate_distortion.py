@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._memory import default_block_size, explain_out_of_memory
 from .._registry import register
+from .._row_noise import RowNoise
 from ..data import Rows
 from ..inference._batches import (
     as_model_rows,
@@ -21,6 +22,7 @@ from ..inference._batches import (
     seeded_evaluation,
 )
 from ..models import VAE
+from ..types import Batch
 from ._estimate import Estimate
 from ._number import MetricRegistration, Number
 
@@ -44,21 +46,26 @@ class RateDistortion:
         rate: ``E KL(q(z|x) || p(z))``.
         distortion: ``-E log p(x|z)``.
         elbo: ``-distortion - rate``.
-        per_datum: Rate and distortion of each row, ``[2, N]`` float64.
+        per_datum: Rate and distortion of each row, ``[2, N]`` float64. They depend on the row, the
+            seed and the number of draws, and not on the other rows.
+        per_datum_error: Standard error of the ELBO of each row over the draws, ``[N]``; NaN for a
+            single draw.
     """
 
     rate: Estimate
     distortion: Estimate
     elbo: Estimate
     per_datum: Tensor | None = field(default=None, compare=False, repr=False)
+    per_datum_error: Tensor | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
-    def from_terms(rate: Tensor, distortion: Tensor) -> RateDistortion:
+    def from_terms(rate: Tensor, distortion: Tensor, error: Tensor | None = None) -> RateDistortion:
         """Average both terms over rows.
 
         Args:
             rate: Rate of each row, ``[N]``.
             distortion: Distortion of each row, ``[N]``.
+            error: Standard error of the ELBO of each row, ``[N]``.
 
         Returns:
             The means with their standard errors.
@@ -68,6 +75,7 @@ class RateDistortion:
             Estimate.from_values(distortion),
             Estimate.from_values(-rate - distortion),
             torch.stack([rate, distortion]),
+            error,
         )
 
     @property
@@ -113,10 +121,20 @@ def rate_distortion_of_rows(
         explain_out_of_memory("in an evaluation", samples=samples, block=block_size),
     ):
         terms = [
-            torch.stack(rate_and_distortion(model, model.draw_terms(batch, samples)))
+            _terms_per_row(model, batch, samples, seed)
             for batch in iter_batches(data, block_size, model_dtype(model))
         ]
     return RateDistortion.from_terms(*torch.cat(terms, 1))
+
+
+def _terms_per_row(model: VAE, batch: Batch, samples: int, seed: int) -> Tensor:
+    """Rate, distortion and the error of their sum of each row of a batch, ``[3, B]``."""
+    with RowNoise.from_batch(batch, seed).samples(samples):
+        terms = model.draw_terms(batch, samples)
+    sampled = terms.log_posterior - terms.log_prior if terms.kl is None else terms.kl
+    bound = (terms.log_likelihood - sampled).double()
+    error = bound.std(0) / math.sqrt(samples) if samples > 1 else bound[0] * math.nan
+    return torch.stack([*rate_and_distortion(model, terms), error])
 
 
 def elbo_samples(n_rows: int) -> int:

@@ -256,6 +256,7 @@ DISTRIBUTION_LAWS: Mapping[str, Law] = {
     "edges": laws.check_support_edges,
     "draws": laws.check_sample_gradients,
     "batched": laws.check_batch_consistency,
+    "row_noise": laws.check_row_noise,
     "precision": laws.check_single_precision,
 }
 MODULE_LAWS: Mapping[str, Law] = {

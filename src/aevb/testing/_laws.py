@@ -23,6 +23,7 @@ from .. import _persistence as persistence
 from .._conditional import Conditional, detach_parameters, stop_gradient
 from .._files import read_tensors, write_tensors
 from .._random import seed_scope
+from .._row_noise import RowNoise
 from ..distributions import Dirac, QuantisedDirac, analytic_kl, elementwise_kl, has_analytic_kl
 from ..distributions._detach import map_tensors
 from ..distributions._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments
@@ -269,6 +270,25 @@ def check_batch_consistency(subject: Subject) -> str | None:
         str(tuple(alone.shape)),
     )
     expect_close(together, alone, "the two", 1e-10, 1e-10)
+    return None
+
+
+def check_row_noise(subject: Subject) -> str | None:
+    """Draws and moments of a row depend on the row, the seed and the number of the sample only."""
+    with torch.no_grad():
+        if not subject.inputs or subject.inputs[0] is None:  # a prior: latents for rows
+            shape, together, alone = (3,), subject(), subject()
+        else:
+            shape, together, alone = (), subject(), subject(*subject.row_inputs(1))
+        n_rows = shape[0] if shape else together.batch_shape.numel()
+        keys = torch.arange(n_rows)
+        with RowNoise.from_keys(keys, seed=0).samples(5):
+            draws = together.sample(torch.Size((5, *shape)))
+        with RowNoise.from_keys(keys[1:2], seed=0).samples(2, start=3):
+            repeated = alone.sample(torch.Size((2, *[1] * len(shape))))
+        expect_close(repeated[:, 0], draws[3:, 1], "the draws of a row alone and in a batch", 1e-9)
+        if not shape and together.mean.shape[:1] == (n_rows,):
+            expect_close(alone.mean[0], together.mean[1], "the means of a row", 1e-9, 1e-9)
     return None
 
 
