@@ -1,10 +1,13 @@
 """What all tests share: one thread, and double precision where the mathematics is at stake."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from aevb import _row_noise
 
 torch.set_num_threads(1)
 
@@ -31,3 +34,12 @@ def float64() -> Iterator[None]:
 def seed() -> None:
     """Each test has the same random numbers alone as among the others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def replicates(monkeypatch) -> None:
+    """Equal rows have noise of their own: ``n`` copies of a row are ``n`` replicates."""
+    first = itertools.count(step=1 << 20)
+    monkeypatch.setattr(
+        _row_noise, "_hash_rows", lambda rows: torch.arange(len(rows)) + next(first)
+    )

@@ -35,6 +35,7 @@ def loose(times=1.5, size=6, latent=3):
     return model
 
 
+@pytest.mark.usefixtures("replicates")
 @pytest.mark.parametrize("start", ["prior", "posterior"])
 @pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
 def test_bounds_enclose_the_true_value(start, schedule):
@@ -53,6 +54,7 @@ def test_bounds_enclose_the_true_value(start, schedule):
     assert abs(w.mean() - math.exp(TRUTH)) < 5 * w.std() / math.sqrt(1500)
 
 
+@pytest.mark.usefixtures("replicates")
 def test_weights_are_unbiased_however_few_the_temperatures():
     """From a q with 0.8 of the posterior deviation; transitions widen it."""
     model, x, _ = scalar(8000)

@@ -200,6 +200,7 @@ def test_weight_summary_does_not_depend_on_blocks(samples, monkeypatch):
     )
 
 
+@pytest.mark.usefixtures("replicates")
 def test_curve_rises_from_elbo_to_estimate():
     """At K = 1, 2, 16 and 64 the published gaps of a Gaussian proposal.
 
@@ -224,7 +225,7 @@ def test_curve_rises_from_elbo_to_estimate():
     assert list(gap.values()) == sorted(gap.values(), reverse=True)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64", "replicates")
 def test_a_defensive_mixture_bounds_the_weights_of_a_narrow_posterior():
     """A proposal of a third of the posterior's deviation has weights without a variance.
 
