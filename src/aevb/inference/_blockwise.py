@@ -70,7 +70,7 @@ def encode(
     seed = draw_seed(model.device) if seed is None else seed
 
     def encode_block(x: Tensor, context: Tensor | None) -> Tensor:
-        with RowNoise.from_rows(x.to(model.device), context, seed=seed).samples():
+        with RowNoise.from_rows(model.to_model_input(x), context, seed=seed).samples():
             return model.encode(x, context, sample=sample)
 
     return map_blocks(model, encode_block if sample else model.encode, x, context, block_size)
