@@ -40,9 +40,10 @@ _POISSON_EXPANSION = 1e4  # rate above which quantiles come from the Cornish-Fis
 
 
 class _Active(threading.local):
-    """The draws of this thread; ``None``: those of torch's generators."""
+    """What this thread draws from; ``None``: torch's generators."""
 
     draws: _Draws | None = None
+    shares_moments = False
 
 
 _active = _Active()
@@ -122,15 +123,24 @@ class RowNoise:
             yield
 
 
+@contextmanager
+def share_moment_noise() -> Iterator[None]:
+    """Inside the block, moments that are averages over draws have the same noise for every row.
+
+    The moments of a row then do not depend on other rows.
+    """
+    outer, _active.shares_moments = _active.shares_moments, True
+    try:
+        yield
+    finally:
+        _active.shares_moments = outer
+
+
 def moment_noise(
     n_rows: int, like: Tensor, draws: int, start: int = 0
 ) -> AbstractContextManager[None]:
-    """Noise of moments that are averages over draws: the same for every row.
-
-    The moments of a row then do not depend on other rows. Under autograd, as in a penalty on
-    moments, rows have noise of their own, from the random stream.
-    """
-    if torch.is_grad_enabled():
+    """The noise of moments that are averages over draws, inside ``share_moment_noise``."""
+    if not _active.shares_moments:
         return nullcontext()
     keys = torch.zeros(n_rows, dtype=torch.int64, device=like.device)
     return RowNoise.from_keys(keys, seed=0).samples(draws, start)
@@ -401,7 +411,12 @@ class _Interception(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         draw, kwargs = _DRAWS.get(func), kwargs or {}
-        if draw is None or _active.draws is not self.draws or kwargs.get("generator") is not None:
+        if (
+            draw is None
+            or _active.draws is not self.draws
+            or kwargs.get("generator") is not None
+            or (args and isinstance(args[0], torch.nn.Parameter))  # initial weights
+        ):
             return func(*args, **kwargs)
         return draw(self.draws, *args, **kwargs)
 

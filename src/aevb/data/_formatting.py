@@ -68,6 +68,6 @@ def suggest_nearest(
     )
 
 
-def source_error(reason: Text, *suggestions: Text) -> DataError:
+def source_error(reason: Text, *suggestions: Text, argument: str = "source") -> DataError:
     """The error for data that cannot be read or used."""
-    return DataError(reason, argument="source", suggestions=suggestions)
+    return DataError(reason, argument=argument, suggestions=suggestions)

@@ -63,7 +63,7 @@ from ._spec import NetworkKind, Spec, Support
 from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
 from ._statistics import iter_chunks
 from ._table_faults import find_table_faults
-from ._tables import from_frame
+from ._tables import frame_values, from_frame
 from ._temporal_order import TemporalOrder, measure_temporal_order, temporal_order_notes
 from ._transforms import ToFloat, UnpackBits
 
@@ -318,6 +318,42 @@ def load_as(
     fixed = replace(spec, binarisation="fixed" if binarises else None)
     rows = _make_part(raw, np.arange(len(raw.values)), fixed, seed, "test")
     return replace(rows, notes=tuple(note for note in raw.notes if note.level == "warning"))
+
+
+def read_rows(source: Any, offset: Offset | None = None, name: str = "x") -> Rows:
+    """Read all rows of a source of any kind as they are, without a ``Spec``.
+
+    Args:
+        source: An array, tensor or list ``[N, *event]``, ``Rows``, a data frame of numbers, a path,
+            or a ``Dataset``, of which the test rows count.
+        offset: The offset of the model that takes the rows.
+        name: The argument that errors name.
+
+    Returns:
+        The rows, stored with this offset.
+
+    Raises:
+        DataError: The source cannot be read.
+
+    Example:
+        >>> read_rows([[1.0, 2.0]]).tensor()
+        tensor([[1., 2.]])
+    """
+    if isinstance(source, str | os.PathLike):
+        try:
+            raw = _read(source, ReadOptions(keep_all_rows=True), None, known_offset=offset).unpack()
+        except DataError as error:
+            raise DataError(
+                error.reason, argument=name, value=error.value, suggestions=error.suggestions
+            ) from error
+        stored = raw.values
+        stored = stored if isinstance(stored, MappedRows) else torch.from_numpy(stored)
+        return Rows(stored, offset=raw.offset).with_offset(offset)
+    if isinstance(source, Dataset):
+        source = source.test
+    elif not isinstance(source, Rows | np.ndarray | Tensor | list | tuple):
+        source = frame_values(source, name)
+    return Rows.in_model_units(source, offset)
 
 
 def _make_spec(

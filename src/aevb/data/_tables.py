@@ -174,6 +174,30 @@ def from_frame(source: Any, options: ReadOptions) -> RawData:
     return from_table(SourceTable(to_narwhals(source), "frame", "the frame"), options)
 
 
+def frame_values(source: Any, name: str = "x") -> np.ndarray:
+    """The numbers of all columns of a data frame, float64 ``[N, columns]``; empty cells are NaN.
+
+    Raises:
+        DataError: A column holds something else than numbers.
+    """
+    frame = to_narwhals(source, name)
+    columns = [read_column(column, frame[column], required=True) for column in frame.columns]
+    for column in columns:
+        if not column.numeric or column.non_numeric:
+            raise DataError(
+                f"column {column.name!r} of the frame holds something else than numbers",
+                argument=name,
+                suggestions=(
+                    "Leave the column out",
+                    "Give the run in place of the model: it reads the columns that it was fitted "
+                    "to by their names",
+                ),
+            )
+    if not columns:
+        raise DataError("the frame has no columns", argument=name)
+    return np.stack([column.cells for column in columns], 1)
+
+
 def from_table(table: SourceTable, options: ReadOptions) -> RawData:
     """The numbers of a table.
 
@@ -477,15 +501,16 @@ def _is_nested(series: Any) -> bool:
     return series.dtype in (narwhals.Binary, narwhals.Array, narwhals.List) or holds_images(series)
 
 
-def to_narwhals(frame: Any) -> Any:
+def to_narwhals(frame: Any, name: str = "source") -> Any:
     """A data frame of any library as a narwhals frame, with text as names of columns."""
     narwhals = import_extra("narwhals", "reading data frames")
     try:
         wrapped = narwhals.from_native(frame)
     except TypeError as error:
         raise source_error(
-            f"`source` is a {type(frame).__name__}, which cannot be read",
+            f"`{name}` is a {type(frame).__name__}, which cannot be read",
             "Give an array, a tensor, a data frame, a path or the name of a data set",
+            argument=name,
         ) from error
     frame = wrapped.collect() if isinstance(wrapped, narwhals.LazyFrame) else wrapped
     unnamed = [name for name in frame.columns if not isinstance(name, str)]

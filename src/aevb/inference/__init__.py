@@ -6,6 +6,7 @@ from ._blockwise import decode, encode, reconstruct, sample
 from ._classify import ClassPrediction, classify
 from ._importance import ImportanceWeights, importance_weights
 from ._impute import Imputation, impute
+from ._inputs import TrainedModel
 from ._latent_paths import LatentPath, interpolate, traverse
 from ._refine import RefinedPosterior, refine
 
@@ -18,6 +19,7 @@ __all__ = [
     "Imputation",
     "LatentPath",
     "RefinedPosterior",
+    "TrainedModel",
     "annealed_importance_sampling",
     "augment",
     "classify",

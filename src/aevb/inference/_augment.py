@@ -11,11 +11,12 @@ from torch import Tensor
 
 from .._row_noise import RowNoise, draw_seed
 from ..distributions._support import has_real_support
-from ..errors import ArgumentError, IncompatibleError
+from ..errors import ArgumentError, IncompatibleError, check_counts
 from ..models import VAE
 from ..notes import Argument, message
 from ..types import Batch
-from ._blockwise import map_blocks
+from ._blockwise import map_batches
+from ._inputs import TrainedModel, resolve_input
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class AugmentedData:
 
 
 def augment(
-    model: VAE,
-    x: Tensor,
+    model: VAE | TrainedModel,
+    x: Any = None,
     copies: int = 1,
     spread: float = 1.0,
     *,
@@ -50,8 +51,8 @@ def augment(
     so on. The draws of a row depend on the row, the seed and the number of the copy only.
 
     Args:
-        model: The model.
-        x: Rows ``[N, *event]``.
+        model: The model, or a run.
+        x: As for ``encode``.
         copies: Number of neighbours per row.
         spread: Factor of the distance from the mean.
         context: Context ``[N, C]`` or ``[C]`` of a conditional model.
@@ -79,10 +80,11 @@ def augment(
         >>> augmented.x.shape, augmented.source_rows.tolist()
         (torch.Size([6, 9]), [0, 1, 2, 0, 1, 2])
     """
-    if copies < 1:
-        raise ArgumentError("it must be at least 1", argument="copies", value=copies)
     if not spread >= 0:
         raise ArgumentError("it must be at least 0", argument="spread", value=spread)
+    check_counts(copies=copies)
+    chosen = context is not None or label is not None
+    model, rows = resolve_input(model, x, needs_context=not chosen)
     if spread != 1 and not has_real_support(model.prior(None, model.null_context)):
         raise IncompatibleError(
             f"latents of `priors.{type(model.prior).__name__}` are constrained, so that their "
@@ -94,18 +96,16 @@ def augment(
 
     seed = draw_seed(model.device) if seed is None else seed
 
-    def neighbours(x: Tensor, context: Tensor | None, copy: int) -> Tensor:
-        batch = Batch(model.to_model_input(x), context)
+    def neighbours(batch: Batch, copy: int) -> Tensor:
         q = model.infer(batch)
         with RowNoise.from_batch(batch, seed).samples(start=copy):
             z = q.sample() if spread == 1 else q.mean + spread * (q.sample() - q.mean)
-            decoded = model.likelihood(z, context)
+            decoded = model.likelihood(z, batch.context)
             return model.to_data_units(decoded.mean if mean else decoded.sample())
 
-    context = model.resolve_context(len(x), context, label)
-    with torch.no_grad():
-        parts = [
-            map_blocks(model, partial(neighbours, copy=copy), x, context, block_size)
-            for copy in range(copies)
-        ]
-    return AugmentedData(torch.cat(parts), torch.arange(len(x)).repeat(copies))
+    context = model.resolve_context(len(rows), context, label) if chosen else None
+    parts = [
+        map_batches(model, partial(neighbours, copy=copy), rows, context, block_size)
+        for copy in range(copies)
+    ]
+    return AugmentedData(torch.cat(parts), torch.arange(len(rows)).repeat(copies))

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .._matmul import use_onednn_linear
 from .._random import seed_scope
+from .._row_noise import share_moment_noise
 from ..data import Rows
-from ..errors import DataError, check_choice
+from ..errors import check_choice
 from ..models import VAE
 from ..models._eval_mode import eval_mode
 from ..networks import set_precision
 from ..networks._heads import MixedPrecisionModule
 from ..types import Batch, Terms
-from ._input_checks import check_data
-
-
-def as_model_rows(model: VAE, x: Any) -> Rows:
-    """Data as rows on the model's device; a ``DataError`` where the model cannot take them."""
-    rows = Rows.in_model_units(x, model.data_offset).to(model.device)
-    if len(rows) == 0:
-        raise DataError("`x` has no rows", suggestions=("Give at least one",))
-    rows = _with_model_context(model, rows)
-    with seeded_evaluation(model, seed=0):
-        check_data(model, rows, "x")
-    return rows
-
-
-def _with_model_context(model: VAE, rows: Rows) -> Rows:
-    """The rows with the context that the model needs; an error where it is missing."""
-    condition = model.condition
-    if condition is None:
-        return replace(rows, context_table=None)
-    if rows.context_table is None and not condition.is_optional:
-        condition.check_context(None, of_rows=True)
-    return rows
 
 
 def iter_batches(
@@ -79,7 +57,13 @@ def network_precision(model: VAE, precision: Literal["float32", "bfloat16"]) -> 
 @contextmanager
 def seeded_evaluation(model: VAE, seed: int) -> Iterator[None]:
     """Evaluation mode, no gradients and a random stream of its own; the block changes no state."""
-    with eval_mode(model), torch.no_grad(), seed_scope(seed, model.device), use_onednn_linear():
+    with (
+        eval_mode(model),
+        torch.no_grad(),
+        seed_scope(seed, model.device),
+        share_moment_noise(),
+        use_onednn_linear(),
+    ):
         yield
 
 

@@ -5,33 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._hardware import single_thread
 from .._memory import default_block_size, explain_out_of_memory
-from .._row_noise import RowNoise, draw_seed
-from ..errors import ArgumentError, DataError
+from .._row_noise import RowNoise, draw_seed, share_moment_noise
+from ..data import Rows
+from ..errors import ArgumentError, DataError, check_counts
 from ..models import VAE
 from ..models._eval_mode import eval_mode
+from ..types import Batch
+from ._batches import iter_batches, model_dtype
+from ._inputs import TrainedModel, as_table, resolve_input, resolve_model, to_source
 
 # number of weights below which synchronisation of threads costs more than they save
 SINGLE_THREAD_MAX_WEIGHTS = 1 << 16
 
 
-class SliceableRows(Protocol):
-    """Rows that can be sliced: a tensor, an array or rows of a data set."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: slice, /) -> Any: ...
-
-
 def encode(
-    model: VAE,
-    x: SliceableRows,
+    model: VAE | TrainedModel,
+    x: Any = None,
     context: Tensor | None = None,
     *,
     sample: bool = False,
@@ -43,9 +39,11 @@ def encode(
     The draw of a row depends on the row and the seed only.
 
     Args:
-        model: The model.
-        x: Rows ``[N, *event]``: a tensor, an array or rows of a data set, which may stay in a file.
-        context: Context ``[N, C]`` of a conditional model.
+        model: The model, or a run.
+        x: Rows ``[N, *event]``: an array, a tensor or a list, ``Rows``, a data frame of numbers, a
+            path, or a ``Dataset``, of which the test rows count. For a run, data that it reads;
+            its test rows by default.
+        context: Context ``[N, C]`` of a conditional model, unless the rows have their own.
         sample: Whether to draw from the posterior.
         seed: Seed of the draws; by default the default random stream draws a seed.
         block_size: Number of rows per pass; ``None``: by their size.
@@ -54,7 +52,8 @@ def encode(
         Latents ``[N, *latent]`` on the CPU.
 
     Raises:
-        DataError: There are no rows.
+        DataError: The data cannot be read, or the model cannot take them: another shape, values
+            that are not finite, or values outside the likelihood's support.
         OutOfMemoryError: A block is too large.
 
     Example:
@@ -67,59 +66,87 @@ def encode(
         >>> encode(model, torch.zeros(100_000, 9)).shape
         torch.Size([100000, 2])
     """
+    model, rows = resolve_input(model, x, needs_context=context is None)
     seed = draw_seed(model.device) if seed is None else seed
 
-    def encode_block(x: Tensor, context: Tensor | None) -> Tensor:
-        with RowNoise.from_rows(model.to_model_input(x), context, seed=seed).samples():
-            return model.encode(x, context, sample=sample)
+    def encode_block(batch: Batch) -> Tensor:
+        q = model.infer(batch)
+        if not sample:
+            return q.mean
+        with RowNoise.from_batch(batch, seed).samples():
+            return q.sample()
 
-    return map_blocks(model, encode_block if sample else model.encode, x, context, block_size)
+    return map_batches(model, encode_block, rows, context, block_size)
 
 
 def decode(
-    model: VAE, z: SliceableRows, context: Tensor | None = None, *, block_size: int | None = None
+    model: VAE | TrainedModel,
+    z: Any,
+    context: Tensor | None = None,
+    *,
+    block_size: int | None = None,
 ) -> Tensor:
     """Decode latents to expected data.
 
     Args:
-        model: The model.
-        z: Latents ``[N, *latent]``.
+        model: The model, or a run.
+        z: Latents ``[N, *latent]``: an array, a tensor or a list, or a data frame with a column for
+            each variable.
         context: Context ``[N, C]`` of a conditional model.
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
-        Expected data ``[N, *event]`` on the CPU.
+        Expected data ``[N, *event]`` on the CPU; of a run, in the form of its data.
 
     Raises:
-        DataError: There are no rows.
+        DataError: There are no rows, or they have another shape or are not finite.
         OutOfMemoryError: A block is too large.
     """
-    return map_blocks(model, model.decode, z, context, block_size)
+    net, z = resolve_model(model), as_table(z, "z", "inference.decode")
+    if len(z) == 0:
+        raise DataError("`z` has no rows", argument="z", suggestions=("Give at least one",))
+    if not z.isfinite().all():
+        raise DataError("`z` holds NaN or infinity", argument="z")
+    context, size = net.resolve_context(len(z), context), _resolve_block_size(net, block_size)
+    parts = (
+        net.decode(z[block.start : block.stop], _slice_context(context, block))
+        for block in _iter_ranges(len(z), size)
+    )
+    return to_source(model, _collect_blocks(net, parts, len(z), size))
 
 
 def reconstruct(
-    model: VAE, x: SliceableRows, context: Tensor | None = None, *, block_size: int | None = None
+    model: VAE | TrainedModel,
+    x: Any = None,
+    context: Tensor | None = None,
+    *,
+    block_size: int | None = None,
 ) -> Tensor:
     """Reconstruct rows: ``decode(encode(x))``.
 
     Args:
-        model: The model.
-        x: Rows ``[N, *event]``.
-        context: Context ``[N, C]`` of a conditional model.
+        model: The model, or a run.
+        x: As for ``encode``.
+        context: As for ``encode``.
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
         Expected data ``[N, *event]`` on the CPU.
 
     Raises:
-        DataError: There are no rows.
+        DataError: As for ``encode``.
         OutOfMemoryError: A block is too large.
     """
-    return map_blocks(model, model.reconstruct, x, context, block_size)
+    net, rows = resolve_input(model, x, needs_context=context is None)
+
+    def reconstruct_block(batch: Batch) -> Tensor:
+        return net.decode(net.infer(batch).mean, batch.context)
+
+    return to_source(model, map_batches(net, reconstruct_block, rows, context, block_size))
 
 
 def sample(
-    model: VAE,
+    model: VAE | TrainedModel,
     n: int,
     context: Tensor | None = None,
     *,
@@ -130,7 +157,7 @@ def sample(
     """Draw data from the model, as ``VAE.sample``.
 
     Args:
-        model: The model.
+        model: The model, or a run.
         n: Number of draws.
         context: Context ``[n, C]`` of a conditional model.
         mean: Whether to return expected data; otherwise draws of the likelihood.
@@ -145,32 +172,37 @@ def sample(
         ArgumentError: ``n`` is below 1.
         OutOfMemoryError: A block is too large.
     """
-    if n < 1:
-        raise ArgumentError("it must be at least 1", argument="n", value=n)
-    size = _resolve_block_size(model, block_size)
+    net = resolve_model(model)
+    check_counts(n=n)
+    size = _resolve_block_size(net, block_size)
     parts = (
-        model.sample(len(rows), _slice_context(context, rows), mean=mean)
+        net.sample(len(rows), _slice_context(context, rows), mean=mean)
         for rows in _iter_ranges(n, size)
     )
-    return _collect_blocks(model, parts, n, size, dtype)
+    return to_source(model, _collect_blocks(net, parts, n, size, dtype))
 
 
-def map_blocks(
+def map_batches(
     model: VAE,
-    function: Callable[[Tensor, Tensor | None], Tensor],
-    rows: SliceableRows,
+    function: Callable[[Batch], Tensor],
+    rows: Rows,
     context: Tensor | None,
     block_size: int | None,
 ) -> Tensor:
-    """Apply ``function(x, context)`` to blocks of rows; returns one tensor on the CPU."""
-    if len(rows) == 0:
-        raise DataError("there are no rows", suggestions=("Give at least one row",))
+    """Apply a function to batches of checked rows, without gradients; one tensor on the CPU.
+
+    A ``context`` takes the place of that of the rows.
+    """
     size = _resolve_block_size(model, block_size)
-    parts = (
-        function(_as_tensor(rows[block.start : block.stop]), _slice_context(context, block))
-        for block in _iter_ranges(len(rows), size)
-    )
-    return _collect_blocks(model, parts, len(rows), size)
+    whole = model.resolve_context(len(rows), rows.context if context is None else context)
+
+    def parts() -> Iterator[Tensor]:
+        batches = iter_batches(rows, size, model_dtype(model))
+        for block, batch in zip(_iter_ranges(len(rows), size), batches, strict=True):
+            with torch.no_grad():
+                yield function(Batch(batch.x, _slice_context(whole, block)))
+
+    return _collect_blocks(model, parts(), len(rows), size)
 
 
 def _collect_blocks(
@@ -180,6 +212,7 @@ def _collect_blocks(
     result, start = torch.empty(0), 0
     with (
         eval_mode(model),
+        share_moment_noise(),
         _limit_threads(model),
         explain_out_of_memory("going through the rows", "Take fewer rows in all", block=size),
     ):
@@ -197,10 +230,6 @@ def _iter_ranges(total: int, size: int) -> Iterator[range]:
 
 def _slice_context(context: Tensor | None, rows: range) -> Tensor | None:
     return None if context is None else context[rows.start : rows.stop]
-
-
-def _as_tensor(part: Any) -> Tensor:
-    return part if isinstance(part, Tensor) else torch.tensor(part)
 
 
 def _resolve_block_size(model: VAE, block_size: int | None) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..distributions import ClassConditional
@@ -12,7 +12,8 @@ from ..errors import IncompatibleError
 from ..models import VAE
 from ..notes import Argument, Part, message
 from ..types import Batch
-from ._blockwise import SliceableRows, map_blocks
+from ._blockwise import map_batches
+from ._inputs import TrainedModel, resolve_input, resolve_model
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class ClassPrediction:
         return [self.class_names[number] for number in self.class_indices.tolist()]
 
 
-def classify(model: VAE, x: SliceableRows, *, block_size: int | None = None) -> ClassPrediction:
+def classify(
+    model: VAE | TrainedModel, x: Any = None, *, block_size: int | None = None
+) -> ClassPrediction:
     """Predict the classes of rows with ``q(y|x)``.
 
     Args:
-        model: A model that infers the class (``posteriors.Labelled``).
-        x: Rows ``[N, *event]``: a tensor, an array or rows of a data set.
+        model: A model that infers the class (``posteriors.Labelled``), or a run.
+        x: As for ``encode``.
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
@@ -51,7 +54,7 @@ def classify(model: VAE, x: SliceableRows, *, block_size: int | None = None) -> 
 
     Raises:
         IncompatibleError: The model infers no class.
-        DataError: There are no rows.
+        DataError: As for ``encode``.
 
     Example:
         >>> from aevb import data, presets
@@ -60,7 +63,7 @@ def classify(model: VAE, x: SliceableRows, *, block_size: int | None = None) -> 
         >>> classify(model, digits.test).probabilities.shape
         torch.Size([180, 10])
     """
-    condition = model.condition
+    condition = resolve_model(model).condition
     if condition is None or condition.labels is None or not condition.is_optional:
         raise IncompatibleError(
             "the model does not infer a class",
@@ -73,14 +76,15 @@ def classify(model: VAE, x: SliceableRows, *, block_size: int | None = None) -> 
                 ),
             ),
         )
-    probabilities = map_blocks(
-        model, lambda x, context: _probabilities(model, x), x, None, block_size
+    model, rows = resolve_input(model, x)
+    rows = replace(rows, context_table=None)  # labels that are known take no part
+    probabilities = map_batches(
+        model, lambda batch: _probabilities(model, batch), rows, None, block_size
     )
     return ClassPrediction(probabilities, condition.labels.class_names)
 
 
-@torch.no_grad()
-def _probabilities(model: VAE, x: Tensor) -> Tensor:
-    q = model.infer(Batch(model.to_model_input(x)))
+def _probabilities(model: VAE, batch: Batch) -> Tensor:
+    q = model.infer(batch)
     assert isinstance(q, ClassConditional)
     return q.class_log_probs.exp()

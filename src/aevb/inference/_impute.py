@@ -11,24 +11,23 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from .._matmul import use_onednn_linear
 from .._memory import explain_out_of_memory
-from .._random import seed_scope
 from .._row_noise import RowNoise
 from ..distributions._discrete import open_uniform
 from ..distributions._partially_observed import OrNaN
 from ..distributions._support import element_constraint
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
 from ..models import VAE
-from ..models._eval_mode import eval_mode
 from ..notes import Argument, Part, message
 from ..types import Batch
+from ._batches import seeded_evaluation
 from ._importance import (
     DEFAULT_MAX_PAIRS,
     MAX_BUFFERED_WEIGHTS,
     RunningLogSums,
     check_importance_sampling,
 )
+from ._inputs import TrainedModel, as_table, resolve_model
 from ._pareto import SMALLEST_POSITIVE
 
 IMPUTE_BLOCK_ROWS = 256  # rows encoded together
@@ -60,7 +59,7 @@ class Imputation:
 
 @torch.no_grad()
 def impute(
-    model: VAE,
+    model: VAE | TrainedModel,
     x: Any,
     samples: int = 1000,
     *,
@@ -80,8 +79,9 @@ def impute(
     generative modelling and imputation of incomplete data sets (2019).
 
     Args:
-        model: A model of data with missing cells (``likelihoods.Missing``).
-        x: Rows ``[N, *event]``, a tensor or an array, with NaN in missing cells.
+        model: A model of data with missing cells (``likelihoods.Missing``), or a run.
+        x: Rows ``[N, *event]`` with NaN in missing cells: an array, a tensor or a list, ``Rows``, a
+            data frame of numbers, a path, or a ``Dataset``, of which the test rows count.
         samples: Number of importance samples per row.
         draws: Number of conditional draws per row.
         context: Context ``[N, C]`` or ``[C]`` of a conditional model.
@@ -111,15 +111,10 @@ def impute(
     check_counts(samples=samples, max_pairs=max_pairs)
     if not isinstance(draws, int) or draws < 0:
         raise ArgumentError("give a whole number, at least 0", argument="draws", value=draws)
-    table = _as_table(x)
+    model, table = resolve_model(model), as_table(x, "x", "inference.impute")
     x = _validate_data(model, table)
     context = model.resolve_context(len(x), context)
-    with (
-        eval_mode(model),
-        seed_scope(seed, model.device),
-        use_onednn_linear(),
-        explain_out_of_memory("in an imputation", rows=max_pairs),
-    ):
+    with seeded_evaluation(model, seed), explain_out_of_memory("in an imputation", rows=max_pairs):
         size = max(1, min(IMPUTE_BLOCK_ROWS, max_pairs))
         starts = range(0, len(x), size)
         parts = [
@@ -142,17 +137,6 @@ def impute(
         effective_sample_size=torch.cat([part.effective_sample_size for part in parts]),
         samples=samples,
     )
-
-
-def _as_table(x: Any) -> Tensor:
-    try:
-        return torch.as_tensor(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"`x` of type {type(x).__name__} holds no array of numbers",
-            argument="x",
-            suggestions=("Give a tensor or an array [N, *event]",),
-        ) from error
 
 
 def _complete(model: VAE, table: Tensor, x: Tensor) -> Tensor:

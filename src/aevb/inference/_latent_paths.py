@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, check_choice
+from ..errors import ArgumentError, DataError, check_choice, check_counts
 from ..models import VAE
+from ..models._input_checks import as_tensor
 from ._geodesic import geodesic
+from ._inputs import TrainedModel, resolve_model
 
 PathKind = Literal["linear", "spherical", "geodesic"]
 
@@ -35,9 +37,9 @@ class LatentPath:
 
 
 def interpolate(
-    model: VAE,
-    start: Tensor,
-    end: Tensor,
+    model: VAE | TrainedModel,
+    start: Any,
+    end: Any,
     steps: int = 11,
     path: PathKind = "linear",
     *,
@@ -52,8 +54,8 @@ def interpolate(
     Gaussian prior. A geodesic is the shortest path in the expected data.
 
     Args:
-        model: The model.
-        start: First row ``[*event]``.
+        model: The model, or a run.
+        start: First row ``[*event]``: a tensor, an array or a list.
         end: Last row ``[*event]``.
         steps: Number of points, both ends included.
         path: ``"linear"``, ``"spherical"`` or ``"geodesic"``.
@@ -67,14 +69,18 @@ def interpolate(
     Raises:
         ArgumentError: ``steps`` is below 2, or ``path`` is unknown.
         IncompatibleError: The model allows no geodesic, or the context does not fit the model.
+        DataError: The model cannot take the rows.
     """
+    check_counts(steps=steps)
     if steps < 2:
         raise ArgumentError(
             "an interpolation has at least its 2 ends", argument="steps", value=steps
         )
     check_choice("path", path, get_args(PathKind))
+    model = resolve_model(model)
     context = model.resolve_context(2, context, label)
-    a, b = model.encode(torch.stack([start, end]), context)
+    ends = [_as_event(model, start, "start"), _as_event(model, end, "end")]
+    a, b = model.encode(torch.stack(ends), context)
     share = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device).reshape(-1, *[1] * a.dim())
     if path == "geodesic":
         z = geodesic(model, a, b, steps, context=context, unit=unit)
@@ -83,6 +89,16 @@ def interpolate(
     if context is not None:
         context = torch.lerp(context[0], context[1], share.reshape(-1, 1))
     return LatentPath(z, model.decode(z, context))
+
+
+def _as_event(model: VAE, row: Any, name: str) -> Tensor:
+    event = as_tensor(row, name, "inference.encode")
+    if tuple(event.shape) != model.event_shape:
+        raise DataError(
+            f"it has the shape {tuple(event.shape)}; give a row of shape {model.event_shape}",
+            argument=name,
+        )
+    return event
 
 
 def traverse(

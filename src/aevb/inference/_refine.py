@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +19,13 @@ from .._skipped_steps import learning_rate_limit, overflow_error
 from ..errors import ArgumentError, DataError
 from ..gradients import Gradient, LeaveOneOut, Pathwise
 from ..models import VAE
+from ..models._input_checks import check_batch
 from ..networks import ParameterTable
 from ..networks._parameter_table import TABLE_ENTRY_UNIT
 from ..objectives import ELBO, Objective
 from ..posteriors._non_amortised import NonAmortised, amortised_parameters
 from ..types import Batch
+from ._inputs import TrainedModel, as_table, resolve_model
 
 REFINE_BLOCK_ROWS = 256  # rows refined together
 # the default memory of 1000 squared gradients would let the first, steep steps slow down all others
@@ -57,8 +60,8 @@ class RefinedPosterior:
 
 @gradients_enabled()
 def refine(
-    model: VAE,
-    x: Tensor,
+    model: VAE | TrainedModel,
+    x: Any,
     steps: int = 200,
     *,
     context: Tensor | None = None,
@@ -76,8 +79,8 @@ def refine(
     the approximate posterior (2016); Kim et al., Semi-amortized variational autoencoders (2018).
 
     Args:
-        model: The model; it is not changed.
-        x: Rows ``[N, *event]``.
+        model: The model, or a run; it is not changed.
+        x: Rows ``[N, *event]`` of any kind that ``encode`` takes.
         steps: Number of optimisation steps.
         context: Context ``[N, C]`` of a conditional model.
         objective: Objective to maximise; the ELBO with 8 draws by default.
@@ -114,15 +117,11 @@ def refine(
         raise ArgumentError("it must be at least 0", argument="steps", value=steps)
     if not lr > 0:
         raise ArgumentError("give a positive number", argument="lr", value=lr)
-    if not isinstance(x, Tensor):
-        raise DataError(
-            f"`x` is of type {type(x).__name__}, and must be a tensor [N, *event]",
-            argument="x",
-            suggestions=("Write `data.test.tensor()` for the rows of a data set",),
-        )
+    model, x = resolve_model(model), as_table(x, "x", "inference.refine")
     x, rows = model.to_model_input(differentiable(x)), len(x)
     if not rows:
         raise DataError("`x` has no rows", argument="x", suggestions=("Give at least one row",))
+    check_batch(model, Batch(x, context), "x")
     objective, gradient = _resolve_objective(model, objective, gradient)
     frozen = copy.deepcopy(model).requires_grad_(False).eval()  # models share no parameters
     make_differentiable(frozen)

@@ -19,7 +19,8 @@ from ._number import MetricRegistration, Number
 
 if TYPE_CHECKING:
     from ._evaluation import EvaluationContext
-from ..inference._batches import as_model_rows, iter_batches, model_dtype, seeded_evaluation
+from ..inference._batches import iter_batches, model_dtype, seeded_evaluation
+from ..inference._inputs import as_model_rows
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..data._formatting import format_count, format_list
 from ..errors import ArgumentError
-from ..inference._batches import as_model_rows
 from ..inference._importance import DEFAULT_MAX_PAIRS
+from ..inference._inputs import as_model_rows
 from ..models import VAE
 from ..notes import Note, Part, message
 from ._comparability import ComparabilityKey, check_comparable

@@ -13,6 +13,7 @@ from ..errors import MAX_COUNT, ArgumentError, IncompatibleError
 from ..inference import AISOptions, refine
 from ..inference._ais import DEFAULT_CHAINS
 from ..inference._importance import check_posterior_density
+from ..inference._inputs import TrainedModel, resolve_input, resolve_model
 from ..models import VAE
 from ..notes import Argument, Note, message
 from ._baselines._fit import Baselines, fit_baselines
@@ -130,6 +131,7 @@ class EvaluationContext:
         seed: Seed of every metric.
         on_progress: Receives the pairs of row and sample that were done.
         baselines: Classical models fitted to the training rows.
+        notes: Reasons why the rows may not be held-out rows.
     """
 
     model: VAE
@@ -140,6 +142,7 @@ class EvaluationContext:
     seed: int = 0
     on_progress: Callable[[int], None] | None = None
     baselines: Baselines | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def item_noun(self) -> str:
@@ -331,8 +334,8 @@ class Evaluation:
 
 
 def evaluate(
-    model: VAE,
-    data: Any,
+    model: VAE | TrainedModel,
+    data: Any = None,
     *,
     samples: int | None = None,
     method: LikelihoodMethod = "importance",
@@ -353,8 +356,10 @@ def evaluate(
     only. A model with parameters per training row is refined on the rows first.
 
     Args:
-        model: The trained model. Its weights are not changed.
-        data: Rows ``[N, *event]``: a tensor, an array or ``Rows``; the test rows of a ``Dataset``.
+        model: The trained model, or a run. Its weights are not changed.
+        data: Rows ``[N, *event]``: an array, a tensor or a list, ``Rows``, a data frame of numbers,
+            a path, or a ``Dataset``, of which the test rows count. For a run, data that it reads;
+            its test rows by default.
         samples: Importance samples per row (100), or annealed chains (16).
         method: How ``log p(x)`` is estimated: ``"importance"``, ``"ais"`` or ``"exact"``.
         annealing: Path of the annealed chains, of ``method="ais"`` and of the bracket.
@@ -383,7 +388,7 @@ def evaluate(
     """
     options = EvaluationOptions(samples, method, annealing, defensive, bracket, bracket_start)
     if strict and options != EvaluationOptions():
-        check_posterior_density(model, "finding log p(x)")
+        check_posterior_density(resolve_model(model), "finding log p(x)")
     context = _make_context(model, data, spec, options, seed, on_progress, baselines)
     metrics = sorted(MetricRegistration.all().values(), key=lambda metric: metric.order)
     results = [result for metric in metrics for result in metric.target(context)]
@@ -393,10 +398,11 @@ def evaluate(
         n=len(context.rows),
         numbers=tuple(result for result in results if isinstance(result, Number)),
         notes=(
+            *context.notes,
             *(result for result in results if isinstance(result, Note)),
             *notes,
-            *constant_notes(model, context.rows, context.spec),
-            *density_notes(model, context.rows, context.spec),
+            *constant_notes(context.original_model, context.rows, context.spec),
+            *density_notes(context.original_model, context.rows, context.spec),
         ),
         rate_distortion=context.rate_distortion,
         log_likelihood=context.log_likelihood,
@@ -408,8 +414,8 @@ def evaluate(
 
 
 def evaluate_bound(
-    model: VAE,
-    data: Any,
+    model: VAE | TrainedModel,
+    data: Any = None,
     *,
     seed: int = 0,
     spec: Spec | None = None,
@@ -420,8 +426,8 @@ def evaluate_bound(
     The sampled part of the bound has 8 draws per row for up to 1,000 rows, 1 above.
 
     Args:
-        model: The trained model. Its weights are not changed.
-        data: Rows ``[N, *event]``: a tensor, an array or ``Rows``; the test rows of a ``Dataset``.
+        model: The trained model, or a run. Its weights are not changed.
+        data: As for ``evaluate``.
         seed: Seed of the draws.
         spec: Description of the data, for the unit.
         baselines: As for ``evaluate``.
@@ -444,7 +450,7 @@ def evaluate_bound(
 
 
 def _make_context(
-    model: VAE,
+    model: VAE | TrainedModel,
     data: Any,
     spec: Spec | None,
     options: EvaluationOptions,
@@ -453,13 +459,21 @@ def _make_context(
     baselines: Baselines | None,
 ) -> EvaluationContext:
     """The rows on the model's device, and the model with parameters for them."""
+    notes: tuple[Note, ...] = ()
+    if isinstance(model, TrainedModel):
+        rows = model.rows(data)
+        notes, spec = model.evaluation_notes(data, rows), spec or model.spec
+        baselines = baselines or model.baselines
+        model, data = model.model, rows
     if isinstance(data, Dataset):
         spec = spec or data.spec
-        baselines = baselines or fit_baselines(model, data.train, spec)
+        baselines = baselines or fit_baselines(resolve_model(model), data.train, spec)
         data = data.test
-    rows, original = Rows.in_model_units(data, model.data_offset).to(model.device), model
-    model = with_row_parameters(model, rows)
-    return EvaluationContext(model, rows, original, spec, options, seed, on_progress, baselines)
+    model, rows = resolve_input(model, data)
+    refined = with_row_parameters(model, rows)
+    return EvaluationContext(
+        refined, rows, model, spec, options, seed, on_progress, baselines, notes
+    )
 
 
 def with_row_parameters(model: VAE, rows: Rows) -> VAE:

@@ -30,8 +30,8 @@ from ..errors import DataError, IncompatibleError, check_counts
 from ..gradients._compatibility import MAX_ENUMERATED_STATES
 from ..inference._batches import seeded_evaluation
 from ..inference._importance import DEFAULT_MAX_PAIRS
-from ..inference._input_checks import check_batch
 from ..models import VAE
+from ..models._input_checks import check_batch
 from ..notes import Part, message
 from ..types import Batch
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from ..data import Rows
 from ..errors import IncompatibleError
 from ..inference import RefinedPosterior, refine
-from ..inference._batches import as_model_rows, model_dtype, seeded_evaluation
+from ..inference._batches import model_dtype, seeded_evaluation
+from ..inference._inputs import as_model_rows
 from ..models import VAE
 from ..notes import Part, message
 from ._estimate import Estimate

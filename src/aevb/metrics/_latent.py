@@ -15,7 +15,8 @@ from .._registry import register
 from .._row_noise import RowNoise
 from ..distributions import elementwise_kl
 from ..errors import ArgumentError, DataError, IncompatibleError
-from ..inference._batches import as_model_rows, iter_batches, model_dtype, seeded_evaluation
+from ..inference._batches import iter_batches, model_dtype, seeded_evaluation
+from ..inference._inputs import as_model_rows
 from ..models import VAE
 from ._estimate import Estimate
 from ._intervals import JACKKNIFE_GROUPS, JackknifeEstimate, jackknife, random_groups

@@ -16,14 +16,9 @@ from ..distributions._support import has_real_support
 from ..errors import ArgumentError, NumericalError, check_choice, check_counts
 from ..inference import AISOptions, annealed_importance_sampling, importance_weights
 from ..inference._ais import DEFAULT_CHAINS, ais_block_size
-from ..inference._batches import (
-    as_model_rows,
-    iter_batches,
-    model_dtype,
-    network_precision,
-    seeded_evaluation,
-)
+from ..inference._batches import iter_batches, model_dtype, network_precision, seeded_evaluation
 from ..inference._importance import DEFAULT_MAX_PAIRS, group_sizes
+from ..inference._inputs import TrainedModel, resolve_input
 from ..inference._pareto import pareto_k_threshold
 from ..models import VAE
 from ..notes import Argument, Part, message
@@ -141,8 +136,8 @@ class LogLikelihood:
 
 
 def log_likelihood(
-    model: VAE,
-    x: Any,
+    model: VAE | TrainedModel,
+    x: Any = None,
     samples: int | None = None,
     method: LikelihoodMethod = "importance",
     *,
@@ -161,9 +156,10 @@ def log_likelihood(
     discrete latent of at most 4096 states, by a sum.
 
     Args:
-        model: The model. Its weights are not changed.
-        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``; NaN is a missing cell where the
-            model accepts it.
+        model: The model, or a run. Its weights are not changed.
+        x: Rows ``[N, *event]``: an array, a tensor or a list, ``Rows``, a data frame of numbers, a
+            path, or a ``Dataset``, of which the test rows count. For a run, data that it reads;
+            its test rows by default. NaN is a missing cell where the model accepts it.
         samples: Importance samples (100) or annealed chains (16) per row.
         method: ``"importance"``, ``"ais"`` or ``"exact"``. A discrete latent of few states is
             summed over instead of annealed.
@@ -202,9 +198,9 @@ def log_likelihood(
     """
     check_likelihood_arguments(method, samples, annealing, defensive, max_pairs)
     count = LIKELIHOOD_SAMPLES[method] if samples is None else samples
+    model, data = resolve_input(model, x)
     if method == "ais" and enumerable_latent(model) is not None:
         method = "exact"
-    data = as_model_rows(model, x)
     with (
         seeded_evaluation(model, seed),
         network_precision(model, precision),

@@ -14,13 +14,8 @@ from .._memory import default_block_size, explain_out_of_memory
 from .._registry import register
 from .._row_noise import RowNoise
 from ..data import Rows
-from ..inference._batches import (
-    as_model_rows,
-    iter_batches,
-    model_dtype,
-    rate_and_distortion,
-    seeded_evaluation,
-)
+from ..inference._batches import iter_batches, model_dtype, rate_and_distortion, seeded_evaluation
+from ..inference._inputs import TrainedModel, resolve_input
 from ..models import VAE
 from ..types import Batch
 from ._estimate import Estimate
@@ -85,15 +80,22 @@ class RateDistortion:
 
 
 def rate_distortion(
-    model: VAE, x: Any, samples: int = ELBO_DRAWS, *, seed: int = 0, block_size: int = 256
+    model: VAE | TrainedModel,
+    x: Any = None,
+    samples: int = ELBO_DRAWS,
+    *,
+    seed: int = 0,
+    block_size: int = 256,
 ) -> RateDistortion:
     """Compute rate, distortion and ELBO over data.
 
     The rate is exact where the KL divergence has a formula, else it is sampled.
 
     Args:
-        model: The model. Its weights are not changed.
-        x: Rows ``[N, *event]``: a tensor, an array or ``Rows``.
+        model: The model, or a run. Its weights are not changed.
+        x: Rows ``[N, *event]``: an array, a tensor or a list, ``Rows``, a data frame of numbers, a
+            path, or a ``Dataset``, of which the test rows count. For a run, data that it reads;
+            its test rows by default.
         samples: Draws of ``z`` per row.
         seed: Seed of the draws.
         block_size: Largest number of rows that are evaluated at once.
@@ -107,7 +109,7 @@ def rate_distortion(
         OutOfMemoryError: A block does not fit into memory.
     """
     return rate_distortion_of_rows(
-        model, as_model_rows(model, x), samples, seed=seed, block_size=block_size
+        *resolve_input(model, x), samples, seed=seed, block_size=block_size
     )
 
 

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 from .._conditional import Conditional, Unconditional
 from .._offset import add_offset, subtract_offset
 from .._random import use_generator
+from .._row_noise import share_moment_noise
 from ..distributions import analytic_kl, hierarchy_terms
 from ..errors import DataError, IncompatibleError, check_counts
 from ..likelihoods._constant_cells import ConstantCells
@@ -22,6 +23,7 @@ from ..notes import Argument, Part, message
 from ..types import Batch, Configurable, Terms
 from ._capabilities import Capabilities
 from ._eval_mode import eval_mode
+from ._input_checks import as_tensor, check_batch
 
 
 class VAE(Configurable, nn.Module):
@@ -422,13 +424,15 @@ class VAE(Configurable, nn.Module):
         return self.terms(batch, q.sample((samples,)), q, exact_kl=self.uses_analytic_kl)
 
     @torch.no_grad()
+    @share_moment_noise()
     def encode(
         self, x: Tensor, context: Tensor | None = None, *, label: Any = None, sample: bool = False
     ) -> Tensor:
         """Return latents of data: the posterior's mean, or a draw.
 
         Args:
-            x: Rows ``[B, *event]``.
+            x: Rows ``[B, *event]``: a tensor or an array. ``inference.encode`` takes data of any
+                kind and size.
             context: Context ``[B, C]`` of a conditional model.
             label: The context as a value for all rows, a list of ``B`` values, or a dict of these
                 by name.
@@ -438,18 +442,23 @@ class VAE(Configurable, nn.Module):
             Latents ``[B, *latent]``.
 
         Raises:
-            DataError: The rows have another shape.
+            DataError: The rows have another shape, values that are not finite, or values outside
+                the likelihood's support.
             IncompatibleError: The context is missing, or the posterior has parameters per row.
         """
-        q = self.infer(Batch(self.to_model_input(x), self.resolve_context(len(x), context, label)))
+        x = self.to_model_input(x)
+        batch = Batch(x, self.resolve_context(len(x), context, label))
+        check_batch(self, batch, "x")
+        q = self.infer(batch)
         return q.sample() if sample else q.mean
 
     @torch.no_grad()
+    @share_moment_noise()
     def decode(self, z: Tensor, context: Tensor | None = None, *, label: Any = None) -> Tensor:
         """Return the mean of ``p(x|z)``, in the units of the data.
 
         Args:
-            z: Latents ``[*batch, *latent]``.
+            z: Latents ``[*batch, *latent]``: a tensor or an array.
             context: As for ``encode``.
             label: As for ``encode``.
 
@@ -457,8 +466,9 @@ class VAE(Configurable, nn.Module):
             Means ``[*batch, *event]``.
 
         Raises:
-            DataError: The latents have another shape.
+            DataError: The latents have another shape, or are not finite.
         """
+        z = as_tensor(z, "z", "inference.decode")
         batch = z.shape[: z.dim() - len(self.latent_shape)]
         if tuple(z.shape[len(batch) :]) != self.latent_shape:
             raise DataError(
@@ -466,6 +476,8 @@ class VAE(Configurable, nn.Module):
                 f"{self.latent_shape}",
                 argument="z",
             )
+        if not z.isfinite().all():
+            raise DataError("`z` holds NaN or infinity", argument="z")
         like = next(self.parameters(), torch.zeros(()))
         context = self.resolve_context(batch[-1] if batch else 1, context, label)
         return self.to_data_units(
@@ -556,6 +568,7 @@ class VAE(Configurable, nn.Module):
         Raises:
             DataError: The rows have another shape.
         """
+        x = as_tensor(x, "x", "inference.encode")
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(
                 f"the data have shape {tuple(x.shape)}; this model takes rows of shape "

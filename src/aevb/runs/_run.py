@@ -23,7 +23,7 @@ from ..data import Dataset, Reading, Rows, Spec, load_as
 from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, RunError
-from ..inference import AISOptions, ClassPrediction, LatentPath
+from ..inference import AISOptions, ClassPrediction, LatentPath, TrainedModel
 from ..metrics import (
     Accuracy,
     Baselines,
@@ -33,7 +33,6 @@ from ..metrics import (
     LogLikelihood,
     Quality,
 )
-from ..metrics._evaluation import with_row_parameters
 from ..metrics._features import encoder_features
 from ..models import VAE
 from ..models._capabilities import Capabilities
@@ -48,7 +47,7 @@ from ._settings import RunSettings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(TrainedModel):
     """A trained model with its data, its history and its settings.
 
     Open a run folder with ``Run.open``; ``Run.from_fit`` and ``RunSettings.fit`` return a run in
@@ -324,6 +323,19 @@ class Run:
             ),
         )
 
+    def evaluation_notes(self, source: Any, rows: Rows) -> tuple[Note, ...]:
+        """Return what the user should know about an evaluation of the rows of a source.
+
+        Args:
+            source: As for ``rows``.
+            rows: The rows of ``source``.
+
+        Returns:
+            The notes of the run's state and of its data.
+        """
+        data_notes = () if isinstance(source, Rows) else self.data_notes(source, rows)
+        return (*self.status_notes(), *data_notes)
+
     def data_notes(self, source: Any = None, rows: Rows | None = None) -> tuple[Note, ...]:
         """Return what was left out of a source, and why its rows may not be held-out rows.
 
@@ -420,8 +432,8 @@ class Run:
             baselines=self.baselines,
             on_progress=on_progress,
         )
-        notes = () if isinstance(source, Rows) else self.data_notes(source, rows)
-        return replace(evaluation, notes=(*self.status_notes(), *notes, *evaluation.notes))
+        notes = self.evaluation_notes(source, rows)
+        return replace(evaluation, notes=(*notes, *evaluation.notes))
 
     def log_likelihood(
         self,
@@ -446,9 +458,8 @@ class Run:
         """
         if not self.capabilities.importance_weights:
             return None
-        rows = self.rows(source, key=key, **reading).to(self.model.device)
-        model = with_row_parameters(self.model, rows)
-        return metrics.log_likelihood(model, rows, samples, seed=seed)
+        rows = self.rows(source, key=key, **reading)
+        return metrics.log_likelihood(self, rows, samples, seed=seed)
 
     def evaluate_bound(self, seed: int = 0) -> Evaluation:
         """Compute the bound on the test rows, or the reconstruction where there is no bound.
@@ -585,14 +596,13 @@ class Run:
         whole = torch.int32 if wide else torch.uint8
         context = self.model.resolve_context(n, None, label)
         with seed_scope(seed, self.model.device):
-            x = inference.sample(
-                self.model,
+            return inference.sample(
+                self,
                 n,
                 context,
                 mean=mean,
                 dtype=whole if self.spec.discrete and not mean else None,
             )
-        return self.spec.to_source(x)
 
     def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Encode rows: the mean of the posterior, or a draw from it.
@@ -605,9 +615,7 @@ class Run:
         Returns:
             Latent variables ``[N, *latent]`` on the CPU.
         """
-        model, rows = self._with_rows(source)
-        with seed_scope(seed, self.model.device):
-            return inference.encode(model, rows, rows.context, sample=draw)
+        return inference.encode(self, source, sample=draw, seed=seed)
 
     def decode(self, z: Any, *, label: Any = None) -> Tensor:
         """Decode latent variables to the mean of p(x|z).
@@ -619,8 +627,7 @@ class Run:
         Returns:
             Data ``[N, *event]`` on the CPU, in the form of the training data.
         """
-        context = self.model.resolve_context(len(z), None, label)
-        return self.spec.to_source(inference.decode(self.model, z, context))
+        return inference.decode(self, z, self.model.resolve_context(len(z), None, label))
 
     def reconstruct(self, source: Any = None) -> Tensor:
         """Encode rows and decode them again.
@@ -631,8 +638,7 @@ class Run:
         Returns:
             Means of p(x|z), ``[N, *event]`` on the CPU, in the form of the training data.
         """
-        model, rows = self._with_rows(source)
-        return self.spec.to_source(inference.reconstruct(model, rows, rows.context))
+        return inference.reconstruct(self, source)
 
     def interpolate(
         self,
@@ -665,8 +671,7 @@ class Run:
                 raise ArgumentError(
                     f"the rows are 0 to {len(rows) - 1}", argument=argument, value=number
                 )
-        model, rows = self._with_rows(rows)
-        ends = rows.subset([from_row, to_row])
+        model, ends = self.model_for(rows), rows.subset([from_row, to_row])
         unit = torch.tensor(self.spec.scale)
         unit = unit.reshape(self.spec.event_shape if len(unit) > 1 else ())
         return inference.interpolate(
@@ -686,7 +691,7 @@ class Run:
             IncompatibleError: The model does not infer labels.
         """
         self.check_predicts_labels()
-        return inference.classify(self.model, self.rows(source))
+        return inference.classify(self, source)
 
     def check_predicts_labels(self) -> None:
         """Raise ``IncompatibleError`` for a model that does not infer labels."""
@@ -820,11 +825,6 @@ class Run:
             out=out,
             on_progress=on_progress,
         )
-
-    def _with_rows(self, source: Any) -> tuple[VAE, Rows]:
-        """A model that encodes the rows of a source, and the rows on its device."""
-        rows = self.rows(source).to(self.model.device)
-        return self.model_for(rows), rows
 
     def model_for(self, *parts: Rows) -> VAE:
         """Return the model; with parameters per row, a copy that encodes other rows.

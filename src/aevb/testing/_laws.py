@@ -23,7 +23,7 @@ from .. import _persistence as persistence
 from .._conditional import Conditional, detach_parameters, stop_gradient
 from .._files import read_tensors, write_tensors
 from .._random import seed_scope
-from .._row_noise import RowNoise
+from .._row_noise import RowNoise, share_moment_noise
 from ..distributions import Dirac, QuantisedDirac, analytic_kl, elementwise_kl, has_analytic_kl
 from ..distributions._detach import map_tensors
 from ..distributions._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments
@@ -275,7 +275,7 @@ def check_batch_consistency(subject: Subject) -> str | None:
 
 def check_row_noise(subject: Subject) -> str | None:
     """Draws and moments of a row depend on the row, the seed and the number of the sample only."""
-    with torch.no_grad():
+    with torch.no_grad(), share_moment_noise():
         if not subject.inputs or subject.inputs[0] is None:  # a prior: latents for rows
             shape, together, alone = (3,), subject(), subject()
         else:

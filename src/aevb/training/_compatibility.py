@@ -8,8 +8,9 @@ from .._recipe import Recipe
 from ..data import Rows
 from ..errors import ArgumentError
 from ..inference._batches import seeded_evaluation
-from ..inference._input_checks import check_batch, check_data
+from ..inference._inputs import check_data
 from ..models import VAE
+from ..models._input_checks import check_batch
 from ..notes import Argument, Note, Part, message
 from ._source import Source
 

@@ -31,7 +31,8 @@ from ..errors import (
     missing_extra,
     one_of,
 )
-from ..inference._batches import as_model_rows, iter_batches, model_dtype, seeded_evaluation
+from ..inference._batches import iter_batches, model_dtype, seeded_evaluation
+from ..inference._inputs import as_model_rows
 from ..models import VAE
 from ..models._eval_mode import eval_mode
 from ..models._two_stage import build_second_stage_prior

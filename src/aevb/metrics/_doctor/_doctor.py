@@ -8,7 +8,7 @@ from typing import Any
 
 from ...data import Dataset, Rows
 from ...errors import ArgumentError, IncompatibleError
-from ...inference._batches import as_model_rows
+from ...inference._inputs import as_model_rows
 from ...models import VAE
 from ...notes import Part, message
 from .._baselines._fit import Baselines, fit_baselines

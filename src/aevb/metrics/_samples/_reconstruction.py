@@ -13,7 +13,8 @@ from ..._memory import default_block_size, explain_out_of_memory
 from ...data import Rows
 from ...data._spec import is_image
 from ...errors import ArgumentError, DataError
-from ...inference._batches import as_model_rows, iter_batches, model_dtype, seeded_evaluation
+from ...inference._batches import iter_batches, model_dtype, seeded_evaluation
+from ...inference._inputs import as_model_rows
 from ...models import VAE
 from ...notes import Argument, message
 from ...objectives._ssim import ssim

@@ -5,44 +5,46 @@ Outside the support a density is only a number.
 
 from __future__ import annotations
 
-import math
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from .._memory import default_block_size
-from ..data import Rows
 from ..errors import DataError
-from ..models import VAE
 from ..notes import Part, Text, message
 from ..types import Batch
 
-INPUT_CHECK_BLOCK_SIZE = 4096
+if TYPE_CHECKING:
+    from ._vae import VAE
 
 
-@torch.no_grad()
-def check_data(model: VAE, rows: Rows, name: str) -> None:
-    """Refuse rows of another shape, with non-finite values or outside the likelihood's support."""
-    if tuple(rows.event_shape) != model.event_shape:
+def as_tensor(values: Any, name: str, general: str) -> Tensor:
+    """An array as a tensor; ``general`` is the function that takes data of other kinds, too."""
+    if isinstance(values, Tensor):
+        return values
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"`{name}` has events of shape {tuple(rows.event_shape)}; "
-            f"the model was built for {model.event_shape}"
-        )
-    ordered = rows.in_storage_order()
-    block = default_block_size(math.prod(model.event_shape), max_rows=INPUT_CHECK_BLOCK_SIZE)
-    for start in range(0, len(rows), block):
-        check_batch(model, Batch(ordered.model_input(slice(start, start + block))), name, start)
+            f"`{name}` is of type {type(values).__name__}, and must be a tensor or an array",
+            argument=name,
+            suggestions=(message("Use {function}", function=Part(general)),),
+        ) from error
 
 
 @torch.no_grad()
 def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
-    """Check one batch like ``check_data``; the first row has the number ``start``."""
+    """Refuse rows of another shape, with non-finite values or outside the likelihood's support.
+
+    The batch is in model units, and its first row has the number ``start``.
+    """
     x = batch.x
     if tuple(x.shape[1:]) != model.event_shape:
         raise DataError(
             f"`{name}` has batches of shape {tuple(x.shape)}; "
-            f"the model takes {('B', *model.event_shape)}"
+            f"the model takes {('B', *model.event_shape)}",
+            argument=name,
         )
     missing = model.likelihood.allows_missing
     empty = x.isnan() if missing else torch.zeros_like(x, dtype=torch.bool)
@@ -51,6 +53,7 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
         raise DataError(
             f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, "
             "which this model cannot take",
+            argument=name,
             suggestions=("Drop or fill it",) if missing else (_suggest_missing(),),
         )
     _check_encoder(model, batch, empty, name, start)
@@ -69,6 +72,7 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
                 "outside the support of {likelihood}",
                 likelihood=f"`likelihoods.{type(model.likelihood).__name__}`",
             ),
+            argument=name,
             suggestions=(_suggest_likelihood(x),),
         )
 
@@ -92,6 +96,7 @@ def _check_encoder(model: VAE, batch: Batch, empty: Tensor, name: str, start: in
         raise DataError(
             f"row {start + row} of `{name}` has empty cells, "
             "for which the posterior's network returns NaN",
+            argument=name,
             suggestions=(
                 "Put `networks.FillMissing(...)` around the network, "
                 "inside `networks.Standardise` where there is one",
