@@ -304,7 +304,8 @@ def test_data_list_shows_available_data_sets(aevb, refused, monkeypatch, tmp_pat
     monkeypatch.delenv("AEVB_DATA", raising=False)
     assert "digits" in aevb("data", "list").out
     record = {
-        line["name"]: line["path"] for line in parse_strict(aevb("data", "list", "--json").out)
+        line["name"]: line["path"]
+        for line in parse_strict(aevb("data", "list", "--json").out)["data_sets"]
     }
     assert record["digits"] and record["mnist"] is None
     assert "digits is in" in aevb("data", "get", "digits").out
@@ -342,7 +343,7 @@ def test_info(aevb, monkeypatch):
 
 
 def test_presets(aevb, refused):
-    record = {line["name"]: line for line in parse_strict(aevb("presets", "--json").out)}
+    record = {line["name"]: line for line in parse_strict(aevb("presets", "--json").out)["presets"]}
     assert (
         record["piwae"]["bound_kind"] == "lower bound"
         and record["autoencoder"]["bound_kind"] == "reconstruction"

@@ -215,6 +215,8 @@ def test_interrupted_fit_keeps_best_weights_and_resumes_exactly(aevb, table, mon
     assert (whole.code, stopped.code) == (0, 130)
     assert "aevb fit --resume --out cut" in stopped.out
     assert aevb("evaluate", "cut", "--samples", 2).code == 0
+    both = aevb("fit", "--resume", "--force", "--out", "cut")
+    assert both.code == 2 and "--resume" in both.err and Path("cut/checkpoint").exists()
     assert aevb("fit", "--resume", "--out", "cut", "--no-report").code == 0
     assert (
         Path("whole/model.safetensors").read_bytes() == Path("cut/model.safetensors").read_bytes()

@@ -470,6 +470,7 @@ def proposing(mean, scale):
     return model
 
 
+@pytest.mark.usefixtures("replicates")
 def test_importance_sampling_is_unbiased():
     """The estimate of p(x), not of log p(x), with proposals near the posterior and the prior."""
     truth = Normal(0.0, 1.25).log_prob(torch.tensor(0.625)).exp()
@@ -479,6 +480,7 @@ def test_importance_sampling_is_unbiased():
         assert abs(estimate.mean() - truth) < 5 * estimate.std() / math.sqrt(40_000)
 
 
+@pytest.mark.usefixtures("replicates")
 def test_a_proposal_near_the_posterior_has_a_small_variance_and_the_posterior_none():
     x = torch.full((100_000, 1), 0.625)
     truth = Normal(0.0, 1.25).log_prob(torch.tensor(0.625)).exp()

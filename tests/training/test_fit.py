@@ -938,6 +938,7 @@ def test_minibatch_gradient_is_unbiased_for_the_full_gradient():
         ({"seed": 2**64}, ArgumentError, "seed", "whole number"),
         ({"micro_batches": 3}, ArgumentError, "micro_batches", "16 rows"),
         ({"resume": True}, RunError, "out", "folder of the run"),
+        ({"resume": True, "overwrite": True, "out": "run"}, ArgumentError, "overwrite", "resume"),
     ],
 )
 def test_invalid_settings_are_refused_before_training(options, error, argument, words):

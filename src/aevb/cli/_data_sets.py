@@ -18,17 +18,19 @@ def list_sets(*, json: Json = False, common: CommonOptions = CommonOptions()) ->
     sets = list_datasets()
     if json:
         console.print_json(
-            [
-                {
-                    "name": each.name,
-                    "description": each.description,
-                    "n_rows": each.n_rows,
-                    "event_shape": each.event_shape,
-                    "licence": each.licence,
-                    "path": None if each.folder is None else str(each.folder),
-                }
-                for each in sets
-            ]
+            {
+                "data_sets": [
+                    {
+                        "name": each.name,
+                        "description": each.description,
+                        "n_rows": each.n_rows,
+                        "event_shape": each.event_shape,
+                        "licence": each.licence,
+                        "path": None if each.folder is None else str(each.folder),
+                    }
+                    for each in sets
+                ]
+            }
         )
         return
     rows = [

@@ -126,7 +126,9 @@ def train_run(
     from .._hardware import resolve_device
     from ..runs import next_run_folder
     from ..runs._recipe import model_sentences
+    from ..training._run_folder import check_resume
 
+    check_resume(resume, force)
     device = resolve_device(common.device)
     settings.training.to_fit_arguments()  # an impossible value is refused before data are read
     data = settings.load_data()

@@ -36,7 +36,7 @@ def presets(
     found = list(PresetRegistration.all().values()) if name is None else [find_preset(name)]
     if json:
         records = [preset_record(preset) for preset in found]
-        console.print_json(records if name is None else records[0])
+        console.print_json({"presets": records} if name is None else records[0])
         return
     for preset in found:
         rows = [

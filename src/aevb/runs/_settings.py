@@ -459,8 +459,10 @@ class RunSettings:
             ArgumentError: A setting that no run could use.
         """
         from ..training import fit
+        from ..training._run_folder import check_resume
         from ._run import Run
 
+        check_resume(resume, overwrite)
         arguments = self.training.to_fit_arguments()
         data = self.load_data() if data is None else data
         settings = self.with_latent_for(data.spec)

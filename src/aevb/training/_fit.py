@@ -23,6 +23,7 @@ from ._compatibility import check_positive, check_seed
 from ._history import EpochCallback, FitResult
 from ._optimisers import LearningRateSchedule, OptimizerFactory, adam, base_learning_rates
 from ._precision import Precision
+from ._run_folder import check_resume
 from ._source import Source
 from ._trainer import Trainer, resolve_recipe
 
@@ -236,6 +237,7 @@ def fit(
         >>> len(result.history), result.stop_reason
         (2, 'epochs')
     """
+    check_resume(resume, overwrite)
     config = TrainingConfig(
         epochs=epochs,
         minutes=minutes,

@@ -36,7 +36,7 @@ from ._history import FitResult, read_history, write_history
 from ._optimisers import OptimizerFactory, adam, build_optimizer
 from ._precision import LARGE_MATRIX_WEIGHTS
 from ._run import ABNORMAL_ENDS, write_config
-from ._run_folder import RunFolder, check_run_folder
+from ._run_folder import RunFolder, check_resume, check_run_folder
 from ._source import MemorySource, Source, make_source
 from ._stacked import StackedMember, StackedTrainer
 from ._trainer import Trainer, resolve_epochs, resolve_recipe, resolve_validation_rows
@@ -162,6 +162,7 @@ def fit_many(
     ]
     if len(set(names)) < count:
         raise ArgumentError("give each run a name of its own", argument="names", value=list(names))
+    check_resume(resume, overwrite)
     together = _ManyRuns(config, validation, place, resume, overwrite, progress)
     if out is None:
         return together.train(runs)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from .._files import TEMPORARY_NAME, path_inside, remove_stale_files
 from .._locks import LOCK_FILE, FolderLock
-from ..errors import RunError
+from ..errors import ArgumentError, RunError
 from ..notes import Argument, Note, message
 from ._config_file import CONFIG_FILE_NAME, is_own_config
 
@@ -129,6 +129,21 @@ class RunFolder:
             _remove(self.path / path.name)
             path.rename(self.path / path.name)
         aside.rmdir()
+
+
+def check_resume(resume: bool, overwrite: bool) -> None:
+    """Check that a run is not both continued and replaced.
+
+    Raises:
+        ArgumentError: Both are requested.
+    """
+    if resume and overwrite:
+        raise ArgumentError(
+            message("it replaces the run that {resume} continues", resume=Argument("resume", True)),
+            argument="overwrite",
+            value=True,
+            suggestions=("Leave one of the two out",),
+        )
 
 
 def check_run_folder(path: Path, overwrite: bool) -> None:
