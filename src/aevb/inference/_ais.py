@@ -191,11 +191,11 @@ def annealed_importance_sampling(
         ...     posteriors.Normal(net, 2),
         ...     likelihoods.Bernoulli(networks.MLP(2, [8]), (6,)),
         ... )
-        >>> z, p = model.sample_joint(3)
+        >>> z, p = model.sample_joint(50)
         >>> result = annealed_importance_sampling(
         ...     model, Batch(p.sample()), chains=4, annealing=AISOptions(temperatures=50), z=z
         ... )
-        >>> bool((result.lower < result.upper + 0.5).all())
+        >>> bool(result.lower.mean() < result.upper.mean())
         True
     """
     check_counts(chains=chains)

@@ -49,7 +49,7 @@ def check_distribution(
         >>> from torch.distributions import Normal
         >>> report = check_distribution(Normal, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0]))
         >>> report.passed_laws
-        ('mass', 'moments', 'support', 'draws', 'batched', 'precision')
+        ('mass', 'moments', 'support', 'draws', 'batched', 'row_noise', 'precision')
     """
     return check_laws(
         Subject(display_name(family), family, parameters, implicit, circular),
@@ -97,7 +97,7 @@ def check_posterior(
         ...     eager=True,
         ... )
         >>> len(report.passed_laws), [law for law, reason in report.skipped_laws]
-        (13, ['edges', 'one_graph'])
+        (14, ['edges', 'one_graph'])
     """
     table = dict(POSTERIOR_LAWS)
     if prior is not None:
