@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from .notes import PYTHON, UNSET, Argument, Style, Text, message, render
@@ -148,7 +149,7 @@ def check_counts(minimum: int = 1, /, **counts: object) -> None:
         aevb.errors.ArgumentError: `samples` is 2.5; give a whole number, at least 1.
     """
     for argument, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < minimum:
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < minimum:
             raise ArgumentError(
                 f"give a whole number, at least {minimum}", argument=argument, value=count
             )

@@ -57,7 +57,7 @@ def test_fit_refuses(refused, table, tmp_path, options, sentence):
         (["fit-prior", "--key", "x"], '--key is "x"'),
         (["fit-prior", "--components", "99999"], "--components is 99999; the data give"),
         (["compare", "--key", "x"], "or give --source"),
-        (["sample", "-n", "0", "--out", "new.npy"], "-n is 0; it must be at least 1"),
+        (["sample", "-n", "0", "--out", "new.npy"], "-n is 0; give a whole number, at least 1"),
     ],
 )
 def test_commands_of_a_run_refuse(refused, digits, arguments, sentence):

@@ -271,7 +271,7 @@ def test_categories_are_imputed_by_the_most_probable_value():
 @pytest.mark.parametrize(
     "x, words",
     [
-        ([[1.0], ["a"]], "holds no array of numbers"),
+        ([[1.0], ["a"]], "is of type list"),
         (torch.full((1, 2), 7.0), "row 0 of `x` holds a value outside"),
     ],
 )

@@ -340,20 +340,32 @@ def read_rows(source: Any, offset: Offset | None = None, name: str = "x") -> Row
         tensor([[1., 2.]])
     """
     if isinstance(source, str | os.PathLike):
-        try:
-            raw = _read(source, ReadOptions(keep_all_rows=True), None, known_offset=offset).unpack()
-        except DataError as error:
-            raise DataError(
-                error.reason, argument=name, value=error.value, suggestions=error.suggestions
-            ) from error
-        stored = raw.values
-        stored = stored if isinstance(stored, MappedRows) else torch.from_numpy(stored)
-        return Rows(stored, offset=raw.offset).with_offset(offset)
+        return _read_path_rows(source, offset, name)
     if isinstance(source, Dataset):
         source = source.test
     elif not isinstance(source, Rows | np.ndarray | Tensor | list | tuple):
         source = frame_values(source, name)
     return Rows.in_model_units(source, offset)
+
+
+def _read_path_rows(path: str | os.PathLike[str], offset: Offset | None, name: str) -> Rows:
+    """All rows of a file or a folder."""
+    try:
+        raw = to_canonical(_read_source(path, ReadOptions()), known_offset=offset).unpack()
+    except DataError as error:
+        raise DataError(
+            error.reason, argument=name, value=error.value, suggestions=error.suggestions
+        ) from error
+    if any(note.code == "rows_dropped" for note in raw.notes):
+        raise DataError(
+            "some rows have empty cells, and would be left out",
+            argument=name,
+            value=str(path),
+            suggestions=("Give a data frame, in which empty cells stay", "Leave the rows out"),
+        )
+    stored = raw.values
+    stored = stored if isinstance(stored, MappedRows) else torch.from_numpy(stored)
+    return Rows(stored, offset=raw.offset).with_offset(offset)
 
 
 def _make_spec(
