@@ -30,15 +30,12 @@ class TrainedModel(ABC):
     Args:
         model: The model.
         spec: The description of its data.
+        baselines: Classical models of the training rows (``metrics.Baselines``), or None.
     """
 
     model: VAE
     spec: Spec
-
-    @property
-    @abstractmethod
-    def baselines(self) -> Any:
-        """Classical models of the training rows, ``metrics.Baselines``, or None."""
+    baselines: Any
 
     @abstractmethod
     def rows(self, source: Any = None) -> Rows:
