@@ -21,7 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # earlier line, and parts of its own line as long as no cycle arises.
 ORDER = [
     "types errors notes _random _row_noise _files _grad_mode _locks _records _registry",
-    "_build_limits _compilation _hardware _matmul _memory _offset _shapes _skipped_steps",
+    "_build_limits _compilation _hardware _matmul _memory _offset _sandbox _shapes _skipped_steps",
     "distributions networks",
     "_conditional",
     "priors posteriors likelihoods",

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import io
-import json
 import math
-import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,18 +21,10 @@ from ..inference._batches import seeded_evaluation
 from ..models import VAE
 from ..models._eval_mode import eval_mode
 from ..notes import Part, message
+from ._program_file import load_program
 
 PRINCIPAL_COMPONENTS = 64
 """Number of principal components: some hundred rows determine their covariance."""
-
-EXAMPLE_INPUTS_ENTRY = re.compile(r"(^|/)data/sample_inputs/")
-UNPICKLED_ENTRY = re.compile(
-    r"(^|/)(archive_\w+|byteorder|version|\.data/\w+|models/\w+\.json|data/(weights|constants)/(\w+\.json|weight_\d+|tensor_\d+))$"
-)
-SIZE_EXPRESSION = re.compile(  # size of an axis in terms of the batch
-    r"(Symbol|Integer|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|positive|nonnegative|integer|True|False"
-    r"|'[su]\d+'|[su](?=\d)|[\d\s+\-*/(),<>=])*"
-)
 
 
 @dataclass(frozen=True)
@@ -276,8 +264,9 @@ def load_features(path: str | Path) -> Features:
     """Make features of a network in a file.
 
     Its input is float32 ``[N, *event]`` with any N (``torch.export.Dim("batch")``). A ``.pt2`` file
-    with pickled parts is refused, since reading one can run code. The rest of the file is still a
-    program: use only files whose authors you would trust with a program.
+    is a program: one with pickled parts, or with an operator that is not on a list of operators of
+    tensors, is refused, and it is loaded and run without the right to write files where the system
+    offers this (Linux with Landlock).
 
     Args:
         path: A ``.pt2`` file (``torch.export.save``) or an ``.onnx`` file (needs onnxruntime).
@@ -352,72 +341,6 @@ def _on_module_device(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return module if device is None else lambda x: module(x.to(device))
 
 
-def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
-    """The program of a ``.pt2`` file."""
-    copy = _copy_without_pickles(path)
-    try:
-        return _on_module_device(torch.export.load(copy).module())
-    except Exception as error:  # the parser's errors share no base class
-        raise _unreadable_program(path, error) from error
-
-
-def _copy_without_pickles(path: Path) -> io.BytesIO:
-    """The graph and its tensors without the pickled example inputs; other pickles are refused."""
-    copy = io.BytesIO()
-    try:
-        with (
-            zipfile.ZipFile(path) as archive,
-            zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as kept,
-        ):
-            for name in archive.namelist():
-                if EXAMPLE_INPUTS_ENTRY.search(name):
-                    kept.writestr(name, b"")
-                elif UNPICKLED_ENTRY.search(name):
-                    kept.writestr(name, _check_archive_entry(path, name, archive.read(name)))
-    except zipfile.BadZipFile as error:
-        raise _unreadable_program(path, error) from error
-    copy.seek(0)
-    return copy
-
-
-def _unreadable_program(path: Path, error: Exception) -> DataError:
-    """The error for a broken ``.pt2`` file."""
-    return DataError(
-        f'features "{path}" cannot be read as a program of torch.export ({_first_line(error)})'
-    )
-
-
-def _check_archive_entry(path: Path, name: str, content: bytes) -> bytes:
-    """An entry of the archive; ``DataError`` for what would be unpickled or evaluated."""
-    fields = list(_iter_items(json.loads(content))) if name.endswith(".json") else []
-    if any(key == "use_pickle" and value for key, value in fields):
-        raise DataError(
-            f'features "{path}" holds pickled parts, and reading these can run code',
-            suggestions=("Save plain tensors only",),
-        )
-    odd = [
-        value
-        for key, value in fields
-        if key == "expr_str" and not SIZE_EXPRESSION.fullmatch(str(value))
-    ]
-    if odd:
-        raise DataError(
-            f'features "{path}" has a size that is no arithmetic, {odd[0]!r}: it was not written '
-            "by torch.export.save"
-        )
-    return content
-
-
-def _iter_items(record: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, at any depth."""
-    if isinstance(record, dict):
-        yield from record.items()
-    for value in (
-        record.values() if isinstance(record, dict) else record if isinstance(record, list) else ()
-    ):
-        yield from _iter_items(value)
-
-
 def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
     """The network of an ``.onnx`` file."""
     try:
@@ -449,6 +372,6 @@ _NAMED: dict[Any, Callable[[Any], Features]] = {
     "pca": pca_features,
 }
 _LOADERS: dict[str, Callable[[Path], Callable[[Tensor], Tensor]]] = {
-    ".pt2": _load_pt2,
+    ".pt2": load_program,
     ".onnx": _load_onnx,
 }
