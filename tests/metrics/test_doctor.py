@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from dataclasses import replace
@@ -310,6 +311,19 @@ def test_a_rate_far_too_high_is_named_where_the_bound_never_falls(seed):
     report = doctor(result.model, data, history=result.history)
     assert report.findings[0].code == "learning_rate_too_high"
     assert report.findings[0].recommendation.references["lr"].value == pytest.approx(0.1, rel=0.3)
+
+
+@pytest.mark.parametrize("update, blamed", [(0.01, False), (0.3, True), (None, True)])
+def test_dead_units_are_blamed_on_the_rate_only_where_updates_were_not_small(update, blamed):
+    """All hidden units of the decoder are dead; the bound rises, and no step was skipped."""
+    model = copy.deepcopy(trained().model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.shape == (32,):  # the biases of hidden units
+                parameter.fill_(-1e3)
+    history = [replace(epoch, relative_update=update) for epoch in trained().history]
+    codes = [each.code for each in doctor(model, digits(), history=history).findings]
+    assert ("learning_rate_too_high" in codes) == blamed
 
 
 def test_updates_are_judged_by_the_number_of_steps():

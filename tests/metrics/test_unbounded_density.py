@@ -45,9 +45,10 @@ def test_columns_without_bound(mixed, case):
     assert (found.repeated, found.at_floor) == expected
 
 
-def test_finding_comes_first_and_notes_say_it(mixed):
+def test_finding_follows_a_loss_to_a_baseline_and_notes_say_it(mixed):
     model = model_with_scale(mixed, kind=-2.0)
-    assert metrics.doctor(model, mixed).findings[0].code == "density_unbounded"
+    loss, first = (each.code for each in metrics.doctor(model, mixed).findings[:2])
+    assert (loss, first) == ("baseline_better", "density_unbounded")  # an untrained model loses
     notes = metrics.evaluate(model, mixed, samples=5).notes
     (note,) = (each for each in notes if each.code == "density_unbounded")
     assert note.data == {"repeated": ["kind"], "at_floor": []} and note.level == "warning"
@@ -68,7 +69,7 @@ def test_doctor_names_dependent_columns():
     x = np.random.default_rng(0).normal(size=(300, 2))
     loaded = data.load(pd.DataFrame({"close": x[:, 0], "b": x[:, 1], "adjclose": x[:, 0]}))
     codes = [finding.code for finding in metrics.doctor(model_with_scale(loaded), loaded).findings]
-    assert codes[0] == "dependent_columns"
+    assert codes[:2] == ["baseline_better", "dependent_columns"]  # an untrained model loses
 
 
 def test_doctor_says_what_it_cannot_see():

@@ -60,7 +60,7 @@ def _columns_seen(context: DiagnosticContext) -> CheckResult | None:
     return CheckResult("columns that the model sees", f"{seen} of {total}", finding, numbers)
 
 
-@register(CheckRegistration(name="unbounded_density", title="Density without bound", order=-3))
+@register(CheckRegistration(name="unbounded_density", title="Density without bound", order=9))
 def _unbounded_density(context: DiagnosticContext) -> CheckResult | None:
     """Check for columns whose density grows without bound as the decoder's scale shrinks."""
     if context.model.likelihood.discrete or context.has_few_rows:
@@ -90,7 +90,7 @@ def _unbounded_density(context: DiagnosticContext) -> CheckResult | None:
     return CheckResult("density without bound", value, finding, {"columns": float(len(names))})
 
 
-@register(CheckRegistration(name="dependent_columns", title="Linear dependence", order=-2))
+@register(CheckRegistration(name="dependent_columns", title="Linear dependence", order=11))
 def _dependent_columns(context: DiagnosticContext) -> CheckResult | None:
     """Check for equal columns and columns that are exact linear functions of others."""
     table = _density_table(context)

@@ -38,6 +38,9 @@ class DoctorThresholds:
         large_update: Change of the weights in an epoch, relative to their norm and to the root of
             the number of steps, from which the learning rate is blamed. Healthy runs stay below
             0.05; rates at which training breaks down reach 0.5 to 7.
+        small_update: Change of the weights, in the unit of ``large_update``, below which dead units
+            are not blamed on the learning rate: in a long run on correlated columns they die at
+            ordinary rates, too.
         min_dead_unit_rows: Fewest rows for which a hidden unit must be inactive to count as dead.
         dead_unit_share: Share of dead hidden units from which the learning rate is blamed.
         idle_latent_nats: KL divergence below which a latent variable is idle.
@@ -103,6 +106,7 @@ class DoctorThresholds:
     fall_share: float = 0.3
     fall_steepness: float = 6.0
     large_update: float = 0.5
+    small_update: float = 0.05
     min_dead_unit_rows: int = 100
     dead_unit_share: float = 0.5
     idle_latent_nats: float = 0.01

@@ -69,7 +69,8 @@ def _learning_rate(context: DiagnosticContext) -> CheckResult | None:
         signs.append(f"{skipped:,} of {steps:,} steps had a non-finite loss or gradient")
     if lost > limits.fall_share and steepness > limits.fall_steepness:
         signs.append(f"the bound fell by {lost:.0%} of its range in the run")
-    if dead is not None and dead > limits.dead_unit_share:
+    small = 0 < update < limits.small_update * math.sqrt(epoch_steps)
+    if dead is not None and dead > limits.dead_unit_share and not small:
         signs.append(f"{dead:.0%} of the hidden units are 0 for every row")
     if update > limits.large_update * math.sqrt(epoch_steps):
         signs.append(
