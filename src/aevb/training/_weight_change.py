@@ -42,11 +42,13 @@ class WeightChange:
         if not self.parameters:
             return torch.zeros(())
         moved = [now - start for now, start in zip(self.parameters, self.start, strict=True)]
-        return (self._square_norm(moved) / self._square_norm(self.start)).sqrt()
+        return self._norm(moved) / self._norm(self.start)
 
-    def _square_norm(self, tensors: Sequence[Tensor]) -> Tensor:
-        axis = 1 if self.stacked else 0
-        squares = [
-            tensor.reshape(*tensor.shape[:axis], -1).float().square().sum(-1) for tensor in tensors
+    def _norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Norm of all tensors together, without a copy of their squares."""
+        if not self.stacked:
+            return torch.nn.utils.get_total_norm(tensors)
+        norms = [
+            torch.linalg.vector_norm(tensor.reshape(len(tensor), -1), dim=1) for tensor in tensors
         ]
-        return torch.stack(squares).sum(0)
+        return torch.linalg.vector_norm(torch.stack(norms), dim=0)
