@@ -239,7 +239,7 @@ def total_correlation(
         True
     """
     table = torch.as_tensor(z).detach().cpu().double()
-    table = table.reshape(len(table), -1)
+    table = table.reshape(len(table), table[:1].numel())
     if not table.isfinite().all():
         raise DataError(
             "`z` holds NaN or infinity", suggestions=("Encode rows that the model can take",)
