@@ -9,9 +9,11 @@ import scipy.stats
 import torch
 from tests.linear import linear_vae, set_posterior
 
-from aevb import VAE, Batch, likelihoods, metrics, posteriors, priors
+from aevb import VAE, likelihoods, metrics, posteriors, priors
+from aevb._row_noise import RowNoise
 from aevb.errors import ArgumentError, DataError, IncompatibleError
-from aevb.inference._batches import seeded_evaluation
+from aevb.inference._batches import iter_batches, seeded_evaluation
+from aevb.inference._inputs import as_model_rows
 from aevb.metrics import _latent as latent
 from aevb.metrics._intervals import random_groups
 
@@ -63,7 +65,9 @@ def test_limits_of_rows_and_models():
 def test_information_of_one_draw_per_row(block):
     model, x, means = model_and_rows()
     with seeded_evaluation(model, 5), torch.no_grad():
-        z = model.infer(Batch(x)).sample().numpy()
+        (batch,) = iter_batches(as_model_rows(model, x), 11, torch.float64)
+        with RowNoise.from_batch(batch, 5).samples():
+            z = model.infer(batch).sample().numpy()
     density = scipy.stats.norm.logpdf(z[:, None], means, SPREAD).sum(2)  # [draw, posterior]
     own, mixed = density.diagonal(), scipy.special.logsumexp(density, 1) - math.log(11)
     parts = own - mixed, mixed - scipy.stats.norm.logpdf(z).sum(1)

@@ -203,7 +203,7 @@ def test_deviations_of_values_with_five_rows_or_of_all():
 
 
 def test_latents_without_information_have_the_chance_level():
-    z, factors = latents_and_factors()
+    _, factors = latents_and_factors()
     constant = torch.ones(ROWS, 3)
     assert metrics.factor_vae_score(constant, factors, **OPTIONS).value == 1 / 2
     assert metrics.interventional_robustness(constant, factors, **OPTIONS).value == 0

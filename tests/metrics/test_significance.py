@@ -4,6 +4,7 @@ import math
 
 import numpy
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 
@@ -26,15 +27,14 @@ def parts(result):
     return estimate.mean, estimate.standard_error, degrees
 
 
-@pytest.mark.parametrize("degrees", [1, 1.9, 2, 3, 4, 5, 8, 199, 200, 200.7])
+@pytest.mark.parametrize("degrees", [0.3, 1, 1.9, 2, 3, 4, 5, 8, 199, 199.7, 200])
 @pytest.mark.parametrize("t", [0.0, 0.4, -1.3, 2.5, -7.0])
 def test_p_values_up_to_200_degrees_are_exact(t, degrees):
-    """Fractional degrees of freedom are rounded down."""
-    truth = 2 * scipy.stats.t.sf(abs(t), math.floor(degrees))
+    truth = 2 * scipy.stats.t.sf(abs(t), degrees)
     assert significance.student_t_p_value(t, degrees) == pytest.approx(truth, abs=1e-13)
 
 
-@pytest.mark.parametrize("degrees", [201, 350.5])
+@pytest.mark.parametrize("degrees", [200.1, 201, 350.5])
 @pytest.mark.parametrize("t", [0.4, -1.3, 2.5])
 def test_p_values_of_many_degrees_have_the_normal_form(t, degrees):
     """Abramowitz and Stegun, 26.7.8."""
@@ -47,9 +47,18 @@ def test_p_values_of_many_degrees_have_the_normal_form(t, degrees):
     )
 
 
-@pytest.mark.parametrize("t, degrees", [(math.nan, 5), (math.nan, 500), (1.0, 0.9), (1.0, 0)])
+@pytest.mark.parametrize(
+    "t, degrees", [(math.nan, 5), (math.nan, 500), (1.0, 0), (1.0, -2), (1.0, math.nan)]
+)
 def test_p_values_are_unknown_without_degrees_of_freedom(t, degrees):
     assert math.isnan(significance.student_t_p_value(t, degrees))
+
+
+@pytest.mark.parametrize("a, b", [(0.5, 0.5), (1.0, 0.5), (3.5, 2.0), (0.2, 7.0), (90.0, 0.5)])
+@pytest.mark.parametrize("x", [0.0, 1e-9, 0.1, 0.5, 0.8, 0.999, 1.0])
+def test_incomplete_beta(x, a, b):
+    truth = scipy.special.betainc(a, b, x)
+    assert significance._incomplete_beta(x, 1 - x, a, b) == pytest.approx(truth, rel=1e-12)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 7])
