@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -173,17 +173,17 @@ class _Draws:
         return self._sample_keys(self.noise.keys)
 
     def _sample_keys(self, keys: Tensor) -> Tensor:
-        first = self.start + 1
-        numbers = torch.arange(first, first + self.count, device=keys.device)
-        return _mix(keys + numbers[:, None] * _INCREMENT)
+        end = self.start + self.count
+        offsets = _offsets(1 << end.bit_length(), keys.device)[self.start : end]
+        return keys + offsets[:, None]
 
     def words(self, shape: Sequence[int], per_word: int = 1) -> Tensor:
         """Random int64 ``[lead, samples, rows, words]`` for a tensor of this shape."""
         lead, samples, rows, event = layout = self._layout(tuple(shape))
         self.number += self.stride
-        keys = _mix(self._streams(layout) + _signed(self.number * _INCREMENT))
-        words = -(-event // per_word)
-        place = torch.arange(1, lead * words + 1, device=keys.device) * _INCREMENT
+        keys, words = self._streams(layout), -(-event // per_word)
+        # each draw continues the streams at a place of its own
+        place = _counter(lead * words, keys.device) + _mix_number(self.number)
         return _mix(keys.reshape(1, samples, rows, 1) + place.reshape(lead, 1, 1, words))
 
     def _streams(self, layout: _Layout) -> Tensor:
@@ -222,7 +222,8 @@ class _Draws:
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float64) -> Tensor:
         """Uniform draws in [0, 1)."""
         bits = 53 if dtype == torch.float64 else 24
-        words = _shift(self.words(shape), 64 - bits).to(_compute_dtype(dtype))
+        words = self.words(shape)
+        words = _shift(words, 64 - bits, words).to(_compute_dtype(dtype))
         return words.mul_(2.0**-bits).reshape(shape).to(dtype)
 
     def open_uniform(self, shape: Sequence[int]) -> Tensor:
@@ -304,8 +305,9 @@ def row_members(count: int) -> AbstractContextManager[None]:
     if draws is None:
         return nullcontext()
     keys = draws.noise.keys
-    numbers = torch.arange(1, count + 1, device=keys.device) * _INCREMENT
-    members = replace(draws.noise, keys=_mix(keys + numbers[:, None]).flatten())
+    members = replace(
+        draws.noise, keys=_mix(keys + _counter(count, keys.device)[:, None]).flatten()
+    )
     return members.samples(draws.count, draws.start)
 
 
@@ -348,7 +350,7 @@ def _normal(draws: _Draws, mean: Any, std: Any = 1.0, size: Any = None, **option
     parts = [part for part in (mean, std) if isinstance(part, Tensor)]
     shape = size if not parts else torch.broadcast_shapes(*(part.shape for part in parts))
     dtype = parts[0].dtype if parts else options.get("dtype") or torch.get_default_dtype()
-    return mean + std * draws.normal(tuple(shape), dtype)
+    return draws.normal(tuple(shape), dtype).mul_(std).add_(mean)
 
 
 def _integers(draws: _Draws, *bounds: Any, dtype: Any = None, **options: Any) -> Tensor:
@@ -427,21 +429,44 @@ def _hash_rows(rows: Tensor) -> Tensor:
     if values.shape[1] % 2:
         values = torch.nn.functional.pad(values, (0, 1))
     pairs = values.view(torch.int64)
-    place = torch.arange(1, pairs.shape[1] + 1, device=values.device)
     # sums modulo 2^64 do not depend on the order of summation
-    return _mix((pairs * _mix(place * _INCREMENT)).sum(1) + _INCREMENT)
+    return _mix((pairs * _offsets(pairs.shape[1], values.device)).sum(1) + _INCREMENT)
+
+
+@lru_cache(maxsize=32)
+def _counter(size: int, device: torch.device) -> Tensor:
+    """The first ``size`` places of a stream."""
+    return torch.arange(1, size + 1, device=device) * _INCREMENT
+
+
+@lru_cache(maxsize=32)
+def _offsets(size: int, device: torch.device) -> Tensor:
+    """The first ``size`` words of a fixed stream: numbers of samples and of values as offsets."""
+    return _mix(_counter(size, device).clone())
 
 
 def _mix(word: Tensor) -> Tensor:
-    """The output function of SplitMix64."""
-    word = (word ^ _shift(word, 30)).mul_(_FACTORS[0])
-    word = word.bitwise_xor_(_shift(word, 27)).mul_(_FACTORS[1])
-    return word.bitwise_xor_(_shift(word, 31))
+    """The output function of SplitMix64; replaces ``word``, which must be a new tensor."""
+    scratch = torch.empty_like(word)
+    for bits, factor in ((30, _FACTORS[0]), (27, _FACTORS[1]), (31, None)):
+        word.bitwise_xor_(_shift(word, bits, scratch))
+        if factor is not None:
+            word.mul_(factor)
+    return word
 
 
-def _shift(word: Tensor, bits: int) -> Tensor:
+def _mix_number(number: int) -> int:
+    """``_mix`` of a number, as int64."""
+    word = number * _INCREMENT % 2**64
+    for bits, factor in ((30, _FACTORS[0]), (27, _FACTORS[1])):
+        word = (word ^ (word >> bits)) * factor % 2**64
+    return _signed(word ^ (word >> 31))
+
+
+def _shift(word: Tensor, bits: int, out: Tensor) -> Tensor:
     """Shift to the right and fill with zeros."""
-    return (word >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+    torch.bitwise_right_shift(word, bits, out=out)
+    return out.bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _compute_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -97,7 +97,7 @@ def importance_weights(
     """
     check_counts(samples=samples)
     misses_prior = check_importance_sampling(model, "importance sampling")
-    noise = RowNoise.from_batch(batch, seed)
+    noise, estimated = RowNoise.from_batch(batch, seed), has_stochastic_density(model)
     p, q = model.prior(None, batch.context), model.infer(batch)
     draws = p.normalised() if isinstance(p, ClassAndLatent) else p
     proposal = Proposal(q, draws, _count_prior_draws(model, samples, defensive), samples)
@@ -111,10 +111,11 @@ def importance_weights(
         count = min(block, samples - start)
         with noise.samples(count, start):
             z = proposal.draw(start, count)
-            log_ratio = p.log_prob(z) - proposal.log_prob(z)
+            log_prior = p.log_prob(z) if estimated else None
+        log_prior = p.log_prob(z) if log_prior is None else log_prior
         log_likelihood = score(z)
         total = total.to(log_likelihood.device) + log_likelihood.double().sum(0)
-        accumulator.add(log_likelihood + log_ratio)
+        accumulator.add(log_likelihood + log_prior - proposal.log_prob(z))
         if on_progress is not None:
             on_progress(count * len(batch.x))
     weights = replace(accumulator.result(), distortion=-total / samples)
