@@ -341,8 +341,9 @@ def test_refinement_refuses_invalid_input():
         inference.refine(model, torch.zeros(3, 7))
     with pytest.raises(DataError, match="no rows"):
         inference.refine(model, x[:0])
-    with pytest.raises(DataError, match=r"Rows, and must be a tensor.*data\.test\.tensor\(\)"):
-        inference.refine(model, Rows.from_array(x))
+    with pytest.raises(DataError) as caught:
+        inference.refine(model, object())
+    assert caught.value.argument == "x"
     with pytest.raises(IncompatibleError, match="density"):
         inference.refine(make_vae("dirac", "bernoulli"), x)
     assert torch.allclose(

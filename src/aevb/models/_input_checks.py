@@ -14,6 +14,7 @@ from torch.distributions import constraints
 from ..errors import DataError
 from ..notes import Part, Text, message
 from ..types import Batch
+from ._eval_mode import eval_mode
 
 if TYPE_CHECKING:
     from ._vae import VAE
@@ -56,10 +57,11 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
             argument=name,
             suggestions=("Drop or fill it",) if missing else (_suggest_missing(),),
         )
-    _check_encoder(model, batch, empty, name, start)
     like = next(model.parameters(), torch.zeros(()))
-    z = torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)
-    support = model.likelihood(z, model.null_context).support
+    with eval_mode(model):  # one row is no batch of a batch norm
+        _check_encoder(model, batch, empty, name, start)
+        z = torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)
+        support = model.likelihood(z, model.null_context).support
     if support is None:
         return
     inside = support.check(x.to(like))

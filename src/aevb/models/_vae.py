@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from .._conditional import Conditional, Unconditional
 from .._offset import add_offset, subtract_offset
 from .._random import use_generator
-from .._row_noise import share_moment_noise
+from .._row_noise import RowNoise, share_moment_noise
 from ..distributions import analytic_kl, hierarchy_terms
 from ..errors import DataError, IncompatibleError, check_counts
 from ..likelihoods._constant_cells import ConstantCells
@@ -450,7 +450,10 @@ class VAE(Configurable, nn.Module):
         batch = Batch(x, self.resolve_context(len(x), context, label))
         check_batch(self, batch, "x")
         q = self.infer(batch)
-        return q.sample() if sample else q.mean
+        if not sample:
+            return q.mean
+        with RowNoise.from_batch(batch, None).samples():
+            return q.sample()
 
     @torch.no_grad()
     @share_moment_noise()
