@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import scipy.stats
@@ -14,11 +15,14 @@ from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
 from aevb.errors import ArgumentError, IncompatibleError
 from aevb.metrics._comparability import ComparabilityKey
 from aevb.metrics._comparison import (
+    Difference,
     ModelScores,
     compare_quantity,
     compare_scores,
     gain_of_last_doubling,
 )
+from aevb.metrics._estimate import Estimate
+from aevb.metrics._log_likelihood import ConvergenceCurve
 from aevb.metrics._significance import holm_correction, student_t_p_value
 
 
@@ -413,3 +417,268 @@ def test_autoencoders_are_compared_by_their_reconstructions():
         [normal(posteriors.Dirac), normal(posteriors.Dirac)], torch.randn(30, 6)
     )
     assert [column.quantity for column in result.quantities] == ["reconstruction"]
+
+
+# every field at small unequal numbers
+
+
+def full_scores(name, log_likelihood, configuration=None, gain=math.nan, seed=None):
+    """Scores whose rate is twice and whose distortion is three times the log-likelihood."""
+    values = torch.tensor(log_likelihood)
+    return ModelScores(name, -3 * values, -2 * values, values, configuration, gain, seed)
+
+
+def test_quantities_of_a_model():
+    scores = full_scores("a", [-1.0, -2.5])
+    assert {
+        name: scores.per_datum(name).tolist()
+        for name in ("log_likelihood", "elbo", "reconstruction", "rate", "distortion")
+    } == {
+        "log_likelihood": [-1.0, -2.5],
+        "elbo": [-5.0, -12.5],
+        "reconstruction": [-3.0, -7.5],
+        "rate": [2.0, 5.0],
+        "distortion": [3.0, 7.5],
+    }
+    bare = ModelScores("b", torch.tensor([3.0]))
+    assert [bare.per_datum(name) for name in ("log_likelihood", "elbo", "rate")] == [None] * 3
+
+
+def test_common_quantities_of_models():
+    def names(*scores):
+        return [column.quantity for column in compare_scores(scores).quantities]
+
+    full = full_scores("a", [-1.0, -2.0, -4.0])
+    some = replace(full, log_likelihood=None)
+    assert names(full, full) == ["log_likelihood", "elbo", "rate", "distortion"]
+    assert names(full, some) == ["elbo", "rate", "distortion"]
+    assert names(some, replace(some, rate=None)) == ["reconstruction"]
+
+
+def test_scores_are_read_from_metrics():
+    rate, distortion = torch.tensor([1.0, 2.0]), torch.tensor([5.0, 7.0])
+    terms = metrics.RateDistortion.from_terms(rate, distortion, torch.zeros(2))
+    scores = ModelScores.from_metrics("a", terms, None, "b")
+    assert (scores.name, scores.configuration, scores.log_likelihood) == ("a", "b", None)
+    assert torch.equal(scores.rate, rate) and torch.equal(scores.distortion, distortion)
+    assert math.isnan(scores.last_doubling_gain)
+    partly = metrics.RateDistortion.from_terms(
+        torch.tensor([math.nan, 2.0]), distortion, torch.zeros(2)
+    )
+    assert ModelScores.from_metrics("a", partly, None).rate is not None
+    missing = metrics.RateDistortion.from_terms(rate * math.nan, distortion, torch.zeros(2))
+    assert ModelScores.from_metrics("a", missing, None).rate is None
+    with pytest.raises(ArgumentError) as caught:
+        ModelScores.from_metrics("a", replace(terms, per_datum=None), None)
+    assert caught.value.argument == "rate_distortion"
+
+
+@pytest.mark.parametrize(
+    "p_value, noise, significant",
+    [(0.0499, False, True), (0.05, True, False), (0.9, True, False), (math.nan, False, False)],
+)
+def test_significance_level(p_value, noise, significant):
+    difference = Difference(Estimate(1.0, 0.1), p_value)
+    assert (difference.is_noise, difference.is_significant) == (noise, significant)
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_differences_are_from_the_best_row(best):
+    """Each pair has its own p-value, corrected together with the others."""
+    tables = [torch.tensor(values) for values in ([1.0, 2.0, 4.0], [0.5, 2.5, 3.0], [-1.0, 0, 1.5])]
+    result = compare_quantity("elbo", tables, "paired rows", best)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    tests = {pair: scipy.stats.ttest_rel(*(tables[i].numpy() for i in pair)) for pair in pairs}
+    corrected = dict(
+        zip(pairs, holm_correction([test.pvalue for test in tests.values()]), strict=True)
+    )
+    for row, difference in enumerate(result.differences):
+        if row == best:
+            assert difference is None
+            continue
+        assert difference.value.mean == pytest.approx(
+            (tables[row].mean() - tables[best].mean()).item()
+        )
+        assert difference.p_value == pytest.approx(corrected[min(row, best), max(row, best)])
+    assert [value.mean for value in result.values] == pytest.approx(
+        [table.mean().item() for table in tables]
+    )
+
+
+@pytest.mark.parametrize(
+    "seeds, same_rows, source",
+    [
+        ([3, 5, 5, 3], False, "paired seeds"),
+        ([3, 5, 5, 3], True, "seeds"),
+        ([3, 5, 5, 4], False, "seeds"),
+        ([3, None, 3, None], False, "seeds"),
+        ([None, None, None, None], False, "seeds"),
+    ],
+)
+def test_seeds_are_paired_where_all_configurations_have_them(seeds, same_rows, source):
+    runs = [[-10.0, -13.0], [-20.0, -22.0, -21.0], [-23.5], [-11.0]]
+    scores = [
+        full_scores(name, values, group, seed=seed)
+        for name, values, group, seed in zip("abcd", runs, "xxyy", seeds, strict=True)
+    ]
+    result = compare_scores(scores, same_rows)
+    assert (result.error_source, result.n_rows, result.seed_mean) == (source, 2, None)
+    assert result.best_index == 0
+    assert [value.mean for value in result.primary.values] == pytest.approx([-16.25, -17.25])
+    (difference,) = result.primary.differences[1:]
+    assert difference.value.mean == pytest.approx(-1.0)
+    # paired: c - b = -2.5 and d - a = 0.5; else both spreads, 9.5 and 12.5
+    error = 1.5 if source == "paired seeds" else math.sqrt((9.5**2 + 12.5**2) / 4)
+    assert difference.value.standard_error == pytest.approx(error)
+    if source == "paired seeds":
+        assert [row.run_names for row in result.table] == [("a", "b"), ("d", "c")]
+    few = next(note for note in result.notes if note.code == "few_seeds")
+    assert few.data["degrees_of_freedom"] == (1 if source == "paired seeds" else 2)
+
+
+def test_a_single_seed_of_each_configuration_is_not_paired():
+    scores = [
+        full_scores(name, [value, value - 1], group, seed=1)
+        for name, value, group in (("a", -3.0, "x"), ("b", -4.0, "y"), ("c", -5.0, "y"))
+    ]
+    assert compare_scores(scores, same_rows=False).error_source == "seeds"
+    assert compare_scores(scores[:2], same_rows=False).error_source == "rows"
+    assert compare_scores(scores[:2]).error_source == "paired rows"
+
+
+@pytest.mark.parametrize("seeds, paired, noted", [(3, True, 2), (5, True, None), (3, False, None)])
+def test_few_seeds_are_noted_below_four_degrees_of_freedom(seeds, paired, noted):
+    scores = [
+        full_scores(f"{group}{seed}", [base - 0.3 * seed**2, base], group, seed=seed)
+        for group, base in (("x", -3.0), ("y", -9.0))
+        for seed in range(seeds)
+    ]
+    result = compare_scores(scores, same_rows=not paired)
+    few = [note.data["degrees_of_freedom"] for note in result.notes if note.code == "few_seeds"]
+    assert few == ([] if noted is None else [noted])
+
+
+def test_models_without_a_configuration_stand_alone():
+    scores = [
+        full_scores(name, values, group)
+        for name, values, group in (
+            ("a", [-3.0, -4.0], "x"),
+            ("b", [-2.0, -3.5], None),
+            ("c", [-4.0, -4.5], "x"),
+            ("d", [-9.0, -8.0], None),
+        )
+    ]
+    result = compare_scores(scores)
+    assert [(row.name, row.run_names) for row in result.table] == [
+        ("x", ("a", "c")),
+        ("b", ("b",)),
+        ("d", ("d",)),
+    ]
+    assert (result.best_index, result.error_source) == (1, "seeds")
+    error = next(note for note in result.notes if note.code == "error_source")
+    assert error.data == {"error_source": "seeds", "pairs": 3}
+
+
+def test_one_configuration_has_a_mean_over_its_seeds():
+    scores = [
+        full_scores(name, values, "x")
+        for name, values in (("a", [-3.0, -5.0]), ("b", [-2.0, -3.0]), ("c", [-4.0, -7.0]))
+    ]
+    result = compare_scores(scores)
+    means = [-4.0, -2.5, -5.5]
+    assert (result.seed_mean.mean, result.seed_mean.standard_error) == pytest.approx(
+        (sum(means) / 3, scipy.stats.sem(means))
+    )
+    note = next(note for note in result.notes if note.code == "seeds_alone_differ")
+    assert note.data["mean"] == pytest.approx(-4.0)
+    assert compare_scores(scores[:1]).seed_mean is None
+    assert [note.code for note in compare_scores(scores[:1]).notes] == ["best"]
+
+
+def test_verdicts_are_listed_by_name():
+    values = {
+        "best": [-1.0, -2.0, -3.0, -4.0],
+        "alike": [-1.4, -1.9, -3.3, -3.8],
+        "worse": [-9.0, -10.1, -11.0, -12.0],
+        "also worse": [-19.0, -20.1, -21.0, -22.0],
+        "broken": [math.nan] * 4,
+    }
+    result = compare_scores([full_scores(name, rows) for name, rows in values.items()])
+    assert result.verdicts == ("best", "noise", "worse", "worse", "unknown")
+    assert {note.code: note.data.get("names") for note in result.conclusions} == {
+        "best": None,
+        "not_significantly_worse": ["alike"],
+        "significantly_worse": ["worse", "also worse"],
+        "no_error_estimate": ["broken"],
+    }
+    assert result.conclusions[0].data == {
+        "name": "best",
+        "quantity": "log_likelihood",
+        "mean": -2.5,
+    }
+
+
+@pytest.mark.parametrize(
+    "gain, spread, noted",
+    [(0.0201, 0.0, True), (0.0199, 0.0, False), (0.5, 1.0, False), (0.7, 1.0, True)],
+)
+def test_estimates_that_rise_by_more_than_their_error(gain, spread, noted):
+    """The best gained 0.01; the error of the difference is ``spread / sqrt(3)``."""
+    best = full_scores("best", [-1.0, -2.0, -3.0], gain=0.01)
+    other = full_scores("other", [-4.0 - spread, -5.0, -6.0 + spread], gain=gain)
+    result = compare_scores([other, best])
+    assert [row.name for row in result.unconverged] == (["other"] if noted else [])
+    below = compare_scores([replace(other, last_doubling_gain=0.02 - gain), best])
+    assert [row.name for row in below.unconverged] == (["other"] if noted else [])
+    notes = [note for note in result.notes if note.code == "log_likelihood_still_rises"]
+    assert [note.data["gains"] for note in notes] == noted * [{"best": 0.01, "other": gain}]
+    without = [replace(score, log_likelihood=None) for score in (other, best)]
+    assert compare_scores(without).unconverged == ()
+
+
+def test_the_gain_of_a_configuration_is_the_mean_of_its_seeds():
+    scores = [
+        full_scores("a", [-1.0], "x", gain=0.25),
+        full_scores("b", [-2.0], "x", gain=0.75),
+        full_scores("c", [-3.0], "y", gain=0.5),
+    ]
+    assert [row.last_doubling_gain for row in compare_scores(scores).table] == [0.5, 0.5]
+    assert [row.name for row in compare_scores(scores).table] == ["x", "c"]
+
+
+@pytest.mark.parametrize(
+    "samples, gain", [((1,), None), ((1, 2, 4, 7), (4, 2)), ((1, 2, 4, 8), (8, 4)), ((1, 3), None)]
+)
+def test_gain_of_the_last_doubling_in_a_curve(samples, gain):
+    curve = ConvergenceCurve(samples, tuple(Estimate(-1.0 / n, 0.0) for n in samples))
+    terms = SimpleNamespace(convergence_curve=curve)
+    expected = math.nan if gain is None else 1 / gain[1] - 1 / gain[0]
+    assert gain_of_last_doubling(terms) == pytest.approx(expected, nan_ok=True)
+    assert math.isnan(gain_of_last_doubling(SimpleNamespace(convergence_curve=None)))
+
+
+def test_models_are_scored_with_the_same_draws():
+    """Names, configurations, seed and samples reach the estimates."""
+    models, x = {"a": bernoulli(), "b": bernoulli()}, (torch.rand(5, 6) < 0.5).float()
+    done = []
+    result = metrics.compare(
+        models, x, samples=3, configurations=["x", "y"], seed=4, on_progress=done.append
+    )
+    for row, (name, model) in zip(result.table, models.items(), strict=True):
+        estimate = metrics.log_likelihood(model, x, 3, seed=4)
+        index = result.table.index(row)
+        assert row.run_names == (name,)
+        assert row.last_doubling_gain == gain_of_last_doubling(estimate)
+        values = {column.quantity: column.values[index].mean for column in result.quantities}
+        assert values == pytest.approx(
+            {
+                "log_likelihood": estimate.mean,
+                "elbo": estimate.rate_distortion.elbo.mean,
+                "rate": estimate.rate_distortion.rate.mean,
+                "distortion": estimate.rate_distortion.distortion.mean,
+            }
+        )
+    assert sum(done) == 2 * 3 * 5
+    listed = metrics.compare(list(models.values()), x, samples=3, seed=4)
+    assert [row.name for row in listed.table] == ["model 1", "model 2"]
+    assert listed.primary == result.primary

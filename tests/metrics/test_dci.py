@@ -50,7 +50,8 @@ def test_forests_learn_on_one_half_and_are_tested_on_the_other(most, monkeypatch
     monkeypatch.setattr(dci, "FOREST_TREES", 3)
     generator = torch.Generator().manual_seed(1)
     factors = torch.randint(2, (61, 2), generator=generator)
-    z = 1e5 * (factors + torch.rand(61, 2, generator=generator)).double()
+    z = (factors + 1.5 * torch.rand(61, 2, generator=generator)).double()
+    z = z * torch.tensor([1e-44, 1e44], dtype=torch.float64)  # outside of the range of float32
     z = torch.cat([z, torch.zeros(61, 1)], 1)
     table = FactorTable.from_arrays(z, factors)
     found = {}

@@ -22,6 +22,13 @@ def random_table(rows=53, seed=1):
     return z, factors
 
 
+def with_one(value, others):
+    """A column of 40 rows with two values and another one."""
+    column = torch.arange(40.0)[:, None] % 2 * others
+    column[7] = value
+    return column
+
+
 def entropy(values):
     shares = [count / len(values) for count in Counter(values).values()]
     return -sum(share * math.log(share) for share in shares)
@@ -38,8 +45,8 @@ def entropy(values):
         (torch.rand(40, 1), torch.stack([torch.arange(40) % 5] * 2, 1), False),
         (torch.rand(40, 2), torch.stack([torch.arange(40) % 2, torch.ones(40)], 1), False),
         (torch.rand(40, 0), torch.stack([torch.arange(40) % 2] * 2, 1), False),
-        (torch.full((40, 1), math.nan), torch.stack([torch.arange(40) % 2] * 2, 1), False),
-        (torch.rand(40, 1), torch.full((40, 2), math.inf), False),
+        (with_one(math.nan, 0.5), torch.stack([torch.arange(40) % 2] * 2, 1), False),
+        (torch.rand(40, 1), torch.cat([with_one(math.inf, 1.0), with_one(0.0, 1.0)], 1), False),
         (torch.rand(0, 1), torch.rand(0, 2), False),
         ([["a"]] * 40, torch.stack([torch.arange(40) % 2] * 2, 1), False),
     ],

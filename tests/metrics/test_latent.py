@@ -1,6 +1,7 @@
 """Information in latents equals plain formulas, whatever the block size."""
 
 import math
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -137,10 +138,23 @@ def test_constant_latents_are_left_out_of_total_correlation():
         (torch.rand(9, 3), 20, DataError),
         (torch.rand(7, 2), 20, DataError),
         (torch.rand(0, 2), 20, DataError),
-        (torch.full((20, 2), math.nan), 20, DataError),
+        (torch.tensor([[math.nan, 1.0]] + [[1.0, 2.0]] * 19), 20, DataError),
         (torch.rand(20, 2), 1, ArgumentError),
     ],
 )
 def test_total_correlation_needs_rows_and_groups(z, groups, error):
     with pytest.raises(error):
         metrics.total_correlation(z, groups=groups)
+
+
+@pytest.mark.parametrize(
+    "active, weights, text", [(3, True, "3 of 6"), (None, True, "-"), (0, False, "0 of 6")]
+)
+def test_number_of_active_units(active, weights, text):
+    context = SimpleNamespace(
+        active_units=None if active is None else metrics.ActiveUnits(active, torch.zeros(6)),
+        model=SimpleNamespace(latent_shape=(2, 3)),
+        has_importance_weights=weights,
+    )
+    (number,) = latent._active_units_number(context)
+    assert (number.value, str(number), number.in_tables) == (active, text, weights)

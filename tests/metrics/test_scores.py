@@ -120,6 +120,8 @@ def test_unseen_classes_are_never_predicted():
     )
     # means 0.5 and 5, the border at 2.75: both of class 0, the one of class 2, none of class 1
     assert scores._threshold_accuracy(train, test, 0).tolist() == pytest.approx([2 / 3])
+    shorter = FactorTable(torch.tensor([[0.6], [4.0]]).double(), torch.tensor([[0], [0]]), z)
+    assert scores._threshold_accuracy(train, shorter, 0).tolist() == pytest.approx([1 / 2])
     longer = FactorTable(torch.tensor([[0.6], [4.0]]).double(), torch.tensor([[0], [3]]), z)
     assert scores._threshold_accuracy(train, longer, 0).tolist() == pytest.approx([1 / 2])
 
