@@ -22,7 +22,7 @@ from ..types import Batch
 
 _USE_FILE = (
     'Leave them in a file: write aevb.data.save(rows, "rows.npy") and '
-    'aevb.data.load("rows.npy", mapped=True)'
+    'aevb.data.load("rows.npy", memory_map=True)'
 )
 
 
