@@ -20,8 +20,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part is a module or package directly under src/aevb. It may import itself, every part of an
 # earlier line, and parts of its own line as long as no cycle arises.
 ORDER = [
-    "types errors notes _random _row_noise _files _grad_mode _locks _records _registry",
-    "_build_limits _compilation _hardware _matmul _memory _offset _sandbox _shapes _skipped_steps",
+    "types errors notes _random _row_noise _files _config_file _grad_mode _locks _records",
+    "_build_limits _compilation _hardware _matmul _memory _offset _registry _sandbox _shapes",
+    "_skipped_steps",
     "distributions networks",
     "_conditional",
     "priors posteriors likelihoods",

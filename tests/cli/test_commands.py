@@ -54,8 +54,9 @@ def test_evaluate_prints_numbers_with_units_and_then_their_meanings(aevb, digits
     done = aevb("evaluate", digits, "--samples", 2)
     numbers, meanings = done.out.split("\n\n")[1:]
     labels = [
-        "log-likelihood", "effective samples", "upper bound", "bits per dimension", "ELBO", "rate",
-        "distortion", "active units",
+        "log-likelihood", "effective samples", "upper bound", "baseline: independent columns",
+        "baseline: Gaussian", "baseline: 8 latent classes", "above the best baseline",
+        "bits per dimension", "ELBO", "rate", "distortion", "active units",
     ]  # fmt: skip
     for table in (numbers, meanings):
         assert [line.split("  ")[0] for line in table.splitlines()] == labels
@@ -269,7 +270,7 @@ def test_generated_tables_have_the_original_columns(aevb, table):
 def test_report_of_a_run(aevb, digits, tmp_path, monkeypatch):
     seen = {}
 
-    def write(run, data, *, samples, seed, max_rows, diagnosis, out, on_progress):
+    def write(run, data, *, samples, seed, **_):
         seen.update(run=run.path, rows=len(getattr(data, "test", data)), samples=samples, seed=seed)
         return run.path / "report.html"
 

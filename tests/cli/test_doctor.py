@@ -37,7 +37,7 @@ def test_codes_for_missing_values_are_a_finding_until_they_are_declared(aevb, tm
     import numpy as np
 
     rng = np.random.default_rng(0)
-    values = np.column_stack([rng.normal(20, 4, 60).round(2), rng.normal(5, 1, 60).round(2)])
+    values = np.column_stack([rng.normal(20, 4, 240).round(2), rng.normal(5, 1, 240).round(2)])
     values[::6, 0] = -999
     lines = [f"{a:g},{b:g}" for a, b in values]
     (tmp_path / "t.csv").write_text("\n".join(["pm,t", *lines]))
@@ -50,7 +50,7 @@ def test_codes_for_missing_values_are_a_finding_until_they_are_declared(aevb, tm
     assert record["findings"][0]["code"] == "missing_codes"
     assert "--missing -999" in aevb("doctor", "raw").out
     assert "missing_codes" not in [each["code"] for each in declared["findings"]]
-    assert "50 encodings" in aevb("encode", "declared", "t.csv", "--out", "z.csv").out
+    assert "200 encodings" in aevb("encode", "declared", "t.csv", "--out", "z.csv").out
 
 
 def test_every_command_shows_the_baselines(aevb, digits):

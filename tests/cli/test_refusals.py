@@ -193,7 +193,7 @@ def test_data_of_another_shape_are_refused(refused, digits, files):
             ["sample", "--out", "x.jpg"],
             "the ending .jpg does not fit; write one of .png, .npz, .npy, .csv, .parquet",
         ),
-        (["sample", "--out", "x"], "the ending (none) does not fit"),
+        (["encode", "digits", "--out", "x"], "the ending (none) does not fit"),
         (["encode", "digits", "--out", "x.png"], "write one of .npz, .npy, .csv, .parquet"),
         (["sample", "--out", "ok.npy"], "Choose another --out, or give --force"),
         (["sample", "-n", "0", "--out", "x.npy"], "at least 1"),

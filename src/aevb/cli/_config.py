@@ -10,13 +10,13 @@ from pathlib import Path
 from cyclopts import App, ArgumentCollection, Token
 from cyclopts.config import Dict
 
+from .._config_file import CONFIG_FILE_NAME, read_config
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, message
 from ..runs import DataSettings, ModelSettings, TrainingSettings
 from ..runs._confirmation import SIGNATURE, is_confirmed
 from ..runs._settings import current_names
 from ..runs._sweep import Grid
-from ..training._config_file import CONFIG_FILE_NAME, read_config
 
 # What a file may set. It never says where something is written, or that it is replaced.
 FILE_SETTINGS = {"source", "seed", "device", "report", SIGNATURE} | {

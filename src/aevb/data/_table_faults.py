@@ -12,7 +12,7 @@ from ..notes import Argument, Level, Note, message
 from ._formatting import format_count, format_list
 from ._raw import RawData
 
-MAX_ROWS, MAX_ELEMENTS = 4096, 1 << 24  # that are examined, evenly spaced
+MAX_ROWS, MAX_ELEMENTS = 4096, 1 << 21  # that are examined, evenly spaced
 MAX_DEPENDENT_COLUMNS = 256  # a table with more is not examined for dependence
 MIN_DISTINCT_SHARE = 0.5
 MAX_RESIDUAL = 1e-4  # of a dependent column, in standard deviations: sums that were rounded pass
@@ -98,11 +98,13 @@ def dependence_notes(table: np.ndarray, names: Sequence[str]) -> tuple[Note, ...
 
 def find_dependent_columns(table: np.ndarray, names: Sequence[str]) -> list[DependentColumn]:
     """Columns that are exact linear functions of the columns before them, each with its formula."""
+    if table.shape[1] > MAX_DEPENDENT_COLUMNS:
+        return []
     x = table.astype(np.float64)
     deviation = x.std(0)
     varies = deviation > 1e-9 * np.abs(x).max(0, initial=1e-300)
     size = int(varies.sum())
-    if size > MAX_DEPENDENT_COLUMNS or len(x) < size + 10:
+    if len(x) < size + 10:
         return []
     unit = np.where(varies, deviation, 1.0)
     standard = (x - x.mean(0)) / unit

@@ -71,10 +71,10 @@ def measure_temporal_order(
         return None
     n_pairs = min(MAX_NEIGHBOUR_PAIRS, total - ORDER_LAG)
     places = np.unique(np.linspace(0, total - 1 - ORDER_LAG, n_pairs).astype(int))
-    read = [np.asarray(read_rows(places + lag), np.float64) for lag in (0, 1, ORDER_LAG)]
-    first, near, far = (part.reshape(len(places), -1) for part in read)
+    read = [np.array(read_rows(places + lag), np.float64) for lag in (0, 1, ORDER_LAG)]
     if read[0].ndim == 2:
-        first, near, far = _standardised_columns(first, near, far)
+        _standardise_columns(read)
+    first, near, far = (part.reshape(len(places), -1) for part in read)
     spread = 2 * first.var(0).sum()
     if not all(np.isfinite(part).all() for part in (first, near, far)) or spread == 0:
         return None
@@ -82,15 +82,17 @@ def measure_temporal_order(
     return TemporalOrder(float(to_near.mean() / spread), float((to_near < to_far).mean()))
 
 
-def _standardised_columns(
-    first: np.ndarray, near: np.ndarray, far: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The columns that neither always rise nor always fall nor are constant, in deviations."""
+def _standardise_columns(parts: list[np.ndarray]) -> None:
+    """Divide columns by their deviation in place; constant and monotone columns become 0."""
+    first, near, _ = parts
     step = near - first
-    used = ~((step > 0).all(0) | (step < 0).all(0)) & (first.std(0) > 0)
-    mean, deviation = first[:, used].mean(0), first[:, used].std(0)
-    first, near, far = ((part[:, used] - mean) / deviation for part in (first, near, far))
-    return first, near, far
+    deviation = first.std(0)
+    used = ~((step > 0).all(0) | (step < 0).all(0)) & (deviation > 0)
+    mean = first.mean(0)
+    for part in parts:
+        part -= mean
+        part[:, ~used] = 0.0
+        part /= np.where(used, deviation, 1.0)
 
 
 def temporal_order_notes(order: TemporalOrder | None) -> tuple[Note, ...]:

@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..data._named_datasets import find_named_dataset
 from ._settings import DataSettings
 
 SIGNATURE = "source_signature"  # in the record of the training, and in config.toml
@@ -51,6 +50,8 @@ def is_confirmed(config: Mapping[str, Any], signature: Any) -> bool:
         config: The settings by name.
         signature: The signature in the record of the run, if there is one.
     """
+    from ..data._named_datasets import find_named_dataset  # imports torch
+
     source = config.get("source")
     if source is None or (isinstance(source, str) and find_named_dataset(source)):
         return True

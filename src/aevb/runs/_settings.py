@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from .. import _config_file as config_file
 from .._records import check_fields
 from ..errors import ArgumentError
-from ..training import _config_file as config_file
 
 if TYPE_CHECKING:
     import torch

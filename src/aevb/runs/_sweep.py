@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import _config_file as config_file
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, message
-from ..training import _config_file as config_file
 from ._confirmation import SIGNATURE, source_record
 from ._set_values import parse_set_value
 from ._settings import RunSettings, TrainingSettings, setting

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .. import _config_file as config_file
 from .._files import flush_to_disk, read_json, unreadable, write_atomically
 from .._persistence import RunState, RunStatus, save, to_config
 from .._random import RandomStream
@@ -25,7 +26,6 @@ from ..inference._batches import network_precision
 from ..notes import Argument, Note, message
 from ..types import Batch
 from . import _checkpoint as checkpoint
-from . import _config_file as config_file
 from ._ema import ExponentialMovingAverage
 from ._history import HISTORY_FILE, Epoch, append_history, write_history
 from ._optimisers import base_learning_rates

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from .._config_file import CONFIG_FILE_NAME, is_own_config
 from .._files import TEMPORARY_NAME, path_inside, remove_stale_files
 from .._locks import LOCK_FILE, FolderLock
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, Note, message
-from ._config_file import CONFIG_FILE_NAME, is_own_config
 
 # Any of these files makes a folder a run.
 RUN_MARKERS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")

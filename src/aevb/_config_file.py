@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from .._files import read_regular_file
-from ..errors import ArgumentError
-from ..notes import Argument, message
+from . import __version__
+from .errors import ArgumentError
+from .notes import Argument, message
 
 CONFIG_FILE_NAME = "config.toml"
 HEADER = "# aevb "
@@ -23,6 +22,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ArgumentError: The file is missing or is not TOML.
     """
+    from ._files import read_regular_file  # imports torch, which --help does without
+
     try:
         if path.exists():
             return tomllib.loads(read_regular_file(path).decode())
@@ -40,6 +41,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def is_own_config(path: Path) -> bool:
     """Whether ``render_config`` has written a file."""
+    from ._files import read_regular_file  # imports torch
+
     try:
         return read_regular_file(path).startswith(HEADER.encode())
     except OSError:
