@@ -92,7 +92,7 @@ def test_five_neighbours_vote_by_default():
         ({"labels": [0, 1, 0, 1, 0, 100_001]}, DataError),
         ({"labels": list("abcabc")}, DataError),
         ({"z": torch.zeros(6, 3)}, DataError),
-        ({"z": torch.full((6, 2), math.inf)}, DataError),
+        ({"z": torch.tensor([[math.inf, 0.0]] + [[0.0, 1.0]] * 5)}, DataError),
         ({"held_out_z": torch.zeros(0, 2), "held_out_labels": []}, DataError),
         ({"held_out_labels": [0, 1, 2]}, DataError),
     ],
@@ -200,7 +200,8 @@ def test_class_separation_is_of_labelled_rows(model, unlabelled, full):
 
 
 @pytest.mark.parametrize(
-    "labels, clusters", [([0, 1, 2, 0, 1, 2], 3), ([0, 1, 2, 0, 1], None), ([1] * 6, None)]
+    "labels, clusters",
+    [([0, 1, 2, 0, 1, 2], 3), ([0, 1] * 3, 3), ([0, 1, 2, 0, 1], None), ([1] * 6, None)],
 )
 def test_clusters_need_two_rows_for_each(model, labels, clusters):
     train = Rows(torch.randn(4, 3), labels=torch.tensor([0, 1, 2, 2]))

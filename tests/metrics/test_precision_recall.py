@@ -19,7 +19,7 @@ def sets(rows_a, rows_b):
     generator = torch.Generator().manual_seed(4)
     a = torch.randn(rows_a, 2, generator=generator, dtype=torch.float64)
     b = 0.7 * torch.randn(rows_b, 2, generator=generator, dtype=torch.float64) + 0.3
-    b[0] = a[3]  # a sample that repeats a row
+    b[:2] = a[5] = a[3]  # equal rows, whose balls have no volume for one neighbour
     return a, b
 
 
@@ -85,7 +85,7 @@ def test_equal_rows_have_the_distance_0_exactly():
     for step, equal in ((0.9, True), (1.1, False)):
         other = near + torch.tensor([[math.sqrt(step * 1e-13 * 10), 0.0]])
         assert (covering._squared_distances(near * 1e3, other * 1e3) == 0).item() == equal
-    x, y = sets(4, 6)
+    x, y = sets(6, 4)
     expected = [[math.dist(p, q) ** 2 for q in y.tolist()] for p in x.tolist()]
     assert covering._squared_distances(x, y).tolist() == [
         pytest.approx(row, abs=1e-12) for row in expected
