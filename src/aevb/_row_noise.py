@@ -102,10 +102,15 @@ class RowNoise:
         return cls.from_keys(keys, seed)
 
     @classmethod
-    def from_batch(cls, batch: Batch, seed: int | None) -> RowNoise:
-        """The noise of a batch; without a seed, the default random stream draws it."""
+    def from_batch(cls, batch: Batch, seed: int | None, constant: Tensor | None) -> RowNoise:
+        """The noise of a batch; without a seed, the default random stream draws it.
+
+        The values of ``constant``, NaN for other cells, take the place of the data: cells that a
+        model ignores do not change the noise.
+        """
         seed = draw_seed(batch.x.device) if seed is None else seed
-        return cls.from_rows(batch.x, batch.context, seed=seed)
+        x = batch.x if constant is None else torch.where(constant.isnan(), batch.x, constant)
+        return cls.from_rows(x, batch.context, seed=seed)
 
     def fork(self, number: int) -> RowNoise:
         """The noise of the same rows and seed for another purpose."""

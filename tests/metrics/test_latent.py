@@ -67,7 +67,7 @@ def test_information_of_one_draw_per_row(block):
     model, x, means = model_and_rows()
     with seeded_evaluation(model, 5), torch.no_grad():
         (batch,) = iter_batches(as_model_rows(model, x), 11, torch.float64)
-        with RowNoise.from_batch(batch, 5).samples():
+        with RowNoise.from_batch(batch, 5, model.constant_cells).samples():
             z = model.infer(batch).sample().numpy()
     density = scipy.stats.norm.logpdf(z[:, None], means, SPREAD).sum(2)  # [draw, posterior]
     own, mixed = density.diagonal(), scipy.special.logsumexp(density, 1) - math.log(11)

@@ -10,6 +10,7 @@ from tests.linear import linear_vae, set_posterior
 
 from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
 from aevb._row_noise import RowNoise
+from aevb.errors import ArgumentError
 from aevb.inference._batches import iter_batches, seeded_evaluation
 from aevb.inference._inputs import as_model_rows
 from aevb.metrics import _rate_distortion as terms
@@ -41,7 +42,7 @@ def test_terms_of_each_row(make, samples, block):
     model, x = make()
     with seeded_evaluation(model, 5), torch.no_grad():
         (batch,) = iter_batches(as_model_rows(model, x), 7, torch.float64)
-        with RowNoise.from_batch(batch, 5).samples(samples):
+        with RowNoise.from_batch(batch, 5, model.constant_cells).samples(samples):
             drawn = model.draw_terms(batch, samples)
     fit = drawn.log_likelihood.numpy()
     if drawn.kl is None:
@@ -69,6 +70,14 @@ def test_eight_draws_up_to_a_thousand_rows():
     assert [terms.elbo_samples(rows) for rows in (1, 1000, 1001)] == [8, 8, 1]
     model, x = normal_model()
     assert metrics.rate_distortion(model, x) == metrics.rate_distortion(model, x, 8, seed=0)
+
+
+@pytest.mark.parametrize("argument", ["samples", "block_size"])
+@pytest.mark.parametrize("value", [0, 2.5, 10**16])
+def test_impossible_counts_are_refused(argument, value):
+    with pytest.raises(ArgumentError) as error:
+        metrics.rate_distortion(*normal_model(), **{argument: value})
+    assert (error.value.argument, error.value.value) == (argument, value)
 
 
 def test_an_autoencoder_has_no_rate():

@@ -203,7 +203,7 @@ def annealed_importance_sampling(
     make_differentiable(model)
     context = None if batch.context is None else differentiable(batch.context)
     batch = replace(batch, x=differentiable(batch.x), context=context)
-    noise = RowNoise.from_batch(batch, seed)
+    noise = RowNoise.from_batch(batch, seed, model.constant_cells)
     with noise.fork(_SCALE_NOISE).samples(SCALE_DRAWS):
         path = _AnnealingPath(model, batch, annealing)
     with noise.fork(_PILOT_NOISE).samples(PILOT_CHAINS):

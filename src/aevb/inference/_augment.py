@@ -98,7 +98,7 @@ def augment(
 
     def neighbours(batch: Batch, copy: int) -> Tensor:
         q = model.infer(batch)
-        with RowNoise.from_batch(batch, seed).samples(start=copy):
+        with RowNoise.from_batch(batch, seed, model.constant_cells).samples(start=copy):
             z = q.sample() if spread == 1 else q.mean + spread * (q.sample() - q.mean)
             decoded = model.likelihood(z, batch.context)
             return model.to_data_units(decoded.mean if mean else decoded.sample())

@@ -73,7 +73,7 @@ def encode(
         q = model.infer(batch)
         if not sample:
             return q.mean
-        with RowNoise.from_batch(batch, seed).samples():
+        with RowNoise.from_batch(batch, seed, model.constant_cells).samples():
             return q.sample()
 
     return map_batches(model, encode_block, rows, context, block_size)

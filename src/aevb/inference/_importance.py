@@ -97,7 +97,10 @@ def importance_weights(
     """
     check_counts(samples=samples)
     misses_prior = check_importance_sampling(model, "importance sampling")
-    noise, estimated = RowNoise.from_batch(batch, seed), has_stochastic_density(model)
+    noise, estimated = (
+        RowNoise.from_batch(batch, seed, model.constant_cells),
+        has_stochastic_density(model),
+    )
     p, q = model.prior(None, batch.context), model.infer(batch)
     draws = p.normalised() if isinstance(p, ClassAndLatent) else p
     proposal = Proposal(q, draws, _count_prior_draws(model, samples, defensive), samples)

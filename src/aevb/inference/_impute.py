@@ -204,7 +204,7 @@ def _impute_block(
     seed: int,
     on_progress: Callable[[int], None] | None,
 ) -> Imputation:
-    noise = RowNoise.from_batch(batch, seed)
+    noise = RowNoise.from_batch(batch, seed, model.constant_cells)
     p, q = model.prior(None, batch.context), model.infer(batch)
     if q.mean.isnan().any():
         raise DataError(

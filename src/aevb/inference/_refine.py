@@ -177,7 +177,7 @@ def _refine_block(
     seed: int,
 ) -> _RefinedBlock:
     """Refine a block of rows."""
-    noise = RowNoise.from_batch(batch, seed)
+    noise = RowNoise.from_batch(batch, seed, model.constant_cells)
     candidate = VAE(model.prior, _initial_posterior(model, batch), model.likelihood).eval()
     entries = _parameter_table(candidate).entries
     start = entries.detach().clone()

@@ -193,7 +193,7 @@ def latent_information(
     ):
         (batch,) = iter_batches(data, len(data), model_dtype(model))
         q = model.infer(batch)
-        with RowNoise.from_batch(batch, seed).samples():
+        with RowNoise.from_batch(batch, seed, model.constant_cells).samples():
             z = q.sample()
         own = q.log_prob(z).double()
         mixed = torch.cat(

@@ -14,6 +14,7 @@ from .._memory import default_block_size, explain_out_of_memory
 from .._registry import register
 from .._row_noise import RowNoise
 from ..data import Rows
+from ..errors import check_counts
 from ..inference._batches import iter_batches, model_dtype, rate_and_distortion, seeded_evaluation
 from ..inference._inputs import TrainedModel, resolve_input
 from ..models import VAE
@@ -105,9 +106,11 @@ def rate_distortion(
         an autoencoder has neither.
 
     Raises:
+        ArgumentError: ``samples`` or ``block_size`` is below 1.
         DataError: A row has another shape, or lies outside the likelihood's support.
         OutOfMemoryError: A block does not fit into memory.
     """
+    check_counts(samples=samples, block_size=block_size)
     return rate_distortion_of_rows(
         *resolve_input(model, x), samples, seed=seed, block_size=block_size
     )
@@ -131,7 +134,7 @@ def rate_distortion_of_rows(
 
 def _terms_per_row(model: VAE, batch: Batch, samples: int, seed: int) -> Tensor:
     """Rate, distortion and the error of their sum of each row of a batch, ``[3, B]``."""
-    with RowNoise.from_batch(batch, seed).samples(samples):
+    with RowNoise.from_batch(batch, seed, model.constant_cells).samples(samples):
         terms = model.draw_terms(batch, samples)
     sampled = terms.log_posterior - terms.log_prior if terms.kl is None else terms.kl
     bound = (terms.log_likelihood - sampled).double()

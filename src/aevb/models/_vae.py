@@ -452,7 +452,7 @@ class VAE(Configurable, nn.Module):
         q = self.infer(batch)
         if not sample:
             return q.mean
-        with RowNoise.from_batch(batch, None).samples():
+        with RowNoise.from_batch(batch, None, self.constant_cells).samples():
             return q.sample()
 
     @torch.no_grad()
