@@ -179,7 +179,7 @@ def test_moving_too_large_rows_suggests_an_alternative(monkeypatch):
     monkeypatch.setattr(aevb.data.Rows, "to", full)
     with pytest.raises(
         OutOfMemoryError,
-        match=r"moving 48 rows to cpu: 20\.0 GiB .*\. Leave them in a file: write .*mapped=True",
+        match=r"moving 48 rows to cpu: 20\.0 GiB .*\. Leave them in a file: .*memory_map=True",
     ):
         aevb.fit(recipe(), data(), epochs=1, device="cpu", progress=False)
 
