@@ -278,6 +278,21 @@ def test_a_damaged_run_is_opened_or_refused_with_our_error(trained, tmp_path, se
         open_mutated(tmp_path / "run")
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_checkpoint_is_resumed_or_refused_with_our_error(trained, tmp_path, seed):
+    shutil.copytree(trained, tmp_path / "run")
+    path, rng = tmp_path / "run" / "checkpoint" / "state.safetensors", random.Random(seed)
+    if seed % 4:
+        tensors, metadata = persistence.read_tensors(path)
+        record = mutate_json(json.loads(metadata["run"]), rng)
+        persistence.write_tensors(path, tensors, {"run": json.dumps(record)})
+    else:
+        path.write_bytes(mutate_bytes(path.read_bytes(), rng))
+    with suppress(AevbError):
+        settings = RunSettings.read(tmp_path / "run")
+        settings.fit(tmp_path / "run", device="cpu", progress=False, resume=True)
+
+
 def test_fields_of_a_newer_version_are_left_out_of_the_history(trained, tmp_path):
     lines = [json.loads(line) | {"new": {"a": 1}} for line in history_lines(trained)]
     (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

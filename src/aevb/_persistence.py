@@ -240,6 +240,10 @@ def _describes(spec: Spec, model: VAE) -> bool:
     """Whether the fields of a specification have the sizes of the model's data."""
     lengths = {len(values) for values in (spec.shift, spec.scale)}
     has_columns = spec.columns is None or len(spec.columns) == spec.dimensions
+    try:
+        spec.to_source(torch.empty(1, *spec.event_shape, device="meta"))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        return False
     return (
         spec.event_shape == tuple(model.event_shape)
         and lengths <= {1, spec.dimensions}

@@ -128,11 +128,14 @@ def missing_extra(name: str, purpose: str) -> MissingExtraError:
 
 
 MAX_COUNT = 10**9
-"""The largest count or size of an argument."""
+"""The largest size of a part, and the largest count that a command takes."""
+
+MAX_INTEGER = 2**63 - 1
+"""The largest whole number that tensors and generators take."""
 
 
 def check_counts(minimum: int = 1, /, **counts: object) -> None:
-    """Check that every argument is a whole number of at least ``minimum``, and at most a billion.
+    """Check that every argument is a whole number of at least ``minimum``, in 63 bits.
 
     Args:
         minimum: The smallest legal value.
@@ -153,12 +156,8 @@ def check_counts(minimum: int = 1, /, **counts: object) -> None:
             raise ArgumentError(
                 f"give a whole number, at least {minimum}", argument=argument, value=count
             )
-        if count > MAX_COUNT:
-            raise ArgumentError(
-                f"give at most {MAX_COUNT:,}: more is never computed",
-                argument=argument,
-                value=count,
-            )
+        if count > MAX_INTEGER:
+            raise ArgumentError(f"give at most {MAX_INTEGER}", argument=argument, value=count)
 
 
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
+from ..errors import MAX_COUNT, MAX_INTEGER
 from ..runs import DataSettings, ModelSettings, ReadingSettings, TrainingSettings
 from ..runs._sweep import Grid
 
@@ -19,7 +20,6 @@ OPTION_GROUPS = {
     name: Group(name, sort_key=place)
     for place, name in enumerate(("Grid", "Data", "Model", "Training", "Run", "Output", "Common"))
 }
-LARGEST_INTEGER = 2**63 - 1
 RUN_GROUP = OPTION_GROUPS["Run"]
 Flag = Parameter(negative="", show_default=False)
 
@@ -31,15 +31,15 @@ def _parse_float(text: str) -> float:
         raise ValueError(f'"{text}" is not a number') from None
 
 
-def _parse_integer(text: str) -> int:
+def _parse_integer(text: str, largest: int = MAX_COUNT) -> int:
     try:
         number = int(text)
     except ValueError:
         if not _parse_float(text).is_integer():  # 1e5
             raise ValueError(f'"{text}" is not a whole number') from None
         number = int(float(text))
-    if abs(number) > LARGEST_INTEGER:
-        raise ValueError(f'"{text}" is larger than any whole number that is used')
+    if abs(number) > largest:
+        raise ValueError(f'"{text}" is out of range: give at most {largest}')
     return number
 
 
@@ -50,7 +50,7 @@ def _several(parse: Callable[[str], Any], metavar: str, separator: str | None = 
         texts = [token.value for token in tokens]
         if separator is not None:
             if not all(text.strip(f"{separator} ") for text in texts):
-                raise ValueError(f"it is empty; write {metavar}")
+                raise ValueError("it is empty")
             texts = [part for text in texts for part in text.split(separator) if part.strip()]
         return tuple(map(parse, texts))
 
@@ -59,7 +59,9 @@ def _several(parse: Callable[[str], Any], metavar: str, separator: str | None = 
 
 INTEGER = Parameter(converter=lambda type_, tokens: _parse_integer(tokens[0].value))
 Integer = Annotated[int, INTEGER]
+SEED = Parameter(converter=lambda type_, tokens: _parse_integer(tokens[0].value, MAX_INTEGER))
 _BY_NAME = {
+    "split_seed": SEED,
     "set": _several(str, "KEY=VALUE", None),
     "condition": _several(str.strip, "COLUMN,COLUMN"),
     "missing": Parameter(
@@ -147,7 +149,7 @@ Json = Annotated[
 class CommonOptions:
     """Options of every command."""
 
-    seed: Integer = 0
+    seed: Annotated[int, SEED] = 0
     "Seed of every draw; the same seed gives the same result."
     device: str | None = None
     "cpu, cuda or mps; the accelerator if there is one by default."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -140,11 +140,12 @@ def _read_record(record: Any, tensors: Mapping[str, Tensor]) -> Checkpoint:
             state.setdefault(int(index), {})[entry] = tensor
         else:
             parts.setdefault(part, {})[rest] = tensor
+    checked = record_from_json(RunProgress, progress)
+    counts = (checked.epoch, checked.step_in_epoch, checked.step, checked.seconds)
+    if min(*counts, checked.epochs_without_improvement, checked.skipped_steps) < 0:
+        raise ValueError("its progress is negative")
     return Checkpoint(
-        record_from_json(RunProgress, progress),
-        parts,
-        {"state": state, "param_groups": record["groups"]},
-        dict(record["settings"]),
+        checked, parts, {"state": state, "param_groups": record["groups"]}, dict(record["settings"])
     )
 
 
@@ -181,7 +182,8 @@ def _first_difference(name: str, saved: Any, current: Any) -> tuple[str, Any, An
             (name if key in ("class", "arguments") else key, saved.get(key), current.get(key))
             for key in {**current, **saved}
         ]
-        return next(first for each in inner if (first := _first_difference(*each)))
+        found = (_first_difference(*each) for each in inner)
+        return next((first for first in found if first), (name, saved, current))
     return name, saved, current
 
 
@@ -213,6 +215,28 @@ def check_shapes(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in all_tensors(module).items():
         if tensors[name].shape != tensor.shape:
             raise RuntimeError(f"{name}: {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}")
+
+
+def check_groups(optimizer: Optimizer, groups: Sequence[Mapping[str, Any]]) -> None:
+    """Check that groups of an optimiser have the settings of its own, with numbers for numbers.
+
+    Raises:
+        KeyError: A setting is missing.
+        ValueError: A setting has another type or length, or there are more or fewer groups.
+    """
+    for own, group in zip(optimizer.param_groups, groups, strict=True):
+        for name, value in own.items():
+            if _form(group[name]) != _form(value):
+                raise ValueError(f"{name} is {group[name]!r:.60}")
+
+
+def _form(value: Any) -> Any:
+    """Type and length of a setting of an optimiser; of parameters the number."""
+    if isinstance(value, list | tuple):
+        return len(value)
+    if value is None or isinstance(value, bool):  # None lets torch choose
+        return bool
+    return float if isinstance(value, Tensor | int | float) else type(value)
 
 
 def check_moments(parameter: Tensor, state: Mapping[str, Any]) -> None:

@@ -303,6 +303,7 @@ class TrainingRun:
         best = saved.tensors_by_part.get("best")
         if best:
             checkpoint.check_shapes(self.model, best)
+        checkpoint.check_groups(self.optimizer, saved.optimizer["param_groups"])
         self.optimizer.load_state_dict(saved.optimizer)
         for parameter, state in self.optimizer.state.items():
             checkpoint.check_moments(parameter, state)
