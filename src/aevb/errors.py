@@ -156,7 +156,7 @@ def check_counts(minimum: int = 1, /, **counts: object) -> None:
             raise ArgumentError(
                 f"give a whole number, at least {minimum}", argument=argument, value=count
             )
-        if count > MAX_INTEGER:
+        if int(count) > MAX_INTEGER:
             raise ArgumentError(f"give at most {MAX_INTEGER}", argument=argument, value=count)
 
 
