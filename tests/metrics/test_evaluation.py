@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from aevb.data import Rows, load
 from aevb.errors import ArgumentError, IncompatibleError
 from aevb.inference import AISOptions
 from aevb.metrics import (
+    EvaluationContext,
     EvaluationOptions,
     MetricRegistration,
     Number,
@@ -290,3 +293,139 @@ def test_codebook_models_report_usage_without_likelihood():
     assert result["log_likelihood"].value is None and str(result["log_likelihood"]) == "-"
     nats = result["elbo"].value
     assert result["bits_per_dimension"].value == pytest.approx(-nats / (64 * math.log(2)))
+
+
+# what metrics compute from
+
+
+def context_of(model=None, rows=30, options=None, **fields):
+    model = model or bernoulli()
+    data = Rows.from_array(bits(rows))
+    return EvaluationContext(
+        model, data, model, options=options or EvaluationOptions(), seed=3, **fields
+    )
+
+
+@pytest.mark.parametrize(
+    "spec, noun, measure",
+    [
+        (None, "row", None),
+        (SimpleNamespace(item_noun="image", discrete=True), "image", "probability"),
+        (SimpleNamespace(item_noun="image", discrete=False), "image", "density"),
+    ],
+)
+def test_units_and_measures(spec, noun, measure):
+    context = context_of(spec=spec)
+    assert (context.item_noun, context.unit, context.measure) == (noun, f"nats per {noun}", measure)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        EvaluationOptions(samples=7, defensive=0.3),
+        EvaluationOptions(method="ais", samples=2, annealing=AISOptions(temperatures=3)),
+        EvaluationOptions(bracket=3, annealing=AISOptions(temperatures=3)),
+    ],
+)
+def test_options_reach_the_estimate(options):
+    """The path of the annealed chains belongs to the bracket where the method is another."""
+    found = context_of(options=options).log_likelihood
+    extra = {"annealing": options.annealing} if options.method == "ais" else {}
+    expected = metrics.log_likelihood(
+        bernoulli(),
+        bits(30),
+        options.samples,
+        options.method,
+        defensive=options.defensive,
+        seed=3,
+        **extra,
+    )
+    assert torch.equal(found.per_datum, expected.per_datum)
+    assert (found.samples, found.method) == (expected.samples, expected.method)
+
+
+@pytest.mark.parametrize(
+    "options, samples, chains",
+    [
+        (EvaluationOptions(), 100, 16),
+        (EvaluationOptions(samples=5), 5, 16),
+        (EvaluationOptions(method="ais"), 16, 16),
+        (EvaluationOptions(method="ais", samples=5), 5, 5),
+        (EvaluationOptions(method="exact"), 0, 16),
+    ],
+)
+def test_samples_and_chains(options, samples, chains):
+    assert (options.samples_per_row, options.bracket_chains) == (samples, chains)
+
+
+def test_no_row_is_evaluated_twice():
+    context = context_of(options=EvaluationOptions(samples=5))
+    assert context.rate_distortion is context.log_likelihood.rate_distortion
+    defensive = context_of(options=EvaluationOptions(samples=5, defensive=0.3))
+    assert defensive.rate_distortion == rate_distortion(bernoulli(), bits(30), seed=3)
+
+
+@pytest.mark.parametrize("rows, known", [(1, False), (2, True)])
+def test_active_units_of_two_rows(rows, known):
+    assert (context_of(rows=rows).active_units is not None) == known
+
+
+@pytest.mark.parametrize(
+    "posterior, has_elbo", [(posteriors.Normal, True), (posteriors.Dirac, False)]
+)
+def test_models_without_a_codebook(posterior, has_elbo):
+    context = context_of(bernoulli(posterior))
+    assert (context.has_elbo, context.has_importance_weights) == (has_elbo, has_elbo)
+    assert context.codebook_usage is None and context.bracket is None
+    assert (context.log_likelihood is None) == (context.active_units is None) == (not has_elbo)
+    options = EvaluationOptions(bracket=2, samples=1, annealing=AISOptions(temperatures=2))
+    asked = context_of(bernoulli(posterior), options=options)
+    assert (asked.bracket is None) == (not has_elbo)
+
+
+@pytest.mark.parametrize("start", [None, "prior"])
+def test_bracket_of_rows_with_the_context_of_others(start, monkeypatch):
+    """Contexts are repeated where more rows are drawn than there are."""
+    calls = []
+
+    def record(model, *args, **options):
+        calls.append((args, options))
+        raise IncompatibleError("no")
+
+    monkeypatch.setattr(evaluation, "bidirectional_monte_carlo", record)
+    options = EvaluationOptions(
+        bracket=5, bracket_start=start, annealing=AISOptions(temperatures=3)
+    )
+    rows = SimpleNamespace(context=torch.arange(3.0)[:, None])
+    context = replace(context_of(options=options), rows=rows)
+    assert isinstance(context.bracket, IncompatibleError)
+    (args, found), *_ = calls
+    assert args == (5, 16) and found["seed"] == 3
+    assert found["context"][:, 0].tolist() == [0, 1, 2, 0, 1]
+    assert found["annealing"] == AISOptions(temperatures=3, start=start or "posterior")
+
+
+@pytest.mark.parametrize("bracket, accepted", [(-1, False), (0, True), (2, True)])
+def test_limits_of_the_bracket(bracket, accepted):
+    if accepted:
+        assert EvaluationOptions(bracket=bracket).bracket == bracket
+    else:
+        with pytest.raises(ArgumentError):
+            EvaluationOptions(bracket=bracket)
+
+
+@pytest.mark.parametrize(
+    "spec, kind",
+    [
+        (None, None),
+        (SimpleNamespace(binarisation=None, support="levels"), None),
+        (SimpleNamespace(binarisation=None, support="binary"), "already binary"),
+        (SimpleNamespace(binarisation="fixed", support="binary"), "fixed"),
+        (SimpleNamespace(binarisation="dynamic", support="binary"), "dynamic"),
+    ],
+)
+def test_kinds_of_binary_data(spec, kind):
+    found, notes = evaluation._binarisation(spec)
+    assert found == kind and [note.data for note in notes] == (
+        [{"binarisation": kind}] if kind else []
+    )

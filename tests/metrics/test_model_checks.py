@@ -122,6 +122,9 @@ def test_noise_needs_rows_of_real_numbers():
         (torch.distributions.Binomial(2, torch.full((3, 2), 0.5)), False, False),
         (Categorical(torch.ones(3, 2, 2)), False, True),
         (torch.distributions.Uniform(torch.full((3, 2), -2e4), 0.0), False, False),
+        # whole numbers and a half beyond 10,000
+        (torch.distributions.Uniform(torch.full((3, 2), -10000.7), 10000.7), True, False),
+        (torch.distributions.Uniform(torch.full((3, 2), -9999.7), 10000.7), False, False),
     ],
 )
 def test_supports_of_likelihoods(distribution, real, binary):
@@ -185,6 +188,7 @@ def test_most_of_the_codebook_is_unused(used, found, monkeypatch):
     result = checks._codebook_use(context)
     assert code(result) == ("codebook_mostly_unused" if found else None)
     assert result.numbers == {"unused_entries": float(8 - used)}
+    assert not found or "size=64" in str(result.finding.recommendation)
     assert checks._codebook_use(context_of()) is None
 
 
@@ -226,6 +230,8 @@ def test_gap_of_the_bound(gap, rate, effective, reliable, few, found):
     result = checks._bound_tightness(context)
     assert code(result) == found
     assert result.numbers == pytest.approx({"gap": gap, "effective_samples": effective})
+    if found == "log_likelihood_loose":
+        assert "samples=5000" in str(result.finding.recommendation)
     assert checks._bound_tightness(context_of(log_likelihood=None)) is None
 
 
@@ -339,6 +345,8 @@ def test_divergence_of_the_moments():
     expected = 0.5 * (variance + means.mean(0) ** 2 - 1 - numpy.log(variance)).sum()
     context = context_of(model=model, batch=lambda count: Batch(x[:count]))
     assert checks._moment_kl(context) == pytest.approx(expected)
+    context.batch = lambda count: Batch(x[:2])
+    assert math.isfinite(checks._moment_kl(context))
     context.batch = lambda count: Batch(x[:1])
     assert checks._moment_kl(context) is None
 

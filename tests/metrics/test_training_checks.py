@@ -55,12 +55,12 @@ def code(result):
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("beta", [None, 0.5])
 def test_schedules_end_before_the_run(finished, beta):
-    history = [epoch(1, schedules_finished=not finished), epoch(2, schedules_finished=finished)]
-    history[1].beta = beta
+    others = [epoch(number, schedules_finished=not finished) for number in (1, 2)]
+    history = [*others, epoch(3, schedules_finished=finished, beta=beta)]
     result = checks._unfinished_schedules(context_of(history))
     assert code(result) == (None if finished else "schedules_unfinished")
     if not finished:
-        assert "6" in str(result.finding.recommendation)  # three times two epochs
+        assert "9" in str(result.finding.recommendation)  # three times three epochs
         assert ("0.5" in str(result.finding.observation)) == (beta is not None)
     assert checks._unfinished_schedules(context_of([])) is None
 
@@ -94,7 +94,11 @@ def test_signs_of_a_high_learning_rate(last, changes, found):
 
 @pytest.mark.parametrize("skipped, found", [(0, False), (1, True)])
 def test_more_than_a_thousandth_of_the_steps_is_skipped(skipped, found):
-    history = [epoch(1, skipped_steps=1, step=400), epoch(2, skipped_steps=skipped, step=1000)]
+    history = [
+        epoch(1, skipped_steps=1, step=400),
+        epoch(2, step=700),
+        epoch(3, skipped_steps=skipped, step=1000),
+    ]
     result = checks._learning_rate(context_of(history))
     assert (code(result) is not None) == found
     assert result.numbers["skipped"] == 1 + skipped
@@ -168,6 +172,7 @@ def test_falls_of_smoothed_curves(bounds):
         ([9.0, 1.0, 5.0, 2.0], (0.0, 0.0)),
         ([3.0] * 5, (0.0, 0.0)),
         ([1.0, 2.0, 3.0, 4.0, 5.0, 1.0], (1.0, math.inf)),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 4.5], (0.125, math.inf)),
         ([1.0, 2.0, 3.0, 4.0, 5.0], (0.0, 0.0)),
     ],
 )
@@ -263,7 +268,7 @@ def test_share_of_idle_latents(kl, variance, share):
 def test_weight_of_the_divergence(beta, rate, idle, found):
     kl = None if idle is None else [0.0] * idle + [1.0] * (4 - idle)
     context = context_of(
-        [epoch(1, beta=0.5), epoch(2, beta=beta)],
+        [epoch(1, beta=0.5), epoch(2, beta=0.75), epoch(3, beta=beta)],
         rate_distortion=terms(rate),
         **latents(kl, [1.0] * 4),
     )
