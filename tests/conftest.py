@@ -1,6 +1,7 @@
 """What all tests share: one thread, and double precision where the mathematics is at stake."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def float64() -> Iterator[None]:
 def seed() -> None:
     """Each test has the same random numbers alone as among the others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """Signals act as in a terminal, also where the tests run under nohup or in the background."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    actions = (signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL)
+    before = [signal.signal(*pair) for pair in zip(numbers, actions, strict=True)]
+    yield
+    for pair in zip(numbers, before, strict=True):
+        signal.signal(*pair)
 
 
 @pytest.fixture

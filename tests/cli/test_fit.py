@@ -208,6 +208,7 @@ def test_settings_are_trained_and_restored(aevb, table):
     assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("foreground")
 def test_interrupted_fit_keeps_best_weights_and_resumes_exactly(aevb, table, monkeypatch):
     whole = aevb("fit", table, "--out", "whole", "--epochs", 6, *SMALL)
     interrupt_after(monkeypatch, epoch=3)
@@ -223,6 +224,7 @@ def test_interrupted_fit_keeps_best_weights_and_resumes_exactly(aevb, table, mon
     )
 
 
+@pytest.mark.usefixtures("foreground")
 def test_full_disk_keeps_the_previous_checkpoint(aevb, table, monkeypatch):
     interrupt_after(monkeypatch, epoch=2)
     aevb("fit", table, "--out", "run", "--epochs", 6, *SMALL)
@@ -270,6 +272,7 @@ def test_a_settings_file_does_not_say_what_is_written(aevb, table, tmp_path, nam
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_the_exit_code_names_the_signal(aevb, table, monkeypatch, name, code):
     interrupt_after(monkeypatch, epoch=2, number=getattr(signal, name))

@@ -164,6 +164,7 @@ def test_extended_grid_trains_only_new_combinations(aevb, swept, tmp_path):
     assert tomllib.loads(Path("wider/config.toml").read_text())["latent"] == [1, 2]
 
 
+@pytest.mark.usefixtures("foreground")
 def test_sweep_resumes_after_interrupt(aevb, table, monkeypatch):
     few = ["--latent", "1,2", "--seeds", 1, *SMALL]
     assert aevb("sweep", table, "--out", "whole", *few).code == 0

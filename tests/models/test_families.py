@@ -420,13 +420,19 @@ def test_every_network_trains_in_every_role(posterior, network):
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
 @pytest.mark.parametrize(
-    "posterior, objective",
-    [("normal-full", "elbo"), ("gamma", "iwae-4"), ("dirac", "reconstruction")],
+    "posterior, likelihood, objective",
+    [
+        ("normal-full", "bernoulli", "elbo"),
+        ("gamma", "bernoulli", "iwae-4"),
+        ("normal-full", "negative-binomial", "elbo"),
+        ("dirac", "bernoulli", "reconstruction"),
+    ],
 )
-def test_a_step_is_one_graph(posterior, objective):
+def test_a_step_is_one_graph(posterior, likelihood, objective):
     """One graph without a break, forwards and backwards, that agrees with eager mode."""
-    model, objective_instance = make_vae(posterior, "bernoulli"), catalogue.OBJECTIVES[objective]()
+    model, objective_instance = make_vae(posterior, likelihood), catalogue.OBJECTIVES[objective]()
     batch = make_batch(model)
 
     def step(x):

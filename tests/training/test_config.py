@@ -36,7 +36,7 @@ def test_settings_are_json():
 def test_identity_excludes_settings_that_may_change_on_resume():
     config = TrainingConfig()
     free = config.to_dict().keys() - config.identity(config.to_dict()).keys()
-    assert free == {"minutes", "patience", "lr_schedule", "compile"}
+    assert free == {"epochs", "minutes", "patience", "lr_schedule", "compile"}
 
 
 @pytest.mark.parametrize("settings", [{"epochs": 0}, {"minutes": -1.0}, {"ema": 0.0}, {"seed": -1}])

@@ -127,6 +127,7 @@ def interrupting(source, after: int):
     return epoch
 
 
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize(
     "after", [0, 5, 8]
 )  # first epoch, middle of an epoch, start of an epoch (4 steps each)
@@ -242,6 +243,7 @@ def test_the_first_version_kept_its_history_in_the_checkpoint(tmp_path):
     assert numbers(run(epochs=3, out=tmp_path / "run", resume=True))[:2] == numbers(first)
 
 
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_signals_end_a_run_after_the_current_step(tmp_path, name):
     number = getattr(signal, name)

@@ -261,6 +261,7 @@ def test_run_folders_are_written_and_resumed(tmp_path):
         aevb.fit_many([tiny(0), tiny(1)], DATA, names=["a", "b"], out=tmp_path, **STEPS)
 
 
+@pytest.mark.usefixtures("foreground")
 def test_interrupt_stops_all_models_and_keeps_results(tmp_path):
     def stop(step: int, total: float) -> float:
         if step == 9:
@@ -281,6 +282,7 @@ def test_interrupt_stops_all_models_and_keeps_results(tmp_path):
     assert [len(result.history) for result in resumed] == [5, 5]
 
 
+@pytest.mark.usefixtures("foreground")
 def test_interrupt_skips_remaining_stacks_and_keeps_finished_runs(tmp_path):
     """Two architectures, trained in turn: the first finishes, the second stops in epoch 3."""
     steps = iter(range(100))
