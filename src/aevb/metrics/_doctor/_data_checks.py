@@ -90,16 +90,16 @@ def _missing_codes(context: DiagnosticContext) -> CheckResult | None:
 
 @register(CheckRegistration(name="row_order", title="Order in time", order=80))
 def _row_order(context: DiagnosticContext) -> CheckResult | None:
-    """Check whether consecutive rows are alike, as the frames of a film are."""
+    """Check whether consecutive rows are alike."""
     rows = context.all_rows[0]
     ratio = None if context.spec is None else context.spec.temporal_order
     if ratio is not None:
         finding = Finding(
             "temporal_order_split_at_random",
-            "A film, split at random",
+            "Ordered rows, split at random",
             f"In the order in which they were read, consecutive rows differ {ratio:.2f} times as "
             "much as any two rows.",
-            "They are no independent draws, and held-out rows have near-duplicates among the "
+            "They are not independent draws, and held-out rows have near-duplicates among the "
             "training rows: their numbers are too good.",
             message("Split by time, {order}.", order=Argument("order", "time")),
         )
@@ -119,7 +119,7 @@ def _row_order(context: DiagnosticContext) -> CheckResult | None:
             "Rows in order of time",
             f"Consecutive rows differ {ratio:.2f} times as much as any two rows, and less the "
             "closer they are.",
-            "They are no independent draws: there are effectively fewer rows, and standard errors "
+            "They are not independent draws: there are effectively fewer rows, and standard errors "
             "are too small.",
             "Read standard errors as lower limits, or evaluate every tenth row.",
         )
