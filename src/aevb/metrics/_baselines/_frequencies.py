@@ -112,7 +112,7 @@ class LatentClasses:
 
 
 def fit_latent_classes(
-    x: Tensor, levels: int, candidates: Sequence[int], *, max_steps: int = 30, seed: int = 0
+    x: Tensor, levels: int, candidates: Sequence[int], *, steps: int = 30, seed: int = 0
 ) -> LatentClasses:
     """Fit latent classes by expectation maximisation to rows ``[N, D]`` of 0 ... levels - 1.
 
@@ -121,29 +121,22 @@ def fit_latent_classes(
     held_out, values = held_out_mask(len(x)), _one_hot(x, levels)
     best, best_score = candidates[0], -math.inf
     for classes in candidates:
-        model = _fit_classes(values[~held_out], levels, classes, max_steps, seed)
+        model = _fit_classes(values[~held_out], levels, classes, steps, seed)
         score = model.log_prob(x[held_out]).mean().item()
         if score <= best_score or classes > len(x):
             break
         best, best_score = classes, score
-    return _fit_classes(values, levels, best, max_steps, seed)
+    return _fit_classes(values, levels, best, steps, seed)
 
 
-def _fit_classes(
-    values: Tensor, levels: int, classes: int, max_steps: int, seed: int, tolerance: float = 0.01
-) -> LatentClasses:
+def _fit_classes(values: Tensor, levels: int, classes: int, steps: int, seed: int) -> LatentClasses:
     """Classes from random weights, which break the symmetry."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.rand(len(values), classes, generator=generator).square().to(values)
-    weight, before = weight / weight.sum(1, keepdim=True), -math.inf
-    model = _weighted_classes(values, weight, levels)
-    for _ in range(max_steps):
+    model = _weighted_classes(values, weight / weight.sum(1, keepdim=True), levels)
+    for _ in range(steps):
         joint = model._log_joint(values)
-        found = joint.logsumexp(1)
-        weight, gain = (joint - found[:, None]).exp(), found.mean().item() - before
-        before += gain
-        if gain < tolerance:
-            break
+        weight = (joint - joint.logsumexp(1, keepdim=True)).exp()
         model = _weighted_classes(values, weight, levels)
     return model
 

@@ -115,7 +115,7 @@ def _gaussians(
 
 
 def fit_mixture(
-    x: Tensor, candidates: Sequence[int], floor: float, *, max_steps: int = 50, seed: int = 0
+    x: Tensor, candidates: Sequence[int], floor: float, *, steps: int = 50, seed: int = 0
 ) -> Gaussians | None:
     """Fit a mixture of Gaussians by expectation maximisation to rows ``[N, D]`` of about unit size.
 
@@ -130,30 +130,26 @@ def fit_mixture(
     for components in candidates:
         if components * size * (size + 3) / 2 > len(x) or worse == 2:
             break
-        mixture = _maximise_expectation(x[~held_out], components, floor, max_steps, seed)
+        mixture = _maximise_expectation(x[~held_out], components, floor, steps, seed)
         score = mixture.log_prob(x[held_out]).mean().item()
         worse += 1
         if score > best_score:
             best, best_score, worse = components, score, 0
-    return _maximise_expectation(x, best, floor, max_steps, seed) if best else None
+    return _maximise_expectation(x, best, floor, steps, seed) if best else None
 
 
 def _maximise_expectation(
-    x: Tensor, components: int, floor: float, max_steps: int, seed: int, tolerance: float = 1e-3
+    x: Tensor, components: int, floor: float, steps: int, seed: int
 ) -> Gaussians:
-    """Expectation maximisation until a step gains less than ``tolerance`` nats per row."""
+    """Expectation maximisation; the gain of a step says little, since a plateau may end."""
     weight = _initial_weights(x, components, torch.Generator().manual_seed(seed))
     # components that share the space have a smaller volume each (Fraley and Raftery 2007)
     size = x.shape[1]
     prior = torch.cov(x.T, correction=0).reshape(size, size) / components ** (2 / size)
-    mixture, before = _weighted_gaussians(x, weight, prior, floor), -math.inf
-    for _ in range(max_steps):
+    mixture = _weighted_gaussians(x, weight, prior, floor)
+    for _ in range(steps):
         joint = mixture.log_joint(x)
-        total = joint.logsumexp(1)
-        weight, gain = (joint - total[:, None]).exp(), total.mean().item() - before
-        before += gain
-        if gain < tolerance:
-            break
+        weight = (joint - joint.logsumexp(1, keepdim=True)).exp()
         mixture = _weighted_gaussians(x, weight, prior, floor)
     return mixture
 
