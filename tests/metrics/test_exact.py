@@ -102,6 +102,17 @@ def test_decomposition_by_formula(covariance, pairs):
     numpy.testing.assert_allclose(found.mean, posterior.mean, atol=1e-10)
 
 
+def test_missing_cells_count_in_no_term(monkeypatch):
+    """Each term by its own formula, and they still add up."""
+    model, x = linear_vae(WEIGHT, OFFSET, VARIANCE.sqrt()), rows(missing=True)
+    set_posterior(model, torch.randn(2, 4), torch.zeros(2), torch.tensor([0.6, 0.9]))
+    monkeypatch.setattr(exact, "_observed_cells", lambda model, batch: x)
+    with torch.no_grad():
+        parts = exact._decompose_by_formula(model, Batch(rows(missing=False)), 100)
+    numpy.testing.assert_allclose(parts.log_likelihood, parts.elbo + parts.gap, atol=1e-9)
+    numpy.testing.assert_allclose(parts.log_likelihood, TRUTH.log_prob(x), atol=1e-9)
+
+
 def test_parameters_are_read_from_the_decoder():
     found = metrics.linear_gaussian(linear_vae(WEIGHT, OFFSET, VARIANCE.sqrt()))
     for part, expected in zip(
