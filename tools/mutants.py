@@ -44,6 +44,7 @@ COMPARISONS = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
+LEFT_ALONE = (ast.Raise, ast.AnnAssign, ast.arguments, ast.Assert)
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 NAMES = {
     "min": "max",
@@ -145,9 +146,9 @@ def iter_nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """
 
     def visit(node: ast.AST, name: str) -> Iterator[tuple[ast.AST, str]]:
-        if isinstance(node, ast.Raise | ast.AnnAssign | ast.arguments | ast.Assert) or is_text(
-            node
-        ):
+        if isinstance(node, LEFT_ALONE) or is_text(node):
+            return
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: an assertion
             return
         if isinstance(node, ast.FunctionDef):
             for statement in node.body:

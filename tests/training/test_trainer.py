@@ -199,7 +199,7 @@ def test_seconds_and_time_limit(monkeypatch):
 
 
 def unusual(**options) -> aevb.FitResult:
-    """A critic's group, a schedule, accumulation, clipping, EMA, patience and a left-over row."""
+    """A schedule, accumulation, clipping, EMA, patience and a left-over row."""
     objective = objectives.ELBO(beta=objectives.Linear(0.25, 1.5, steps=7))
     settings = {
         "epochs": 4,
