@@ -91,7 +91,7 @@ def test_values_per_row_and_the_rows_of_baselines(changes, values, rows, monkeyp
         (9.0, 0.05, False, False),
     ],
 )
-@pytest.mark.parametrize("reliable", [None, 0.4, 0.5, 1.0])
+@pytest.mark.parametrize("reliable", [None, 0.0, 0.4, 0.5, 1.0])
 def test_a_better_baseline(gain, error, few, found, reliable, monkeypatch):
     best = SimpleNamespace(title="Gaussian", caveat="")
     scores = SimpleNamespace(
@@ -104,13 +104,14 @@ def test_a_better_baseline(gain, error, few, found, reliable, monkeypatch):
     result = checks._baseline(context)
     assert (result.finding is not None) == found
     assert result.numbers == {"gain": gain, "error": error, "baseline": -7.25}
-    assert bool(checks._reliability_sentence(context)) == (reliable == 0.4)
+    assert bool(checks._reliability_sentence(context)) == (reliable in (0.0, 0.4))
     context.baselines = None
     assert checks._baseline(context) is None
 
 
 def run_of(epochs, steps, best=None):
-    history = [SimpleNamespace(epoch=number, step=steps) for number in range(1, epochs + 1)]
+    numbers = range(1, epochs + 1)
+    history = [SimpleNamespace(epoch=n, step=steps - 1000 * (epochs - n)) for n in numbers]
     return {"history": history, "best_epoch": best and SimpleNamespace(epoch=best)}
 
 
@@ -124,7 +125,9 @@ def run_of(epochs, steps, best=None):
         (run_of(10, 700), 72),
         (run_of(10, 0), 50_000),
         (run_of(10, 1000, best=9), 50),
-        (run_of(10, 1000, best=8), None),
+        (run_of(20, 5000 - 1, best=18), 60),
+        (run_of(20, 5000 - 1, best=17), None),
+        (run_of(11, 1000, best=9), None),
     ],
 )
 def test_longer_runs(changes, epochs):

@@ -77,7 +77,8 @@ def _model_and_baselines(
 
 def _reliability_sentence(context: DiagnosticContext) -> str:
     estimate = context.log_likelihood
-    if estimate is None or (estimate.reliable_fraction or 1.0) >= 0.5:
+    reliable = None if estimate is None else estimate.reliable_fraction
+    if reliable is None or reliable >= 0.5:
         return ""
     return (
         " The importance weights are reliable for few rows, so that log p(x) may be higher than "
