@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
+from aevb.data import load
 from aevb.errors import ArgumentError, IncompatibleError
 from aevb.metrics import DoctorThresholds
 from aevb.metrics._doctor import _doctor as doctors
@@ -101,6 +102,20 @@ def test_rows_that_are_examined(rows, train, reference, examined, monkeypatch):
     assert tuple(None if part is None else len(part) for part in context.all_rows) == (rows, train)
     assert (context.seed, context.history, context.thresholds.max_rows) == (4, history, 6)
     assert (context.baselines is None) == (train is None)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_parts_of_a_data_set(given, monkeypatch):
+    """Arguments come before the parts of the data set."""
+    contexts = []
+    monkeypatch.setattr(doctors, "_run_checks", lambda context: contexts.append(context) or [])
+    data = load(torch.randn(50, 3).numpy())
+    parts = {"train": torch.randn(17, 3), "reference": torch.randn(13, 3)} if given else {}
+    metrics.doctor(normal_model(), data, **parts)
+    (context,) = contexts
+    sizes = (17, 13) if given else (len(data.train), len(data.validation))
+    assert len(context.rows) == len(data.test) != len(data.train) and context.spec == data.spec
+    assert (len(context.train), len(context.reference)) == sizes
 
 
 def test_weights_that_are_not_finite_end_the_examination():

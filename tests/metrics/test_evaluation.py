@@ -20,6 +20,7 @@ from aevb.metrics import (
     Number,
     evaluate,
     evaluate_bound,
+    fit_baselines,
     rate_distortion,
 )
 from aevb.metrics import _evaluation as evaluation
@@ -197,6 +198,7 @@ def test_a_bracket_bounds_rows_drawn_from_the_model():
     result = evaluate(bernoulli(), bits(30), samples=5, bracket=8, annealing=annealing)
     expected = metrics.bidirectional_monte_carlo(bernoulli(), 8, annealing=annealing)
     assert result.to_dict()["bracket"]["n"] == 8
+    assert torch.equal(result.bracket.per_datum, expected.per_datum)
     for key in ("lower_bound", "upper_bound", "bound_gap"):
         part = {"lower_bound": "lower", "upper_bound": "upper", "bound_gap": "gap"}[key]
         assert result[f"bracket.{part}"].estimate == getattr(expected, key)
@@ -403,6 +405,21 @@ def test_bracket_of_rows_with_the_context_of_others(start, monkeypatch):
     assert args == (5, 16) and found["seed"] == 3
     assert found["context"][:, 0].tolist() == [0, 1, 2, 0, 1]
     assert found["annealing"] == AISOptions(temperatures=3, start=start or "posterior")
+
+
+def test_a_bracket_of_one_row_anneals():
+    annealing = AISOptions(temperatures=5)
+    assert EvaluationOptions(bracket=1, annealing=annealing).annealing == annealing
+
+
+def test_bounds_are_compared_with_baselines():
+    data = load(bits(60).numpy())
+    own = evaluate_bound(bernoulli(), data, spec=data.spec)
+    baselines = fit_baselines(bernoulli(), data.train, data.spec)
+    assert len(own.numbers) > 1
+    given = evaluate_bound(bernoulli(), data.test, spec=data.spec, baselines=baselines)
+    assert [number.value for number in given.numbers] == [number.value for number in own.numbers]
+    assert len(evaluate_bound(bernoulli(posteriors.Dirac), data).numbers) == 1
 
 
 @pytest.mark.parametrize("bracket, accepted", [(-1, False), (0, True), (2, True)])
