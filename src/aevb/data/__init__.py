@@ -5,6 +5,7 @@
 Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.
 """
 
+from ..networks._column import Column
 from . import _idx, _image_folder, _matrices, _numpy_files, _tables, _text_tables  # noqa: F401 - they register readers
 from ._dataset import Dataset
 from ._download import download_dataset
@@ -16,10 +17,12 @@ from ._readers import ReaderRegistration
 from ._reading import Reading
 from ._rows import Rows
 from ._save import save
+from ._schema import Schema
 from ._spec import Spec
 from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits, binarise
 
 __all__ = [
+    "Column",
     "Dataset",
     "DatasetInfo",
     "DynamicBinarisation",
@@ -29,6 +32,7 @@ __all__ = [
     "Reading",
     "RowTransform",
     "Rows",
+    "Schema",
     "Spec",
     "ToFloat",
     "UnpackBits",

@@ -16,8 +16,9 @@ from ..networks._condition import ContextVariable, Covariate, Labels
 from ..notes import Note
 from ._layout import Kind, kind_of, source_shape, to_layout
 from ._reading import Reading
+from ._schema import Schema
 
-Support = Literal["binary", "levels", "unit", "real"]
+Support = Literal["binary", "levels", "unit", "real", "mixed"]
 NetworkKind = Literal["mlp", "conv", "gru"]
 
 
@@ -32,7 +33,7 @@ class Spec:
         name: The name of the data set.
         event_shape: The shape of one row.
         support: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 ... levels-1), ``"unit"`` (the
-            interval [0, 1]) or ``"real"``.
+            interval [0, 1]), ``"real"``, or ``"mixed"`` for the encoded cells of a ``schema``.
         likelihood: The name of the likelihood.
         network: ``"mlp"``, ``"conv"`` or ``"gru"``.
         levels: The number of grey levels; for binarised data, of the data before binarisation.
@@ -55,6 +56,7 @@ class Spec:
         dtype: The dtype of images, series and video in the source.
         padded: Whether shorter series end in steps of NaN.
         bounds: The range of pixels that have a likelihood of all real numbers.
+        schema: What the columns of a table of mixed columns hold, and how rows are encoded.
 
     Example:
         >>> spec = Spec(
@@ -90,6 +92,7 @@ class Spec:
     dtype: str | None = None
     padded: bool = False
     bounds: tuple[float, float] | None = None
+    schema: Schema | None = None
 
     @property
     def discrete(self) -> bool:
@@ -174,6 +177,7 @@ class Spec:
         return record | {
             "notes": [note.to_dict() for note in self.notes],
             "reading": self.reading.settings,
+            "schema": None if self.schema is None else self.schema.to_dict(),
         }
 
     @classmethod
@@ -205,6 +209,8 @@ class Spec:
         if values.get("condition") is not None:
             values["condition"] = tuple(map(factor_from_dict, values["condition"]))
         values["reading"] = Reading(**values.get("reading", {}))
+        if values.get("schema") is not None:
+            values["schema"] = Schema.from_dict(values["schema"])
         return cls(**values)
 
 

@@ -3,6 +3,7 @@
 Any ``nn.Module`` can take their place.
 """
 
+from ._column import Column
 from ._condition import (
     Condition,
     ConditionedNetwork,
@@ -36,6 +37,7 @@ __all__ = [
     "GRU",
     "MADE",
     "MLP",
+    "Column",
     "Condition",
     "ConditionedNetwork",
     "ContextVariable",
