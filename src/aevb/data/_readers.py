@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .._registry import Registration
 from ..errors import AevbError, DataError
@@ -25,6 +25,7 @@ class ReaderRegistration(Registration):
             follow.
         matches: A further test on the path, where the ending does not decide.
         reads: What the reader takes from the file, for the documentation.
+        table: Reads the file as a table with all its columns, where the format holds one.
     """
 
     role: ClassVar[str] = "reader"
@@ -33,6 +34,7 @@ class ReaderRegistration(Registration):
     suffixes: tuple[str, ...] = ()
     matches: Callable[[Path], bool] | None = None
     reads: str = ""
+    table: Callable[[Path, ReadOptions], Any] | None = None
 
     def accepts(self, path: Path) -> bool:
         """Whether this reader reads the file or folder."""
@@ -46,16 +48,8 @@ def read_path(path: Path, options: ReadOptions) -> RawData:
     Raises:
         DataError: There is no such file, no reader accepts it, or its contents are damaged.
     """
-    if not path.exists():
-        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
-        raise DataError(
-            "there is no such file or folder",
-            argument="source",
-            value=str(path),
-            suggestions=suggest_nearest(path.name, (other.name for other in siblings)),
-        )
     with convert_read_errors(path):
-        return _find_reader(path)(path, options)
+        return find_reader(path).target(path, options)
 
 
 @contextmanager
@@ -107,12 +101,24 @@ def _format_title(path: Path) -> str:
     return found[0].title if found else "data"
 
 
-def _find_reader(path: Path) -> Callable[[Path, ReadOptions], RawData]:
-    """The reader that accepts a path."""
+def find_reader(path: Path) -> ReaderRegistration:
+    """The reader that accepts a path.
+
+    Raises:
+        DataError: There is no such file, or no reader accepts it.
+    """
+    if not path.exists():
+        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        raise DataError(
+            "there is no such file or folder",
+            argument="source",
+            value=str(path),
+            suggestions=suggest_nearest(path.name, (other.name for other in siblings)),
+        )
     readers = ReaderRegistration.all().values()
     for reader in readers:
         if reader.accepts(path):
-            return reader.target
+            return reader
     suffixes = [suffix for reader in readers for suffix in reader.suffixes]
     raise DataError(
         f'the ending "{Path(uncompressed_name(path)).suffix}" is not known; known are '

@@ -26,7 +26,7 @@ from ._labels import is_missing
 from ._missing_codes import missing_code_notes
 from ._number_texts import DecimalMark
 from ._raw import RawData, ReadOptions
-from ._readers import ReaderRegistration
+from ._readers import ReaderRegistration, convert_read_errors, find_reader
 
 CELL_BYTES = 8  # of memory that a cell needs at least
 
@@ -63,23 +63,8 @@ class SourceTable:
         return CellRules(reading.decimal, self.usual_decimal, reading.missing or ())
 
 
-@register(
-    ReaderRegistration(
-        name="parquet",
-        title="Parquet",
-        suffixes=(".parquet",),
-        reads="columns of numbers, or the column `key` of rows (bytes, arrays, lists, images)",
-        use_when="large tables; images as a column of bytes or of encoded images, with labels",
-        cost='the extra "tables"; a column of lists takes ten times as long as one of bytes',
-        avoid_when="rows are larger than the memory; use npy",
-    )
-)
-def read_parquet(path: Path, options: ReadOptions) -> RawData:
-    """A Parquet file with columns of numbers, or a column of rows.
-
-    The cells of a column of rows are bytes (see ``ByteFormat``), arrays or lists of one length, or
-    encoded images.
-    """
+def read_parquet_table(path: Path, options: ReadOptions) -> SourceTable:
+    """All columns of a Parquet file."""
     polars = import_extra("polars", "reading Parquet files")
     origin = f'file "{path}"'
     with open_file(path, options.reading.allow_large) as handle:
@@ -90,9 +75,39 @@ def read_parquet(path: Path, options: ReadOptions) -> RawData:
         handle.seek(0)
         frame = polars.read_parquet(handle)
     table = to_narwhals(frame)
-    return from_table(
-        SourceTable(table, data_name(path), origin, None, (), byte_format, metadata), options
+    return SourceTable(table, data_name(path), origin, None, (), byte_format, metadata)
+
+
+@register(
+    ReaderRegistration(
+        name="parquet",
+        title="Parquet",
+        suffixes=(".parquet",),
+        reads="columns of numbers, or the column `key` of rows (bytes, arrays, lists, images)",
+        use_when="large tables; images as a column of bytes or of encoded images, with labels",
+        cost='the extra "tables"; a column of lists takes ten times as long as one of bytes',
+        avoid_when="rows are larger than the memory; use npy",
+        table=read_parquet_table,
     )
+)
+def read_parquet(path: Path, options: ReadOptions) -> RawData:
+    """A Parquet file with columns of numbers, or a column of rows.
+
+    The cells of a column of rows are bytes (see ``ByteFormat``), arrays or lists of one length, or
+    encoded images.
+    """
+    return from_table(read_parquet_table(path, options), options)
+
+
+def read_arrow_table(path: Path, options: ReadOptions) -> SourceTable:
+    """All columns of an Arrow file or stream."""
+    polars = import_extra("polars", "reading Arrow files")
+    origin = f'file "{path}"'
+    with open_file(path, options.reading.allow_large) as handle:
+        content = handle.read()
+    read = polars.read_ipc if content.startswith(b"ARROW1") else polars.read_ipc_stream
+    frame = read(io.BytesIO(content))
+    return SourceTable(to_narwhals(frame), data_name(path), origin)
 
 
 @register(
@@ -104,32 +119,16 @@ def read_parquet(path: Path, options: ReadOptions) -> RawData:
         use_when="tables of other programs, and data sets of Hugging Face `datasets`",
         cost='the extra "tables"',
         avoid_when="the format is yours to choose; parquet files are smaller",
+        table=read_arrow_table,
     )
 )
 def read_arrow(path: Path, options: ReadOptions) -> RawData:
     """An Arrow file or stream, also as Feather 2."""
-    polars = import_extra("polars", "reading Arrow files")
-    origin = f'file "{path}"'
-    with open_file(path, options.reading.allow_large) as handle:
-        content = handle.read()
-    read = polars.read_ipc if content.startswith(b"ARROW1") else polars.read_ipc_stream
-    frame = read(io.BytesIO(content))
-    return from_table(SourceTable(to_narwhals(frame), data_name(path), origin), options)
+    return from_table(read_arrow_table(path, options), options)
 
 
-@register(
-    ReaderRegistration(
-        name="excel",
-        title="Excel",
-        suffixes=(".xlsx",),
-        reads="columns of numbers of the sheet `key`, or of the only one",
-        use_when="tables of a spreadsheet",
-        cost='the extra "formats"',
-        avoid_when="the table is large; parquet is faster",
-    )
-)
-def read_excel(path: Path, options: ReadOptions) -> RawData:
-    """A sheet of an Excel file, with a header in its first row."""
+def read_excel_table(path: Path, options: ReadOptions) -> SourceTable:
+    """All columns of the chosen sheet of an Excel file."""
     polars = import_extra("polars", "reading Excel files")
     fastexcel = import_extra("fastexcel", "reading Excel files", "formats")
     origin, reading = f'file "{path}"', options.reading
@@ -156,8 +155,24 @@ def read_excel(path: Path, options: ReadOptions) -> RawData:
         has_header=reading.header is not False,
         infer_schema_length=None,
     )
-    table = SourceTable(to_narwhals(frame), data_name(path), origin, settings=frozenset({"header"}))
-    return from_table(table, replace(options, key=None))
+    return SourceTable(to_narwhals(frame), data_name(path), origin, settings=frozenset({"header"}))
+
+
+@register(
+    ReaderRegistration(
+        name="excel",
+        title="Excel",
+        suffixes=(".xlsx",),
+        reads="columns of numbers of the sheet `key`, or of the only one",
+        use_when="tables of a spreadsheet",
+        cost='the extra "formats"',
+        avoid_when="the table is large; parquet is faster",
+        table=read_excel_table,
+    )
+)
+def read_excel(path: Path, options: ReadOptions) -> RawData:
+    """A sheet of an Excel file, with a header in its first row."""
+    return from_table(read_excel_table(path, options), replace(options, key=None))
 
 
 def _check_expanded(scan: Any, origin: str, options: ReadOptions) -> None:
@@ -169,9 +184,31 @@ def _check_expanded(scan: Any, origin: str, options: ReadOptions) -> None:
     check_size(rows * columns * CELL_BYTES, origin, options.reading.allow_large)
 
 
+def read_source_table(source: Any, options: ReadOptions | None = None) -> SourceTable:
+    """A table with every row and every column, as read from a file or given as a data frame.
+
+    Args:
+        source: A path, or a data frame of pandas, polars or another library that narwhals reads.
+        options: What the reader of a file is asked for.
+
+    Raises:
+        DataError: There is no such file, its format holds no table, or its contents are damaged.
+    """
+    if not isinstance(source, str | Path):
+        return SourceTable(to_narwhals(source), "frame", "the frame")
+    path = Path(source)
+    reader = find_reader(path)
+    if reader.table is None:
+        raise source_error(
+            f'file "{path}" is no table with names of columns', "Give a table, such as .csv"
+        )
+    with convert_read_errors(path):
+        return reader.table(path, options or ReadOptions())
+
+
 def from_frame(source: Any, options: ReadOptions) -> RawData:
     """A data frame of pandas, polars or another library that narwhals reads."""
-    return from_table(SourceTable(to_narwhals(source), "frame", "the frame"), options)
+    return from_table(read_source_table(source, options), options)
 
 
 def frame_values(source: Any, name: str = "x") -> np.ndarray:

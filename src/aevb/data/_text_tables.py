@@ -21,6 +21,28 @@ TRIED_ROWS, TRIED_COLUMNS = 1000, 50  # with commas, which decide the decimal ma
 _ARFF_ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"[^\"]*\"|\S+)\s+", re.IGNORECASE)
 
 
+def read_csv_table(path: Path, options: ReadOptions) -> SourceTable:
+    """All columns of a table in a text file."""
+    origin, reading = f'file "{path}"', options.reading
+    options.check_unsupported(origin, "key")
+    polars = import_extra("polars", "reading CSV files")
+    with open_file(path, reading.allow_large) as handle:
+        table = parse_text_table(handle.read(), reading, origin, options.columns)
+    check_size(len(table.names) * BYTES_PER_COLUMN, origin, reading.allow_large)
+    texts = _read_texts(polars, table, origin)
+    decimal = reading.decimal or _usual_decimal(texts)
+    frame = _to_plain_numbers(texts, decimal)
+    return SourceTable(
+        to_narwhals(frame),
+        data_name(path),
+        origin,
+        table.first_line,
+        table.notes,
+        usual_decimal=decimal,
+        settings=TEXT_SETTINGS,
+    )
+
+
 @register(
     ReaderRegistration(
         name="csv",
@@ -31,30 +53,25 @@ _ARFF_ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"[^\"]*\"|\S+)\s
         use_when="tables",
         cost='the extra "tables"',
         avoid_when="the table is large; parquet is faster",
+        table=read_csv_table,
     )
 )
 def read_csv(path: Path, options: ReadOptions) -> RawData:
     """A table in a text file, with any delimiter, in any encoding."""
-    origin, reading = f'file "{path}"', options.reading
-    options.check_unsupported(origin, "key")
-    polars = import_extra("polars", "reading CSV files")
-    with open_file(path, reading.allow_large) as handle:
-        table = parse_text_table(handle.read(), reading, origin, options.columns)
-    check_size(len(table.names) * BYTES_PER_COLUMN, origin, reading.allow_large)
-    texts = _read_texts(polars, table, origin)
-    decimal = reading.decimal or _usual_decimal(texts)
-    frame = _to_plain_numbers(texts, decimal)
-    return from_table(
-        SourceTable(
-            to_narwhals(frame),
-            data_name(path),
-            origin,
-            table.first_line,
-            table.notes,
-            usual_decimal=decimal,
-            settings=TEXT_SETTINGS,
-        ),
-        options,
+    return from_table(read_csv_table(path, options), options)
+
+
+def read_json_lines_table(path: Path, options: ReadOptions) -> SourceTable:
+    """All columns of a file with one JSON object per line."""
+    polars = import_extra("polars", "reading JSON lines")
+    origin = f'file "{path}"'
+    with open_file(path, options.reading.allow_large) as handle:
+        content, notes = decode_text(handle.read(), options.reading.encoding, origin)
+    if not content.lstrip().startswith(b"{"):
+        raise source_error(f"{origin} does not begin with a JSON object", "Write one per line")
+    frame = polars.read_ndjson(content, infer_schema_length=None)
+    return SourceTable(
+        to_narwhals(frame), data_name(path), origin, 1, notes, settings=frozenset({"encoding"})
     )
 
 
@@ -67,36 +84,16 @@ def read_csv(path: Path, options: ReadOptions) -> RawData:
         use_when="records that a program wrote",
         cost='the extra "tables"',
         avoid_when="the table is large; parquet is faster",
+        table=read_json_lines_table,
     )
 )
 def read_json_lines(path: Path, options: ReadOptions) -> RawData:
     """A file with one JSON object per line."""
-    polars = import_extra("polars", "reading JSON lines")
-    origin = f'file "{path}"'
-    with open_file(path, options.reading.allow_large) as handle:
-        content, notes = decode_text(handle.read(), options.reading.encoding, origin)
-    if not content.lstrip().startswith(b"{"):
-        raise source_error(f"{origin} does not begin with a JSON object", "Write one per line")
-    frame = polars.read_ndjson(content, infer_schema_length=None)
-    table = SourceTable(
-        to_narwhals(frame), data_name(path), origin, 1, notes, settings=frozenset({"encoding"})
-    )
-    return from_table(table, options)
+    return from_table(read_json_lines_table(path, options), options)
 
 
-@register(
-    ReaderRegistration(
-        name="arff",
-        title="ARFF",
-        suffixes=(".arff",),
-        reads="columns of numbers, with labels and context in other columns",
-        use_when="data sets of OpenML and Weka",
-        cost='the extra "tables"',
-        avoid_when="the format is yours to choose; use parquet",
-    )
-)
-def read_arff(path: Path, options: ReadOptions) -> RawData:
-    """An ARFF file with dense data."""
+def read_arff_table(path: Path, options: ReadOptions) -> SourceTable:
+    """All columns of an ARFF file with dense data."""
     origin = f'file "{path}"'
     options.check_unsupported(origin, "key")
     polars = import_extra("polars", "reading ARFF files")
@@ -114,7 +111,7 @@ def read_arff(path: Path, options: ReadOptions) -> RawData:
     table = TextTable(rows, delimiter, unique_names(names), content.count(b"\n", 0, mark.end()) + 1)
     texts = _read_texts(polars, table, origin, quote="'" if b'"' not in rows else '"')
     frame = _to_plain_numbers(texts, ".")
-    source = SourceTable(
+    return SourceTable(
         to_narwhals(frame),
         data_name(path),
         origin,
@@ -122,7 +119,23 @@ def read_arff(path: Path, options: ReadOptions) -> RawData:
         notes,
         settings=frozenset({"encoding"}),
     )
-    return from_table(source, options)
+
+
+@register(
+    ReaderRegistration(
+        name="arff",
+        title="ARFF",
+        suffixes=(".arff",),
+        reads="columns of numbers, with labels and context in other columns",
+        use_when="data sets of OpenML and Weka",
+        cost='the extra "tables"',
+        avoid_when="the format is yours to choose; use parquet",
+        table=read_arff_table,
+    )
+)
+def read_arff(path: Path, options: ReadOptions) -> RawData:
+    """An ARFF file with dense data."""
+    return from_table(read_arff_table(path, options), options)
 
 
 def _read_texts(polars: Any, table: TextTable, origin: str, quote: str = '"') -> Any:
