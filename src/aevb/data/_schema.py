@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from ..errors import DataError
 from ..networks._column import Column, Measure
+from ._encode_frame import encode_frame
+from ._rows import Rows
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,35 @@ class Schema:
     @property
     def measure(self) -> Measure:
         """Whether rows have a density, a probability, or both."""
-        found = {column.measure for column in self.modelled}
+        found: set[Measure] = {column.measure for column in self.modelled}
         return found.pop() if len(found) == 1 else "mixed"
+
+    def encode(self, frame: Any) -> Rows:
+        """Encode a data frame: one number per cell of a modelled column.
+
+        Columns are matched by name, in any order. None, NaN, NaT and NA are missing cells, and so
+        are empty texts where they are no category. A category that is new, or a number that its
+        column cannot hold, is a missing cell too, or an error (see ``unseen``).
+
+        Args:
+            frame: A data frame of pandas, polars, pyarrow or another library that narwhals reads.
+
+        Returns:
+            Encoded cells, float32 ``[N, D]``, NaN where they are missing. The notes count new
+            categories and name columns that the schema does not have.
+
+        Raises:
+            DataError: A modelled column is missing, a cell is infinite or holds something else
+                than its column.
+
+        Example:
+            >>> import polars
+            >>> schema = Schema((Column("sex", "binary", "bernoulli", levels=("f", "m")),), 100)
+            >>> schema.encode(polars.DataFrame({"sex": ["m", None]})).tensor()
+            tensor([[1.],
+                    [nan]])
+        """
+        return encode_frame(self, frame)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the record to JSON types.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -539,7 +540,11 @@ def _is_nested(series: Any) -> bool:
 
 
 def to_narwhals(frame: Any, name: str = "source") -> Any:
-    """A data frame of any library as a narwhals frame, with text as names of columns."""
+    """A data frame of any library as a narwhals frame, with text as names of columns.
+
+    Raises:
+        DataError: This is no data frame, or names of columns repeat or have several levels.
+    """
     narwhals = import_extra("narwhals", "reading data frames")
     try:
         wrapped = narwhals.from_native(frame)
@@ -549,9 +554,31 @@ def to_narwhals(frame: Any, name: str = "source") -> Any:
             "Give an array, a tensor, a data frame, a path or the name of a data set",
             argument=name,
         ) from error
+    except narwhals.exceptions.DuplicateError as error:
+        names = getattr(frame, "column_names", None) or list(getattr(frame, "columns", ()))
+        raise _repeated_names_error(names, name) from error
     frame = wrapped.collect() if isinstance(wrapped, narwhals.LazyFrame) else wrapped
-    unnamed = [name for name in frame.columns if not isinstance(name, str)]
-    return frame.rename({name: str(name) for name in unnamed}) if unnamed else frame
+    names = list(frame.columns)
+    if any(isinstance(each, tuple) for each in names):
+        raise source_error(
+            f"the names of the columns of `{name}` have several levels",
+            'Join them: frame.columns = ["_".join(map(str, name)) for name in frame.columns]',
+            argument=name,
+        )
+    unnamed = {each: str(each) for each in names if not isinstance(each, str)}
+    if len({str(each) for each in names}) < len(names):
+        raise _repeated_names_error([str(each) for each in names], name)
+    return frame.rename(unnamed) if unnamed else frame
+
+
+def _repeated_names_error(names: list[Any], argument: str) -> DataError:
+    """The error for several columns with one name."""
+    repeated = [name for name, count in Counter(map(str, names)).items() if count > 1]
+    return source_error(
+        f"the frame has more than one column with the name {format_list(map(repr, repeated), 5)}",
+        "Rename or drop columns, so that every name is there once",
+        argument=argument,
+    )
 
 
 def import_extra(module: str, purpose: str, extra: str = "tables") -> Any:
