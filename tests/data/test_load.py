@@ -178,7 +178,7 @@ def test_real_likelihoods_scale_images_as_a_whole(likelihood):
         (spec.shift, spec.scale), ((x[:40].mean(),), (x[:40].std(),)), rtol=1e-6
     )
     assert spec.levels == 256
-    assert not spec.discrete
+    assert spec.measure == "density"
 
 
 @pytest.mark.parametrize(

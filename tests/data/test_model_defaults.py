@@ -30,7 +30,7 @@ NAMES = list(LikelihoodRegistration.buildable())
 def test_a_likelihood_is_chosen_by_its_name(name):
     entry = LikelihoodRegistration.find(name)
     data = load(VALUES[entry.kinds[0]], likelihood=name.replace("_", "-"))
-    assert (data.spec.likelihood, data.spec.discrete) == (name, entry.discrete)
+    assert (data.spec.likelihood, data.spec.measure) == (name, entry.measure)
     recipe = aevb.presets.vae(data.spec, latent=2, hidden=[8])
     result = aevb.fit(recipe, data, epochs=1, batch_size=16, progress=False, compile=False)
     assert all(math.isfinite(epoch.bound) for epoch in result.history)

@@ -420,7 +420,7 @@ class TestChoice:
     def test_counts_above_255_are_accepted_on_request(self):
         spec = aevb.data.load(self.counts(), likelihood="negative_binomial").spec
         assert (
-            spec.discrete
+            spec.measure == "probability"
             and spec.scale[0] == pytest.approx(300, rel=0.02)
             and any(note.code == "decoder_start" for note in spec.notes)
         )

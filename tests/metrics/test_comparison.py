@@ -12,6 +12,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
+from aevb.data import Column, Schema
 from aevb.errors import ArgumentError, IncompatibleError
 from aevb.metrics._comparability import ComparabilityKey
 from aevb.metrics._comparison import (
@@ -367,9 +368,35 @@ def test_different_quantities_are_refused(other, words):
         metrics.compare([bernoulli(), other()], torch.zeros(3, 6))
 
 
+def test_measures_that_differ_are_refused_and_the_column_is_named():
+    age = Column("age", "integer", "discretised_logistic", step=1.0)
+    fare, other = Column("fare", "positive", "log_normal"), Column("fare", "continuous", "normal")
+    atoms, whole = (Column("fare", "spiky", "spiky", step=step) for step in (0.0, 1.0))
+
+    def key(*columns):
+        schema = Schema(columns, 9)
+        names = tuple(column.name for column in columns)
+        return ComparabilityKey(True, schema.measure, (2,), columns=names, schema=schema)
+
+    assert key(age, fare).measure == "mixed"
+    assert key(age, fare).reason_incomparable(key(age, other)) is None
+    for first, second in [(fare, atoms), (atoms, fare), (fare, whole), (atoms, whole)]:
+        reason = key(age, first).reason_incomparable(key(age, second))
+        assert "`fare`" in reason and first.kind in reason and second.kind in reason
+        assert "`age`" not in reason
+    measures = ("density", "probability", "mixed")
+    keys = [ComparabilityKey(True, measure, (2,)) for measure in measures]
+    assert all((a.reason_incomparable(b) is None) == (a is b) for a in keys for b in keys)
+
+
 def test_other_differences_between_runs_are_noted():
     key = ComparabilityKey(
-        True, True, (6,), data_name="mnist", binarisation="fixed", rows_fingerprint="70000-1"
+        True,
+        "probability",
+        (6,),
+        data_name="mnist",
+        binarisation="fixed",
+        rows_fingerprint="70000-1",
     )
     assert (
         key.reason_incomparable(key) is None

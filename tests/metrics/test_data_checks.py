@@ -27,7 +27,7 @@ def context_of(**changes):
         "reference": None,
         "reference_rate_distortion": None,
         "model": SimpleNamespace(
-            likelihood=SimpleNamespace(discrete=False),
+            likelihood=SimpleNamespace(measure="density"),
             posterior=SimpleNamespace(has_density=True),
             event_shape=(2,),
         ),
@@ -60,7 +60,7 @@ def test_rows_on_both_sides_of_the_split(shared, copies, discrete, found):
     rows = [float(number % (200 - copies)) for number in range(shared)]
     rows += [float(1000 + number) for number in range(400 - shared)]
     context = context_of(all_rows=(rows_of(rows), rows_of(train)))
-    context.model.likelihood.discrete = discrete
+    context.model.likelihood.measure = "probability" if discrete else "density"
     result = checks._duplicate_rows(context)
     assert code(result) == found
     assert result.numbers == pytest.approx({"duplicates": shared / 400, "repeats": copies / 100})

@@ -312,8 +312,8 @@ def context_of(model=None, rows=30, options=None, **fields):
     "spec, noun, measure",
     [
         (None, "row", None),
-        (SimpleNamespace(item_noun="image", discrete=True), "image", "probability"),
-        (SimpleNamespace(item_noun="image", discrete=False), "image", "density"),
+        (SimpleNamespace(item_noun="image", measure="probability"), "image", "probability"),
+        (SimpleNamespace(item_noun="image", measure="density"), "image", "density"),
     ],
 )
 def test_units_and_measures(spec, noun, measure):

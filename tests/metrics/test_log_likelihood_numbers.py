@@ -137,17 +137,18 @@ def test_models_without_an_estimate(has_elbo):
 
 
 @pytest.mark.parametrize(
-    "discrete, has_elbo, has_estimate, expected",
+    "measure, has_elbo, has_estimate, expected",
     [
-        (True, True, True, (2.5, 0.5)),
-        (True, True, False, (4.0, 0.125)),
-        (False, True, True, None),
-        (True, False, False, None),
+        ("probability", True, True, (2.5, 0.5)),
+        ("probability", True, False, (4.0, 0.125)),
+        ("density", True, True, None),
+        ("mixed", True, True, None),
+        ("probability", False, False, None),
         (None, True, True, None),
     ],
 )
-def test_bits_per_dimension(discrete, has_elbo, has_estimate, expected):
-    spec = None if discrete is None else SimpleNamespace(discrete=discrete, dimensions=6)
+def test_bits_per_dimension(measure, has_elbo, has_estimate, expected):
+    spec = None if measure is None else SimpleNamespace(measure=measure, dimensions=6)
     context = context_of(
         estimate() if has_estimate else None,
         spec=spec,

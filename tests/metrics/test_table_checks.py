@@ -25,7 +25,7 @@ def context_of(x=None, **changes):
         "rows": Rows(x),
         "fitted_rows": Rows(x),
         "model": SimpleNamespace(
-            likelihood=SimpleNamespace(discrete=False), event_shape=tuple(x.shape[1:])
+            likelihood=SimpleNamespace(measure="density"), event_shape=tuple(x.shape[1:])
         ),
     }
     return SimpleNamespace(**fields | changes)
@@ -71,7 +71,7 @@ def test_columns_without_a_bound(repeated, floor, monkeypatch):
     assert code(result) == ("density_unbounded" if repeated or floor else None)
     assert result.numbers == {"columns": len(repeated) + len(floor)}
     assert checks._unbounded_density(context_of(has_few_rows=True)) is None
-    discrete = SimpleNamespace(likelihood=SimpleNamespace(discrete=True), event_shape=(2,))
+    discrete = SimpleNamespace(likelihood=SimpleNamespace(measure="probability"), event_shape=(2,))
     assert checks._unbounded_density(context_of(model=discrete)) is None
 
 
@@ -115,5 +115,5 @@ def test_tables_under_a_density(x, changes, known):
         assert found[1] == ["column 1", "column 2"]
         named = context_of(x, spec=SimpleNamespace(columns=("a", "b")))
         assert checks._density_table(named)[1] == ["a", "b"]
-    discrete = SimpleNamespace(likelihood=SimpleNamespace(discrete=True), event_shape=(2,))
+    discrete = SimpleNamespace(likelihood=SimpleNamespace(measure="probability"), event_shape=(2,))
     assert checks._density_table(context_of(x, model=discrete)) is None

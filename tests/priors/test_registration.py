@@ -67,7 +67,7 @@ def test_likelihoods_are_built_on_a_network(name):
     entry = LikelihoodRegistration.find(name)
     likelihood = entry.from_network(nn.Identity(), (3,), levels=5, unit=2.0)
     assert likelihood(torch.zeros(2, 4)).event_shape == (3,) and entry.kinds
-    assert entry.discrete == likelihood.discrete
+    assert entry.measure == likelihood.measure
     assert entry.has_levels == (entry.scaling == "levels")
 
 

@@ -416,7 +416,7 @@ def _make_spec(
             choice.note,
             *scaling.notes,
             *constants.notes,
-            *find_table_faults(raw, choice.likelihood.discrete, likelihood is not None),
+            *find_table_faults(raw, choice.likelihood.measure, likelihood is not None),
             network_note,
         ),
     )

@@ -310,7 +310,7 @@ def find_constants(choice: LikelihoodChoice, raw: RawData, train: np.ndarray) ->
     probability only those of a table with named columns do: a pixel that is always 0 in the
     training rows may be another one in others.
     """
-    if raw.packed_shape or (choice.likelihood.discrete and raw.columns is None):
+    if raw.packed_shape or (choice.likelihood.measure == "probability" and raw.columns is None):
         return ConstantElements()
     found = constant_elements(raw.values, train)
     constant = ~np.isnan(found)

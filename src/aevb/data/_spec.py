@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..likelihoods import LikelihoodRegistration
+from ..networks._column import Measure
 from ..networks._condition import ContextVariable, Covariate, Labels
 from ..notes import Note
 from ._layout import Kind, kind_of, source_shape, to_layout
@@ -67,8 +68,8 @@ class Spec:
         ...     network="mlp",
         ...     levels=17,
         ... )
-        >>> spec.discrete, spec.image, Spec.from_dict(spec.to_dict()) == spec
-        (True, True, True)
+        >>> spec.measure, spec.image, Spec.from_dict(spec.to_dict()) == spec
+        ('probability', True, True)
     """
 
     name: str
@@ -95,9 +96,11 @@ class Spec:
     schema: Schema | None = None
 
     @property
-    def discrete(self) -> bool:
-        """Whether the likelihood is a probability of discrete values instead of a density."""
-        return LikelihoodRegistration.find(self.likelihood).discrete
+    def measure(self) -> Measure:
+        """Whether rows have a density, a probability, or, in a table, both."""
+        if self.schema is not None:
+            return self.schema.measure
+        return LikelihoodRegistration.find(self.likelihood).measure
 
     @property
     def kind(self) -> Kind:

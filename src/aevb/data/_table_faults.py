@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..networks._column import Measure
 from ..notes import Argument, Level, Note, message
 from ._formatting import format_count, format_list
 from ._raw import RawData
@@ -36,12 +37,12 @@ class DependentColumn:
     equal: bool
 
 
-def find_table_faults(raw: RawData, discrete: bool, requested: bool) -> tuple[Note, ...]:
+def find_table_faults(raw: RawData, measure: Measure, requested: bool) -> tuple[Note, ...]:
     """Notes about repeated rows, and about columns that a density does not suit.
 
     Args:
         raw: The data in canonical form.
-        discrete: Whether the likelihood gives probabilities.
+        measure: Whether the likelihood gives a density or a probability.
         requested: Whether the user chose the likelihood.
     """
     if raw.packed_shape:
@@ -49,8 +50,8 @@ def find_table_faults(raw: RawData, discrete: bool, requested: bool) -> tuple[No
     values = raw.values
     count = min(len(values), MAX_ROWS, max(20, MAX_ELEMENTS // math.prod(values.shape[1:])))
     rows = np.asarray(values[np.unique(np.linspace(0, len(values) - 1, count).astype(int))])
-    notes = repeated_row_notes(rows, len(values), "info" if discrete else "warning")
-    if rows.ndim != 2 or discrete:
+    notes = repeated_row_notes(rows, len(values), "info" if measure == "probability" else "warning")
+    if rows.ndim != 2 or measure == "probability":
         return notes
     table = rows + np.array(raw.offset or (0.0,))
     names = raw.columns or tuple(f"column {i}" for i in range(table.shape[1]))

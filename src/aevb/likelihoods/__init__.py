@@ -10,7 +10,7 @@ that chooses a likelihood for some data reads the register and no table of its o
 
     entry = LikelihoodRegistration.find("negative_binomial")  # ArgumentError with the nearest name
     LikelihoodRegistration.buildable()                        # all that are built by name
-    entry.title, entry.kinds, entry.values, entry.discrete    # what the likelihood is for
+    entry.title, entry.kinds, entry.values, entry.measure     # what the likelihood is for
     entry.accepts(low, high, whole)                           # whether data with this range fit
     entry.scaling, entry.rescales, entry.has_levels           # how the data are scaled
     entry.options                                             # keywords, such as "scale"

@@ -44,7 +44,7 @@ class Scaled(Likelihood):
             subtract and add in float64. One number, or one per column.
 
     Raises:
-        IncompatibleError: ``likelihood`` is discrete, and probabilities have no units, or it
+        IncompatibleError: ``likelihood`` gives probabilities, which have no units, or it
             accepts missing cells.
 
     Example:
@@ -67,7 +67,7 @@ class Scaled(Likelihood):
     ) -> None:
         super().__init__()
         self.data_offset = None if offset is None else tuple(map(float, offset))
-        if likelihood.discrete:
+        if likelihood.measure != "density":
             part = Part(f"likelihoods.{type(likelihood).__name__}")
             raise IncompatibleError(
                 message("{part} gives probabilities, which have no units to scale", part=part),

@@ -79,13 +79,8 @@ class Bayesian(Likelihood):
         if prior_scale != "learned":
             _check_scale("prior_scale", prior_scale, Argument("prior_scale", "learned"))
         check_counts(draws=draws)
-        self.discrete, self.unbounded, self.allows_missing = (
-            likelihood.discrete,
-            likelihood.unbounded,
-            likelihood.allows_missing,
-        )
-        self.value_kind = likelihood.value_kind
-        self.event_shape = likelihood.event_shape
+        self._describe_data_as(likelihood)
+        self.allows_missing = likelihood.allows_missing
         self.likelihood: Likelihood = likelihood
         self.weights, self.initial_scale, self.prior_scale, self.draws = (
             weights,

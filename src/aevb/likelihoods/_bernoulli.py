@@ -43,7 +43,7 @@ class Bernoulli(Likelihood):
         torch.Size([5, 28, 28])
     """
 
-    discrete = True
+    measure = "probability"
 
     def __init__(
         self, network: nn.Module, event_shape: Sequence[int], latent_rank: int = 1

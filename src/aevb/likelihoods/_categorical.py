@@ -42,7 +42,7 @@ class Categorical(Likelihood):
         torch.Size([5, 4])
     """
 
-    discrete = True
+    measure = "probability"
     value_kind = "names"
 
     def __init__(

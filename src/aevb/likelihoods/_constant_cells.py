@@ -56,12 +56,7 @@ class ConstantCells(Likelihood):
     def __init__(self, likelihood: Likelihood, values: Sequence[float | None]) -> None:
         super().__init__()
         _check_inner(likelihood)
-        self.discrete, self.unbounded, self.value_kind = (
-            likelihood.discrete,
-            likelihood.unbounded,
-            likelihood.value_kind,
-        )
-        self.event_shape = likelihood.event_shape
+        self._describe_data_as(likelihood)
         self.likelihood: Likelihood = likelihood
         numbers = torch.tensor([math.nan if value is None else float(value) for value in values])
         self.register_buffer("values", numbers.reshape(self.event_shape), persistent=False)

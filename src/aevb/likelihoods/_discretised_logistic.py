@@ -51,7 +51,7 @@ class DiscretisedLogistic(Likelihood):
         tensor(True)
     """
 
-    discrete = True
+    measure = "probability"
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from .._offset import Offset
 from .._shapes import as_shape
 from ..distributions._chain import LayerTrace
 from ..networks import Heads
+from ..networks._column import Measure
 
 LogLikelihoodFunction = Callable[[Tensor], Tensor]
 
@@ -28,8 +29,9 @@ class Likelihood(Conditional, ABC):
 
     Attributes:
         event_shape: Shape of a row of data.
-        discrete: Whether the likelihood gives probabilities, so that the data must not be rescaled.
-        unbounded: Whether discrete data have no greatest value.
+        measure: Whether rows have a ``"density"`` in the units of the data, a ``"probability"``,
+            which has none, or both: ``"mixed"``. Only data with a density may be rescaled.
+        unbounded: Whether data with probabilities have no greatest value.
         value_kind: Numbers, or angles and names of categories, which have no average.
         factorises: Whether the cells of a row are independent given ``z``.
         allows_missing: Whether cells may be missing (NaN).
@@ -37,7 +39,7 @@ class Likelihood(Conditional, ABC):
             them. The distributions are those of the data in these model units.
     """
 
-    discrete: bool = False
+    measure: Measure = "density"
     unbounded: bool = False
     value_kind: Literal["numbers", "angles", "names"] = "numbers"
     factorises: bool = True
@@ -95,6 +97,11 @@ class Likelihood(Conditional, ABC):
         # two steps: a comprehension with := cannot be traced
         divergences = [divergence for divergence in nested if divergence is not None]
         return torch.stack(divergences).sum() if divergences else None
+
+    def _describe_data_as(self, likelihood: Likelihood) -> None:
+        """Take over what another likelihood says about its data."""
+        self.measure, self.unbounded = likelihood.measure, likelihood.unbounded
+        self.value_kind, self.event_shape = likelihood.value_kind, likelihood.event_shape
 
     def _nested_likelihoods(self) -> list[Likelihood]:
         return [part for part in self.children() if isinstance(part, Likelihood)]

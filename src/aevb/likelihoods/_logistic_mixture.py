@@ -55,7 +55,7 @@ class LogisticMixture(Likelihood):
         8.0
     """
 
-    discrete = True
+    measure = "probability"
     offset: Tensor
 
     def __init__(

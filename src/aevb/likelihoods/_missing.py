@@ -63,12 +63,7 @@ class Missing(Likelihood):
                 argument="likelihood",
                 suggestions=(_ALTERNATIVES.get(name, _INDEPENDENT_CELLS),),
             )
-        self.discrete, self.unbounded, self.value_kind = (
-            likelihood.discrete,
-            likelihood.unbounded,
-            likelihood.value_kind,
-        )
-        self.event_shape = likelihood.event_shape
+        self._describe_data_as(likelihood)
         self.likelihood: Likelihood = likelihood
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> PartiallyObserved:

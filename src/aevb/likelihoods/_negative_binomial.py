@@ -54,7 +54,7 @@ class NegativeBinomial(Likelihood):
         tensor([12., 12., 12.]...)
     """
 
-    discrete = True
+    measure = "probability"
     unbounded = True
 
     def __init__(
@@ -119,7 +119,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         tensor([2., 2., 2.]...)
     """
 
-    discrete = True
+    measure = "probability"
     unbounded = True
 
     def __init__(

@@ -50,7 +50,7 @@ class Ordinal(Likelihood):
         tensor([2., 2., 2., 2.]...)
     """
 
-    discrete = True
+    measure = "probability"
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ class Pixel(Likelihood):
         torch.Size([5, 4, 4])
     """
 
-    discrete = True
+    measure = "probability"
     factorises = False
     offset: Tensor
 

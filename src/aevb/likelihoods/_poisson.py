@@ -46,7 +46,7 @@ class Poisson(Likelihood):
         tensor([7., 7., 7.]...)
     """
 
-    discrete = True
+    measure = "probability"
     unbounded = True
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from torch import nn
 
 from .._registry import FamilyRegistration
+from ..networks._column import Measure
 from ._likelihood import Likelihood
 
 DataKind = Literal[
@@ -77,8 +78,8 @@ class LikelihoodRegistration(FamilyRegistration):
     Example:
         >>> from torch import nn
         >>> entry = LikelihoodRegistration.find("negative-binomial")
-        >>> entry.title, entry.kinds, entry.scaling, entry.discrete
-        ('negative binomial', ('count',), 'mean', True)
+        >>> entry.title, entry.kinds, entry.scaling, entry.measure
+        ('negative binomial', ('count',), 'mean', 'probability')
         >>> entry.from_network(nn.Identity(), (3,), unit=7.0, concentration="shared").event_shape
         (3,)
     """
@@ -98,9 +99,9 @@ class LikelihoodRegistration(FamilyRegistration):
     scaling: Scaling = "none"
 
     @property
-    def discrete(self) -> bool:
-        """Whether the likelihood gives probabilities and not densities."""
-        return self.target.discrete
+    def measure(self) -> Measure:
+        """Whether rows have a density, a probability, or both."""
+        return self.target.measure
 
     @property
     def has_levels(self) -> bool:
@@ -142,7 +143,7 @@ class LikelihoodRegistration(FamilyRegistration):
         Args:
             network: Maps latents to features.
             event_shape: Shape of a row of data.
-            levels: Number of values of discrete data, 256 by default.
+            levels: Number of values of data with levels, 256 by default.
             unit: Mean of the data, for likelihoods with ``scaling="mean"``.
             latent_rank: Number of axes of a latent.
             **options: Arguments of the class, such as ``scale`` or ``concentration``.

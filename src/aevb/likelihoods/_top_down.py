@@ -48,13 +48,8 @@ class TopDown(Likelihood):
 
     def __init__(self, trunk: Trunk, likelihood: Likelihood) -> None:
         super().__init__()
-        self.discrete, self.unbounded, self.allows_missing = (
-            likelihood.discrete,
-            likelihood.unbounded,
-            likelihood.allows_missing,
-        )
-        self.value_kind = likelihood.value_kind
-        self.factorises, self.event_shape = likelihood.factorises, likelihood.event_shape
+        self._describe_data_as(likelihood)
+        self.factorises, self.allows_missing = likelihood.factorises, likelihood.allows_missing
         self.trunk = trunk
         self.likelihood: Likelihood = likelihood
 

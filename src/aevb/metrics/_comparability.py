@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..data import Spec
+from ..data import Schema, Spec
 from ..data._formatting import format_list
 from ..errors import IncompatibleError
 from ..models import VAE
+from ..networks._column import Measure
 
 
 @dataclass(frozen=True)
@@ -17,23 +18,25 @@ class ComparabilityKey:
 
     Args:
         has_elbo: Whether there is an ELBO.
-        discrete: Whether the likelihood gives probabilities and not densities.
+        measure: Whether rows have a density, a probability, or both.
         event_shape: The shape of a row.
         condition_names: The variables that ``p(x)`` is conditioned on.
         data_name: Name of the data in messages.
         binarisation: How grey values became 0 or 1.
         columns: Names of the columns of a table.
         rows_fingerprint: Fingerprint of all rows; ``None`` for rows from elsewhere.
+        schema: What the columns of a table of mixed columns hold.
     """
 
     has_elbo: bool
-    discrete: bool
+    measure: Measure
     event_shape: tuple[int, ...]
     condition_names: tuple[str, ...] = ()
     data_name: str | None = field(default=None, compare=False)
     binarisation: str | None = None
     columns: tuple[str, ...] | None = None
     rows_fingerprint: str | None = None
+    schema: Schema | None = field(default=None, compare=False)
 
     @staticmethod
     def from_model(
@@ -44,7 +47,7 @@ class ComparabilityKey:
         required = condition is not None and not condition.is_optional
         key = ComparabilityKey(
             model.posterior.has_density,
-            model.likelihood.discrete,
+            model.likelihood.measure,
             tuple(model.event_shape),
             tuple(variable.name for variable in condition.variables)
             if condition is not None and required
@@ -54,14 +57,18 @@ class ComparabilityKey:
         if spec is None:
             return key
         return replace(
-            key, data_name=spec.name, binarisation=spec.binarisation, columns=spec.columns
+            key,
+            data_name=spec.name,
+            binarisation=spec.binarisation,
+            columns=spec.columns,
+            schema=spec.schema,
         )
 
     def reason_incomparable(self, other: ComparabilityKey) -> str | None:
         """Why ``other`` cannot be compared with this model, as a predicate; ``None`` if it can.
 
-        >>> pixels = ComparabilityKey(True, True, (8, 8))
-        >>> pixels.reason_incomparable(ComparabilityKey(True, False, (8, 8)))
+        >>> pixels = ComparabilityKey(True, "probability", (8, 8))
+        >>> pixels.reason_incomparable(ComparabilityKey(True, "density", (8, 8)))
         'gives densities, and the others probabilities'
         """
         if other.event_shape != self.event_shape:
@@ -86,9 +93,10 @@ class ComparabilityKey:
                 if self.has_elbo
                 else "has a likelihood, and the others are autoencoders"
             )
-        if other.discrete != self.discrete:
-            kinds = {True: "probabilities", False: "densities"}
-            return f"gives {kinds[other.discrete]}, and the others {kinds[self.discrete]}"
+        if reason := _column_difference(self.schema, other.schema):
+            return reason
+        if other.measure != self.measure:
+            return f"gives {_MEASURES[other.measure]}, and the others {_MEASURES[self.measure]}"
         if other.condition_names != self.condition_names:
             return (
                 f"models p(x){_given_clause(other.condition_names)}, "
@@ -107,6 +115,28 @@ def check_comparable(keys: Mapping[str, ComparabilityKey]) -> None:
                 argument="models",
                 suggestions=("Leave one of them out",),
             )
+
+
+_MEASURES: dict[Measure, str] = {
+    "density": "densities",
+    "probability": "probabilities",
+    "mixed": "densities and probabilities",
+}
+
+
+def _column_difference(own: Schema | None, others: Schema | None) -> str | None:
+    """The first column whose numbers are of another measure, with its two kinds."""
+    if own is None or others is None:
+        return None
+    known = {column.name: column for column in own.modelled}
+    for column in others.modelled:
+        before = known.get(column.name, column)
+        if before.measure != column.measure:
+            return (
+                f"gives {_MEASURES[column.measure]} for the column `{column.name}` "
+                f"({column.kind}), and the others {_MEASURES[before.measure]} ({before.kind})"
+            )
+    return None
 
 
 def _column_list(key: ComparabilityKey) -> str:

@@ -15,6 +15,7 @@ from ..inference._ais import DEFAULT_CHAINS
 from ..inference._importance import check_posterior_density
 from ..inference._inputs import TrainedModel, resolve_input, resolve_model
 from ..models import VAE
+from ..networks._column import Measure
 from ..notes import Argument, Note, message
 from ._baselines._fit import Baselines, fit_baselines
 from ._baselines._scores import BaselineScores, baseline_numbers
@@ -30,7 +31,7 @@ from ._log_likelihood import (
     default_chain_start,
     log_likelihood,
 )
-from ._number import Measure, MetricRegistration, Number
+from ._number import MetricRegistration, Number
 from ._rate_distortion import RateDistortion, elbo_number, elbo_samples, rate_distortion
 from ._unbounded_density import density_notes
 
@@ -156,10 +157,8 @@ class EvaluationContext:
 
     @property
     def measure(self) -> Measure | None:
-        """Whether the likelihood is a density or a probability, ``None`` where this is unknown."""
-        if self.spec is None:
-            return None
-        return "probability" if self.spec.discrete else "density"
+        """Whether rows have a density or a probability, ``None`` where this is unknown."""
+        return None if self.spec is None else self.spec.measure
 
     @property
     def has_elbo(self) -> bool:

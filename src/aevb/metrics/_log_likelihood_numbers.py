@@ -180,7 +180,7 @@ def _pareto_k_number(estimate: LogLikelihood) -> Number:
 )
 def _bits_per_dimension_number(context: EvaluationContext) -> Iterator[Number]:
     spec, estimate = context.spec, context.log_likelihood
-    if spec is None or not (spec.discrete and context.has_elbo):
+    if spec is None or not (spec.measure == "probability" and context.has_elbo):
         yield Number("bits_per_dimension", "bits per dimension", None, in_tables=False)
         return
     best = context.rate_distortion.elbo if estimate is None else estimate.value

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from .._registry import Registration
+from ..networks._column import Measure
 from ._estimate import Estimate, format_with_error
-
-Measure = Literal["density", "probability"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class Number:
             has none.
         unit: ``"nats per image"``, ``"bits per value"``, or empty.
         meaning: One plain sentence.
-        measure: Whether the number is of a probability density or of probabilities; ``None`` where
-            this makes no difference. Numbers of different measures cannot be compared.
+        measure: Whether the number is of a density, of probabilities or of both (``"mixed"``);
+            ``None`` where this makes no difference. Numbers of different measures cannot be
+            compared.
         digits: Digits after the decimal point in tables.
         text: What tables show in place of ``value ± standard_error``, as ``"5 of 16"``.
         details: Further fields in JSON. Without a standard error they stand in place of the value,

@@ -11,6 +11,7 @@ from .._conditional import Conditional, Unconditional
 from ..distributions import ClassConditional, QuantisedDirac, analytic_kl_mask, has_analytic_kl
 from ..distributions._autoregressive import as_enumerable
 from ..likelihoods._likelihood import Likelihood
+from ..networks._column import Measure
 from ..networks._condition import Condition
 
 
@@ -34,7 +35,7 @@ class Capabilities:
         finite_states: Number of values of a discrete latent that can be enumerated, ``None`` for
             any other latent.
         missing_values: Whether the likelihood accepts missing cells (NaN).
-        discrete_data: Whether the likelihood gives probabilities and not densities.
+        measure: Whether rows have a density, a probability, or both.
     """
 
     has_density: bool
@@ -49,7 +50,7 @@ class Capabilities:
     codebook: bool
     finite_states: int | None
     missing_values: bool
-    discrete_data: bool
+    measure: Measure
 
     @property
     def importance_weights(self) -> bool:
@@ -94,5 +95,5 @@ class Capabilities:
             codebook=isinstance(q, QuantisedDirac),
             finite_states=states[0] if states else None,
             missing_values=likelihood.allows_missing,
-            discrete_data=likelihood.discrete,
+            measure=likelihood.measure,
         )

@@ -174,7 +174,7 @@ def replace_likelihood(spec: Spec, likelihood: str) -> Spec:
     entry.check()
     if entry.scaling == current.scaling and set(entry.kinds) & set(current.kinds):
         return replace(spec, likelihood=entry.name)
-    if entry.scaling == "mean" and spec.discrete:
+    if entry.scaling == "mean" and spec.measure == "probability":
         unit = ((spec.levels or 2) - 1) / 4  # a guess of the mean
         return replace(spec, likelihood=entry.name, shift=(0.0,), scale=(unit,))
     raise ArgumentError(

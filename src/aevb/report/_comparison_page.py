@@ -280,13 +280,13 @@ class ComparisonColumn:
 
 
 def _comparison_columns(page: ComparisonPage) -> list[ComparisonColumn]:
-    """The compared quantities, and bits per dimension of discrete data."""
+    """The compared quantities, and bits per dimension of data with probabilities."""
     comparison, spec = page.comparison, page.reference_report.spec
     columns = [
         ComparisonColumn(QUANTITY_NAMES[quantity.quantity], quantity)
         for quantity in comparison.quantities
     ]
-    if spec.discrete and comparison.primary.quantity != "reconstruction":
+    if spec.measure == "probability" and comparison.primary.quantity != "reconstruction":
         in_bits = comparison.primary.to_bits_per_dimension(spec.dimensions)
         columns.append(ComparisonColumn("bits/dim", in_bits, 4))
     return columns

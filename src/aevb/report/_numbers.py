@@ -116,9 +116,9 @@ def _card_label(number: Number) -> str:
 
 def _units_sentence(report: ReportContext) -> str:
     """What a nat of these data is."""
-    if report.spec.discrete:
-        return f"Nats per {report.item_noun} are of probabilities: at most 0."
-    return (
-        f"Nats per {report.item_noun} are of a density in the units of the data: they may be "
-        "positive and change with the units."
-    )
+    nats, measure = f"Nats per {report.item_noun}", report.spec.measure
+    if measure == "probability":
+        return f"{nats} are of probabilities: at most 0."
+    what = "a density" if measure == "density" else "probabilities and of densities"
+    units = "in the units of the data: they may be positive and change with the units"
+    return f"{nats} are of {what} {units}."

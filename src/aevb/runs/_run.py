@@ -601,7 +601,7 @@ class Run(TrainedModel):
                 n,
                 context,
                 mean=mean,
-                dtype=whole if self.spec.discrete and not mean else None,
+                dtype=whole if self.spec.measure == "probability" and not mean else None,
             )
 
     def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:

@@ -390,7 +390,8 @@ class RunSettings:
             few = requirement == "few"
             arguments = {"condition": "label", **arguments, "allow_missing_labels": few}
         loaded = data.load(self.source, **arguments)
-        if preset.data_likelihood and not loaded.spec.discrete and "likelihood" not in arguments:
+        has_density = loaded.spec.measure != "probability"
+        if preset.data_likelihood and has_density and "likelihood" not in arguments:
             loaded = data.load(self.source, **arguments, likelihood=preset.data_likelihood)
         if requirement != "few":
             return loaded

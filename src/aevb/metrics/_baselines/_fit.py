@@ -168,7 +168,7 @@ def fit_baselines(
         names = [name for name, varies in zip(names, columns.tolist(), strict=True) if varies]
     if not x.shape[1]:
         return Baselines((), len(used), "Every column is constant.")
-    if model.likelihood.discrete:
+    if model.likelihood.measure == "probability":
         members, reason = _Discrete(x, _levels(model, spec, x), limits).fit()
     else:
         members, reason = _Continuous(x, names, _is_bounded(spec), limits).fit()

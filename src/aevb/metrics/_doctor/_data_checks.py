@@ -43,7 +43,7 @@ def _duplicate_rows(context: DiagnosticContext) -> CheckResult | None:
             "Keep all copies of a row on one side: remove them before the split, or from the "
             "held-out rows.",
         )
-    elif within >= limits.repeated_row_share and not context.model.likelihood.discrete:
+    elif within >= limits.repeated_row_share and context.model.likelihood.measure != "probability":
         finding = Finding(
             "repeated_rows",
             "Repeated rows",

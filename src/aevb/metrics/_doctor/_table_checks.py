@@ -63,7 +63,7 @@ def _columns_seen(context: DiagnosticContext) -> CheckResult | None:
 @register(CheckRegistration(name="unbounded_density", title="Density without bound", order=9))
 def _unbounded_density(context: DiagnosticContext) -> CheckResult | None:
     """Check for columns whose density grows without bound as the decoder's scale shrinks."""
-    if context.model.likelihood.discrete or context.has_few_rows:
+    if context.model.likelihood.measure == "probability" or context.has_few_rows:
         return None
     found = find_unbounded_density(context.model, context.rows, context.spec)
     names = (*found.repeated, *found.at_floor)
@@ -145,7 +145,7 @@ def _column_kinds(context: DiagnosticContext) -> CheckResult | None:
 def _density_table(context: DiagnosticContext) -> tuple[Any, list[str]] | None:
     """Rows of a table under a density, in data units, with the names of their columns."""
     shape = context.model.event_shape
-    if context.model.likelihood.discrete or context.has_few_rows or len(shape) != 1:
+    if context.model.likelihood.measure == "probability" or context.has_few_rows or len(shape) != 1:
         return None
     rows = evenly_spaced_rows(context.fitted_rows, MAX_ROWS)
     table = rows.tensor().double().cpu().numpy()
