@@ -27,7 +27,7 @@ class StepCompiler:
     """
 
     def __init__(self, option: CompileOption, steps: float, skip_guards: bool = False) -> None:
-        self.guard_version = 0
+        self.guards = object()  # another one after each change that graphs must check
         wrap = self._skip_guards if skip_guards else lambda graph: graph
         self.compiler = Compiler(option, steps, onednn_graph_pass, wrap)
 
@@ -47,19 +47,19 @@ class StepCompiler:
 
     def invalidate_guards(self) -> None:
         """Check the graph at the next call: more than values of tensors may have changed."""
-        self.guard_version += 1
+        self.guards = object()
 
     def _skip_guards(self, graph: Callable[..., Any]) -> Callable[..., Any]:
-        traced, checked = False, -1  # the guard version for which the graph was found to hold
+        traced, checked = False, None  # the guards for which the graph was found to hold
 
         def call(*inputs: Any) -> Any:
             nonlocal traced, checked
-            if checked == self.guard_version:
+            if checked is self.guards:
                 # the stance belongs to the process
                 with TURN, torch.compiler.set_stance("default", skip_guard_eval_unsafe=True):
                     return graph(*inputs)
             result = graph(*inputs)
-            checked, traced = (self.guard_version if traced else -1), True
+            checked, traced = (self.guards if traced else None), True
             return result
 
         return call

@@ -106,7 +106,7 @@ def _is_random(node: fx.Node) -> bool:
 
 def _lift_random_node(graph: fx.GraphModule, node: fx.Node) -> RandomDraw:
     """Replace a node that draws random numbers by an input."""
-    fill, first = _RANDOM_FILLS.get(node.target, ("", 0))
+    fill, first = _RANDOM_FILLS.get(node.target, ("", None))
     arguments = () if first is None else node.args[first:]
     if not fill or any(isinstance(argument, fx.Node) for argument in arguments):
         raise UntraceableError(f"its draws by `{node.target}` depend on its parameters")
