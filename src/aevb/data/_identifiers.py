@@ -26,14 +26,21 @@ def set_aside_identifier(column: TableColumn) -> TableColumn:
     """
     if not column.numeric:
         return column
-    if _INDEX_NAME.fullmatch(column.name) and _distinct_share(column.cells) == 1:
+    if is_index_name(column.name) and _distinct_share(column.cells) == 1:
         return replace(column, kind="index")
-    if (
-        _IDENTIFIER_NAME.fullmatch(column.name)
-        and _distinct_share(column.cells) >= MIN_DISTINCT_SHARE
-    ):
+    if is_identifier_name(column.name) and _distinct_share(column.cells) >= MIN_DISTINCT_SHARE:
         return replace(column, kind="identifier")
     return column
+
+
+def is_index_name(name: str) -> bool:
+    """Whether a column has no name, or one that pandas made for an index."""
+    return _INDEX_NAME.fullmatch(name) is not None
+
+
+def is_identifier_name(name: str) -> bool:
+    """Whether a name is one of identifiers, such as ``id`` or ``customer_id``."""
+    return _IDENTIFIER_NAME.fullmatch(name) is not None
 
 
 def _distinct_share(cells: np.ndarray) -> float:

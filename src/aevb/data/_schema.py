@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import DataError
 from ..networks._column import Column, Measure
 from ._encode_frame import encode_frame
 from ._rows import Rows
+from ._schema_learning import learn_columns
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,39 @@ class Schema:
                     [nan]])
         """
         return encode_frame(self, frame)
+
+    @classmethod
+    def of(
+        cls,
+        source: Any,
+        *,
+        kinds: Mapping[str, str] | str | Path | None = None,
+        unseen: Literal["missing", "refuse"] = "missing",
+    ) -> Schema:
+        """Learn what the columns of a table hold.
+
+        Args:
+            source: A path, or a data frame of pandas, polars, pyarrow or another library that
+                narwhals reads.
+            kinds: The kinds of some columns by name, or the path of a TOML file with them; the
+                others are chosen by the rules in ``docs/tables.md``.
+            unseen: What becomes of a category that is new.
+
+        Returns:
+            The schema, with the reason of each choice.
+
+        Raises:
+            DataError: The table cannot be read, or none of its columns can be modelled.
+            ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
+
+        Example:
+            >>> import polars
+            >>> frame = polars.DataFrame({"age": [31, 45, 31, 28] * 25, "sex": ["f", "m"] * 50})
+            >>> [column.kind for column in Schema.of(frame).columns]
+            ['ordinal', 'binary']
+        """
+        columns, rows = learn_columns(source, kinds)
+        return cls(columns, rows, unseen)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the record to JSON types.

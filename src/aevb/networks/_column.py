@@ -67,6 +67,7 @@ class Column(Configurable):
         pooled: Rare levels that share the last code of ``levels``.
         pooled_counts: How often each of them occurs.
         unit: The unit of a date: ``"day"`` or ``"second"``.
+        format: How dates are written, where they are text: a format of ``strptime``, or ``"iso"``.
         reason: Why the kind was chosen.
 
     Example:
@@ -92,6 +93,7 @@ class Column(Configurable):
     pooled: tuple[Level, ...] = ()
     pooled_counts: tuple[int, ...] = ()
     unit: Literal["", "day", "second"] = ""
+    format: str = ""
     reason: str = ""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,267 @@
+"""What is known about a column after one pass over its cells; parts can be merged."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Number
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import DataError
+from ..networks._condition import class_name
+from ._columns import EMPTY_CELL_TEXTS
+from ._value_counts import NumberCounts, TextCounts
+
+Cells = Literal["empty", "numbers", "truths", "texts", "dates", "durations", "mixed", "nested"]
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICRO = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStatistics:
+    """Statistics of a column.
+
+    Args:
+        name: The name of the column.
+        dtype: The dtype in the source, as narwhals names it.
+        cells: What the cells hold.
+        rows: The number of rows.
+        missing: The number of missing cells.
+        numbers: The counts of numbers, of seconds since 1970 for dates, of seconds for durations.
+        texts: The counts of texts.
+        categories: The categories of a column whose dtype lists them.
+        ordered: Whether these have an order.
+        fault: What is wrong with a cell, and its row, counted from 0.
+        format: How dates are written in text.
+    """
+
+    name: str
+    dtype: str
+    cells: Cells
+    rows: int
+    missing: int
+    numbers: NumberCounts = field(default_factory=NumberCounts)
+    texts: TextCounts = field(default_factory=TextCounts)
+    categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    fault: tuple[str, int] | None = None
+    format: str = ""
+
+    def __add__(self, other: ColumnStatistics) -> ColumnStatistics:
+        """The statistics of both, ``other`` following on this."""
+        if self.cells == "empty" or other.cells == "empty":
+            known = other if self.cells == "empty" else self
+            fault = known.fault and (known.fault[0], known.fault[1] + (known is other) * self.rows)
+            return replace(
+                known,
+                rows=self.rows + other.rows,
+                missing=self.missing + other.missing,
+                fault=fault,
+            )
+        if self.cells != other.cells:
+            raise DataError(
+                f'column "{self.name}" holds {self.cells} in one part and {other.cells} in another',
+                argument="frame",
+                suggestions=("Give all parts the same dtypes",),
+            )
+        later = other.fault and (other.fault[0], other.fault[1] + self.rows)
+        return replace(
+            self,
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            numbers=self.numbers + other.numbers,
+            texts=self.texts + other.texts,
+            categories=self.categories
+            and tuple(dict.fromkeys((*self.categories, *(other.categories or ())))),
+            fault=self.fault or later,
+        )
+
+
+def read_statistics(
+    name: str, series: Any, empty: frozenset[str] = EMPTY_CELL_TEXTS
+) -> ColumnStatistics:
+    """The statistics of a narwhals series.
+
+    Args:
+        name: The name of the column.
+        series: A narwhals series.
+        empty: Texts that stand for missing cells, in lower case.
+    """
+    dtype = series.dtype
+    kind = str(dtype).split("(")[0]
+    start = (name, str(dtype))
+    if dtype.is_numeric() or kind == "Boolean":
+        cells = "truths" if kind == "Boolean" else "numbers"
+        return _of_numbers(start, cells, _to_floats(series), kind == "Float32")
+    if kind in ("String", "Categorical", "Enum"):
+        return _of_texts(start, series, kind, empty)
+    if kind in ("Date", "Datetime"):
+        return _of_numbers(start, "dates", _to_floats(series.dt.timestamp("us")) / _MICRO)
+    if kind == "Duration":
+        return _of_numbers(start, "durations", _to_floats(series.dt.total_microseconds()) / _MICRO)
+    if kind in ("Time", "Object", "Unknown"):
+        return _of_objects(start, series.to_list(), empty)
+    return ColumnStatistics(*start, "nested", len(series), 0, fault=(kind.lower(), 0))
+
+
+def _of_numbers(
+    start: tuple[str, str], cells: Cells, x: np.ndarray, single: bool = False
+) -> ColumnStatistics:
+    """Statistics of numbers with NaN in missing cells."""
+    known = ~np.isnan(x)
+    fault = None
+    if np.isinf(x).any():
+        row = int(np.isinf(x).argmax())
+        fault, known = (str(x[row]), row), np.isfinite(x)
+    missing = len(x) - int(np.count_nonzero(known))
+    if missing == len(x) and fault is None:
+        return ColumnStatistics(*start, "empty", len(x), len(x))
+    numbers = NumberCounts.of(x[known] if missing else x, single)
+    return ColumnStatistics(*start, cells, len(x), missing, numbers, fault=fault)
+
+
+def _of_texts(
+    start: tuple[str, str], series: Any, kind: str, empty: frozenset[str]
+) -> ColumnStatistics:
+    """Statistics of texts and categories."""
+    categories, ordered = _categories(series, kind)
+    table = series.value_counts(sort=False, name="aevb count")
+    values, counts = (table[column].to_list() for column in table.columns)
+    found = {
+        value: int(count)
+        for value, count in zip(values, counts, strict=True)
+        if count and value is not None and value == value
+    }
+    if categories is None:
+        found = {text: n for text, n in found.items() if text.strip().lower() not in empty}
+    elif not all(isinstance(value, str) for value in categories):
+        found = {str(value): count for value, count in found.items()}
+    texts = TextCounts.of(found)
+    cells = "texts" if texts.total else "empty"
+    missing = len(series) - texts.total
+    return ColumnStatistics(
+        *start, cells, len(series), missing, texts=texts, categories=categories, ordered=ordered
+    )
+
+
+def _categories(series: Any, kind: str) -> tuple[tuple[Any, ...] | None, bool]:
+    """The categories that a dtype lists, and whether they have an order."""
+    native = series.to_native()
+    if series.implementation.is_pandas() and kind in ("Categorical", "Enum"):
+        return tuple(native.cat.categories.tolist()), bool(native.cat.ordered)
+    if kind == "Enum":
+        return tuple(series.dtype.categories), True
+    return None, False
+
+
+def _of_objects(
+    start: tuple[str, str], values: list[Any], empty: frozenset[str]
+) -> ColumnStatistics:
+    """Statistics of Python objects: those of a dtype where all have one."""
+    known = [value for value in values if not _is_missing(value)]
+    n = len(values)
+    types = set(map(type, known))
+    if not known:
+        return ColumnStatistics(*start, "empty", n, n)
+    if all(issubclass(each, str) for each in types):
+        counts = Counter(known)
+        found = {text: count for text, count in counts.items() if text.strip().lower() not in empty}
+        texts = TextCounts.of(found)
+        cells = "texts" if texts.total else "empty"
+        return ColumnStatistics(*start, cells, n, n - texts.total, texts=texts)
+    convert = _converter(types)
+    if convert is None:
+        return _refused_objects(start, values, types)
+    cells, function = convert
+    x = np.array([np.nan if _is_missing(value) else function(value) for value in values])
+    return _of_numbers(start, cells, x)
+
+
+def _converter(types: set[type]) -> tuple[Cells, Any] | None:
+    """How objects of these types become numbers."""
+    if all(issubclass(each, bool | np.bool_) for each in types):
+        return "truths", float
+    if all(issubclass(each, Number) and not issubclass(each, complex) for each in types):
+        return "numbers", float
+    if all(issubclass(each, dt.date) for each in types):
+        return "dates", _seconds
+    if all(issubclass(each, dt.time) for each in types):
+        return "durations", _seconds_of_day
+    if all(issubclass(each, dt.timedelta) for each in types):
+        return "durations", dt.timedelta.total_seconds
+    return None
+
+
+def _refused_objects(
+    start: tuple[str, str], values: list[Any], types: set[type]
+) -> ColumnStatistics:
+    """Statistics of cells that cannot be read: several types, or containers."""
+    nested = [each for each in types if not issubclass(each, str | Number | dt.date)]
+    cells: Cells = "nested" if nested else "mixed"
+    majority = Counter(issubclass(type(v), str) for v in values if not _is_missing(v))
+    wanted = majority[True] <= majority[False]
+    row = next(
+        row
+        for row, value in enumerate(values)
+        if not _is_missing(value) and (bool(nested) or issubclass(type(value), str) == wanted)
+    )
+    text = nested[0].__name__ if nested else repr(values[row])
+    known = [value for value in values if not _is_missing(value)]
+    names = TextCounts() if nested else TextCounts.of(Counter(map(class_name, known)))
+    missing = len(values) - len(known)
+    return ColumnStatistics(*start, cells, len(values), missing, texts=names, fault=(text, row))
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether an object stands for a missing cell: None, NaN, NaT, NA."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # the comparison of NA is NA, that of an array is an array
+        return type(value).__name__ == "NAType"
+
+
+def _seconds(value: Any) -> float:
+    """Seconds since 1970; a date without a time zone counts as UTC."""
+    if not isinstance(value, dt.datetime):
+        value = dt.datetime(value.year, value.month, value.day)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=dt.UTC)
+    return (value - _EPOCH).total_seconds()
+
+
+def _seconds_of_day(value: dt.time) -> float:
+    """Seconds since midnight."""
+    return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / _MICRO
+
+
+def _to_floats(series: Any) -> np.ndarray:
+    """The cells as float64, NaN where they are missing."""
+    import narwhals
+
+    if series.dtype != narwhals.Float64:
+        series = series.cast(narwhals.Float64)
+    return np.asarray(series.to_numpy(), dtype=np.float64)
+
+
+def merge_statistics(
+    first: Mapping[str, ColumnStatistics], second: Mapping[str, ColumnStatistics]
+) -> dict[str, ColumnStatistics]:
+    """The statistics of all columns of two parts of a table.
+
+    Raises:
+        DataError: The parts have other columns.
+    """
+    if set(first) != set(second):
+        other = next(iter(set(first) ^ set(second)))
+        raise DataError(
+            f'one part has the column "{other}", and another has not',
+            argument="frame",
+            suggestions=("Give all parts the same columns",),
+        )
+    return {name: first[name] + second[name] for name in first}
