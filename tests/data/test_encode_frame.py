@@ -135,18 +135,7 @@ def test_values_that_a_column_does_not_have_are_missing_cells_and_counted():
         polars.DataFrame({"age": [[1], [2]]}),
         3,
     ],
-    ids=[
-        "twice",
-        "numbers",
-        "levels",
-        "pyarrow",
-        "case",
-        "rows",
-        "infinite",
-        "text",
-        "nested",
-        "none",
-    ],
+    ids=["twice", "int", "levels", "arrow", "case", "rows", "inf", "text", "nested", "none"],
 )
 def test_frames_that_cannot_be_encoded_are_refused(frame):
     with pytest.raises(DataError) as caught:

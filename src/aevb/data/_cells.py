@@ -124,7 +124,8 @@ def _read_dates(column: Column, series: Any) -> np.ndarray:
     if dtype.startswith("Datetime") or dtype == "Date":
         if column.unit == "day" and getattr(series.dtype, "time_zone", None):
             series = series.dt.replace_time_zone(None)
-        return _to_floats(series.dt.timestamp("us")) / scale
+        cells = _to_floats(series.dt.timestamp("us")) / scale
+        return np.floor(cells) if column.unit == "day" and column.step else cells
     cells = distinct_cells(series)
     for value in cells.values:
         if not isinstance(value, dt.date):

@@ -12,11 +12,11 @@ import torch
 
 from ..errors import DataError
 from ..networks._column import Column, Level
-from ..networks._condition import class_name
 from ..notes import Note
 from ._cells import distinct_cells, is_empty_text, read_numbers
 from ._columns import CellRules
 from ._formatting import format_count, format_list, suggest_nearest
+from ._frame_libraries import level_text
 from ._rows import Rows
 from ._tables import to_narwhals
 
@@ -223,7 +223,7 @@ def _as_text(value: Any, codes: Mapping[Level | None, int]) -> Level:
     """A value of a frame as a level that is text."""
     if value in codes:
         return value
-    text = value if isinstance(value, str) else class_name(value)
+    text = value if isinstance(value, str) else level_text(value)
     return text if text in codes else text.strip()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..errors import DataError
 from ..networks._column import Column, Measure
+from ._decode_frame import complete_frame, decode_frame
 from ._encode_frame import encode_frame
 from ._rows import Rows
 from ._schema_learning import learn_columns
@@ -103,6 +104,62 @@ class Schema:
         """
         columns, rows = learn_columns(source, kinds)
         return cls(columns, rows, unseen)
+
+    def decode(self, tensor: Any, like: Any = None, *, seed: int = 0) -> Any:
+        """Decode encoded cells to a data frame, with values that the columns can hold.
+
+        Whole numbers are rounded and kept in the range of their dtype, codes become categories,
+        positive columns stay positive, and bounded columns within their bounds. A column without
+        negative values in the schema gets none. Missing cells become nulls, constant columns get
+        their value, identifiers that are whole numbers count from 1, and other identifiers are
+        empty. Text with numbers is written with the decimal mark of ``like``, without units.
+
+        Args:
+            tensor: Encoded cells ``[N, D]``: a tensor, an array or ``Rows``.
+            like: A frame with the library, the dtypes and the categories of the result, such as the
+                frame that was encoded; by default polars, or pandas where polars is not installed,
+                with the dtypes of the schema. A pandas frame with N rows lends its index too.
+            seed: Seed of the draws from pooled levels, which have their frequencies in the source.
+
+        Returns:
+            A frame with all columns of the schema.
+
+        Raises:
+            ArgumentError: The cells have another shape, or the library of ``like`` is not pandas,
+                polars or pyarrow.
+
+        Example:
+            >>> schema = Schema((Column("sex", "binary", "bernoulli", levels=("f", "m")),), 100)
+            >>> schema.decode([[1.0], [0.0]])["sex"].to_list()
+            ['m', 'f']
+        """
+        return decode_frame(self, tensor, like, seed)
+
+    def complete(self, frame: Any, draws: Any, *, seed: int = 0) -> Any:
+        """Fill the missing cells of a data frame.
+
+        Observed cells, columns that are not modelled and the index stay as they are.
+
+        Args:
+            frame: A data frame of pandas, polars or pyarrow.
+            draws: Encoded cells ``[N, D]`` for all rows, or several sets of them ``[M, N, D]``.
+            seed: As for ``decode``.
+
+        Returns:
+            The frame with its missing cells decoded from ``draws``; a list of M frames for several
+            sets.
+
+        Raises:
+            ArgumentError: The draws have another shape.
+            DataError: As for ``encode``.
+
+        Example:
+            >>> import polars
+            >>> schema = Schema((Column("sex", "binary", "bernoulli", levels=("f", "m")),), 100)
+            >>> schema.complete(polars.DataFrame({"sex": ["m", None]}), [[0], [0]])["sex"].to_list()
+            ['m', 'f']
+        """
+        return complete_frame(self, frame, draws, seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the record to JSON types.
