@@ -1,17 +1,19 @@
 """Annealed importance sampling: unbiased weights, and bounds around the true value."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tests.catalogue import make_vae
-from tests.linear import linear_vae, set_posterior, true_posterior
+from tests.linear import evidence, exact_vae, linear_vae, set_posterior, true_posterior
 from torch import nn
 from torch.distributions import Normal
 
 from aevb import VAE, Batch, inference, likelihoods, metrics, networks, posteriors, priors
+from aevb._row_noise import RowNoise
 from aevb.errors import ArgumentError, IncompatibleError
-from aevb.inference import AISOptions, annealed_importance_sampling
+from aevb.inference import AISOptions, _ais, annealed_importance_sampling
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -371,3 +373,247 @@ def test_a_label_for_an_unconditional_model_is_refused():
     model = loose()
     with pytest.raises(IncompatibleError, match="label"):
         metrics.bidirectional_monte_carlo(model, 2, label="x")
+
+
+# exact truths of single steps
+
+
+def unequal_rows():
+    model = loose()
+    x = model.sample(3)
+    return model, Batch(x)
+
+
+def test_chains_between_equal_distributions_have_the_evidence_as_every_weight():
+    """Where q is the posterior, ``log p(x, z) - log q(z)`` is ``log p(x)`` at every point."""
+    weight, offset, scale = torch.randn(4, 2), torch.randn(4), 0.7
+    model = exact_vae(weight, offset, scale)
+    z, p = model.sample_joint(3)
+    x = p.sample()
+    truth = evidence(weight, offset, scale, x)
+    for temperatures, schedule in ((1, "linear"), (2, "sigmoid"), (4, "sigmoid")):
+        result = annealed_importance_sampling(
+            model, Batch(x), 5, AISOptions(temperatures, schedule=schedule), z=z, max_pairs=6
+        )
+        for value in (result.lower, result.log_mean, result.upper):
+            torch.testing.assert_close(value, truth)
+        torch.testing.assert_close(result.effective_sample_size, torch.full((3,), 5.0))
+        assert result.log_mean_error.max() < 1e-6
+
+
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+def test_one_step_weighs_draws_from_the_start_and_the_exact_draw(start):
+    model, batch = unequal_rows()
+    z = torch.randn(3, 3)
+    result = annealed_importance_sampling(model, batch, 4, AISOptions(1, start), z=z, seed=2)
+    first = model.infer(batch) if start == "posterior" else model.prior()
+    with RowNoise.from_batch(batch, 2, None).samples(4):
+        drawn = first.sample((4,) if start == "posterior" else (4, 3))
+
+    def log_ratio(z):
+        joint = model.likelihood(z).log_prob(batch.x) + model.prior().log_prob(z)
+        return (joint - first.log_prob(z)).detach()
+
+    torch.testing.assert_close(result.lower, log_ratio(drawn).mean(0))
+    torch.testing.assert_close(result.log_mean, log_ratio(drawn).logsumexp(0) - math.log(4))
+    torch.testing.assert_close(result.upper, log_ratio(z[None])[0])
+    alone = annealed_importance_sampling(model, batch, 1, AISOptions(1, start), seed=2)
+    torch.testing.assert_close(alone.lower, log_ratio(drawn)[0])
+    assert alone.acceptance.shape == (3,) and alone.acceptance.isnan().all()
+    assert alone.log_mean_error.isnan().all() and alone.upper is None
+
+
+@pytest.mark.parametrize("max_pairs", [1, 3, 6, 11, 100])
+def test_chains_do_not_depend_on_their_blocks(max_pairs):
+    model, batch = unequal_rows()
+    z, done = torch.randn(3, 3), []
+    options = {"annealing": AISOptions(3, leapfrogs=1), "z": z, "seed": 4}
+    together = annealed_importance_sampling(model, batch, 5, **options)
+    found = annealed_importance_sampling(
+        model, batch, 5, **options, max_pairs=max_pairs, on_progress=done.append
+    )
+    for name in ("lower", "log_mean", "upper", "effective_sample_size", "acceptance"):
+        torch.testing.assert_close(getattr(found, name), getattr(together, name), msg=name)
+    assert ((found.acceptance > 0) & (found.acceptance <= 1)).all()
+    block = max(1, max_pairs // 3)
+    counts = [3 * min(block, 5 - start) for start in range(0, 5, block)]
+    forward = [count for count in counts for _ in range(3)]
+    backward = [count for count in counts for _ in range(2)]
+    assert done == [12] * 22 + forward + backward
+    assert sum(done) == options["annealing"].total_moves(3, 5, bidirectional=True)
+
+
+class Script:
+    """A path whose states after each proposal are known."""
+
+    def __init__(self, temperatures, rows=2):
+        self.annealing, self.size = AISOptions(temperatures, acceptance=0.6), rows
+        self.betas = [(level / temperatures) ** 2 for level in range(temperatures + 1)]
+        self.bijector, self.moves = SimpleNamespace(inv=lambda z: z + 100), []
+        self.acceptance = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.8, 0.2]])
+
+    def state(self, name):
+        rows = torch.tensor([1.0, -3.0]).expand(4, 2)
+        return SimpleNamespace(log_density=torch.zeros(4, 2), log_ratio=name * rows)
+
+    def initial_state(self, chains):
+        return self.state(10.0)
+
+    def evaluate(self, u, level):
+        self.moves.append((level, u.tolist()))
+        return self.state(10.0)
+
+    def propose(self, state, level, step):
+        self.moves.append((level, step.tolist()))
+        return SimpleNamespace(state=self.state(float(level)), acceptance=self.acceptance)
+
+
+def test_forward_chains_add_the_gain_of_each_step_before_its_move():
+    path, sizes, done = Script(4), [torch.full((2,), float(n)) for n in range(4)], []
+    result = _ais._run_forward(path, sizes, 4, done.append)
+    # betas 0, 1/16, 4/16, 9/16, 1; states 10 (the start), 1, 2 and 3 (after the move at that level)
+    total = (1 * 10 + 3 * 1 + 5 * 2 + 7 * 3) / 16
+    assert result.log_weight.tolist() == [[total, -3 * total]] * 4
+    assert path.moves == [(level, [float(level)] * 2) for level in (1, 2, 3)]
+    assert result.acceptance.tolist() == pytest.approx([0.8, 0.2]) and done == [8] * 4
+
+
+def test_backward_chains_add_the_gain_of_each_step_after_its_move():
+    path, sizes, done = Script(4), [torch.full((2,), float(n)) for n in range(4)], []
+    result = _ais._run_backward(path, sizes, torch.zeros(4, 2), done.append)
+    total = (7 * 10 + 5 * 3 + 3 * 2 + 1 * 1) / 16
+    assert result.log_weight.tolist() == [[total, -3 * total]] * 4
+    start, *moves = path.moves
+    assert start == (4, [[100.0, 100.0]] * 4)  # the exact draw in unconstrained coordinates
+    assert moves == [(level, [float(level)] * 2) for level in (3, 2, 1)] and done == [8] * 3
+
+
+@pytest.mark.parametrize("temperatures", [1, 2, 5])
+def test_pilots_adapt_the_step_of_each_temperature(temperatures):
+    """Of constant acceptance ``a``, each move multiplies the step by ``exp(0.1 (a - 0.6))``."""
+    path, done = Script(temperatures), []
+    steps = _ais._tune_step_sizes(path, done.append)
+    moves = torch.arange(20, 20 + temperatures)[:, None]
+    expected = 0.5 * torch.exp(0.1 * moves * torch.tensor([0.2, -0.4]))
+    torch.testing.assert_close(torch.stack(steps), expected)
+    levels = [level for level, _ in path.moves]
+    assert levels == [min(1, temperatures - 1)] * 20 + list(range(1, temperatures))
+    assert done == [8] * len(levels)  # 4 pilots of 2 rows
+    used = [step for _, step in path.moves]
+    assert used[0] == [0.5, 0.5] and used[1] == pytest.approx(
+        (0.5 * torch.exp(0.1 * torch.tensor([0.2, -0.4]))).tolist()
+    )
+
+
+def positive_model():
+    """Exponential latents, which move as ``u = log z``: ``log |dz/du| = u``."""
+    return VAE(
+        priors.Exponential(2),
+        posteriors.Exponential(networks.MLP(4, [4], seed=0), 2),
+        likelihoods.Normal(networks.MLP(2, [4], seed=0), (4,), scale=0.7),
+    ).eval()
+
+
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+@pytest.mark.parametrize("model", [positive_model, lambda: loose(size=4, latent=2)])
+def test_tempered_densities_are_geometric_mixtures(model, start):
+    model, x = model(), torch.randn(3, 4)
+    path = _ais._AnnealingPath(model, Batch(x), AISOptions(4, start, schedule="linear"))
+    positive = isinstance(model.prior, priors.Exponential)
+    q = model.infer(Batch(x)) if start == "posterior" else model.prior()
+
+    def log_density(u, beta):
+        z = u.exp() if positive else u
+        joint = model.likelihood(z).log_prob(x) + model.prior().log_prob(z)
+        mixed = (1 - beta) * q.log_prob(z) + beta * joint
+        return (mixed + u.sum(-1) if positive else mixed), joint - q.log_prob(z)
+
+    u, moved = torch.randn(5, 3, 2), []
+    for level, beta in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
+        point = u.clone().requires_grad_()
+        value, ratio = log_density(point, beta)
+        (gradient,) = torch.autograd.grad(value.sum(), point)
+        # a chain that cannot move has the same state under the next temperature
+        moved = path.propose(path.evaluate(u, 4 - level), level, torch.zeros(3)).state
+        for state in (path.evaluate(u, level), moved):
+            torch.testing.assert_close(state.z, u)
+            torch.testing.assert_close(state.log_density, value.detach())
+            torch.testing.assert_close(state.gradient, gradient)
+            torch.testing.assert_close(state.log_ratio, ratio.detach())
+
+
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+def test_proposals_are_scaled_by_precisions_between_start_and_posterior(start, monkeypatch):
+    model, batch = unequal_rows()
+    noise = RowNoise.from_batch(batch, 1, None)
+    with noise.samples(64):
+        path = _ais._AnnealingPath(model, batch, AISOptions(4, start, 7, schedule="linear"))
+    with noise.samples(64):
+        q = model.infer(batch)
+        drawn = [(q if start == "posterior" else model.prior()).sample(
+            (64,) if start == "posterior" else (64, 3)), q.sample((64,))]  # fmt: skip
+    first, last = (1 / draws.var(0) for draws in drawn)
+    seen = []
+    monkeypatch.setattr(
+        _ais, "hmc_transition", lambda f, s, step, n, scale: seen.append((step, n, scale))
+    )
+    state, step = path.evaluate(torch.randn(2, 3, 3), 0), torch.rand(3)
+    for level in range(5):
+        path.propose(state, level, step)
+        mixed = ((4 - level) * first + level * last) / 4
+        torch.testing.assert_close(seen[-1][2], mixed.rsqrt())
+    assert all(one[0] is step and one[1] == 7 for one in seen)
+
+
+def test_variables_without_spread_have_a_finite_precision():
+    model, batch = unequal_rows()
+    path = _ais._AnnealingPath(model, batch, AISOptions(2))
+    narrow = Normal(torch.zeros(3, 3), torch.full((3, 3), 1e-320))
+    precision = path._precision(narrow)
+    assert (precision == torch.finfo(torch.float64).tiny ** -0.5).all()
+
+
+def test_chains_from_the_prior_need_no_parameters_of_the_rows():
+    """The scale at the end is then that of the prior; with row numbers that of the posterior."""
+    plain = loose()
+    batch = Batch(plain.sample(2), index=torch.arange(2), dataset_size=2)
+    free = posteriors.NonAmortised(plain.posterior, 2)
+    with torch.no_grad():
+        free.table.entries.fill_(-0.02)  # scales of about exp(-1)
+    model = VAE(plain.prior, free, plain.likelihood).eval()
+    path = _ais._AnnealingPath(model, Batch(batch.x), AISOptions(2, "prior"))
+    assert path.start is path.prior and (path.end_precision < 3).all()  # of 64 standard normals
+    known = _ais._AnnealingPath(model, batch, AISOptions(2, "prior"))
+    assert known.start is known.prior and (known.end_precision > 3.5).all()  # of exp(2) = 7.4
+
+
+def test_schedules():
+    assert AISOptions(4, schedule="linear").betas().tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    curve = AISOptions(2).betas()
+    assert curve.tolist() == [0.0, 0.5, 1.0] and curve.dtype == torch.float64
+    logistic = [1 / (1 + math.exp(-4 * (2 * t / 5 - 1))) for t in range(6)]
+    expected = [(value - logistic[0]) / (logistic[5] - logistic[0]) for value in logistic]
+    assert AISOptions(5).betas().tolist() == pytest.approx(expected, abs=1e-12)
+    assert AISOptions(1, leapfrogs=1, acceptance=1e-9).betas().tolist() == [0.0, 1.0]
+    with pytest.raises(ArgumentError):
+        AISOptions(acceptance=0.0)
+
+
+@pytest.mark.parametrize(
+    "chains, pairs, rows",
+    [(16, 1024, 64), (2, 1024, 256), (4, 16, 4), (5, 16, 3), (50, 8, 1), (3, 2, 1), (100, 3, 1)],
+)
+def test_rows_of_a_block(chains, pairs, rows):
+    """Four pilots per row, too; chains beyond the limit run in turn."""
+    assert _ais.ais_block_size(chains, pairs) == rows
+
+
+def test_supports_must_agree_for_chains_from_the_posterior():
+    decoder = likelihoods.Normal(networks.MLP(2, [4]), (4,), scale=1.0)
+    narrow = VAE(priors.Normal(2), posteriors.Exponential(networks.MLP(4, [4]), 2), decoder)
+    wide = VAE(priors.Exponential(2), posteriors.Normal(networks.MLP(4, [4]), 2), decoder)
+    for model in (narrow, wide):
+        _ais.check_ais(model, AISOptions(start="prior"))
+        with pytest.raises(IncompatibleError) as caught:
+            _ais.check_ais(model, AISOptions(start="posterior"))
+        assert caught.value.argument == "annealing"

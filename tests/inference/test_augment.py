@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.linear import linear_vae, set_posterior
 from torch import nn
 
-from aevb import VAE, inference, likelihoods, networks, posteriors, priors
+from aevb import VAE, Batch, inference, likelihoods, networks, posteriors, priors
 from aevb._random import seed_scope
-from aevb.errors import ArgumentError
+from aevb._row_noise import RowNoise
+from aevb.data import Rows
+from aevb.errors import ArgumentError, IncompatibleError
 
 
 def decoded_by(network: nn.Module, size: int, latent: int = 2) -> VAE:
@@ -41,7 +44,7 @@ def test_neighbours_are_decoded_draws_of_the_posterior():
     """With a linear decoder, mean and variance of neighbours follow from the posterior."""
     model = decoded_by(nn.Identity(), 2)
     x = torch.tensor([[0.3, -0.5], [1.0, 2.0]], dtype=torch.float64)
-    q, copies = model.posterior(x), 20_000
+    q, copies = model.posterior(x), 500
     for spread in (1.0, 0.5):
         with seed_scope(0):
             augmented = inference.augment(model, x, copies, spread)
@@ -81,3 +84,67 @@ def test_counts_may_be_numpy_integers():
     model, count = small(), np.int64(2)
     assert inference.augment(model, torch.eye(6), count, block_size=count).x.shape == (12, 6)
     assert inference.sample(model, count, block_size=count).shape == (2, 6)
+
+
+# exact neighbours
+
+
+def straight():
+    """Expected data are latents; the posterior has half the row as mean."""
+    model = linear_vae(torch.eye(2), torch.zeros(2), 1e-4).double()
+    deviation = torch.tensor([0.3, 0.7])
+    set_posterior(model, 0.5 * torch.eye(2), torch.zeros(2), deviation)
+    return model
+
+
+ROWS = torch.tensor([[0.3, -0.5], [1.0, 2.0], [0.1, 0.1]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("block", [1, 2, None])
+def test_each_copy_has_the_next_draw_of_each_row(block):
+    model = straight()
+    # rows are stored in single precision
+    x = ROWS.float().double()
+    with RowNoise.from_batch(Batch(x), 3, None).samples(4), torch.no_grad():
+        drawn = model.infer(Batch(x)).sample((4,))
+    for spread in (1.0, 0.5, 0.0, 3.0):
+        found = inference.augment(model, ROWS, 4, spread, seed=3, block_size=block)
+        expected = x / 2 + spread * (drawn - x / 2)
+        torch.testing.assert_close(found.x.reshape(4, 3, 2), expected)
+        assert found.source_rows.tolist() == [0, 1, 2] * 4
+        noisy = inference.augment(model, ROWS, 4, spread, seed=3, mean=False).x - found.x
+        assert ((noisy.abs() < 6e-4) & (noisy != 0)).all()  # six deviations
+
+
+def test_the_default_seed_of_neighbours_comes_from_the_random_stream():
+    model, found = straight(), []
+    for seed in (0, 0, 1):
+        with seed_scope(seed):
+            found.append(inference.augment(model, ROWS).x)
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("given", ["rows", "context", "label"])
+def test_neighbours_have_the_context_of_their_row_or_another(given):
+    condition = networks.Condition([networks.Labels("kind", ["a", "b", "c"])])
+
+    def network(size):
+        return networks.ConditionedNetwork(networks.MLP(size, [8], context=3, seed=0), condition)
+
+    model = VAE(
+        priors.Normal(2),
+        posteriors.Normal(network(2), 2),
+        likelihoods.Normal(network(2), (2,), scale=1.0),
+    ).double()
+    x, context = ROWS.float().double(), torch.eye(3, dtype=torch.float64)[[2, 0, 1]]
+    rows = Rows.from_array(ROWS.numpy()).with_label(condition, ["c", "a", "b"])
+    if given == "context":
+        found = inference.augment(model, ROWS, 2, 0.0, context=context)
+    elif given == "label":
+        found = inference.augment(model, rows, 2, 0.0, label=["c", "a", "b"])
+    else:
+        found = inference.augment(model, rows, 2, 0.0)
+    expected = model.decode(model.encode(x, context), context)
+    torch.testing.assert_close(found.x, expected.repeat(2, 1))
+    with pytest.raises(IncompatibleError):
+        inference.augment(model, ROWS)

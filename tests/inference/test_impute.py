@@ -7,10 +7,12 @@ import torch
 from tests.catalogue import make_vae
 from tests.linear import linear_vae, set_posterior
 from torch import nn
+from torch.distributions import Normal
 
-from aevb import VAE, _row_noise, likelihoods, metrics, networks, posteriors, priors
+from aevb import VAE, Batch, _row_noise, likelihoods, metrics, networks, posteriors, priors
+from aevb._row_noise import RowNoise
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError
-from aevb.inference import impute
+from aevb.inference import _impute, impute
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -291,3 +293,213 @@ def test_imputations_are_decoded_in_bounded_memory(monkeypatch):
     )
     assert impute(model, x, samples=50, draws=60, max_pairs=6).draws.shape == (60, *x.shape)
     assert max(seen) <= 6
+
+
+# sums over all draws at once
+
+
+def weighted_draws(model, x, samples, seed):
+    """The draws of a seed, ``[K, B, latent]``, and their weights, which sum to 1 over ``K``."""
+    batch = Batch(x)
+    with RowNoise.from_batch(batch, seed, None).samples(samples), torch.no_grad():
+        q = model.infer(batch)
+        z = q.sample((samples,))
+    terms = Normal(model.likelihood(z).mean, 0.7).log_prob(x.nan_to_num())
+    observed = torch.where(x.isnan(), 0.0, terms).sum(-1)
+    log_weight = observed + Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z)
+    return z, log_weight.softmax(0)
+
+
+@pytest.mark.parametrize("max_pairs, rows", [(1, 256), (4, 256), (13, 256), (100, 2), (9, 2)])
+def test_values_are_weighted_averages_in_blocks_of_any_size(max_pairs, rows, monkeypatch):
+    monkeypatch.setattr(_impute, "IMPUTE_BLOCK_ROWS", rows)
+    model, (weight, offset, scale), x = some_rows(n=5)
+    x[3, 0] = torch.nan
+    z, share = weighted_draws(model, x, 9, seed=4)
+    done = []
+    found = impute(model, x, 9, draws=3, seed=4, max_pairs=max_pairs, on_progress=done.append)
+    means = (z @ weight.T + offset).detach()
+    average = (share[..., None] * means).sum(0)
+    variance = scale**2 + (share[..., None] * (means - average) ** 2).sum(0)
+    empty = x.isnan()
+    torch.testing.assert_close(found.x, torch.where(empty, average, x))
+    torch.testing.assert_close(found.spread, torch.where(empty, variance.sqrt(), 0.0))
+    torch.testing.assert_close(found.effective_sample_size, 1 / share.square().sum(0))
+    assert found.samples == 9 and found.draws.shape == (3, 5, 5)
+    whole = impute(model, x, 9, draws=3, seed=4, max_pairs=10_000)
+    torch.testing.assert_close(found.draws, whole.draws)
+    assert (found.draws[:, ~empty] == x[~empty]).all()
+    assert len(found.draws[0, empty].unique()) == empty.sum()
+    size = min(rows, max_pairs)
+    expected = []
+    for start in range(0, 5, size):
+        n = min(size, 5 - start)
+        block = max(1, max_pairs // n)
+        expected += [n * min(block, 9 - first) for first in range(0, 9, block)]
+    assert done == expected
+
+
+def test_a_conditional_draw_is_decoded_from_one_latent():
+    """Of a decoder almost without noise, draws show the latents, each with its weight."""
+    weight, offset = torch.tensor([[1.0], [1.0]]), torch.zeros(2)
+    model = model_with_missing_cells(weight, offset, 1e-6)
+    x = torch.full((2, 2), torch.nan)
+    with RowNoise.from_batch(Batch(x), 0, None).samples(6), torch.no_grad():
+        z = model.infer(Batch(x)).sample((6,))[..., 0]
+    draws = impute(model, x, 6, draws=200).draws
+    distance = (draws[:, None] - z[:, :, None]).abs()  # [draws, latents, rows, cells]
+    assert (distance.amin(1) < 1e-4).all()
+    chosen = distance.argmin(1)
+    assert (chosen[..., 0] == chosen[..., 1]).all() and len(chosen.unique()) > 3
+
+
+class Cells(_impute._NumericMoments):
+    """Draws are resampled; nothing is averaged."""
+
+    def statistics(self, likelihood):
+        return (torch.zeros(*likelihood, dtype=torch.float64),)
+
+
+@pytest.mark.parametrize("blocks", [[4], [1, 3], [2, 1, 1], [3, 1]])
+def test_latents_are_resampled_in_proportion_to_their_weights(blocks):
+    draws = 20_000
+    shares = torch.tensor([[0.1, 0.4], [0.2, 0.0], [0.3, 0.4], [0.4, 0.2]])
+    z = torch.arange(4.0)[:, None, None].expand(4, 2, 1) + torch.tensor([[0.0], [10.0]])
+    moments = Cells(torch.zeros(2, 1), draws)
+    log_weight = shares.log() + torch.tensor([500.0, -500.0])
+    for weights, points in zip(log_weight.split(blocks), z.split(blocks), strict=True):
+        moments.add(weights, weights.shape, points)
+    assert moments.latents.shape == (draws, 2, 1)
+    for row in range(2):
+        numbers = moments.latents[:, row, 0] - 10 * row
+        found = torch.stack([(numbers == k).double().mean() for k in range(4)])
+        error = (shares[:, row] * (1 - shares[:, row]) / draws).sqrt()
+        assert ((found - shares[:, row]).abs() <= 5 * error).all()
+
+
+def test_latents_with_axes_are_resampled_whole():
+    z = torch.arange(24.0).reshape(2, 2, 2, 3)
+    moments = Cells(torch.zeros(2, 1), 50)
+    for n in range(2):
+        moments.add(torch.zeros(1, 2), (1, 2), z[n : n + 1])
+    for row in range(2):
+        kinds = {tuple(one.flatten().tolist()) for one in moments.latents[:, row]}
+        assert kinds == {tuple(z[n, row].flatten().tolist()) for n in range(2)}
+
+
+def test_no_draws_keep_no_latents():
+    moments = Cells(torch.zeros(2, 1), 0)
+    moments.add(torch.zeros(1, 2), (1, 2), torch.zeros(1, 2, 1))
+    assert len(moments.latents) == 0
+    model, _, x = some_rows()
+    assert impute(model, x, 3).draws.shape == (0, 3, 5)
+
+
+def test_many_draws_limit_the_block_of_samples(monkeypatch):
+    """The noise of resampling, draws times pairs, stays within the buffer of log-weights."""
+    monkeypatch.setattr(_impute, "MAX_BUFFERED_WEIGHTS", 24)
+    model, _, x = some_rows(n=3)
+    for draws, pairs, block in ((0, 9, 3), (1, 100, 8), (4, 100, 2), (4, 3, 1), (30, 100, 1)):
+        done = []
+        impute(model, x, 8, draws=draws, max_pairs=pairs, on_progress=done.append)
+        assert done == [3 * min(block, 8 - start) for start in range(0, 8, block)]
+
+
+def test_directions_and_their_spread():
+    """``R`` between 0 and 1, also where rounding makes it 0 or more than 1."""
+    moments = _impute._CircularMoments(torch.zeros(1, 1), 0)
+    angle = torch.tensor([0.5, -2.0, math.pi, 1.0])
+    length = torch.tensor([1.0, 0.5, 0.1, 1 + 1e-15])
+    mean, spread = moments.fill_values((length * angle.sin(), length * angle.cos()))
+    torch.testing.assert_close(mean, angle)
+    expected = [0.0, math.sqrt(2 * math.log(2)), math.sqrt(2 * math.log(10)), 0.0]
+    # sqrt(-2 log R) turns a rounding of R = 1 by 1e-16 into 1e-8
+    assert spread.tolist() == pytest.approx(expected, abs=1e-7)
+    zero = torch.zeros(2)
+    assert moments.fill_values((zero, zero))[1].isfinite().all()
+
+
+def test_categories_are_counted_from_zero():
+    moments = _impute._CategoricalMoments(torch.zeros(1, 1), 0)
+    value, other = moments.fill_values((torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]]),))
+    assert value.tolist() == [1.0, 0.0] and other.tolist() == pytest.approx([0.5, 0.4])
+    for decoder in (
+        likelihoods.Categorical(networks.MLP(1), (2,), categories=3),
+        likelihoods.Missing(likelihoods.Categorical(networks.MLP(1), (2,), categories=3)),
+    ):
+        p = decoder(torch.zeros(50, 2, 1))
+        assert moments._n_categories(p) == 3
+        (shares,) = moments.statistics(p)
+        assert shares.shape == (50, 2, 2, 3) and (shares.sum(-1) == 1).all()
+
+
+def test_numbers_are_averaged_around_the_mean_of_the_first_block():
+    moments = _impute._NumericMoments(torch.zeros(1, 1), 0)
+    first = Normal(torch.tensor([1.0, 3.0])[:, None, None], 2.0)
+    torch.testing.assert_close(moments.statistics(first)[0].flatten(), torch.tensor([-1.0, 1.0]))
+    away, square = moments.statistics(Normal(torch.tensor([5.0])[:, None, None], 1.0))
+    assert (away.item(), square.item()) == (3.0, 10.0)  # around 2: 3, and 1 + 9
+    value, spread = moments.fill_values((torch.tensor([[0.5]]), torch.tensor([[1.25]])))
+    assert (value.item(), spread.item()) == (2.5, 1.0)
+    assert moments.fill_values((torch.tensor([[0.1]]), torch.tensor([[0.0]])))[1].item() == 0
+
+
+# rows that are named
+
+
+@pytest.mark.parametrize("rows", [1, 2, 256])
+def test_a_row_without_weights_is_named_in_every_block(rows, monkeypatch):
+    monkeypatch.setattr(_impute, "IMPUTE_BLOCK_ROWS", rows)
+    x = torch.tensor([[0.0], [0.0], [0.0], [1e10], [1e10]])
+    with pytest.raises(NumericalError, match="row 3 "):
+        impute(hopeless(), torch.cat([x, torch.full((5, 1), torch.nan)], 1), 3)
+
+
+def test_the_first_broken_row_is_named():
+    x = torch.zeros(4, 5)
+    x[2, 3] = x[3, 1] = -torch.inf
+    with pytest.raises(DataError, match="row 2 "):
+        impute(some_rows()[0], x)
+    bits = circular(likelihoods.Bernoulli(networks.MLP(1), (2,)))
+    x = torch.zeros(4, 2)
+    x[2, 1] = x[3, 0] = 0.5
+    with pytest.raises(DataError, match="row 2 "):
+        impute(bits, x)
+
+
+def test_one_row_that_the_network_turns_into_nan_is_refused():
+    x = torch.zeros(3, 5)
+    x[1, 2] = torch.nan
+    with pytest.raises(DataError) as caught:
+        impute(unflagged(), x, 3)
+    assert caught.value.argument == "model"
+
+
+@pytest.mark.parametrize("draws", [1.0, -1, None])
+def test_numbers_of_draws_are_whole(draws):
+    with pytest.raises(ArgumentError) as caught:
+        impute(some_rows()[0], torch.zeros(2, 5), 3, draws=draws)
+    assert (caught.value.argument, caught.value.value) == ("draws", draws)
+
+
+@pytest.mark.parametrize("name", ["samples", "max_pairs"])
+def test_counts_are_positive(name):
+    with pytest.raises(ArgumentError) as caught:
+        impute(some_rows()[0], torch.zeros(2, 5), **{name: 0})
+    assert caught.value.argument == name
+
+
+def test_complete_rows_need_no_missing_cells():
+    model = make_vae()
+    x = model.sample(3)
+    found = impute(model, x, 3)
+    assert torch.equal(found.x, x) and (found.spread == 0).all()
+
+
+def test_blocks_keep_the_numbers_and_the_context_of_their_rows():
+    x, context = torch.arange(5.0)[:, None], torch.arange(10.0).reshape(5, 2)
+    for start, size, numbers in ((0, 2, [0, 1]), (4, 2, [4]), (0, 5, list(range(5)))):
+        batch = _impute._make_batch(x, context, start, size)
+        assert batch.index.tolist() == numbers and batch.dataset_size == 5
+        assert torch.equal(batch.x, x[numbers]) and torch.equal(batch.context, context[numbers])
+    assert _impute._make_batch(x, None, 0, 2).context is None

@@ -1,5 +1,7 @@
 """Functions of a model take data of any kind, and check them as the command does."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -8,7 +10,8 @@ import torch
 
 import aevb
 from aevb import VAE, data, inference, likelihoods, metrics, networks, posteriors, presets, priors
-from aevb.errors import ArgumentError, DataError
+from aevb.errors import ArgumentError, DataError, IncompatibleError
+from aevb.inference import _inputs
 
 N, COLUMNS = 6, ["a", "b", "c"]
 
@@ -178,3 +181,68 @@ def test_a_run_reads_columns_by_name(tmp_path):
     assert torch.equal(inference.encode(run, frame[["c", "a", "b"]]), expected)
     assert torch.equal(inference.encode(run, frame.assign(name="text")), expected)
     assert torch.equal(inference.encode(run.model, frame), expected)
+
+
+# later blocks of rows
+
+
+@pytest.mark.parametrize("row", [0, 1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("block", [1, 2, 3, 4096])
+def test_a_wrong_row_of_every_block_is_named(row, block, monkeypatch):
+    monkeypatch.setattr(_inputs, "INPUT_CHECK_BLOCK_SIZE", block)
+    x = np.zeros((7, 3))
+    x[row, 1] = np.nan
+    with pytest.raises(DataError, match=f"row {row} "):
+        inference.encode(table_model(), x)
+    levels = np.zeros((7, 2, 2))
+    levels[row, 1, 0] = 0.5
+    with pytest.raises(DataError, match=f"row {row} "):
+        inference.encode(image_model(), levels)
+
+
+@pytest.mark.parametrize("block, sizes", [(1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (8, [7])])
+def test_rows_are_checked_in_blocks(block, sizes, monkeypatch):
+    seen = []
+    monkeypatch.setattr(_inputs, "INPUT_CHECK_BLOCK_SIZE", block)
+    monkeypatch.setattr(
+        _inputs, "check_batch", lambda m, batch, name, start: seen.append((len(batch.x), start))
+    )
+    _inputs.check_data(table_model(), data.Rows.from_array(np.zeros((7, 3))), "x")
+    assert seen == [(size, sum(sizes[:n])) for n, size in enumerate(sizes)]
+
+
+def test_a_block_of_large_rows_fits_into_the_cache(monkeypatch):
+    """Of 2^20 numbers at once: 3 rows of 300,000 elements."""
+    seen, event = [], (300_000,)
+    monkeypatch.setattr(
+        _inputs, "check_batch", lambda m, batch, name, start: seen.append(len(batch.x))
+    )
+    model = SimpleNamespace(event_shape=event)
+    _inputs.check_data(model, data.Rows.from_array(np.zeros((4, *event), np.float32)), "x")
+    assert seen == [3, 1]
+
+
+def test_the_check_draws_no_random_numbers_and_keeps_the_mode():
+    model = table_model().train()
+    before = torch.get_rng_state()
+    _inputs.as_model_rows(model, X)
+    assert model.training and torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("known", [1.0, 0.5])
+@pytest.mark.parametrize("has_context", [False, True])
+@pytest.mark.parametrize("needs_context", [False, True])
+def test_a_missing_context_is_refused_where_it_is_needed(known, has_context, needs_context):
+    condition = networks.Condition([networks.Labels("kind", ["a", "b", "c"], known)])
+    conditional = SimpleNamespace(condition=condition)
+    rows = data.Rows.from_array(X)
+    labelled = rows.with_label(condition, "b")
+    given = labelled if has_context else rows
+    if needs_context and not has_context and known == 1:
+        with pytest.raises(IncompatibleError):
+            _inputs._with_model_context(conditional, given, needs_context)
+    else:
+        found = _inputs._with_model_context(conditional, given, needs_context)
+        assert (found.context is not None) == has_context
+    plain = SimpleNamespace(condition=None)
+    assert _inputs._with_model_context(plain, labelled, needs_context).context is None
