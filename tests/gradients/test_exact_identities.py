@@ -119,6 +119,13 @@ def test_leave_one_out_of_two_draws_is_the_product_of_differences():
     assert torch.allclose(of_posterior(model, -made.loss), exact, atol=ROUNDING)
 
 
+def test_logits_that_are_not_finite_give_a_loss_that_is_not():
+    """The sampler of torch stops at them, and a run would stop with it."""
+    model = discrete_vae("bernoulli")
+    for rule in (gradients.LeaveOneOut(), gradients.ReweightedWakeSleep()):
+        assert not rule(model, objectives.IWAE(2), Batch(X * math.nan)).loss.isfinite()
+
+
 # which KL divergence
 
 
