@@ -126,6 +126,23 @@ def test_logits_that_are_not_finite_give_a_loss_that_is_not():
         assert not rule(model, objectives.IWAE(2), Batch(X * math.nan)).loss.isfinite()
 
 
+LOSSES = {
+    "REBAR": (gradients.REBAR(), objectives.IWAE(2)),
+    "two targets": (gradients.LeaveOneOut(), objectives.CUBO(2.0, 3)),
+    "weights": (gradients.ReweightedWakeSleep("both"), objectives.IWAE(2)),
+    "all states": (gradients.Enumerate(), objectives.CUBO()),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_only_has_a_gradient_leaves_the_value_of_the_loss(name):
+    """The loss is minus the mean of the target."""
+    rule, objective = LOSSES[name]
+    made = estimate(discrete_vae("bernoulli"), objective, rule)
+    target = made.objective_value.target.mean().item()
+    assert made.loss.item() == pytest.approx(-target, abs=ROUNDING)
+
+
 # which KL divergence
 
 
