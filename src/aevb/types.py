@@ -6,6 +6,7 @@ reduced over the event: ``[K, B]``. Units: nats per row, of the data in their ow
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,11 +142,12 @@ class Configurable:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         object.__setattr__(
-            self,
-            "arguments",
-            _bind_arguments(inspect.signature(cls.__init__), self, *args, **kwargs),
+            self, "arguments", _bind_arguments(_signature(cls.__init__), self, *args, **kwargs)
         )
         return self
+
+
+_signature = functools.lru_cache(1024)(inspect.signature)  # slower than many constructors
 
 
 def _bind_arguments(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, Any]:

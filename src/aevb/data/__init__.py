@@ -18,6 +18,8 @@ from ._reading import Reading
 from ._rows import Rows
 from ._save import save
 from ._schema import Schema
+from ._schema_builder import SchemaBuilder
+from ._schema_text import SchemaRow
 from ._spec import Spec
 from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits, binarise
 
@@ -33,6 +35,8 @@ __all__ = [
     "RowTransform",
     "Rows",
     "Schema",
+    "SchemaBuilder",
+    "SchemaRow",
     "Spec",
     "ToFloat",
     "UnpackBits",

@@ -34,6 +34,7 @@ MIN_SPIKE_SHARE = 0.1
 MIN_GAIN = 0.02  # nats per cell, of a family over a simpler one
 MIN_TOTAL_GAIN = 5.0  # nats
 MAX_COUNT = 2**24
+MAX_LEAST_COUNT = 0.25  # the least value of counts, in units of their mean
 KINDS: tuple[str, ...] = get_args(ColumnKind)
 
 Locate = Callable[[str], int | None]
@@ -165,13 +166,13 @@ def _check_cells(statistics: ColumnStatistics, kind: str | None) -> None:
             suggestions=("Correct the value, or empty the cell",),
         )
     if kind not in ("categorical", "ordinal", "binary"):
-        raise _mixed_error(name, f"row {row + 1:,} holds {text}")
+        raise _mixed_error(name, "values of several types", f"row {row + 1:,} holds {text}")
 
 
-def _mixed_error(name: str, found: str) -> DataError:
+def _mixed_error(name: str, what: str, found: str) -> DataError:
     """The error for a column of numbers and text."""
     return DataError(
-        f'column "{name}" holds numbers and text: {found}',
+        f'column "{name}" holds {what}: {found}',
         argument="source",
         suggestions=(
             message(
@@ -187,7 +188,7 @@ def _parse_texts(
 ) -> ColumnStatistics:
     """The statistics with texts as dates or numbers where they are."""
     counts = statistics.texts.counts
-    if kind in ("categorical", "binary", "identifier", "constant") or len(counts) == 2:
+    if kind in ("categorical", "binary", "identifier", "constant"):
         return statistics
     empty = rules.missing_in(statistics.name)
     stripped: dict[str, int] = {}
@@ -198,6 +199,8 @@ def _parse_texts(
     if form:
         values = {text: parse_date(text, form) for text in stripped}
         return _as_numbers(statistics, "dates", values, stripped, form)
+    if len(stripped) == 2:
+        return statistics
     tried = parse_numbers(list(stripped)[:TRIED_TEXTS], rules.decimal, empty=empty)
     if not any(value == value for value in tried.values.values()):
         return statistics
@@ -209,7 +212,8 @@ def _parse_texts(
     if found.others:
         row = locate(found.others[0])
         where = "a cell" if row is None else f"row {row + 1:,}"
-        raise _mixed_error(statistics.name, f'{where} holds "{found.others[0]}"')
+        what = f'{where} holds "{found.others[0]}"'
+        raise _mixed_error(statistics.name, "numbers and text", what)
     return _as_numbers(statistics, "numbers", found.values, stripped, "")
 
 
@@ -438,10 +442,12 @@ def _spike_reason(sample: NumberSample, step: float) -> str:
         return ""
     spikes = find_atoms(numbers, step, MIN_SPIKE_SHARE)
     if spikes.any():
-        place = int(np.where(spikes, numbers.counts, -1).argmax())
-        share = numbers.counts[place] / numbers.total
-        return f"{numbers.values[place]:g} holds {share:.0%} of the cells"
-    return "" if step else _bound_reason(sample)
+        histogram = fit_histogram(numbers, find_atoms(numbers, step), step)
+        if sample.negative_binomial() > histogram.log_density - MIN_GAIN:
+            return ""
+        share = histogram.largest_share
+        return f"{histogram.largest:g} holds {share:.0%} of {format_count(numbers.total, 'cell')}"
+    return "" if numbers.whole else _bound_reason(sample)
 
 
 def _bound_reason(sample: NumberSample) -> str:
@@ -462,33 +468,42 @@ def _bound_reason(sample: NumberSample) -> str:
 def _discrete_kind(sample: NumberSample) -> _Choice:
     """Count, or whole number."""
     numbers = sample.counts
-    low, high, mean = numbers.low, numbers.high, sample.moments.mean
-    figures = f"{low:g} to {high:g}"
-    if numbers.whole and 0 <= low <= 0.25 * mean and high <= MAX_COUNT:
-        gain = sample.negative_binomial() - sample.logistic()
-        if gain > 0:
-            return _Choice(
-                "count", f"whole numbers {figures}, skewness {sample.moments.skewness:.1f}"
-            )
+    figures = f"{numbers.low:g} to {numbers.high:g}"
+    skewness = f"skewness {sample.moments.skewness:.1f}"
+    if _near_zero(sample) and sample.negative_binomial() > sample.logistic():
+        return _Choice("count", f"whole numbers {figures}, {skewness}")
     if numbers.whole:
-        return _Choice("integer", f"whole numbers {figures}")
+        return _Choice("integer", f"whole numbers {figures}, {skewness}")
     return _Choice("integer", f"numbers {figures} in steps of {numbers.step:g}, which repeat")
 
 
-def _real_kind(sample: NumberSample) -> _Choice:
-    """The kind of real numbers: the family that fits best."""
+def _near_zero(sample: NumberSample) -> bool:
+    """Whether numbers may be counts: whole, none negative, the least close to zero."""
     numbers = sample.counts
-    normal = sample.normal()
-    gains = {"positive": sample.log_normal() - normal, "bounded": sample.beta(0.0, 1.0) - normal}
-    best = max(gains, key=lambda name: gains[name])
-    least = max(MIN_GAIN, MIN_TOTAL_GAIN / numbers.total)
-    tails = sample.student_t() - normal
-    if gains[best] >= max(least, tails):
-        family = {"positive": "log-normal", "bounded": "Beta"}[best]
-        reason = f"a {family} distribution fits better than a normal one, by {gains[best]:.2f} nats"
-        kind: ColumnKind = "positive" if best == "positive" else "bounded"
-        return _Choice(kind, f"{numbers.low:.4g} to {numbers.high:.4g}; {reason} per cell")
-    return _Choice("continuous", f"real numbers {numbers.low:.4g} to {numbers.high:.4g}")
+    return (
+        numbers.whole
+        and 0 <= numbers.low <= MAX_LEAST_COUNT * sample.moments.mean
+        and numbers.high <= MAX_COUNT
+    )
+
+
+def _real_kind(sample: NumberSample) -> _Choice:
+    """The kind of numbers that hardly repeat: that of the family that fits best."""
+    numbers = sample.counts
+    figures = f"{numbers.low:.4g} to {numbers.high:.4g}"
+    fits: dict[ColumnKind, float] = {
+        "continuous": max(sample.normal(), sample.student_t()),
+        "positive": sample.log_normal(),
+        "bounded": sample.beta(0.0, 1.0),
+        "count": sample.negative_binomial() if _near_zero(sample) else -np.inf,
+    }
+    best = max(fits, key=lambda kind: fits[kind])
+    gain = fits[best] - fits["continuous"]
+    if gain <= max(MIN_GAIN, MIN_TOTAL_GAIN / numbers.total):
+        return _Choice("continuous", f"real numbers {figures}")
+    family = {"positive": "log-normal", "bounded": "Beta", "count": "negative binomial"}[best]
+    reason = f"a {family} distribution fits better than a symmetric one, by {gain:.2f} nats a cell"
+    return _Choice(best, f"{figures}; {reason}")
 
 
 def _choose_date(column: Column, statistics: ColumnStatistics, kind: str | None) -> Column:

@@ -6,14 +6,15 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Number
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import DataError
 from ..networks._condition import class_name
-from ._columns import EMPTY_CELL_TEXTS
+from ._columns import EMPTY_CELL_TEXTS, CellRules, is_float
 from ._value_counts import NumberCounts, TextCounts
 
 Cells = Literal["empty", "numbers", "truths", "texts", "dates", "durations", "mixed", "nested"]
@@ -81,22 +82,25 @@ class ColumnStatistics:
         )
 
 
-def read_statistics(
-    name: str, series: Any, empty: frozenset[str] = EMPTY_CELL_TEXTS
-) -> ColumnStatistics:
+def read_statistics(name: str, series: Any, rules: CellRules = CellRules()) -> ColumnStatistics:
     """The statistics of a narwhals series.
 
     Args:
         name: The name of the column.
         series: A narwhals series.
-        empty: Texts that stand for missing cells, in lower case.
+        rules: How cells are read.
     """
+    missing = rules.missing_in(name)
+    empty = EMPTY_CELL_TEXTS.union(text.lower() for text in missing)
     dtype = series.dtype
     kind = str(dtype).split("(")[0]
     start = (name, str(dtype))
     if dtype.is_numeric() or kind == "Boolean":
         cells = "truths" if kind == "Boolean" else "numbers"
-        return _of_numbers(start, cells, _to_floats(series), kind == "Float32")
+        codes = [float(text) for text in missing if is_float(text)]
+        x = _to_floats(series)
+        x = np.where(np.isin(x, codes), np.nan, x) if codes else x
+        return _of_numbers(start, cells, x, kind == "Float32")
     if kind in ("String", "Categorical", "Enum"):
         return _of_texts(start, series, kind, empty)
     if kind in ("Date", "Datetime"):
@@ -129,23 +133,26 @@ def _of_texts(
 ) -> ColumnStatistics:
     """Statistics of texts and categories."""
     categories, ordered = _categories(series, kind)
-    table = series.value_counts(sort=False, name="aevb count")
+    table = series.drop_nulls().value_counts(sort=False, name="aevb count")
     values, counts = (table[column].to_list() for column in table.columns)
-    found = {
-        value: int(count)
-        for value, count in zip(values, counts, strict=True)
-        if count and value is not None and value == value
-    }
     if categories is None:
-        found = {text: n for text, n in found.items() if text.strip().lower() not in empty}
-    elif not all(isinstance(value, str) for value in categories):
-        found = {str(value): count for value, count in found.items()}
+        found = _without_empty(dict(zip(values, counts, strict=True)), empty)
+    else:
+        pairs = zip(map(str, values), counts, strict=True)
+        found = {value: count for value, count in pairs if count}
     texts = TextCounts.of(found)
     cells = "texts" if texts.total else "empty"
     missing = len(series) - texts.total
     return ColumnStatistics(
         *start, cells, len(series), missing, texts=texts, categories=categories, ordered=ordered
     )
+
+
+def _without_empty(counts: dict[str, int], empty: frozenset[str]) -> dict[str, int]:
+    """The counts without texts that stand for missing cells."""
+    for text in [text for text in counts if text.strip().lower() in empty]:
+        del counts[text]
+    return counts
 
 
 def _categories(series: Any, kind: str) -> tuple[tuple[Any, ...] | None, bool]:
@@ -168,9 +175,7 @@ def _of_objects(
     if not known:
         return ColumnStatistics(*start, "empty", n, n)
     if all(issubclass(each, str) for each in types):
-        counts = Counter(known)
-        found = {text: count for text, count in counts.items() if text.strip().lower() not in empty}
-        texts = TextCounts.of(found)
+        texts = TextCounts.of(_without_empty(Counter(known), empty))
         cells = "texts" if texts.total else "empty"
         return ColumnStatistics(*start, cells, n, n - texts.total, texts=texts)
     convert = _converter(types)
@@ -185,7 +190,7 @@ def _converter(types: set[type]) -> tuple[Cells, Any] | None:
     """How objects of these types become numbers."""
     if all(issubclass(each, bool | np.bool_) for each in types):
         return "truths", float
-    if all(issubclass(each, Number) and not issubclass(each, complex) for each in types):
+    if all(issubclass(each, Real | Decimal) for each in types):
         return "numbers", float
     if all(issubclass(each, dt.date) for each in types):
         return "dates", _seconds
@@ -200,20 +205,23 @@ def _refused_objects(
     start: tuple[str, str], values: list[Any], types: set[type]
 ) -> ColumnStatistics:
     """Statistics of cells that cannot be read: several types, or containers."""
-    nested = [each for each in types if not issubclass(each, str | Number | dt.date)]
-    cells: Cells = "nested" if nested else "mixed"
-    majority = Counter(issubclass(type(v), str) for v in values if not _is_missing(v))
-    wanted = majority[True] <= majority[False]
-    row = next(
-        row
-        for row, value in enumerate(values)
-        if not _is_missing(value) and (bool(nested) or issubclass(type(value), str) == wanted)
-    )
-    text = nested[0].__name__ if nested else repr(values[row])
     known = [value for value in values if not _is_missing(value)]
-    names = TextCounts() if nested else TextCounts.of(Counter(map(class_name, known)))
     missing = len(values) - len(known)
-    return ColumnStatistics(*start, cells, len(values), missing, texts=names, fault=(text, row))
+    unknown = [each for each in types if not issubclass(each, str | Real | dt.date | Decimal)]
+    if unknown:
+        fault = (unknown[0].__name__, 0)
+        return ColumnStatistics(*start, "nested", len(values), missing, fault=fault)
+    is_text = [isinstance(value, str) for value in known]
+    rare = known[is_text.index(2 * sum(is_text) <= len(is_text))] if any(is_text) else known[0]
+    row = next(row for row, value in enumerate(values) if value is rare)
+    texts = TextCounts.of(Counter(map(class_name, known)))
+    fault = (_quote(rare), row)
+    return ColumnStatistics(*start, "mixed", len(values), missing, texts=texts, fault=fault)
+
+
+def _quote(value: Any) -> str:
+    """A cell in a sentence."""
+    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def _is_missing(value: Any) -> bool:

@@ -7,11 +7,18 @@ import re
 from collections.abc import Iterable
 
 ISO = "iso"
-FORMATS = (
+_DAY, _MINUTE = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d"
+_ISO_FORMATS = {
+    "%Y-%m-%d": re.compile(_DAY),
+    "%Y-%m-%d %H:%M:%S": re.compile(rf"{_DAY} {_MINUTE}:\d\d"),
+    "%Y-%m-%dT%H:%M:%S": re.compile(rf"{_DAY}T{_MINUTE}:\d\d"),
+    "%Y-%m-%d %H:%M": re.compile(rf"{_DAY} {_MINUTE}"),
+    ISO: re.compile(rf"{_DAY}([T ]{_MINUTE}.*)?"),
+}
+_OTHER_FORMATS = (
     "%d/%m/%Y",
     "%m/%d/%Y",
     "%d.%m.%Y",
-    "%m.%d.%Y",
     "%d-%m-%Y",
     "%m-%d-%Y",
     "%Y/%m/%d",
@@ -19,7 +26,6 @@ FORMATS = (
     "%b %d %Y",
     "%b %d, %Y",
 )
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 _LIKELY = re.compile(r".*\d[/. -].*\d")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -35,7 +41,7 @@ def find_date_format(texts: Iterable[str]) -> str:
     texts = list(texts)
     if not texts or _LIKELY.match(texts[0]) is None:
         return ""
-    for form in (ISO, *FORMATS):
+    for form in (*_ISO_FORMATS, *_OTHER_FORMATS):
         try:
             for text in texts:
                 parse_date(text, form)
@@ -50,7 +56,7 @@ def parse_date(text: str, form: str) -> float:
 
     Args:
         text: The text.
-        form: Its format.
+        form: Its format, ``"iso"`` or one of ``strptime``.
 
     Raises:
         ValueError: The text is something else.
@@ -58,12 +64,27 @@ def parse_date(text: str, form: str) -> float:
     >>> parse_date("2/1/1970", "%d/%m/%Y")
     86400.0
     """
-    if form != ISO:
-        value = dt.datetime.strptime(text.strip(), form)
-    elif _ISO.fullmatch(text.strip()):
-        value = dt.datetime.fromisoformat(text.strip())
+    text = text.strip()
+    if form not in _ISO_FORMATS:
+        value = dt.datetime.strptime(text, form)
+    elif _ISO_FORMATS[form].fullmatch(text):
+        value = dt.datetime.fromisoformat(text)
     else:
         raise ValueError(text)
     if value.tzinfo is None:
         value = value.replace(tzinfo=dt.UTC)
     return (value - _EPOCH).total_seconds()
+
+
+def format_date(seconds: float, form: str) -> str:
+    """The text of a date.
+
+    Args:
+        seconds: Seconds since 1970.
+        form: The format of its column.
+
+    >>> format_date(86400.0, "%d/%m/%Y"), format_date(90061.0, "iso")
+    ('02/01/1970', '1970-01-02 01:01:01')
+    """
+    value = _EPOCH + dt.timedelta(seconds=round(seconds))
+    return value.strftime("%Y-%m-%d %H:%M:%S" if form == ISO else form)

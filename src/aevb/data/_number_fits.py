@@ -162,13 +162,18 @@ def find_atoms(counts: NumberCounts, step: float, least: float = MIN_ATOM_SHARE)
 
 
 def _share_around(counts: NumberCounts, step: float) -> np.ndarray:
-    """The median share of the three values of the grid on either side; 0 for those that lack."""
+    """The median share of the three values of the grid on either side, within the range.
+
+    A value of the grid that does not occur has the share 0.
+    """
     places = np.rint(counts.values / step)
-    around = []
-    for offset in (-3, -2, -1, 1, 2, 3):
-        near = np.clip(np.searchsorted(places, places + offset), 0, len(places) - 1)
-        around.append(np.where(places[near] == places + offset, counts.counts[near], 0))
-    return np.median(around, 0) / counts.total
+    around = np.zeros((6, len(places)))
+    for row, offset in zip(around, (-3, -2, -1, 1, 2, 3), strict=True):
+        wanted = places + offset
+        near = np.clip(np.searchsorted(places, wanted), 0, len(places) - 1)
+        row[:] = np.where(places[near] == wanted, counts.counts[near], 0)
+        row[(wanted < places[0]) | (wanted > places[-1])] = np.nan
+    return np.nanmedian(around, 0) / counts.total
 
 
 def fit_histogram(counts: NumberCounts, atoms: np.ndarray, step: float) -> Histogram:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ..errors import DataError
+from ..errors import DataError, check_choice
 from ..networks._column import Column, Measure
+from ..notes import Note
 from ._decode_frame import complete_frame, decode_frame
 from ._encode_frame import encode_frame
+from ._raw import ReadOptions
+from ._reading import Reading
 from ._rows import Rows
-from ._schema_learning import learn_columns
+from ._schema_file import read_columns, read_toml, write_schema
+from ._schema_learning import Kinds, learn_columns
+from ._schema_text import SchemaRow, render_html, render_text
+from ._tables import read_source_table
+
+Unseen = Literal["missing", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Schema:
         columns: All columns in the order of the source, those that are set aside included.
         rows: The number of rows that the schema was learned from.
         unseen: What becomes of a category that is new: a missing cell, or an error.
+        notes: What needs attention in the table; not part of the record.
 
     Example:
         >>> schema = Schema((Column("age", "integer", "discretised_logistic", step=1.0),), 100)
@@ -32,7 +41,8 @@ class Schema:
 
     columns: tuple[Column, ...]
     rows: int
-    unseen: Literal["missing", "refuse"] = "missing"
+    unseen: Unseen = "missing"
+    notes: tuple[Note, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def modelled(self) -> tuple[Column, ...]:
@@ -71,39 +81,6 @@ class Schema:
                     [nan]])
         """
         return encode_frame(self, frame)
-
-    @classmethod
-    def of(
-        cls,
-        source: Any,
-        *,
-        kinds: Mapping[str, str] | str | Path | None = None,
-        unseen: Literal["missing", "refuse"] = "missing",
-    ) -> Schema:
-        """Learn what the columns of a table hold.
-
-        Args:
-            source: A path, or a data frame of pandas, polars, pyarrow or another library that
-                narwhals reads.
-            kinds: The kinds of some columns by name, or the path of a TOML file with them; the
-                others are chosen by the rules in ``docs/tables.md``.
-            unseen: What becomes of a category that is new.
-
-        Returns:
-            The schema, with the reason of each choice.
-
-        Raises:
-            DataError: The table cannot be read, or none of its columns can be modelled.
-            ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
-
-        Example:
-            >>> import polars
-            >>> frame = polars.DataFrame({"age": [31, 45, 31, 28] * 25, "sex": ["f", "m"] * 50})
-            >>> [column.kind for column in Schema.of(frame).columns]
-            ['ordinal', 'binary']
-        """
-        columns, rows = learn_columns(source, kinds)
-        return cls(columns, rows, unseen)
 
     def decode(self, tensor: Any, like: Any = None, *, seed: int = 0) -> Any:
         """Decode encoded cells to a data frame, with values that the columns can hold.
@@ -161,6 +138,89 @@ class Schema:
         """
         return complete_frame(self, frame, draws, seed)
 
+    @classmethod
+    def of(
+        cls,
+        source: Any,
+        *,
+        kinds: Kinds | None = None,
+        unseen: Unseen = "missing",
+        reading: Reading | None = None,
+    ) -> Schema:
+        """Learn what the columns of a table hold.
+
+        The rules are those of the table in ``docs/tables.md``. None, NaN, NaT and NA are missing
+        cells, and so are the texts ``?``, ``NA``, ``N/A``, ``nan``, ``null`` and blanks.
+
+        Args:
+            source: A path, or a data frame of pandas, polars, pyarrow or another library that
+                narwhals reads.
+            kinds: The kinds of some columns by name, or the path of a TOML file with them.
+            unseen: What becomes of a category that is new.
+            reading: How a file is read; ``missing`` holds for frames as well.
+
+        Returns:
+            The schema, with the reason of each choice.
+
+        Raises:
+            DataError: The table cannot be read, or none of its columns can be modelled.
+            ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
+
+        Example:
+            >>> import polars
+            >>> frame = polars.DataFrame({"age": [31, 45, 31, 28] * 25, "sex": ["f", "m"] * 50})
+            >>> print(Schema.of(frame))
+            2 columns, 100 rows
+            column  kind     missing  why
+            age     ordinal           3 values in 100 cells
+            sex     binary            two texts
+        """
+        check_choice("unseen", unseen, get_args(Unseen))
+        options = ReadOptions(reading=reading or Reading())
+        table = read_source_table(source, options)
+        learned = learn_columns(table, kinds, table.cell_rules(options))
+        return cls(learned.columns, learned.rows, unseen, (*table.notes, *learned.notes))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Schema:
+        """Read a schema from a TOML file.
+
+        Args:
+            path: A file that ``write`` wrote; it may have been edited.
+
+        Returns:
+            The schema.
+
+        Raises:
+            DataError: The file is missing, is not TOML, or has fields that make no sense.
+        """
+        return cls.from_dict(read_toml(path, "path"))
+
+    def write(self, path: str | Path) -> None:
+        """Write the schema to a TOML file, which ``read`` and the argument ``kinds`` take.
+
+        Args:
+            path: The file; an existing one is replaced.
+        """
+        write_schema(path, self.to_dict())
+
+    def table(self) -> tuple[SchemaRow, ...]:
+        """Describe the columns.
+
+        Returns:
+            Name, kind, likelihood, share of missing cells and reason of each column.
+        """
+        return tuple(
+            SchemaRow(each.name, each.kind, each.likelihood, each.missing, each.reason)
+            for each in self.columns
+        )
+
+    def __str__(self) -> str:
+        return render_text(self.table(), self.rows)
+
+    def _repr_html_(self) -> str:
+        return render_html(self.table(), self.rows)
+
     def to_dict(self) -> dict[str, Any]:
         """Convert the record to JSON types.
 
@@ -186,8 +246,12 @@ class Schema:
         Raises:
             DataError: Fields are missing, unknown, or of another type.
         """
-        known = {each.name for each in fields(cls)}
+        known = {"columns", "rows", "unseen"}
         if not known - {"unseen"} <= record.keys() <= known:
             raise DataError("the record of a schema has missing or unknown fields")
-        columns = tuple(Column(**column) for column in record["columns"])
-        return cls(columns, record["rows"], record.get("unseen", "missing"))
+        rows, unseen = record["rows"], record.get("unseen", "missing")
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
+            raise DataError("`rows` of the record of a schema is no count")
+        if unseen not in get_args(Unseen):
+            raise DataError('`unseen` of the record of a schema must be "missing" or "refuse"')
+        return cls(read_columns(record["columns"]), rows, unseen)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,55 +11,133 @@ import numpy as np
 
 from ..errors import ArgumentError, DataError
 from ..networks._column import Column
+from ..notes import Argument, Note, message
 from ._column_kinds import KINDS, choose_column
-from ._column_statistics import read_statistics
-from ._columns import CellRules
-from ._formatting import format_list, suggest_nearest
-from ._raw import ReadOptions
-from ._tables import read_source_table
+from ._column_statistics import ColumnStatistics, read_statistics
+from ._columns import TRIED_TEXTS, CellRules, read_column
+from ._date_texts import find_date_format, parse_date
+from ._formatting import format_count, format_list, suggest_nearest
+from ._missing_codes import find_missing_codes
+from ._number_texts import parse_numbers
+from ._schema_file import read_kinds
+from ._tables import SourceTable
+from ._value_counts import NumberCounts
+
+Kinds = Mapping[str, str] | str | Path
+
+
+@dataclass(frozen=True)
+class LearnedColumns:
+    """The columns of a table.
+
+    Args:
+        columns: The columns with their kinds.
+        rows: The number of rows.
+        notes: What needs attention: codes for missing cells, levels that look alike.
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+    notes: tuple[Note, ...]
 
 
 def learn_columns(
-    source: Any,
-    kinds: Mapping[str, str] | str | Path | None = None,
-    options: ReadOptions | None = None,
-) -> tuple[tuple[Column, ...], int]:
-    """The columns of a table with their kinds, and the number of its rows.
+    table: SourceTable, kinds: Kinds | None = None, rules: CellRules = CellRules()
+) -> LearnedColumns:
+    """The columns of a table with their kinds.
 
     Args:
-        source: A path or a data frame.
-        kinds: The kinds of some columns by name.
-        options: How a file is read.
+        table: The table.
+        kinds: The kinds of some columns by name, or a TOML file with them.
+        rules: How cells are read.
+
+    Raises:
+        DataError: A column cannot be read, or none can be modelled.
+        ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
     """
-    options = options or ReadOptions()
-    table = read_source_table(source, options)
-    requested = check_kinds(kinds or {}, table.frame.columns)
-    rules = table.cell_rules(options)
-    columns = tuple(
-        _learn_column(name, table.frame[name], requested.get(name), rules)
-        for name in table.frame.columns
-    )
-    check_usable(columns, len(table.frame))
-    return columns, len(table.frame)
+    requested = check_kinds(kinds, table.frame.columns)
+
+    def learn(series: Any) -> tuple[Column, tuple[Note, ...]]:
+        statistics = read_statistics(series.name, series, rules)
+        if statistics.texts.rest and statistics.categories is None:
+            statistics = _parse_long(statistics, series, requested.get(series.name), rules)
+        kind = requested.get(series.name)
+        return choose(statistics, kind, rules, lambda text: _find_row(series, text))
+
+    if not len(table.frame):
+        raise DataError(f"{table.origin} holds no rows", argument="source")
+    return collect(map(learn, table.frame.iter_columns()), len(table.frame))
 
 
-def _learn_column(name: str, series: Any, kind: str | None, rules: CellRules) -> Column:
-    """A column with its kind."""
+def learn_from_statistics(
+    statistics: Mapping[str, ColumnStatistics],
+    kinds: Kinds | None = None,
+    rules: CellRules = CellRules(),
+) -> LearnedColumns:
+    """The columns of a table whose statistics are known."""
+    requested = check_kinds(kinds, list(statistics))
+    learned = (choose(each, requested.get(each.name), rules) for each in statistics.values())
+    rows = next((each.rows for each in statistics.values()), 0)
+    if not rows:
+        raise DataError("the parts hold no rows", argument="frame")
+    return collect(learned, rows)
 
-    def locate(text: str) -> int | None:
-        found = np.array([str(cell).strip() == text for cell in series.to_list()])
-        return int(found.argmax()) if found.any() else None
 
-    return choose_column(read_statistics(name, series), kind, rules, locate)
+def choose(
+    statistics: ColumnStatistics,
+    kind: str | None,
+    rules: CellRules,
+    locate: Callable[[str], int | None] = lambda text: None,
+) -> tuple[Column, tuple[Note, ...]]:
+    """A column with its kind, and what needs attention."""
+    column = choose_column(statistics, kind, rules, locate)
+    notes = _level_notes(column)
+    numbers = statistics.numbers
+    if numbers.total and column.modelled and column.kind not in ("date", "binary"):
+        codes = find_missing_codes(np.repeat(numbers.values, np.minimum(numbers.counts, 2)))
+        found = [code.value for code in codes]
+        if found:
+            listed = format_list(f"{value:g}" for value in found)
+            verb = "stands" if len(found) == 1 else "stand"
+            reason = f"{column.reason}; {listed} likely {verb} for missing cells"
+            column = replace(column, reason=reason)
+            notes += (_missing_code_note(column, found, statistics),)
+    return column, notes
 
 
-def check_kinds(kinds: Any, names: list[str]) -> Mapping[str, str]:
-    """The kinds that were asked for.
+def collect(learned: Iterable[tuple[Column, tuple[Note, ...]]], rows: int) -> LearnedColumns:
+    """The columns of a table, at least one of which can be modelled.
+
+    Raises:
+        DataError: None can be.
+    """
+    pairs = list(learned)
+    columns = tuple(column for column, _ in pairs)
+    if not any(column.modelled for column in columns):
+        listed = format_list((f"{each.name} ({each.kind}: {each.reason})" for each in columns), 5)
+        what = f"none of its columns can be modelled: {listed}" if columns else "no columns"
+        raise DataError(
+            f"the table has {format_count(rows, 'row')}, and {what}",
+            argument="source",
+            suggestions=("Give a table with different values in a column",),
+        )
+    return LearnedColumns(columns, rows, tuple(note for _, notes in pairs for note in notes))
+
+
+def check_kinds(kinds: Kinds | None, names: list[str]) -> Mapping[str, str]:
+    """The kinds that were asked for, by the name of their column.
 
     Raises:
         ArgumentError: A column or a kind is unknown.
     """
-    for name, kind in kinds.items():
+    if kinds is not None and not isinstance(kinds, str | Path | Mapping):
+        raise ArgumentError(
+            "give a kind by name of column, or the path of a TOML file",
+            argument="kinds",
+            value=kinds,
+        )
+    found = read_kinds(kinds) if isinstance(kinds, str | Path) else dict(kinds or {})
+    for name, kind in found.items():
         if name not in names:
             raise ArgumentError(
                 f'the table has no column "{name}"',
@@ -67,25 +146,83 @@ def check_kinds(kinds: Any, names: list[str]) -> Mapping[str, str]:
             )
         if kind not in KINDS:
             raise ArgumentError(
-                f'the kind "{kind}" of column "{name}" is not known',
+                f'"{kind}" of column "{name}" is no kind',
                 argument="kinds",
                 suggestions=(f"Write one of {format_list(KINDS, len(KINDS))}",),
             )
-    return kinds
+    return found
 
 
-def check_usable(columns: tuple[Column, ...], rows: int) -> None:
-    """Refuse a table without a column that can be modelled.
+def _find_row(series: Any, text: str) -> int | None:
+    """The row of a text, counted from 0."""
+    found = [str(cell).strip() == text for cell in series.to_list()]
+    return found.index(True) if any(found) else None
 
-    Raises:
-        DataError: There is none.
-    """
-    if any(column.modelled for column in columns):
-        return
-    listed = format_list(f"{column.name} ({column.kind}: {column.reason})" for column in columns)
-    what = f"none of its columns can be modelled: {listed}" if columns else "it has no columns"
-    raise DataError(
-        f"the table has {rows:,} rows, and {what}",
-        argument="source",
-        suggestions=("Give a table with at least two different values in a column",),
+
+def _parse_long(
+    statistics: ColumnStatistics, series: Any, kind: str | None, rules: CellRules
+) -> ColumnStatistics:
+    """The statistics of a long column of numbers or dates in text, of all its cells."""
+    if kind in ("categorical", "identifier"):
+        return statistics
+    form = find_date_format(list(statistics.texts.counts)[:64])
+    if form:
+        return _parse_long_dates(statistics, series, form)
+    held = list(statistics.texts.counts)[:TRIED_TEXTS]
+    if not any(value == value for value in parse_numbers(held, rules.decimal).values.values()):
+        return statistics
+    column = read_column(statistics.name, series, False, rules)
+    if not column.numeric or column.non_numeric is not None:
+        return statistics
+    known = np.isfinite(column.cells)
+    return replace(
+        statistics,
+        cells="numbers",
+        numbers=NumberCounts.of(column.cells[known]),
+        missing=int(np.count_nonzero(~known)),
     )
+
+
+def _parse_long_dates(statistics: ColumnStatistics, series: Any, form: str) -> ColumnStatistics:
+    """The statistics of dates in text; those of texts where one is no date."""
+    texts = series.to_list()
+    known = [text for text in texts if isinstance(text, str) and text.strip()]
+    try:
+        seconds = np.array([parse_date(text, form) for text in known])
+    except ValueError:
+        return statistics
+    return replace(
+        statistics,
+        cells="dates",
+        numbers=NumberCounts.of(seconds),
+        missing=len(texts) - len(known),
+        format=form,
+    )
+
+
+def _level_notes(column: Column) -> tuple[Note, ...]:
+    """The note about levels that differ only by case or blanks."""
+    alike: dict[str, list[str]] = {}
+    for level in (*(column.levels or ()), *column.pooled):
+        if isinstance(level, str):
+            alike.setdefault(" ".join(level.split()).casefold(), []).append(level)
+    found = [levels for levels in alike.values() if len(levels) > 1]
+    if not found or not column.modelled:
+        return ()
+    listed = format_list((" and ".join(f'"{x}"' for x in levels) for levels in found), 5)
+    text = f"Levels of {column.name} differ only by case or blanks: {listed}. They stay apart."
+    data = {"column": column.name, "levels": found}
+    return (Note("similar_levels", text, "warning", data),)
+
+
+def _missing_code_note(column: Column, values: list[float], statistics: ColumnStatistics) -> Note:
+    """The warning about codes for missing cells."""
+    written = [int(value) if value.is_integer() else value for value in values]
+    counts = statistics.numbers.counts[np.isin(statistics.numbers.values, values)]
+    text = message(
+        f"{column.name} holds {format_list(written)} in {format_count(int(counts.sum()), 'cell')}, "
+        "which likely stands for missing cells. If so, write {missing}.",
+        missing=Argument("missing", written[0] if len(written) == 1 else written),
+    )
+    data = {"columns": {column.name: [{"value": value} for value in values]}}
+    return Note("missing_codes", text, "warning", data)

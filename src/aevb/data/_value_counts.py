@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -186,7 +187,7 @@ class NumberCounts:
             rest_logs=self.rest_logs + Moments.of(np.log(values[positive]), counts[positive]),
         )
 
-    @property
+    @cached_property
     def sampled(self) -> np.ndarray:
         """Which of the values are a sample of all distinct ones: those of the least hashes."""
         if len(self.values) <= MAX_VALUES:
@@ -204,7 +205,7 @@ class NumberCounts:
         """The number of cells."""
         return int(self.counts.sum() + self.rest.count)
 
-    @property
+    @cached_property
     def distinct(self) -> int:
         """The number of distinct values; an estimate where not all are held."""
         if self.complete:
@@ -217,12 +218,12 @@ class NumberCounts:
         """The distance between the values, if all are multiples of a number, otherwise 0."""
         return self.grid / 10**MAX_DECIMALS if self.grid > 0 else 0.0
 
-    @property
+    @cached_property
     def moments(self) -> Moments:
         """The moments of all cells."""
         return Moments.of(self.values, self.counts) + self.rest
 
-    @property
+    @cached_property
     def log_moments(self) -> Moments:
         """The moments of the logarithms of positive cells."""
         positive = self.values > 0
@@ -249,8 +250,13 @@ class TextCounts:
         """The counts of texts."""
         if len(counts) <= MAX_VALUES:
             return cls(counts)
-        order = sorted(counts, key=lambda text: (_hash_text(text), text))
-        kept = {text: counts[text] for text in order[:MAX_VALUES]}
+        hashes = np.fromiter(map(_hash_text, counts), np.uint32, len(counts))
+        limit = np.partition(hashes, MAX_VALUES - 1)[MAX_VALUES - 1]
+        kept = {
+            text: count
+            for (text, count), small in zip(counts.items(), (hashes <= limit).tolist(), strict=True)
+            if small
+        }
         return cls(kept, sum(counts.values()) - sum(kept.values()))
 
     def __add__(self, other: TextCounts) -> TextCounts:
@@ -266,7 +272,7 @@ class TextCounts:
         """The number of cells."""
         return sum(self.counts.values()) + self.rest
 
-    @property
+    @cached_property
     def distinct(self) -> int:
         """The number of distinct texts; an estimate where not all are held."""
         if not self.rest:

@@ -1,0 +1,83 @@
+"""A schema learned from a stream of frames in one pass."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from ._column_statistics import ColumnStatistics, merge_statistics, read_statistics
+from ._schema import Schema
+from ._schema_learning import Kinds, learn_from_statistics
+from ._tables import to_narwhals
+
+
+class SchemaBuilder:
+    """Statistics of the columns of a table that is read in parts.
+
+    The memory depends on the number of columns and not on that of the rows. Counts of distinct
+    values are exact up to 8,192 in a column; beyond that the kinds rest on a sample of the values
+    which does not depend on how the rows were divided.
+
+    Example:
+        >>> import polars
+        >>> part = polars.DataFrame({"sex": ["f", "m"] * 20, "rooms": [1, 2, 3, 4] * 10})
+        >>> builder = SchemaBuilder().update(part).update(part)
+        >>> builder.schema().rows, [column.kind for column in builder.schema().columns]
+        (80, ['binary', 'ordinal'])
+    """
+
+    def __init__(self) -> None:
+        self._statistics: dict[str, ColumnStatistics] = {}
+
+    def update(self, frame: Any) -> Self:
+        """Add rows.
+
+        Args:
+            frame: A data frame with the columns of those before, in any order.
+
+        Returns:
+            The builder.
+
+        Raises:
+            DataError: The columns are others, or hold something else.
+        """
+        table = to_narwhals(frame, "frame")
+        found = {each.name: read_statistics(each.name, each) for each in table.iter_columns()}
+        return self._add(found)
+
+    def merge(self, other: SchemaBuilder) -> Self:
+        """Add the rows of another builder.
+
+        Args:
+            other: A builder of other rows of the same table; it stays as it is.
+
+        Returns:
+            The builder.
+
+        Raises:
+            DataError: The columns are others, or hold something else.
+        """
+        return self._add(other._statistics) if other._statistics else self
+
+    def _add(self, found: dict[str, ColumnStatistics]) -> Self:
+        before = self._statistics
+        self._statistics = merge_statistics(before, found) if before else found
+        return self
+
+    def schema(
+        self, *, kinds: Kinds | None = None, unseen: Literal["missing", "refuse"] = "missing"
+    ) -> Schema:
+        """Choose the kinds of the columns.
+
+        Args:
+            kinds: The kinds of some columns by name, or the path of a TOML file with them.
+            unseen: What becomes of a category that is new.
+
+        Returns:
+            The schema of all rows so far.
+
+        Raises:
+            DataError: There are no rows, a column cannot be read, or none can be modelled.
+            ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
+        """
+        learned = learn_from_statistics(self._statistics, kinds)
+        return Schema(learned.columns, learned.rows, unseen, learned.notes)
