@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..networks._column import Column, Level
 from ._columns import EMPTY_CELL_TEXTS, CellRules
+from ._date_texts import parse_date
 from ._number_texts import parse_numbers
 
 MICROSECONDS = {"day": 86_400_000_000, "second": 1_000_000}
@@ -127,10 +128,23 @@ def _read_dates(column: Column, series: Any) -> np.ndarray:
         cells = _to_floats(series.dt.timestamp("us")) / scale
         return np.floor(cells) if column.unit == "day" and column.step else cells
     cells = distinct_cells(series)
+    if column.format:
+        return cells.map(lambda value: _date_of_text(column, cells, value) * 1e6 / scale)
     for value in cells.values:
         if not isinstance(value, dt.date):
             raise _cell_error(column, cells.first_row(value), value, "dates")
     return cells.map(lambda value: _microseconds(value, column.unit) / scale)
+
+
+def _date_of_text(column: Column, cells: DistinctCells, value: Any) -> float:
+    """A date in text as seconds since 1970; NaN for a text that stands for an empty cell."""
+    text = str(value).strip()
+    if text.lower() in EMPTY_CELL_TEXTS:
+        return np.nan
+    try:
+        return parse_date(text, column.format)
+    except ValueError as error:
+        raise _cell_error(column, cells.first_row(value), value, "dates") from error
 
 
 def _microseconds(value: dt.date, unit: str) -> int:

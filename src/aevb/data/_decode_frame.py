@@ -15,6 +15,7 @@ from ..errors import ArgumentError, check_counts
 from ..networks._column import Column, Level
 from ._cells import MICROSECONDS
 from ._columns import CellRules
+from ._date_texts import format_date
 from ._encode_frame import BOUND, atom_cells, encode_column, open_frame, snap_to_step
 from ._frame_libraries import FrameLibrary, dtype_text, library_of, time_zone, zone_midnights
 from ._rows import Rows
@@ -55,6 +56,8 @@ class _Maker:
             return self.library.levels(levels, codes, template)
         dtype = _narwhals_dtype(template)
         x = decode_numbers(column, y, dtype)
+        if column.format:
+            return self.library.levels(*_date_levels(column, x), template)
         if not column.unit:
             return self.library.numbers(x, template)
         times = _to_times(column, x, "ns" in dtype_text(template))
@@ -71,6 +74,15 @@ class _Maker:
         is_constant = column.kind == "constant" and column.levels
         codes = np.full(n_rows, 0 if is_constant else -1)
         return self.library.levels(column.levels or () if is_constant else (), codes, template)
+
+
+def _date_levels(column: Column, x: np.ndarray) -> tuple[tuple[Level, ...], np.ndarray]:
+    """Dates as distinct texts, and the place of each cell, -1 where it is missing."""
+    size = MICROSECONDS[column.unit or "second"] / 1e6
+    values, places = np.unique(x[~np.isnan(x)], return_inverse=True)
+    codes = np.full(len(x), -1)
+    codes[~np.isnan(x)] = places
+    return tuple(format_date(value * size, column.format) for value in values.tolist()), codes
 
 
 def decode_frame(schema: Schema, tensor: Any, like: Any = None, seed: int = 0) -> Any:
