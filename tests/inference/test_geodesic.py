@@ -161,6 +161,9 @@ def test_the_minimum_of_a_quadratic_energy():
     torch.testing.assert_close(found, goal, atol=1e-6, rtol=0)
     assert not found.requires_grad
     assert torch.equal(_minimise_energy(lambda c: 2 + (c - goal).square().sum(), goal), goal)
+    # short paths, whose energy is small, bend as well
+    found = _minimise_energy(lambda c: 1e-9 * (2 + (c - goal).square().sum()), 0 * goal)
+    torch.testing.assert_close(found, goal, atol=1e-6, rtol=0)
     # no energy: the line is kept
     start = torch.ones_like(goal)
     assert torch.equal(_minimise_energy(lambda c: 0 * c.sum(), start), start)

@@ -475,6 +475,14 @@ def test_one_row_that_the_network_turns_into_nan_is_refused():
     assert caught.value.argument == "model"
 
 
+def test_one_missing_cell_is_refused_by_a_model_without_missing_cells():
+    x = torch.zeros(2, 2, 2)
+    x[1, 0, 1] = torch.nan
+    with pytest.raises(IncompatibleError) as caught:
+        impute(make_vae(), x, 3)
+    assert caught.value.argument == "model"
+
+
 @pytest.mark.parametrize("draws", [1.0, -1, None])
 def test_numbers_of_draws_are_whole(draws):
     with pytest.raises(ArgumentError) as caught:

@@ -95,9 +95,9 @@ class Slopes(gradients.Pathwise):
         return replace(estimate, loss=loss)
 
 
-def optimise(slopes, steps, rows=3, lr=0.3, samples=2):
+def optimise(slopes, steps, rows=3, lr=0.3, samples=2, gradient=None):
     """How far each entry moves from its start, in units of the parameters, and the gradient."""
-    model, gradient = almost_exact_vae(), Slopes(slopes)
+    model, gradient = almost_exact_vae(), gradient or Slopes(slopes)
     batch = Batch(model.sample(rows), index=torch.arange(rows), dataset_size=rows)
     candidate = VAE(model.prior, _refine._initial_posterior(model, batch), model.likelihood)
     entries = candidate.posterior.table.entries
@@ -116,6 +116,20 @@ def test_the_learning_rate_decreases_linearly_to_zero(steps):
     # the eps of Adam, 1e-8, shortens a step with the slope 1 by 1e-8
     torch.testing.assert_close(moved, expected.expand(3, 4), rtol=1e-7, atol=1e-12)
     assert skipped.tolist() == [0, 0, 0] and skipped.dtype == torch.int64
+
+
+def test_a_skipped_step_leaves_the_moments_of_a_slope_of_zero():
+    """After slopes 0 and 1, Adam has the moments 0.1 and 0.05, divided by 0.19 and 0.0975."""
+
+    class Late(Slopes):
+        def __call__(self, model, objective, batch):
+            self.slopes = torch.tensor(1.0 if self.noise else math.nan)
+            return super().__call__(model, objective, batch)
+
+    moved, _, _, skipped = optimise(1.0, 2, gradient=Late(1.0))
+    step = -0.15 * (0.1 / 0.19) / math.sqrt(0.05 / 0.0975)
+    torch.testing.assert_close(moved, torch.full((3, 4), step), rtol=1e-6, atol=0)
+    assert skipped.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("rows", [1, 4])
