@@ -139,8 +139,9 @@ def traverse(
 
 def _slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     length_a, length_b = a.norm(), b.norm()
-    angle = torch.acos((a * b).sum().div(length_a * length_b).clamp(-1, 1))
-    if not angle.sin() > 1e-4:  # parallel, opposite or zero latents have no unique arc
+    angle = torch.acos((a * b).sum() / (length_a * length_b))
+    # parallel, opposite or zero latents have no unique arc, and an angle of 0, pi or NaN
+    if not angle.sin() > 1e-4:
         return torch.lerp(a, b, share)
     length = torch.lerp(length_a, length_b, share)
     turned = torch.sin((1 - share) * angle) * a / length_a + torch.sin(share * angle) * b / length_b
