@@ -1,6 +1,7 @@
 """Imputation against the conditional Gaussian of probabilistic PCA."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -353,11 +354,9 @@ def test_a_conditional_draw_is_decoded_from_one_latent():
     assert (chosen[..., 0] == chosen[..., 1]).all() and len(chosen.unique()) > 3
 
 
-class Cells(_impute._NumericMoments):
+def resampled(draws):
     """Draws are resampled; nothing is averaged."""
-
-    def statistics(self, likelihood):
-        return (torch.zeros(*likelihood, dtype=torch.float64),)
+    return _impute._WeightedDraws(SimpleNamespace(cell_kinds=()), torch.zeros(2, 1), draws)
 
 
 @pytest.mark.parametrize("blocks", [[4], [1, 3], [2, 1, 1], [3, 1]])
@@ -365,10 +364,10 @@ def test_latents_are_resampled_in_proportion_to_their_weights(blocks):
     draws = 20_000
     shares = torch.tensor([[0.1, 0.4], [0.2, 0.0], [0.3, 0.4], [0.4, 0.2]])
     z = torch.arange(4.0)[:, None, None].expand(4, 2, 1) + torch.tensor([[0.0], [10.0]])
-    moments = Cells(torch.zeros(2, 1), draws)
+    moments = resampled(draws)
     log_weight = shares.log() + torch.tensor([500.0, -500.0])
     for weights, points in zip(log_weight.split(blocks), z.split(blocks), strict=True):
-        moments.add(weights, weights.shape, points)
+        moments.add(weights, None, points)
     assert moments.latents.shape == (draws, 2, 1)
     for row in range(2):
         numbers = moments.latents[:, row, 0] - 10 * row
@@ -379,17 +378,17 @@ def test_latents_are_resampled_in_proportion_to_their_weights(blocks):
 
 def test_latents_with_axes_are_resampled_whole():
     z = torch.arange(24.0).reshape(2, 2, 2, 3)
-    moments = Cells(torch.zeros(2, 1), 50)
+    moments = resampled(50)
     for n in range(2):
-        moments.add(torch.zeros(1, 2), (1, 2), z[n : n + 1])
+        moments.add(torch.zeros(1, 2), None, z[n : n + 1])
     for row in range(2):
         kinds = {tuple(one.flatten().tolist()) for one in moments.latents[:, row]}
         assert kinds == {tuple(z[n, row].flatten().tolist()) for n in range(2)}
 
 
 def test_no_draws_keep_no_latents():
-    moments = Cells(torch.zeros(2, 1), 0)
-    moments.add(torch.zeros(1, 2), (1, 2), torch.zeros(1, 2, 1))
+    moments = resampled(0)
+    moments.add(torch.zeros(1, 2), None, torch.zeros(1, 2, 1))
     assert len(moments.latents) == 0
     model, _, x = some_rows()
     assert impute(model, x, 3).draws.shape == (0, 3, 5)
@@ -407,7 +406,7 @@ def test_many_draws_limit_the_block_of_samples(monkeypatch):
 
 def test_directions_and_their_spread():
     """``R`` between 0 and 1, also where rounding makes it 0 or more than 1."""
-    moments = _impute._CircularMoments(torch.zeros(1, 1), 0)
+    moments = _impute._CircularMoments(slice(None))
     angle = torch.tensor([0.5, -2.0, math.pi, 1.0])
     length = torch.tensor([1.0, 0.5, 0.1, 1 + 1e-15])
     mean, spread = moments.fill_values((length * angle.sin(), length * angle.cos()))
@@ -420,24 +419,45 @@ def test_directions_and_their_spread():
 
 
 def test_categories_are_counted_from_zero():
-    moments = _impute._CategoricalMoments(torch.zeros(1, 1), 0)
+    moments = _impute._CategoricalMoments(slice(None))
     value, other = moments.fill_values((torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]]),))
     assert value.tolist() == [1.0, 0.0] and other.tolist() == pytest.approx([0.5, 0.4])
-    for decoder in (
-        likelihoods.Categorical(networks.MLP(1), (2,), categories=3),
-        likelihoods.Missing(likelihoods.Categorical(networks.MLP(1), (2,), categories=3)),
-    ):
-        p = decoder(torch.zeros(50, 2, 1))
-        assert moments._n_categories(p) == 3
-        (shares,) = moments.statistics(p)
-        assert shares.shape == (50, 2, 2, 3) and (shares.sum(-1) == 1).all()
+    for shift, drawn in ((torch.ones(2), [[0, 1], [1, 1]]), (torch.tensor([0.5, 1.0]), [[3, 0]])):
+        codes = torch.tensor(drawn)[..., None].expand(-1, -1, 2)  # [n, B, cells]
+        moments.add(shift, torch.ones(codes.shape[:2]), SimpleNamespace(drawn=codes))
+    (shares,) = moments.sums
+    assert shares[:, 0].tolist() == [[0.5, 0.5, 0.0, 1.0], [1.0, 2.0, 0.0, 0.0]]
+    assert torch.equal(shares[:, 0], shares[:, 1])
+
+
+def values(mean, scale):
+    return _impute._DecodedValues(Normal(mean, scale))
+
+
+def test_each_kind_of_cell_has_its_own_moments():
+    """Numbers, names and angles side by side are filled as they are where each is alone."""
+    kinds = ("names", "numbers", "angles", "names", "numbers")
+    n, rows = 4, 2
+    mean, drawn = torch.randn(n, rows, 5), torch.randint(0, 3, (n, rows, 5)).float()
+    p = SimpleNamespace(mean=mean, variance=mean.square(), sample=lambda: drawn)
+    x, model = torch.full((rows, 5), torch.nan), SimpleNamespace()
+    filled = {}
+    for each in (kinds, *set(kinds)):
+        draws = _impute._WeightedDraws(SimpleNamespace(cell_kinds=each), x, 0)
+        for _ in range(2):
+            draws.add(torch.randn(n, rows, generator=torch.manual_seed(0)).double(), p, mean)
+        filled[each] = draws.to_imputation(model, Batch(x), n, 8, None)
+    for i, kind in enumerate(kinds):
+        for field in ("x", "spread"):
+            whole, alone = (getattr(filled[each], field)[:, i] for each in (kinds, kind))
+            assert torch.equal(whole, alone), (kind, field)
 
 
 def test_numbers_are_averaged_around_the_mean_of_the_first_block():
-    moments = _impute._NumericMoments(torch.zeros(1, 1), 0)
-    first = Normal(torch.tensor([1.0, 3.0])[:, None, None], 2.0)
+    moments = _impute._NumericMoments(slice(None))
+    first = values(torch.tensor([1.0, 3.0])[:, None, None], 2.0)
     torch.testing.assert_close(moments.statistics(first)[0].flatten(), torch.tensor([-1.0, 1.0]))
-    away, square = moments.statistics(Normal(torch.tensor([5.0])[:, None, None], 1.0))
+    away, square = moments.statistics(values(torch.tensor([5.0])[:, None, None], 1.0))
     assert (away.item(), square.item()) == (3.0, 10.0)  # around 2: 3, and 1 + 9
     value, spread = moments.fill_values((torch.tensor([[0.5]]), torch.tensor([[1.25]])))
     assert (value.item(), spread.item()) == (2.5, 1.0)

@@ -9,9 +9,20 @@ import scipy.stats
 import torch
 from tests.refusals import refused, refused_by_name
 from torch import nn
+from torch.distributions import MultivariateNormal
 
 import aevb
-from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb import (
+    VAE,
+    Batch,
+    distributions,
+    gradients,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
 from aevb.distributions import (
     DiscretisedLogistic,
     PartiallyObserved,
@@ -461,3 +472,28 @@ def test_sequences_of_several_lengths():
     )
     # six tokens against four
     assert estimate.terms.log_likelihood[0, :3].mean() > estimate.terms.log_likelihood[0, 3:].mean()
+
+
+class TestCells:
+    def test_dependent_cells_are_refused(self):
+        z, x = torch.zeros(2, 3), torch.zeros(2, 4)
+        for likelihood in (
+            likelihoods.Autoregressive(nn.Identity(), (4,)),
+            likelihoods.Bayesian(likelihoods.Normal(networks.MLP(3, [4]), (4,))),
+        ):
+            with pytest.raises(IncompatibleError):
+                likelihood.cells(z, x)
+
+    def test_correlated_cells_have_no_parts(self):
+        correlated = MultivariateNormal(torch.zeros(2), torch.eye(2))
+        one = torch.ones(())
+        for p in (correlated, distributions.Affine(correlated, 0 * one, one)):
+            assert distributions.cell_log_prob(p, torch.zeros(2)) is None
+
+    def test_constant_cells_have_no_part(self):
+        inner = likelihoods.Scaled(likelihoods.Normal(nn.Identity(), (2,), scale=1.0), [0.0], [3.0])
+        constant = likelihoods.Missing(likelihoods.ConstantCells(inner, [None, 7.0]))
+        z = torch.zeros(1, 3)
+        cells = constant.cells(z, torch.tensor([[1.0, 7.0], [torch.nan, 7.0]])[:, None])
+        assert cells.shape == (2, 1, 2) and not cells[..., 1].any() and not cells[1].any()
+        assert torch.allclose(cells[0, 0, 0], constant(z).log_prob(torch.tensor([[1.0, 7.0]])))

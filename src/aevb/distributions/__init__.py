@@ -31,7 +31,7 @@ from ._integer_categorical import IntegerCategorical
 from ._kl import KLDivergence, analytic_kl, elementwise_kl, has_analytic_kl, kl_divergence
 from ._logistic_normal import LogisticNormal
 from ._marginal import Marginal
-from ._moments import covariance, marginals
+from ._moments import cell_log_prob, covariance, marginals
 from ._normal_mixture import FullNormalMixture, NormalMixture
 from ._open_interval import OpenIntervalDistribution
 from ._ordinal import ordinal
@@ -117,6 +117,7 @@ __all__ = [
     "ZeroInflated",
     "analytic_kl",
     "analytic_kl_mask",
+    "cell_log_prob",
     "compiled_softplus_sum",
     "covariance",
     "detach_distribution",

@@ -52,8 +52,12 @@ class FixedCells(BaseDistribution):
     def variance(self) -> Tensor:
         return self.base.variance.masked_fill(self.fixed, 0.0)
 
+    def cell_log_prob(self, value: Tensor) -> Tensor:
+        """Score each cell, ``[*batch, *event]``; 0 for fixed cells."""
+        return self.cells.log_prob(self._fix(value)).masked_fill(self.fixed, 0.0)
+
     def log_prob(self, value: Tensor) -> Tensor:
-        each = self.cells.log_prob(self._fix(value)).masked_fill(self.fixed, 0.0)
+        each = self.cell_log_prob(value)
         size = len(self.event_shape)
         return each.flatten(each.dim() - size).sum(-1) if size else each
 

@@ -44,6 +44,33 @@ def marginals(q: Distribution) -> Distribution | None:
     return None
 
 
+def cell_log_prob(p: Distribution, value: Tensor) -> Tensor | None:
+    """Score each cell of an event; the parts sum to ``p.log_prob(value)``.
+
+    A distribution may have a method ``cell_log_prob`` of its own.
+
+    Args:
+        p: Distribution with batch shape ``[*batch]``.
+        value: Events ``[*batch, *event]``.
+
+    Returns:
+        The log-densities ``[*batch, *event]``, or ``None`` where the cells are not known to be
+        independent.
+
+    Example:
+        >>> p = Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> cell_log_prob(p, torch.tensor([0.0, 1.0])).round(decimals=4)
+        tensor([-0.9189, -1.4189])
+    """
+    own = getattr(p, "cell_log_prob", None)
+    if own is not None:
+        return own(value)
+    if isinstance(p, Affine):
+        each = cell_log_prob(p.base, (value - p.shift) / p.scale)
+        return None if each is None else each - p.scale.log()
+    return p.base_dist.log_prob(value) if isinstance(p, Independent) else None
+
+
 def covariance(q: Distribution) -> Tensor | None:
     """Covariance matrix of the flattened latent of ``D`` numbers.
 

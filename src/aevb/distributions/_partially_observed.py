@@ -58,10 +58,14 @@ class PartiallyObserved(BaseDistribution):
     def variance(self) -> Tensor:
         return self.base.variance
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def cell_log_prob(self, value: Tensor) -> Tensor:
+        """Score each cell, ``[*batch, *event]``; 0 for missing cells."""
         cells, missing = self.cells, value.isnan()
         each = cells.log_prob(torch.where(missing, _fill_value(cells), value))
-        each = torch.where(missing, torch.zeros_like(each), each)
+        return torch.where(missing, torch.zeros_like(each), each)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        each = self.cell_log_prob(value)
         return each.flatten(each.dim() - len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:

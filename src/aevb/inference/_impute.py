@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,9 +15,8 @@ from torch.distributions import Distribution
 from .._memory import explain_out_of_memory
 from .._row_noise import RowNoise
 from ..distributions._discrete import open_uniform
-from ..distributions._partially_observed import OrNaN
-from ..distributions._support import element_constraint
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
+from ..likelihoods._likelihood import CellKind, Likelihood
 from ..models import VAE
 from ..notes import Argument, Part, message
 from ..types import Batch
@@ -212,7 +212,7 @@ def _impute_block(
             argument="model",
             suggestions=(message("Put {fill} around the network", fill=_FILL_MISSING),),
         )
-    moments = _MOMENTS_BY_KIND[model.likelihood.value_kind](batch.x, draws)
+    moments = _WeightedDraws(model.likelihood, batch.x, draws)
     pairs = min(max_pairs, MAX_BUFFERED_WEIGHTS // max(1, draws))
     block = max(1, pairs // len(batch.x))
     for done in range(0, samples, block):
@@ -228,12 +228,17 @@ def _impute_block(
     return moments.to_imputation(model, batch, samples, max_pairs, noise.fork(1))
 
 
-class _CellMoments(ABC):
-    """Weighted sums of cell statistics, and latents resampled by weight, over blocks of draws."""
+class _WeightedDraws:
+    """Moments of the cells, and latents resampled by weight, over blocks of weighted draws."""
 
-    def __init__(self, x: Tensor, draws: int) -> None:
+    def __init__(self, likelihood: Likelihood, x: Tensor, draws: int) -> None:
         self.log_sums = RunningLogSums(len(x), x.device)
-        self.sums: tuple[Tensor, ...] = ()
+        kinds = likelihood.cell_kinds
+        self.moments = (
+            [_MOMENTS_BY_KIND[kinds](slice(None))]
+            if isinstance(kinds, str)
+            else [_MOMENTS_BY_KIND[kind](_places(kinds, kind, x)) for kind in dict.fromkeys(kinds)]
+        )
         self.draws = draws
         self.latents = torch.empty(0)
         self.best = torch.empty(0)
@@ -241,22 +246,11 @@ class _CellMoments(ABC):
     def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> None:
         """Add draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``, float64."""
         shift, weight = self.log_sums.add(log_weight)
-        values = self.statistics(likelihood)
-        sums = self.sums or tuple(torch.zeros_like(value[0]) for value in values)
-        self.sums = tuple(
-            _scale_rows(shift, total) + torch.einsum("kb,kb...->b...", weight, value)
-            for total, value in zip(sums, values, strict=True)
-        )
+        values = _DecodedValues(likelihood)
+        for moments in self.moments:
+            moments.add(shift, weight, values)
         if self.draws:
             self._resample_latents(log_weight, z)
-
-    @abstractmethod
-    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
-        """The statistics to average, ``[n, B, *event, ...]`` each, float64."""
-
-    @abstractmethod
-    def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Values for missing cells, and their spread, ``[B, *event]`` each."""
 
     def _resample_latents(self, log_weight: Tensor, z: Tensor) -> None:
         """Keep the latents with the largest log-weight plus Gumbel noise, ``[M, B]`` of them.
@@ -299,9 +293,13 @@ class _CellMoments(ABC):
     ) -> Imputation:
         """Fill the missing cells of the block; decodes at most ``max_pairs`` pairs together."""
         x, empty = batch.x, batch.x.isnan()
-        value, spread = self.fill_values(
-            tuple(_scale_rows(1 / self.log_sums.weight_sum, sums) for sums in self.sums)
-        )
+        value, spread = torch.zeros(2, *x.shape, dtype=torch.float64, device=x.device)
+        for moments in self.moments:
+            filled = moments.fill_values(
+                tuple(_scale_rows(1 / self.log_sums.weight_sum, sums) for sums in moments.sums)
+            )
+            for whole, part in zip((value, spread), filled, strict=True):
+                whole.flatten(1)[:, moments.cells] = part
         drawn, block = [x.new_empty(0, *x.shape)], max(1, max_pairs // len(x))
         for start in range(0, self.draws, block):
             z = self.latents[start : start + block]
@@ -316,13 +314,60 @@ class _CellMoments(ABC):
         )
 
 
+class _DecodedValues:
+    """Mean, variance and draws of ``p(x|z)`` as ``[n, B, cells]``, each computed where needed."""
+
+    def __init__(self, likelihood: Distribution) -> None:
+        self.likelihood = likelihood
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """The mean, float64."""
+        return self.likelihood.mean.flatten(2).double()
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """The variance, float64."""
+        return self.likelihood.variance.flatten(2).double()
+
+    @cached_property
+    def drawn(self) -> Tensor:
+        """One draw of each row."""
+        return self.likelihood.sample().flatten(2)
+
+
+class _CellMoments(ABC):
+    """Weighted sums of the statistics of the cells of one kind."""
+
+    def __init__(self, cells: slice | Tensor) -> None:
+        self.cells = cells
+        self.sums: tuple[Tensor, ...] = ()
+
+    def add(self, shift: Tensor, weight: Tensor, values: _DecodedValues) -> None:
+        """Add a block of draws with weights ``[n, B]``; earlier sums are scaled by ``shift``."""
+        found = self.statistics(values)
+        sums = self.sums or tuple(torch.zeros_like(value[0]) for value in found)
+        self.sums = tuple(
+            _scale_rows(shift, total) + torch.einsum("kb,kb...->b...", weight, value)
+            for total, value in zip(sums, found, strict=True)
+        )
+
+    @abstractmethod
+    def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
+        """The statistics to average, ``[n, B, cells]`` each, float64."""
+
+    @abstractmethod
+    def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Values for missing cells, and their spread, ``[B, cells]`` each."""
+
+
 class _NumericMoments(_CellMoments):
     """Mean and standard deviation relative to a first guess: large values do not cancel."""
 
     centre: Tensor | None = None
 
-    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
-        mean, variance = likelihood.mean.double(), likelihood.variance.double()
+    def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
+        mean, variance = (each[..., self.cells] for each in (values.mean, values.variance))
         self.centre = mean.mean(0) if self.centre is None else self.centre
         away = mean - self.centre
         return away, variance + away.square()
@@ -336,8 +381,8 @@ class _NumericMoments(_CellMoments):
 class _CircularMoments(_CellMoments):
     """Mean direction, and ``sqrt(-2 log R)`` with the length ``R`` of the mean vector."""
 
-    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
-        drawn = likelihood.sample().double()
+    def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
+        drawn = values.drawn[..., self.cells].double()
         return drawn.sin(), drawn.cos()
 
     def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -347,30 +392,38 @@ class _CircularMoments(_CellMoments):
 
 
 class _CategoricalMoments(_CellMoments):
-    """The most probable category, and the probability of all others."""
+    """The most probable category, and the probability of all others.
 
-    def statistics(self, likelihood: Distribution) -> tuple[Tensor, ...]:
-        drawn = likelihood.sample().long()
-        return (torch.nn.functional.one_hot(drawn, self._n_categories(likelihood)).double(),)
+    There are as many categories as the greatest code that was drawn, in any cell, asks for.
+    """
+
+    def add(self, shift: Tensor, weight: Tensor, values: _DecodedValues) -> None:
+        codes = values.drawn[..., self.cells].long()
+        (before,) = self.sums or (weight.new_zeros(*codes.shape[1:], 0),)
+        new = max(0, int(codes.max()) + 1 - before.shape[-1])
+        shares = torch.nn.functional.pad(_scale_rows(shift, before), (0, new))
+        each = weight.T[:, None].expand(codes.movedim(0, -1).shape)
+        self.sums = (shares.scatter_add(-1, codes.movedim(0, -1), each),)
+
+    def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
+        return ()
 
     def fill_values(self, averages: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         (shares,) = averages
         most, value = shares.max(-1)
         return value.double(), 1 - most
 
-    @staticmethod
-    def _n_categories(likelihood: Distribution) -> int:
-        """Number of categories: values are 0 to one less."""
-        support: Any = element_constraint(likelihood.support)
-        bounds: Any = support.base if isinstance(support, OrNaN) else support
-        return int(torch.as_tensor(bounds.upper_bound).max()) + 1
 
-
-_MOMENTS_BY_KIND: dict[str, type[_CellMoments]] = {
+_MOMENTS_BY_KIND: dict[CellKind, type[_CellMoments]] = {
     "numbers": _NumericMoments,
     "angles": _CircularMoments,
     "names": _CategoricalMoments,
 }
+
+
+def _places(kinds: Sequence[CellKind], kind: CellKind, x: Tensor) -> Tensor:
+    """The numbers of the cells of a kind."""
+    return torch.tensor([i for i, each in enumerate(kinds) if each == kind], device=x.device)
 
 
 def _scale_rows(factor: Tensor, values: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class Categorical(Likelihood):
     """
 
     measure = "probability"
-    value_kind = "names"
+    cell_kinds = "names"
 
     def __init__(
         self, network: nn.Module, event_shape: Sequence[int], categories: int, latent_rank: int = 1

@@ -13,10 +13,14 @@ from torch.distributions import Distribution
 from .._conditional import Conditional
 from .._offset import Offset
 from .._shapes import as_shape
+from ..distributions import cell_log_prob
 from ..distributions._chain import LayerTrace
+from ..errors import IncompatibleError
 from ..networks import Heads
 from ..networks._column import Measure
+from ..notes import Part, message
 
+CellKind = Literal["numbers", "angles", "names"]
 LogLikelihoodFunction = Callable[[Tensor], Tensor]
 
 
@@ -32,7 +36,8 @@ class Likelihood(Conditional, ABC):
         measure: Whether rows have a ``"density"`` in the units of the data, a ``"probability"``,
             which has none, or both: ``"mixed"``. Only data with a density may be rescaled.
         unbounded: Whether data with probabilities have no greatest value.
-        value_kind: Numbers, or angles and names of categories, which have no average.
+        cell_kinds: What the cells hold: ``"numbers"``, or ``"angles"`` or ``"names"``, which have
+            no average. One word for all cells, or one per cell in row-major order.
         factorises: Whether the cells of a row are independent given ``z``.
         allows_missing: Whether cells may be missing (NaN).
         data_offset: What is subtracted from data far from 0, in float64, before the model receives
@@ -41,7 +46,7 @@ class Likelihood(Conditional, ABC):
 
     measure: Measure = "density"
     unbounded: bool = False
-    value_kind: Literal["numbers", "angles", "names"] = "numbers"
+    cell_kinds: CellKind | tuple[CellKind, ...] = "numbers"
     factorises: bool = True
     allows_missing: bool = False
     data_offset: Offset | None = None
@@ -65,6 +70,39 @@ class Likelihood(Conditional, ABC):
             A function from latents ``[K, B, *latent]`` to log-densities ``[K, B]``.
         """
         return lambda z: self(z, context).log_prob(x)
+
+    def cells(self, z: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Score each cell of a row: the parts of ``log p(x|z)``, which sum to it.
+
+        Args:
+            z: Latents ``[*batch, *latent]``.
+            x: Rows ``[*batch, *event]``, which may broadcast against the latents.
+            context: Context ``[B, C]``.
+
+        Returns:
+            The log-densities or log-probabilities ``[*batch, *event]`` in nats; 0 for missing and
+            for constant cells.
+
+        Raises:
+            IncompatibleError: The cells depend on each other given ``z``.
+
+        Example:
+            >>> from aevb import likelihoods
+            >>> normal = likelihoods.Normal(nn.Identity(), (2,), scale=1.0)
+            >>> x = torch.tensor([[1.0, torch.nan]])
+            >>> likelihoods.Missing(normal).cells(torch.zeros(1, 3), x).shape
+            torch.Size([1, 2])
+        """
+        p = self(z, context)
+        each = cell_log_prob(p, x) if self.factorises else None
+        if each is None or each.shape[each.dim() - len(p.event_shape) :] != p.event_shape:
+            part = Part(f"likelihoods.{type(self).__name__}")
+            raise IncompatibleError(
+                message("the cells of {part} depend on each other given z", part=part),
+                argument="likelihood",
+                suggestions=(INDEPENDENT_CELLS,),
+            )
+        return each
 
     def decode_layers(
         self, passage: LayerTrace, z: Tensor, context: Tensor | None = None
@@ -101,10 +139,18 @@ class Likelihood(Conditional, ABC):
     def _describe_data_as(self, likelihood: Likelihood) -> None:
         """Take over what another likelihood says about its data."""
         self.measure, self.unbounded = likelihood.measure, likelihood.unbounded
-        self.value_kind, self.event_shape = likelihood.value_kind, likelihood.event_shape
+        self.cell_kinds, self.event_shape = likelihood.cell_kinds, likelihood.event_shape
 
     def _nested_likelihoods(self) -> list[Likelihood]:
         return [part for part in self.children() if isinstance(part, Likelihood)]
+
+
+INDEPENDENT_CELLS = message(
+    "Use a likelihood with independent cells, such as {normal}, {bernoulli} or {mixture}",
+    normal=Part("likelihoods.Normal"),
+    bernoulli=Part("likelihoods.Bernoulli"),
+    mixture=Part("likelihoods.LogisticMixture"),
+)
 
 
 def make_heads(

@@ -8,7 +8,7 @@ from .._registry import register
 from ..distributions import PartiallyObserved
 from ..errors import IncompatibleError
 from ..notes import Part, message
-from ._likelihood import Likelihood
+from ._likelihood import INDEPENDENT_CELLS, Likelihood
 from ._registration import LikelihoodRegistration
 
 
@@ -61,7 +61,7 @@ class Missing(Likelihood):
             raise IncompatibleError(
                 message("the cells of {part} depend on each other", part=Part(name)),
                 argument="likelihood",
-                suggestions=(_ALTERNATIVES.get(name, _INDEPENDENT_CELLS),),
+                suggestions=(_ALTERNATIVES.get(name, INDEPENDENT_CELLS),),
             )
         self._describe_data_as(likelihood)
         self.likelihood: Likelihood = likelihood
@@ -75,12 +75,6 @@ class Missing(Likelihood):
         self.likelihood.update_state(distribution.base, value, weight)
 
 
-_INDEPENDENT_CELLS = message(
-    "Use a likelihood with independent cells, such as {normal}, {bernoulli} or {mixture}",
-    normal=Part("likelihoods.Normal"),
-    bernoulli=Part("likelihoods.Bernoulli"),
-    mixture=Part("likelihoods.LogisticMixture"),
-)
 _ALTERNATIVES = {
     "likelihoods.Bayesian": message(
         "Use {bayesian}",

@@ -43,7 +43,7 @@ class VonMises(Likelihood):
         tensor([1., 1., 1.]...)
     """
 
-    value_kind = "angles"
+    cell_kinds = "angles"
 
     def __init__(
         self, network: nn.Module, event_shape: Sequence[int], latent_rank: int = 1

@@ -277,6 +277,7 @@ LIKELIHOOD_LAWS: Mapping[str, Law] = {
     **DISTRIBUTION_LAWS,
     **MODULE_LAWS,
     "scored": laws.check_scorer,
+    "cells": laws.check_cells,
 }
 NETWORK_LAWS: Mapping[str, Law] = {
     name: {**DISTRIBUTION_LAWS, **MODULE_LAWS}[name]

@@ -750,6 +750,22 @@ def check_scorer(subject: Subject) -> str | None:
     return None
 
 
+def check_cells(subject: Subject) -> str | None:
+    """The parts of the cells sum to the density; a missing cell has no part."""
+    likelihood, (z, *more) = subject.family, subject.inputs
+    assert isinstance(likelihood, Likelihood)
+    if not likelihood.factorises:
+        return "its cells depend on each other"
+    x = sample_values(subject)
+    if likelihood.allows_missing:
+        x.flatten(1)[1::2, ::2] = torch.nan
+    each = likelihood.cells(z, x, *more)
+    expect(each.shape == x.shape, f"the shape is {tuple(each.shape)}", f"{tuple(x.shape)}")
+    expect(not each[x.isnan()].any(), "a missing cell has a part", "0")
+    expect_close(each.flatten(1).sum(1), subject().log_prob(x), "their sum and it", 1e-11, 1e-11)
+    return None
+
+
 def check_stop_gradient(subject: Subject) -> str | None:
     """Stopping the parameters changes no value, and leaves the gradient through the value."""
     module = subject.family
