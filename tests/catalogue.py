@@ -225,6 +225,55 @@ QUANTISED: dict[str, Callable[[nn.Module], Conditional]] = {
     "scalar": lambda net: posteriors.FiniteScalar(net, 2, (4, 3)),
 }
 
+# tables of the same number of cells
+COLUMNS = {
+    "densities": [
+        networks.Column("normal", "continuous", "normal", shift=3.0, scale=2.0),
+        networks.Column("beta", "bounded", "beta", low=-1.0, high=4.0),
+        networks.Column("log-normal", "positive", "log_normal", shift=1.0, scale=0.5),
+        networks.Column("student", "continuous", "student_t", shift=-1.0, scale=0.1),
+    ],
+    "probabilities": [
+        networks.Column(
+            "ordinal", "ordinal", "ordinal", levels=("low", "middle", "high", "highest")
+        ),
+        networks.Column("count", "count", "negative_binomial", scale=3.0),
+        networks.Column("grid", "integer", "discretised_logistic", shift=40.3, scale=12.0, step=1),
+        networks.Column("binary", "binary", "bernoulli", levels=(False, True)),
+    ],
+    "levels": [
+        networks.Column("two", "categorical", "categorical", levels=("a", "b")),
+        networks.Column("five", "categorical", "categorical", levels=tuple("abcde")),
+        networks.Column("three", "ordinal", "ordinal", levels=(1, 2, 3)),
+        networks.Column("two-ordinal", "ordinal", "ordinal", levels=(1, 2)),
+    ],
+    "spiky": [
+        networks.Column(
+            "hours",
+            "spiky",
+            "spiky",
+            shift=38.0,
+            scale=11.0,
+            step=1.0,
+            atoms=(20.0, 35.0, 40.0, 60.0),
+            edges=(1.0, 19.0, 34.5, 41.0, 42.0, 60.0),
+        ),
+        networks.Column(
+            "gain",
+            "spiky",
+            "spiky",
+            shift=10.0,
+            scale=30.0,
+            atoms=(0.0, 50.0),
+            edges=(0.0, 1.0, 30.0, 90.0),
+        ),
+        networks.Column("date", "date", "normal", shift=19_000.0, scale=300.0, unit="day"),
+        networks.Column(
+            "half", "spiky", "spiky", shift=1.0, scale=2.0, step=0.5, atoms=(0.0,), edges=(0.0, 2.0)
+        ),
+    ],
+}
+
 # a network and the number of latent axes -> likelihood
 LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "bernoulli": lambda net, rank: likelihoods.Bernoulli(net, EVENT, rank),
@@ -309,6 +358,19 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "missing-counts": lambda net, rank: likelihoods.Missing(
         likelihoods.Poisson(net, EVENT, latent_rank=rank)
     ),
+    "columns-densities": lambda net, rank: likelihoods.Columns(
+        net, COLUMNS["densities"], latent_rank=rank
+    ),
+    "columns-densities-predicted": lambda net, rank: likelihoods.Columns(
+        net, COLUMNS["densities"], scale="predicted", latent_rank=rank
+    ),
+    "columns-probabilities": lambda net, rank: likelihoods.Columns(
+        net, COLUMNS["probabilities"], latent_rank=rank
+    ),
+    "columns-levels": lambda net, rank: likelihoods.Columns(
+        net, COLUMNS["levels"], latent_rank=rank
+    ),
+    "columns-spiky": lambda net, rank: likelihoods.Columns(net, COLUMNS["spiky"], latent_rank=rank),
     "bayesian": lambda net, rank: likelihoods.Bayesian(
         likelihoods.Normal(net, EVENT, "shared", rank), scale=0.2, draws=3
     ),
@@ -356,6 +418,18 @@ CONDITIONAL: dict[str, Callable[[], nn.Module]] = {
     "enumerate-labels": lambda: gradients.EnumerateLabels(),
 }
 
+
+def columns_network(name: str) -> nn.Module:
+    """A network on the features of a table of four columns."""
+    columns = COLUMNS.get(name) or [
+        networks.Column("many", "categorical", "categorical", levels=tuple(range(50))),
+        networks.Column("time", "date", "normal", scale=1e6, unit="second"),
+        *COLUMNS["probabilities"][1:3],
+    ]
+    width = networks.Columns.width(columns)
+    return networks.Columns(networks.MLP(width, [WIDTH], activation="silu"), columns)
+
+
 # a number of inputs -> network
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp": lambda inputs: networks.MLP(inputs, [WIDTH], activation="silu"),
@@ -363,6 +437,10 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp-linear": lambda inputs: networks.MLP(inputs),
     "mlp-residual": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], residual=True),
     "fill-and-flag": lambda inputs: networks.FillMissing(networks.MLP(2 * inputs, [WIDTH])),
+    "columns": lambda inputs: columns_network("densities"),
+    "columns-levels": lambda inputs: columns_network("probabilities"),
+    "columns-spiky": lambda inputs: columns_network("spiky"),
+    "columns-embedded": lambda inputs: columns_network("embedded"),
     "gru": lambda inputs: nn.Sequential(nn.Unflatten(-1, (inputs, 1)), networks.GRU(1, WIDTH)),
     "sequence-conv": lambda inputs: nn.Sequential(
         nn.Unflatten(-1, (inputs, 1)), networks.SequenceConv(1, [WIDTH, WIDTH])

@@ -5,6 +5,7 @@ from ._autoregressive import Autoregressive
 from ._autoregressive_image import AutoregressiveImage
 from ._chain import Chain, analytic_kl_mask, hierarchy_terms
 from ._class_and_latent import ClassAndLatent, ClassConditional
+from ._columns import ColumnsDistribution
 from ._continuous_bernoulli import ContinuousBernoulli
 from ._counts import NegativeBinomial, Poisson
 from ._detach import detach_distribution
@@ -73,6 +74,7 @@ __all__ = [
     "ClassAndLatent",
     "ClassConditional",
     "CodebookDistribution",
+    "ColumnsDistribution",
     "ContinuousBernoulli",
     "Dirac",
     "Dirichlet",

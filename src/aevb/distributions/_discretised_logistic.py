@@ -50,10 +50,7 @@ class DiscretisedLogistic(BaseDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         width = 1 / self.scale
-        low = (value - 0.5 - self.loc) * width
-        below = -F.softplus(-(low + width))  # log P(X <= value) of the uncut logistic
-        above = -F.softplus(low)  # log P(X >= value)
-        inner = log_interval_mass(below, above, width)
+        below, above, inner = log_bin_masses((value - 0.5 - self.loc) * width, width)
         return torch.where(value <= 0, below, torch.where(value >= self.levels - 1, above, inner))
 
     @property
@@ -83,6 +80,12 @@ class DiscretisedLogistic(BaseDistribution):
         )
         with torch.no_grad():
             return (self.loc + self.scale * torch.logit(uniform)).round().clamp(0, self.levels - 1)
+
+
+def log_bin_masses(low: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``log P`` of ``X <= low + width``, ``X >= low`` and both, for a standard logistic ``X``."""
+    below, above = -F.softplus(-(low + width)), -F.softplus(low)
+    return below, above, log_interval_mass(below, above, width)
 
 
 def log_interval_mass(below: Tensor, above: Tensor, width: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.distributions import (
 )
 
 from ._affine import Affine
+from ._columns import ColumnsDistribution
 from ._dirac import Dirac
 from ._fixed_cells import FixedCells
 
@@ -41,6 +42,8 @@ def marginals(q: Distribution) -> Distribution | None:
         return None if inner is None else Affine(inner, q.shift, q.scale)
     if isinstance(q, FixedCells):
         return FixedCells(q.cells, q.cells, q.values)
+    if isinstance(q, ColumnsDistribution):
+        return q.cells
     return None
 
 

@@ -23,6 +23,7 @@ from ._bayesian import Bayesian
 from ._bernoulli import Bernoulli
 from ._beta import Beta
 from ._categorical import Categorical
+from ._columns import Columns
 from ._constant_cells import ConstantCells
 from ._continuous_bernoulli import ContinuousBernoulli
 from ._discretised_logistic import DiscretisedLogistic
@@ -48,6 +49,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "Columns",
     "ConstantCells",
     "ContinuousBernoulli",
     "DiscretisedLogistic",

@@ -72,12 +72,17 @@ class Beta(Likelihood):
         raw, concentration = self.noise(input, context)
         if not self.has_fixed_concentration:
             concentration = INITIAL_CONCENTRATION * concentration
-        logit = soft_clip(raw, MEAN_LOGIT_BOUND)
-        density = distributions.Beta(
-            concentration * torch.sigmoid(logit),
-            concentration * torch.sigmoid(-logit),
-            validate_args=False,
-        )
         return Independent(
-            OpenIntervalDistribution(density, 0.0, 1.0), len(self.event_shape), validate_args=False
+            bounded_beta(raw, concentration), len(self.event_shape), validate_args=False
         )
+
+
+def bounded_beta(raw: Tensor, concentration: Tensor) -> OpenIntervalDistribution:
+    """Beta distribution with the mean ``sigmoid(raw)``, which stays inside the interval."""
+    logit = soft_clip(raw, MEAN_LOGIT_BOUND)
+    density = distributions.Beta(
+        concentration * torch.sigmoid(logit),
+        concentration * torch.sigmoid(-logit),
+        validate_args=False,
+    )
+    return OpenIntervalDistribution(density, 0.0, 1.0)

@@ -4,6 +4,7 @@ Any ``nn.Module`` can take their place.
 """
 
 from ._column import Column
+from ._columns import Columns
 from ._condition import (
     Condition,
     ConditionedNetwork,
@@ -38,6 +39,7 @@ __all__ = [
     "MADE",
     "MLP",
     "Column",
+    "Columns",
     "Condition",
     "ConditionedNetwork",
     "ContextVariable",

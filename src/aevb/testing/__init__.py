@@ -2,6 +2,7 @@
 
 from ._checks import (
     PRIOR_LAWS,
+    check_columns,
     check_distribution,
     check_likelihood,
     check_network,
@@ -14,6 +15,7 @@ from ._subject import LawReport
 __all__ = [
     "PRIOR_LAWS",
     "LawReport",
+    "check_columns",
     "check_distribution",
     "check_likelihood",
     "check_network",

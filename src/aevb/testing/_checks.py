@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .._conditional import Conditional, Unconditional
+from ..likelihoods import Columns
 from ..likelihoods import Normal as NormalLikelihood
 from ..likelihoods._likelihood import Likelihood
 from ..models._eval_mode import eval_mode
 from ..posteriors import Normal as NormalPosterior
 from . import _laws as laws
+from ._column_laws import COLUMN_LAWS
 from ._subject import Law, LawReport, Subject, check_laws, display_name
 
 LAWS_WITHOUT_DENSITY = ("moments", "draws", "parameters", "low_precision", "saved", "one_graph")
@@ -177,6 +179,42 @@ def check_likelihood(
     return check_laws(
         _subject(likelihood, z, context, circular=circular, eager=eager), LIKELIHOOD_LAWS, laws
     )
+
+
+def check_columns(
+    likelihood: Columns,
+    z: Tensor,
+    *,
+    context: Tensor | None = None,
+    laws: Sequence[str] | None = None,
+) -> LawReport:
+    """Try the laws of the cells of a table on latents, beside those of every likelihood.
+
+    Each column integrates or sums to 1 over the data in their own units, the cells sum to
+    ``log p(x|z)``, a missing cell adds exactly 0, another unit changes a log-density by its
+    logarithm and no probability, and the order of the columns does not matter.
+
+    Args:
+        likelihood: The likelihood.
+        z: Latents of shape ``[B, *latent]``.
+        context: Context of shape ``[B, C]``.
+        laws: Names of the laws to try; all by default.
+
+    Returns:
+        The laws that hold.
+
+    Raises:
+        LawError: The likelihood breaks a law.
+        ArgumentError: A law is not known.
+
+    Example:
+        >>> from aevb import likelihoods, networks
+        >>> height = networks.Column("height", "continuous", "normal", shift=170.0, scale=8.0)
+        >>> table = likelihoods.Columns(networks.MLP(2), [height])
+        >>> check_columns(table, torch.randn(4, 2)).passed_laws
+        ('cell_mass', 'cell_sum', 'missing_cells', 'units', 'column_order')
+    """
+    return check_laws(_subject(likelihood, z, context), COLUMN_LAWS, laws)
 
 
 def check_network(

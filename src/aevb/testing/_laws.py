@@ -24,11 +24,20 @@ from .._conditional import Conditional, detach_parameters, stop_gradient
 from .._files import read_tensors, write_tensors
 from .._random import seed_scope
 from .._row_noise import RowNoise, share_moment_noise
-from ..distributions import Dirac, QuantisedDirac, analytic_kl, elementwise_kl, has_analytic_kl
+from ..distributions import (
+    ColumnsDistribution,
+    Dirac,
+    QuantisedDirac,
+    analytic_kl,
+    elementwise_kl,
+    has_analytic_kl,
+)
 from ..distributions._detach import map_tensors
 from ..distributions._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments
+from ..likelihoods import Columns
 from ..likelihoods._likelihood import Likelihood
 from ..networks import Heads, set_precision
+from ._column_laws import column_masses
 from ._quadrature import element_support, independent_cells, support_bounds, total_mass
 from ._subject import LawViolation, Subject, cast_floating, expect, expect_close
 
@@ -45,7 +54,11 @@ def sample_values(subject: Subject, *samples: int) -> Tensor:
 
 def check_normalisation(subject: Subject) -> str | None:
     """The density integrates to 1, or the probabilities sum to 1."""
-    mass = total_mass(subject(*subject.row_inputs(0)) if subject.inputs else subject())
+    p = subject(*subject.row_inputs(0)) if subject.inputs else subject()
+    if isinstance(subject.family, Columns) and isinstance(p, ColumnsDistribution):
+        mass = column_masses(subject.family, p)
+    else:
+        mass = total_mass(p)
     if mass is None:
         return "no rule integrates over its support"
     error, worst = mass.error.max().item(), (mass.value - 1).abs().max().item()
@@ -68,7 +81,8 @@ def check_moments(subject: Subject) -> str | None:
         return None
     reference = MOMENT_SAMPLES if isinstance(p, MonteCarloMoments) else math.inf
     for values in draws:
-        _check_moments_of_draws(values, p.mean.detach(), p.variance.detach(), reference)
+        mean = p.expectation if isinstance(p, ColumnsDistribution) else p.mean
+        _check_moments_of_draws(values, mean.detach(), p.variance.detach(), reference)
     return None
 
 

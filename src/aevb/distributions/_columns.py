@@ -1,0 +1,464 @@
+"""Distributions of rows of a table whose columns have different families.
+
+Cells are encoded numbers, as ``networks.Column`` describes them; log-densities are those of the
+data in their own units. Cells of one family are one group, evaluated together.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Bernoulli, Distribution, constraints
+from torch.types import _size
+
+from ._base import BaseDistribution
+from ._discrete import open_uniform
+from ._discretised_logistic import log_bin_masses
+from ._double import in_double
+from ._integer_categorical import IntegerCategorical
+
+MAJORITY = 0.5  # an atom with a higher probability is the point value of its cell
+NARROW_LOGISTIC = 1.0  # in steps: below, moments are sums over the grid; above, Sheppard's
+GRID_TERMS = 24  # of these sums, on each side: the next ones are below exp(-24)
+
+
+class CellGroup(BaseDistribution, ABC):
+    """Cells of one family, as a distribution with batch shape ``[*batch, n]``.
+
+    Attributes:
+        is_discrete: Whether every cell has a probability and not a density.
+    """
+
+    is_discrete: bool = True
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return EncodedCells([self], torch.arange(self.batch_shape[-1]))
+
+    @property
+    def point(self) -> Tensor:
+        """The value that stands for a cell, ``[*batch, n]``: the mean of numbers."""
+        return self.mean
+
+    @abstractmethod
+    def contains(self, value: Tensor) -> Tensor:
+        """Whether encoded numbers ``[*, n]`` are possible values."""
+
+
+class NumberCells(CellGroup):
+    """Numbers with a known distribution of the encoded numbers.
+
+    Args:
+        base: Distribution of the encoded numbers ``y``, batch shape ``[*batch, n]``.
+        log_unit: ``log |dx/dy|`` of the data ``x``, ``[n]``; ``None`` for probabilities.
+        growth: What ``log |dx/dy|`` gains with ``y``, ``[n]``: 0 except for logarithms.
+    """
+
+    def __init__(
+        self, base: Distribution, log_unit: Tensor | None = None, growth: Tensor | None = None
+    ) -> None:
+        self.base, self.log_unit, self.growth = base, log_unit, growth
+        self.is_discrete = log_unit is None
+        super().__init__(base.batch_shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base.variance
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_prob = self.base.log_prob(value)
+        if self.growth is not None:
+            log_prob = log_prob - self.growth * value
+        return log_prob if self.log_unit is None else log_prob - self.log_unit
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self.base.sample(Size(sample_shape))
+
+    def contains(self, value: Tensor) -> Tensor:
+        support = self.base.support
+        return value.isfinite() if support is None else support.check(value) & value.isfinite()
+
+
+class GridCells(CellGroup):
+    """Numbers on a grid without ends: a logistic integrated over bins of one step.
+
+    Args:
+        loc: Location ``[*batch, n]``.
+        scale: Positive scale ``[*batch, n]``.
+        step: Distance between the encoded values, ``[n]``.
+        origin: One of the encoded values, ``[n]``.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor, step: Tensor, origin: Tensor) -> None:
+        self.loc, self.scale, self.step, self.origin = loc, scale, step, origin
+        super().__init__(loc.shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        width = self.step / self.scale
+        # the difference of close numbers first: it is exact
+        _, _, inner = log_bin_masses((value - self.loc) / self.scale - 0.5 * width, width)
+        return inner
+
+    @property
+    def mean(self) -> Tensor:
+        return in_double(_grid_mean, self.loc, self.scale, self.step, self.origin)
+
+    @property
+    def variance(self) -> Tensor:
+        return in_double(_grid_variance, self.loc, self.scale, self.step, self.origin)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        uniform = open_uniform(self._extended_shape(Size(sample_shape)), self.loc)
+        with torch.no_grad():
+            drawn = self.loc + self.scale * torch.logit(uniform)
+            return self.origin + self.step * ((drawn - self.origin) / self.step).round()
+
+    def contains(self, value: Tensor) -> Tensor:
+        place = (value - self.origin) / self.step
+        rounding = 4 * torch.finfo(torch.float32).eps * (value.abs() + self.origin.abs())
+        return (place - place.round()).abs() <= 1e-3 + rounding / self.step
+
+
+def _grid_moments(
+    loc: Tensor, scale: Tensor, step: Tensor, origin: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The nearest value, and the first two moments of the distance from it in steps."""
+    centre = ((loc - origin) / step).round()
+    away, s = (loc - origin) / step - centre, (scale / step).clamp(max=NARROW_LOGISTIC)
+    first, second = torch.zeros_like(away), torch.zeros_like(away)
+    for t in range(GRID_TERMS):
+        above, below = (torch.sigmoid((side * away - t - 0.5) / s) for side in (1, -1))
+        first, second = first + above - below, second + (2 * t + 1) * (above + below)
+    return origin + step * centre, first, second
+
+
+def _grid_mean(loc: Tensor, scale: Tensor, step: Tensor, origin: Tensor) -> Tensor:
+    centre, first, _ = _grid_moments(loc, scale, step, origin)
+    return torch.where(scale < NARROW_LOGISTIC * step, centre + step * first, loc)
+
+
+def _grid_variance(loc: Tensor, scale: Tensor, step: Tensor, origin: Tensor) -> Tensor:
+    _, first, second = _grid_moments(loc, scale, step, origin)
+    wide = (math.pi * scale).square() / 3 + step.square() / 12
+    narrow = step.square() * (second - first.square())
+    return torch.where(scale < NARROW_LOGISTIC * step, narrow, wide)
+
+
+class BinaryCells(CellGroup):
+    """Cells with the codes 0 and 1.
+
+    Args:
+        logits: Logits of the code 1, ``[*batch, n]``.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.base = Bernoulli(logits=logits, validate_args=False)
+        super().__init__(logits.shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base.variance
+
+    @property
+    def point(self) -> Tensor:
+        """The more probable code."""
+        return (self.base.logits > 0).to(self.base.logits.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.base.log_prob(value)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self.base.sample(Size(sample_shape))
+
+    def contains(self, value: Tensor) -> Tensor:
+        return (value == 0) | (value == 1)
+
+
+class CodeCells(CellGroup):
+    """Cells with the codes ``0 ... levels - 1``.
+
+    Args:
+        base: Distribution of the codes, whose further levels have probability 0.
+        levels: Number of levels, ``[n]``.
+    """
+
+    def __init__(self, base: IntegerCategorical, levels: Tensor) -> None:
+        self.base, self.levels = base, levels
+        super().__init__(base.batch_shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base.variance
+
+    @property
+    def point(self) -> Tensor:
+        """The most probable code."""
+        return self.base.logits.argmax(-1).to(self.base.logits.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.base.log_prob(value)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self.base.sample(Size(sample_shape))
+
+    def contains(self, value: Tensor) -> Tensor:
+        return (value >= 0) & (value < self.levels) & (value == value.round())
+
+
+class SpikyCells(CellGroup):
+    """Numbers of which some values, the atoms, have a probability of their own.
+
+    All other numbers lie in bins, which are uniform; the two outermost are open and exponential.
+    The categories are the atoms, then the bins.
+
+    Args:
+        logits: Logits of the categories, ``[*batch, n, atoms + bins]``; those that a column does
+            not have are ``-inf``.
+        atoms: Encoded atoms in ascending order, ``[n, atoms]``, then NaN.
+        inner_edges: Encoded edges between bins, ``[n, bins - 1]``, then infinity.
+        log_volume: Logarithm of the size of a category, ``[n, atoms + bins]``: 0 for atoms.
+        tails: Where the open bins begin and their rates, left and then right, ``[n, 4]``: encoded
+            numbers, or ranks on the grid.
+        draws: Least value, width and signed scale of the tail of a category, ``[n, atoms + bins,
+            3]``: as ``tails``, and encoded numbers for atoms.
+        moments: Mean and variance of a category, ``[n, atoms + bins, 2]``, encoded.
+        grid: Origin and step of the encoded grid, ``[n, 2]``; ``None`` for real numbers.
+    """
+
+    def __init__(
+        self,
+        logits: Tensor,
+        atoms: Tensor,
+        inner_edges: Tensor,
+        log_volume: Tensor,
+        tails: Tensor,
+        draws: Tensor,
+        moments: Tensor,
+        grid: Tensor | None,
+    ) -> None:
+        self.categories = IntegerCategorical(logits)
+        self.atoms, self.inner_edges, self.log_volume = atoms, inner_edges, log_volume
+        self.tails, self.draws, self.moments, self.grid = tails, draws, moments, grid
+        self.is_discrete = grid is not None
+        super().__init__(self.categories.batch_shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.categories.logits.exp() * self.moments[..., 0]).sum(-1)
+
+    @property
+    def variance(self) -> Tensor:
+        centre, spread = self.moments.unbind(-1)
+        away = centre - self.mean.unsqueeze(-1)
+        return (self.categories.logits.exp() * (spread + away.square())).sum(-1)
+
+    @property
+    def point(self) -> Tensor:
+        """The mean, or an atom that has more than half of the probability."""
+        log_mass, place = self.categories.logits[..., : self.atoms.shape[-1]].max(-1)
+        atom = self.atoms.expand(*place.shape, -1).gather(-1, place.unsqueeze(-1)).squeeze(-1)
+        return torch.where(log_mass > math.log(MAJORITY), atom, self.mean)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        category, volume = self.locate(value)
+        return self.categories.log_prob(category) - volume
+
+    def locate(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The category of each value, and the log-volume over which its mass is spread."""
+        cell = value.unsqueeze(-1)
+        is_atom = cell == self.atoms
+        hit, count = is_atom.any(-1), is_atom.shape[-1]
+        bins = (cell >= self.inner_edges).sum(-1) + count
+        category = torch.where(hit, is_atom.to(torch.uint8).argmax(-1), bins)
+        volume = self.log_volume.expand(*category.shape, -1).gather(-1, category.unsqueeze(-1))
+        at = value if self.grid is None else self._rank(value)
+        left, left_rate, right, right_rate = self.tails.unbind(-1)
+        tail = left_rate * (left - at).clamp(min=0) + right_rate * (at - right).clamp(min=0)
+        return category.to(value.dtype), volume.squeeze(-1) + tail.masked_fill(hit, 0.0)
+
+    def _rank(self, value: Tensor) -> Tensor:
+        """The place on the grid, counted without the atoms."""
+        assert self.grid is not None
+        origin, step = self.grid.unbind(-1)
+        place = ((value - origin) / step).round()
+        return place - (self.atoms < value.unsqueeze(-1)).sum(-1)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        category = self.categories.sample(Size(sample_shape)).long()
+        index = category[..., None, None].expand(*category.shape, 1, 3)
+        table = self.draws.expand(*category.shape, *self.draws.shape[-2:])
+        least, width, tail = table.gather(-2, index).squeeze(-2).unbind(-1)
+        u = open_uniform(tuple(category.shape), least)
+        if self.grid is None:
+            return least + width * u - tail * u.log()
+        inside = (width * u).floor().minimum((width - 1).clamp(min=0))
+        at = least + inside + tail.sign() * (-tail.abs() * u.log()).floor()
+        return torch.where(category < self.atoms.shape[-1], least, self._value(at))
+
+    def _value(self, rank: Tensor) -> Tensor:
+        """The encoded number with this place on the grid, counted without the atoms."""
+        assert self.grid is not None
+        origin, step = self.grid.unbind(-1)
+        atom_ranks = ((self.atoms - origin[..., None]) / step[..., None]).round()
+        atom_ranks = atom_ranks - torch.arange(self.atoms.shape[-1], device=rank.device)
+        return origin + step * (rank + (atom_ranks <= rank.unsqueeze(-1)).sum(-1))
+
+    def contains(self, value: Tensor) -> Tensor:
+        if self.grid is None:
+            return value.isfinite()
+        place = (value - self.grid[..., 0]) / self.grid[..., 1]
+        rounding = 4 * torch.finfo(torch.float32).eps * place.abs()
+        return (place - place.round()).abs() <= 1e-3 + rounding
+
+
+class EncodedCells(constraints.Constraint):
+    """Possible encoded values of each cell, or NaN.
+
+    Args:
+        groups: The cells by family.
+        order: The column of each cell of the groups, ``[D]``.
+    """
+
+    def __init__(self, groups: Sequence[CellGroup], order: Tensor) -> None:
+        self.groups, self.order = list(groups), order
+        self.is_discrete = all(group.is_discrete for group in groups)
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        parts = split_columns(value, self.groups, self.order)
+        inside = [group.contains(part) for group, part in zip(self.groups, parts, strict=True)]
+        return torch.cat(inside, -1)[..., self.order.argsort()] | value.isnan()
+
+
+def split_columns(value: Tensor, groups: Sequence[CellGroup], order: Tensor) -> list[Tensor]:
+    """The encoded rows ``[*, D]`` as one tensor ``[*, n]`` per group."""
+    sizes = [group.batch_shape[-1] for group in groups]
+    return list(value.index_select(-1, order).split(sizes, -1))
+
+
+class ColumnsDistribution(BaseDistribution):
+    """Rows ``[*batch, D]`` of encoded cells, independent and of different families.
+
+    Missing cells (NaN) add exactly 0 to ``log_prob``, which is then the density of the others.
+    Draws and moments are those of complete rows. ``mean`` holds the point value of each cell: the
+    mean of a number, the mode of a category, and an atom with more than half of the probability;
+    ``expectation`` is the mean of the encoded number for every cell.
+
+    Args:
+        groups: The cells by family.
+        order: The column of each cell of the groups, ``[D]``.
+        fill: A possible value of each cell of the groups, ``[D]``, for missing cells.
+
+    Example:
+        >>> binary = BinaryCells(torch.zeros(5, 2))
+        >>> p = ColumnsDistribution([binary], torch.tensor([1, 0]), torch.zeros(2))
+        >>> x = torch.tensor([1.0, torch.nan])
+        >>> p.cell_log_prob(x)[0], p.log_prob(x)[0]
+        (tensor([-0.6931,  0.0000]), tensor(-0.6931))
+    """
+
+    def __init__(self, groups: Sequence[CellGroup], order: Tensor, fill: Tensor) -> None:
+        self.groups, self.order, self.fill = list(groups), order, fill
+        super().__init__(self.groups[0].batch_shape[:-1], Size((len(order),)))
+
+    @property
+    def cells(self) -> ColumnCells:
+        """The distribution of each cell, batch shape ``[*batch, D]``."""
+        return ColumnCells(self)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(EncodedCells(self.groups, self.order), 1)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._in_order([group.point for group in self.groups])
+
+    @property
+    def expectation(self) -> Tensor:
+        """The mean of the encoded number of each cell, ``[*batch, D]``."""
+        return self._in_order([group.mean for group in self.groups])
+
+    @property
+    def variance(self) -> Tensor:
+        return self._in_order([group.variance for group in self.groups])
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self._grouped_log_prob(value).sum(-1)
+
+    def cell_log_prob(self, value: Tensor) -> Tensor:
+        """The log-density of each cell in the units of the data; 0 where it is missing.
+
+        Args:
+            value: Encoded rows ``[*batch, D]``.
+
+        Returns:
+            ``[*batch, D]``.
+        """
+        return self._ungroup(self._grouped_log_prob(value))
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self._in_order([group.sample(Size(sample_shape)) for group in self.groups])
+
+    def _grouped_log_prob(self, value: Tensor) -> Tensor:
+        cells = value.index_select(-1, self.order)
+        missing = cells.isnan()
+        parts = torch.where(missing, self.fill, cells).split(
+            [group.batch_shape[-1] for group in self.groups], -1
+        )
+        pairs = zip(self.groups, parts, strict=True)
+        return torch.cat([group.log_prob(part) for group, part in pairs], -1).masked_fill(
+            missing, 0.0
+        )
+
+    def _in_order(self, values: Sequence[Tensor]) -> Tensor:
+        return self._ungroup(torch.cat(list(values), -1))
+
+    def _ungroup(self, values: Tensor) -> Tensor:
+        return values.index_select(-1, self.order.argsort())
+
+
+class ColumnCells(BaseDistribution):
+    """The cells of a ``ColumnsDistribution``, each on its own.
+
+    Args:
+        rows: The distribution of the rows.
+    """
+
+    def __init__(self, rows: ColumnsDistribution) -> None:
+        self.rows = rows
+        super().__init__(rows.batch_shape + rows.event_shape)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return EncodedCells(self.rows.groups, self.rows.order)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.rows.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.rows.variance
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.rows.cell_log_prob(value)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self.rows.sample(Size(sample_shape))

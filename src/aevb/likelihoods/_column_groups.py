@@ -1,0 +1,386 @@
+"""The families of ``likelihoods.Columns``: from outputs of the network to the cells of a group."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from ..distributions import (
+    IntegerCategorical,
+    NegativeBinomial,
+    StudentT,
+    from_scale,
+    ordinal,
+    to_rate,
+    to_scale,
+)
+from ..distributions._columns import (
+    BinaryCells,
+    CellGroup,
+    CodeCells,
+    GridCells,
+    NumberCells,
+    SpikyCells,
+)
+from ..networks import Column
+from ._beta import INITIAL_CONCENTRATION, bounded_beta
+from ._spikes import SpikeTable
+from ._student_t import INITIAL_EXCESS_DOF, MIN_DOF
+
+UNIT_LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic variable with deviation 1
+PADDED_CELLS = 1024  # outputs of a group beyond this are padded to at most four times their number
+PRIOR_COUNT = 0.5  # of each level, where a model begins at the marginals
+
+
+class ColumnGroup(nn.Module, ABC):
+    """Columns of one family.
+
+    Args:
+        columns: The columns.
+        predicted: Whether the network predicts scales and concentrations.
+
+    Attributes:
+        outputs: Number of outputs of the network.
+        fill: A possible encoded value of each column, ``[n]``.
+    """
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__()
+        self.columns, self.predicted = tuple(columns), predicted
+        self.outputs = len(columns)
+        self.exact: dict[str, Tensor] = {}
+        self.fill = torch.zeros(len(columns))
+
+    @abstractmethod
+    def forward(self, outputs: Tensor) -> CellGroup:
+        """The distribution of the cells, ``[*batch, n]``, from outputs ``[*batch, outputs]``."""
+
+    def start(self, x: Tensor) -> Tensor:
+        """The first outputs at the marginals of encoded cells ``[N, n]`` (NaN: missing)."""
+        return x.nanmean(0)
+
+    def add_constant(self, name: str, values: Sequence[float] | np.ndarray) -> None:
+        """Register a constant that keeps its float64 digits where the module becomes float64."""
+        self.exact[name] = torch.as_tensor(np.asarray(values, dtype=np.float64))
+        dtype = torch.get_default_dtype()
+        self.register_buffer(name, self.exact[name].to(dtype), persistent=False)
+
+    def restore_constants(self) -> None:
+        """Give constants all digits of their precision, after a conversion."""
+        for name, exact in self.exact.items():
+            setattr(self, name, exact.to(getattr(self, name)))
+
+
+class ScaledGroup(ColumnGroup):
+    """Columns with a location from the network, and a scale that is learned or predicted."""
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.outputs = len(columns) * (2 if predicted else 1)
+        self.raw = None if predicted else nn.Parameter(torch.zeros(len(columns)))
+
+    def split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Location ``[*batch, n]``, and scale ``[*batch, n]`` or ``[n]``."""
+        if self.raw is not None:
+            return outputs, to_scale(self.raw)
+        location, raw = outputs.chunk(2, -1)
+        return location, to_scale(raw)
+
+
+class Normals(ScaledGroup):
+    """Real numbers, and logarithms of positive numbers."""
+
+    log_unit: Tensor
+    growth: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        positive = [column.likelihood == "log_normal" for column in columns]
+        self.has_logarithms = any(positive)
+        pairs = list(zip(columns, positive, strict=True))
+        self.add_constant(
+            "log_unit", [math.log(c.scale) + (c.shift if log else 0.0) for c, log in pairs]
+        )
+        self.add_constant("growth", [c.scale if log else 0.0 for c, log in pairs])
+
+    def forward(self, outputs: Tensor) -> NumberCells:
+        loc, scale = self.split(outputs)
+        growth = self.growth if self.has_logarithms else None
+        return NumberCells(Normal(loc, scale, validate_args=False), self.log_unit, growth)
+
+
+class StudentTs(ScaledGroup):
+    """Real numbers with heavy tails."""
+
+    log_unit: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.dof_raw = nn.Parameter(torch.zeros(len(columns)))
+        self.add_constant("log_unit", [math.log(column.scale) for column in columns])
+
+    def forward(self, outputs: Tensor) -> NumberCells:
+        dof = MIN_DOF + INITIAL_EXCESS_DOF * to_scale(self.dof_raw)
+        return NumberCells(StudentT(*self.split(outputs), dof), self.log_unit)
+
+    def start(self, x: Tensor) -> Tensor:
+        return x.nanmedian(0).values
+
+
+class Betas(ScaledGroup):
+    """Numbers between two bounds."""
+
+    log_unit: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.fill = torch.full((len(columns),), 0.5)
+        self.add_constant("log_unit", [math.log(_bound(c.high) - _bound(c.low)) for c in columns])
+
+    def forward(self, outputs: Tensor) -> NumberCells:
+        raw, concentration = self.split(outputs)
+        cells = bounded_beta(raw, INITIAL_CONCENTRATION * concentration)
+        return NumberCells(cells, self.log_unit)
+
+    def start(self, x: Tensor) -> Tensor:
+        return torch.logit(x.nanmean(0))
+
+
+class Counts(ScaledGroup):
+    """Counts."""
+
+    unit: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.add_constant("unit", [column.scale for column in columns])
+
+    def forward(self, outputs: Tensor) -> NumberCells:
+        raw, concentration = self.split(outputs)
+        return NumberCells(NegativeBinomial(self.unit * to_rate(raw), concentration))
+
+    def start(self, x: Tensor) -> Tensor:
+        return (x.nanmean(0) / self.exact["unit"].to(x)).log()
+
+
+class Grids(ScaledGroup):
+    """Whole numbers, and other multiples of a step."""
+
+    step: Tensor
+    origin: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.add_constant("step", [column.step / column.scale for column in columns])
+        nearest = [round(column.shift / column.step) * column.step for column in columns]
+        pairs = zip(nearest, columns, strict=True)
+        self.add_constant("origin", [(value - c.shift) / c.scale for value, c in pairs])
+        self.fill = self.exact["origin"].to(self.fill)
+
+    def forward(self, outputs: Tensor) -> GridCells:
+        loc, scale = self.split(outputs)
+        return GridCells(loc, (UNIT_LOGISTIC * scale).expand_as(loc), self.step, self.origin)
+
+
+class Binaries(ColumnGroup):
+    """Columns of two values."""
+
+    def forward(self, outputs: Tensor) -> BinaryCells:
+        return BinaryCells(outputs)
+
+    def start(self, x: Tensor) -> Tensor:
+        return torch.logit(_level_shares(x, [2] * x.shape[1], 2)[:, 1])
+
+
+class LevelGroup(ColumnGroup):
+    """Columns with several levels, padded to the largest number of them."""
+
+    levels: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.counts = [column.n_levels for column in columns]
+        self.add_constant("levels", self.counts)
+
+
+class Ordinals(LevelGroup):
+    """Ordered levels, with cut points of their own in each column."""
+
+    gap_index: Tensor
+    first: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.cuts_raw = nn.Parameter(torch.zeros(sum(self.counts) - len(columns)))
+        starts = np.cumsum([0, *(count - 1 for count in self.counts[:-1])])
+        gaps = [(start + 1, count - 2) for start, count in zip(starts, self.counts, strict=True)]
+        index = _pad_index(gaps, len(self.cuts_raw))
+        self.register_buffer("gap_index", torch.as_tensor(index), persistent=False)
+        self.register_buffer("first", torch.as_tensor(starts), persistent=False)
+        self.add_constant("first_cut", [-(count - 2) / 2 for count in self.counts])
+
+    def forward(self, outputs: Tensor) -> CodeCells:
+        # gaps of infinite size give the levels beyond the last one a probability of 0
+        gaps = torch.cat([to_scale(self.cuts_raw), self.cuts_raw.new_full((1,), math.inf)])
+        first = self.get_buffer("first_cut") + self.cuts_raw[self.first]
+        cells = ordinal(outputs, first.unsqueeze(-1), gaps[self.gap_index])
+        return CodeCells(cells, self.levels)
+
+    def start(self, x: Tensor) -> Tensor:
+        """Locations 0; the cut points are set to those of the marginals."""
+        shares = _level_shares(x, self.counts, max(self.counts))
+        cuts = torch.logit(shares.cumsum(1))
+        for place, (start, count) in enumerate(zip(self.first.tolist(), self.counts, strict=True)):
+            own = cuts[place, : count - 1]
+            first = own[:1] - self.exact["first_cut"][place].to(own)
+            values = torch.cat([first, from_scale(own.diff().clamp(min=1e-2))])
+            self.cuts_raw.data[start : start + count - 1] = values.to(self.cuts_raw)
+        return x.new_zeros(x.shape[1])
+
+
+class Categories(LevelGroup):
+    """Levels without an order."""
+
+    index: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.outputs = sum(self.counts)
+        starts = np.cumsum([0, *self.counts[:-1]])
+        index = _pad_index(list(zip(starts, self.counts, strict=True)), self.outputs)
+        self.register_buffer("index", torch.as_tensor(index), persistent=False)
+
+    def forward(self, outputs: Tensor) -> CodeCells:
+        return CodeCells(IntegerCategorical(_pad_logits(outputs, self.index)), self.levels)
+
+    def start(self, x: Tensor) -> Tensor:
+        shares = _level_shares(x, self.counts, max(self.counts))
+        pairs = zip(shares, self.counts, strict=True)
+        return torch.cat([own[:count].log() for own, count in pairs])
+
+
+class Spikes(ColumnGroup):
+    """Numbers with atoms, all of them real or all on a grid."""
+
+    index: Tensor
+    atoms: Tensor
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        table = SpikeTable.of(columns)
+        self.outputs = int((table.index < table.index.max()).sum())
+        self.register_buffer("index", torch.as_tensor(table.index), persistent=False)
+        for name, values in table.constants.items():
+            self.add_constant(name, values)
+        self.has_grid = columns[0].step > 0
+        self.fill = torch.as_tensor(table.fill).to(self.fill)
+
+    def forward(self, outputs: Tensor) -> SpikyCells:
+        return self._cells(_pad_logits(outputs, self.index))
+
+    def _cells(self, logits: Tensor) -> SpikyCells:
+        names = ("atoms", "inner_edges", "log_volume", "tails", "draws", "moments")
+        grid = self.get_buffer("grid") if self.has_grid else None
+        return SpikyCells(logits, *map(self.get_buffer, names), grid)
+
+    def start(self, x: Tensor) -> Tensor:
+        count = self.index.shape[1]
+        uniform = torch.zeros(len(self.columns), count, dtype=self.atoms.dtype)
+        found, _ = self._cells(uniform.to(self.atoms)).locate(x.to(self.atoms))
+        shares = _level_shares(torch.where(x.isnan(), x, found.to(x)), [count] * x.shape[1], count)
+        return shares[self.index < self.outputs].log()
+
+
+FAMILIES: dict[str, type[ColumnGroup]] = {
+    "normal": Normals,
+    "student_t": StudentTs,
+    "beta": Betas,
+    "negative_binomial": Counts,
+    "discretised_logistic": Grids,
+    "bernoulli": Binaries,
+    "ordinal": Ordinals,
+    "categorical": Categories,
+    "spiky": Spikes,
+    "spiky_grid": Spikes,
+}
+
+
+def group_columns(
+    columns: Sequence[Column], predicted: bool
+) -> list[tuple[ColumnGroup, list[int]]]:
+    """Group columns by family; each group comes with the places of its columns.
+
+    Args:
+        columns: The columns of the encoded cells.
+        predicted: Whether the network predicts scales and concentrations.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, column in enumerate(columns):
+        places[_family(column)].append(place)
+    return [
+        (build([columns[place] for place in part], predicted), part)
+        for name, build in FAMILIES.items()
+        for part in _size_classes(places[name], columns)
+    ]
+
+
+def _family(column: Column) -> str:
+    if column.likelihood == "spiky":
+        return "spiky_grid" if column.step > 0 else "spiky"
+    return "normal" if column.likelihood == "log_normal" else column.likelihood
+
+
+def _size_classes(places: list[int], columns: Sequence[Column]) -> list[list[int]]:
+    """The places by number of levels, if one group would be mostly padding."""
+    if not places:
+        return []
+    sizes = [_size(columns[place]) for place in places]
+    if max(sizes) * len(places) <= 4 * sum(sizes) + PADDED_CELLS:
+        return [places]
+    classes: dict[int, list[int]] = defaultdict(list)
+    for place, size in zip(places, sizes, strict=True):
+        classes[math.ceil(math.log(max(size, 2), 4))].append(place)
+    return [classes[size] for size in sorted(classes)]
+
+
+def _size(column: Column) -> int:
+    return max(1, column.n_levels, len(column.atoms) + len(column.edges))
+
+
+def _pad_index(ranges: Sequence[tuple[int, int]], padding: int) -> np.ndarray:
+    """The numbers ``start ... start + count - 1`` of each range in a row, then ``padding``."""
+    index = np.full((len(ranges), max(count for _, count in ranges)), padding)
+    for row, (start, count) in zip(index, ranges, strict=True):
+        row[:count] = range(start, start + count)
+    return index
+
+
+def _pad_logits(outputs: Tensor, index: Tensor) -> Tensor:
+    """Outputs ``[*, m]`` as logits ``[*, n, levels]``, ``-inf`` where the index is ``m``."""
+    padded = nn.functional.pad(outputs, (0, 1), value=-math.inf)
+    flat = index.flatten().expand(*outputs.shape[:-1], -1)
+    return padded.gather(-1, flat).unflatten(-1, tuple(index.shape))
+
+
+def _level_shares(x: Tensor, counts: Sequence[int], most: int) -> Tensor:
+    """The share of each code in the columns of ``[N, n]``, ``[n, most]``; no share is 0."""
+    codes = x.nan_to_num(nan=-1.0).long().clamp(-1, most - 1) + 1
+    shape = (x.shape[1], most + 1)
+    found = torch.zeros(shape, dtype=torch.float64, device=x.device)
+    found.scatter_add_(1, codes.T, torch.ones_like(codes.T, dtype=torch.float64))
+    limit = torch.tensor(list(counts), device=x.device)[:, None]
+    own = torch.arange(most, device=x.device) < limit
+    shares = (found[:, 1:] + PRIOR_COUNT) * own
+    return shares / shares.sum(1, keepdim=True)
+
+
+def _bound(value: float | None) -> float:
+    assert value is not None, "bounds are checked before"
+    return value
