@@ -88,9 +88,9 @@ def test_every_posterior_prior_and_likelihood_make_a_model_or_are_refused(poster
             assert isinstance(result, VAE) == same, (prior, likelihood, result)
             assert same or "prior" in result
             if same:
-                assert (
-                    result.latent_shape == tuple(latent) and result.event_shape == catalogue.EVENT
-                )
+                shape = likelihood_of(likelihood, tuple(latent)).event_shape
+                assert result.latent_shape == tuple(latent)
+                assert result.event_shape == shape
                 built.add(prior)
     assert catalogue.POSTERIORS[posterior].prior in built
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import DataError, check_choice
-from ..networks._column import Column, Measure
+from ..networks._column import Column, Measure, joint_measure
 from ..notes import Note
 from ._decode_frame import complete_frame, decode_frame
 from ._encode_frame import encode_frame
@@ -52,8 +52,7 @@ class Schema:
     @property
     def measure(self) -> Measure:
         """Whether rows have a density, a probability, or both."""
-        found: set[Measure] = {column.measure for column in self.modelled}
-        return found.pop() if len(found) == 1 else "mixed"
+        return joint_measure(self.modelled)
 
     def encode(self, frame: Any) -> Rows:
         """Encode a data frame: one number per cell of a modelled column.

@@ -275,7 +275,7 @@ class Spikes(ColumnGroup):
     def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
         super().__init__(columns, predicted)
         table = SpikeTable.of(columns)
-        self.outputs = int((table.index < table.index.max()).sum())
+        self.outputs = table.outputs
         self.register_buffer("index", torch.as_tensor(table.index), persistent=False)
         for name, values in table.constants.items():
             self.add_constant(name, values)
@@ -286,9 +286,16 @@ class Spikes(ColumnGroup):
         return self._cells(_pad_logits(outputs, self.index))
 
     def _cells(self, logits: Tensor) -> SpikyCells:
-        names = ("atoms", "inner_edges", "log_volume", "tails", "draws", "moments")
-        grid = self.get_buffer("grid") if self.has_grid else None
-        return SpikyCells(logits, *map(self.get_buffer, names), grid)
+        return SpikyCells(
+            logits,
+            self.atoms,
+            self.get_buffer("inner_edges"),
+            self.get_buffer("log_volume"),
+            self.get_buffer("tails"),
+            self.get_buffer("draws"),
+            self.get_buffer("moments"),
+            self.get_buffer("grid") if self.has_grid else None,
+        )
 
     def start(self, x: Tensor) -> Tensor:
         count = self.index.shape[1]

@@ -12,6 +12,7 @@ from .._registry import register
 from ..distributions import ColumnsDistribution
 from ..errors import ArgumentError, check_choice
 from ..networks import Column, Heads
+from ..networks._column import joint_measure
 from ..notes import Part, message
 from ._column_groups import ColumnGroup, group_columns
 from ._likelihood import Likelihood
@@ -82,8 +83,8 @@ class Columns(Likelihood):
         self.columns = tuple(columns)
         _check_columns(self.columns)
         self.event_shape = (len(self.columns),)
-        self.discrete = all(column.measure == "probability" for column in self.columns)
-        self.unbounded = self.discrete
+        self.measure = joint_measure(self.columns)
+        self.unbounded = any(not column.n_levels for column in self.columns)
         groups = group_columns(self.columns, predicted=scale == "predicted")
         self.groups = nn.ModuleList(group for group, _ in groups)
         self.heads = Heads(

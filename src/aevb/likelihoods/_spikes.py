@@ -19,13 +19,15 @@ class SpikeTable:
     """Constants of spiky columns; see ``distributions._columns.SpikyCells``.
 
     Args:
-        index: The output of the network of each category, ``[n, atoms + bins]``; the largest number
-            stands for categories that a column does not have.
+        index: The output of the network of each category, ``[n, atoms + bins]``; ``outputs`` for
+            categories that a column does not have.
+        outputs: Number of outputs.
         constants: The constants by name.
         fill: A possible encoded value of each column, ``[n]``.
     """
 
     index: Array
+    outputs: int
     constants: dict[str, Array]
     fill: Array
 
@@ -49,8 +51,9 @@ class SpikeTable:
                 table[place, where] = np.where(
                     each.taken.reshape(-1, *[1] * (table.ndim - 2)), getattr(each, name), 0.0
                 )
-        index = np.full(shape, taken.sum())
-        index[taken] = np.arange(taken.sum())
+        outputs = int(taken.sum())
+        index = np.full(shape, outputs)
+        index[taken] = np.arange(outputs)
         constants = {
             **tables,
             "atoms": _pad([each.atoms for each in spikes], atoms, math.nan),
@@ -58,7 +61,7 @@ class SpikeTable:
             "tails": np.stack([each.tails for each in spikes]),
             "grid": np.stack([each.grid for each in spikes]),
         }
-        return cls(index, constants, np.array([each.fill for each in spikes]))
+        return cls(index, outputs, constants, np.array([each.fill for each in spikes]))
 
 
 class _Spikes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,3 +119,9 @@ class Column(Configurable):
     def n_levels(self) -> int:
         """The number of codes of a binary, ordinal or categorical column, otherwise 0."""
         return 0 if self.levels is None or not self.modelled else len(self.levels)
+
+
+def joint_measure(columns: Iterable[Column]) -> Measure:
+    """Whether rows of these columns have a density, a probability, or both."""
+    found = {column.measure for column in columns}
+    return found.pop() if len(found) == 1 else "mixed"

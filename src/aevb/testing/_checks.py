@@ -212,7 +212,7 @@ def check_columns(
         >>> height = networks.Column("height", "continuous", "normal", shift=170.0, scale=8.0)
         >>> table = likelihoods.Columns(networks.MLP(2), [height])
         >>> check_columns(table, torch.randn(4, 2)).passed_laws
-        ('cell_mass', 'cell_sum', 'missing_cells', 'units', 'column_order')
+        ('cell_mass', 'cell_sum', 'missing_cells', 'cell_units', 'column_order')
     """
     return check_laws(_subject(likelihood, z, context), COLUMN_LAWS, laws)
 

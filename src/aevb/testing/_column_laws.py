@@ -260,6 +260,6 @@ COLUMN_LAWS: Mapping[str, Law] = {
     "cell_mass": check_cell_mass,
     "cell_sum": check_cell_sum,
     "missing_cells": check_missing_cells,
-    "units": check_units,
+    "cell_units": check_units,
     "column_order": check_column_order,
 }
