@@ -173,6 +173,15 @@ def test_wide_and_narrow_columns_are_evaluated_apart():
     assert p.support.check(x).all() and not p.support.check(x + 1).any()
 
 
+def test_kinds_and_measures():
+    likelihood = table([*COLUMNS["probabilities"], COLUMNS["spiky"][0]])
+    assert likelihood.cell_kinds == ("names", "numbers", "numbers", "names", "numbers")
+    assert likelihood.measure == "probability" and likelihood.unbounded
+    for name, measure in [("densities", "density"), ("levels", "probability"), ("spiky", "mixed")]:
+        assert table(COLUMNS[name]).measure == measure
+    assert not table(COLUMNS["levels"]).unbounded
+
+
 def test_support_of_each_cell():
     p = rows(table(ALL))
     x = p.sample((50,))

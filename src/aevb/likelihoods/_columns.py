@@ -84,6 +84,7 @@ class Columns(Likelihood):
         _check_columns(self.columns)
         self.event_shape = (len(self.columns),)
         self.measure = joint_measure(self.columns)
+        self.cell_kinds = tuple("names" if c.n_levels else "numbers" for c in self.columns)
         self.unbounded = any(not column.n_levels for column in self.columns)
         groups = group_columns(self.columns, predicted=scale == "predicted")
         self.groups = nn.ModuleList(group for group, _ in groups)

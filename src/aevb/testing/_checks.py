@@ -190,9 +190,9 @@ def check_columns(
 ) -> LawReport:
     """Try the laws of the cells of a table on latents, beside those of every likelihood.
 
-    Each column integrates or sums to 1 over the data in their own units, the cells sum to
-    ``log p(x|z)``, a missing cell adds exactly 0, another unit changes a log-density by its
-    logarithm and no probability, and the order of the columns does not matter.
+    Each column integrates or sums to 1 over the data in their own units, a missing cell adds
+    exactly 0, another unit changes a log-density by its logarithm and no probability, and the
+    order of the columns does not matter.
 
     Args:
         likelihood: The likelihood.
@@ -212,7 +212,7 @@ def check_columns(
         >>> height = networks.Column("height", "continuous", "normal", shift=170.0, scale=8.0)
         >>> table = likelihoods.Columns(networks.MLP(2), [height])
         >>> check_columns(table, torch.randn(4, 2)).passed_laws
-        ('cell_mass', 'cell_sum', 'missing_cells', 'cell_units', 'column_order')
+        ('cell_mass', 'missing_cells', 'cell_units', 'column_order')
     """
     return check_laws(_subject(likelihood, z, context), COLUMN_LAWS, laws)
 

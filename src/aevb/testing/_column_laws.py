@@ -135,18 +135,6 @@ def check_cell_mass(subject: Subject) -> str | None:
     return None
 
 
-def check_cell_sum(subject: Subject) -> str | None:
-    """The log-densities of the cells sum to that of the row."""
-    p = _rows(subject)
-    x = p.sample(torch.Size((20,)))
-    cells = p.cell_log_prob(x)
-    expect(
-        cells.shape == x.shape, f"the cells have shape {tuple(cells.shape)}", str(tuple(x.shape))
-    )
-    expect_close(cells.sum(-1), p.log_prob(x), "the sum of the cells and log p", 1e-11, 1e-12)
-    return None
-
-
 def check_missing_cells(subject: Subject) -> str | None:
     """A missing cell adds exactly 0: the density is that of the other cells, with its gradient."""
     p = _rows(subject)
@@ -258,7 +246,6 @@ def _in_other_units(column: Column, factor: float) -> Column:
 
 COLUMN_LAWS: Mapping[str, Law] = {
     "cell_mass": check_cell_mass,
-    "cell_sum": check_cell_sum,
     "missing_cells": check_missing_cells,
     "cell_units": check_units,
     "column_order": check_column_order,
