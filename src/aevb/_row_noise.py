@@ -204,6 +204,10 @@ class _Draws:
             lead, rest = _size(shape[:axis]), shape[axis + 1 :]
             if size == count and rest and rest[0] == rows:
                 return _Layout(lead, count, rows, _size(rest[1:]))
+        merged = [axis for axis, size in enumerate(shape[:2]) if size == count * rows]
+        if merged:  # also where the axis before it has ``count`` members
+            lead, rest = _size(shape[: merged[0]]), shape[merged[0] + 1 :]
+            return _Layout(lead, count, rows, _size(rest))
         for axis, size in enumerate(shape[:2]):
             lead, rest = _size(shape[:axis]), shape[axis + 1 :]
             if size == count and rest and rest[0] % rows == 0:

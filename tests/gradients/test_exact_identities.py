@@ -119,9 +119,10 @@ def test_leave_one_out_of_two_draws_is_the_product_of_differences():
     assert torch.allclose(of_posterior(model, -made.loss), exact, atol=ROUNDING)
 
 
-def test_logits_that_are_not_finite_give_a_loss_that_is_not():
+@pytest.mark.parametrize("family", ["bernoulli", "categorical"])
+def test_logits_that_are_not_finite_give_a_loss_that_is_not(family):
     """The sampler of torch stops at them, and a run would stop with it."""
-    model = discrete_vae("bernoulli")
+    model = discrete_vae(family)
     for rule in (gradients.LeaveOneOut(), gradients.ReweightedWakeSleep()):
         assert not rule(model, objectives.IWAE(2), Batch(X * math.nan)).loss.isfinite()
 

@@ -249,12 +249,12 @@ def test_posteriors_without_weights_are_refused(model):
     assert caught.value.argument == "posterior"
 
 
-def two_stage():
+def two_stage(samples):
     second = priors.TwoStage(
         priors.Normal(2),
         posteriors.Normal(networks.MLP(2, [4]), 2),
         likelihoods.Normal(networks.MLP(2, [4]), (2,)),
-        samples=5,
+        samples=samples,
     )
     return VAE(
         second,
@@ -263,8 +263,9 @@ def two_stage():
     )
 
 
-def test_the_draws_of_an_estimated_density_follow_the_seed():
-    model, x = two_stage(), torch.randn(3, 3)
+@pytest.mark.parametrize("samples", [2, 5])  # 2 is also the number of samples of a block
+def test_the_draws_of_an_estimated_density_follow_the_seed(samples):
+    model, x = two_stage(samples), torch.randn(3, 3)
     assert _importance.has_stochastic_density(model)
     assert not _importance.has_stochastic_density(wide_model())
     found = [

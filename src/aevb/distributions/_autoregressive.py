@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, OneHotCategorical, constraints
+from torch.distributions import Bernoulli, Distribution, Independent, constraints
 from torch.types import _size
 
 from .._random import seed_scope
 from .._row_noise import moment_noise
 from ._base import BaseDistribution
 from ._discrete import Discrete, as_discrete
+from ._one_hot import one_hot
 
 AUTOREGRESSIVE_MOMENT_SAMPLES = 64  # draws for mean and variance
 
@@ -50,13 +51,7 @@ def bernoulli_variable() -> VariableSpec:
 
 def categorical_variable(categories: int) -> VariableSpec:
     """A one-hot variable with one logit per category, encoded as itself."""
-    return VariableSpec(
-        categories,
-        lambda raw: OneHotCategorical(logits=raw, validate_args=False),
-        lambda value: value,
-        (categories,),
-        categories,
-    )
+    return VariableSpec(categories, one_hot, lambda value: value, (categories,), categories)
 
 
 def level_variable(

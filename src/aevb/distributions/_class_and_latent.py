@@ -6,11 +6,12 @@ import math
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, OneHotCategorical, constraints
+from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from .._row_noise import row_members
 from ._base import BaseDistribution
+from ._one_hot import one_hot
 from ._product import ProductSupport, split_event
 
 # log-probability of a class that the label excludes: finite, so that 0 times it is 0
@@ -195,7 +196,7 @@ class ClassConditional(BaseDistribution):
 
 
 def _sample_class(log_weight: Tensor, shape: Size) -> Tensor:
-    return OneHotCategorical(logits=log_weight, validate_args=False).sample(shape)
+    return one_hot(log_weight).sample(shape)
 
 
 def _class_and_latent_support(shapes: list[Size], latent: Distribution) -> constraints.Constraint:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.distributions import Independent, OneHotCategorical
+from torch.distributions import Independent
 
 from .._conditional import Conditional
 from .._registry import register
+from ..distributions._one_hot import one_hot
 from ..networks import Heads
 from ..priors._categorical import as_categorical_shape
 from ._registration import PosteriorRegistration
@@ -49,8 +50,4 @@ class Categorical(Conditional):
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         (logits,) = self.heads(input, context)
-        return Independent(
-            OneHotCategorical(logits=logits, validate_args=False),
-            self.event_dim - 1,
-            validate_args=False,
-        )
+        return Independent(one_hot(logits), self.event_dim - 1, validate_args=False)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, OneHotCategorical
+from torch.distributions import Independent
 
 from .._conditional import Unconditional
 from .._registry import register
 from .._shapes import as_shape
+from ..distributions._one_hot import one_hot
 from ..errors import ArgumentError, one_of
 from ._registration import PriorRegistration
 
@@ -51,11 +52,7 @@ class Categorical(Unconditional):
             self.register_buffer("logits", logits, persistent=False)
 
     def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Independent:
-        return Independent(
-            OneHotCategorical(logits=self.logits, validate_args=False),
-            self.logits.dim() - 1,
-            validate_args=False,
-        )
+        return Independent(one_hot(self.logits), self.logits.dim() - 1, validate_args=False)
 
 
 def as_categorical_shape(latent: int | Sequence[int]) -> tuple[int, ...]:
