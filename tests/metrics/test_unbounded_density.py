@@ -1,14 +1,18 @@
 """Columns whose values repeat: a decoder that follows them is named before its numbers are used."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import aevb
-from aevb import data, metrics
+from aevb import data, likelihoods, metrics, networks, posteriors, priors
+from aevb._random import seed_scope
 from aevb.likelihoods._location_scale import LocationScale
-from aevb.metrics._unbounded_density import find_unbounded_density
+from aevb.metrics import _unbounded_density as unbounded
+from aevb.metrics._unbounded_density import _gap_of_repeated_values, find_unbounded_density
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,103 @@ def test_columns_without_bound(mixed, case):
     raw, expected = CASES[case]
     found = find_unbounded_density(model_with_scale(mixed, **raw), mixed.test, mixed.spec)
     assert (found.repeated, found.at_floor) == expected
+
+
+@pytest.mark.parametrize(
+    "values, gap",
+    [
+        ([0, 0, 3, 3, 10, 10], 3.0),  # the nearest others are 3, 3, 3, 3, 7 and 7 away
+        ([10, 3, 0, 3, 10, 0, 10, 10], 3.0),  # 3, 3, 3, 3 and 7 four times; the lower median
+        ([5, 5, 5, 9], 4.0),
+        ([0, 0, 1, 2], 1.0),  # half of the values repeat
+        ([0, 0, 1, 2, 3], 0.0),  # fewer do
+        ([0, 0, math.nan, math.nan, math.nan, 2], 2.0),  # missing cells do not count
+        ([7, 7, 7, 7], 0.0),  # there is no other value
+        ([7], 0.0),
+        ([], 0.0),
+        ([math.nan, math.nan], 0.0),
+    ],
+)
+def test_distance_of_repeated_values(values, gap):
+    found = _gap_of_repeated_values(torch.tensor(values, dtype=torch.float64))
+    assert found.shape == () and found.dtype == torch.float64 and found.item() == gap
+
+
+# of values 1 apart: a narrower normal density exceeds 1 at its centre below 1 / sqrt(2 pi) = 0.3989
+@pytest.mark.parametrize("scale, named", [(0.398, True), (0.400, False)])
+def test_a_scale_is_compared_with_the_distance_of_values(mixed, scale, named):
+    """The raw number of a scale is found by bisection, in units of the data."""
+    model = model_with_scale(mixed)
+    (noise,) = (part for part in model.modules() if isinstance(part, LocationScale))
+    place = mixed.spec.columns.index("kind")
+    x = mixed.test.tensor()[:2]
+    low, high = -5.0, 5.0
+    for _ in range(40):
+        noise.raw.data[place] = (low + high) / 2
+        with torch.no_grad():
+            found = model.likelihood(model.infer(aevb.types.Batch(x)).mean).variance.sqrt()
+        low, high = (low, (low + high) / 2) if found[0, place] > scale else ((low + high) / 2, high)
+    found = find_unbounded_density(model, mixed.test, mixed.spec)
+    assert found.repeated == (("kind",) if named else ())
+
+
+def table(columns):
+    """A model of a table with a narrow scale everywhere, and rows of two values 1 apart."""
+    with seed_scope(0):
+        model = aevb.VAE(
+            priors.Normal(1),
+            posteriors.Normal(networks.MLP(columns, [2]), 1),
+            likelihoods.Normal(networks.MLP(1, [2]), (columns,), scale="shared"),
+        ).eval()
+    (noise,) = (part for part in model.modules() if isinstance(part, LocationScale))
+    noise.raw.data.fill_(-2.0)
+    return model, lambda n: (torch.arange(n) % 2).float()[:, None].expand(n, columns).contiguous()
+
+
+def found_in(model, x):
+    return find_unbounded_density(model, data.Rows.from_array(x))
+
+
+def test_columns_without_names_are_counted():
+    model, rows = table(2)
+    assert found_in(model, rows(9)).repeated == ("element 0", "element 1")
+
+
+@pytest.mark.parametrize("columns, examined", [(3, True), (4, False)])
+def test_wide_tables_are_left_out(monkeypatch, columns, examined):
+    monkeypatch.setattr(unbounded, "MAX_COLUMNS", 3)
+    model, rows = table(columns)
+    assert bool(found_in(model, rows(9))) == examined
+
+
+@pytest.mark.parametrize("rows_given, found", [(1, False), (4, True)])
+def test_one_row_repeats_nothing(rows_given, found):
+    model, rows = table(1)
+    assert bool(found_in(model, rows(rows_given))) == found
+
+
+def test_rows_are_examined_from_the_first_to_the_last(monkeypatch):
+    """Of 9 rows 3: the first, the middle and the last one have a repeated value and another."""
+    monkeypatch.setattr(unbounded, "EXAMINED_ROWS", 3)
+    model, _ = table(1)
+    x = torch.arange(10.0, 19.0)[:, None]
+    assert not found_in(model, x)
+    for pair in ((0, 4), (4, 8), (0, 8)):
+        changed = x.clone()
+        changed[list(pair)] = 5.0
+        assert found_in(model, changed).repeated == ("element 0",)
+
+
+def test_images_and_fixed_scales_are_left_out():
+    with seed_scope(0):
+        posterior = posteriors.Normal(networks.MLP(4, [2]), 1)
+        fixed = likelihoods.Normal(networks.MLP(1, [2]), (4,), scale=1e-3)
+        image = likelihoods.Normal(networks.MLP(1, [2]), (2, 2), scale="shared")
+        models = [aevb.VAE(priors.Normal(1), posterior, each).eval() for each in (fixed, image)]
+    (noise,) = (part for part in models[1].modules() if isinstance(part, LocationScale))
+    noise.raw.data.fill_(-30.0)
+    x = (torch.arange(8) % 2).float()[:, None].expand(8, 4)
+    assert not found_in(models[0], x) and not found_in(models[1], x.reshape(8, 2, 2))
 
 
 def test_finding_follows_a_loss_to_a_baseline_and_notes_say_it(mixed):
