@@ -276,7 +276,7 @@ def workplace(parent: Path) -> Workplace:
     folder = Path(tempfile.mkdtemp(dir=parent)).resolve()
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
     source = str(folder / "src")
-    os.environ.update(ENVIRONMENT, PYTHONPATH=source)
+    os.environ.update(ENVIRONMENT, PYTHONPATH=source, TORCHINDUCTOR_CACHE_DIR=f"{folder}.compiled")
     os.chdir(folder)
     sys.path.insert(0, source)
     sys.dont_write_bytecode = True
@@ -381,6 +381,7 @@ def run_tests(parent: Path, mutant: Mutant) -> Outcome:
         killed_by = next((failed for failed in failures if failed is not None), None)
     finally:
         path.write_text(before, encoding="utf-8")
+        shutil.rmtree(f"{place.folder}.compiled", ignore_errors=True)  # a mutant's compiled code
     return Outcome(mutant, killed_by, time.monotonic() - start)
 
 

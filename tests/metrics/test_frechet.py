@@ -101,6 +101,8 @@ def test_jackknife_leaves_out_a_group_of_both_sets(rows, groups, used):
         ((8, 20), 6, 0, False),
         ((20, 8), 6, 0, False),
         ((8, 20), 6, 1, True),
+        ((9, 20), 5, 0, True),  # 4 groups, of which the largest has 3 rows, leave 6
+        ((9, 20), 6, 0, False),
         ((20, 8), 8, 2, False),
         ((20, 8), 8, 3, True),
     ],

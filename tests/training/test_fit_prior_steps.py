@@ -5,19 +5,25 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.distributions import Bernoulli, Exponential, Independent, Normal
 from torch.optim import Adam
 
 import aevb
 from aevb import VAE, likelihoods, networks, posteriors, priors
 from aevb._random import seed_scope
 from aevb.data import Rows
+from aevb.errors import DataError, IncompatibleError, NumericalError
+from aevb.notes import UNSET
 from aevb.training import WarmupCosine, _fit_prior
 from aevb.training._fit_prior import (
     LatentSplit,
     PriorFitSettings,
+    _check_family,
     _draw_latent_split,
     _draw_latents,
     _fit_by_maximum_likelihood,
+    _fit_flow,
+    _fit_mixture,
     _fit_two_stage,
     _held_out_log_prob,
     _split_rows,
@@ -200,3 +206,144 @@ def test_a_second_stage_is_trained_on_standardised_latents(count, steps, epochs,
     assert seen["optimizer"]([weight]).defaults["lr"] == 3e-3
     assert prior.arguments["shift"] == shift.tolist()
     assert prior.arguments["scale"] == scale.tolist() and not prior.prior.training
+
+
+# the mixture, and the families for each kind of latents
+
+
+def test_one_component_has_the_moments_of_the_latents():
+    """Maximum likelihood, with 1e-5 of a standardised variance added to each."""
+    pytest.importorskip("sklearn")
+    split = latents()
+    p = _fit_mixture(split, PriorFitSettings(1, 1, 0))()
+    z = split.train
+    covariance = torch.cov(z.T, correction=0) + 1e-5 * torch.diag(z.var(0))
+    exact = torch.distributions.MultivariateNormal(z.mean(0), covariance)
+    torch.testing.assert_close(p.log_prob(z), exact.log_prob(z), rtol=0, atol=1e-6)
+
+
+def test_a_mixture_has_a_component_for_each_latent_at_most():
+    pytest.importorskip("sklearn")
+    split = LatentSplit(latents().train[:4], latents().held_out)
+    assert _fit_mixture(split, PriorFitSettings(4, 1, 0))().log_prob(split.train).isfinite().all()
+    with pytest.raises(DataError) as caught:
+        _fit_mixture(split, PriorFitSettings(5, 1, 0))
+    assert (caught.value.argument, caught.value.value) == ("components", 5)
+
+
+def test_seeds_of_a_mixture_are_those_of_32_bits():
+    pytest.importorskip("sklearn")
+    z, fits = latents(300), {}
+    for seed in (3, 2**32 + 3, 4):
+        fits[seed] = _fit_mixture(z, PriorFitSettings(8, 1, seed))().log_prob(z.train)
+    assert torch.equal(fits[3], fits[2**32 + 3]) and not torch.equal(fits[3], fits[4])
+
+
+@pytest.mark.parametrize("part", ["weights_", "means_", "covariances_"])
+def test_a_mixture_that_is_not_finite_is_refused(part, monkeypatch):
+    mixtures = pytest.importorskip("sklearn.mixture")
+    fit = mixtures.GaussianMixture.fit
+
+    def spoiled(self, x):
+        getattr(fit(self, x), part).flat[0] = math.nan
+        return self
+
+    monkeypatch.setattr(mixtures.GaussianMixture, "fit", spoiled)
+    with pytest.raises(NumericalError) as caught:
+        _fit_mixture(latents(), PriorFitSettings(2, 1, 0))
+    assert (caught.value.argument, caught.value.value) == ("components", 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mixture_that_could_be_better_is_no_warning():
+    """One iteration of EM reports that it has not converged."""
+    mixtures = pytest.importorskip("sklearn.mixture")
+    with pytest.MonkeyPatch.context() as patch:
+        fit = mixtures.GaussianMixture.fit
+        patch.setattr(
+            mixtures.GaussianMixture, "fit", lambda self, x: fit(self.set_params(max_iter=1), x)
+        )
+        _fit_mixture(latents(), PriorFitSettings(3, 1, 0))
+
+
+def of_latents(q, prior=None):
+    """A model as far as the choice of a family sees it: its latents, and its present prior."""
+    return SimpleNamespace(
+        probe=lambda: (None, q), posterior=posteriors.Normal, prior=prior or priors.Normal(2)
+    )
+
+
+def normal(*shape):
+    return Independent(Normal(torch.zeros(1, *shape), 1.0), len(shape))
+
+
+DENSITIES = ("mixture", "flow", "two_stage")
+BITS = Independent(Bernoulli(logits=torch.zeros(1, 2)), 1)
+POSITIVE = Independent(Exponential(torch.ones(1, 2)), 1)
+
+
+@pytest.mark.parametrize(
+    "q, family",
+    [
+        *((normal(2), family) for family in DENSITIES),
+        (BITS, "autoregressive"),
+        (normal(2), priors.Normal(2)),
+        (normal(2, 3), priors.Normal((2, 3))),
+        (POSITIVE, priors.Gamma(2)),
+    ],
+)
+def test_families_that_fit_the_latents(q, family):
+    _check_family(of_latents(q), family)
+
+
+@pytest.mark.parametrize(
+    "q, family, value",
+    [
+        *((BITS, family, family) for family in DENSITIES),
+        (normal(2), "autoregressive", "autoregressive"),
+        *((normal(2, 3), family, family) for family in DENSITIES),
+        *((POSITIVE, family, family) for family in DENSITIES),
+        (normal(2), priors.Normal(3), UNSET),
+        (normal(2, 3), priors.Normal(2), UNSET),
+    ],
+)
+def test_families_that_do_not_fit_the_latents(q, family, value):
+    with pytest.raises(IncompatibleError) as caught:
+        _check_family(of_latents(q), family)
+    assert (caught.value.argument, caught.value.value) == ("family", value)
+    assert len(caught.value.suggestions) == 1
+
+
+def test_codes_of_a_codebook_are_discrete():
+    with seed_scope(0):
+        posterior = posteriors.VectorQuantised(networks.MLP(3, [4]), latent=(2, 3), size=4)
+        vae = VAE(
+            priors.Codebook(posterior),
+            posterior,
+            likelihoods.Bernoulli(networks.MLP(6, [4]), (3,), 2),
+        )
+    _check_family(vae, "autoregressive")
+    _check_family(vae, priors.Normal(7))  # over codes, of which each has its own shape
+    for family in DENSITIES:
+        with pytest.raises(IncompatibleError):
+            _check_family(vae, family)
+
+
+def test_priors_that_depend_on_a_context_are_not_replaced():
+    conditional = SimpleNamespace(needs_context=True)
+    with pytest.raises(IncompatibleError) as caught:
+        _check_family(of_latents(normal(2), conditional), "mixture")
+    assert caught.value.argument is None
+
+
+@pytest.mark.parametrize("size, fits", [(1, False), (2, True)])
+def test_a_flow_needs_two_latents(size, fits):
+    z = latents().train[:, :size]
+    settings = PriorFitSettings(1, 1, 0)
+    if fits:
+        flow = _fit_flow(LatentSplit(z, z), settings)()
+        assert flow.log_prob(z).shape == (50,)
+    else:
+        with pytest.raises(IncompatibleError) as caught:
+            _fit_flow(LatentSplit(z, z), settings)
+        assert (caught.value.argument, caught.value.value) == ("family", "flow")

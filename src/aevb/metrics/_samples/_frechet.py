@@ -173,8 +173,9 @@ def frechet_distance(
     """
     used = as_features(features, real)
     a, b = feature_tables(real, generated, used, min_rows=4)
-    constant = int(((a == a[0]).all(0) | (b == b[0]).all(0)).sum())
-    if (a == a[0]).all() and (b == b[0]).all():
+    constant_a, constant_b = (table.amin(0) == table.amax(0) for table in (a, b))
+    constant = int((constant_a | constant_b).sum())
+    if constant_a.all() and constant_b.all():
         raise DataError(
             f'each of the {a.shape[1]} features "{used.name}" is constant over `real`, and over '
             "`generated`, so that there is no distance of distributions",
