@@ -83,9 +83,8 @@ def test_the_best_baseline_and_the_paired_difference():
 def test_numbers_of_a_model_with_a_bound(changes, difference, of):
     scores = BaselineScores.of(baselines(**VALUES), 3)
     numbers = {each.key: each for each in _baseline_numbers(context(scores, **changes))}
-    assert list(numbers) == ["baselines", *(f"baselines.{name}" for name in VALUES)] + [
-        "baselines.difference"
-    ]
+    members = [f"baselines.{name}" for name in VALUES]
+    assert list(numbers) == ["baselines", *members, "baselines.difference"]
     head, last = numbers["baselines"], numbers["baselines.difference"]
     assert head.value is None and not head.in_tables
     assert head.details == {"n_train": 1234, "best": "gaussian"}
