@@ -110,8 +110,9 @@ def test_a_gaussian_of_levels_is_the_bound_by_jensen():
     normal = torch.distributions.MultivariateNormal(x.mean(0), covariance)
     steps = torch.cartesian_prod(grid[::8], grid[::8])
     exact = torch.stack([normal.log_prob(row + steps).mean() for row in x[:20]])
-    # noise moves the moments of the fit by about 1 / sqrt(100,000) = 0.003, at up to 3 deviations
-    torch.testing.assert_close(member.log_prob(x[:20]), exact, rtol=0, atol=0.02)
+    # noise moves the moments of the fit by about 1 / sqrt(100,000) = 0.003, at up to 3 deviations;
+    # the bound is 0.1 below the density
+    torch.testing.assert_close(member.log_prob(x[:20]), exact, rtol=0, atol=0.04)
 
 
 @pytest.mark.parametrize(

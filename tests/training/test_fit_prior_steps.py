@@ -12,7 +12,7 @@ import aevb
 from aevb import VAE, likelihoods, networks, posteriors, priors
 from aevb._random import seed_scope
 from aevb.data import Rows
-from aevb.errors import DataError, IncompatibleError, NumericalError
+from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError
 from aevb.notes import UNSET
 from aevb.training import WarmupCosine, _fit_prior
 from aevb.training._fit_prior import (
@@ -347,3 +347,12 @@ def test_a_flow_needs_two_latents(size, fits):
         with pytest.raises(IncompatibleError) as caught:
             _fit_flow(LatentSplit(z, z), settings)
         assert (caught.value.argument, caught.value.value) == ("family", "flow")
+
+
+@pytest.mark.parametrize("options", [{"components": 0}, {"steps": 0}, {"seed": -1}])
+def test_settings_are_checked_for_every_family(options):
+    """A prior that needs neither components nor steps refuses them too."""
+    ((name, value),) = options.items()
+    with pytest.raises(ArgumentError) as caught:
+        aevb.fit_prior(model(), rows(20), priors.Normal(2), **options)
+    assert (caught.value.argument, caught.value.value) == (name, value)
