@@ -114,3 +114,31 @@ def test_a_folder_that_vanishes_is_noticed_and_not_made_again(tmp_path):
     with pytest.raises(RunError):
         folder.check()
     folder.close()
+
+
+def test_a_committed_run_stays(old):
+    """A failure after ``commit`` does not bring the earlier run back."""
+    folder = RunFolder(old, overwrite=True)
+    (old / "model.json").write_text("new")
+    folder.commit()
+    assert not (old / REPLACED_FOLDER).exists()
+    (old / REPLACED_FOLDER).mkdir()
+    (old / REPLACED_FOLDER / "model.json").write_text("old")
+    folder.close()
+    assert (old / "model.json").read_text() == "new"
+    RunFolder(old, keep=True).close()
+    assert not (old / REPLACED_FOLDER).exists()  # beside a complete run it is left over
+
+
+def test_a_folder_is_given_back_where_the_earlier_run_cannot_be_put_aside(old, monkeypatch):
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(old), "rename", fail)
+        with pytest.raises(RunError) as caught:
+            RunFolder(old, overwrite=True)
+    assert (caught.value.argument, caught.value.value) == ("out", str(old))
+    assert {name: contents(old)[name] for name in OLD} == OLD
+    with RunFolder(old, overwrite=True):
+        (old / "model.json").write_text("new")
