@@ -39,7 +39,7 @@ from .notes import Argument, message
 from .objectives import Schedule
 from .types import Configurable
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # reads 1, which has no schemas of tables
 WEIGHTS_FILE = "model.safetensors"
 # What the parts of a damaged or hostile record can raise while they are built.
 DAMAGE = (
@@ -239,6 +239,7 @@ def _read_records(
 def _describes(spec: Spec, model: VAE) -> bool:
     """Whether the fields of a specification have the sizes of the model's data."""
     lengths = {len(values) for values in (spec.shift, spec.scale)}
+    schema = spec.schema
     has_columns = spec.columns is None or len(spec.columns) == spec.dimensions
     try:
         spec.to_source(torch.empty(1, *spec.event_shape, device="meta"))
@@ -248,6 +249,7 @@ def _describes(spec: Spec, model: VAE) -> bool:
         spec.event_shape == tuple(model.event_shape)
         and lengths <= {1, spec.dimensions}
         and has_columns
+        and (schema is None or tuple(column.name for column in schema.modelled) == spec.columns)
     )
 
 

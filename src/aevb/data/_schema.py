@@ -246,7 +246,7 @@ class Schema:
             DataError: Fields are missing, unknown, or of another type.
         """
         known = {"columns", "rows", "unseen"}
-        if not known - {"unseen"} <= record.keys() <= known:
+        if not isinstance(record, Mapping) or not known - {"unseen"} <= record.keys() <= known:
             raise DataError("the record of a schema has missing or unknown fields")
         rows, unseen = record["rows"], record.get("unseen", "missing")
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:

@@ -177,11 +177,12 @@ class Spec:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
-        return record | {
+        record |= {
             "notes": [note.to_dict() for note in self.notes],
             "reading": self.reading.settings,
-            "schema": None if self.schema is None else self.schema.to_dict(),
         }
+        del record["schema"]  # other data have the record that they had in the first format
+        return record if self.schema is None else record | {"schema": self.schema.to_dict()}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Spec:
