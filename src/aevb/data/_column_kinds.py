@@ -135,7 +135,7 @@ def choose_column(
         return replace(column, reason="no cell has a value")
     chosen = (
         _choose_text(column, statistics, kind)
-        if statistics.cells == "texts"
+        if statistics.cells in ("texts", "mixed")
         else _choose_number(column, statistics, kind)
     )
     if kind is not None:

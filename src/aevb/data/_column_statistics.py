@@ -70,8 +70,10 @@ class ColumnStatistics:
                 suggestions=("Give all parts the same dtypes",),
             )
         later = other.fault and (other.fault[0], other.fault[1] + self.rows)
+        same = self.dtype == other.dtype
         return replace(
             self,
+            dtype=self.dtype if same or self.cells != "numbers" else "Float64",
             rows=self.rows + other.rows,
             missing=self.missing + other.missing,
             numbers=self.numbers + other.numbers,

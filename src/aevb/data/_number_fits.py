@@ -15,6 +15,7 @@ MAX_FITTED = 2048  # distinct values that a fit looks at, evenly spaced
 MAX_BINS = 20
 MIN_CELLS_PER_BIN = 20
 MIN_ATOM_SHARE = 0.01
+MIN_ATOM_CELLS = 5
 MAX_ATOMS = 16
 MIN_EXCESS = 3.0  # of an atom, in units of the values around it
 _T_QUARTILE = {3: 0.76489, 6: 0.71756, 12: 0.69548}  # of Student's t, by degrees of freedom
@@ -148,12 +149,12 @@ def find_atoms(counts: NumberCounts, step: float, least: float = MIN_ATOM_SHARE)
     """Which of the values occur so often that they are atoms.
 
     An atom holds a share of at least ``least``; among the values of a grid it is also several times
-    as frequent as the median of the values around it.
+    as frequent as the median of the values around it, by more than chance.
     """
     share = counts.counts / counts.total
-    found = share >= least
+    found = (share >= least) & (counts.counts >= MIN_ATOM_CELLS)
     if step:
-        found &= share >= MIN_EXCESS * _share_around(counts, step)
+        found &= counts.counts >= MIN_EXCESS * _cells_around(counts, step) + 2 * MIN_ATOM_CELLS
     places = np.flatnonzero(found)
     most = places[np.argsort(-share[places], kind="stable")][:MAX_ATOMS]
     chosen = np.zeros(len(share), dtype=bool)
@@ -161,10 +162,10 @@ def find_atoms(counts: NumberCounts, step: float, least: float = MIN_ATOM_SHARE)
     return chosen
 
 
-def _share_around(counts: NumberCounts, step: float) -> np.ndarray:
-    """The median share of the three values of the grid on either side, within the range.
+def _cells_around(counts: NumberCounts, step: float) -> np.ndarray:
+    """The median count of the three values of the grid on either side, within the range.
 
-    A value of the grid that does not occur has the share 0.
+    A value of the grid that does not occur has the count 0.
     """
     places = np.rint(counts.values / step)
     around = np.zeros((6, len(places)))
@@ -173,7 +174,7 @@ def _share_around(counts: NumberCounts, step: float) -> np.ndarray:
         near = np.clip(np.searchsorted(places, wanted), 0, len(places) - 1)
         row[:] = np.where(places[near] == wanted, counts.counts[near], 0)
         row[(wanted < places[0]) | (wanted > places[-1])] = np.nan
-    return np.nanmedian(around, 0) / counts.total
+    return np.nanmedian(around, 0)
 
 
 def fit_histogram(counts: NumberCounts, atoms: np.ndarray, step: float) -> Histogram:
