@@ -1,6 +1,7 @@
 """The schema of a table: kinds of columns, overrides, notes and faults."""
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -52,6 +53,13 @@ CASES = {
     "durations": (RNG.integers(0, 9999, N).astype("timedelta64[s]"), "continuous", "normal"),
     "numbers in text": ([f"{x:,.2f} kg" for x in RNG.normal(2e3, 3e2, N)], "continuous", "normal"),
 }
+
+
+def test_the_documentation_has_the_rules():
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    for rule in RULES:
+        likelihoods = " or ".join(f"`{name}`" for name in rule.likelihoods) or "set aside"
+        assert f"| {rule.kind} | {rule.rule} | {likelihoods} |" in page, rule.kind
 
 
 def of(values, **arguments):

@@ -33,7 +33,11 @@ MIN_CELLS_PER_VALUE = 5  # of an ordinal column
 MIN_SPIKE_SHARE = 0.1
 MIN_GAIN = 0.02  # nats per cell, of a family over a simpler one
 MIN_TOTAL_GAIN = 5.0  # nats
+MIN_REPEATS = 4  # of the values of a grid, on average, for which a density has no meaning
+MAX_STEPS = 50  # of a grid in a standard deviation
+MAX_FINE_STEPS = 2000  # of decimals; a finer grid is that of rounding
 MAX_COUNT = 2**24
+_DISCRETE: CellLikelihood = "discretised_logistic"
 MAX_LEAST_COUNT = 0.25  # the least value of counts, in units of their mean
 KINDS: tuple[str, ...] = get_args(ColumnKind)
 
@@ -57,47 +61,49 @@ class KindRule:
 
 RULES = (
     KindRule("constant", (), "one value, or none"),
+    KindRule("binary", ("bernoulli",), "two values of any type"),
     KindRule(
         "identifier",
         (),
-        f"texts of which more than {MAX_UNIQUE_SHARE:.0%} or more than {MAX_LEVELS:,} are "
-        f"different; whole numbers 0, 1, 2 ... without repetition; numbers in a column with a name "
-        f"such as `id`, mostly different (from {MIN_IDENTIFIER_ROWS} rows on)",
+        f"more than {MAX_LEVELS:,} texts, or more than {MAX_UNIQUE_SHARE:.0%} of the texts "
+        f"different (from {MIN_IDENTIFIER_ROWS} rows on); whole numbers from 0 or 1 of which each "
+        "occurs once; whole numbers in a column without a name or with one such as `id`, mostly "
+        "different",
     ),
-    KindRule("binary", ("bernoulli",), "two values of any type"),
     KindRule("categorical", ("categorical",), "other texts, and categories without an order"),
     KindRule(
         "ordinal",
         ("ordinal",),
-        f"categories with an order; up to {MAX_ORDINAL_VALUES} different numbers, with "
-        f"{MIN_CELLS_PER_VALUE} rows each on average",
+        f"categories with an order; up to {MAX_ORDINAL_VALUES} different numbers, each in "
+        f"{MIN_CELLS_PER_VALUE} rows on average",
     ),
     KindRule(
         "date",
-        ("discretised_logistic", "normal"),
-        "dates: whole days since 1970, or seconds since 1970 where they have a time",
+        (_DISCRETE, "normal"),
+        "dates, also in text: days since 1970, or seconds where there is a time of day",
     ),
     KindRule(
         "spiky",
         ("spiky",),
-        f"numbers of which one value holds {MIN_SPIKE_SHARE:.0%} of the cells and many others "
-        "occur; shares that reach their bounds; skewed numbers from 0 with zeros",
+        f"numbers of which one holds {MIN_SPIKE_SHARE:.0%} of the cells, several times as many as "
+        "the numbers around it; shares that reach 0 or 1; skewed real numbers from 0 with zeros",
     ),
     KindRule(
         "count",
         ("negative_binomial",),
-        "whole numbers from about 0 that a negative binomial distribution fits better than a "
-        "logistic one",
+        f"whole numbers from about 0 (the least at most {MAX_LEAST_COUNT:g} times the mean) that a "
+        "negative binomial distribution fits better than a symmetric one",
     ),
     KindRule(
         "integer",
-        ("discretised_logistic",),
-        "other whole numbers, and decimals of a grid, that repeat",
+        (_DISCRETE,),
+        f"other numbers on a grid that repeat: {MIN_REPEATS} times on average, or with a standard "
+        f"deviation below {MAX_STEPS} steps",
     ),
     KindRule(
         "positive", ("log_normal",), "numbers above 0 that a log-normal distribution fits best"
     ),
-    KindRule("bounded", ("beta",), "shares that a Beta distribution on (0, 1) fits best"),
+    KindRule("bounded", ("beta",), "shares that are closest to a Beta distribution on (0, 1)"),
     KindRule(
         "continuous", ("normal", "student_t"), "other numbers; Student t where tails are long"
     ),
@@ -431,8 +437,9 @@ def _is_discrete(sample: NumberSample) -> bool:
     repeats = numbers.total / numbers.distinct
     resolution = sample.moments.deviation / numbers.step
     if numbers.whole:
-        return repeats >= 4 or resolution < 50
-    return (repeats >= 2 and resolution < 50) or (repeats >= 4 and resolution < 2000)
+        return repeats >= MIN_REPEATS or resolution < MAX_STEPS
+    coarse = repeats >= 2 and resolution < MAX_STEPS
+    return coarse or (repeats >= MIN_REPEATS and resolution < MAX_FINE_STEPS)
 
 
 def _spike_reason(sample: NumberSample, step: float) -> str:
@@ -468,13 +475,21 @@ def _bound_reason(sample: NumberSample) -> str:
 def _discrete_kind(sample: NumberSample) -> _Choice:
     """Count, or whole number."""
     numbers = sample.counts
-    figures = f"{numbers.low:g} to {numbers.high:g}"
-    skewness = f"skewness {sample.moments.skewness:.1f}"
+    figures = _figures(numbers)
     if _near_zero(sample) and sample.negative_binomial() > sample.logistic():
-        return _Choice("count", f"whole numbers {figures}, {skewness}")
-    if numbers.whole:
-        return _Choice("integer", f"whole numbers {figures}, {skewness}")
-    return _Choice("integer", f"numbers {figures} in steps of {numbers.step:g}, which repeat")
+        return _Choice("count", f"whole numbers {figures}, skewness {sample.moments.skewness:.1f}")
+    what = "whole numbers" if numbers.whole else f"steps of {numbers.step:g},"
+    return _Choice("integer", f"{what} {figures}, {format_count(numbers.distinct)} different")
+
+
+def _figures(numbers: NumberCounts) -> str:
+    """The range of numbers.
+
+    >>> _figures(NumberCounts.of(np.array([12285.0, 0.125])))
+    '0.125 to 12,285'
+    """
+    low, high = (f"{x:,.0f}" if x == round(x) else f"{x:.4g}" for x in (numbers.low, numbers.high))
+    return f"{low} to {high}"
 
 
 def _near_zero(sample: NumberSample) -> bool:
@@ -490,7 +505,7 @@ def _near_zero(sample: NumberSample) -> bool:
 def _real_kind(sample: NumberSample) -> _Choice:
     """The kind of numbers that hardly repeat: that of the family that fits best."""
     numbers = sample.counts
-    figures = f"{numbers.low:.4g} to {numbers.high:.4g}"
+    figures = _figures(numbers)
     fits: dict[ColumnKind, float] = {
         "continuous": max(sample.normal(), sample.student_t()),
         "positive": sample.log_normal(),
@@ -500,10 +515,9 @@ def _real_kind(sample: NumberSample) -> _Choice:
     best = max(fits, key=lambda kind: fits[kind])
     gain = fits[best] - fits["continuous"]
     if gain <= max(MIN_GAIN, MIN_TOTAL_GAIN / numbers.total):
-        return _Choice("continuous", f"real numbers {figures}")
+        return _Choice("continuous", figures)
     family = {"positive": "log-normal", "bounded": "Beta", "count": "negative binomial"}[best]
-    reason = f"a {family} distribution fits better than a symmetric one, by {gain:.2f} nats a cell"
-    return _Choice(best, f"{figures}; {reason}")
+    return _Choice(best, f"{figures}; {family} fits better than normal, by {gain:.2f} nats a cell")
 
 
 def _choose_date(column: Column, statistics: ColumnStatistics, kind: str | None) -> Column:
@@ -674,7 +688,7 @@ def _build_continuous(column: Column, statistics: ColumnStatistics, sample: Numb
     if gain < max(MIN_GAIN, MIN_TOTAL_GAIN / numbers.total):
         return _numeric(column, "continuous", "normal", numbers, moments.mean, moments.deviation)
     low, middle, high = sample.quantiles(np.array([0.25, 0.5, 0.75])).tolist()
-    tails = f"long tails: Student t fits better than normal, by {gain:.2f} nats per cell"
+    tails = f"long tails: Student t fits better than normal, by {gain:.2f} nats a cell"
     column = replace(column, reason=f"{column.reason}; {tails}" if column.reason else tails)
     return _numeric(column, "continuous", "student_t", numbers, middle, (high - low) / 2 / 0.67449)
 
