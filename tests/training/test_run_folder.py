@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+from aevb._config_file import render_config
 from aevb._files import write_atomically
+from aevb._locks import LOCK_FILE
 from aevb.errors import RunError
 from aevb.training._run_folder import REPLACED_FOLDER, RunFolder, check_run_folder
 
@@ -142,3 +144,26 @@ def test_a_folder_is_given_back_where_the_earlier_run_cannot_be_put_aside(old, m
     assert {name: contents(old)[name] for name in OLD} == OLD
     with RunFolder(old, overwrite=True):
         (old / "model.json").write_text("new")
+
+
+def test_settings_alone_are_a_run_that_was_begun(tmp_path):
+    (tmp_path / "config.toml").write_text(render_config({"latent": 2}, {}))
+    for name in (LOCK_FILE, ".model.json.1.tmp"):  # of a process, and no files of a run
+        (tmp_path / name).touch()
+    check_run_folder(tmp_path, overwrite=True)
+    (tmp_path / "mine").touch()
+    with pytest.raises(RunError):
+        check_run_folder(tmp_path, overwrite=True)
+    (tmp_path / REPLACED_FOLDER).mkdir()
+    check_run_folder(tmp_path, overwrite=True)
+
+
+def test_a_folder_in_the_way_is_replaced_by_the_earlier_one(old):
+    aside = old / REPLACED_FOLDER
+    aside.mkdir()
+    for name in OLD.keys() & {"model.json", "history.jsonl"} | {"pictures"}:
+        os.rename(old / name, aside / name)
+    write_atomically(old / "pictures" / "new.png", b"3")
+    RunFolder(old, keep=True).close()
+    assert {name: contents(old)[name] for name in OLD} == OLD
+    assert not aside.exists() and not (old / "pictures" / "new.png").exists()
