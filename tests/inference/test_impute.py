@@ -444,13 +444,15 @@ def test_each_kind_of_cell_has_its_own_moments():
     filled = {}
     for each in (kinds, *set(kinds)):
         draws = _impute._WeightedDraws(SimpleNamespace(cell_kinds=each), x, 0)
+        cells = _impute.MissingCellDraws(x, 2 * n)
         for _ in range(2):
-            draws.add(torch.randn(n, rows, generator=torch.manual_seed(0)).double(), p, mean)
-        filled[each] = draws.to_imputation(model, Batch(x), n, 8, None)
+            log_weight = torch.randn(n, rows, generator=torch.manual_seed(0)).double()
+            cells.add(log_weight, draws.add(log_weight, p, mean).drawn)
+        filled[each] = draws.to_imputation(model, Batch(x), cells, 0.9, 8, None)
     for i, kind in enumerate(kinds):
-        for field in ("x", "spread"):
+        for field in ("x", "spread", "low", "high"):
             whole, alone = (getattr(filled[each], field)[:, i] for each in (kinds, kind))
-            assert torch.equal(whole, alone), (kind, field)
+            assert torch.equal(whole.nan_to_num(), alone.nan_to_num()), (kind, field)
 
 
 def test_numbers_are_averaged_around_the_mean_of_the_first_block():
@@ -531,3 +533,97 @@ def test_blocks_keep_the_numbers_and_the_context_of_their_rows():
         assert batch.index.tolist() == numbers and batch.dataset_size == 5
         assert torch.equal(batch.x, x[numbers]) and torch.equal(batch.context, context[numbers])
     assert _impute._make_batch(x, None, 0, 2).context is None
+
+
+# intervals and sets
+
+
+def test_intervals_are_the_quantiles_of_the_conditional_gaussian():
+    model, parameters, x = some_rows()
+    found = impute(model, x, samples=40_000, level=0.8, max_pairs=50_000)
+    for row, low, high, size in zip(
+        x, found.low, found.high, found.effective_sample_size, strict=True
+    ):
+        mean, covariance = conditional(*parameters, row)
+        deviation, empty = covariance.diagonal().sqrt(), row.isnan()
+        # of a quantile: sqrt(.1 * .9 / n) over the density, .1755 over the deviation
+        error = 5 * 1.71 * deviation / size.sqrt()
+        away = 1.2815515655446004 * deviation
+        assert ((low[empty] - (mean - away)).abs() < error).all()
+        assert ((high[empty] - (mean + away)).abs() < error).all()
+        assert torch.equal(low[~empty], row[~empty]) and torch.equal(high[~empty], row[~empty])
+    assert found.level == 0.8 and len(found.categories.cells) == 0
+
+
+def test_sets_hold_the_fewest_categories_by_enumeration():
+    """Two latent states; the observed cell decides between them by Bayes' rule."""
+    model, joint = two_state_model()
+    x = torch.tensor([[math.nan, 1.0], [0.0, 2.0], [math.nan, math.nan]])
+    found = impute(model, x, samples=20_000, level=0.7)
+    expected = joint[:, 1] / joint[:, 1].sum(), joint.sum(1), joint.sum(0)
+    assert found.categories.cells.tolist() == [[0, 0], [2, 0], [2, 1]]
+    for row, target in zip(found.categories.probabilities, expected, strict=True):
+        assert torch.allclose(row, target, atol=0.025)  # five deviations of 10,000 draws
+    for row, target in zip(found.categories.sets, expected, strict=True):
+        order = target.argsort(descending=True)
+        needed = int((target[order].cumsum(0) < 0.7).sum()) + 1
+        assert set(row.nonzero().flatten().tolist()) == set(order[:needed].tolist())
+    assert found.low[0].isnan().tolist() == [True, False] and found.low[0, 1] == 1
+
+
+def two_state_model():
+    """Two cells of 3 categories given one bit; also the joint probabilities ``[3, 3]``."""
+    likelihood = likelihoods.Categorical(nn.Identity(), (2,), categories=3)
+    model = VAE(
+        priors.Bernoulli(1),
+        posteriors.Bernoulli(networks.FillMissing(networks.MLP(4, [2])), 1),
+        likelihoods.Missing(likelihood),
+    ).eval()
+    tables = torch.tensor([[[0.6, 0.3, 0.1], [0.2, 0.7, 0.1]], [[0.1, 0.1, 0.8], [0.5, 0.1, 0.4]]])
+    with torch.no_grad():
+        for parameter in model.posterior.parameters():
+            parameter.zero_()
+        head = likelihood.heads.head
+        head.bias.copy_(tables[0].log().T.flatten())
+        head.weight.copy_((tables[1] / tables[0]).log().T.flatten()[:, None])
+    return model, torch.einsum("ka,kb->ab", tables[:, 0], tables[:, 1]) / 2
+
+
+@pytest.mark.parametrize("max_pairs, rows", [(4, 256), (100, 2)])
+def test_intervals_do_not_depend_on_blocks(max_pairs, rows, monkeypatch):
+    model, _, x = some_rows(n=5)
+    whole = impute(model, x, 9, seed=4, max_pairs=10_000)
+    monkeypatch.setattr(_impute, "IMPUTE_BLOCK_ROWS", rows)
+    found = impute(model, x, 9, seed=4, max_pairs=max_pairs)
+    torch.testing.assert_close(found.low, whole.low)
+    torch.testing.assert_close(found.high, whole.high)
+    monkeypatch.setattr(_impute, "MAX_BUFFERED_DRAWS", 50)  # one row at a time
+    torch.testing.assert_close(impute(model, x, 9, seed=4).low, whole.low)
+
+
+def test_categories_of_blocks_are_joined(monkeypatch):
+    model, _ = two_state_model()
+    x = torch.tensor([[math.nan, 1.0], [0.0, math.nan], [2.0, 2.0]])
+    whole = impute(model, x, 40).categories
+    monkeypatch.setattr(_impute, "IMPUTE_BLOCK_ROWS", 1)
+    found = impute(model, x, 40).categories
+    assert torch.equal(found.cells, whole.cells) and torch.equal(found.sets, whole.sets)
+
+
+def test_an_interval_of_an_angle_lies_about_its_mean_direction():
+    """Around pi, where quantiles of the numbers would be -pi and pi."""
+    model = circular(likelihoods.VonMises(networks.MLP(1), (2,)))
+    with torch.no_grad():
+        for parameter in model.likelihood.parameters():
+            parameter.zero_()
+        model.likelihood.likelihood.heads.head.bias.copy_(torch.tensor([-9.0, -9.0, 0.0, 0.0]))
+    found = impute(model, torch.tensor([[math.nan, 3.0]]), samples=4000)
+    # 90 % of a von Mises of concentration 9 lie within 0.565
+    assert (found.high - found.low)[0, 0].item() == pytest.approx(1.13, abs=0.1)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1, math.nan])
+def test_a_level_is_a_probability(level):
+    with pytest.raises(ArgumentError) as caught:
+        impute(some_rows()[0], torch.zeros(2, 5), level=level)
+    assert caught.value.argument == "level"

@@ -5,7 +5,7 @@ from ._augment import AugmentedData, augment
 from ._blockwise import decode, encode, reconstruct, sample
 from ._classify import ClassPrediction, classify
 from ._importance import ImportanceWeights, importance_weights
-from ._impute import Imputation, impute
+from ._impute import Imputation, MissingCategories, impute
 from ._inputs import TrainedModel
 from ._latent_paths import LatentPath, interpolate, traverse
 from ._refine import RefinedPosterior, refine
@@ -18,6 +18,7 @@ __all__ = [
     "ImportanceWeights",
     "Imputation",
     "LatentPath",
+    "MissingCategories",
     "RefinedPosterior",
     "TrainedModel",
     "annealed_importance_sampling",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ from ._importance import (
 )
 from ._inputs import TrainedModel, as_table, resolve_model
 from ._pareto import SMALLEST_POSITIVE
+from ._quantiles import MissingCellDraws, smallest_sets
 
+MAX_BUFFERED_DRAWS = 1 << 24  # draws of cells that are kept for quantiles: 64 MiB
 IMPUTE_BLOCK_ROWS = 256  # rows encoded together
 _FILL_MISSING = Part("networks.FillMissing")
 
@@ -48,6 +51,13 @@ class Imputation:
             a row; ``M`` may be 0.
         effective_sample_size: Effective sample size of the importance weights, ``[N]`` float64.
         samples: Number of importance samples.
+        low: Lower ends of the predictive intervals of missing cells, ``[N, *event]``: quantiles of
+            ``p(x_missing | x_observed)``, for each cell on its own. The value itself for observed
+            cells, NaN for missing categories. Of an angle the interval lies about its mean
+            direction, and its ends may be beyond a half turn.
+        high: Upper ends.
+        categories: The probabilities of missing categories.
+        level: Probability of an interval, and the least of a set of categories.
     """
 
     x: Tensor
@@ -55,6 +65,27 @@ class Imputation:
     draws: Tensor
     effective_sample_size: Tensor
     samples: int
+    low: Tensor
+    high: Tensor
+    categories: MissingCategories
+    level: float
+
+
+@dataclass(frozen=True)
+class MissingCategories:
+    """Categories of missing cells.
+
+    Args:
+        cells: The row and the place in the event of each missing cell that holds a category,
+            ``[M, 1 + axes]``.
+        probabilities: Probability of each category, ``[M, categories]``, float64.
+        sets: The fewest categories that together have at least the level, bool ``[M,
+            categories]``.
+    """
+
+    cells: Tensor
+    probabilities: Tensor
+    sets: Tensor
 
 
 @torch.no_grad()
@@ -64,6 +95,7 @@ def impute(
     samples: int = 1000,
     *,
     draws: int = 0,
+    level: float = 0.9,
     context: Tensor | None = None,
     seed: int = 0,
     max_pairs: int = DEFAULT_MAX_PAIRS,
@@ -75,8 +107,9 @@ def impute(
     q(z_k|x_o)`` for draws ``z_k`` from the posterior. A conditional draw takes a latent with
     probability ``w_k / sum w`` and the missing cells from ``p(x_m|z)`` (sampling importance
     resampling). Both are exact under the model as ``samples`` grows. Angles and categories have no
-    mean: a value is drawn for every latent and weighted. Mattei and Frellsen, MIWAE: deep
-    generative modelling and imputation of incomplete data sets (2019).
+    mean: a value is drawn for every latent and weighted. So are the ends of intervals, quantiles of
+    weighted draws, one for every latent, and the sets of categories. Mattei and Frellsen, MIWAE:
+    deep generative modelling and imputation of incomplete data sets (2019).
 
     Args:
         model: A model of data with missing cells (``likelihoods.Missing``), or a run.
@@ -84,18 +117,19 @@ def impute(
             data frame of numbers, a path, or a ``Dataset``, of which the test rows count.
         samples: Number of importance samples per row.
         draws: Number of conditional draws per row.
+        level: Probability of the intervals and of the sets of categories, between 0 and 1.
         context: Context ``[N, C]`` or ``[C]`` of a conditional model.
         seed: Seed of all draws; other random streams are unchanged.
         max_pairs: Maximum number of pairs of a draw and a row that are decoded together.
         on_progress: Called with the number of pairs that are done.
 
     Returns:
-        The completed data, their spread and the draws.
+        The completed data, their spread, intervals and draws.
 
     Raises:
         IncompatibleError: The model accepts no missing cells, or its posterior has no density.
         DataError: The model cannot take the data.
-        ArgumentError: A count is not possible.
+        ArgumentError: A count or the level is not possible.
         NumericalError: A row has likelihood 0 at every draw.
 
     Example:
@@ -111,11 +145,14 @@ def impute(
     check_counts(samples=samples, max_pairs=max_pairs)
     if not isinstance(draws, int) or draws < 0:
         raise ArgumentError("give a whole number, at least 0", argument="draws", value=draws)
+    if not 0 < level < 1:
+        raise ArgumentError("give a number between 0 and 1", argument="level", value=level)
     model, table = resolve_model(model), as_table(x, "x", "inference.impute")
     x = _validate_data(model, table)
     context = model.resolve_context(len(x), context)
     with seeded_evaluation(model, seed), explain_out_of_memory("in an imputation", rows=max_pairs):
-        size = max(1, min(IMPUTE_BLOCK_ROWS, max_pairs))
+        kept = MAX_BUFFERED_DRAWS // (samples * math.prod(model.event_shape))
+        size = max(1, min(IMPUTE_BLOCK_ROWS, max_pairs, kept))
         starts = range(0, len(x), size)
         parts = [
             _impute_block(
@@ -124,6 +161,7 @@ def impute(
                 start,
                 samples,
                 draws,
+                level,
                 max_pairs,
                 seed,
                 on_progress,
@@ -136,6 +174,29 @@ def impute(
         draws=_complete(model, table, torch.cat([part.draws for part in parts], 1)),
         effective_sample_size=torch.cat([part.effective_sample_size for part in parts]),
         samples=samples,
+        low=_complete(model, table, torch.cat([part.low for part in parts])),
+        high=_complete(model, table, torch.cat([part.high for part in parts])),
+        categories=_join_categories([part.categories for part in parts], starts),
+        level=level,
+    )
+
+
+def _join_categories(
+    parts: Sequence[MissingCategories], starts: Sequence[int]
+) -> MissingCategories:
+    """The categories of all blocks, each of which begins at a row, with zeros for unseen ones."""
+    most = max(part.probabilities.shape[1] for part in parts)
+    shifts = [torch.zeros_like(part.cells) for part in parts]
+    for shift, start in zip(shifts, starts, strict=True):
+        shift[:, 0] = start
+
+    def pad(values: Tensor) -> Tensor:
+        return torch.nn.functional.pad(values, (0, most - values.shape[1]))
+
+    return MissingCategories(
+        torch.cat([part.cells + shift for part, shift in zip(parts, shifts, strict=True)]),
+        torch.cat([pad(part.probabilities) for part in parts]),
+        torch.cat([pad(part.sets) for part in parts]),
     )
 
 
@@ -200,6 +261,7 @@ def _impute_block(
     start: int,
     samples: int,
     draws: int,
+    level: float,
     max_pairs: int,
     seed: int,
     on_progress: Callable[[int], None] | None,
@@ -213,6 +275,7 @@ def _impute_block(
             suggestions=(message("Put {fill} around the network", fill=_FILL_MISSING),),
         )
     moments = _WeightedDraws(model.likelihood, batch.x, draws)
+    cells = MissingCellDraws(batch.x, samples)
     pairs = min(max_pairs, MAX_BUFFERED_WEIGHTS // max(1, draws))
     block = max(1, pairs // len(batch.x))
     for done in range(0, samples, block):
@@ -221,11 +284,13 @@ def _impute_block(
             z = q.sample((count,))
             likelihood = model.likelihood(z, batch.context)
             log_weight = likelihood.log_prob(batch.x) + p.log_prob(z) - q.log_prob(z)
-            moments.add(log_weight.double(), likelihood, z)
+            values = moments.add(log_weight.double(), likelihood, z)
+            if len(cells.rows):
+                cells.add(log_weight.double(), values.drawn)
         if on_progress is not None:
             on_progress(count * len(batch.x))
     moments.check_weights(start)
-    return moments.to_imputation(model, batch, samples, max_pairs, noise.fork(1))
+    return moments.to_imputation(model, batch, cells, level, max_pairs, noise.fork(1))
 
 
 class _WeightedDraws:
@@ -233,6 +298,7 @@ class _WeightedDraws:
 
     def __init__(self, likelihood: Likelihood, x: Tensor, draws: int) -> None:
         self.log_sums = RunningLogSums(len(x), x.device)
+        self.empty = x.isnan()
         kinds = likelihood.cell_kinds
         self.moments = (
             [_MOMENTS_BY_KIND[kinds](slice(None))]
@@ -243,7 +309,7 @@ class _WeightedDraws:
         self.latents = torch.empty(0)
         self.best = torch.empty(0)
 
-    def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> None:
+    def add(self, log_weight: Tensor, likelihood: Distribution, z: Tensor) -> _DecodedValues:
         """Add draws ``z`` ``[n, B, *latent]`` with log-weights ``[n, B]``, float64."""
         shift, weight = self.log_sums.add(log_weight)
         values = _DecodedValues(likelihood)
@@ -251,6 +317,7 @@ class _WeightedDraws:
             moments.add(shift, weight, values)
         if self.draws:
             self._resample_latents(log_weight, z)
+        return values
 
     def _resample_latents(self, log_weight: Tensor, z: Tensor) -> None:
         """Keep the latents with the largest log-weight plus Gumbel noise, ``[M, B]`` of them.
@@ -289,10 +356,16 @@ class _WeightedDraws:
             )
 
     def to_imputation(
-        self, model: VAE, batch: Batch, samples: int, max_pairs: int, noise: RowNoise
+        self,
+        model: VAE,
+        batch: Batch,
+        cells: MissingCellDraws,
+        level: float,
+        max_pairs: int,
+        noise: RowNoise,
     ) -> Imputation:
         """Fill the missing cells of the block; decodes at most ``max_pairs`` pairs together."""
-        x, empty = batch.x, batch.x.isnan()
+        x, empty = batch.x, self.empty
         value, spread = torch.zeros(2, *x.shape, dtype=torch.float64, device=x.device)
         for moments in self.moments:
             filled = moments.fill_values(
@@ -305,13 +378,44 @@ class _WeightedDraws:
             z = self.latents[start : start + block]
             with noise.samples(len(z), start):
                 drawn.append(model.likelihood(z, batch.context).sample())
+        low, high = self._intervals(x, value, cells, level)
         return Imputation(
             x=torch.where(empty, value.to(x), x),
             spread=torch.where(empty, spread.to(x), 0.0),
             draws=torch.where(empty, torch.cat(drawn), x),
             effective_sample_size=self.log_sums.effective_sample_size(),
-            samples=samples,
+            samples=len(cells.values),
+            low=low,
+            high=high,
+            categories=self._categories(level),
+            level=level,
         )
+
+    def _intervals(
+        self, x: Tensor, value: Tensor, cells: MissingCellDraws, level: float
+    ) -> tuple[Tensor, Tensor]:
+        """The ends of the intervals ``[B, *event]``; NaN for missing categories."""
+        kinds = {kind: torch.zeros_like(self.empty) for kind in _MOMENTS_BY_KIND}
+        for moments in self.moments:
+            kinds[moments.kind].flatten(1)[:, moments.cells] = True
+        ends = torch.stack([x, x])
+        found = cells.intervals(level, value[self.empty], kinds["angles"][self.empty]).to(x)
+        ends[:, self.empty] = found.masked_fill(kinds["names"][self.empty], math.nan)
+        return ends[0], ends[1]
+
+    def _categories(self, level: float) -> MissingCategories:
+        """The probabilities of the categories of missing cells."""
+        shape = self.empty.shape
+        named = torch.zeros(shape, dtype=torch.bool, device=self.empty.device)
+        probabilities = named.new_zeros(0, 0, dtype=torch.float64)
+        for moments in self.moments:
+            if isinstance(moments, _CategoricalMoments):
+                (sums,) = moments.sums
+                named.flatten(1)[:, moments.cells] = True
+                empty = self.empty.flatten(1)[:, moments.cells]
+                probabilities = _scale_rows(1 / self.log_sums.weight_sum, sums)[empty]
+        cells = (named & self.empty).nonzero()
+        return MissingCategories(cells, probabilities, smallest_sets(probabilities, level))
 
 
 class _DecodedValues:
@@ -339,6 +443,8 @@ class _DecodedValues:
 class _CellMoments(ABC):
     """Weighted sums of the statistics of the cells of one kind."""
 
+    kind: CellKind
+
     def __init__(self, cells: slice | Tensor) -> None:
         self.cells = cells
         self.sums: tuple[Tensor, ...] = ()
@@ -364,6 +470,7 @@ class _CellMoments(ABC):
 class _NumericMoments(_CellMoments):
     """Mean and standard deviation relative to a first guess: large values do not cancel."""
 
+    kind: CellKind = "numbers"
     centre: Tensor | None = None
 
     def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
@@ -381,6 +488,8 @@ class _NumericMoments(_CellMoments):
 class _CircularMoments(_CellMoments):
     """Mean direction, and ``sqrt(-2 log R)`` with the length ``R`` of the mean vector."""
 
+    kind: CellKind = "angles"
+
     def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
         drawn = values.drawn[..., self.cells].double()
         return drawn.sin(), drawn.cos()
@@ -396,6 +505,8 @@ class _CategoricalMoments(_CellMoments):
 
     There are as many categories as the greatest code that was drawn, in any cell, asks for.
     """
+
+    kind: CellKind = "names"
 
     def add(self, shift: Tensor, weight: Tensor, values: _DecodedValues) -> None:
         codes = values.drawn[..., self.cells].long()
@@ -415,9 +526,7 @@ class _CategoricalMoments(_CellMoments):
 
 
 _MOMENTS_BY_KIND: dict[CellKind, type[_CellMoments]] = {
-    "numbers": _NumericMoments,
-    "angles": _CircularMoments,
-    "names": _CategoricalMoments,
+    each.kind: each for each in (_NumericMoments, _CircularMoments, _CategoricalMoments)
 }
 
 
