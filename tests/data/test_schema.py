@@ -116,6 +116,15 @@ def test_a_spiky_column_has_its_repeated_values_as_atoms_and_edges_around_the_ot
     assert counts.sum() == len(rest) and counts.min() >= 10
 
 
+def test_values_that_repeat_by_chance_are_no_atoms():
+    rng = np.random.default_rng(5)
+    readings = np.round(rng.lognormal(0.5, 0.5, 40), 1)
+    assert np.unique(readings, return_counts=True)[1].max() >= 4  # 10 % of the cells
+    assert of(readings).kind != "spiky"
+    counts = rng.negative_binomial(1, 0.05, 60)
+    assert of(counts).kind == "count"
+
+
 def test_categories_keep_the_order_and_the_unused_levels_of_their_dtype():
     sizes = pandas.Categorical(["m", "s"] * 50, ["s", "m", "l"], ordered=True)
     assert of(sizes).levels == ("s", "m", "l") and of(sizes).kind == "ordinal"
@@ -157,7 +166,9 @@ def test_levels_that_look_alike_are_named_and_kept():
 
 def test_numbers_that_stand_for_missing_cells_are_named():
     schema = Schema.of(pandas.DataFrame({"x": [-999] * 9 + list(range(20, 120))}))
-    assert [note.code for note in schema.notes] == ["missing_codes"]
+    (note,) = schema.notes
+    assert note.code == "missing_codes"
+    assert note.data["columns"] == {"x": [{"value": -999.0, "count": 9}]}
 
 
 def test_kinds_are_overridden_by_name():

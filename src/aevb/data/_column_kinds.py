@@ -416,7 +416,7 @@ def _identifier_reason(name: str, statistics: ColumnStatistics) -> str:
     """Why numbers are identifiers; empty where they are not."""
     numbers = statistics.numbers
     n, distinct = numbers.total, numbers.distinct
-    if not numbers.whole or statistics.missing:
+    if not numbers.whole or statistics.missing or statistics.cells == "durations":
         return ""
     if is_index_name(name) and distinct == n:
         return "an index without a name"
@@ -447,10 +447,9 @@ def _spike_reason(sample: NumberSample, step: float) -> str:
     numbers = sample.counts
     if numbers.distinct <= MAX_ORDINAL_VALUES // 2:
         return ""
-    spikes = find_atoms(numbers, step, MIN_SPIKE_SHARE)
-    if spikes.any():
-        histogram = fit_histogram(numbers, find_atoms(numbers, step), step)
-        if sample.negative_binomial() > histogram.log_density - MIN_GAIN:
+    if find_atoms(numbers, MIN_SPIKE_SHARE).any():
+        histogram = fit_histogram(numbers, find_atoms(numbers), step)
+        if sample.negative_binomial() > histogram.log_density - histogram.penalty - MIN_GAIN:
             return ""
         share = histogram.largest_share
         return f"{histogram.largest:g} holds {share:.0%} of {format_count(numbers.total, 'cell')}"
@@ -671,7 +670,7 @@ def _bounds(numbers: NumberCounts) -> tuple[float, float]:
 def _build_spiky(column: Column, statistics: ColumnStatistics, sample: NumberSample) -> Column:
     numbers, moments = statistics.numbers, sample.moments
     step = numbers.step if _is_discrete(sample) else 0.0
-    atoms = find_atoms(numbers, step)
+    atoms = find_atoms(numbers)
     if not atoms.any():
         if numbers.counts.max() < 2:
             raise _contradiction(column, "spiky", "no value occurs twice")

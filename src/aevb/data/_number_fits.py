@@ -135,6 +135,7 @@ class Histogram:
         largest: The atom with the most cells.
         largest_share: The share of its cells.
         log_density: The mean log-density of a cell.
+        penalty: The loss of log-density per cell that the number of parameters stands for (BIC).
     """
 
     atoms: tuple[float, ...]
@@ -143,9 +144,10 @@ class Histogram:
     largest: float
     largest_share: float
     log_density: float
+    penalty: float
 
 
-def find_atoms(counts: NumberCounts, step: float, least: float = MIN_ATOM_SHARE) -> np.ndarray:
+def find_atoms(counts: NumberCounts, least: float = MIN_ATOM_SHARE) -> np.ndarray:
     """Which of the values occur so often that they are atoms.
 
     An atom holds a share of at least ``least``; among the values of a grid it is also several times
@@ -153,8 +155,9 @@ def find_atoms(counts: NumberCounts, step: float, least: float = MIN_ATOM_SHARE)
     """
     share = counts.counts / counts.total
     found = (share >= least) & (counts.counts >= MIN_ATOM_CELLS)
-    if step:
-        found &= counts.counts >= MIN_EXCESS * _cells_around(counts, step) + 2 * MIN_ATOM_CELLS
+    if counts.step and found.any():
+        around = _cells_around(counts, counts.step)
+        found &= counts.counts >= MIN_EXCESS * around + 2 * MIN_ATOM_CELLS
     places = np.flatnonzero(found)
     most = places[np.argsort(-share[places], kind="stable")][:MAX_ATOMS]
     chosen = np.zeros(len(share), dtype=bool)
@@ -200,6 +203,7 @@ def fit_histogram(counts: NumberCounts, atoms: np.ndarray, step: float) -> Histo
         float(held[order] / n),
         float(held @ np.log(held / n) / n)
         + _bins_log_density(edges, counts.values[others], weights / n, counts.values[atoms], step),
+        0.5 * math.log(n) * (len(held) + len(edges) - 1) / n,
     )
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..errors import ArgumentError, DataError
 from ..networks._column import Column
-from ..notes import Argument, Note, message
+from ..notes import Note
 from ._column_kinds import KINDS, choose_column
 from ._column_statistics import ColumnStatistics, read_statistics
-from ._columns import TRIED_TEXTS, CellRules, read_column
+from ._columns import TRIED_TEXTS, CellRules, TableColumn, read_column
 from ._date_texts import find_date_format, parse_date
 from ._formatting import format_count, format_list, suggest_nearest
-from ._missing_codes import find_missing_codes
+from ._missing_codes import find_missing_codes, missing_code_notes
 from ._number_texts import parse_numbers
 from ._schema_file import read_kinds
 from ._tables import SourceTable
@@ -57,16 +57,16 @@ def learn_columns(
     """
     requested = check_kinds(kinds, table.frame.columns)
 
-    def learn(series: Any) -> tuple[Column, tuple[Note, ...]]:
+    def learn(series: Any) -> _Learned:
         statistics = read_statistics(series.name, series, rules)
         if statistics.texts.rest and statistics.categories is None:
             statistics = _parse_long(statistics, series, requested.get(series.name), rules)
         kind = requested.get(series.name)
-        return choose(statistics, kind, rules, lambda text: _find_row(series, text))
+        return _choose(statistics, kind, rules, lambda text: _find_row(series, text))
 
     if not len(table.frame):
         raise DataError(f"{table.origin} holds no rows", argument="source")
-    return collect(map(learn, table.frame.iter_columns()), len(table.frame))
+    return _collect(map(learn, table.frame.iter_columns()), len(table.frame))
 
 
 def learn_from_statistics(
@@ -76,52 +76,62 @@ def learn_from_statistics(
 ) -> LearnedColumns:
     """The columns of a table whose statistics are known."""
     requested = check_kinds(kinds, list(statistics))
-    learned = (choose(each, requested.get(each.name), rules) for each in statistics.values())
+    learned = (_choose(each, requested.get(each.name), rules) for each in statistics.values())
     rows = next((each.rows for each in statistics.values()), 0)
     if not rows:
         raise DataError("the parts hold no rows", argument="frame")
-    return collect(learned, rows)
+    return _collect(learned, rows)
 
 
-def choose(
+@dataclass(frozen=True)
+class _Learned:
+    """A column, what needs attention, and its cells where some likely stand for missing ones."""
+
+    column: Column
+    notes: tuple[Note, ...] = ()
+    coded: TableColumn | None = None
+
+
+def _choose(
     statistics: ColumnStatistics,
     kind: str | None,
     rules: CellRules,
     locate: Callable[[str], int | None] = lambda text: None,
-) -> tuple[Column, tuple[Note, ...]]:
-    """A column with its kind, and what needs attention."""
+) -> _Learned:
+    """A column with its kind."""
     column = choose_column(statistics, kind, rules, locate)
-    notes = _level_notes(column)
-    numbers = statistics.numbers
-    if numbers.total and column.modelled and column.kind not in ("date", "binary"):
-        codes = find_missing_codes(np.repeat(numbers.values, np.minimum(numbers.counts, 2)))
-        found = [code.value for code in codes]
-        if found:
-            listed = format_list(f"{value:g}" for value in found)
-            verb = "stands" if len(found) == 1 else "stand"
-            reason = f"{column.reason}; {listed} likely {verb} for missing cells"
-            column = replace(column, reason=reason)
-            notes += (_missing_code_note(column, found, statistics),)
-    return column, notes
+    notes, numbers = _level_notes(column), statistics.numbers
+    if not column.modelled or column.kind in ("date", "binary") or not numbers.total:
+        return _Learned(column, notes)
+    codes = find_missing_codes(np.repeat(numbers.values, np.minimum(numbers.counts, 2)))
+    if not codes:
+        return _Learned(column, notes)
+    listed = format_list(f"{code.value:g}" for code in codes)
+    verb = "stands" if len(codes) == 1 else "stand"
+    reason = f"{column.reason}; {listed} likely {verb} for missing values"
+    cells = np.repeat(numbers.values, numbers.counts)
+    cells = np.append(cells, np.full(statistics.rows - len(cells), np.nan))
+    return _Learned(replace(column, reason=reason), notes, TableColumn(column.name, cells))
 
 
-def collect(learned: Iterable[tuple[Column, tuple[Note, ...]]], rows: int) -> LearnedColumns:
+def _collect(learned: Iterable[_Learned], rows: int) -> LearnedColumns:
     """The columns of a table, at least one of which can be modelled.
 
     Raises:
         DataError: None can be.
     """
-    pairs = list(learned)
-    columns = tuple(column for column, _ in pairs)
+    each = list(learned)
+    columns = tuple(one.column for one in each)
     if not any(column.modelled for column in columns):
-        listed = format_list((f"{each.name} ({each.kind}: {each.reason})" for each in columns), 5)
-        what = f"none of its columns can be modelled: {listed}" if columns else "no columns"
+        listed = format_list((f"{c.name} ({c.kind}: {c.reason})" for c in columns), 5)
         raise DataError(
-            f"the table has {format_count(rows, 'row')}, and {what}",
+            f"the table has {format_count(rows, 'row')}, and none of its columns can be modelled: "
+            f"{listed}",
             argument="source",
             suggestions=("Give a table with different values in a column",),
         )
-    return LearnedColumns(columns, rows, tuple(note for _, notes in pairs for note in notes))
+    coded = missing_code_notes([one.coded for one in each if one.coded is not None])
+    return LearnedColumns(columns, rows, (*coded, *(note for one in each for note in one.notes)))
 
 
 def check_kinds(kinds: Kinds | None, names: list[str]) -> Mapping[str, str]:
@@ -213,16 +223,3 @@ def _level_notes(column: Column) -> tuple[Note, ...]:
     text = f"Levels of {column.name} differ only by case or blanks: {listed}. They stay apart."
     data = {"column": column.name, "levels": found}
     return (Note("similar_levels", text, "warning", data),)
-
-
-def _missing_code_note(column: Column, values: list[float], statistics: ColumnStatistics) -> Note:
-    """The warning about codes for missing cells."""
-    written = [int(value) if value.is_integer() else value for value in values]
-    counts = statistics.numbers.counts[np.isin(statistics.numbers.values, values)]
-    text = message(
-        f"{column.name} holds {format_list(written)} in {format_count(int(counts.sum()), 'cell')}, "
-        "which likely stands for missing cells. If so, write {missing}.",
-        missing=Argument("missing", written[0] if len(written) == 1 else written),
-    )
-    data = {"columns": {column.name: [{"value": value} for value in values]}}
-    return Note("missing_codes", text, "warning", data)
