@@ -371,6 +371,12 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
         net, COLUMNS["levels"], latent_rank=rank
     ),
     "columns-spiky": lambda net, rank: likelihoods.Columns(net, COLUMNS["spiky"], latent_rank=rank),
+    "product": lambda net, rank: likelihoods.Product(
+        [
+            likelihoods.Missing(likelihoods.Normal(net, (2, 1), "optimal", rank)),
+            likelihoods.Missing(likelihoods.Categorical(net, (2,), 3, rank)),
+        ]
+    ),
     "bayesian": lambda net, rank: likelihoods.Bayesian(
         likelihoods.Normal(net, EVENT, "shared", rank), scale=0.2, draws=3
     ),

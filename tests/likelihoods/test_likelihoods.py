@@ -1,5 +1,6 @@
 """Likelihoods against other formulas, with missing cells, and their checks in ``fit``."""
 
+import copy
 import math
 
 import numpy as np
@@ -497,3 +498,73 @@ class TestCells:
         cells = constant.cells(z, torch.tensor([[1.0, 7.0], [torch.nan, 7.0]])[:, None])
         assert cells.shape == (2, 1, 2) and not cells[..., 1].any() and not cells[1].any()
         assert torch.allclose(cells[0, 0, 0], constant(z).log_prob(torch.tensor([[1.0, 7.0]])))
+
+
+class TestProduct:
+    def parts(self):
+        scaled = likelihoods.Scaled(
+            likelihoods.Normal(nn.Identity(), (2,), "optimal"), [1.0], [3.0]
+        )
+        image = likelihoods.Categorical(nn.Identity(), (2, 2), 3)
+        return likelihoods.ConstantCells(scaled, [None, 7.0]), image
+
+    def test_density_is_the_sum_and_cells_keep_their_order(self):
+        table, image = self.parts()
+        both = likelihoods.Product([table, image])
+        z = torch.randn(5, 3)
+        x = both(z).sample()
+        pieces = x[:, :2], x[:, 2:].reshape(5, 2, 2)
+        log_prob = table(z).log_prob(pieces[0]) + image(z).log_prob(pieces[1])
+        assert torch.allclose(both(z).log_prob(x), log_prob, atol=1e-6)
+        assert torch.equal(both.cells(z, x)[:, 2:], image.cells(z, pieces[1]).flatten(1))
+        assert both.constant_values[1] == 7 and both.constant_values[[0, 2, 3, 4, 5]].isnan().all()
+
+    def test_traits_are_those_of_the_parts(self):
+        table, image = self.parts()
+        both = likelihoods.Product([table, image])
+        assert both.measure == "mixed" and not both.allows_missing and both.factorises
+        assert both.cell_kinds == ("numbers",) * 2 + ("names",) * 4
+        same = likelihoods.Product([image, likelihoods.Categorical(nn.Identity(), (1,), 2)])
+        assert (same.measure, same.cell_kinds, same.event_shape) == ("probability", "names", (5,))
+        pixels = likelihoods.Autoregressive(nn.Identity(), (4,))
+        assert not likelihoods.Product([table, pixels]).factorises
+
+    def test_each_part_is_updated_from_its_own_data(self):
+        table, image = self.parts()
+        both, z = likelihoods.Product([table, image]), torch.randn(1, 5, 3)
+        x = torch.cat([torch.full((5, 1), 4.0), torch.full((5, 1), 7.0), torch.zeros(5, 4)], 1)
+        distribution, alone = both(z), copy.deepcopy(table)
+        before = table.likelihood.likelihood(z).variance
+        both.update_state(distribution, x)
+        alone.update_state(alone(z), x[:, :2])
+        after, expected = (each.likelihood.likelihood(z).variance for each in (table, alone))
+        assert torch.equal(after, expected) and not torch.equal(after, before)
+
+    def test_wrapped_products_and_offsets_are_refused(self):
+        both = likelihoods.Product(self.parts())
+        offset = likelihoods.Scaled(likelihoods.Normal(nn.Identity(), (2,)), [0.0], [1.0], [1e9])
+        for build in (
+            lambda: likelihoods.Missing(both),
+            lambda: likelihoods.ConstantCells(both, [None] * 6),
+            lambda: likelihoods.Product([offset]),
+        ):
+            with pytest.raises(IncompatibleError):
+                build()
+        with pytest.raises(ArgumentError):
+            likelihoods.Product([])
+
+    def test_a_model_of_a_product_is_saved_and_fills_missing_cells(self, tmp_path):
+        parts = [
+            likelihoods.Missing(likelihoods.Normal(networks.MLP(2), (2,))),
+            likelihoods.Missing(likelihoods.Bernoulli(networks.MLP(2), (3,))),
+        ]
+        encoder = networks.FillMissing(networks.MLP(10))
+        model = VAE(priors.Normal(2), posteriors.Normal(encoder, 2), likelihoods.Product(parts))
+        model.infer(Batch(torch.zeros(1, 5)))
+        model.likelihood(torch.zeros(1, 2))
+        again = aevb.load(aevb.save(model, tmp_path / "run"))
+        z = torch.randn(4, 2)
+        assert torch.equal(model.eval().likelihood(z).mean, again.likelihood(z).mean)
+        x = torch.tensor([[0.5, torch.nan, 1.0, torch.nan, 0.0]])
+        filled = aevb.inference.impute(again, x, 50, draws=4)
+        assert filled.x.isfinite().all() and set(filled.draws[:, 0, 3].tolist()) <= {0.0, 1.0}

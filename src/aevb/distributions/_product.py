@@ -13,6 +13,7 @@ from torch.distributions.transforms import Transform
 from torch.types import _size
 
 from ._base import BaseDistribution
+from ._moments import cell_log_prob
 
 
 class Product(BaseDistribution):
@@ -65,6 +66,13 @@ class Product(BaseDistribution):
         return torch.stack(
             [part.log_prob(piece) for part, piece in zip(self.parts, pieces, strict=True)]
         ).sum(0)
+
+    def cell_log_prob(self, value: Tensor) -> Tensor | None:
+        """Score each cell, ``[*batch, D]``; ``None`` where a part has dependent cells."""
+        pieces = split_event(value, [part.event_shape for part in self.parts])
+        each = [cell_log_prob(part, piece) for part, piece in zip(self.parts, pieces, strict=True)]
+        known = [cells for cells in each if cells is not None]
+        return self._concat_events(known) if len(known) == len(each) else None
 
     def _concat_events(self, values: Sequence[Tensor]) -> Tensor:
         pairs = zip(values, self.parts, strict=True)

@@ -38,6 +38,7 @@ from ._normal import Normal
 from ._ordinal import Ordinal
 from ._pixel import Pixel
 from ._poisson import Poisson
+from ._product import Product
 from ._registration import LikelihoodRegistration
 from ._student_t import StudentT
 from ._top_down import TopDown
@@ -65,6 +66,7 @@ __all__ = [
     "Ordinal",
     "Pixel",
     "Poisson",
+    "Product",
     "Scaled",
     "StudentT",
     "TopDown",

@@ -15,7 +15,7 @@ from ..networks import Column, Heads
 from ..networks._column import joint_measure
 from ..notes import Part, message
 from ._column_groups import ColumnGroup, group_columns
-from ._likelihood import Likelihood
+from ._likelihood import CellKind, Likelihood
 from ._registration import LikelihoodRegistration
 
 
@@ -84,7 +84,8 @@ class Columns(Likelihood):
         _check_columns(self.columns)
         self.event_shape = (len(self.columns),)
         self.measure = joint_measure(self.columns)
-        self.cell_kinds = tuple("names" if c.n_levels else "numbers" for c in self.columns)
+        kinds: list[CellKind] = ["names" if c.n_levels else "numbers" for c in self.columns]
+        self.cell_kinds = tuple(kinds)
         self.unbounded = any(not column.n_levels for column in self.columns)
         groups = group_columns(self.columns, predicted=scale == "predicted")
         self.groups = nn.ModuleList(group for group, _ in groups)

@@ -13,6 +13,7 @@ from ..distributions import FixedCells, marginals
 from ..errors import IncompatibleError
 from ..notes import Part, message
 from ._likelihood import Likelihood
+from ._product import check_not_product
 from ._registration import LikelihoodRegistration
 
 
@@ -61,6 +62,11 @@ class ConstantCells(Likelihood):
         numbers = torch.tensor([math.nan if value is None else float(value) for value in values])
         self.register_buffer("values", numbers.reshape(self.event_shape), persistent=False)
 
+    @property
+    def constant_values(self) -> Tensor | None:
+        """The values of constant cells, NaN for all others."""
+        return self.values
+
     def forward(self, input: Tensor, context: Tensor | None = None) -> FixedCells:
         base = self.likelihood(input, context)
         cells = marginals(base)
@@ -86,6 +92,7 @@ def _check_inner(likelihood: Likelihood) -> None:
             argument="likelihood",
             suggestions=(message("Use {missing}", missing=outside),),
         )
+    check_not_product(likelihood)
     if not likelihood.factorises:
         raise IncompatibleError(
             message("the cells of {part} depend on each other", part=part),

@@ -104,6 +104,16 @@ class Likelihood(Conditional, ABC):
             )
         return each
 
+    def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialise data-dependent state, also of nested likelihoods.
+
+        Args:
+            x: Rows of data ``[N, *event]``.
+            context: Context ``[N, C]`` of these rows.
+        """
+        for inner in self._nested_likelihoods():
+            inner.initialise_from_data(x, context)
+
     def decode_layers(
         self, passage: LayerTrace, z: Tensor, context: Tensor | None = None
     ) -> Distribution:
@@ -119,6 +129,12 @@ class Likelihood(Conditional, ABC):
             The distribution with batch shape ``[K, B]``.
         """
         return self(z, context)
+
+    @property
+    def constant_values(self) -> Tensor | None:
+        """The values ``[*event]`` of constant cells, NaN for all others; ``None`` without any."""
+        values = (inner.constant_values for inner in self._nested_likelihoods())
+        return next((each for each in values if each is not None), None)
 
     def resample_weights(self) -> None:
         """Draw the random weights for the next training pass, also of nested likelihoods."""

@@ -9,6 +9,7 @@ from ..distributions import PartiallyObserved
 from ..errors import IncompatibleError
 from ..notes import Part, message
 from ._likelihood import INDEPENDENT_CELLS, Likelihood
+from ._product import check_not_product
 from ._registration import LikelihoodRegistration
 
 
@@ -56,6 +57,7 @@ class Missing(Likelihood):
 
     def __init__(self, likelihood: Likelihood) -> None:
         super().__init__()
+        check_not_product(likelihood)
         if not likelihood.factorises:
             name = f"likelihoods.{type(likelihood).__name__}"
             raise IncompatibleError(

@@ -16,7 +16,6 @@ from .._random import use_generator
 from .._row_noise import RowNoise, share_moment_noise
 from ..distributions import analytic_kl, hierarchy_terms
 from ..errors import DataError, IncompatibleError, check_counts
-from ..likelihoods._constant_cells import ConstantCells
 from ..likelihoods._likelihood import Likelihood
 from ..networks._condition import Condition
 from ..notes import Argument, Part, message
@@ -216,8 +215,7 @@ class VAE(Configurable, nn.Module):
 
         They are in model units; ``None`` where no cell is constant.
         """
-        parts = (part for part in self.likelihood.modules() if isinstance(part, ConstantCells))
-        return next((part.values for part in parts), None)
+        return self.likelihood.constant_values
 
     def posterior_input(self, batch: Batch) -> Tensor:
         """Return the input of the posterior: the data, or row numbers for parameters per row.
@@ -407,8 +405,9 @@ class VAE(Configurable, nn.Module):
             context: Context ``[N, C]`` of these rows.
         """
         for part in self.modules():
-            if isinstance(part, Conditional):
+            if isinstance(part, Conditional) and not isinstance(part, Likelihood):
                 part.initialise_from_data(x, context)
+        self.likelihood.initialise_from_data(x, context)
 
     def draw_terms(self, batch: Batch, samples: int) -> Terms:
         """Return the terms of draws from the posterior, without gradients through the draws.
