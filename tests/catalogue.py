@@ -425,13 +425,14 @@ CONDITIONAL: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def columns_network(name: str) -> nn.Module:
-    """A network on the features of a table of four columns."""
+def columns_network(name: str, inputs: int) -> nn.Module:
+    """A network on the features of a table."""
     columns = COLUMNS.get(name) or [
         networks.Column("many", "categorical", "categorical", levels=tuple(range(50))),
         networks.Column("time", "date", "normal", scale=1e6, unit="second"),
         *COLUMNS["probabilities"][1:3],
     ]
+    columns = (columns * inputs)[:inputs]
     width = networks.Columns.width(columns)
     return networks.Columns(networks.MLP(width, [WIDTH], activation="silu"), columns)
 
@@ -443,10 +444,10 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp-linear": lambda inputs: networks.MLP(inputs),
     "mlp-residual": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], residual=True),
     "fill-and-flag": lambda inputs: networks.FillMissing(networks.MLP(2 * inputs, [WIDTH])),
-    "columns": lambda inputs: columns_network("densities"),
-    "columns-levels": lambda inputs: columns_network("probabilities"),
-    "columns-spiky": lambda inputs: columns_network("spiky"),
-    "columns-embedded": lambda inputs: columns_network("embedded"),
+    "columns": lambda inputs: columns_network("densities", inputs),
+    "columns-levels": lambda inputs: columns_network("probabilities", inputs),
+    "columns-spiky": lambda inputs: columns_network("spiky", inputs),
+    "columns-embedded": lambda inputs: columns_network("embedded", inputs),
     "gru": lambda inputs: nn.Sequential(nn.Unflatten(-1, (inputs, 1)), networks.GRU(1, WIDTH)),
     "sequence-conv": lambda inputs: nn.Sequential(
         nn.Unflatten(-1, (inputs, 1)), networks.SequenceConv(1, [WIDTH, WIDTH])

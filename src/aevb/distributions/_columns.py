@@ -36,10 +36,6 @@ class CellGroup(BaseDistribution, ABC):
     is_discrete: bool = True
 
     @property
-    def support(self) -> constraints.Constraint:
-        return EncodedCells([self], torch.arange(self.batch_shape[-1]))
-
-    @property
     def point(self) -> Tensor:
         """The value that stands for a cell, ``[*batch, n]``: the mean of numbers."""
         return self.mean

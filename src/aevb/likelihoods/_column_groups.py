@@ -63,7 +63,10 @@ class ColumnGroup(nn.Module, ABC):
         """The distribution of the cells, ``[*batch, n]``, from outputs ``[*batch, outputs]``."""
 
     def start(self, x: Tensor) -> Tensor:
-        """The first outputs at the marginals of encoded cells ``[N, n]`` (NaN: missing)."""
+        """The first outputs at the marginals of encoded cells (NaN: missing).
+
+        ``x`` is float64 ``[N, n]`` on the CPU, and so is the result.
+        """
         return x.nanmean(0)
 
     def add_constant(self, name: str, values: Sequence[float] | np.ndarray) -> None:
@@ -298,11 +301,12 @@ class Spikes(ColumnGroup):
         )
 
     def start(self, x: Tensor) -> Tensor:
-        count = self.index.shape[1]
-        uniform = torch.zeros(len(self.columns), count, dtype=self.atoms.dtype)
-        found, _ = self._cells(uniform.to(self.atoms)).locate(x.to(self.atoms))
-        shares = _level_shares(torch.where(x.isnan(), x, found.to(x)), [count] * x.shape[1], count)
-        return shares[self.index < self.outputs].log()
+        index = self.index.cpu()
+        logits = torch.zeros(index.shape, dtype=self.atoms.dtype, device=self.atoms.device)
+        found, _ = self._cells(logits).locate(x.to(self.atoms))
+        codes = torch.where(x.isnan(), x, found.to(x))
+        shares = _level_shares(codes, [index.shape[1]] * x.shape[1], index.shape[1])
+        return shares[index < self.outputs].log()
 
 
 FAMILIES: dict[str, type[ColumnGroup]] = {

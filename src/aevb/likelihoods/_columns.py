@@ -108,11 +108,11 @@ class Columns(Likelihood):
         head = self.heads.head
         if not isinstance(head, nn.Linear) or head.bias.any():
             return
-        groups = self._families()
-        parts = x.index_select(1, self.order).split([len(group.columns) for group in groups], 1)
+        groups, rows = self._families(), x.index_select(1, self.order).cpu().double()
+        parts = rows.split([len(group.columns) for group in groups], 1)
         widths = [group.outputs for group in groups]
         for group, part, bias in zip(groups, parts, head.bias.split(widths), strict=True):
-            start = group.start(part.double()).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+            start = group.start(part).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
             bias[: len(start)] = start.to(bias)
 
     def _families(self) -> list[ColumnGroup]:

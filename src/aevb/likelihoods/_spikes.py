@@ -74,7 +74,8 @@ class _Spikes:
         self.column, self.step = column, column.step
         self.data_atoms = np.asarray(sorted(column.atoms), dtype=np.float64)
         self.edges = bin_edges(column)
-        self.atoms = self._encode(self.data_atoms).astype(np.float32).astype(np.float64)
+        # cells are float32: atoms that are equal there are one
+        self.atoms = np.unique(self._encode(self.data_atoms).astype(np.float32)).astype(np.float64)
         self.zero = round(column.shift / self.step) if self.step else 0  # number of the origin
         self.grid = np.array([self._encode(self.zero * self.step), self.step / column.scale or 1.0])
         self._set_bins()
