@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
 from ..networks._column import Column, Level
+from ._column_statistics import plain_values, to_floats
 from ._columns import EMPTY_CELL_TEXTS, CellRules
-from ._date_texts import parse_date
+from ._date_texts import find_date_format, parse_date
 from ._number_texts import parse_numbers
 
 MICROSECONDS = {"day": 86_400_000_000, "second": 1_000_000}
@@ -53,6 +57,7 @@ def distinct_cells(series: Any) -> DistinctCells:
             argument="frame",
             suggestions=("Write them as several columns",),
         )
+    series = plain_values(series)
     native, library = series.to_native(), series.implementation
     if library.is_pandas():
         values, places = _pandas_places(native)
@@ -70,31 +75,52 @@ def read_numbers(column: Column, series: Any, rules: CellRules = CellRules()) ->
     """The cells of a column of numbers or dates, float64 ``[N]``, NaN where they are empty.
 
     Dates are days or seconds since 1970 (see ``Column.unit``); days are those of the clock of the
-    time zone.
+    time zone. Durations and times of the day are seconds.
 
     Raises:
         DataError: A cell holds something else.
     """
-    if column.unit:
+    if column.kind == "date":
         return _read_dates(column, series)
     missing = rules.missing_in(column.name)
-    dtype = str(series.dtype)
-    if dtype.startswith("Duration"):
-        return _to_floats(series.dt.total_microseconds()) / MICROSECONDS["second"]
-    if series.dtype.is_numeric() or dtype == "Boolean":
-        cells = _to_floats(series)
-        codes = [float(number) for number in parse_numbers(missing).values.values()]
+    if str(series.dtype).startswith("Duration"):
+        return to_floats(series.dt.total_microseconds()) / MICROSECONDS["second"]
+    if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
+        cells = to_floats(series)
+        codes = list(parse_numbers(missing).values.values())
         return np.where(np.isin(cells, codes), np.nan, cells) if codes else cells
     cells = distinct_cells(series)
-    texts = [str(value).strip() for value in cells.values]
-    found = parse_numbers(
-        dict.fromkeys(texts), rules.decimal, usual=rules.usual_decimal, empty=missing
-    )
-    if found.others:
-        text = found.others[0]
-        row = cells.first_row(cells.values[texts.index(text)])
-        raise _cell_error(column, row, text, "numbers")
-    return cells.map(lambda value: found.values[str(value).strip()])
+    numbers = numbers_of(cells.values, rules, missing)
+    for value in cells.values:
+        if numbers[value] is None:
+            raise _cell_error(column, cells.first_row(value), value, "numbers")
+    return cells.map(lambda value: numbers[value])
+
+
+def numbers_of(
+    values: list[Any], rules: CellRules = CellRules(), missing: tuple[str, ...] = ()
+) -> dict[Any, Any]:
+    """The number of each distinct value of a column; ``None`` where it is none.
+
+    >>> numbers_of(["1,5", " 2", "a", True, dt.timedelta(minutes=1)])
+    {'1,5': 1.5, ' 2': 2.0, 'a': None, True: True, datetime.timedelta(seconds=60): 60.0}
+    """
+    texts = dict.fromkeys(value.strip() for value in values if isinstance(value, str))
+    read = parse_numbers(texts, rules.decimal, usual=rules.usual_decimal, empty=missing).values
+    return {value: _number_of(value, read) for value in values}
+
+
+def _number_of(value: Any, read: Mapping[str, float]) -> Any:
+    """A value as a number; durations and times of the day in seconds."""
+    if isinstance(value, str):
+        return read.get(value.strip())
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, dt.time):
+        return (dt.datetime.combine(_EPOCH, value.replace(tzinfo=None)) - _EPOCH).total_seconds()
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if isinstance(value, Real | np.bool_) else None
 
 
 def is_empty_text(value: Any, levels: tuple[Level, ...], missing: tuple[str, ...] = ()) -> bool:
@@ -109,15 +135,6 @@ def is_empty_text(value: Any, levels: tuple[Level, ...], missing: tuple[str, ...
     return text.lower() in EMPTY_CELL_TEXTS or text in missing
 
 
-def _to_floats(series: Any) -> np.ndarray:
-    """A column of numbers as float64, NaN where a cell is empty."""
-    import narwhals
-
-    return np.array(
-        series.cast(narwhals.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64
-    )
-
-
 def _read_dates(column: Column, series: Any) -> np.ndarray:
     """Days or seconds since 1970."""
     dtype = str(series.dtype)
@@ -125,30 +142,29 @@ def _read_dates(column: Column, series: Any) -> np.ndarray:
     if dtype.startswith("Datetime") or dtype == "Date":
         if column.unit == "day" and getattr(series.dtype, "time_zone", None):
             series = series.dt.replace_time_zone(None)
-        cells = _to_floats(series.dt.timestamp("us")) / scale
+        cells = to_floats(series.dt.timestamp("us")) / scale
         return np.floor(cells) if column.unit == "day" and column.step else cells
     cells = distinct_cells(series)
-    if column.format:
-        return cells.map(lambda value: _date_of_text(column, cells, value) * 1e6 / scale)
-    for value in cells.values:
-        if not isinstance(value, dt.date):
+    texts = [value for value in cells.values if isinstance(value, str)]
+    form = column.format or find_date_format(texts)
+    dates = {value: _microseconds_of(value, column.unit, form) for value in cells.values}
+    for value, date in dates.items():
+        if date is None:
             raise _cell_error(column, cells.first_row(value), value, "dates")
-    return cells.map(lambda value: _microseconds(value, column.unit) / scale)
+    return cells.map(lambda value: dates[value] or 0.0) / scale
 
 
-def _date_of_text(column: Column, cells: DistinctCells, value: Any) -> float:
-    """A date in text as seconds since 1970; NaN for a text that stands for an empty cell."""
-    text = str(value).strip()
-    if text.lower() in EMPTY_CELL_TEXTS:
-        return np.nan
-    try:
-        return parse_date(text, column.format)
-    except ValueError as error:
-        raise _cell_error(column, cells.first_row(value), value, "dates") from error
-
-
-def _microseconds(value: dt.date, unit: str) -> int:
-    """A date of Python as microseconds since 1970."""
+def _microseconds_of(value: Any, unit: str, form: str) -> float | None:
+    """A date as microseconds since 1970; NaN for an empty text, ``None`` for something else."""
+    if isinstance(value, str):
+        if value.strip().lower() in EMPTY_CELL_TEXTS:
+            return math.nan
+        try:
+            return parse_date(value, form) * MICROSECONDS["second"] if form else None
+        except ValueError:
+            return None
+    if not isinstance(value, dt.date):
+        return None
     if not isinstance(value, dt.datetime):
         return (value - _EPOCH.date()) // dt.timedelta(microseconds=1)
     if value.tzinfo is not None and unit == "second":
@@ -175,14 +191,26 @@ def _pandas_places(series: Any) -> tuple[list[Any], np.ndarray]:
 
 
 def _polars_places(series: Any) -> tuple[list[Any], np.ndarray]:
+    """By way of text, whose places polars finds without its lazy engine, which starts slowly."""
     import polars
 
     if series.dtype in (polars.Categorical, polars.Enum):
         series = series.cast(polars.String)
+    if series.dtype.is_float():
+        return _float_places(series.to_numpy())
     values = series.unique(maintain_order=True).drop_nulls()
-    order = polars.Series(np.arange(len(values)), dtype=polars.Int64)
-    places = series.replace_strict(values, order, default=-1, return_dtype=polars.Int64)
-    return values.to_list(), places.fill_null(-1).to_numpy()
+    if series.dtype.is_temporal():
+        series = series.to_physical()
+    texts = polars.Enum(series.unique(maintain_order=True).drop_nulls().cast(polars.String))
+    places = series.cast(polars.String).cast(texts).to_physical().to_numpy().astype(np.float64)
+    return values.to_list(), np.nan_to_num(places, nan=-1).astype(np.int64)
+
+
+def _float_places(cells: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    values, places = np.unique(cells[~np.isnan(cells)] + 0.0, return_inverse=True)  # -0.0 is 0.0
+    found = np.full(len(cells), -1)
+    found[~np.isnan(cells)] = places
+    return values.tolist(), found
 
 
 def _pyarrow_places(array: Any) -> tuple[list[Any], np.ndarray]:

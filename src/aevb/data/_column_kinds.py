@@ -205,7 +205,7 @@ def _parse_texts(
     if form:
         values = {text: parse_date(text, form) for text in stripped}
         return _as_numbers(statistics, "dates", values, stripped, form)
-    if len(stripped) == 2:
+    if len(stripped) == 2 or (len(stripped) == 1 and kind is None):
         return statistics
     tried = parse_numbers(list(stripped)[:TRIED_TEXTS], rules.decimal, empty=empty)
     if not any(value == value for value in tried.values.values()):
@@ -257,7 +257,7 @@ def _choose_text(column: Column, statistics: ColumnStatistics, kind: str | None)
         kind, reason = _text_kind(statistics, levels)
         column = replace(column, reason=reason)
     if kind in ("constant", "identifier"):
-        return _set_aside(column, kind, levels)
+        return _set_aside(column, kind, tuple(each for each in levels if str(each) in texts.counts))
     if kind not in ("binary", "categorical", "ordinal"):
         raise _contradiction(column, kind, "it holds text")
     if kind == "binary":

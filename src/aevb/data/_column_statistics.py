@@ -94,24 +94,38 @@ def read_statistics(name: str, series: Any, rules: CellRules = CellRules()) -> C
     """
     missing = rules.missing_in(name)
     empty = EMPTY_CELL_TEXTS.union(text.lower() for text in missing)
+    start = (name, str(series.dtype))
+    series = plain_values(series)
     dtype = series.dtype
     kind = str(dtype).split("(")[0]
-    start = (name, str(dtype))
     if dtype.is_numeric() or kind == "Boolean":
         cells = "truths" if kind == "Boolean" else "numbers"
         codes = [float(text) for text in missing if is_float(text)]
-        x = _to_floats(series)
+        x = to_floats(series)
         x = np.where(np.isin(x, codes), np.nan, x) if codes else x
         return _of_numbers(start, cells, x, kind == "Float32")
     if kind in ("String", "Categorical", "Enum"):
         return _of_texts(start, series, kind, empty)
     if kind in ("Date", "Datetime"):
-        return _of_numbers(start, "dates", _to_floats(series.dt.timestamp("us")) / _MICRO)
+        return _of_numbers(start, "dates", to_floats(series.dt.timestamp("us")) / _MICRO)
     if kind == "Duration":
-        return _of_numbers(start, "durations", _to_floats(series.dt.total_microseconds()) / _MICRO)
+        return _of_numbers(start, "durations", to_floats(series.dt.total_microseconds()) / _MICRO)
     if kind in ("Time", "Object", "Unknown"):
         return _of_objects(start, series.to_list(), empty)
     return ColumnStatistics(*start, "nested", len(series), 0, fault=(kind.lower(), 0))
+
+
+def plain_values(series: Any) -> Any:
+    """A series without the dictionary of pyarrow, where that does not hold texts."""
+    import narwhals
+
+    if not series.implementation.is_pyarrow() or str(series.dtype) != "Categorical":
+        return series
+    native = series.to_native()
+    plain = narwhals.from_native(native.slice(0, 0).cast(native.type.value_type), series_only=True)
+    if str(plain.dtype) == "String":
+        return series
+    return narwhals.from_native(native.cast(native.type.value_type), series_only=True)
 
 
 def _of_numbers(
@@ -250,13 +264,15 @@ def _seconds_of_day(value: dt.time) -> float:
     return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / _MICRO
 
 
-def _to_floats(series: Any) -> np.ndarray:
+def to_floats(series: Any) -> np.ndarray:
     """The cells as float64, NaN where they are missing."""
     import narwhals
 
-    if series.dtype != narwhals.Float64:
+    dtype = series.dtype
+    if dtype != narwhals.Float64:
         series = series.cast(narwhals.Float64)
-    return np.asarray(series.to_numpy(), dtype=np.float64)
+    cells = np.asarray(series.to_numpy(), dtype=np.float64)
+    return np.round(cells, dtype.scale) if isinstance(dtype, narwhals.Decimal) else cells
 
 
 def merge_statistics(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,16 @@ from ..errors import ArgumentError, check_counts
 from ..networks._column import Column, Level
 from ._cells import MICROSECONDS
 from ._columns import CellRules
-from ._date_texts import format_date
+from ._date_texts import format_date, parse_date
 from ._encode_frame import BOUND, atom_cells, encode_column, open_frame, snap_to_step
-from ._frame_libraries import FrameLibrary, dtype_text, library_of, time_zone, zone_midnights
+from ._frame_libraries import (
+    FrameLibrary,
+    dtype_text,
+    library_of,
+    tick_of,
+    time_zone,
+    zone_midnights,
+)
 from ._rows import Rows
 from ._tables import to_narwhals
 
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # of a positive column
 WHOLE_SECONDS = 0.05  # seconds of rounding in an encoded time from which it is shown in seconds
+LAST_SECOND, MAX_DURATION = 86_399.999999, 9.2e9  # of a day; of what int64 nanoseconds hold
 FIRST_DAY, LAST_DAY = (np.datetime64(day, "us") for day in ("0001-01-02", "9999-12-30"))
 FIRST_NS, LAST_NS = (np.datetime64(day, "us") for day in ("1677-09-22", "2262-04-10"))
 
@@ -52,14 +61,32 @@ class _Maker:
         """The cells of a modelled column."""
         template = self.template(column)
         if column.levels is not None:
-            levels, codes = _used_levels(*decode_levels(column, y, uniforms))
-            return self.library.levels(levels, codes, template)
-        dtype = _narwhals_dtype(template)
-        x = decode_numbers(column, y, dtype)
-        if column.format:
+            return self._levels(column, *decode_levels(column, y, uniforms), template)
+        x = decode_numbers(column, y, _narwhals_dtype(template))
+        if column.unit == "second":
+            x = _round_seconds(column, x, tick_of(template))
+        if column.kind == "date":
+            return self._dates(column, x, template)
+        return self.library.numbers(x, template)
+
+    def _levels(
+        self, column: Column, levels: tuple[Level, ...], codes: np.ndarray, template: Any
+    ) -> Any:
+        """Cells by their places in ``levels``, -1 where they are missing."""
+        if column.unit and levels:  # durations, or a constant date
+            values = np.array([*(_seconds_or_days(level, column.unit) for level in levels), np.nan])
+            numbers = column.kind != "constant" or not isinstance(levels[0], str)
+            make = self.library.numbers if numbers else partial(self._dates, column)
+            return make(values[codes], template)
+        used = np.unique(codes[codes >= 0])  # others are not added to the categories of a dtype
+        places = np.full(len(levels) + 1, -1)
+        places[used] = np.arange(len(used))
+        return self.library.levels([levels[code] for code in used], places[codes], template)
+
+    def _dates(self, column: Column, x: np.ndarray, template: Any) -> Any:
+        """Dates from days or seconds since 1970."""
+        if str(_narwhals_dtype(template)) == "String":
             return self.library.levels(*_date_levels(column, x), template)
-        if not column.unit:
-            return self.library.numbers(x, template)
         times = _to_times(column, x, "ns" in dtype_text(template))
         zone = time_zone(template)
         if zone and column.unit == "day":
@@ -73,16 +100,18 @@ class _Maker:
             return self.library.numbers(np.arange(1.0, n_rows + 1), template)
         is_constant = column.kind == "constant" and column.levels
         codes = np.full(n_rows, 0 if is_constant else -1)
-        return self.library.levels(column.levels or () if is_constant else (), codes, template)
+        return self._levels(column, column.levels or () if is_constant else (), codes, template)
 
 
 def _date_levels(column: Column, x: np.ndarray) -> tuple[tuple[Level, ...], np.ndarray]:
     """Dates as distinct texts, and the place of each cell, -1 where it is missing."""
     size = MICROSECONDS[column.unit or "second"] / 1e6
+    form = column.format or ("%Y-%m-%d" if column.unit == "day" else "iso")
+    x = np.clip(x, FIRST_DAY.astype(np.int64) / size / 1e6, LAST_DAY.astype(np.int64) / size / 1e6)
     values, places = np.unique(x[~np.isnan(x)], return_inverse=True)
     codes = np.full(len(x), -1)
     codes[~np.isnan(x)] = places
-    return tuple(format_date(value * size, column.format) for value in values.tolist()), codes
+    return tuple(format_date(value * size, form) for value in values.tolist()), codes
 
 
 def decode_frame(schema: Schema, tensor: Any, like: Any = None, seed: int = 0) -> Any:
@@ -210,7 +239,7 @@ def _legal_range(column: Column, dtype: Any) -> tuple[float, float]:
     low, high = _dtype_range(dtype)
     if column.kind == "bounded":
         return max(low, column.low or 0.0), min(high, 1.0 if column.high is None else column.high)
-    if column.unit:
+    if column.kind == "date":
         return low, high
     if column.kind == "count" or (column.low is not None and column.low >= 0):
         low = max(low, 0.0)
@@ -229,8 +258,10 @@ def _dtype_range(dtype: Any) -> tuple[float, float]:
         signed = name.startswith("Int")
         low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1)) if signed else (0.0, 2.0**bits)
         return low, float(min(np.nextafter(high, 0), high - 1))
-    if name == "Boolean":
-        return 0.0, 1.0
+    if name in ("Boolean", "Time"):
+        return 0.0, 1.0 if name == "Boolean" else LAST_SECOND
+    if name.startswith("Duration"):
+        return -MAX_DURATION, MAX_DURATION
     if name.startswith("Decimal"):
         digits = 10.0 ** ((dtype.precision or 38) - dtype.scale)
         return -0.999999 * digits, 0.999999 * digits
@@ -263,14 +294,11 @@ def decode_levels(
     return (*levels[:last], *column.pooled), np.where(codes == last, pooled, codes)
 
 
-def _used_levels(
-    levels: tuple[Level, ...], codes: np.ndarray
-) -> tuple[tuple[Level, ...], np.ndarray]:
-    """The levels that occur, so that no others are added to the categories of a dtype."""
-    used = np.unique(codes[codes >= 0])
-    places = np.full(len(levels) + 1, -1)
-    places[used] = np.arange(len(used))
-    return tuple(levels[code] for code in used), places[codes]
+def _seconds_or_days(level: Level, unit: str) -> float:
+    """A duration, or a date as text, as a number."""
+    if not isinstance(level, str):
+        return float(level)
+    return parse_date(level, "iso") * MICROSECONDS["second"] / MICROSECONDS[unit]
 
 
 def _uniforms(column: Column, n_rows: int, *seeds: int) -> np.ndarray:
@@ -278,10 +306,14 @@ def _uniforms(column: Column, n_rows: int, *seeds: int) -> np.ndarray:
     return np.random.default_rng(seeds).random(n_rows) if column.pooled else np.zeros(n_rows)
 
 
+def _round_seconds(column: Column, x: np.ndarray, tick: float) -> np.ndarray:
+    """Seconds in the unit of a dtype, and whole where the encoded cells hold no fractions."""
+    tick = 1.0 if column.scale * BOUND >= WHOLE_SECONDS else tick
+    return np.rint(x / tick) * tick
+
+
 def _to_times(column: Column, x: np.ndarray, nanoseconds: bool) -> np.ndarray:
     """Days or seconds since 1970 as datetime64[us], in the range of a dtype."""
-    if column.unit == "second" and column.scale * BOUND >= WHOLE_SECONDS:
-        x = np.rint(x)
     limit = 9.2e18 / MICROSECONDS[column.unit]
     present = np.isfinite(x)
     ticks = np.rint(np.where(present, np.clip(x, -limit, limit), 0) * MICROSECONDS[column.unit])
@@ -307,15 +339,23 @@ def dtype_of_column(column: Column) -> Any:
     dtype = getattr(narwhals, name, None)
     if name in ("", "Object", "Unknown") or dtype is None:
         return _default_dtype(column)
-    return dtype(**{each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg})
+    arguments = {each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg}
+    try:
+        return dtype(**arguments)
+    except (TypeError, ValueError):
+        return _default_dtype(column)
 
 
 def _default_dtype(column: Column) -> Any:
     """A narwhals dtype that holds the values of a column."""
     import narwhals
 
-    if column.unit:
+    if column.format:
+        return narwhals.String()
+    if column.kind == "date" or (column.unit and isinstance((column.levels or (0,))[0], str)):
         return narwhals.Date() if column.unit == "day" else narwhals.Datetime("us")
+    if column.unit:
+        return narwhals.Duration("us")
     if column.levels is not None:
         kinds = {type(level) for level in column.levels}
         of_kinds = {bool: narwhals.Boolean, int: narwhals.Int64, float: narwhals.Float64}

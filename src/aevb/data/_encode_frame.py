@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from ..errors import DataError
 from ..networks._column import Column, Level
 from ..notes import Note
-from ._cells import distinct_cells, is_empty_text, read_numbers
+from ._cells import distinct_cells, is_empty_text, numbers_of, read_numbers
 from ._columns import CellRules
 from ._formatting import format_count, format_list, suggest_nearest
 from ._frame_libraries import level_text
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_COUNT_CELL = 2**24  # the largest count that float32 holds with all smaller ones
 MAX_LISTED_VALUES = 5
+_TRUTHS = {"true": True, "false": False}
 BOUND = 2.0**-24  # between the cells of a bounded column and 0 or 1
 
 
@@ -100,7 +100,7 @@ def encode_column(column: Column, series: Any, rules: CellRules = CellRules()) -
         DataError: A cell is infinite, or holds something else than its column.
     """
     if column.levels is not None:
-        return _encode_levels(column, series, rules.missing_in(column.name))
+        return _encode_levels(column, series, rules)
     x = read_numbers(column, series, rules)
     _check_finite(column, x)
     empty = np.isnan(x)
@@ -174,14 +174,17 @@ def _snap_to_atoms(column: Column, y: np.ndarray) -> np.ndarray:
     return np.where(np.abs(y - nearest) <= 2 * np.spacing(np.abs(nearest)), nearest, y)
 
 
-def _encode_levels(column: Column, series: Any, missing: tuple[str, ...]) -> EncodedColumn:
+def _encode_levels(column: Column, series: Any, rules: CellRules) -> EncodedColumn:
     """Cells of a binary, ordinal or categorical column."""
     assert column.levels is not None
     cells = distinct_cells(series)
     codes = level_codes(column)
-    numbers = all(not isinstance(level, str) for level in codes)
+    missing = rules.missing_in(column.name)
+    numbers = (
+        {} if any(isinstance(level, str) for level in codes) else numbers_of(cells.values, rules)
+    )
     places = {
-        place: codes.get(_as_number(value) if numbers else _as_text(value, codes))
+        place: _find_level(value, numbers.get(value), codes)
         for place, value in enumerate(cells.values)
         if not is_empty_text(value, column.levels, missing)
     }
@@ -208,23 +211,14 @@ def level_codes(column: Column) -> dict[Level | None, int]:
     }
 
 
-def _as_number(value: Any) -> float | int | None:
-    """A value of a frame as a level that is a number; text as the number that it writes."""
-    if isinstance(value, str):
-        text = value.strip().lower()
-        value = {"true": 1, "false": 0}.get(text, text)
-    try:
-        return float(value) if isinstance(value, str | Decimal) else value
-    except ValueError:
-        return None
-
-
-def _as_text(value: Any, codes: Mapping[Level | None, int]) -> Level:
-    """A value of a frame as a level that is text."""
-    if value in codes:
-        return value
-    text = value if isinstance(value, str) else level_text(value)
-    return text if text in codes else text.strip()
+def _find_level(value: Any, number: Any, codes: Mapping[Level | None, int]) -> int | None:
+    """The code of a value of a frame; ``None`` where it is no level."""
+    if number is None and isinstance(value, str):
+        number = _TRUTHS.get(value.strip().lower())
+    if number is not None and number in codes:
+        return codes[number]
+    text = level_text(value)
+    return codes.get(value if value in codes else text if text in codes else text.strip())
 
 
 def _check_finite(column: Column, x: np.ndarray) -> None:

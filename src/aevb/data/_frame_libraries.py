@@ -92,6 +92,12 @@ def time_zone(template: Any) -> str:
     return "" if match is None else match[1]
 
 
+def tick_of(template: Any) -> float:
+    """The unit of a dtype of times or durations in seconds, at least a microsecond."""
+    match = re.search(r"\b(s|ms)\b", dtype_text(template))
+    return 1e-6 if match is None else {"s": 1.0, "ms": 1e-3}[match[1]]
+
+
 def zone_midnights(days: np.ndarray, zone: str) -> np.ndarray:
     """When days begin in a time zone, datetime64[us] of UTC."""
     distinct, places = np.unique(days.astype("datetime64[D]"), return_inverse=True)
@@ -137,6 +143,10 @@ class FrameLibrary(ABC):
         """Times of UTC, or of no zone, datetime64[us] ``[N]``, NaT in missing cells."""
 
     @abstractmethod
+    def texts(self, values: list[str | None], template: Any) -> Any:
+        """Texts, ``None`` in missing cells."""
+
+    @abstractmethod
     def levels(self, levels: Sequence[Level], codes: np.ndarray, template: Any) -> Any:
         """Categories by their places in ``levels``, int64 ``[N]``, -1 in missing cells."""
 
@@ -162,13 +172,21 @@ class Polars(FrameLibrary):
         import polars
 
         if template.dtype.is_numeric() or template.dtype in (polars.Boolean, polars.Float64):
-            return polars.Series(values).fill_nan(None).cast(template.dtype)
+            return polars.Series(values, nan_to_null=True).cast(template.dtype)
         if template.dtype == polars.Duration:
-            microseconds = polars.Series(np.rint(values * 1e6)).fill_nan(None)
+            microseconds = polars.Series(np.rint(values * 1e6), nan_to_null=True)
             return microseconds.cast(polars.Int64).cast(polars.Duration("us")).cast(template.dtype)
-        texts = number_texts(values, template.head(TRIED_CELLS).cast(polars.String).to_list())
+        if template.dtype == polars.Time:
+            nanoseconds = polars.Series(np.rint(values * 1e9), nan_to_null=True)
+            return nanoseconds.cast(polars.Int64).cast(polars.Time)
+        examples = template.head(TRIED_CELLS).cast(polars.String).to_list()
+        return self.texts(number_texts(values, examples), template)
+
+    def texts(self, values: list[str | None], template: Any) -> Any:
+        import polars
+
         dtype = polars.String if isinstance(template.dtype, polars.Enum) else template.dtype
-        return polars.Series(texts, dtype=dtype)
+        return polars.Series(values, dtype=dtype)
 
     def dates(self, values: np.ndarray, template: Any) -> Any:
         import polars
@@ -224,16 +242,18 @@ class Pandas(FrameLibrary):
 
     def _objects(self, values: np.ndarray, template: Any) -> Any:
         """Numbers in a column of text or objects."""
-        import pandas
-
         examples = template.dropna().iloc[:TRIED_CELLS].tolist()
         example = examples[0] if examples else 0.0
         if isinstance(example, str):
-            cells: list[Any] = number_texts(values, examples)
-        else:
-            cells = [None if np.isnan(x) else _like_example(x, examples) for x in values.tolist()]
+            return self.texts(number_texts(values, examples), template)
+        cells = [None if np.isnan(x) else _like_example(x, examples) for x in values.tolist()]
+        return self.texts(cells, template)
+
+    def texts(self, values: list[Any], template: Any) -> Any:
+        import pandas
+
         categorical = isinstance(template.dtype, pandas.CategoricalDtype)
-        series = pandas.Series(cells, dtype=object if categorical else template.dtype)
+        series = pandas.Series(values, dtype=object if categorical else template.dtype)
         return series.astype("category") if categorical else series
 
     def dates(self, values: np.ndarray, template: Any) -> Any:
@@ -304,22 +324,34 @@ class PyArrow(FrameLibrary):
         import pyarrow
 
         kind = template.type
-        if pyarrow.types.is_duration(kind):
-            micro = pyarrow.array(np.rint(values * 1e6), from_pandas=True).cast(pyarrow.int64())
-            return micro.cast(pyarrow.duration("us")).cast(kind, safe=False)
+        is_time = pyarrow.types.is_time(kind)
+        if is_time or pyarrow.types.is_duration(kind):
+            ticks = pyarrow.array(np.rint(values * 1e6), from_pandas=True).cast(pyarrow.int64())
+            fine = pyarrow.time64("us") if is_time else pyarrow.duration("us")
+            return ticks.cast(fine).cast(kind, safe=False)
         if pyarrow.types.is_decimal(kind):
-            unit = Decimal(1).scaleb(-kind.scale)
-            cells = [
-                None if np.isnan(x) else Decimal(repr(x)).quantize(unit) for x in values.tolist()
-            ]
+            example = [Decimal(1).scaleb(-kind.scale)]
+            cells = [None if np.isnan(x) else _like_example(x, example) for x in values.tolist()]
             return pyarrow.array(cells, kind)
-        if str(_dtype_of(template)) in ("String", "Categorical"):
-            texts = number_texts(values, template.slice(0, TRIED_CELLS).to_pylist())
-            array = pyarrow.array(texts, pyarrow.string())
-            return (
-                array.dictionary_encode() if pyarrow.types.is_dictionary(kind) else array.cast(kind)
+        if pyarrow.types.is_dictionary(kind) and not pyarrow.types.is_string(kind.value_type):
+            plain = self.numbers(
+                values, pyarrow.chunked_array([], type=kind.value_type)
+            ).dictionary_encode()
+            indices = plain.indices.cast(kind.index_type)
+            return pyarrow.DictionaryArray.from_arrays(
+                indices, plain.dictionary, ordered=kind.ordered
             )
+        if str(_dtype_of(template)) in ("String", "Categorical"):
+            examples = template.slice(0, TRIED_CELLS).to_pylist()
+            return self.texts(number_texts(values, examples), template)
         return pyarrow.array(values, from_pandas=True).cast(kind, safe=False)
+
+    def texts(self, values: list[str | None], template: Any) -> Any:
+        import pyarrow
+
+        array = pyarrow.array(values, pyarrow.string())
+        categorical = pyarrow.types.is_dictionary(template.type)
+        return array.dictionary_encode() if categorical else array.cast(template.type)
 
     def dates(self, values: np.ndarray, template: Any) -> Any:
         import pyarrow
@@ -401,6 +433,10 @@ def _like_example(value: Any, examples: Sequence[Any]) -> Any:
     if isinstance(example, Decimal):
         digits = max(-int(each.as_tuple().exponent) for each in examples)
         return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits))
+    if isinstance(example, dt.timedelta):
+        return dt.timedelta(seconds=value)
+    if isinstance(example, dt.time):
+        return (dt.datetime(1970, 1, 1) + dt.timedelta(seconds=value)).time()
     return type(example)(value)
 
 
