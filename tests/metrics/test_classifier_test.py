@@ -5,9 +5,11 @@ import pytest
 import scipy.stats
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
 
 from aevb import metrics
-from aevb.errors import DataError
+from aevb.errors import ArgumentError, DataError
+from aevb.metrics._samples._classifier_test import area_under_curve
 
 
 @pytest.mark.parametrize("rows", [(20, 20), (20, 33), (47, 41), (240, 220)])
@@ -25,7 +27,9 @@ def test_accuracy_on_the_other_half(rows):
     hits = int((model.predict(test) == truth).sum())
     interval = scipy.stats.binomtest(hits, 2 * half).proportion_ci(method="wilson")
     result = metrics.classifier_test(a, b, seed=5)
-    assert result.n_rows == 2 * half
+    assert (result.n_rows, result.classifier) == (2 * half, "gradient_boosting")
+    scores = model.decision_function(test)
+    assert result.auc.value == pytest.approx(roc_auc_score(truth, scores))
     assert (result.accuracy.value, result.accuracy.low, result.accuracy.high) == pytest.approx(
         (hits / (2 * half), interval.low, interval.high)
     )
@@ -38,3 +42,33 @@ def test_accuracy_on_the_other_half(rows):
 def test_fewer_than_20_rows_are_refused(rows):
     with pytest.raises(DataError):
         metrics.classifier_test(*(torch.randn(count, 2) for count in rows))
+
+
+def test_logistic_regression_sees_means_and_no_spread():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(400, 2, generator=generator) for _ in range(2))
+    test = {
+        (name, shift): metrics.classifier_test(a, b * scale + shift, classifier=name)
+        for name in ("logistic_regression", "gradient_boosting")
+        for shift, scale in ((1.0, 1.0), (0.0, 3.0))
+    }
+    assert test["logistic_regression", 1.0].auc.low > 0.7
+    linear, trees = (test[name, 0.0] for name in ("logistic_regression", "gradient_boosting"))
+    assert linear.auc.value < 0.6 and trees.auc.low > 0.7  # 0.5 by three standard errors
+    assert linear.classifier == "logistic_regression"
+
+
+def test_the_interval_of_an_area_is_that_of_placements():
+    generator = torch.Generator().manual_seed(1)
+    a, b = (torch.randint(0, 6, (n,), generator=generator).double() for n in (15, 22))
+    wins = (a[:, None] > b).double() + 0.5 * (a[:, None] == b).double()
+    error = (wins.mean(1).var() / 15 + wins.mean(0).var() / 22).sqrt()
+    area = area_under_curve(a, b)
+    assert area.value == pytest.approx(wins.mean().item())
+    assert area.high - area.value == pytest.approx(1.959964 * error.item(), rel=1e-6)
+
+
+def test_an_unknown_classifier_is_refused():
+    with pytest.raises(ArgumentError) as caught:
+        metrics.classifier_test(*[torch.randn(20, 2)] * 2, classifier="forest")
+    assert caught.value.argument == "classifier"

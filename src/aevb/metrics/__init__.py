@@ -77,25 +77,37 @@ from ._samples._frechet import FrechetDistance, frechet_distance, gaussian_frech
 from ._samples._kernel_distance import KernelDistance, kernel_distance
 from ._samples._precision_recall import PrecisionRecall, precision_recall
 from ._samples._reconstruction import ReconstructionQuality, reconstruction_quality
+from ._tables._associations import (
+    AssociationComparison,
+    AssociationDifference,
+    compare_associations,
+)
+from ._tables._closest_records import ClosestRecords, DistanceQuantiles, closest_records
+from ._tables._marginals import ColumnMarginal, MarginalComparison, compare_marginals
 
 __all__ = [
     "DCI",
     "Accuracy",
     "ActiveUnits",
+    "AssociationComparison",
+    "AssociationDifference",
     "Baseline",
     "BaselineLimits",
     "Baselines",
     "CheckRegistration",
     "CheckResult",
     "ClassSeparation",
+    "ClosestRecords",
     "Clustering",
     "CodebookUsage",
+    "ColumnMarginal",
     "Comparison",
     "ConvergenceCurve",
     "Decomposition",
     "Diagnosis",
     "DiagnosticContext",
     "Disentanglement",
+    "DistanceQuantiles",
     "DoctorThresholds",
     "EpochLike",
     "Estimate",
@@ -112,6 +124,7 @@ __all__ = [
     "LatentInformation",
     "LinearGaussian",
     "LogLikelihood",
+    "MarginalComparison",
     "MetricRegistration",
     "ModelScores",
     "Number",
@@ -128,9 +141,12 @@ __all__ = [
     "bidirectional_monte_carlo",
     "class_separation",
     "classifier_test",
+    "closest_records",
     "clustering",
     "codebook_usage",
     "compare",
+    "compare_associations",
+    "compare_marginals",
     "dci",
     "decomposition",
     "disentanglement",

@@ -1,0 +1,1 @@
+"""How close generated tables are to real ones, and what they reveal of the training rows."""
