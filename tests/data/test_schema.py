@@ -26,6 +26,7 @@ CASES = {
     "row numbers": (list(range(N)), "identifier", ""),
     "shuffled row numbers": (RNG.permutation(N) + 1, "identifier", ""),
     "customer_id": (RNG.permutation(5000)[:N] + 10_000, "identifier", ""),
+    "serial numbers": (RNG.integers(10**17, 10**18, N), "identifier", ""),
     "names": ([f"n{i}" for i in range(N)], "identifier", ""),
     "truths": ([True, False, None] * (N // 3), "binary", "bernoulli"),
     "two numbers": ([0.5, 1.5] * (N // 2), "binary", "bernoulli"),
@@ -48,6 +49,7 @@ CASES = {
     "temperatures": (np.round(RNG.normal(18, 3, N), 1), "integer", LOGISTIC),
     "incomes": (RNG.lognormal(10, 1, N), "positive", "log_normal"),
     "open shares": (RNG.beta(0.5, 0.5, N), "bounded", "beta"),
+    "percentages": (100 * RNG.beta(0.6, 0.6, N), "bounded", "beta"),
     "heights": (RNG.normal(170, 8, N), "continuous", "normal"),
     "returns": (RNG.standard_t(2.5, N), "continuous", "student_t"),
     "durations": (RNG.integers(0, 9999, N).astype("timedelta64[s]"), "continuous", "normal"),
@@ -131,6 +133,16 @@ def test_categories_keep_the_order_and_the_unused_levels_of_their_dtype():
     names = pandas.Categorical(["m", "s"] * 50, ["s", "m", "l"])
     assert of(names).levels == ("s", "m", "l") and of(names).kind == "categorical"
     assert of(["m", "s", "l"] * 40).levels == ("l", "m", "s")
+
+
+def test_the_order_of_an_enum_and_of_a_dictionary_is_kept():
+    pyarrow = pytest.importorskip("pyarrow")
+    places, sizes = [0, 1, 2, 1] * 25, ["s", "m", "l"]
+    enum = polars.Series([sizes[i] for i in places], dtype=polars.Enum(sizes))
+    dictionary = pyarrow.DictionaryArray.from_arrays(places, sizes, ordered=True)
+    for frame in (polars.DataFrame({"x": enum}), pyarrow.table({"x": dictionary})):
+        (column,) = Schema.of(frame).columns
+        assert (column.kind, column.levels) == ("ordinal", ("s", "m", "l"))
 
 
 def test_rare_levels_are_pooled_where_there_are_many():
@@ -225,6 +237,7 @@ def test_unknown_columns_among_the_kinds_are_refused():
         (pandas.DataFrame({"x": [1, 2, "a"] * 9}), ('"x"', "row 3", '"a"')),
         (pandas.DataFrame({"x": [*map(str, range(50)), "many"]}), ('"x"', "row 51", '"many"')),
         (pandas.DataFrame({"x": [1.0, np.inf, 2.0]}), ('"x"', "row 2", "inf")),
+        (pandas.DataFrame({"x": [1e300, -1.0, 2.5]}), ('"x"', "1e+300")),
         (pandas.DataFrame({"x": [[1], [2]]}), ('"x"', "list")),
         (polars.DataFrame({"x": [{"a": 1}, {"a": 2}]}), ('"x"', "struct")),
         (pandas.DataFrame({"x": [1 + 2j, 2]}), ('"x"', "complex")),

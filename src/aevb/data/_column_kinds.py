@@ -37,6 +37,9 @@ MIN_REPEATS = 4  # of the values of a grid, on average, for which a density has 
 MAX_STEPS = 50  # of a grid in a standard deviation
 MAX_FINE_STEPS = 2000  # of decimals; a finer grid is that of rounding
 MAX_COUNT = 2**24
+MAX_EXACT = 2.0**53  # up to which float64 holds all whole numbers
+MAX_NUMBER = 1e100  # whose square and fourth power are finite
+FULL_PERCENT = (5.0, 95.0)  # that percentages reach where they are bounded
 _DISCRETE: CellLikelihood = "discretised_logistic"
 MAX_LEAST_COUNT = 0.25  # the least value of counts, in units of their mean
 KINDS: tuple[str, ...] = get_args(ColumnKind)
@@ -67,8 +70,8 @@ RULES = (
         (),
         f"more than {MAX_LEVELS:,} texts, or more than {MAX_UNIQUE_SHARE:.0%} of the texts "
         f"different (from {MIN_IDENTIFIER_ROWS} rows on); whole numbers from 0 or 1 of which each "
-        "occurs once; whole numbers in a column without a name or with one such as `id`, mostly "
-        "different",
+        "occurs once; whole numbers in a column without a name or with one such as `id`, or of "
+        "more than 15 digits, mostly different",
     ),
     KindRule("categorical", ("categorical",), "other texts, and categories without an order"),
     KindRule(
@@ -103,7 +106,7 @@ RULES = (
     KindRule(
         "positive", ("log_normal",), "numbers above 0 that a log-normal distribution fits best"
     ),
-    KindRule("bounded", ("beta",), "shares that are closest to a Beta distribution on (0, 1)"),
+    KindRule("bounded", ("beta",), "shares and percentages that a Beta distribution fits best"),
     KindRule(
         "continuous", ("normal", "student_t"), "other numbers; Student t where tails are long"
     ),
@@ -381,6 +384,13 @@ def _choose_number(column: Column, statistics: ColumnStatistics, kind: str | Non
         return _choose_date(column, statistics, kind)
     if statistics.cells == "durations":
         column = replace(column, unit="second")
+    largest = max(numbers.high, -numbers.low)
+    if largest > MAX_NUMBER and kind != "identifier":
+        raise DataError(
+            f'column "{column.name}" holds {largest:.3g}, which is too large to be modelled',
+            argument="source",
+            suggestions=("Give the column in another unit, or leave it out",),
+        )
     sample = NumberSample(numbers)
     if kind is None:
         choice = _number_kind(column, statistics, sample)
@@ -422,6 +432,9 @@ def _identifier_reason(name: str, statistics: ColumnStatistics) -> str:
         return "an index without a name"
     if is_identifier_name(name) and distinct >= MAX_UNIQUE_SHARE * n:
         return f"its name, and {distinct / n:.0%} of the numbers are different"
+    different = f"{distinct / n:.0%} of the numbers are different"
+    if max(numbers.high, -numbers.low) > MAX_EXACT and distinct >= MAX_UNIQUE_SHARE * n:
+        return f"{different}, and they have more than 15 digits"
     unique = numbers.counts.max() == 1 and distinct >= 0.9 * n
     from_start = numbers.low in (0, 1) and numbers.high - numbers.low + 1 == n
     if n >= MIN_IDENTIFIER_ROWS and unique and from_start:
@@ -508,7 +521,7 @@ def _real_kind(sample: NumberSample) -> _Choice:
     fits: dict[ColumnKind, float] = {
         "continuous": max(sample.normal(), sample.student_t()),
         "positive": sample.log_normal(),
-        "bounded": sample.beta(0.0, 1.0),
+        "bounded": _beta_fit(sample),
         "count": sample.negative_binomial() if _near_zero(sample) else -np.inf,
     }
     best = max(fits, key=lambda kind: fits[kind])
@@ -517,6 +530,15 @@ def _real_kind(sample: NumberSample) -> _Choice:
         return _Choice("continuous", figures)
     family = {"positive": "log-normal", "bounded": "Beta", "count": "negative binomial"}[best]
     return _Choice(best, f"{figures}; {family} fits better than normal, by {gain:.2f} nats a cell")
+
+
+def _beta_fit(sample: NumberSample) -> float:
+    """How well a Beta distribution fits shares, or percentages of the whole range."""
+    low, high = sample.counts.low, sample.counts.high
+    if low >= 0 and high <= 1:
+        return sample.beta(0.0, 1.0)
+    is_percent = low <= FULL_PERCENT[0] and high >= FULL_PERCENT[1]
+    return sample.beta(0.0, 100.0) if is_percent else -np.inf
 
 
 def _choose_date(column: Column, statistics: ColumnStatistics, kind: str | None) -> Column:

@@ -178,6 +178,8 @@ def _categories(series: Any, kind: str) -> tuple[tuple[Any, ...] | None, bool]:
         return tuple(native.cat.categories.tolist()), bool(native.cat.ordered)
     if kind == "Enum":
         return tuple(series.dtype.categories), True
+    if series.implementation.is_pyarrow() and kind == "Categorical" and native.type.ordered:
+        return tuple(native.unify_dictionaries().chunk(0).dictionary.to_pylist()), True
     return None, False
 
 

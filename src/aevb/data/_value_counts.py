@@ -46,15 +46,11 @@ class Moments:
         total = float(weights.sum())
         mean = float(weights @ values / total)
         difference = values - mean
-        square = difference * difference
-        weighted = weights * square
-        return cls(
-            total,
-            mean,
-            float(weighted.sum()),
-            float(weighted @ difference),
-            float(weighted @ square),
-        )
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            square = difference * difference
+            weighted = weights * square
+            sums = float(weighted.sum()), float(weighted @ difference), float(weighted @ square)
+        return cls(total, mean, *sums)
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both."""
