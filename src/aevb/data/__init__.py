@@ -7,6 +7,7 @@ Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.
 
 from ..networks._column import Column
 from . import _idx, _image_folder, _matrices, _numpy_files, _tables, _text_tables  # noqa: F401 - they register readers
+from ._cell_conditions import CellCondition
 from ._dataset import Dataset
 from ._download import download_dataset
 from ._load import load, load_as
@@ -24,6 +25,7 @@ from ._spec import Spec
 from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits, binarise
 
 __all__ = [
+    "CellCondition",
     "Column",
     "Dataset",
     "DatasetInfo",

@@ -4,6 +4,7 @@ from ._ais import AISOptions, AISResult, annealed_importance_sampling
 from ._augment import AugmentedData, augment
 from ._blockwise import decode, encode, reconstruct, sample
 from ._classify import ClassPrediction, classify
+from ._condition import ConditionalSample, condition
 from ._importance import ImportanceWeights, importance_weights
 from ._impute import Imputation, MissingCategories, impute
 from ._inputs import TrainedModel
@@ -15,6 +16,7 @@ __all__ = [
     "AISResult",
     "AugmentedData",
     "ClassPrediction",
+    "ConditionalSample",
     "ImportanceWeights",
     "Imputation",
     "LatentPath",
@@ -24,6 +26,7 @@ __all__ = [
     "annealed_importance_sampling",
     "augment",
     "classify",
+    "condition",
     "decode",
     "encode",
     "importance_weights",
