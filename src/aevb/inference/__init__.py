@@ -5,6 +5,7 @@ from ._augment import AugmentedData, augment
 from ._blockwise import decode, encode, reconstruct, sample
 from ._classify import ClassPrediction, classify
 from ._condition import ConditionalSample, condition
+from ._explain import Explanation, explain
 from ._importance import ImportanceWeights, importance_weights
 from ._impute import Imputation, MissingCategories, impute
 from ._inputs import TrainedModel
@@ -17,6 +18,7 @@ __all__ = [
     "AugmentedData",
     "ClassPrediction",
     "ConditionalSample",
+    "Explanation",
     "ImportanceWeights",
     "Imputation",
     "LatentPath",
@@ -29,6 +31,7 @@ __all__ = [
     "condition",
     "decode",
     "encode",
+    "explain",
     "importance_weights",
     "impute",
     "interpolate",

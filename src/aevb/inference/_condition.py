@@ -126,7 +126,8 @@ def condition(
     """
     check_counts(n=n, samples=samples, steps=steps, max_pairs=max_pairs)
     net = resolve_model(model)
-    _check_model(net)
+    check_importance_sampling(net, "conditioning on cells")
+    check_independent_cells(net)
     conditions = _merge(_as_conditions(net, given))
     with seeded_evaluation(net, seed), explain_out_of_memory("conditioning", rows=max_pairs):
         target = _Target(net, conditions, net.resolve_context(1, context), seed)
@@ -148,8 +149,12 @@ def condition(
     )
 
 
-def _check_model(model: VAE) -> None:
-    check_importance_sampling(model, "conditioning on cells")
+def check_independent_cells(model: VAE) -> None:
+    """Check that cells are independent given ``z``.
+
+    Raises:
+        IncompatibleError: They are not.
+    """
     if not model.likelihood.factorises:
         part = Part(f"likelihoods.{type(model.likelihood).__name__}")
         raise IncompatibleError(
