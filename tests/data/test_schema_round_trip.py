@@ -246,6 +246,15 @@ def check(values, dtypes, library):
         assert not wrong, (column, wrong[:3])
     if library == "pandas":
         assert decoded.index.equals(frame.index)
+    completed = schema.complete(frame, np.zeros((len(frame), len(schema.modelled))))
+    assert dtypes_of(completed) == dtypes_of(frame)
+    for column in schema.columns:
+        pairs = zip(cells_of(frame, column.name), cells_of(completed, column.name), strict=True)
+        for before, after in pairs:
+            if before is None or (before in EMPTY_TEXTS and before not in (column.levels or ())):
+                assert after is not None or not column.modelled
+            else:
+                assert before == after
 
 
 @pytest.mark.parametrize("library", MAKERS)

@@ -187,7 +187,7 @@ def _of_objects(
     start: tuple[str, str], values: list[Any], empty: frozenset[str]
 ) -> ColumnStatistics:
     """Statistics of Python objects: those of a dtype where all have one."""
-    known = [value for value in values if not _is_missing(value)]
+    known = [value for value in values if not is_missing_cell(value)]
     n = len(values)
     types = set(map(type, known))
     if not known:
@@ -200,7 +200,7 @@ def _of_objects(
     if convert is None:
         return _refused_objects(start, values, types)
     cells, function = convert
-    x = np.array([np.nan if _is_missing(value) else function(value) for value in values])
+    x = np.array([np.nan if is_missing_cell(value) else function(value) for value in values])
     return _of_numbers(start, cells, x)
 
 
@@ -223,7 +223,7 @@ def _refused_objects(
     start: tuple[str, str], values: list[Any], types: set[type]
 ) -> ColumnStatistics:
     """Statistics of cells that cannot be read: several types, or containers."""
-    known = [value for value in values if not _is_missing(value)]
+    known = [value for value in values if not is_missing_cell(value)]
     missing = len(values) - len(known)
     unknown = [each for each in types if not issubclass(each, str | Real | dt.date | Decimal)]
     if unknown:
@@ -242,7 +242,7 @@ def _quote(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing_cell(value: Any) -> bool:
     """Whether an object stands for a missing cell: None, NaN, NaT, NA."""
     if value is None:
         return True
