@@ -21,27 +21,25 @@ from aevb import VAE, Batch, gradients, likelihoods, networks, objectives, poste
 from aevb.networks import Column
 
 BATCH, HIDDEN, LATENT, STEPS = 128, [400, 400], 10, 10
-LEVELS = (2, 5, 6, 7, 9, 14, 15, 16, 42)
-NUMBERS = [
+LEVELS = (2, 2, 5, 6, 7, 9, 15, 16, 42)
+ATOMS = {"gain": (0.0,), "loss": (0.0, 1902.0), "hours": (20.0, 35.0, 40.0, 45.0, 50.0, 60.0)}
+ADULT = [
     Column("age", "integer", "discretised_logistic", shift=38.0, scale=14.0, step=1.0),
-    Column("weight", "positive", "log_normal", shift=12.0, scale=0.6),
-    Column("years", "integer", "discretised_logistic", shift=10.0, scale=2.6, step=1.0),
+    Column("weight", "count", "negative_binomial", scale=190_000.0),
+    Column("years", "ordinal", "ordinal", levels=tuple(range(16))),
     *(
         Column(
             name,
             "spiky",
             "spiky",
             shift=40.0,
-            scale=12.0,
+            scale=400.0,
             step=1.0,
-            atoms=(20.0, 40.0, 50.0),
-            edges=(1.0, 10.0, 30.0, 45.0, 60.0, 99.0),
+            atoms=atoms,
+            edges=tuple(float(edge) for edge in range(0, 2200, 100)),
         )
-        for name in ("hours", "gain", "loss")
+        for name, atoms in ATOMS.items()
     ),
-]
-ADULT = [
-    *NUMBERS,
     *(
         Column(f"c{n}", "binary", "bernoulli", levels=(0, 1))
         if n == 2
@@ -54,12 +52,11 @@ EVERY_FAMILY = [
     Column("normal", "continuous", "normal"),
     Column("student", "continuous", "student_t"),
     Column("beta", "bounded", "beta", low=0.0, high=1.0),
-    Column("count", "count", "negative_binomial", scale=5.0),
-    Column("ordinal", "ordinal", "ordinal", levels=tuple(range(7))),
+    Column("positive", "positive", "log_normal", shift=12.0, scale=0.6),
 ]
 TABLES = {
     "census, 15 columns": ADULT,
-    "every family, 20 columns": EVERY_FAMILY,
+    "every family, 19 columns": EVERY_FAMILY,
     "5,000 numbers": [Column(f"x{i}", "continuous", "normal") for i in range(5000)],
     "5,000 columns of all families": EVERY_FAMILY * 250,
 }

@@ -164,7 +164,7 @@ def test_wide_and_narrow_columns_are_evaluated_apart():
     wide = Column("b", "categorical", "categorical", levels=tuple(range(900)))
     columns = [*[narrow] * 100, wide, *[narrow] * 100]
     p = rows(table(columns))
-    assert sum(math.prod(group.base.logits.shape) for group in p.groups) == 200 * 3 + 900
+    assert sum(math.prod(group.log_probs.shape) for group in p.groups) == 200 * 3 + 900
     x = torch.zeros(1, 201).double()
     x[0, 100] = 899
     cells = p.cell_log_prob(x)[0]

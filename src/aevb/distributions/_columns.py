@@ -19,7 +19,7 @@ from ._base import BaseDistribution
 from ._discrete import open_uniform
 from ._discretised_logistic import log_bin_masses
 from ._double import in_double
-from ._integer_categorical import IntegerCategorical
+from ._integer_categorical import IntegerCategorical, pick_level
 
 MAJORITY = 0.5  # an atom with a higher probability is the point value of its cell
 NARROW_LOGISTIC = 1.0  # in steps: below, moments are sums over the grid; above, Sheppard's
@@ -186,32 +186,38 @@ class CodeCells(CellGroup):
     """Cells with the codes ``0 ... levels - 1``.
 
     Args:
-        base: Distribution of the codes, whose further levels have probability 0.
+        log_probs: Log-probabilities of the codes, ``[*batch, n, most]``; ``-inf`` for those that a
+            column does not have.
         levels: Number of levels, ``[n]``.
     """
 
-    def __init__(self, base: IntegerCategorical, levels: Tensor) -> None:
-        self.base, self.levels = base, levels
-        super().__init__(base.batch_shape)
+    def __init__(self, log_probs: Tensor, levels: Tensor) -> None:
+        self.log_probs, self.levels = log_probs, levels
+        super().__init__(log_probs.shape[:-1])
+
+    @property
+    def codes(self) -> IntegerCategorical:
+        """The distribution of the codes."""
+        return IntegerCategorical(self.log_probs)
 
     @property
     def mean(self) -> Tensor:
-        return self.base.mean
+        return self.codes.mean
 
     @property
     def variance(self) -> Tensor:
-        return self.base.variance
+        return self.codes.variance
 
     @property
     def point(self) -> Tensor:
         """The most probable code."""
-        return self.base.logits.argmax(-1).to(self.base.logits.dtype)
+        return self.log_probs.argmax(-1).to(self.log_probs.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self.base.log_prob(value)
+        return pick_level(self.log_probs, value)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
-        return self.base.sample(Size(sample_shape))
+        return self.codes.sample(Size(sample_shape))
 
     def contains(self, value: Tensor) -> Tensor:
         return (value >= 0) & (value < self.levels) & (value == value.round())
@@ -224,8 +230,8 @@ class SpikyCells(CellGroup):
     The categories are the atoms, then the bins.
 
     Args:
-        logits: Logits of the categories, ``[*batch, n, atoms + bins]``; those that a column does
-            not have are ``-inf``.
+        log_probs: Log-probabilities of the categories, ``[*batch, n, atoms + bins]``; ``-inf`` for
+            those that a column does not have.
         atoms: Encoded atoms in ascending order, ``[n, atoms]``, then NaN.
         inner_edges: Encoded edges between bins, ``[n, bins - 1]``, then infinity.
         log_volume: Logarithm of the size of a category, ``[n, atoms + bins]``: 0 for atoms.
@@ -239,7 +245,7 @@ class SpikyCells(CellGroup):
 
     def __init__(
         self,
-        logits: Tensor,
+        log_probs: Tensor,
         atoms: Tensor,
         inner_edges: Tensor,
         log_volume: Tensor,
@@ -248,32 +254,32 @@ class SpikyCells(CellGroup):
         moments: Tensor,
         grid: Tensor | None,
     ) -> None:
-        self.categories = IntegerCategorical(logits)
+        self.log_probs = log_probs
         self.atoms, self.inner_edges, self.log_volume = atoms, inner_edges, log_volume
         self.tails, self.draws, self.moments, self.grid = tails, draws, moments, grid
         self.is_discrete = grid is not None
-        super().__init__(self.categories.batch_shape)
+        super().__init__(log_probs.shape[:-1])
 
     @property
     def mean(self) -> Tensor:
-        return (self.categories.logits.exp() * self.moments[..., 0]).sum(-1)
+        return (self.log_probs.exp() * self.moments[..., 0]).sum(-1)
 
     @property
     def variance(self) -> Tensor:
         centre, spread = self.moments.unbind(-1)
         away = centre - self.mean.unsqueeze(-1)
-        return (self.categories.logits.exp() * (spread + away.square())).sum(-1)
+        return (self.log_probs.exp() * (spread + away.square())).sum(-1)
 
     @property
     def point(self) -> Tensor:
         """The mean, or an atom that has more than half of the probability."""
-        log_mass, place = self.categories.logits[..., : self.atoms.shape[-1]].max(-1)
+        log_mass, place = self.log_probs[..., : self.atoms.shape[-1]].max(-1)
         atom = self.atoms.expand(*place.shape, -1).gather(-1, place.unsqueeze(-1)).squeeze(-1)
         return torch.where(log_mass > math.log(MAJORITY), atom, self.mean)
 
     def log_prob(self, value: Tensor) -> Tensor:
         category, volume = self.locate(value)
-        return self.categories.log_prob(category) - volume
+        return pick_level(self.log_probs, category) - volume
 
     def locate(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """The category of each value, and the log-volume over which its mass is spread."""
@@ -286,7 +292,7 @@ class SpikyCells(CellGroup):
         at = value if self.grid is None else self._rank(value)
         left, left_rate, right, right_rate = self.tails.unbind(-1)
         tail = left_rate * (left - at).clamp(min=0) + right_rate * (at - right).clamp(min=0)
-        return category.to(value.dtype), volume.squeeze(-1) + tail.masked_fill(hit, 0.0)
+        return category, volume.squeeze(-1) + tail.masked_fill(hit, 0.0)
 
     def _rank(self, value: Tensor) -> Tensor:
         """The place on the grid, counted without the atoms."""
@@ -296,7 +302,7 @@ class SpikyCells(CellGroup):
         return place - (self.atoms < value.unsqueeze(-1)).sum(-1)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
-        category = self.categories.sample(Size(sample_shape)).long()
+        category = IntegerCategorical(self.log_probs).sample(Size(sample_shape)).long()
         index = category[..., None, None].expand(*category.shape, 1, 3)
         table = self.draws.expand(*category.shape, *self.draws.shape[-2:])
         least, width, tail = table.gather(-2, index).squeeze(-2).unbind(-1)

@@ -53,8 +53,7 @@ class IntegerCategorical(BaseDistribution):
         return (self.logits.exp() * (levels - self.mean[..., None]) ** 2).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        value, logits = torch.broadcast_tensors(value.unsqueeze(-1), self.logits)
-        return logits.gather(-1, value[..., :1].long()).squeeze(-1)
+        return pick_level(self.logits, value)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         return (
@@ -62,3 +61,14 @@ class IntegerCategorical(BaseDistribution):
             .sample(Size(sample_shape))
             .to(self.logits.dtype)
         )
+
+
+def pick_level(table: Tensor, level: Tensor) -> Tensor:
+    """The entries ``[*batch]`` of ``table`` ``[*batch, levels]`` at these levels, which broadcast.
+
+    Example:
+        >>> pick_level(torch.tensor([5.0, 7.0]), torch.tensor([1.0, 0.0]))
+        tensor([7., 5.])
+    """
+    level, table = torch.broadcast_tensors(level.unsqueeze(-1), table)
+    return table.gather(-1, level[..., :1].long()).squeeze(-1)

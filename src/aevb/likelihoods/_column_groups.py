@@ -12,15 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from ..distributions import (
-    IntegerCategorical,
-    NegativeBinomial,
-    StudentT,
-    from_scale,
-    ordinal,
-    to_rate,
-    to_scale,
-)
+from ..distributions import NegativeBinomial, StudentT, from_scale, ordinal, to_rate, to_scale
 from ..distributions._columns import (
     BinaryCells,
     CellGroup,
@@ -234,7 +226,7 @@ class Ordinals(LevelGroup):
         gaps = torch.cat([to_scale(self.cuts_raw), self.cuts_raw.new_full((1,), math.inf)])
         first = self.get_buffer("first_cut") + self.cuts_raw[self.first]
         cells = ordinal(outputs, first.unsqueeze(-1), gaps[self.gap_index])
-        return CodeCells(cells, self.levels)
+        return CodeCells(cells.logits, self.levels)
 
     def start(self, x: Tensor) -> Tensor:
         """Locations 0; the cut points are set to those of the marginals."""
@@ -261,7 +253,7 @@ class Categories(LevelGroup):
         self.register_buffer("index", torch.as_tensor(index), persistent=False)
 
     def forward(self, outputs: Tensor) -> CodeCells:
-        return CodeCells(IntegerCategorical(_pad_logits(outputs, self.index)), self.levels)
+        return CodeCells(_level_log_probs(outputs, self.index), self.levels)
 
     def start(self, x: Tensor) -> Tensor:
         shares = _level_shares(x, self.counts, max(self.counts))
@@ -286,11 +278,11 @@ class Spikes(ColumnGroup):
         self.fill = torch.as_tensor(table.fill).to(self.fill)
 
     def forward(self, outputs: Tensor) -> SpikyCells:
-        return self._cells(_pad_logits(outputs, self.index))
+        return self._cells(_level_log_probs(outputs, self.index))
 
-    def _cells(self, logits: Tensor) -> SpikyCells:
+    def _cells(self, log_probs: Tensor) -> SpikyCells:
         return SpikyCells(
-            logits,
+            log_probs,
             self.atoms,
             self.get_buffer("inner_edges"),
             self.get_buffer("log_volume"),
@@ -302,8 +294,8 @@ class Spikes(ColumnGroup):
 
     def start(self, x: Tensor) -> Tensor:
         index = self.index.cpu()
-        logits = torch.zeros(index.shape, dtype=self.atoms.dtype, device=self.atoms.device)
-        found, _ = self._cells(logits).locate(x.to(self.atoms))
+        unused = torch.zeros(index.shape, dtype=self.atoms.dtype, device=self.atoms.device)
+        found, _ = self._cells(unused).locate(x.to(self.atoms))
         codes = torch.where(x.isnan(), x, found.to(x))
         shares = _level_shares(codes, [index.shape[1]] * x.shape[1], index.shape[1])
         return shares[index < self.outputs].log()
@@ -373,11 +365,11 @@ def _pad_index(ranges: Sequence[tuple[int, int]], padding: int) -> np.ndarray:
     return index
 
 
-def _pad_logits(outputs: Tensor, index: Tensor) -> Tensor:
-    """Outputs ``[*, m]`` as logits ``[*, n, levels]``, ``-inf`` where the index is ``m``."""
+def _level_log_probs(outputs: Tensor, index: Tensor) -> Tensor:
+    """Log-probabilities ``[*, n, levels]`` of logits ``[*, m]``; an index ``m`` has ``-inf``."""
     padded = nn.functional.pad(outputs, (0, 1), value=-math.inf)
     flat = index.flatten().expand(*outputs.shape[:-1], -1)
-    return padded.gather(-1, flat).unflatten(-1, tuple(index.shape))
+    return padded.gather(-1, flat).unflatten(-1, tuple(index.shape)).log_softmax(-1)
 
 
 def _level_shares(x: Tensor, counts: Sequence[int], most: int) -> Tensor:
