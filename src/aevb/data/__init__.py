@@ -8,6 +8,7 @@ Read 1,797 images of 8 x 8 with 17 grey levels (0 to 16) and labels 0 to 9.
 from ..networks._column import Column
 from . import _idx, _image_folder, _matrices, _numpy_files, _tables, _text_tables  # noqa: F401 - they register readers
 from ._cell_conditions import CellCondition
+from ._conditions import parse_conditions
 from ._dataset import Dataset
 from ._download import download_dataset
 from ._load import load, load_as
@@ -48,5 +49,6 @@ __all__ = [
     "load",
     "load_as",
     "mask_labels",
+    "parse_conditions",
     "save",
 ]

@@ -1,0 +1,337 @@
+"""Conditions on the columns of a table, as text: ``sex=Female``, ``age>60``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..networks._column import Column, Level
+from ._cell_conditions import ANY_NUMBER, CellCondition, Intervals, intersect
+from ._cells import MICROSECONDS
+from ._date_texts import ISO, parse_date
+from ._encode_frame import level_codes, to_cells
+from ._formatting import format_list, suggest_nearest
+from ._frame_libraries import level_text
+from ._schema import Schema
+
+OPERATORS = ("!=", ">=", "<=", "==", "=", ">", "<")
+ON_GRID = 1e-6  # in steps: how far a value on a grid may be rounded
+BESIDE_GRID = 0.4  # in steps: between a bound and the next value, so that bounds do not touch
+_COMPARISON = re.compile(r"\s*(!=|>=|<=|==|=|>|<)\s*(.*)", re.DOTALL)
+
+Conditions = str | Sequence[str] | Mapping[str, Any]
+
+
+def parse_conditions(schema: Schema, where: Conditions) -> tuple[CellCondition, ...]:
+    """Read conditions on the columns of a table.
+
+    A condition is a column, one of ``=``, ``!=``, ``>``, ``>=``, ``<`` and ``<=``, and a value in
+    the units of the data: a number, a level, or a date as ISO text. Levels are compared where
+    they have an order. Several conditions hold together.
+
+    Args:
+        schema: The schema of the table.
+        where: Conditions, or a dict with the values of columns.
+
+    Returns:
+        One condition per column, in the order of the encoded cells. A condition that a constant
+        column meets is left out.
+
+    Raises:
+        ArgumentError: A text is no condition, a column or level is unknown, a column cannot hold
+            the value, or conditions contradict each other.
+
+    Example:
+        >>> age = Column("age", "integer", "discretised_logistic", shift=40.0, scale=10.0, step=1.0)
+        >>> sex = Column("sex", "binary", "bernoulli", levels=("Female", "Male"))
+        >>> for each in parse_conditions(Schema((age, sex), 100), ["sex=Female", "age>60"]):
+        ...     print(each)
+        CellCondition(cell=0, intervals=((2.06, inf),), text='age>60')
+        CellCondition(cell=1, intervals=((0.0, 0.0),), text='sex=Female')
+    """
+    places = {column.name: place for place, column in enumerate(schema.modelled)}
+    merged: dict[str, CellCondition] = {}
+    for each in _comparisons(schema, where):
+        if not each.column.modelled:
+            _check_constant(each)
+            continue
+        name = each.column.name
+        before = merged.get(name, CellCondition(places[name], ANY_NUMBER))
+        found = _intervals(each)
+        if not found:
+            raise _never(each.text, f"{name} cannot be so")
+        both = intersect(before.intervals, found)
+        text = f"{before.text} and {each.text}" if before.text else each.text
+        if not both:
+            raise _never(text, "they contradict each other")
+        merged[name] = CellCondition(places[name], both, text)
+    return tuple(sorted(merged.values(), key=lambda each: each.cell))
+
+
+def restrict_pooled_levels(schema: Schema, where: Conditions) -> Schema:
+    """The schema that decodes rows with a given rare level to this level.
+
+    Args:
+        schema: The schema.
+        where: As for ``parse_conditions``.
+    """
+    columns = {column.name: column for column in schema.columns}
+    for each in _comparisons(schema, where):
+        column = columns[each.column.name]
+        if each.operator in ("=", "==", "!=") and each.value in map(level_text, column.pooled):
+            pairs = zip(
+                column.pooled, column.pooled_counts or [1] * len(column.pooled), strict=True
+            )
+            is_equal = each.operator != "!="
+            kept = [pair for pair in pairs if (level_text(pair[0]) == each.value) is is_equal]
+            if kept:
+                levels, counts = zip(*kept, strict=True)
+                columns[column.name] = replace(column, pooled=levels, pooled_counts=counts)
+    return replace(schema, columns=tuple(columns.values()))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A column, an operator and a value."""
+
+    column: Column
+    operator: str
+    value: str
+
+    @property
+    def text(self) -> str:
+        """As it was written, without blanks."""
+        return f"{self.column.name}{self.operator}{self.value}"
+
+
+def _comparisons(schema: Schema, where: Conditions) -> list[_Comparison]:
+    if isinstance(where, Mapping):
+        texts = [f"{name}={level_text(value)}" for name, value in where.items()]
+    else:
+        texts = [where] if isinstance(where, str) else list(where)
+    return [_parse(schema, text) for text in texts]
+
+
+def _parse(schema: Schema, text: str) -> _Comparison:
+    """Read one condition; the longest name of a column counts."""
+    columns = {column.name: column for column in schema.columns if column.name}
+    stripped = str(text).strip()
+    for name in sorted(columns, key=len, reverse=True):
+        match = _COMPARISON.fullmatch(stripped[len(name) :]) if stripped.startswith(name) else None
+        if match and match[2].strip():
+            return _Comparison(columns[name], match[1], match[2].strip())
+    name, operator, value = _split_unknown(stripped)
+    if not operator or not name or not value or name in columns:
+        raise ArgumentError(
+            "this is no condition",
+            argument="where",
+            value=text,
+            suggestions=("Write a column, an operator and a value, such as age>60",),
+        )
+    raise ArgumentError(
+        f'there is no column "{name}"',
+        argument="where",
+        value=text,
+        suggestions=suggest_nearest(name, columns) or (f"The columns: {format_list(columns)}",),
+    )
+
+
+def _split_unknown(text: str) -> tuple[str, str, str]:
+    """The parts around the first operator; empty without one."""
+    match = re.search("|".join(map(re.escape, OPERATORS)), text)
+    if match is None:
+        return text, "", ""
+    return text[: match.start()].strip(), match[0], text[match.end() :].strip()
+
+
+def _check_constant(comparison: _Comparison) -> None:
+    """Check a condition on a column that is set aside."""
+    column = comparison.column
+    if column.kind != "constant" or not column.levels or comparison.operator not in ("=", "=="):
+        raise ArgumentError(
+            f"{column.name} is set aside as {column.kind}: the model does not have it",
+            argument="where",
+            value=comparison.text,
+        )
+    if comparison.value not in _texts(column.levels):
+        raise _never(comparison.text, f"{column.name} is always {column.levels[0]}")
+
+
+def _never(text: str, why: str) -> ArgumentError:
+    return ArgumentError(
+        f"this never occurs: {why}, and the probability is 0", argument="where", value=text
+    )
+
+
+def _intervals(comparison: _Comparison) -> Intervals:
+    """The encoded values that meet a condition."""
+    column = comparison.column
+    if column.levels is not None:
+        return _level_intervals(comparison)
+    value = _read_value(comparison)
+    if column.step or column.kind == "count":
+        return _grid_intervals(comparison, value, column.step or 1.0)
+    return _real_intervals(comparison, value)
+
+
+def _level_intervals(comparison: _Comparison) -> Intervals:
+    column, operator = comparison.column, comparison.operator
+    codes = {text: code for level, code in level_codes(column).items() for text in _texts((level,))}
+    code = codes.get(comparison.value)
+    if code is None:
+        raise ArgumentError(
+            f'{column.name} has no level "{comparison.value}"',
+            argument="where",
+            value=comparison.text,
+            suggestions=suggest_nearest(comparison.value, codes)
+            or (f"The levels: {format_list(map(level_text, column.levels or ()))}",),
+        )
+    if operator in (">", ">=", "<", "<=") and not _has_order(column):
+        raise ArgumentError(
+            f"the levels of {column.name} have no order",
+            argument="where",
+            value=comparison.text,
+            suggestions=("Compare with = or !=",),
+        )
+    is_rare = comparison.value in map(level_text, column.pooled)
+    return tuple(
+        (float(each), float(each))
+        for each in range(column.n_levels)
+        if _holds(each, operator, code) or (operator == "!=" and is_rare and len(column.pooled) > 1)
+    )
+
+
+def _has_order(column: Column) -> bool:
+    numbers = all(not isinstance(level, str) for level in column.levels or ())
+    return column.kind == "ordinal" or (column.kind == "binary" and numbers)
+
+
+def _texts(levels: Iterable[Level | None]) -> set[str]:
+    """How levels may be written."""
+    texts = set()
+    for level in levels:
+        texts.add(level_text(level))
+        if isinstance(level, bool):
+            texts |= {str(level).lower(), str(int(level))}
+        elif isinstance(level, int | float) and float(level).is_integer():
+            texts |= {str(int(level)), str(float(level))}
+    return texts
+
+
+def _holds(left: float, operator: str, right: float) -> bool:
+    return {
+        "=": left == right,
+        "==": left == right,
+        "!=": left != right,
+        ">": left > right,
+        ">=": left >= right,
+        "<": left < right,
+        "<=": left <= right,
+    }[operator]
+
+
+def _read_value(comparison: _Comparison) -> float:
+    """The value in the units of the column."""
+    column, text = comparison.column, comparison.value
+    try:
+        value = _read_date(column, text) if column.kind == "date" else float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        noun = "dates, such as 2024-12-31" if column.kind == "date" else "numbers"
+        raise ArgumentError(
+            f'{column.name} holds {noun}, and "{text}" is none',
+            argument="where",
+            value=comparison.text,
+        )
+    return value
+
+
+def _read_date(column: Column, text: str) -> float:
+    unit = MICROSECONDS[column.unit or "second"] / 1e6
+    try:
+        return parse_date(text, ISO) / unit
+    except ValueError:
+        if column.format in ("", ISO):
+            raise
+    return parse_date(text, column.format) / unit
+
+
+def _grid_intervals(comparison: _Comparison, value: float, step: float) -> Intervals:
+    """Bounds between the values on a grid."""
+    column, place = comparison.column, value / step
+    nearest = round(place)
+    is_on_grid = abs(place - nearest) <= ON_GRID
+
+    def bound(number: float, side: float) -> float:
+        x = (number + side * BESIDE_GRID) * step
+        return x if column.kind == "count" else (x - column.shift) / column.scale
+
+    below = nearest if is_on_grid else math.floor(place)
+    above = nearest if is_on_grid else math.ceil(place)
+    first, last = (0 if column.kind == "count" else -math.inf), math.inf
+    match comparison.operator:
+        case "=" | "==":
+            if not is_on_grid or nearest < first:
+                raise _cannot_hold(comparison)
+            return _point(comparison, value)
+        case "!=":
+            if not is_on_grid:
+                return ANY_NUMBER
+            return ((-math.inf, bound(nearest - 1, 1)), (bound(nearest + 1, -1), math.inf))
+        case ">" | ">=":
+            least = above + (comparison.operator == ">" and is_on_grid)
+            return ((bound(least, -1), last),)
+        case _:
+            most = below - (comparison.operator == "<" and is_on_grid)
+            return ((-math.inf, bound(most, 1)),) if most >= first else ()
+
+
+def _real_intervals(comparison: _Comparison, value: float) -> Intervals:
+    """Bounds in float32, as the encoded cells."""
+    column, operator = comparison.column, comparison.operator
+    if operator in ("=", "=="):
+        return _point(comparison, value)
+    low, high = _open_range(column)
+    if not low < value < high:
+        inside = {">": value <= low, ">=": value <= low, "<": value >= high, "<=": value >= high}
+        return ANY_NUMBER if inside.get(operator, True) else ()
+    with np.errstate(over="ignore"):
+        y = to_cells(column, np.array([value]))[0]
+    before, after = (float(np.nextafter(y, np.float32(end))) for end in (-np.inf, np.inf))
+    found: Intervals = {
+        "!=": ((-math.inf, before), (after, math.inf)),
+        ">": ((after, math.inf),),
+        ">=": ((float(y), math.inf),),
+        "<": ((-math.inf, before),),
+        "<=": ((-math.inf, float(y)),),
+    }[operator]
+    return tuple((low, high) for low, high in found if low < math.inf and high > -math.inf)
+
+
+def _open_range(column: Column) -> tuple[float, float]:
+    """The numbers between which all values of a column of real numbers lie."""
+    if column.likelihood == "log_normal":
+        return 0.0, math.inf
+    if column.likelihood == "beta":
+        return column.low or 0.0, 1.0 if column.high is None else column.high
+    return -math.inf, math.inf
+
+
+def _point(comparison: _Comparison, value: float) -> Intervals:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        y = float(to_cells(comparison.column, np.array([value]))[0])
+    if not math.isfinite(y):
+        raise _cannot_hold(comparison)
+    return ((y, y),)
+
+
+def _cannot_hold(comparison: _Comparison) -> ArgumentError:
+    column = comparison.column
+    return _never(comparison.text, f"{column.name} ({column.kind}) cannot hold this value")

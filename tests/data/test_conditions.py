@@ -1,0 +1,170 @@
+"""Conditions on columns as text: which encoded cells meet them, and what is refused."""
+
+import numpy as np
+import pytest
+
+from aevb.data import Column, Schema, parse_conditions
+from aevb.data._conditions import restrict_pooled_levels
+from aevb.data._encode_frame import to_cells
+from aevb.errors import ArgumentError
+
+AGE = Column("age", "integer", "discretised_logistic", shift=40.3, scale=12.0, step=1.0)
+PRICE = Column("price", "positive", "log_normal", shift=3.0, scale=0.5)
+SHARE = Column("share", "bounded", "beta", low=-1.0, high=4.0)
+HEIGHT = Column("height", "continuous", "normal", shift=170.0, scale=9.0)
+CHILDREN = Column("children", "count", "negative_binomial", scale=2.0)
+TENTHS = Column("tenths", "integer", "discretised_logistic", shift=0.25, scale=0.3, step=0.1)
+HOURS = Column("hours", "spiky", "spiky", shift=40.0, scale=12.0, atoms=(40.0,), edges=(0.0, 99.0))
+DAY = Column(
+    "day", "date", "discretised_logistic", shift=12000.0, scale=100.0, step=1.0, unit="day"
+)
+TIME = Column("time", "date", "normal", shift=1e9, scale=1e6, unit="second", format="%d/%m/%Y")
+NUMBERS = [AGE, PRICE, SHARE, HEIGHT, CHILDREN, TENTHS, HOURS]
+SEX = Column("sex", "binary", "bernoulli", levels=("Female", "Male"))
+GRADE = Column("grade", "ordinal", "ordinal", levels=("low", "mid", "high"))
+CLASS = Column("class", "ordinal", "ordinal", levels=(1, 2, 3))
+ALIVE = Column("alive", "binary", "bernoulli", levels=(False, True))
+INCOME = Column("income", "categorical", "categorical", levels=("<=50K", ">50K", "a=b"))
+LAND = Column(
+    "land", "categorical", "categorical", levels=("US", "UK", "other"),
+    pooled=("Peru", "Cuba", "Laos"), pooled_counts=(3, 2, 1),
+)  # fmt: skip
+LONG = Column("age group", "ordinal", "ordinal", levels=("young", "old"))
+FIXED = Column("planet", "constant", levels=("Earth",))
+NAME = Column("name", "identifier")
+SCHEMA = Schema(
+    (*NUMBERS, DAY, TIME, SEX, GRADE, CLASS, ALIVE, INCOME, LAND, FIXED, NAME, LONG), 100
+)
+COMPARE = {
+    "=": np.equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+}
+
+
+def intervals(*texts):
+    (found,) = parse_conditions(SCHEMA, list(texts))
+    return found.intervals
+
+
+def inside(found, y):
+    return np.any([(y >= low) & (y <= high) for low, high in found], 0)
+
+
+@pytest.mark.parametrize("operator", COMPARE)
+@pytest.mark.parametrize("column", NUMBERS, ids=lambda column: column.name)
+def test_encoded_cells_meet_a_condition_where_their_values_do(column, operator):
+    step = 0.1 if column is TENTHS else 1.0 if column in (AGE, CHILDREN) else 0.25
+    x = np.arange(1, 60) * step / (20 if column is SHARE else 1)
+    value = float(x[20])
+    found = intervals(f"{column.name}{operator}{value!r}")
+    assert (inside(found, to_cells(column, x)) == COMPARE[operator](x, value)).all()
+
+
+@pytest.mark.parametrize("operator, first", [(">", 61), (">=", 61), ("<", 61), ("<=", 61)])
+def test_a_bound_between_whole_numbers(operator, first):
+    x = np.arange(50.0, 70.0)
+    found = inside(intervals(f"age {operator} 60.5"), to_cells(AGE, x))
+    assert (found == (x >= first if ">" in operator else x < first)).all()
+
+
+def test_levels_are_compared_in_their_order():
+    assert intervals("grade>=mid") == ((1, 1), (2, 2)) and intervals("grade!=mid") == (
+        (0, 0),
+        (2, 2),
+    )
+    assert intervals("class<=2") == ((0, 0), (1, 1)) == intervals("class<=2.0")
+    assert intervals("alive=true") == intervals("alive=1") == intervals("alive>False") == ((1, 1),)
+    assert intervals("sex=Female") == ((0, 0),)
+
+
+def test_names_and_levels_may_hold_operators_and_blanks():
+    assert intervals("income!=>50K") == ((0, 0), (2, 2)) and intervals("income=<=50K") == ((0, 0),)
+    assert intervals("income=a=b") == ((2, 2),)
+    (found,) = parse_conditions(SCHEMA, " age group = old ")
+    assert SCHEMA.modelled[found.cell] is LONG and found.intervals == ((1, 1),)
+
+
+def test_dates_are_iso_text_or_in_the_format_of_the_column():
+    x = np.array([12417.0, 12418.0])  # 2003-12-31 and the day after
+    assert inside(intervals("day>2003-12-31"), to_cells(DAY, x)).tolist() == [False, True]
+    assert intervals("time=2001-09-09") == intervals("time=09/09/2001")
+    assert intervals("time=2001-09-09 01:46:40")[0][0] == 0  # 1e9 seconds
+
+
+def test_conditions_of_a_column_hold_together():
+    assert (
+        inside(intervals("age>30", "age<=40", "age!=35"), to_cells(AGE, np.arange(30.0, 42))).sum()
+        == 9
+    )
+    (found,) = parse_conditions(SCHEMA, ["age>59", "age=60"])
+    assert found.value == to_cells(AGE, np.array([60.0]))[0] and found.text == "age>59 and age=60"
+    assert parse_conditions(SCHEMA, {"sex": "Male", "age": 60})[1].text == "sex=Male"
+    assert parse_conditions(SCHEMA, "planet=Earth") == ()
+
+
+def test_bounds_beyond_the_possible_values():
+    for text in ("price>-1", "share>=-1", "share<9", "height!=1e300", "age!=0.5"):
+        x = to_cells(PRICE if "price" in text else HEIGHT, np.array([1e-9, 1.0, 1e6]))
+        assert inside(intervals(text), x).all(), text
+
+
+def test_rare_levels_share_a_code_and_are_decoded_apart():
+    assert intervals("land=Peru") == ((2, 2),) and intervals("land!=Peru") == (
+        (0, 0), (1, 1), (2, 2),
+    )  # fmt: skip
+    for text, expected in (("land=Peru", {"Peru"}), ("land!=Peru", {"Cuba", "Laos"})):
+        schema = restrict_pooled_levels(Schema((LAND,), 9), text)
+        assert set(schema.decode([[2.0]] * 60)["land"].to_list()) == expected
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "age",
+        "age>",
+        ">60",
+        "",
+        "agee>60",
+        "weight=3",
+        "sex=female",
+        "sex>Female",
+        "land<US",
+        "age=abc",
+        "age=60.5",
+        "age=>60",
+        "age>nan",
+        "children=-1",
+        "children<0",
+        "price=-3",
+        "price<0",
+        "share=7",
+        "height=1e300",
+        "height>1e300",
+        "share>=4",
+        "day>yesterday",
+        "planet=Mars",
+        "planet>Earth",
+        "name=Ann",
+        ["age>60", "age<50"],
+        ["age>60", "age<61"],
+        ["sex=Male", "sex=Female"],
+        ["height=3", "height!=3"],
+    ],
+    ids=str,
+)
+def test_conditions_without_a_meaning_are_refused(where):
+    with pytest.raises(ArgumentError) as caught:
+        parse_conditions(SCHEMA, where)
+    assert caught.value.argument == "where"
+
+
+def test_the_nearest_name_is_suggested():
+    for text, word in (("agee>60", "age"), ("sex=female", "Female")):
+        with pytest.raises(ArgumentError) as caught:
+            parse_conditions(SCHEMA, text)
+        assert word in str(caught.value.suggestions[0])
