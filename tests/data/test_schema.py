@@ -311,3 +311,13 @@ def test_the_text_of_a_schema_is_80_columns_wide_and_names_every_column():
 
 def test_html_shows_names_as_text():
     assert "<b>" not in Schema((Column("<b>", "constant"),), 3)._repr_html_()
+
+
+def test_every_value_that_repeats_far_more_than_its_neighbours_is_an_atom():
+    gains = np.repeat([1055.0, 3103.0, 7298.0, 99999.0], 12)  # of a tax form
+    rng = np.random.default_rng(0)
+    frame = polars.DataFrame(
+        {"gain": np.concatenate([np.zeros(900), gains, rng.integers(1, 9000, 52)])}
+    )
+    (column,) = Schema.of(frame).columns
+    assert (column.kind, column.atoms) == ("spiky", (0.0, 1055.0, 3103.0, 7298.0, 99999.0))

@@ -17,7 +17,7 @@ from ._columns import TRIED_TEXTS, CellRules
 from ._date_texts import find_date_format, parse_date
 from ._formatting import format_count
 from ._identifiers import is_identifier_name, is_index_name
-from ._number_fits import Histogram, NumberSample, find_atoms, fit_histogram
+from ._number_fits import MAX_MODELLED_ATOMS, Histogram, NumberSample, find_atoms, fit_histogram
 from ._number_texts import parse_numbers
 from ._value_counts import NumberCounts
 
@@ -692,7 +692,8 @@ def _bounds(numbers: NumberCounts) -> tuple[float, float]:
 def _build_spiky(column: Column, statistics: ColumnStatistics, sample: NumberSample) -> Column:
     numbers, moments = statistics.numbers, sample.moments
     step = numbers.step if _is_discrete(sample) else 0.0
-    atoms = find_atoms(numbers)
+    # in a spiky column every value that is far more frequent than its neighbours is an atom
+    atoms = find_atoms(numbers, 0.0, MAX_MODELLED_ATOMS)
     if not atoms.any():
         if numbers.counts.max() < 2:
             raise _contradiction(column, "spiky", "no value occurs twice")

@@ -16,7 +16,8 @@ MAX_BINS = 20
 MIN_CELLS_PER_BIN = 20
 MIN_ATOM_SHARE = 0.01
 MIN_ATOM_CELLS = 5
-MAX_ATOMS = 16
+MAX_ATOMS = 16  # that make a column spiky
+MAX_MODELLED_ATOMS = 128  # of a spiky column
 MIN_EXCESS = 3.0  # of an atom, in units of the values around it
 _T_QUARTILE = {3: 0.76489, 6: 0.71756, 12: 0.69548}  # of Student's t, by degrees of freedom
 _NORMAL_QUARTILE = 0.67449
@@ -147,8 +148,10 @@ class Histogram:
     penalty: float
 
 
-def find_atoms(counts: NumberCounts, least: float = MIN_ATOM_SHARE) -> np.ndarray:
-    """Which of the values occur so often that they are atoms.
+def find_atoms(
+    counts: NumberCounts, least: float = MIN_ATOM_SHARE, most: int = MAX_ATOMS
+) -> np.ndarray:
+    """Which of the values, at most ``most``, occur so often that they are atoms.
 
     An atom holds a share of at least ``least``; among the values of a grid it is also several times
     as frequent as the median of the values around it, by more than chance.
@@ -159,9 +162,8 @@ def find_atoms(counts: NumberCounts, least: float = MIN_ATOM_SHARE) -> np.ndarra
         around = _cells_around(counts, counts.step)
         found &= counts.counts >= MIN_EXCESS * around + 2 * MIN_ATOM_CELLS
     places = np.flatnonzero(found)
-    most = places[np.argsort(-share[places], kind="stable")][:MAX_ATOMS]
     chosen = np.zeros(len(share), dtype=bool)
-    chosen[most] = True
+    chosen[places[np.argsort(-share[places], kind="stable")][:most]] = True
     return chosen
 
 
