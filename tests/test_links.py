@@ -155,5 +155,6 @@ def test_every_law_has_a_line():
         testing._checks.POSTERIOR_PRIOR_LAWS,
         testing._checks.LIKELIHOOD_LAWS,
         testing._objective_laws.OBJECTIVE_LAWS,
+        testing._column_laws.COLUMN_LAWS,
     ]
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set().union(*tables)
