@@ -83,6 +83,7 @@ from ._tables._associations import (
     compare_associations,
 )
 from ._tables._closest_records import ClosestRecords, DistanceQuantiles, closest_records
+from ._tables._hidden_cells import HiddenCells, HiddenColumn, hidden_cells
 from ._tables._marginals import ColumnMarginal, MarginalComparison, compare_marginals
 
 __all__ = [
@@ -117,6 +118,8 @@ __all__ = [
     "Features",
     "Finding",
     "FrechetDistance",
+    "HiddenCells",
+    "HiddenColumn",
     "InferenceGaps",
     "Interval",
     "JackknifeEstimate",
@@ -161,6 +164,7 @@ __all__ = [
     "frechet_distance",
     "function_features",
     "gaussian_frechet_distance",
+    "hidden_cells",
     "inference_gaps",
     "interval_over_seeds",
     "interventional_robustness",

@@ -1,0 +1,88 @@
+"""Hidden cells are counted as covered, and intervals of data from the model have their level."""
+
+import math
+
+import pytest
+import torch
+
+from aevb import VAE, likelihoods, metrics, networks, posteriors, priors
+from aevb.data import Rows, Schema
+from aevb.errors import ArgumentError, DataError
+from aevb.inference import Imputation
+from aevb.inference._impute import MissingCategories
+from aevb.metrics._tables import _hidden_cells
+from aevb.networks import Column
+
+SCHEMA = Schema(
+    (
+        Column("x", "continuous", "normal", shift=3.0, scale=2.0),
+        Column("c", "categorical", "categorical", levels=("a", "b", "c", "d")),
+        Column("y", "continuous", "normal"),
+    ),
+    100,
+)
+
+
+@pytest.fixture
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        columns = SCHEMA.modelled
+        encoder = networks.Columns(networks.MLP(networks.Columns.width(columns)), columns)
+        likelihood = likelihoods.Columns(networks.MLP(2), columns)
+        return VAE(priors.Normal(2), posteriors.Normal(encoder, 2), likelihood)
+
+
+def test_cells_of_the_model_itself_are_covered_at_their_level(model):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        rows = Rows.from_array(model.sample(400))
+    found = metrics.hidden_cells(
+        model, rows, SCHEMA, level=0.8, hidden_share=0.3, samples=100, seed=2
+    )
+    assert found.numbers.low < 0.8 < found.numbers.high
+    assert found.categories.value >= 0.75  # a set of few categories has more
+    assert [column.name for column in found.columns] == ["x", "c", "y"]
+    hidden = sum(column.n_cells for column in found.columns)
+    assert abs(hidden - 360) < 5 * math.sqrt(1200 * 0.3 * 0.7)
+    assert all(column.relative_error < 1.3 for column in found.columns)
+
+
+def test_intervals_sets_and_errors_are_counted_by_hand(monkeypatch):
+    x = torch.tensor([[0.0, 1.0, 5.0], [2.0, 3.0, math.nan], [4.0, 1.0, 7.0], [6.0, 1.0, 9.0]])
+    hidden = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]).bool()
+    empty = hidden | x.isnan()
+    imputed = torch.tensor([[1.0, 1.0, 5.0], [2.5, 1.0, 0.0], [4.0, 1.0, 7.0], [6.0, 1.0, 9.0]])
+    cells = torch.tensor([[1, 1], [2, 1]])
+    result = Imputation(
+        imputed, imputed, imputed[None][:0], imputed[:, 0], 1,
+        torch.where(empty, torch.tensor([[0.5], [1.0], [0.0], [0.0]]), x),
+        torch.where(empty, torch.tensor([[1.5], [2.0], [0.0], [0.0]]), x),
+        MissingCategories(
+            cells, torch.zeros(2, 3), torch.tensor([[False, True, True], [False, True, False]])
+        ),
+        0.9,
+    )  # fmt: skip
+    monkeypatch.setattr(_hidden_cells, "impute", lambda *_, **__: result)
+    monkeypatch.setattr(_hidden_cells, "_choose_cells", lambda *_: hidden)
+    found = _hidden_cells.hidden_cells(None, Rows.from_array(x), SCHEMA)
+    numbers, names = found.columns
+    assert (numbers.n_cells, numbers.coverage.value) == (2, 0.5)  # 0 is below 0.5; 2 is an end
+    assert numbers.relative_error == pytest.approx((1 + 0.25) / (25 + 9))  # the others' mean is 5
+    # a category beyond those that were drawn is in no set
+    assert (names.n_cells, names.coverage.value, names.relative_error) == (2, 0.5, 1.0)
+    assert (found.numbers.value, found.categories.value, found.n_rows) == (0.5, 0.5, 4)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
+def test_impossible_shares_are_refused(model, share):
+    with pytest.raises(ArgumentError) as caught:
+        metrics.hidden_cells(model, Rows.from_array(torch.zeros(4, 3)), SCHEMA, hidden_share=share)
+    assert caught.value.argument == "hidden_share"
+
+
+def test_rows_without_a_hidden_cell_are_refused(model):
+    rows = Rows.from_array(torch.full((4, 3), math.nan))
+    with pytest.raises(DataError):
+        metrics.hidden_cells(model, rows, SCHEMA)
+    assert _hidden_cells.hidden_cells_or_none(model, rows, SCHEMA) is None
