@@ -37,10 +37,15 @@ def bergsma(a, b):
     return math.sqrt(corrected / (min(sizes) - 1))
 
 
+def unbiased_root(squared, rows, levels):
+    return math.sqrt(max(0.0, 1 - (1 - squared) * (rows - 1) / (rows - levels)))
+
+
 def correlation_ratio(codes, values):
     """The statistic of Kruskal and Wallis over the number of rows less 1 is its square."""
     groups = [values[codes == code] for code in set(codes)]
-    return math.sqrt(scipy.stats.kruskal(*groups).statistic / (len(values) - 1))
+    squared = scipy.stats.kruskal(*groups).statistic / (len(values) - 1)
+    return unbiased_root(squared, len(values), len(groups))
 
 
 def test_each_pair_has_the_association_of_its_kinds():
@@ -68,7 +73,7 @@ def test_missing_cells_leave_the_rows_in_which_both_are_observed():
     both = ~numpy.isnan(c) & ~numpy.isnan(x)
     ranks = scipy.stats.rankdata(x, nan_policy="omit")[both]
     means = numpy.array([ranks[c[both] == code].mean() for code in c[both]])
-    assert matrix[0, 1] == pytest.approx(means.std() / ranks.std())
+    assert matrix[0, 1] == pytest.approx(unbiased_root(means.var() / ranks.var(), both.sum(), 3))
 
 
 def test_constant_columns_have_no_association():

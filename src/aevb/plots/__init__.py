@@ -18,11 +18,14 @@ from ._latent import LatentProjection, latent_map, project_latents
 from ._manifold import has_manifold, manifold, percentile_grid
 from ._rate_distortion import rate_distortion
 from ._series import film_strips, series
+from ._tables import associations, column_marginals
 from ._tiles import high_frequency_ratio, images
 
 __all__ = [
     "PALETTE",
     "LatentProjection",
+    "associations",
+    "column_marginals",
     "correlations",
     "film_strips",
     "forest_plot",

@@ -78,7 +78,8 @@ def compare_associations(real: Any, synthetic: Any, schema: Schema) -> Associati
     Two columns of numbers, dates or ordered values: Spearman's rank correlation, from -1 to 1. Two
     columns of categories: Cramer's V with the correction of its bias, from 0 to 1 (Bergsma, A
     bias-correction for Cramer's V and Tschuprow's T, 2013). A column of either kind: the
-    correlation ratio of ranks, from 0 to 1. Each pair has the rows in which both cells are
+    correlation ratio of ranks with the correction of its bias, from 0 to 1 (Kelley, An unbiased
+    correlation ratio measure, 1935). Each pair has the rows in which both cells are
     observed, and ranks among the observed cells of their column. The first 100 columns are used,
     and the rarest of more than 40 levels are one level.
 
@@ -226,6 +227,8 @@ def _correlation_ratios(
 ) -> np.ndarray:
     """Roots of the share of the variance of numbers that the levels explain, ``[names, numbers]``.
 
+    Levels explain ``(L - 1) / (n - 1)`` by chance, which is taken off.
+
     Args:
         levels: Indicators of the levels, ``[N, L]``.
         starts: The first level of each column.
@@ -242,9 +245,9 @@ def _correlation_ratios(
         spread = squares - within
         spread[spread <= 1e-12 * squares] = np.nan
         between = np.add.reduceat(parts, starts, 0) - within
-        ratios = np.sqrt((between / spread).clip(0.0, 1.0))
-    used = np.add.reduceat(counts > 0, starts, 0, dtype=np.int64)
-    return np.where(used > 1, ratios, np.nan)
+        used = np.add.reduceat(counts > 0, starts, 0, dtype=np.int64)
+        ratios = 1 - (1 - between / spread) * (n - 1) / (n - used)
+    return np.where(used > 1, np.sqrt(ratios.clip(0.0, 1.0)), np.nan)
 
 
 def _blocked_product(a: np.ndarray, b: np.ndarray, block: int = 4096) -> np.ndarray:

@@ -21,11 +21,11 @@ from .._rows import evenly_spaced_rows
 HIDDEN_SHARE = 0.1
 """Share of the observed cells that are hidden."""
 
-MAX_ROWS = 1000
+MAX_ROWS = 500
 """Most rows whose cells are imputed."""
 
-SAMPLES = 200
-"""Importance samples per row."""
+SAMPLES = 500
+"""Importance samples per row: intervals from few effective samples are too narrow."""
 
 ROUNDING = 1e-6  # relative: cells and draws on a grid differ by the rounding of float32
 
