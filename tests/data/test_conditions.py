@@ -79,6 +79,9 @@ def test_levels_are_compared_in_their_order():
     )
     assert intervals("class<=2") == ((0, 0), (1, 1)) == intervals("class<=2.0")
     assert intervals("alive=true") == intervals("alive=1") == intervals("alive>False") == ((1, 1),)
+    assert intervals("class>1.5") == ((1, 1), (2, 2)) and intervals("class<9") == (
+        (0, 0), (1, 1), (2, 2),
+    )  # fmt: skip
     assert intervals("sex=Female") == ((0, 0),)
 
 
@@ -134,6 +137,10 @@ def test_rare_levels_share_a_code_and_are_decoded_apart():
         "sex=female",
         "sex>Female",
         "land<US",
+        "class=1.5",
+        "class>3",
+        "class>300",
+        "class>abc",
         "age=abc",
         "age=60.5",
         "age=>60",

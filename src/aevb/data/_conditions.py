@@ -65,7 +65,7 @@ def parse_conditions(schema: Schema, where: Conditions) -> tuple[CellCondition, 
         before = merged.get(name, CellCondition(places[name], ANY_NUMBER))
         found = _intervals(each)
         if not found:
-            raise _never(each.text, f"{name} cannot be so")
+            raise _never(each.text, f"{name} has no such value")
         both = intersect(before.intervals, found)
         text = f"{before.text} and {each.text}" if before.text else each.text
         if not both:
@@ -183,13 +183,13 @@ def _intervals(comparison: _Comparison) -> Intervals:
 def _level_intervals(comparison: _Comparison) -> Intervals:
     column, operator = comparison.column, comparison.operator
     codes = {text: code for level, code in level_codes(column).items() for text in _texts((level,))}
-    code = codes.get(comparison.value)
+    code = codes.get(comparison.value, _number_place(comparison))
     if code is None:
         raise ArgumentError(
             f'{column.name} has no level "{comparison.value}"',
             argument="where",
             value=comparison.text,
-            suggestions=suggest_nearest(comparison.value, codes)
+            suggestions=suggest_nearest(comparison.value, map(level_text, level_codes(column)))
             or (f"The levels: {format_list(map(level_text, column.levels or ()))}",),
         )
     if operator in (">", ">=", "<", "<=") and not _has_order(column):
@@ -205,6 +205,17 @@ def _level_intervals(comparison: _Comparison) -> Intervals:
         for each in range(column.n_levels)
         if _holds(each, operator, code) or (operator == "!=" and is_rare and len(column.pooled) > 1)
     )
+
+
+def _number_place(comparison: _Comparison) -> float | None:
+    """The place of a number among levels that are numbers, for a comparison of their order."""
+    levels = [level for level in comparison.column.levels or () if not isinstance(level, str)]
+    is_number = re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", comparison.value, re.IGNORECASE)
+    if comparison.operator[0] not in "<>" or len(levels) < comparison.column.n_levels:
+        return None
+    if is_number is None:
+        return None
+    return sum(level < float(comparison.value) for level in levels) - 0.5
 
 
 def _has_order(column: Column) -> bool:

@@ -203,9 +203,9 @@ def _find_leaf(cells: Distribution, cell: int, axes: int) -> Cell | None:
         logits = pick(cells.logits)
         pair = (torch.nn.functional.logsigmoid(side * logits) for side in (-1, 1))
         return LevelCell(torch.stack(list(pair), -1))
-    if isinstance(cells, NumberCells):
-        return _find_leaf(cells.base, cell, axes)
-    if isinstance(cells, BinaryCells | CodeCells):
+    if isinstance(cells, CodeCells):
+        return LevelCell(pick(cells.log_probs))
+    if isinstance(cells, NumberCells | BinaryCells):
         return _find_leaf(cells.base, cell, axes)
     if isinstance(cells, GridCells):
         grid = cells.origin.flatten()[cell].item(), cells.step.flatten()[cell].item()
