@@ -184,7 +184,7 @@ def _astype(values: RowValues, dtype: np.dtype, offset: Offset | None) -> RowVal
         return replace(values, dtype=dtype, offset=offset)
     if offset is None:
         return values.astype(dtype, copy=False)
-    return (values - np.array(offset, np.float64)).astype(dtype)
+    return (np.asarray(values) - np.array(offset, np.float64)).astype(dtype)
 
 
 def _arrange(raw: RawData, layout: str | None) -> RawData:

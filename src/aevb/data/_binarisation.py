@@ -11,10 +11,9 @@ import torch
 
 from ..errors import ArgumentError, DataError
 from ..notes import Argument, Note, message
-from ._memory_map import MappedRows
 from ._model_defaults import DataProperties
 from ._packing import pack, should_pack
-from ._rows import Rows, load_stored_values
+from ._rows import Rows, StoredRows, load_stored_values
 from ._transforms import DynamicBinarisation, UnpackBits, binarise
 
 BINARISE_CHUNK_ROWS = 4096  # the random numbers take twice the memory of the rows
@@ -98,7 +97,7 @@ def binarisation_note(mode: BinarisationMode, seed: int) -> Note:
 
 
 def _iter_fixed_binarisation(
-    stored: torch.Tensor | MappedRows, levels: int, seed: int, part: str
+    stored: StoredRows, levels: int, seed: int, part: str
 ) -> Iterator[np.ndarray]:
     """Zeros and ones, uint8; each part has its own random stream, so that it can be drawn alone."""
     sequence = np.random.SeedSequence([seed, SPLIT_NAMES.index(part)])

@@ -29,8 +29,8 @@ def extract_mat(path: str, limit: int) -> dict[str, Any]:
     return arrays
 
 
-def extract_h5ad(path: str, limit: int, key: str, labels: str) -> dict[str, Any]:
-    """A matrix of an AnnData file as ``X``, the names of its columns, and labels."""
+def extract_h5ad(path: str, limit: int, key: str, *obs: str) -> dict[str, Any]:
+    """A matrix of an AnnData file as ``X``, the names of its columns, and columns of ``obs``."""
     import h5py
 
     file: Any
@@ -45,9 +45,8 @@ def extract_h5ad(path: str, limit: int, key: str, labels: str) -> dict[str, Any]
                 return {"expanded:size": needed}
             arrays |= _read_matrix(h5py, stored)
             arrays["columns"] = _read_column(file["var"], file["var"].attrs.get("_index", "_index"))
-        if labels in file["obs"]:
-            arrays["labels"] = _read_column(file["obs"], labels)
-        return arrays
+        wanted = [name for name in obs if name in file["obs"]]
+        return arrays | {f"obs:{name}": _read_column(file["obs"], name) for name in wanted}
 
 
 def _read_matrix(h5py: Any, stored: Any) -> dict[str, Any]:

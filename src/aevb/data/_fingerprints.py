@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ._rows import Rows, load_stored_values
+from ._sparse_rows import SparseRows
 
-HASH_CHUNK_ROWS = 4096
+HASH_CHUNK_ROWS, HASH_CHUNK_ELEMENTS = 4096, 1 << 22
 
 
 def row_hashes(rows: Rows, as_stored: bool = True) -> Tensor:
@@ -22,25 +23,32 @@ def row_hashes(rows: Rows, as_stored: bool = True) -> Tensor:
     >>> row_hashes(Rows.from_array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]])).unique().numel()
     2
     """
-    chunks = (
-        slice(start, start + HASH_CHUNK_ROWS) for start in range(0, len(rows), HASH_CHUNK_ROWS)
-    )
-    values = (
-        load_stored_values(rows.stored_values[chunk]) if as_stored else rows[chunk]
-        for chunk in chunks
-    )
-    size = math.prod(rows.stored_values.shape[1:] if as_stored else rows.event_shape)
+    stored = rows.stored_values
+    size = math.prod(stored.shape[1:] if as_stored else rows.event_shape)
     factors = torch.randint(
         -(2**63), 2**63 - 1, (size,), generator=torch.Generator().manual_seed(0)
     )
+    if isinstance(stored, SparseRows) and as_stored:
+        return _sparse_hashes(stored, factors)
+    step = max(1, min(HASH_CHUNK_ROWS, HASH_CHUNK_ELEMENTS // size))
+    chunks = (slice(start, start + step) for start in range(0, len(rows), step))
+    values = (load_stored_values(stored[chunk]) if as_stored else rows[chunk] for chunk in chunks)
     # sums modulo 2^64 do not depend on the order of summation
     return torch.cat([(_to_int64(part.flatten(1).cpu()) * factors).sum(1) for part in values])
+
+
+def _sparse_hashes(rows: SparseRows, factors: Tensor) -> Tensor:
+    """The hash of each row from its cells, because those that are 0 add nothing to the sum."""
+    cells = _to_int64(torch.from_numpy(rows.data)) * factors[torch.from_numpy(rows.indices).long()]
+    sums = torch.cat([cells.new_zeros(1), cells.cumsum(0)])  # modulo 2^64, as are differences
+    indptr = torch.from_numpy(rows.indptr)
+    return sums[indptr[1:]] - sums[indptr[:-1]]
 
 
 def same_storage(first: Rows, second: Rows) -> bool:
     """Whether equal rows of the two are stored as equal numbers."""
     return (
-        first.stored_values.dtype == second.stored_values.dtype
+        first.is_stored_as_bytes == second.is_stored_as_bytes
         and first.stored_values.shape[1:] == second.stored_values.shape[1:]
     )
 

@@ -153,7 +153,7 @@ def _move_axes(values: RowValues, layout: str) -> RowValues:
         return values
     if isinstance(values, MappedRows):
         return values.transpose(axes)
-    return np.ascontiguousarray(values.transpose(axes))
+    return np.ascontiguousarray(np.asarray(values).transpose(axes))
 
 
 def _permutation(layout: str) -> tuple[int, ...]:

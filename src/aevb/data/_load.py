@@ -39,6 +39,7 @@ from ._formatting import format_count, format_list, format_shape, source_error, 
 from ._image_faults import find_image_faults
 from ._labels import class_names, describe_labels, encode_labels, is_missing
 from ._layout import canonical_layout, source_shape
+from ._matrices import from_annotated, from_matrix, is_annotated
 from ._memory_map import MappedRows
 from ._model_defaults import (
     DataProperties,
@@ -58,7 +59,8 @@ from ._padding import with_lengths
 from ._raw import RawData, ReadOptions
 from ._readers import read_path
 from ._reading import IMAGE_FILE_SETTINGS, Crop, Frames, Layout, Reading
-from ._rows import Rows
+from ._rows import Rows, StoredRows
+from ._sparse_rows import is_sparse_matrix
 from ._spec import NetworkKind, Spec, Support
 from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
 from ._statistics import iter_chunks
@@ -104,7 +106,8 @@ def load(
     the same as those of rows in memory.
 
     Args:
-        source: An array, tensor or list ``[N, *event]``, ``Rows``, a data frame, the path of a file
+        source: An array, tensor or list ``[N, *event]``, ``Rows``, a data frame, a sparse matrix of
+            SciPy or an ``AnnData`` object (few filled cells stay sparse), the path of a file
             (tables as .csv, .tsv, .txt, .data, .jsonl, .parquet, .arrow, .xlsx or .arff; arrays as
             .npy, .npz, .mat, .h5ad or IDX; each also with .gz, .bz2, .xz, .zst or .zip) or of a
             folder of images, or the name of a data set (see ``list_datasets``). A text with a path
@@ -343,7 +346,11 @@ def read_rows(source: Any, offset: Offset | None = None, name: str = "x") -> Row
         return _read_path_rows(source, offset, name)
     if isinstance(source, Dataset):
         source = source.test
-    elif not isinstance(source, Rows | np.ndarray | Tensor | list | tuple):
+    elif is_annotated(source):
+        source = source.X
+    elif not (
+        isinstance(source, Rows | np.ndarray | Tensor | list | tuple) or is_sparse_matrix(source)
+    ):
         source = frame_values(source, name)
     return Rows.in_model_units(source, offset)
 
@@ -364,7 +371,7 @@ def _read_path_rows(path: str | os.PathLike[str], offset: Offset | None, name: s
             suggestions=("Give a data frame, in which empty cells stay", "Leave the rows out"),
         )
     stored = raw.values
-    stored = stored if isinstance(stored, MappedRows) else torch.from_numpy(stored)
+    stored = torch.from_numpy(stored) if isinstance(stored, np.ndarray) else stored
     return Rows(stored, offset=raw.offset).with_offset(offset)
 
 
@@ -469,15 +476,19 @@ def _read_source(source: Any, options: ReadOptions) -> RawData:
         return _read_rows(source)
     if isinstance(source, np.ndarray | Tensor | list | tuple):
         return from_array(source, options)
+    if is_sparse_matrix(source):
+        return from_matrix(source, options)
+    if is_annotated(source):
+        return from_annotated(source, options)
     return from_frame(source, options)
 
 
 def _read_rows(rows: Rows) -> RawData:
     """Rows that were loaded before."""
     stored = rows.stored_values
-    if not isinstance(stored, MappedRows) or rows.transform != ToFloat():
+    if isinstance(stored, Tensor) or rows.transform != ToFloat():
         stored = rows.tensor().cpu().numpy()
-    elif stored.offset is not None:  # which is chosen again
+    elif isinstance(stored, MappedRows) and stored.offset is not None:  # which is chosen again
         stored = replace(stored, dtype=stored.file.array.dtype, offset=None)
     return RawData(
         "rows",
@@ -648,10 +659,10 @@ def _make_rows(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str
     return Rows(_select_stored(raw, index), ToFloat(), labels, offset=raw.offset)
 
 
-def _select_stored(raw: RawData, index: np.ndarray) -> Tensor | MappedRows:
+def _select_stored(raw: RawData, index: np.ndarray) -> StoredRows:
     """Values of the rows ``index``."""
     values = raw.values[index]
-    return values if isinstance(values, MappedRows) else torch.from_numpy(values)
+    return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
 
 
 def _arrange(

@@ -1,4 +1,4 @@
-"""Files of other programs with matrices: MATLAB (.mat) and AnnData (.h5ad)."""
+"""Matrices of other programs: MATLAB (.mat), AnnData (.h5ad, also in memory) and SciPy."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from .._registry import register
 from ..errors import DataError
 from ..notes import Argument, Note, message
 from ._compression import COMPRESSED_SUFFIXES, check_size, data_name, open_file
+from ._context import LABEL_COLUMN_NAMES, ContextColumn
 from ._formatting import format_count, format_list, source_error, suggest_nearest
 from ._raw import RawData, ReadOptions
 from ._readers import ReaderRegistration
+from ._sparse_rows import SparseRows, is_sparse_matrix
 from ._tables import import_extra
 
 FORMAT_TITLES = {"mat": "MATLAB", "h5ad": "AnnData"}
+MAX_FILLED_SHARE = 1 / 4  # of a sparse matrix: above, dense rows take about as much memory
 MIN_SECONDS, BYTES_PER_SECOND = 60, 10e6  # that a library of a format may take
 
 
@@ -39,7 +42,7 @@ MIN_SECONDS, BYTES_PER_SECOND = 60, 10e6  # that a library of a format may take
     )
 )
 def read_mat(path: Path, options: ReadOptions) -> RawData:
-    """An array of a MATLAB file; a sparse matrix becomes dense."""
+    """An array of a MATLAB file."""
     origin = f'file "{path}"'
     import_extra("scipy.io", "reading .mat files", "formats")
     with open_file(path, options.reading.allow_large) as handle:
@@ -69,27 +72,31 @@ def read_mat(path: Path, options: ReadOptions) -> RawData:
         reads="the matrix X, or the layer `key`, with the names of the genes; labels and context "
         "are columns of obs",
         use_when="counts of genes in cells",
-        cost='the extra "formats"; a sparse matrix becomes dense',
-        avoid_when="the matrix does not fit into the memory",
+        cost='the extra "formats"; a sparse matrix stays sparse in memory',
+        avoid_when="the filled cells do not fit into the memory",
     )
 )
 def read_h5ad(path: Path, options: ReadOptions) -> RawData:
-    """The matrix of an AnnData file; a sparse matrix becomes dense."""
+    """The matrix of an AnnData file, with columns of ``obs`` as labels and context."""
     origin, key = f'file "{path}"', options.key or "X"
     import_extra("h5py", "reading .h5ad files", "formats")
-    arrays = _extract("h5ad", path, options, key, options.labels or "")
+    wanted = [name for name in (options.labels, *options.condition) if name]
+    arrays = _extract("h5ad", path, options, key, *wanted)
     if key not in arrays["names:X"]:
         raise _unknown_name(arrays["names:X"].tolist(), "key", key, origin)
-    raw = _to_raw(arrays, "X", path, options)
-    raw = replace(raw, columns=tuple(map(str, arrays["columns"])))
-    if options.labels is None:
-        return raw
-    if "labels" not in arrays:
-        raise _unknown_name(arrays["names:obs"].tolist(), "labels", options.labels, origin)
-    labels = arrays["labels"].astype(object) if arrays["labels"].dtype.kind == "U" else None
-    if labels is None:
-        return raw.with_labels(arrays["labels"])
-    return raw.with_labels(np.where(labels == "", np.array(None), labels))
+    obs = {name: _to_cells(arrays[f"obs:{name}"]) for name in wanted if f"obs:{name}" in arrays}
+    for argument, names in (("labels", [options.labels]), ("condition", options.condition)):
+        for name in names:
+            if name and name not in obs and name not in LABEL_COLUMN_NAMES:
+                raise _unknown_name(arrays["names:obs"].tolist(), argument, name, origin)
+    matrix = _get_matrix(arrays, "X", origin)
+    raw = _annotated(matrix, tuple(map(str, arrays["columns"])), origin, data_name(path), options)
+    raw = replace(raw, context_columns=_context_columns(obs, options, origin))
+    return (
+        raw
+        if options.labels is None
+        else raw.with_labels(get_array(obs, "labels", options.labels, origin))
+    )
 
 
 def read_sparse(arrays: Mapping[str, np.ndarray], origin: str) -> Any:
@@ -111,19 +118,93 @@ def read_sparse(arrays: Mapping[str, np.ndarray], origin: str) -> Any:
     raise source_error(f'{origin} holds a sparse matrix of the unknown format "{kind}"')
 
 
-def dense_rows(matrix: Any, name: str, origin: str, allow_large: bool | None) -> RawData:
-    """The rows of a SciPy sparse matrix.
+def from_sparse(matrix: Any, name: str, origin: str, allow_large: bool | None) -> RawData:
+    """The rows of a SciPy sparse matrix, which stay sparse where few cells are filled.
 
     Raises:
         DataError: The dense array would fill the memory, or an index is outside of the matrix.
     """
-    check_size(math.prod(matrix.shape) * matrix.dtype.itemsize, origin, allow_large)
     if matrix.format in ("csr", "csc", "bsr"):
-        matrix.check_format(full_check=True)
+        try:
+            matrix.check_format(full_check=True)
+        except ValueError as error:
+            raise source_error(f"{origin} is not a valid sparse matrix: {error}") from error
     share = matrix.nnz / max(1, math.prod(matrix.shape))
+    is_sparse = share <= MAX_FILLED_SHARE
+    if not is_sparse:
+        check_size(math.prod(matrix.shape) * matrix.dtype.itemsize, origin, allow_large)
     text = f"Read a sparse matrix with {share:.0%} of its cells filled; the others are 0."
-    note = Note("sparse_matrix", text, data={"share": share, "format": matrix.format})
-    return RawData(name, origin, matrix.toarray(), notes=(note,))
+    data = {"share": share, "format": matrix.format, "stays_sparse": is_sparse}
+    values = SparseRows.from_scipy(matrix) if is_sparse else matrix.toarray()
+    return RawData(name, origin, values, notes=(Note("sparse_matrix", text, data=data),))
+
+
+def from_matrix(source: Any, options: ReadOptions) -> RawData:
+    """A sparse matrix of SciPy in memory."""
+    options.check_unsupported("the sparse matrix", "key", "labels")
+    large = options.reading.allow_large
+    return from_sparse(source, "array", "the sparse matrix", large)
+
+
+def is_annotated(source: Any) -> bool:
+    """Whether the source is a matrix with tables of its rows and columns, as ``AnnData`` is."""
+    return all(hasattr(source, part) for part in ("X", "obs", "var", "var_names"))
+
+
+def from_annotated(source: Any, options: ReadOptions) -> RawData:
+    """The matrix ``X`` of an ``AnnData`` object, or its layer ``key``.
+
+    Labels and context are columns of ``obs``; columns are matched by the names of the genes.
+
+    Raises:
+        DataError: A name is not known.
+    """
+    origin, key = "the AnnData object", options.key or "X"
+    layers = {"X": source.X, **source.layers}
+    matrix = get_array(layers, "key", key, origin)
+    if matrix is None:
+        raise source_error(f"{origin} has no matrix X", "Choose a layer by its name")
+    matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else matrix
+    raw = _annotated(matrix, tuple(map(str, source.var_names)), origin, "array", options)
+    obs = {str(name): _to_cells(source.obs[name]) for name in source.obs}
+    raw = replace(raw, context_columns=_context_columns(obs, options, origin))
+    if options.labels is None:
+        return raw
+    return raw.with_labels(get_array(obs, "labels", options.labels, origin))
+
+
+def _annotated(
+    matrix: Any, names: tuple[str, ...], origin: str, name: str, options: ReadOptions
+) -> RawData:
+    """The rows of a matrix whose columns have names, those of ``options`` in their order."""
+    if options.columns is not None and options.columns != names:
+        places = {name: place for place, name in reversed(tuple(enumerate(names)))}
+        unknown = [name for name in options.columns if name not in places]
+        if unknown:
+            raise source_error(f"{origin} has no column {format_list(unknown, 5)}")
+        matrix = matrix.tocsc() if is_sparse_matrix(matrix) else np.asarray(matrix)
+        matrix, names = matrix[:, [places[each] for each in options.columns]], options.columns
+    if is_sparse_matrix(matrix):
+        raw = from_sparse(matrix, name, origin, options.reading.allow_large)
+    else:
+        raw = RawData(name, origin, np.asarray(matrix))
+    return replace(raw, columns=names)
+
+
+def _context_columns(
+    obs: Mapping[str, np.ndarray], options: ReadOptions, origin: str
+) -> tuple[ContextColumn, ...]:
+    """The columns that a model is conditioned on."""
+    names = [name for name in options.condition if name not in LABEL_COLUMN_NAMES or name in obs]
+    return tuple(ContextColumn(name, get_array(obs, "condition", name, origin)) for name in names)
+
+
+def _to_cells(column: Any) -> np.ndarray:
+    """A column of a table: numbers, or text and ``None`` where a cell is empty."""
+    cells = np.asarray(column)
+    if cells.dtype.kind in "biuf":
+        return cells
+    return np.array([None if x is None or x != x or x == "" else str(x) for x in cells], object)
 
 
 def get_array(arrays: Mapping[str, Any], argument: str, name: str, origin: str) -> Any:
@@ -161,11 +242,18 @@ def _to_raw(
 ) -> RawData:
     """The array ``key``, or the sparse matrix of which it names the parts."""
     name, origin = data_name(path), f'file "{path}"'
+    matrix = _get_matrix(arrays, key, origin)
+    if is_sparse_matrix(matrix):
+        return from_sparse(matrix, name, origin, options.reading.allow_large)
+    return RawData(name, origin, matrix)
+
+
+def _get_matrix(arrays: Mapping[str, np.ndarray], key: str, origin: str) -> Any:
+    """The array ``key``, or the sparse matrix of which it names the parts."""
     if key in arrays:
-        return RawData(name, origin, arrays[key])
-    parts = {part: arrays[f"{key}:{part}"] for part in ("data", "indices", "indptr")}
-    parts |= {part: arrays[f"{key}:{part}"] for part in ("shape", "format")}
-    return dense_rows(read_sparse(parts, origin), name, origin, options.reading.allow_large)
+        return arrays[key]
+    parts = ("data", "indices", "indptr", "shape", "format")
+    return read_sparse({part: arrays[f"{key}:{part}"] for part in parts}, origin)
 
 
 def _extract(kind: str, path: Path, options: ReadOptions, *arguments: str) -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ from torch import Tensor
 from .._memory import format_bytes, physical_memory
 from .._offset import Offset
 from ..errors import DataError
+from ._row_index import resolve_index
+from ._sparse_rows import SparseRows
 
 MAP_MIN_BYTES = 1 << 30  # smaller files are read into memory, where rows are faster
 GATHER_MEMORY_DIVISOR = 4  # a file of at most 1/4 of the memory is gathered through its map
@@ -143,7 +145,7 @@ class MappedRows:
 
     def __getitem__(self, index: slice | np.ndarray | Tensor) -> MappedRows:
         """The rows ``index``, without reading them."""
-        return replace(self, row_index=_resolve_index(self.row_index, index))
+        return replace(self, row_index=resolve_index(self.row_index, index))
 
     def reshape(self, *shape: int) -> MappedRows:
         """The same rows in another shape ``[N, *row]``."""
@@ -210,7 +212,7 @@ class MappedRows:
         return self.file.take(places)
 
 
-RowValues = np.ndarray | MappedRows
+RowValues = np.ndarray | MappedRows | SparseRows
 
 
 def should_map(requested: bool | None, size: int) -> bool:
@@ -228,22 +230,6 @@ def unmappable_reason(array: np.ndarray) -> str | None:
             "np.save(path, np.ascontiguousarray(x))"
         )
     return None if array.ndim > 1 and array.size else "it has no rows of values"
-
-
-def _resolve_index(
-    row_index: range | np.ndarray, index: slice | np.ndarray | Tensor
-) -> range | np.ndarray:
-    """The numbers in the file of the rows ``index`` among the rows ``row_index``."""
-    if isinstance(index, slice):
-        return row_index[index]
-    places = np.asarray(index)
-    if places.dtype == bool:
-        places = np.flatnonzero(places)
-    if len(places) and not -len(row_index) <= places.min() <= places.max() < len(row_index):
-        raise IndexError(f"row {int(places.max())} of {len(row_index)}")
-    if isinstance(row_index, np.ndarray):
-        return row_index[places]
-    return row_index.start + row_index.step * (places % max(len(row_index), 1))
 
 
 def _offsets_in_run(places: np.ndarray) -> np.ndarray | slice:

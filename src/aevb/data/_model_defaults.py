@@ -24,6 +24,7 @@ from ._statistics import (
     count_distinguishable,
     iter_chunks,
     moments,
+    stored_numbers,
     summarise_values,
 )
 
@@ -246,7 +247,7 @@ def _find_first(
     values: RowValues, is_violation: Callable[[np.ndarray], np.ndarray]
 ) -> float | None:
     """The first value with a property; ``None`` where there is none."""
-    for chunk in iter_chunks(values):
+    for chunk in iter_chunks(stored_numbers(values)):  # 0 has no such property
         violations = chunk[is_violation(chunk)]
         if violations.size:
             return float(violations.flat[0])

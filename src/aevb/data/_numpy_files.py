@@ -16,7 +16,7 @@ from ._arrays import from_memmap
 from ._compression import check_size, data_name, open_file
 from ._context import ContextColumn
 from ._formatting import source_error
-from ._matrices import dense_rows, get_array, read_sparse, several_arrays_error
+from ._matrices import from_sparse, get_array, read_sparse, several_arrays_error
 from ._memory_map import should_map
 from ._raw import RawData, ReadOptions
 from ._readers import ReaderRegistration
@@ -65,7 +65,7 @@ def read_npz(path: Path, options: ReadOptions) -> RawData:
         if arrays.is_sparse:
             options.check_unsupported(origin, "key", "labels")
             matrix = read_sparse(arrays, origin)
-            return dense_rows(matrix, data_name(path), origin, options.reading.allow_large)
+            return from_sparse(matrix, data_name(path), origin, options.reading.allow_large)
         context = [name for name in options.condition if name in arrays]
         lengths = options.reading.lengths if options.reading.lengths in arrays else None
         others = [name for name in arrays if name not in (options.labels, lengths, *context)]

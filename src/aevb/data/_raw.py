@@ -111,7 +111,7 @@ class RawData:
             return self
         if isinstance(self.values, MappedRows):
             return replace(self, values=self.values.with_offset(None), offset=None)
-        values = (self.values.astype(np.float64) + self.offset).astype(np.float32)
+        values = (np.asarray(self.values).astype(np.float64) + self.offset).astype(np.float32)
         return replace(self, values=values, offset=None)
 
     def with_labels(self, labels: np.ndarray) -> RawData:

@@ -18,21 +18,24 @@ from ..notes import Note
 from ..types import Batch
 from ._context import ContextTable, context_from_label
 from ._memory_map import MappedRows, should_map, unmappable_reason
+from ._sparse_rows import SparseRows, is_sparse_matrix
 from ._transforms import RowTransform, ToFloat
 
 Index = int | slice | Sequence[int] | np.ndarray | Tensor
+StoredRows = Tensor | MappedRows | SparseRows
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Rows in their stored form, which become float32 batches when they are read.
 
-    Rows are stored as uint8, packed bits or float32, also on the device. Columns whose digits
+    Rows are stored as uint8, packed bits or float32, also on the device; of a sparse matrix, the
+    cells other than 0 are stored. Columns whose digits
     float32 would lose are stored in model units, without their ``offset``: batches are in model
     units, and ``rows[...]`` and ``tensor`` in the units of the data.
 
     Args:
-        stored_values: ``[N, *row]``, a tensor on the device or an array in a file.
+        stored_values: ``[N, *row]``, a tensor on the device, an array in a file or sparse rows.
         transform: Decodes stored rows ``[B, *row]`` to float32 ``[B, *event]``.
         labels: Class numbers, int64 ``[N]``, -1 where a label is missing.
         context_table: The variables that a model is conditioned on, one row per row of data;
@@ -50,7 +53,7 @@ class Rows:
         (3, (2,), tensor([0., 1.]))
     """
 
-    stored_values: Tensor | MappedRows
+    stored_values: StoredRows
     transform: RowTransform = field(default_factory=ToFloat)
     labels: Tensor | None = None
     context_table: ContextTable | None = None
@@ -82,7 +85,8 @@ class Rows:
         arrays stay in their file.
 
         Args:
-            values: An array, tensor or list ``[N, *event]``; ``Rows`` are returned unchanged.
+            values: An array, tensor or list ``[N, *event]``, or a sparse matrix of SciPy; ``Rows``
+                are returned unchanged.
             labels: Class numbers ``[N]``.
 
         Returns:
@@ -122,6 +126,10 @@ class Rows:
         """
         if isinstance(values, Rows):
             return values.with_offset(offset)
+        if is_sparse_matrix(values):
+            sparse = SparseRows.from_scipy(values)
+            dtype = np.uint8 if sparse.dtype in (np.bool_, np.uint8) else np.float32
+            return cls(sparse.astype(np.dtype(dtype), copy=False)).with_offset(offset)
         stored = _map_if_large(values, offset)
         if stored is None:
             stored = _to_stored_dtype(_array_to_tensor(values), offset)
@@ -138,14 +146,19 @@ class Rows:
         return isinstance(self.stored_values, MappedRows)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether all rows are one tensor, neither in a file nor sparse."""
+        return isinstance(self.stored_values, Tensor)
+
+    @property
     def is_stored_as_bytes(self) -> bool:
         """Whether values are stored as bytes or bits, which are whole numbers 0 to 255."""
         return self.stored_values.dtype in (torch.uint8, np.uint8)
 
     @property
     def index_device(self) -> torch.device:
-        """The device of row numbers: that of rows in memory, the CPU for rows in a file."""
-        return torch.device("cpu") if self.is_memory_mapped else self.stored_values.device
+        """The device of row numbers: that of dense rows in memory, otherwise the CPU."""
+        return self.stored_values.device if self.is_dense else torch.device("cpu")
 
     @property
     def context(self) -> Tensor | None:
@@ -193,7 +206,7 @@ class Rows:
         stored = self.stored_values
         if isinstance(stored, MappedRows):
             return replace(self, stored_values=stored.with_offset(offset), offset=offset)
-        values = add_offset(self.transform(stored), self.offset)
+        values = add_offset(self.transform(load_stored_values(stored)), self.offset)
         stored = (
             values.to(stored.device, torch.float32)
             if offset is None
@@ -308,9 +321,9 @@ class Rows:
         return add_offset(self.transform(load_stored_values(self.stored_values)), self.offset)
 
 
-def load_stored_values(stored_values: Tensor | MappedRows) -> Tensor:
-    """Stored rows as a tensor ``[N, *row]`` on their device, read from their file if necessary."""
-    return stored_values.tensor() if isinstance(stored_values, MappedRows) else stored_values
+def load_stored_values(stored_values: StoredRows) -> Tensor:
+    """Stored rows as a dense tensor ``[N, *row]`` on their device."""
+    return stored_values if isinstance(stored_values, Tensor) else stored_values.tensor()
 
 
 def _single_row_slice(index: int, total: int) -> slice:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .._offset import Offset
 from ._memory_map import RowValues
+from ._sparse_rows import SparseRows
 
 CHUNK_ELEMENTS = 1 << 20  # 8 MiB in float64
 FLOAT32 = np.dtype(np.float32)
@@ -63,10 +65,25 @@ def iter_chunks(values: RowValues, index: np.ndarray | None = None) -> Iterator[
     >>> [len(chunk) for chunk in iter_chunks(np.zeros((500, 4096), np.uint8))]
     [256, 244]
     """
+    for part in _iter_parts(values, index):
+        yield np.asarray(part)
+
+
+def _iter_parts(values: RowValues, index: np.ndarray | None) -> Iterator[RowValues]:
+    """Iterate over rows as they are stored."""
     rows = max(1, CHUNK_ELEMENTS // max(math.prod(values.shape[1:]), 1))
     for start in range(0, len(values) if index is None else len(index), rows):
         where = slice(start, start + rows)
-        yield np.asarray(values[where] if index is None else values[index[where]])
+        yield values[where] if index is None else values[index[where]]
+
+
+def stored_numbers(values: RowValues) -> RowValues:
+    """Rows of all values, or of a sparse matrix ``[cells, 1]`` of those that are stored.
+
+    >>> stored_numbers(np.array([[0, 7]]))
+    array([[0, 7]])
+    """
+    return values.data[:, None] if isinstance(values, SparseRows) else values
 
 
 def summarise_values(values: RowValues) -> ValueSummary:
@@ -76,6 +93,8 @@ def summarise_values(values: RowValues) -> ValueSummary:
     >>> summary.low, summary.high, summary.byte_valued, summary.black_and_white
     (0.0, 255.0, True, True)
     """
+    if isinstance(values, SparseRows):
+        return _summarise_sparse(values)
     low, high, byte_valued, two_values = np.array(np.inf), np.array(-np.inf), True, True
     n_nonfinite, first, start = 0, None, 0
     for chunk in iter_chunks(values):
@@ -103,12 +122,47 @@ def summarise_values(values: RowValues) -> ValueSummary:
     )
 
 
+def _summarise_sparse(values: SparseRows) -> ValueSummary:
+    """Summarise the cells of a sparse matrix, whose other cells are 0."""
+    if not len(values.data):
+        return ValueSummary(0.0, 0.0, True, False, dtype=values.dtype)
+    summary, first = summarise_values(stored_numbers(values)), None
+    if summary.first_nonfinite is not None:
+        cell = summary.first_nonfinite[0]
+        row = int(np.searchsorted(values.indptr, cell, "right")) - 1
+        first = (row, int(values.indices[cell]))
+    zero = len(values.data) < math.prod(values.shape)
+    return replace(
+        summary,
+        low=min(summary.low, 0.0) if zero else summary.low,
+        high=max(summary.high, 0.0) if zero else summary.high,
+        first_nonfinite=first,
+        offset=None if first or summary.byte_valued else _offset_of_full_columns(values),
+    )
+
+
+def _offset_of_full_columns(values: SparseRows) -> Offset | None:
+    """The offset of a sparse matrix: a column with a cell that is 0 needs none."""
+    full = np.bincount(values.indices, minlength=values.n_columns) == len(values)
+    if not full.any():
+        return None
+    columns = summarise_values(values.data[full[values.indices]].reshape(len(values), -1))
+    if columns.offset is None:
+        return None
+    offset = np.zeros(values.n_columns)
+    offset[full] = columns.offset
+    return tuple(offset.tolist())
+
+
 def constant_elements(values: RowValues, index: np.ndarray) -> np.ndarray:
     """The constant elements of the rows ``index``, flattened ``[D]``, NaN for all others.
 
     >>> constant_elements(np.array([[1.0, 2.0], [1.0, 3.0]]), np.arange(2))
     array([ 1., nan])
     """
+    if isinstance(values, SparseRows):
+        found = moments(values, index, by_column=True)
+        return np.where(found.constant, found.low, np.nan)
     first: np.ndarray | None = None
     constant = np.ones((), bool)
     for chunk in iter_chunks(values, np.sort(index)):
@@ -157,20 +211,51 @@ def moments(
     are merged (Chan, Golub and LeVeque 1983).
     """
     total, mean, squares, low, high = 0, np.zeros(()), np.zeros(()), np.inf, -np.inf
-    for chunk in iter_chunks(values, np.sort(index)):  # the order of the file is read fastest
-        table = as_table(chunk, by_column, channel_axis).astype(np.float64)
-        if not len(table):
-            continue
-        step = table.mean(axis=0) - mean
-        grown = total + len(table)
-        squares = (
-            squares
-            + ((table - table.mean(axis=0)) ** 2).sum(axis=0)
-            + step**2 * (total * len(table) / grown)
-        )
-        mean, total = mean + step * (len(table) / grown), grown
-        low, high = np.minimum(low, table.min(axis=0)), np.maximum(high, table.max(axis=0))
+    for part in _iter_parts(values, np.sort(index)):  # the order of the file is read fastest
+        if isinstance(part, SparseRows):
+            found = _sparse_sums(part, by_column)
+        else:
+            table = as_table(np.asarray(part), by_column, channel_axis).astype(np.float64)
+            if not len(table):
+                continue
+            found = _sums(table)
+        step = found.mean - mean
+        grown = total + found.rows
+        squares = squares + found.squares + step**2 * (total * found.rows / grown)
+        mean, total = mean + step * (found.rows / grown), grown
+        low, high = np.minimum(low, found.low), np.maximum(high, found.high)
     return Moments(*(np.atleast_1d(each) for each in (mean, np.sqrt(squares / total), low, high)))
+
+
+class _Sums(NamedTuple):
+    """The number of rows of a part, and the statistics of its columns ``[D]``."""
+
+    rows: int
+    mean: np.ndarray
+    squares: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def _sums(table: np.ndarray) -> _Sums:
+    """The statistics of the columns of a table."""
+    mean = table.mean(axis=0)
+    squares = ((table - mean) ** 2).sum(axis=0)
+    return _Sums(len(table), mean, squares, table.min(axis=0), table.max(axis=0))
+
+
+def _sparse_sums(rows: SparseRows, by_column: bool) -> _Sums:
+    """The statistics of the columns, or of all values, from the cells that are stored."""
+    size = rows.n_columns if by_column else 1
+    columns = rows.indices if by_column else np.zeros(len(rows.indices), np.intp)
+    count = len(rows) if by_column else math.prod(rows.shape)
+    x, filled = rows.data.astype(np.float64), np.bincount(columns, minlength=size)
+    mean = np.bincount(columns, x, size) / count
+    squares = np.bincount(columns, (x - mean[columns]) ** 2, size) + (count - filled) * mean**2
+    low, high = (np.where(filled < count, 0.0, end) for end in (np.inf, -np.inf))
+    np.minimum.at(low, columns, x)
+    np.maximum.at(high, columns, x)
+    return _Sums(count, mean, squares, low, high)
 
 
 def as_table(chunk: np.ndarray, by_column: bool, channel_axis: int | None) -> np.ndarray:

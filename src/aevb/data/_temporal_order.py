@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from ..notes import Argument, Note, message
 
 MAX_NEIGHBOUR_PAIRS = 1000
+MIN_NEIGHBOUR_PAIRS, MAX_NEIGHBOUR_CELLS = 100, 1 << 20  # wide rows are compared in fewer pairs
 ORDER_LAG = 8
 # Frames of a film have a ratio of 1/4, independent rows have a ratio of 1.
 MAX_VON_NEUMANN_RATIO = 0.5
@@ -69,7 +71,9 @@ def measure_temporal_order(
     """
     if total < 20:
         return None
-    n_pairs = min(MAX_NEIGHBOUR_PAIRS, total - ORDER_LAG)
+    width = math.prod(read_rows(np.arange(1)).shape[1:])
+    n_pairs = max(MIN_NEIGHBOUR_PAIRS, MAX_NEIGHBOUR_CELLS // max(width, 1))
+    n_pairs = min(n_pairs, MAX_NEIGHBOUR_PAIRS, total - ORDER_LAG)
     places = np.unique(np.linspace(0, total - 1 - ORDER_LAG, n_pairs).astype(int))
     read = [np.array(read_rows(places + lag), np.float64) for lag in (0, 1, ORDER_LAG)]
     if read[0].ndim == 2:

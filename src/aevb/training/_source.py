@@ -16,6 +16,7 @@ from .._grad_mode import differentiable
 from .._memory import explain_out_of_memory
 from .._offset import Offset, subtract_offset
 from ..data import Dataset, Rows
+from ..data._sparse_rows import is_sparse_matrix
 from ..errors import ArgumentError, DataError
 from ..notes import Note
 from ..types import Batch
@@ -127,7 +128,7 @@ class MemorySource(Source):
         )
 
     def device_order(self, epoch: int) -> Tensor | None:
-        return None if self.rows.is_memory_mapped else self.epoch_order(epoch)
+        return self.epoch_order(epoch) if self.rows.is_dense else None
 
     def first_batch(self) -> Batch:
         return self.batch(torch.arange(self.batch_size, device=self.rows.index_device))
@@ -227,7 +228,7 @@ def make_source(
     """
     if batch_size < 1:
         raise ArgumentError("give at least 1", argument="batch_size", value=batch_size)
-    if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)):
+    if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)) or is_sparse_matrix(data):
         part = data.train if isinstance(data, Dataset) else data
         rows = check_not_empty(Rows.in_model_units(part, offset), "data")
         source = MemorySource(rows, batch_size, seed, device, dtype)
