@@ -70,11 +70,12 @@ class Conditional(Configurable, nn.Module, ABC):
             weight: Weight ``[K, B]`` of each draw of the input, ``None`` for equal weights.
         """
 
-    def penalty(self, distribution: Any) -> Tensor | None:
+    def penalty(self, distribution: Any, weight: Tensor | None = None) -> Tensor | None:
         """Return a penalty that is minimised beside the bound.
 
         Args:
             distribution: The distribution that ``forward`` returned.
+            weight: Weights of the rows ``[B]``, ``None`` for equal weights.
 
         Returns:
             A mean over the batch ``[]``, or ``None`` for no penalty.

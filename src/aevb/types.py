@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -28,12 +29,48 @@ class Batch:
         context: Labels or covariates, ``[B, C]``, for prior, posterior and likelihood.
         index: Row numbers, ``[B]``, for parameters per row.
         dataset_size: Rows in the data set from which the batch was drawn.
+        weight: Weights of the rows, ``[B]``, 0 or more, in every mean over rows; ``None`` for equal
+            weights. A row with weight 0 is as good as absent.
     """
 
     x: Tensor
     context: Tensor | None = None
     index: Tensor | None = None
     dataset_size: int | None = None
+    weight: Tensor | None = None
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Average values of rows by their weights.
+
+        Args:
+            values: Values ``[*, B]``.
+
+        Returns:
+            The mean over all axes, ``[]``.
+
+        Example:
+            >>> import torch
+            >>> x = torch.zeros(2, 3)
+            >>> Batch(x, weight=torch.tensor([3.0, 1.0])).mean(torch.tensor([0.0, 1.0]))
+            tensor(0.2500)
+        """
+        return values.mean() if self.weight is None else self.row_mean(values).mean()
+
+    def row_mean(self, values: Tensor, dim: int = -1) -> Tensor:
+        """Average over the axis of the rows by their weights.
+
+        Args:
+            values: Values of which one axis are the rows.
+            dim: That axis.
+
+        Returns:
+            The values without that axis.
+        """
+        if self.weight is None:
+            return values.mean(dim)
+        weight = self.weight.to(values.dtype)
+        share = weight / weight.sum().clamp(min=torch.finfo(values.dtype).tiny)
+        return (values.movedim(dim, -1) * share).sum(-1)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_discrepancy_is_a_sum_over_pairs(name, scales, unbiased, rows, monkeypat
         "aevb.objectives._aggregate_posterior.prior_draws", lambda terms, model: prior
     )
     penalty = MMD(kernel=name, scales=scales, unbiased=unbiased)
-    (found,) = penalty(SimpleNamespace(z=Z[:, :rows]), None).values
+    (found,) = penalty(SimpleNamespace(z=Z[:, :rows], batch=Batch(Z[0, :rows])), None).values
     expected = 0.0
     for z, p in zip(Z[:, :rows].numpy(), prior.numpy(), strict=True):
         pairs = [(i, j) for i in range(rows) for j in range(rows) if not (unbiased and i == j)]

@@ -584,9 +584,9 @@ def drawn_terms(q, p, samples):
     z = q.rsample((samples,))
     zero = torch.zeros(z.shape[:2])
     measure = torch.full_like(zero[:, :1], -math.log(samples))
-    nothing = torch.zeros(())
+    nothing, batch = torch.zeros(()), Batch(z[0])
     return Terms(
-        zero, p.log_prob(z), q.log_prob(z), measure, None, z, q, p, None, None, nothing, nothing
+        zero, p.log_prob(z), q.log_prob(z), measure, None, z, q, p, None, batch, nothing, nothing
     )
 
 

@@ -37,7 +37,7 @@ def estimate_of(**fields) -> GradientEstimate:
         "penalty": torch.tensor(0.375),
         "metric_values": (),
     }
-    unknown = dict.fromkeys(("q", "p", "reconstruction", "batch"))
+    unknown = dict.fromkeys(("q", "p", "reconstruction")) | {"batch": Batch(torch.zeros(2, 1))}
     terms |= {name: fields[name] for name in terms if name in fields}
     value |= {name: fields[name] for name in value if name in fields}
     zero = torch.zeros(())

@@ -43,9 +43,11 @@ class Rows:
         offset: What was subtracted from the values before they became float32: one number, or one
             per column.
         notes: What was left out when the rows were read by ``load_as``.
+        weights: Weights of the rows in training and validation, float32 ``[N]``, 0 or more;
+            ``None`` for equal weights.
 
     Raises:
-        ArgumentError: The labels or the context table have another number of rows.
+        ArgumentError: The labels, the context table or the weights have another number of rows.
 
     Example:
         >>> rows = Rows.from_array(np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8))
@@ -59,6 +61,7 @@ class Rows:
     context_table: ContextTable | None = None
     offset: Offset | None = None
     notes: tuple[Note, ...] = ()
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that labels and context belong to the rows."""
@@ -76,9 +79,16 @@ class Rows:
                 argument="labels",
                 suggestions=("Give one class number per row",),
             )
+        if self.weights is not None and self.weights.shape != (len(self),):
+            raise ArgumentError(
+                f"weights have the shape {tuple(self.weights.shape)}, and the data have "
+                f"{len(self)} rows",
+                argument="weights",
+                suggestions=("Give one number per row",),
+            )
 
     @classmethod
-    def from_array(cls, values: Any, labels: Any = None) -> Rows:
+    def from_array(cls, values: Any, labels: Any = None, weights: Any = None) -> Rows:
         """Make rows from an array.
 
         Bytes and booleans are stored as bytes, all other numbers as float32. Large memory-mapped
@@ -88,12 +98,14 @@ class Rows:
             values: An array, tensor or list ``[N, *event]``, or a sparse matrix of SciPy; ``Rows``
                 are returned unchanged.
             labels: Class numbers ``[N]``.
+            weights: Weights of the rows ``[N]``, 0 or more.
 
         Returns:
             The rows.
 
         Raises:
             DataError: The values are not rows of numbers.
+            ArgumentError: The weights are not one number of at least 0 for each row.
 
         Example:
             >>> Rows.from_array([[0.5], [1.5]]).tensor()
@@ -103,7 +115,9 @@ class Rows:
         if isinstance(values, Rows):
             return values
         rows = cls.in_model_units(values, None)
-        return rows if labels is None else replace(rows, labels=_array_to_tensor(labels).long())
+        if labels is not None:
+            rows = replace(rows, labels=_array_to_tensor(labels).long())
+        return rows if weights is None else replace(rows, weights=_as_weights(weights))
 
     @classmethod
     def in_model_units(cls, values: Any, offset: Offset | None) -> Rows:
@@ -221,8 +235,8 @@ class Rows:
             index: Row numbers, int64 ``[B]``.
 
         Returns:
-            The decoded rows in model units, with their context, their numbers and the number of
-            all rows.
+            The decoded rows in model units, with their context, their numbers, the number of all
+            rows and their weights.
         """
         index = index.to(self.index_device)
         numbers = index.to(self.stored_values.device)
@@ -231,6 +245,7 @@ class Rows:
             None if self.context_table is None else self.context_table.subset(numbers).context,
             numbers,
             len(self),
+            None if self.weights is None else self.weights[numbers],
         )
 
     def with_label(self, condition: Condition | None, label: Any) -> Rows:
@@ -280,6 +295,7 @@ class Rows:
             self,
             stored_values=self.stored_values[where],
             labels=None if self.labels is None else self.labels[where],
+            weights=None if self.weights is None else self.weights[where],
             context_table=None if self.context_table is None else self.context_table.subset(where),
         )
 
@@ -309,6 +325,7 @@ class Rows:
             self,
             stored_values=self.stored_values.to(device),
             labels=None if self.labels is None else self.labels.to(device),
+            weights=None if self.weights is None else self.weights.to(device),
             context_table=None if self.context_table is None else self.context_table.to(device),
         )
 
@@ -319,6 +336,17 @@ class Rows:
             All events ``[N, *event]`` in data units, float32, or float64 where there is an offset.
         """
         return add_offset(self.transform(load_stored_values(self.stored_values)), self.offset)
+
+
+def _as_weights(values: Any) -> Tensor:
+    """The weights of rows, or an ``ArgumentError``."""
+    weights = _array_to_tensor(values).float()
+    if not (weights.isfinite() & (weights >= 0)).all() or not weights.any():
+        reason = "a weight is negative or not finite, or all weights are 0"
+        raise ArgumentError(
+            reason, argument="weights", suggestions=("Give one number of at least 0 per row",)
+        )
+    return weights
 
 
 def load_stored_values(stored_values: StoredRows) -> Tensor:

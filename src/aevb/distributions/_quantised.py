@@ -291,11 +291,18 @@ class QuantisedDirac(BaseDistribution):
             tables, device=self.codes.device
         )
 
-    def entry_counts(self) -> Tensor:
-        """Number of uses of each entry in the batch, ``[tables, n_entries]`` int64."""
+    def entry_counts(self, weight: Tensor | None = None) -> Tensor:
+        """Uses of each entry in the batch, ``[tables, n_entries]``.
+
+        Args:
+            weight: Weights of the rows ``[B]``; without them the result is int64.
+        """
         indices = self.table_indices().flatten()
-        counts = indices.new_zeros(len(self.codebook.tables) * self.codebook.n_entries)
-        counts = counts.index_add(0, indices, torch.ones_like(indices))
+        uses = torch.ones_like(indices)
+        if weight is not None:
+            uses = weight.repeat_interleave(len(indices) // len(weight))
+        counts = uses.new_zeros(len(self.codebook.tables) * self.codebook.n_entries)
+        counts = counts.index_add(0, indices, uses)
         return counts.unflatten(0, (-1, self.codebook.n_entries))
 
 

@@ -39,6 +39,23 @@ def check_objective_for_model(model: VAE, objective: Objective) -> None:
     objective.check(model)
 
 
+def check_row_weights(gradient: Gradient, objective: Objective) -> None:
+    """Check that rows may have weights.
+
+    Raises:
+        IncompatibleError: A mean over rows does not know the weights.
+    """
+    penalties = getattr(objective, "penalties", ())
+    parts = [part for part in (gradient, *penalties, objective) if not part.takes_weights]
+    if parts:
+        raise IncompatibleError(
+            f"`{type(parts[0]).__name__}` estimates from a whole batch what weights of rows would "
+            "change, and takes none",
+            argument="data",
+            suggestions=("Leave the weights out, or use another objective or gradient",),
+        )
+
+
 def check_reparameterisable(gradient: Gradient, model: VAE, objective: Objective) -> None:
     """Check that draws of the posterior can be differentiated."""
     _, q = model.probe()

@@ -41,6 +41,8 @@ class DoublyReparameterised(Gradient):
         gradient estimators (2019).
     """
 
+    takes_weights = True
+
     def check(self, model: VAE, objective: Objective) -> None:
         check_objective_for_model(model, objective)
         check_log_weights(self, objective)
@@ -73,4 +75,4 @@ class DoublyReparameterised(Gradient):
                 lambda grad: grad * factor.reshape(*factor.shape, *[1] * (grad.dim() - 2))
             )
         value = objective(terms, model)
-        return GradientEstimate(value, loss_from_value(value), terms)
+        return GradientEstimate(value, loss_from_value(value, batch), terms)

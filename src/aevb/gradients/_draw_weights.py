@@ -91,4 +91,4 @@ def weighted_estimate(
         surrogate = surrogate + gradient_only((slope * z).flatten(2).sum((0, 2)))
     if weights.score is not None:
         surrogate = surrogate + gradient_only((weights.score * q.log_prob(leaf.detach())).sum(0))
-    return GradientEstimate(value, loss_from_value(value, surrogate), terms)
+    return GradientEstimate(value, loss_from_value(value, batch, surrogate), terms)

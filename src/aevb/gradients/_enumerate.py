@@ -56,6 +56,8 @@ class Enumerate(Gradient):
         'upper bound'
     """
 
+    takes_weights = True
+
     def __init__(self, limit: int = MAX_ENUMERATED_STATES) -> None:
         super().__init__()
         if limit < 2:
@@ -72,7 +74,7 @@ class Enumerate(Gradient):
         terms = enumerate_terms(model, objective, batch)
         value = objective(terms, model)
         if objective.posterior_target_mean is None:
-            return GradientEstimate(value, loss_from_value(value), terms)
+            return GradientEstimate(value, loss_from_value(value, batch), terms)
         # the model's target is log p(x) here, without a gradient in the posterior, and the
         # posterior's target must have none in the model
         detached = replace(
@@ -82,7 +84,7 @@ class Enumerate(Gradient):
             objective.integrand(detached, model), terms.log_measure
         )
         surrogate = value.target + gradient_only(posterior_target)
-        return GradientEstimate(value, loss_from_value(value, surrogate), terms)
+        return GradientEstimate(value, loss_from_value(value, batch, surrogate), terms)
 
     def bound_name(self, objective: Objective) -> str:
         return f"{objective.name} over all states"

@@ -46,6 +46,8 @@ class EnumerateLabels(Gradient):
         7.
     """
 
+    takes_weights = True
+
     def check(self, model: VAE, objective: Objective) -> None:
         check_objective_for_model(model, objective)
         check_enumerable(self, objective)
@@ -66,7 +68,7 @@ class EnumerateLabels(Gradient):
             model, batch, z, q, log_measure=log_measure, exact_kl=resolve_exact_kl(model, objective)
         )
         value = objective(terms, model)
-        return GradientEstimate(value, loss_from_value(value), terms)
+        return GradientEstimate(value, loss_from_value(value, batch), terms)
 
     def bound_name(self, objective: Objective) -> str:
         return f"{objective.name} over all classes"

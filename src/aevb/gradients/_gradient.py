@@ -40,7 +40,12 @@ class Gradient(Configurable, ScheduledModule, ABC):
 
     ``loss.backward()`` leaves the estimate in the ``grad`` of the parameters. Subclasses implement
     ``forward`` and ``check``.
+
+    Attributes:
+        takes_weights: Whether means over rows are ``Batch.mean``, so that rows may have weights.
     """
+
+    takes_weights: bool = False
 
     @abstractmethod
     def forward(self, model: VAE, objective: Objective, batch: Batch) -> GradientEstimate:
@@ -134,12 +139,12 @@ def resolve_exact_kl(model: VAE, objective: Objective) -> bool:
     return objective.kl != "sampled" and model.uses_analytic_kl
 
 
-def loss_from_value(value: ObjectiveValue, surrogate: Tensor | None = None) -> Tensor:
-    """Return ``-mean(target) + penalty``, ``[]``.
+def loss_from_value(value: ObjectiveValue, batch: Batch, surrogate: Tensor | None = None) -> Tensor:
+    """Return ``-mean(target) + penalty``, ``[]``, with the weights of the batch.
 
     ``surrogate`` ``[B]`` replaces the target where its gradient differs.
     """
-    return value.penalty - (value.target if surrogate is None else surrogate).mean()
+    return value.penalty - batch.mean(value.target if surrogate is None else surrogate)
 
 
 def gradient_only(value: Tensor) -> Tensor:

@@ -65,6 +65,8 @@ class MonteCarloEM(Gradient):
         deep latent Gaussian models with Markov chain Monte Carlo (2017).
     """
 
+    takes_weights = True
+
     chain_state: Tensor
     chain_started: Tensor
     step_size: Tensor
@@ -142,7 +144,7 @@ class MonteCarloEM(Gradient):
         log_densities = (
             chain_terms.log_likelihood + chain_terms.log_prior + chain_terms.log_posterior
         )
-        return GradientEstimate(value, -log_densities.mean(), terms)
+        return GradientEstimate(value, -batch.mean(log_densities), terms)
 
     def _run_chains(self, model: VAE, batch: Batch, q: Distribution) -> Tensor:
         """The chains of these data after the E-step, ``[chains, B, *latent]``."""
@@ -159,7 +161,10 @@ class MonteCarloEM(Gradient):
             state = transition.state
             self.step_size.copy_(
                 tune_step_size(
-                    self.step_size, transition.acceptance, self.acceptance, MCEM_STEP_SIZE_GAIN
+                    self.step_size,
+                    batch.mean(transition.acceptance)[None],
+                    self.acceptance,
+                    MCEM_STEP_SIZE_GAIN,
                 )
             )
         z = transform(state.z)

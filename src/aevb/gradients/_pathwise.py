@@ -28,6 +28,8 @@ class Pathwise(Gradient):
         backpropagation (2014).
     """
 
+    takes_weights = True
+
     def check(self, model: VAE, objective: Objective) -> None:
         check_objective_for_model(model, objective)
         check_reparameterisable(self, model, objective)
@@ -39,7 +41,7 @@ class Pathwise(Gradient):
         if posterior_mean is None:
             terms = sample_terms(model, objective, batch, reparameterised=True)
             value = objective(terms, model)
-            return GradientEstimate(value, loss_from_value(value), terms)
+            return GradientEstimate(value, loss_from_value(value, batch), terms)
 
         def weight_function(h: Tensor, log_measure: Tensor) -> DrawWeights:
             weights = posterior_mean.weights(h, log_measure)

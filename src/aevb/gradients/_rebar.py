@@ -61,6 +61,8 @@ class REBAR(Gradient):
         models (2017).
     """
 
+    takes_weights = True
+
     log_temperature: Tensor
     scale: Tensor
 
@@ -93,10 +95,9 @@ class REBAR(Gradient):
         value = objective(terms, model)
         slope = self._logit_gradient(model, objective, terms, family, y, b, value.target.detach())
         surrogate = value.target + gradient_only((slope.detach() * family.logits).flatten(1).sum(1))
+        variance = self._variance_surrogate(slope, batch)
         return GradientEstimate(
-            value,
-            loss_from_value(value, surrogate) + gradient_only(self._variance_surrogate(slope)),
-            terms,
+            value, loss_from_value(value, batch, surrogate) + gradient_only(variance), terms
         )
 
     def _logit_gradient(
@@ -142,13 +143,13 @@ class REBAR(Gradient):
             targets.append(objective(soft, model).target)
         return targets[0], targets[1]
 
-    def _variance_surrogate(self, slope: Tensor) -> Tensor:
+    def _variance_surrogate(self, slope: Tensor, batch: Batch) -> Tensor:
         """A number with the gradient of the estimate's variance in scale and temperature."""
         if not self.learned:
             return slope.new_zeros(())
         settings = [self.log_temperature, self.scale]
         slopes = torch.autograd.grad(
-            slope.square().flatten(1).sum(1).mean(), settings, retain_graph=True
+            batch.mean(slope.square().flatten(1).sum(1)), settings, retain_graph=True
         )
         return sum(
             (setting * derivative for setting, derivative in zip(settings, slopes, strict=True)),

@@ -72,6 +72,8 @@ class Relaxed(Gradient):
         Mnih and Teh, The concrete distribution (2017).
     """
 
+    takes_weights = True
+
     temperature: Tensor
 
     def __init__(
@@ -136,6 +138,8 @@ class StraightThrough(Gradient):
         neurons (2013).
     """
 
+    takes_weights = True
+
     temperature: Tensor
 
     def __init__(self, temperature: float | Schedule = 1.0) -> None:
@@ -187,4 +191,4 @@ def _relaxed_estimate(
         p = discrete_part(model.prior(None, terms.batch.context))
         terms = replace(terms, log_prior=density(p), log_posterior=density(discrete_part(terms.q)))
     value = objective(terms, model)
-    return GradientEstimate(value, loss_from_value(value), terms)
+    return GradientEstimate(value, loss_from_value(value, terms.batch), terms)

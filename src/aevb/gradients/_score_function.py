@@ -59,6 +59,8 @@ class ScoreFunction(Gradient):
         Paisley, Blei and Jordan, Variational Bayesian inference with stochastic search (2012).
     """
 
+    takes_weights = True
+
     running_mean: Tensor
     running_weight: Tensor
 
@@ -89,19 +91,17 @@ class ScoreFunction(Gradient):
             model, objective, batch, lambda h, log_measure, target: target - offset
         )
         if predicted is not None:
-            squared_error = (target - level.detach() - predicted).square().mean()
+            squared_error = batch.mean((target - level.detach() - predicted).square())
             loss = estimate.loss + gradient_only(squared_error)
             estimate = GradientEstimate(estimate.objective_value, loss, estimate.terms)
         if self.tracks_mean and self.training:
-            self._update_running_mean(target)
+            self._update_running_mean(batch.mean(target))
         return estimate
 
     @torch.no_grad()
-    def _update_running_mean(self, target: Tensor) -> None:
+    def _update_running_mean(self, mean: Tensor) -> None:
         """Move the running mean towards the mean of this batch."""
-        self.running_mean.copy_(
-            BASELINE_DECAY * self.running_mean + (1 - BASELINE_DECAY) * target.mean()
-        )
+        self.running_mean.copy_(BASELINE_DECAY * self.running_mean + (1 - BASELINE_DECAY) * mean)
         # the share of the mean that comes from data: it begins at 0, which is no datum
         self.running_weight.copy_(BASELINE_DECAY * self.running_weight + (1 - BASELINE_DECAY))
 
@@ -132,6 +132,8 @@ class LeaveOneOut(Gradient):
         Kool, van Hoof and Welling, Buy 4 REINFORCE samples, get a baseline for free! (2019); Mnih
         and Rezende, Variational inference for Monte Carlo objectives (2016).
     """
+
+    takes_weights = True
 
     def check(self, model: VAE, objective: Objective) -> None:
         check_score_function(self, model, objective)
@@ -186,4 +188,4 @@ def _score_function_estimate(
             terms.log_likelihood
         )
     surrogate = value.target + (weight * terms.log_posterior).sum(0)
-    return GradientEstimate(value, loss_from_value(value, surrogate), terms), target
+    return GradientEstimate(value, loss_from_value(value, batch, surrogate), terms), target

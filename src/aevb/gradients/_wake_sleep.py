@@ -45,6 +45,8 @@ class WakeSleep(Gradient):
         (1995).
     """
 
+    takes_weights = True
+
     def check(self, model: VAE, objective: Objective) -> None:
         check_objective_for_model(model, objective)
         check_posterior_density(self, model)
@@ -83,6 +85,8 @@ class ReweightedWakeSleep(Gradient):
     References:
         Bornschein and Bengio, Reweighted wake-sleep (2015).
     """
+
+    takes_weights = True
 
     def __init__(self, update: Literal["wake", "sleep", "both"] = "wake") -> None:
         super().__init__()
@@ -127,4 +131,4 @@ def _sleep_target(model: VAE, batch: Batch) -> Tensor:
     with torch.no_grad():
         z, p = model.sample_joint(len(batch.x), batch.context)
         x = p.sample()
-    return model.posterior(x, batch.context).log_prob(z).mean()
+    return batch.mean(model.posterior(x, batch.context).log_prob(z))

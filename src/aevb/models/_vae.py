@@ -351,7 +351,7 @@ class VAE(Configurable, nn.Module):
         log_likelihood = reconstruction.log_prob(batch.x)
         # in training only: new data do not pay again for what the weights have learnt
         divergence = self.likelihood.weight_kl() if self.training else None
-        zero, penalty = log_likelihood.new_zeros(()), self.posterior.penalty(q)
+        zero, penalty = log_likelihood.new_zeros(()), self._posterior_penalty(q, batch)
         if layers is None:
             log_prior, log_posterior, exact = (
                 p.log_prob(z),
@@ -383,6 +383,11 @@ class VAE(Configurable, nn.Module):
             enumerated=log_measure is not None,
         )
 
+    def _posterior_penalty(self, q: Distribution, batch: Batch) -> Tensor | None:
+        if batch.weight is None:  # a penalty of a user may know no weights
+            return self.posterior.penalty(q)
+        return self.posterior.penalty(q, batch.weight)
+
     def resample_weights(self) -> None:
         """Draw the random weights of the likelihood; a step calls this before ``terms``."""
         self.likelihood.resample_weights()
@@ -393,9 +398,18 @@ class VAE(Configurable, nn.Module):
         Args:
             terms: The terms of the step's draws.
         """
-        weights = terms.log_measure.detach().exp() if terms.enumerated else None
+        rows = terms.batch.weight
+        weights = terms.log_measure.detach().exp() if terms.enumerated or rows is not None else None
+        if rows is None:
+            self.posterior.update_state(terms.q, terms.z)
+        else:
+            assert weights is not None
+            # a sum over draws and a mean over rows is the weighted mean; sums over rows count those
+            # that are present
+            share = rows / rows.sum().clamp(min=torch.finfo(rows.dtype).tiny)
+            self.posterior.update_state(terms.q, terms.z, (share * (rows > 0).sum())[None])
+            weights = weights * share * len(rows)
         self.likelihood.update_state(terms.reconstruction, terms.batch.x, weights)
-        self.posterior.update_state(terms.q, terms.z)
 
     def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Initialise data-dependent parts.

@@ -215,6 +215,8 @@ class DIP(Penalty):
         from unlabeled observations (2018).
     """
 
+    takes_weights = True
+
     def __init__(
         self,
         off_diagonal: float | Schedule = 10.0,
@@ -237,12 +239,16 @@ class DIP(Penalty):
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
         mean = terms.q.mean.flatten(1)
-        centred = mean - mean.mean(0)
-        matrix = centred.T @ centred / len(mean)
+        row_mean, weight = terms.batch.row_mean, terms.batch.weight
+        centred = mean - row_mean(mean, 0)
+        if weight is None:
+            matrix = centred.T @ centred / len(mean)
+        else:
+            matrix = row_mean(centred[:, :, None] * centred[:, None], 0)
         if self.kind == "II":
             posterior_covariance = covariance(terms.q)
             assert posterior_covariance is not None  # by `check`
-            matrix = matrix + posterior_covariance.mean(0)
+            matrix = matrix + row_mean(posterior_covariance, 0)
         variances = matrix.diagonal()
         return PenaltyTerm(
             (matrix.square().sum() - variances.square().sum(), (variances - 1).square().sum())
@@ -284,6 +290,8 @@ class MMD(Penalty):
         and Ermon, InfoVAE (2019), with ``ELBO(beta=...)``.
     """
 
+    takes_weights = True
+
     matches_prior = True
 
     def __init__(
@@ -304,8 +312,22 @@ class MMD(Penalty):
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
         z, prior = terms.z.flatten(2), prior_draws(terms, model).flatten(2)
+        weight = terms.batch.weight
+        if weight is not None:
+            pairs = weight.to(z.dtype)[:, None] * weight.to(z.dtype)
+            return PenaltyTerm((self._weighted_discrepancy(z, prior, pairs),))
         within = self._mean_within_kernel(z) + self._mean_within_kernel(prior)
         return PenaltyTerm((within - 2 * self._kernel(z, prior).mean(),))
+
+    def _weighted_discrepancy(self, z: Tensor, prior: Tensor, pairs: Tensor) -> Tensor:
+        """The discrepancy where a row and its prior draw share a weight; ``pairs`` ``[B, B]``."""
+        within = pairs - pairs.diagonal().diag() if self.unbiased else pairs
+
+        def mean(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+            total = weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+            return ((self._kernel(a, b) * weight).sum((1, 2)) / total).mean()
+
+        return mean(z, z, within) + mean(prior, prior, within) - 2 * mean(z, prior, pairs)
 
     def _mean_within_kernel(self, z: Tensor) -> Tensor:
         """Mean of ``k(z, z')`` over pairs of rows and over draws."""

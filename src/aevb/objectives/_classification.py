@@ -42,6 +42,8 @@ class Classification(Penalty):
         Kingma et al., Semi-supervised learning with deep generative models (2014), equation 9.
     """
 
+    takes_weights = True
+
     def __init__(self, weight: float | Schedule = 0.1, labelled_fraction: float = 1.0) -> None:
         check_non_negative(weight=weight)
         super().__init__(classification=weight)
@@ -59,7 +61,7 @@ class Classification(Penalty):
         if label is None:
             return PenaltyTerm((log_probs.new_zeros(()),))
         cross_entropy = -(label.nan_to_num() * log_probs).sum(-1)  # 0 for rows without a label
-        return PenaltyTerm((cross_entropy.mean() / self.labelled_fraction,))
+        return PenaltyTerm((terms.batch.mean(cross_entropy) / self.labelled_fraction,))
 
     def check(self, model: VAE) -> None:
         if not isinstance(model.probe()[1], ClassConditional):

@@ -32,6 +32,8 @@ class CodebookMonitor(Penalty):
         ('perplexity', 'unused')
     """
 
+    takes_weights = True
+
     def __init__(self) -> None:
         super().__init__(perplexity=0.0, unused=0.0)
 
@@ -46,5 +48,5 @@ class CodebookMonitor(Penalty):
     @torch.no_grad()
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
         assert isinstance(terms.q, QuantisedDirac)
-        counts = terms.q.entry_counts().to(terms.z.dtype)
+        counts = terms.q.entry_counts(terms.batch.weight).to(terms.z.dtype)
         return PenaltyTerm((perplexity(counts).mean(), (counts == 0).to(counts.dtype).mean()))

@@ -131,7 +131,8 @@ class ELBO(Objective):
             sizes = (count_variables(terms.q),)
             return _apply_floors(_rate(terms)[None], self.free_bits, sizes, terms)
         elementwise = elementwise.flatten(1)
-        return torch.where(elementwise.mean(0) > self.free_bits, elementwise, self.free_bits).sum(1)
+        mean = terms.batch.row_mean(elementwise, 0)
+        return torch.where(mean > self.free_bits, elementwise, self.free_bits).sum(1)
 
 
 def _rate(terms: Terms) -> Tensor:
@@ -153,9 +154,9 @@ def _apply_floors(rates: Tensor, free_bits: float, sizes: Sequence[int], terms: 
     """Add the rates of all layers, each replaced by its floor where its mean over rows is below."""
     means = torch.stack([_per_datum(rate, terms) for rate in rates])  # [L, B]
     if not _is_noisy(rates[0], terms):
-        means = means.mean(1, keepdim=True)
+        means = terms.batch.row_mean(means)[:, None]
     elif means.shape[1] > 1:
-        means = leave_one_out_mean(means.T).T
+        means = _means_of_other_rows(means, terms.batch.weight)
     else:
         means = _fresh_rates(terms)
     floors = [free_bits * size for size in sizes]
@@ -165,6 +166,15 @@ def _apply_floors(rates: Tensor, free_bits: float, sizes: Sequence[int], terms: 
             for rate, mean, floor in zip(rates, means, floors, strict=True)
         ]
     ).sum(0)
+
+
+def _means_of_other_rows(values: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean of all other rows for each row, ``[L, B]``."""
+    if weight is None:
+        return leave_one_out_mean(values.T).T
+    weight = weight.to(values.dtype)
+    own, rest = values * weight, weight.sum() - weight
+    return (own.sum(1, keepdim=True) - own) / rest.clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def _is_noisy(rate: Tensor, terms: Terms) -> bool:

@@ -70,6 +70,7 @@ class Objective(Configurable, ScheduledModule, ABC):
         trains_likelihood: Whether the likelihood is trained, so that the ELBO of held-out rows
             tells better weights from worse.
         matches_prior: Whether a penalty matches the aggregate posterior to the prior.
+        takes_weights: Whether the rows of a batch may have weights.
 
     Raises:
         ArgumentError: ``samples`` is below 1.
@@ -83,6 +84,7 @@ class Objective(Configurable, ScheduledModule, ABC):
     metric_names: tuple[str, ...] = ()
     trains_likelihood: bool = True
     matches_prior: bool = False
+    takes_weights: bool = True
 
     def __init__(self, samples: int) -> None:
         super().__init__()

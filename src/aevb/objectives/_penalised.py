@@ -58,9 +58,12 @@ class Penalty(Configurable, ScheduledModule, ABC):
 
     Attributes:
         matches_prior: Whether it matches the aggregate posterior to the prior.
+        takes_weights: Whether its means over rows are ``Batch.mean``, so that rows may have
+            weights.
     """
 
     matches_prior: bool = False
+    takes_weights: bool = False
 
     def __init__(self, **weights: float | Schedule) -> None:
         super().__init__()
@@ -172,6 +175,7 @@ class Penalised(Objective):
             objective.trains_likelihood,
         )
         self.matches_prior = any(part.matches_prior for part in (objective, *penalties))
+        self.takes_weights = all(part.takes_weights for part in (objective, *penalties))
         self.metric_names = _number_duplicates(
             [
                 *objective.metric_names,

@@ -13,7 +13,7 @@ from ..errors import ArgumentError, IncompatibleError
 from ..models import VAE
 from ..networks._conv import image_shape
 from ..notes import Part, message
-from ..types import Terms
+from ..types import Batch, Terms
 from ._penalised import Penalty, PenaltyRegistration, PenaltyTerm, check_non_negative
 from ._schedules import Schedule
 from ._ssim import ms_ssim
@@ -52,6 +52,8 @@ class MSSSIM(Penalty):
         or with ``ELBO()`` in addition to it.
     """
 
+    takes_weights = True
+
     def __init__(self, weight: float | Schedule = 100.0, data_range: float = 1.0) -> None:
         check_non_negative(weight=weight)
         super().__init__(one_minus_ms_ssim=weight)
@@ -81,7 +83,9 @@ class MSSSIM(Penalty):
             images.reshape(-1, *image_shape(model.event_shape))
             for images in (terms.batch.x.expand_as(mean), mean)
         )
-        return PenaltyTerm((1 - ms_ssim(x, y, self.data_range).mean(),))
+        return PenaltyTerm(
+            (1 - terms.batch.mean(ms_ssim(x, y, self.data_range).reshape(mean.shape[:2])),)
+        )
 
 
 @register(
@@ -116,6 +120,8 @@ class Perceptual(Penalty):
         Hou et al., Deep feature consistent variational autoencoder (2017), with ``Rate()``.
     """
 
+    takes_weights = True
+
     def __init__(self, network: nn.Module, weight: float | Schedule = 1.0) -> None:
         check_non_negative(weight=weight)
         super().__init__(perceptual=weight)
@@ -145,10 +151,18 @@ class Perceptual(Penalty):
         data_features = self._features(network, x)
         mean_features = self._features(network, mean.flatten(0, 1))
         distances = [
-            (b.reshape(-1, *a.shape) - a).square().mean()
+            self._distance(b.reshape(-1, *a.shape) - a, terms.batch)
             for a, b in zip(data_features, mean_features, strict=True)
         ]
         return PenaltyTerm((torch.stack(distances).sum() / 2,))
+
+    @staticmethod
+    def _distance(difference: Tensor, batch: Batch) -> Tensor:
+        """The mean square of differences ``[K, B, *features]``."""
+        square = difference.square()
+        if batch.weight is None:
+            return square.mean()
+        return batch.mean(square.reshape(*square.shape[:2], -1).mean(2))
 
     @staticmethod
     def _features(network: nn.Module, x: Tensor) -> Sequence[Tensor]:

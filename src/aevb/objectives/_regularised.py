@@ -46,12 +46,14 @@ class LatentNorm(Penalty):
         Ghosh et al., From variational to deterministic autoencoders (2020).
     """
 
+    takes_weights = True
+
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         check_non_negative(weight=weight)
         super().__init__(code_norm=weight)
 
     def forward(self, terms: Terms, model: VAE) -> PenaltyTerm:
-        return PenaltyTerm((terms.z.flatten(2).square().sum(-1).mean() / 2,))
+        return PenaltyTerm((terms.batch.mean(terms.z.flatten(2).square().sum(-1)) / 2,))
 
 
 @register(
@@ -81,6 +83,8 @@ class DecoderNorm(Penalty):
     References:
         Ghosh et al., From variational to deterministic autoencoders (2020), RAE-L2.
     """
+
+    takes_weights = True
 
     def __init__(self, weight: float | Schedule = 1e-3) -> None:
         check_non_negative(weight=weight)
@@ -130,6 +134,8 @@ class DecoderGradient(Penalty):
         Ghosh et al., From variational to deterministic autoencoders (2020), RAE-GP.
     """
 
+    takes_weights = True
+
     def __init__(self, weight: float | Schedule = 1.0, probes: int = 1) -> None:
         check_non_negative(weight=weight)
         super().__init__(decoder_gradient=weight)
@@ -141,7 +147,9 @@ class DecoderGradient(Penalty):
         mean = terms.reconstruction.mean
         squares = torch.stack(
             [
-                _vector_jacobian_product(mean, terms.z).flatten(2).square().sum(-1).mean()
+                terms.batch.mean(
+                    _vector_jacobian_product(mean, terms.z).flatten(2).square().sum(-1)
+                )
                 for _ in range(self.probes)
             ]
         )

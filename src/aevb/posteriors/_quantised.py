@@ -25,6 +25,7 @@ from ..errors import ArgumentError, check_choice, check_counts, one_of
 from ..networks import Heads
 from ..notes import Argument, message
 from ..priors._codebook import CodebookPosterior
+from ..types import Batch
 from ._registration import PosteriorRegistration
 
 COUNT_SMOOTHING = 1e-5  # additional uses of every entry, against a division by 0
@@ -124,10 +125,10 @@ class CodebookQuantiser(Quantiser, ABC):
             stages,
         )
 
-    def penalty(self, distribution: QuantisedDirac) -> Tensor:
+    def penalty(self, distribution: QuantisedDirac, weight: Tensor | None = None) -> Tensor:
         """Commitment of the network and, with gradient updates, the errors of the entries."""
         total = torch.stack([self._commitment_loss(stage) for stage in distribution.stages])
-        return total.sum(0).flatten(1).sum(1).mean()
+        return Batch(total, weight=weight).mean(total.sum(0).flatten(1).sum(1))
 
     def _commitment_loss(self, stage: QuantisationStage) -> Tensor:
         vector, entry = stage
@@ -162,10 +163,15 @@ class CodebookQuantiser(Quantiser, ABC):
         vectors = torch.stack([vector.flatten(0, 1) for vector, _ in distribution.stages]).to(
             self.table
         )
-        counts = self.counts.lerp(distribution.entry_counts().to(self.counts), 1 - self.decay)
+        rows = None if weight is None else weight.sum(0)
+        uses = distribution.entry_counts(rows).to(self.counts)
+        counts = self.counts.lerp(uses, 1 - self.decay)
         index = distribution.table_indices().T.flatten()
+        added = vectors
+        if rows is not None:
+            added = vectors * rows.repeat_interleave(vectors.shape[1] // len(rows))[:, None]
         assigned = (
-            torch.zeros_like(self.sums).flatten(0, 1).index_add(0, index, vectors.flatten(0, 1))
+            torch.zeros_like(self.sums).flatten(0, 1).index_add(0, index, added.flatten(0, 1))
         )
         sums = self.sums.lerp(assigned.view_as(self.sums), 1 - self.decay)
         total = counts.sum(-1, keepdim=True)

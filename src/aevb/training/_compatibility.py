@@ -7,6 +7,7 @@ import math
 from .._recipe import Recipe
 from ..data import Rows
 from ..errors import ArgumentError
+from ..gradients._compatibility import check_row_weights
 from ..inference._batches import seeded_evaluation
 from ..inference._inputs import check_data
 from ..models import VAE
@@ -87,6 +88,16 @@ def schedule_notes(recipe: Recipe, steps: float) -> tuple[Note, ...]:
             {"steps": steps, "schedule_steps": recipe.final_schedule_step},
         ),
     )
+
+
+def check_weights(recipe: Recipe, source: Source) -> None:
+    """Check that rows may have weights, if they have some.
+
+    Raises:
+        IncompatibleError: A mean over rows does not know the weights.
+    """
+    if source.rows is not None and source.rows.weights is not None:
+        check_row_weights(recipe.gradient, recipe.objective)
 
 
 def check_training_data(model: VAE, source: Source, held_out: Rows | None) -> None:

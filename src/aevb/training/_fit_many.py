@@ -27,7 +27,7 @@ from ..networks import has_convolutions
 from ..notes import Note
 from ..objectives import Objective
 from ._checkpoint import has_checkpoint
-from ._compatibility import check_schedules, check_training_data
+from ._compatibility import check_schedules, check_training_data, check_weights
 from ._engine._fused_adam import is_plain_adam
 from ._engine._stacked_step import RecipeModule
 from ._engine._tracing import UntraceableError
@@ -247,6 +247,7 @@ class _ManyRuns:
                 recipe.model.data_offset,
             )
             held_out = resolve_validation_rows(recipe.model, run.data, self.validation, self.device)
+            check_weights(recipe, source)
             check_training_data(recipe.model, source, held_out)
             if run.out is not None and not (self.resume and run.out.exists()):
                 check_run_folder(run.out, self.overwrite)

@@ -139,12 +139,12 @@ class MemorySource(Source):
     def batch(self, index: Tensor) -> Batch:
         """The batch of rows by number, in the model's type."""
         batch = self.rows.batch(index)
-        context = None if batch.context is None else batch.context.to(self.dtype)
-        return (
-            batch
-            if batch.x.dtype == self.dtype
-            else replace(batch, x=batch.x.to(self.dtype), context=context)
+        if batch.x.dtype == self.dtype:
+            return batch
+        context, weight = (
+            None if each is None else each.to(self.dtype) for each in (batch.context, batch.weight)
         )
+        return replace(batch, x=batch.x.to(self.dtype), context=context, weight=weight)
 
 
 class IterableSource(Source):
@@ -191,9 +191,14 @@ class IterableSource(Source):
 
     def _to_batch(self, batch: Any) -> Batch:
         if isinstance(batch, Batch):
-            context = None if batch.context is None else self._place(batch.context)
+            context, weight = (
+                None if each is None else self._place(each)
+                for each in (batch.context, batch.weight)
+            )
             index = None if batch.index is None else batch.index.to(self.device)
-            return replace(batch, x=self._place(batch.x), context=context, index=index)
+            return replace(
+                batch, x=self._place(batch.x), context=context, index=index, weight=weight
+            )
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         return Batch(self._place(subtract_offset(torch.as_tensor(x), self.offset)))
 

@@ -32,6 +32,7 @@ from ._engine._stacked_step import (
     batch_tensors,
     broadcast_over_models,
 )
+from ._engine._tracing import UntraceableError
 from ._interrupt import catch_interrupt
 from ._optimisers import WarmupCosine
 from ._progress_bar import ProgressBar
@@ -247,7 +248,11 @@ class StackedTrainer:
         if not terms:
             return []
         return [
-            summarise_terms(member.recipe.model, own)
+            summarise_terms(
+                member.recipe.model,
+                own,
+                None if member.held_out is None else member.held_out.weights,
+            )
             for member, own in zip(self.members, torch.cat(terms, 2), strict=True)
         ]
 
@@ -364,6 +369,8 @@ def _stacked_validation_terms(recipe_module: RecipeModule, batch: Batch) -> Sequ
 
 def _stack_batches(batches: Sequence[Batch]) -> Batch:
     """Stack batches along a new first axis."""
+    if len({batch.weight is None for batch in batches}) > 1:
+        raise UntraceableError("rows have weights in some of the data sets only")
     return batch_from_tensors(
         batches[0],
         [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from .._random import seed_scope
 from ..gradients import Gradient
+from ..gradients._compatibility import check_row_weights
 from ..models import VAE
 from ..objectives import Objective
 from ..types import Batch, GradientEstimate
@@ -79,19 +80,17 @@ class TrainingStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step; returns its statistics ``[5 + metrics]``, zeros where it was skipped."""
-        return self.captured_step(batch.x, batch.context, batch.index, batch.dataset_size)
+        return self.captured_step(*_fields(batch))
 
     def run_uncaptured(self, batch: Batch) -> Tensor:
         """Take a step without a recording of its own: for steps inside a longer recording."""
-        return self._run(batch.x, batch.context, batch.index, batch.dataset_size)
+        return self._run(*_fields(batch))
 
-    def _run(
-        self, x: Tensor, context: Tensor | None, index: Tensor | None, total: int | None
-    ) -> Tensor:
-        batch = Batch(x, context, index, total)
+    def _run(self, *fields: Any) -> Tensor:
+        batch = Batch(*fields)
         before = [buffer.clone() for buffer in self.saved_buffers]
         statistics, skip, gradients = (
-            self.differentiate(x, context, index, total)
+            self.differentiate(*fields)
             if self.micro_batches == 1
             else self._differentiate_micro_batches(batch)
         )
@@ -107,29 +106,38 @@ class TrainingStep:
         """Average over equal parts of the batch, one after another, in the memory of one part."""
         pieces = [
             [None] * self.micro_batches if field is None else field.chunk(self.micro_batches)
-            for field in (batch.x, batch.context, batch.index)
+            for field in (batch.x, batch.context, batch.index, batch.weight)
         ]
         parts = [
-            self.differentiate(*piece, batch.dataset_size) for piece in zip(*pieces, strict=True)
+            self.differentiate(*piece, batch.dataset_size, weight)
+            for *piece, weight in zip(*pieces, strict=True)
         ]
+        share = None
+        if batch.weight is not None:
+            share = torch.stack([weight.sum() for weight in batch.weight.chunk(self.micro_batches)])
         gradients = tuple(
-            None if own[0] is None else _mean(own)
+            None if own[0] is None else _mean(own, share)
             for own in zip(*(part.gradients for part in parts), strict=True)
         )
-        statistics = _mean([part.statistics for part in parts])
+        statistics = _mean([part.statistics for part in parts], share)
         skip, gradients = clip_and_check(statistics[3], gradients, self.clip_norm)
         skip = skip | torch.stack([part.skip for part in parts]).any()
         return StepGradients(torch.where(skip, 0.0, statistics), skip, gradients)
 
     def _differentiate(
-        self, x: Tensor, context: Tensor | None, index: Tensor | None, total: int | None
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        index: Tensor | None,
+        total: int | None,
+        weight: Tensor | None,
     ) -> StepGradients:
         return differentiate(
             self.model,
             self.objective,
             self.gradient,
             self.parameters,
-            Batch(x, context, index, total),
+            Batch(x, context, index, total, weight),
             # the norm of a gradient in parts is known only when all parts are there
             self.clip_norm if self.micro_batches == 1 else None,
         )
@@ -171,6 +179,8 @@ def differentiate(
     clip_norm: float | None,
 ) -> StepGradients:
     """Compute statistics and gradients of one batch, clip the gradients, and check both."""
+    if batch.weight is not None:
+        check_row_weights(gradient, objective)
     estimate = gradient(model, objective, batch)
     raw = torch.autograd.grad(estimate.loss, parameters, allow_unused=True)
     gradients = tuple(
@@ -208,8 +218,15 @@ def _scale(gradients: Sequence[Tensor | None], factor: Tensor) -> tuple[Tensor |
     return tuple(None if gradient is None else gradient * factor for gradient in gradients)
 
 
-def _mean(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(tensors)).mean(0)
+def _mean(tensors: Sequence[Tensor], weight: Tensor | None) -> Tensor:
+    """The mean of the parts of a batch, by the sums of their weights ``[parts]``."""
+    stacked = torch.stack(list(tensors))
+    return Batch(stacked, weight=weight).row_mean(stacked, 0)
+
+
+def _fields(batch: Batch) -> tuple[Any, ...]:
+    """The fields of a batch in their order, for functions that are compiled or recorded."""
+    return batch.x, batch.context, batch.index, batch.dataset_size, batch.weight
 
 
 def match_memory_layout(tensor: Tensor, like: Tensor) -> Tensor:
@@ -232,12 +249,14 @@ def batch_statistics(estimate: GradientEstimate) -> Tensor:
         (weight * (terms.log_posterior - terms.log_prior)).sum(0) if terms.kl is None else terms.kl
     )
     log_likelihood = (weight * terms.log_likelihood).sum(0)
-    layers = () if terms.layer_kl is None else (weight * terms.layer_kl).sum(1).mean(1).unbind()
+    batch, layers = terms.batch, ()
+    if terms.layer_kl is not None:
+        layers = batch.row_mean((weight * terms.layer_kl).sum(1)).unbind()
     means = (
-        value.bound.mean(),
-        log_likelihood.mean(),
-        rate.mean(),
-        value.target.mean(),
+        batch.mean(value.bound),
+        batch.mean(log_likelihood),
+        batch.mean(rate),
+        batch.mean(value.target),
         value.penalty,
         *value.metric_values,
         *layers,

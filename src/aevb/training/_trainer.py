@@ -29,6 +29,7 @@ from ._compatibility import (
     check_micro_batches,
     check_schedules,
     check_training_data,
+    check_weights,
     schedule_notes,
 )
 from ._ema import ExponentialMovingAverage
@@ -88,6 +89,7 @@ class Trainer:
         self.source = make_source(
             data, config.batch_size, config.seed, device, model_dtype(model), model.data_offset
         )
+        check_weights(recipe, self.source)
         self.held_out = resolve_validation_rows(model, data, validation, device)
         check_training_data(model, self.source, self.held_out)
         check_micro_batches(config.micro_batches, self.source.batch_size)

@@ -52,9 +52,10 @@ def validation_terms(model: VAE, batch: Batch, criterion: ValidationCriterion) -
     return torch.stack([bound, rate, distortion])
 
 
-def summarise_terms(model: VAE, terms: Tensor) -> ValidationScore:
-    """The means over all rows of ``validation_terms``, ``[3, N]``."""
-    bound, rate, distortion = (values.mean().item() for values in terms)
+def summarise_terms(model: VAE, terms: Tensor, weight: Tensor | None = None) -> ValidationScore:
+    """The means over all rows of ``validation_terms``, ``[3, N]``, by the weights of the rows."""
+    mean = Batch(terms, weight=weight).mean
+    bound, rate, distortion = (mean(values).item() for values in terms)
     return ValidationScore(bound, -distortion, rate if model.posterior.has_density else None)
 
 
@@ -73,7 +74,7 @@ def score_held_out(
             validation_terms(model, batch, criterion)
             for batch in iter_batches(rows, block, model_dtype(model))
         ]
-    return summarise_terms(model, torch.cat(terms, 1))
+    return summarise_terms(model, torch.cat(terms, 1), rows.weights)
 
 
 def with_validation_score(

@@ -182,6 +182,7 @@ class StackedStep:
             batch.context,
             batch.index,
             batch.dataset_size,
+            batch.weight,
             self.stacked_function.draw_random_numbers(generators),
             learning_rates,
             active,
@@ -194,13 +195,14 @@ class StackedStep:
         context: Tensor | None,
         index: Tensor | None,
         total: int | None,
+        weight: Tensor | None,
         random_numbers: list[Tensor],
         learning_rates: Tensor,
         active: Tensor,
     ) -> Tensor:
         before = [buffer.clone() for buffer in self.buffers]
         statistics, skipped, *gradients = self.stacked_function(
-            tensors, Batch(x, context, index, total), random_numbers
+            tensors, Batch(x, context, index, total, weight), random_numbers
         )
         unchanged = skipped | ~active
         self.adam(gradients, learning_rates, unchanged)
@@ -331,17 +333,19 @@ def _step_separately(
 
 def batch_tensors(batch: Batch) -> list[Tensor]:
     """The tensors of a batch that are not ``None``."""
-    return [field for field in (batch.x, batch.context, batch.index) if field is not None]
+    fields = (batch.x, batch.context, batch.index, batch.weight)
+    return [field for field in fields if field is not None]
 
 
 def batch_from_tensors(like: Batch, tensors: Sequence[Tensor]) -> Batch:
     """The batch with these tensors, in the order of ``batch_tensors``."""
     left = iter(tensors)
-    x, context, index = (
-        None if field is None else next(left) for field in (like.x, like.context, like.index)
+    x, context, index, weight = (
+        None if field is None else next(left)
+        for field in (like.x, like.context, like.index, like.weight)
     )
     assert x is not None
-    return Batch(x, context, index, like.dataset_size)
+    return Batch(x, context, index, like.dataset_size, weight)
 
 
 def broadcast_over_models(values: Tensor, like: Tensor) -> Tensor:
