@@ -6,7 +6,6 @@ reduced over the event: ``[K, B]``. Units: nats per row, of the data in their ow
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -184,7 +183,17 @@ class Configurable:
         return self
 
 
-_signature = functools.lru_cache(1024)(inspect.signature)  # slower than many constructors
+_SIGNATURES: dict[Any, inspect.Signature] = {}
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function, which takes longer to find than many constructors to run.
+
+    A dictionary, because torch's compiler warns of the caches of functools.
+    """
+    if function not in _SIGNATURES:
+        _SIGNATURES[function] = inspect.signature(function)
+    return _SIGNATURES[function]
 
 
 def _bind_arguments(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, Any]:
