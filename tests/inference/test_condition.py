@@ -184,6 +184,18 @@ def test_a_condition_that_never_occurs_is_refused_with_its_probability():
         condition(model, [above(1, 1e6)], 5, samples=100)
 
 
+def test_many_names_together_are_rare_and_possible():
+    """Each of 40 fair coins has a probability of 1/2 given the others; together 2**-40."""
+    columns = [Column(str(i), "binary", "bernoulli", levels=("a", "b")) for i in range(40)]
+    encoder = networks.Columns(networks.MLP(networks.Columns.width(columns), [4]), columns)
+    likelihood = likelihoods.Columns(nn.Identity(), columns)
+    model = VAE(priors.Normal(1), posteriors.Normal(encoder, 1), likelihood).eval()
+    for part in (likelihood.heads.head.weight, likelihood.heads.head.bias):
+        nn.init.zeros_(part)
+    found = condition(model, [CellCondition(i, ((1.0, 1.0),)) for i in range(40)], 3, samples=500)
+    assert found.probability == pytest.approx(2**-40, rel=5 * found.log_density_error + 1e-9)
+
+
 def test_conditions_that_contradict_each_other_are_refused():
     given = [above(0, 60.0, "age>60"), CellCondition(0, ((-math.inf, 50.0),), "age<50")]
     with pytest.raises(ArgumentError, match="age>60 and age<50 contradict"):

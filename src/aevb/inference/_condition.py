@@ -19,7 +19,7 @@ from ..distributions import ClassAndLatent
 from ..distributions._discrete import open_uniform
 from ..distributions._support import has_mass_outside
 from ..errors import ArgumentError, IncompatibleError, NumericalError, check_counts
-from ..likelihoods._likelihood import INDEPENDENT_CELLS, Likelihood
+from ..likelihoods._likelihood import INDEPENDENT_CELLS
 from ..models import VAE
 from ..notes import Argument, Note, Part, message
 from ..types import Batch
@@ -35,7 +35,7 @@ from ._inputs import TrainedModel, as_table, resolve_model
 from ._regions import restrict_cell
 
 MIN_EFFECTIVE_SAMPLES = 20  # below, chains move the draws
-MIN_PROBABILITY = 1e-9  # of a condition; below, it counts as one that never occurs
+MIN_PROBABILITY = 1e-9  # of a condition given all others; below, it never occurs
 FILL_DRAWS = 256  # of the mean that stands for a missing cell where a model takes none
 
 
@@ -106,8 +106,8 @@ def condition(
         The rows, the density of what is given, and the method.
 
     Raises:
-        ArgumentError: Conditions contradict each other, have a probability below 1e-9, or a count
-            is not possible.
+        ArgumentError: Conditions contradict each other, one has a probability below 1e-9 given the
+            others, or a count is not possible.
         DataError: ``given`` has another shape, or is outside the support.
         IncompatibleError: Cells depend on each other given ``z``, or the posterior has no density.
         NumericalError: No latent explains the given values.
@@ -132,7 +132,7 @@ def condition(
     with seeded_evaluation(net, seed), explain_out_of_memory("conditioning", rows=max_pairs):
         target = _Target(net, conditions, net.resolve_context(1, context), seed)
         weighted = target.weigh(samples, max_pairs, on_progress)
-        _check_possible(conditions, weighted)
+        _check_possible(conditions, target.with_mass, weighted)
         size = weighted.effective_sample_size
         chosen = weighted.resample(n, target.noise.fork(2))
         moves = target.draw_rows(chosen, size < MIN_EFFECTIVE_SAMPLES, steps, max_pairs)
@@ -248,11 +248,13 @@ class _Weighted:
         latents: The latents.
         log_weight: Log-weights ``[K]``, float64.
         log_density_weight: Log-weights of the cells with a density alone, ``[K]``.
+        log_masses: Log-probabilities of the other conditions, ``[K, conditions]``.
     """
 
     latents: _Latents
     log_weight: Tensor
     log_density_weight: Tensor
+    log_masses: Tensor
 
     @property
     def log_density(self) -> float:
@@ -264,6 +266,13 @@ class _Weighted:
         """The probability of all conditions given the cells with a density."""
         ratio = self.log_weight.logsumexp(0) - self.log_density_weight.logsumexp(0)
         return min(1.0, ratio.exp().item())
+
+    def probability_given_others(self, place: int) -> float:
+        """The probability of one condition given all others; 0 where these never occur."""
+        others = self.log_masses.clone()
+        others[:, place] = 0
+        log_others = (self.log_density_weight + others.sum(1)).logsumexp(0)
+        return (self.log_weight.logsumexp(0) - log_others).exp().nan_to_num(nan=0.0).item()
 
     @property
     def effective_sample_size(self) -> float:
@@ -303,8 +312,10 @@ class _Target:
         self._check_support()
         self.noise = RowNoise.from_batch(Batch(self.x, context), seed, model.constant_cells)
         self.filled = torch.where(self.observed, self.x, self._typical_row())
-        has_mass = [_has_probability(model.likelihood, cell) for cell in range(self.x.numel())]
-        self.has_density = self.observed.flatten() & ~torch.tensor(has_mass, device=like.device)
+        is_mass = [each.value is None or _has_probability(model, each.cell) for each in conditions]
+        pairs = list(zip(conditions, is_mass, strict=True))
+        self.with_density = [each.cell for each, has_mass in pairs if not has_mass]
+        self.with_mass = [each for each, has_mass in pairs if has_mass]
 
     def _check_support(self) -> None:
         z = torch.zeros(1, *self.model.latent_shape).to(self.x)
@@ -348,13 +359,22 @@ class _Target:
             with regions.samples(len(z), start):
                 log_mass, values = self._restrict(likelihood)
             outer = (p.log_prob(z) - proposal.log_prob(z)).double()[:, 0]
-            densities = outer + torch.where(self.has_density, cells, 0.0).sum(-1)
-            weight = outer + cells.sum(-1) + log_mass
-            parts.append((z[:, 0], values, weight, densities))
+            densities = outer + cells[:, self.with_density].sum(-1)
+            masses = self._masses(cells, log_mass)
+            parts.append((z[:, 0], values, densities + masses.sum(1), densities, masses))
             if on_progress is not None:
                 on_progress(len(z))
-        z, values, weight, densities = map(torch.cat, zip(*parts, strict=True))
-        return _Weighted(_Latents(z, values), weight, densities)
+        z, values, *weights = map(torch.cat, zip(*parts, strict=True))
+        return _Weighted(_Latents(z, values), *weights)
+
+    def _masses(self, cells: Tensor, log_mass: Tensor) -> Tensor:
+        """Log-probabilities of the conditions that have one, ``[K, conditions]``."""
+        places = {each.cell: place for place, each in enumerate(self.restricted)}
+        found = [
+            cells[:, each.cell] if each.value is not None else log_mass[:, places[each.cell]]
+            for each in self.with_mass
+        ]
+        return torch.stack(found, 1) if found else cells[:, :0]
 
     def _batch(self, x: Tensor) -> Batch:
         context = self.context
@@ -366,16 +386,15 @@ class _Target:
         return torch.where(self.observed, cells, 0.0).flatten(1)
 
     def _restrict(self, likelihood: Distribution) -> tuple[Tensor, Tensor]:
-        """Log-probability ``[K]`` of all sets, and draws ``[K, restricted]``."""
-        shape = likelihood.batch_shape
-        log_mass = torch.zeros(shape, dtype=torch.float64, device=self.x.device)
-        drawn = []
-        for each in self.restricted:
-            found, value = restrict_cell(likelihood, each.cell, each.intervals)
-            log_mass = log_mass + found
-            drawn.append(value)
-        values = torch.stack(drawn, -1) if drawn else log_mass.new_zeros(*shape, 0)
-        return log_mass.reshape(shape[0]), values.reshape(shape[0], -1)
+        """Log-probability of each set, and draws from it, ``[K, restricted]`` each."""
+        count = likelihood.batch_shape[0]
+        empty = torch.zeros(2, count, 0, dtype=torch.float64, device=self.x.device)
+        found = [
+            torch.stack(restrict_cell(likelihood, each.cell, each.intervals)).reshape(2, count, 1)
+            for each in self.restricted
+        ]
+        log_mass, values = torch.cat([empty, *found], -1)
+        return log_mass, values
 
     def draw_rows(self, latents: _Latents, with_chains: bool, steps: int, max_pairs: int) -> _Moves:
         """Draw the open cells, and move the rows by chains where asked."""
@@ -437,14 +456,16 @@ def _blocks(latents: _Latents, size: int) -> Iterator[tuple[int, _Latents]]:
         yield start, _Latents(latents.z[part], latents.values[part])
 
 
-def _has_probability(likelihood: Likelihood, cell: int) -> bool:
+def _has_probability(model: VAE, cell: int) -> bool:
     """Whether values of a cell have a probability, at least some of them."""
-    columns = getattr(likelihood, "columns", None)
-    measure = likelihood.measure if columns is None else columns[cell].measure
+    columns = getattr(model.likelihood, "columns", None)
+    measure = model.likelihood.measure if columns is None else columns[cell].measure
     return measure != "density"
 
 
-def _check_possible(conditions: Sequence[CellCondition], weighted: _Weighted) -> None:
+def _check_possible(
+    conditions: Sequence[CellCondition], with_mass: Sequence[CellCondition], weighted: _Weighted
+) -> None:
     """Check that the conditions occur under the model.
 
     Raises:
@@ -457,14 +478,17 @@ def _check_possible(conditions: Sequence[CellCondition], weighted: _Weighted) ->
             argument="given",
             suggestions=(message("Increase {samples}", samples=Argument("samples")),),
         )
-    if weighted.probability < MIN_PROBABILITY:
-        found = weighted.probability
-        size = f"about {found:.0e}" if found else f"0 in {len(weighted.log_weight):,} draws"
-        raise ArgumentError(
-            f"{_describe(conditions)} never occurs: its probability under the model is {size}",
-            argument="given",
-            suggestions=("Relax the condition",),
-        )
+    for place, each in enumerate(with_mass):
+        found = weighted.probability_given_others(place)
+        if found < MIN_PROBABILITY:
+            given = _describe([other for other in conditions if other is not each])
+            size = f"about {found:.0e}" if found else f"0 in {len(weighted.log_weight):,} draws"
+            raise ArgumentError(
+                f"{_describe([each])} never occurs{given and f' together with {given}'}: its "
+                f"probability under the model is {size}",
+                argument="given",
+                suggestions=("Relax the condition",),
+            )
 
 
 def _method_note(size: float, samples: int, steps: int, acceptance: float | None) -> Note:
