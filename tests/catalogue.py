@@ -457,6 +457,9 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     ),
     "made": lambda inputs: networks.MADE(inputs, [WIDTH], parameters=2, activation="silu"),
     "mlp-dropout": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], dropout=0.1),
+    "log1p": lambda inputs: nn.Sequential(
+        nn.Softplus(), networks.Log1p(networks.MLP(inputs, [WIDTH]))
+    ),
     "standardise": lambda inputs: networks.Standardise(networks.MLP(inputs, [WIDTH]), [0.5], [2.0]),
     "user": lambda inputs: Flat(inputs),
     "user-batch-norm": lambda inputs: nn.Sequential(

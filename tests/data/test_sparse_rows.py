@@ -13,6 +13,7 @@ from aevb.data._fingerprints import find_duplicates, fingerprint
 from aevb.data._sparse_rows import SparseRows
 from aevb.data._statistics import moments
 from aevb.errors import DataError
+from aevb.networks import Condition
 from aevb.runs import Run
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -179,3 +180,50 @@ class TestAnnotatedMatrices:
         source = SimpleNamespace(X=None, obs={}, var=None, var_names=[], layers={})
         with pytest.raises(DataError):
             load(source)
+
+
+class TestLibrarySize:
+    BATCH = np.array(["a", "b"] * 60)
+
+    @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+    def test_it_is_the_total_of_the_row(self, convert):
+        x = counts()
+        condition = {"batch": self.BATCH, "library_size": None}
+        data = load(convert(x), likelihood="poisson", condition=condition, order="time")
+        train = x[:96].sum(1)
+        reference = data.spec.condition[1].reference
+        assert reference == pytest.approx(np.exp(np.log(train).mean()))
+        np.testing.assert_allclose(
+            data.train.context[:, 2], np.log(train / reference), atol=1e-6
+        )  # float32
+        later = load_as(convert(x), data.spec, condition=self.BATCH)
+        labelled = Rows.from_array(convert(x)).with_label(Condition(data.spec.condition), "a")
+        assert torch.allclose(later.context[:, 2], labelled.context[:, 2])
+
+    def test_rows_without_counts_are_noted(self):
+        x = counts()
+        x[3] = 0
+        spec = load(sparse.csr_matrix(x), likelihood="poisson", condition="library_size").spec
+        (note,) = [note for note in spec.notes if note.code == "empty_rows"]
+        assert note.data == {"rows": 1}
+
+    @pytest.mark.parametrize("value", [-1.0, 0.5])
+    def test_other_numbers_than_counts_have_none(self, value):
+        x = counts().astype(float)
+        x[5, 5] = value
+        with pytest.raises(DataError) as caught:
+            load(sparse.csr_matrix(x), condition="library_size")
+        assert caught.value.argument == "condition"
+
+    def test_an_unseen_batch_is_refused(self):
+        condition = {"batch": self.BATCH, "library_size": None}
+        spec = load(counts(), likelihood="poisson", condition=condition).spec
+        with pytest.raises(DataError, match="new"):
+            load_as(counts()[:1], spec, condition=np.array(["new"]))
+
+    def test_a_column_may_be_the_library_size(self):
+        source = annotated(counts())
+        source.obs["molecules"] = np.full(120, 900)
+        spec = load(source, likelihood="poisson", condition="molecules:library").spec
+        assert spec.condition[0].reference == pytest.approx(900)
+        assert spec.has_library_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition, ContextVariable, Covariate, Labels, encode_context
+from ..networks._library_size import LIBRARY_SIZE, LibrarySize
 from ..notes import Argument, Note, message
 from ._formatting import format_count, format_list
 from ._labels import class_names, encode_labels, is_missing
 
-ContextKind = Literal["label", "number"]
+ContextKind = Literal["label", "number", "library"]
 MAX_INTEGER_CLASSES = 12  # a column with more distinct whole numbers is a covariate
 CONTEXT_NOTE_CODE = "condition"
 LABEL_COLUMN_NAMES = ("label", "labels")  # names of the labels of a data set
@@ -32,13 +33,18 @@ class ContextRequest:
 
     @classmethod
     def from_text(cls, text: str) -> ContextRequest:
-        """Parse ``name``, ``name:label`` or ``name:number``.
+        """Parse ``name``, or ``name:kind`` with one of the three kinds.
 
         >>> ContextRequest.from_text("age:label"), ContextRequest.from_text("a:b")
         (ContextRequest(name='age', kind='label'), ContextRequest(name='a:b', kind=None))
         """
         name, _, kind = text.rpartition(":")
-        return cls(name, kind) if name and kind in ("label", "number") else cls(text)
+        return cls(name, kind) if name and kind in ("label", "number", "library") else cls(text)
+
+    @property
+    def is_row_total(self) -> bool:
+        """Whether the values are the totals of the rows, and not a column."""
+        return self.name == LIBRARY_SIZE and self.kind is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +74,7 @@ class ContextColumn:
     def is_categorical(self) -> bool:
         """Whether the values are classes: text or few whole numbers, unless the user chose."""
         if self.kind is not None or self.values.dtype.kind not in "iuf":
-            return self.kind != "number"
+            return self.kind in (None, "label")
         present = self.values[~self.missing_mask]
         is_whole = bool((present == np.rint(present)).all())
         return is_whole and len(np.unique(present)) <= MAX_INTEGER_CLASSES
@@ -102,6 +108,15 @@ class ContextColumn:
                 value=self.name,
                 suggestions=("Fill the cell, or drop the row",),
             )
+        if self.kind == "library":
+            if values.min() < 0:
+                raise DataError(
+                    "a library size is not negative",
+                    argument="condition",
+                    value=self.name,
+                    suggestions=("Leave it out",),
+                )
+            return LibrarySize(self.name, float(np.exp(np.log(values[train].clip(1)).mean())))
         deviation = float(values[train].std())
         return Covariate(
             self.name, float(values[train].mean()), deviation if deviation > 0 else 1.0
@@ -159,7 +174,11 @@ class ContextTable:
     def to_columns(self) -> tuple[ContextColumn, ...]:
         """The columns with class names and numbers in the units of the data."""
         return tuple(
-            ContextColumn(factor.name, _factor_values(factor, self.values[:, i].cpu()))
+            ContextColumn(
+                factor.name,
+                _factor_values(factor, self.values[:, i].cpu()),
+                "library" if isinstance(factor, LibrarySize) else None,
+            )
             for i, factor in enumerate(self.factors)
         )
 
@@ -172,6 +191,8 @@ def _factor_values(factor: ContextVariable, numbers: Tensor) -> np.ndarray:
             for place in numbers.tolist()
         ]
         return np.array(names, dtype=object)
+    if isinstance(factor, LibrarySize):
+        return numbers.double().exp().numpy() * factor.reference
     assert isinstance(factor, Covariate)
     return numbers.double().numpy() * factor.scale + factor.shift
 
@@ -184,6 +205,8 @@ def parse_context_requests(condition: Any) -> tuple[ContextRequest, ...]:
     """
     if condition is None or isinstance(condition, np.ndarray | Tensor):
         return ()
+    if isinstance(condition, Mapping):
+        return tuple(map(ContextRequest.from_text, condition))
     texts = [condition] if isinstance(condition, str) else list(condition)
     if not texts or not all(isinstance(text, str) and text for text in texts):
         raise ArgumentError(
@@ -202,7 +225,15 @@ def parse_context_requests(condition: Any) -> tuple[ContextRequest, ...]:
 
 
 def to_context_columns(condition: Any) -> tuple[ContextColumn, ...]:
-    """The columns of an array ``[N]`` or ``[N, columns]``; none where ``condition`` is no array."""
+    """The columns of an array ``[N]`` or ``[N, columns]``, or of a dict of arrays ``[N]``."""
+    if isinstance(condition, Mapping):
+        columns = {k: to_context_columns(v) for k, v in condition.items() if v is not None}
+        requests = {name: ContextRequest.from_text(name) for name in columns}
+        return tuple(
+            replace(column, name=requests[name].name)
+            for name, found in columns.items()
+            for column in found
+        )
     if not isinstance(condition, np.ndarray | Tensor):
         return ()
     values = condition.detach().cpu().numpy() if isinstance(condition, Tensor) else condition
@@ -259,7 +290,8 @@ def _select_context_column(
 ) -> ContextColumn:
     """The column of one request."""
     if request.name in columns:
-        return replace(columns[request.name], kind=request.kind)
+        column = columns[request.name]
+        return replace(column, kind=request.kind or column.kind)
     if request.name in LABEL_COLUMN_NAMES and labels is not None:
         return ContextColumn("label", labels, "label")
     if request.name in LABEL_COLUMN_NAMES and len(columns) == 1:  # the column of `labels`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from .._offset import Offset
 from .._shapes import as_shape
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition, ContextVariable, Labels
+from ..networks._library_size import LIBRARY_SIZE
 from ..notes import Argument, Note, Text, message
 from ._arrays import from_array, to_canonical, to_numpy
 from ._binarisation import (
@@ -49,6 +50,7 @@ from ._model_defaults import (
     choose_network,
     choose_scaling,
     find_constants,
+    find_noncount,
     find_value_outside,
     is_standardised,
     is_within_support,
@@ -63,7 +65,7 @@ from ._rows import Rows, StoredRows
 from ._sparse_rows import is_sparse_matrix
 from ._spec import NetworkKind, Spec, Support
 from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
-from ._statistics import iter_chunks
+from ._statistics import iter_chunks, row_totals
 from ._table_faults import find_table_faults
 from ._tables import frame_values, from_frame
 from ._temporal_order import TemporalOrder, measure_temporal_order, temporal_order_notes
@@ -129,8 +131,9 @@ def load(
         memory_map: ``True`` leaves rows in their file at any size, ``False`` reads them.
         condition: What a model is conditioned on: the name of a column of a table or a list of
             names, ``"label"`` for the labels, or an array ``[N]``. These columns are not data. Text
-            and few whole numbers are classes, other numbers are standardised; ``"age:label"`` and
-            ``"grade:number"`` choose the kind.
+            and few whole numbers are classes, other numbers are standardised; ``"age:label"``,
+            ``"grade:number"`` and ``"molecules:library"`` choose the kind. ``"library_size"`` is
+            the total of each row of counts. A dict of arrays ``[N]`` names them.
         allow_missing_labels: Whether classes of ``condition`` may be missing, for models that infer
             them; held-out rows then have no context.
         background: The colour behind the transparent pixels of images, as ``"black"`` or
@@ -191,7 +194,7 @@ def load(
         key,
         labels if isinstance(labels, str) else None,
         memory_map=memory_map,
-        condition=tuple(request.name for request in requests),
+        condition=_columns_to_read(requests, condition),
         allow_missing_labels=allow_missing_labels,
         reading=reading,
     )
@@ -224,7 +227,7 @@ def load(
     spec = replace(
         spec,
         condition=factors,
-        notes=(*spec.notes, *context_notes),
+        notes=(*spec.notes, *context_notes, *_empty_row_notes(raw)),
         temporal_order=None if temporal_order is None else temporal_order.von_neumann_ratio,
         reading=reading,
     )
@@ -279,15 +282,15 @@ def load_as(
     """
     check_split(DEFAULT_SPLIT, "random", seed)
     factors = () if spec.condition is None or _is_inferred(spec.condition) else spec.condition
-    requests = (
-        () if condition is not None else tuple(ContextRequest(factor.name) for factor in factors)
-    )
+    requests = tuple(ContextRequest(factor.name) for factor in factors)
+    if isinstance(condition, np.ndarray | Tensor):
+        requests = tuple(request for request in requests if request.is_row_total)
     options = ReadOptions(
         key,
         labels if isinstance(labels, str) else None,
         spec.columns,
         memory_map=memory_map,
-        condition=tuple(request.name for request in requests),
+        condition=_columns_to_read(requests, condition),
         reading=spec.reading.merge(reading),
     )
     raw = _read(
@@ -564,18 +567,61 @@ def _context_columns(
 ) -> tuple[ContextColumn, ...]:
     """The columns of context: values of ``condition``, or requested columns of the source."""
     columns = to_context_columns(condition)
+    totals = tuple(_library_column(raw) for request in requests if request.is_row_total)
     if not columns and not requests:
         return ()
-    return select_context_columns(
-        columns or raw.context_columns, requests, raw.labels, raw.origin, len(raw.values)
+    if isinstance(condition, np.ndarray | Tensor):
+        requests = ()
+    available = (columns or raw.context_columns) + totals
+    if isinstance(condition, Mapping):
+        available = raw.context_columns + columns + totals
+    return select_context_columns(available, requests, raw.labels, raw.origin, len(raw.values))
+
+
+def _columns_to_read(requests: Sequence[ContextRequest], condition: Any) -> tuple[str, ...]:
+    """The names of the columns of a source that the context consists of."""
+    supplied = {column.name for column in to_context_columns(condition)}
+    return tuple(
+        request.name
+        for request in requests
+        if not request.is_row_total and request.name not in supplied
     )
+
+
+def _library_column(raw: RawData) -> ContextColumn:
+    """The totals of rows of counts.
+
+    Raises:
+        DataError: The values are not counts.
+    """
+    values = raw.unpack().values
+    wrong = find_noncount(values)
+    if wrong is not None or raw.offset is not None or raw.padded:
+        raise DataError(
+            f"this is the total of a row of counts, and the data hold {wrong or raw.offset}",
+            argument="condition",
+            value=LIBRARY_SIZE,
+            suggestions=("Leave it out",),
+        )
+    return ContextColumn(LIBRARY_SIZE, row_totals(values), "library")
+
+
+def _empty_row_notes(raw: RawData) -> tuple[Note, ...]:
+    """The warning about rows without counts, whose library size is not known."""
+    columns = [column for column in raw.context_columns if column.kind == "library"]
+    count = sum(int((column.values < 1).sum()) for column in columns)
+    if not count:
+        return ()
+    text = f"{format_count(count, 'row')} without counts: the library size is taken as 1."
+    return (Note("empty_rows", text, "warning", {"rows": count}),)
 
 
 def _rename_columns(
     columns: Sequence[ContextColumn], factors: Sequence[ContextVariable]
 ) -> tuple[ContextColumn, ...]:
     """The columns under the names of the variables of a model, in this order."""
-    if len(columns) != len(factors):
+    totals = [column for column in columns if column.kind == "library"]
+    if not totals and len(columns) != len(factors):
         names = format_list(factor.name for factor in factors)
         raise DataError(
             f"`condition` has {format_count(len(columns), 'column')}, and the model is conditioned "
@@ -583,9 +629,13 @@ def _rename_columns(
             argument="condition",
             suggestions=("Give one column for each variable",),
         )
-    return tuple(
+    if totals:
+        factors = [factor for factor in factors if factor.name != LIBRARY_SIZE]
+        columns = [column for column in columns if column.kind != "library"]
+    renamed = (
         replace(column, name=factor.name) for column, factor in zip(columns, factors, strict=True)
     )
+    return (*renamed, *totals)
 
 
 def _is_inferred(factors: Sequence[ContextVariable]) -> bool:

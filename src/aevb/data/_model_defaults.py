@@ -243,6 +243,11 @@ def _find_fraction(values: RowValues) -> float | None:
     return _find_first(values, lambda chunk: (chunk != np.rint(chunk)) & (chunk == chunk))
 
 
+def find_noncount(values: RowValues) -> float | None:
+    """The first value that is not a whole number from 0; ``None`` where all are."""
+    return _find_first(values, lambda chunk: (chunk < 0) | (chunk != np.rint(chunk)))
+
+
 def _find_first(
     values: RowValues, is_violation: Callable[[np.ndarray], np.ndarray]
 ) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from .._offset import Offset, add_offset, subtract_offset
 from ..errors import ArgumentError, DataError
 from ..networks._condition import Condition
+from ..networks._library_size import LIBRARY_SIZE
 from ..notes import Note
 from ..types import Batch
 from ._context import ContextTable, context_from_label
@@ -278,8 +279,23 @@ class Rows:
                 value=label,
                 suggestions=("Leave it out",),
             )
-        table = context_from_label(condition, label, len(self))
+        table = context_from_label(condition, self._with_row_totals(condition, label), len(self))
         return replace(self, context_table=table.to(self.stored_values.device))
+
+    def _with_row_totals(self, condition: Condition, label: Any) -> Any:
+        """The values of the context, with the totals of the rows as library size."""
+        others = [name for name in condition.names if name != LIBRARY_SIZE]
+        if len(others) == len(condition.names):
+            return label
+        if not isinstance(label, Mapping):
+            if len(others) != 1:
+                return label
+            label = {others[0]: label}
+        if LIBRARY_SIZE in label:
+            return label
+        blocks = (self[start : start + 1024] for start in range(0, len(self), 1024))
+        totals = torch.cat([block.flatten(1).double().sum(1).cpu() for block in blocks])
+        return {**label, LIBRARY_SIZE: totals}
 
     def subset(self, index: Index) -> Rows:
         """Select rows without decoding them.

@@ -14,6 +14,7 @@ from ..errors import DataError
 from ..likelihoods import LikelihoodRegistration
 from ..networks._column import Measure
 from ..networks._condition import ContextVariable, Covariate, Labels
+from ..networks._library_size import LibrarySize
 from ..notes import Note
 from ._layout import Kind, kind_of, source_shape, to_layout
 from ._reading import Reading
@@ -101,6 +102,11 @@ class Spec:
         if self.schema is not None:
             return self.schema.measure
         return LikelihoodRegistration.find(self.likelihood).measure
+
+    @property
+    def has_library_size(self) -> bool:
+        """Whether models are conditioned on the library size of a row of counts."""
+        return any(isinstance(each, LibrarySize) for each in self.condition or ())
 
     @property
     def kind(self) -> Kind:
@@ -236,4 +242,6 @@ def is_image(event_shape: Sequence[int]) -> bool:
 
 def factor_from_dict(record: Mapping[str, Any]) -> ContextVariable:
     """A variable of the condition from its record."""
+    if "reference" in record:
+        return LibrarySize(**record)
     return Labels(**record) if "categories" in record else Covariate(**record)

@@ -86,6 +86,18 @@ def stored_numbers(values: RowValues) -> RowValues:
     return values.data[:, None] if isinstance(values, SparseRows) else values
 
 
+def row_totals(values: RowValues) -> np.ndarray:
+    """The sum of each row, float64 ``[N]``.
+
+    >>> row_totals(np.array([[0, 7], [1, 2]]))
+    array([7., 3.])
+    """
+    if isinstance(values, SparseRows):
+        return np.bincount(values.row_numbers, values.data, len(values))
+    sums = [chunk.reshape(len(chunk), -1).sum(1, dtype=np.float64) for chunk in iter_chunks(values)]
+    return np.concatenate(sums)
+
+
 def summarise_values(values: RowValues) -> ValueSummary:
     """Summarise all values; there must be at least one.
 

@@ -6,6 +6,7 @@ from ._blockwise import decode, encode, reconstruct, sample
 from ._classify import ClassPrediction, classify
 from ._condition import ConditionalSample, condition
 from ._explain import Explanation, explain
+from ._expression import normalised_expression
 from ._importance import ImportanceWeights, importance_weights
 from ._impute import Imputation, MissingCategories, impute
 from ._inputs import TrainedModel
@@ -35,6 +36,7 @@ __all__ = [
     "importance_weights",
     "impute",
     "interpolate",
+    "normalised_expression",
     "reconstruct",
     "refine",
     "sample",

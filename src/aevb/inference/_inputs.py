@@ -17,6 +17,7 @@ from ..data._load import read_rows
 from ..errors import ArgumentError, DataError
 from ..models import VAE
 from ..models._input_checks import as_tensor, check_batch
+from ..networks._library_size import LIBRARY_SIZE
 from ..notes import Note
 from ..types import Batch
 from ._batches import seeded_evaluation
@@ -118,6 +119,8 @@ def _with_model_context(model: VAE, rows: Rows, needs_context: bool) -> Rows:
     condition = model.condition
     if condition is None:
         return replace(rows, context_table=None)
+    if rows.context_table is None and condition.names == [LIBRARY_SIZE]:
+        return rows.with_label(condition, {})
     if needs_context and rows.context_table is None and not condition.is_optional:
         condition.check_context(None, of_rows=True)
     return rows

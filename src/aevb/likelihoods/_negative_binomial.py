@@ -9,9 +9,11 @@ from torch.distributions import Independent
 
 from .. import distributions
 from .._registry import register
-from ..distributions import ZeroInflated, to_rate
+from ..distributions import ZeroInflated
+from ..networks._condition import Condition
+from ._count_means import CountMeans
 from ._likelihood import Likelihood, as_event_shape
-from ._location_scale import LocationScale, check_unit
+from ._location_scale import LocationScale
 from ._registration import LikelihoodRegistration
 
 
@@ -42,6 +44,8 @@ class NegativeBinomial(Likelihood):
             0.0025 and 403.
         unit: Mean of the data, approximately; the mean of the likelihood starts there.
         latent_rank: Number of axes of a latent.
+        condition: A condition with a ``networks.LibrarySize``: the mean is this size times shares
+            that sum to 1, and ``log p(x|z)`` is that given the library size.
 
     Raises:
         ArgumentError: ``concentration`` or ``unit`` is not positive.
@@ -64,18 +68,20 @@ class NegativeBinomial(Likelihood):
         concentration: float | str = "per_element",
         unit: float = 1.0,
         latent_rank: int = 1,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        self.unit = check_unit(unit)
         self.event_shape = as_event_shape(event_shape)
+        self.means = CountMeans.for_condition(unit, self.event_shape, condition)
+        self.unit = self.means.unit
         self.noise = LocationScale(
             network, self.event_shape, concentration, latent_rank, name="concentration"
         )
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
-        raw, concentration = self.noise(input, context)
+        raw, concentration = self.noise(input, self.means.without_library(context))
         return Independent(
-            distributions.NegativeBinomial(self.unit * to_rate(raw), concentration),
+            distributions.NegativeBinomial(self.means(raw, context), concentration),
             len(self.event_shape),
             validate_args=False,
         )
@@ -107,6 +113,8 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         concentration: As in ``NegativeBinomial``.
         unit: Mean of the data, approximately; the mean of the likelihood starts there.
         latent_rank: Number of axes of a latent.
+        condition: A condition with a ``networks.LibrarySize``: the mean is this size times shares
+            that sum to 1, and ``log p(x|z)`` is that given the library size.
 
     Raises:
         ArgumentError: ``concentration`` or ``unit`` is not positive.
@@ -129,17 +137,19 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         concentration: float | str = "per_element",
         unit: float = 1.0,
         latent_rank: int = 1,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        self.unit = check_unit(unit)
         self.event_shape = as_event_shape(event_shape)
+        self.means = CountMeans.for_condition(unit, self.event_shape, condition)
+        self.unit = self.means.unit
         self.noise = LocationScale(
             network, self.event_shape, concentration, latent_rank, name="concentration", n_extra=1
         )
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
-        raw, concentration, empty = self.noise(input, context)
+        raw, concentration, empty = self.noise(input, self.means.without_library(context))
         counts = ZeroInflated(
-            distributions.NegativeBinomial(self.unit * to_rate(raw), concentration), empty
+            distributions.NegativeBinomial(self.means(raw, context), concentration), empty
         )
         return Independent(counts, len(self.event_shape), validate_args=False)

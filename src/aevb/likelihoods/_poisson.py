@@ -9,9 +9,9 @@ from torch.distributions import Independent
 
 from .. import distributions
 from .._registry import register
-from ..distributions import to_rate
+from ..networks._condition import Condition
+from ._count_means import CountMeans
 from ._likelihood import Likelihood, as_event_shape, make_heads
-from ._location_scale import check_unit
 from ._registration import LikelihoodRegistration
 
 
@@ -36,6 +36,8 @@ class Poisson(Likelihood):
         event_shape: Shape of a row of data.
         unit: Mean of the data, approximately; the mean of the likelihood starts there.
         latent_rank: Number of axes of a latent.
+        condition: A condition with a ``networks.LibrarySize``: the mean is this size times shares
+            that sum to 1, and ``log p(x|z)`` is that given the library size.
 
     Raises:
         ArgumentError: ``unit`` is not positive.
@@ -55,16 +57,18 @@ class Poisson(Likelihood):
         event_shape: Sequence[int],
         unit: float = 1.0,
         latent_rank: int = 1,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        self.unit = check_unit(unit)
         self.event_shape = as_event_shape(event_shape)
+        self.means = CountMeans.for_condition(unit, self.event_shape, condition)
+        self.unit = self.means.unit
         self.heads = make_heads(network, self.event_shape, 1, latent_rank)
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
-        (raw,) = self.heads(input, context)
+        (raw,) = self.heads(input, self.means.without_library(context))
         return Independent(
-            distributions.Poisson(self.unit * to_rate(raw)),
+            distributions.Poisson(self.means(raw, context)),
             len(self.event_shape),
             validate_args=False,
         )

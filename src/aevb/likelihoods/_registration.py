@@ -10,6 +10,7 @@ from torch import nn
 
 from .._registry import FamilyRegistration
 from ..networks._column import Measure
+from ..networks._condition import Condition
 from ._likelihood import Likelihood
 
 DataKind = Literal[
@@ -94,6 +95,7 @@ class LikelihoodRegistration(FamilyRegistration):
         "categories",
         "unit",
         "latent_rank",
+        "condition",
     )
     kinds: tuple[DataKind, ...] = ()
     scaling: Scaling = "none"
@@ -136,6 +138,7 @@ class LikelihoodRegistration(FamilyRegistration):
         levels: int | None = None,
         unit: float = 1.0,
         latent_rank: int = 1,
+        condition: Condition | None = None,
         **options: Any,
     ) -> Likelihood:
         """Build the likelihood on the features of a decoder network.
@@ -146,6 +149,7 @@ class LikelihoodRegistration(FamilyRegistration):
             levels: Number of values of data with levels, 256 by default.
             unit: Mean of the data, for likelihoods with ``scaling="mean"``.
             latent_rank: Number of axes of a latent.
+            condition: A condition with a library size, for counts.
             **options: Arguments of the class, such as ``scale`` or ``concentration``.
 
         Raises:
@@ -160,5 +164,6 @@ class LikelihoodRegistration(FamilyRegistration):
             "categories": count,
             "unit": unit,
             "latent_rank": latent_rank,
+            "condition": condition,
         }
         return self.build(supplied, options)

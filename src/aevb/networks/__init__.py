@@ -23,6 +23,7 @@ from ._conv import (
 )
 from ._heads import Heads, set_precision
 from ._leading_latents import LeadingLatents
+from ._library_size import LibrarySize, Log1p
 from ._made import MADE
 from ._missing import FillMissing
 from ._mlp import MLP
@@ -53,6 +54,8 @@ __all__ = [
     "Heads",
     "Labels",
     "LeadingLatents",
+    "LibrarySize",
+    "Log1p",
     "NetworkRegistration",
     "ParameterTable",
     "PixelCNN",

@@ -81,6 +81,8 @@ def build_encoder_and_likelihood(
 def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
     """Wrap a network of the data so that its inputs are of about unit size."""
     entry = LikelihoodRegistration.find(spec.likelihood)
+    if spec.has_library_size and "count" in entry.kinds:
+        return networks.Log1p(network)
     if spec.support == "levels" and entry.scaling == "levels":
         middle = ((spec.levels or 256) - 1) / 2
         shift, size = (middle,), (middle,)
@@ -127,6 +129,7 @@ def build_likelihood(
         levels=spec.levels,
         unit=spec.scale[0] if entry.scaling == "mean" else 1.0,
         latent_rank=latent_rank,
+        condition=build_condition(spec) if spec.has_library_size else None,
         **({} if scale is None else {"scale": scale}),
     )
     if entry.rescales and (tuple(spec.shift), tuple(spec.scale)) != ((0.0,), (1.0,)):

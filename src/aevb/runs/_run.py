@@ -640,6 +640,32 @@ class Run(TrainedModel):
         """
         return inference.reconstruct(self, source)
 
+    def normalised_expression(
+        self,
+        source: Any = None,
+        *,
+        library: float = 1e4,
+        label: Mapping[str, Any] | None = None,
+        samples: int = 16,
+        seed: int = 0,
+    ) -> Tensor:
+        """Estimate the share of each column in the counts of a row, times a library size.
+
+        Args:
+            source: As for ``rows``.
+            library: The sum of each row of the result.
+            label: Values of variables of the condition under which rows are decoded, such as
+                ``{"batch": "b"}``.
+            samples: Number of draws of the latent per row.
+            seed: Seed of the draws.
+
+        Returns:
+            Expression ``[N, *event]`` on the CPU; its rows and columns are those of the source.
+        """
+        return inference.normalised_expression(
+            self, source, library=library, label=label, samples=samples, seed=seed
+        )
+
     def interpolate(
         self,
         source: Any = None,
