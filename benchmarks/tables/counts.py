@@ -65,7 +65,7 @@ def fit(x: np.ndarray, batch: np.ndarray, names: tuple[str, ...], likelihood: st
 
 
 def score(run: Run, batch: np.ndarray) -> list[float]:
-    """Return log p of test cells, its error and median, mixing, and the share of depth in latents."""
+    """Return log p of test cells, its error, median, mixing, and the share of depth in latents."""
     found = run.evaluate(samples=500)
     parts = (run.data().train, run.data().validation, run.data().test)
     z = np.concatenate([aevb.inference.encode(run, part).numpy() for part in parts])
