@@ -242,7 +242,8 @@ def _describes(spec: Spec, model: VAE) -> bool:
     schema = spec.schema
     has_columns = spec.columns is None or len(spec.columns) == spec.dimensions
     try:
-        spec.to_source(torch.empty(1, *spec.event_shape, device="meta"))
+        if schema is None:
+            spec.to_source(torch.empty(1, *spec.event_shape, device="meta"))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         return False
     return (

@@ -21,7 +21,7 @@ def test_every_command_takes_a_model_with_parameters_per_row(aevb, table):
         assert aevb(command, run).code == 0, command
     for name in ("a", "b"):
         assert aevb("encode", run, table, "--out", f"{name}.npy").code == 0
-    assert aevb("reconstruct", run, table, "--out", "x.npz").code == 0
+    assert aevb("reconstruct", run, table, "--out", "x.csv").code == 0
     assert (np.load("a.npy") == np.load("b.npy")).all()
 
 

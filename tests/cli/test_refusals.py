@@ -21,7 +21,9 @@ def files(tmp_path):
     np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "two.npz", first=good, second=good)
     np.savez(tmp_path / "pickled.npz", x=np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    (tmp_path / "stray.csv").write_text("a,b\n" + "1,2\n" * 9 + "3,oops\n")
+    (tmp_path / "stray.csv").write_text(
+        "a,b\n" + "".join(f"1,{i}.5\n" for i in range(9)) + "3,oops\n"
+    )
     (tmp_path / "head.csv").write_text("a,b\n")
     for folder, second in {"broken": None, "sizes": (9, 8)}.items():
         (tmp_path / folder).mkdir()
@@ -41,7 +43,8 @@ def files(tmp_path):
         (["head.csv"], "holds no rows"),
         (["one.npy"], "Give at least 3 rows"),
         (["nan.npy"], "the first in row 3, column 1"),
-        (["stray.csv"], 'row 10 (line 11 of the file) holds "oops"'),
+        (["stray.csv"], 'row 10 holds "oops"'),
+        (["stray.csv"], "--kinds b=categorical"),
         (["broken"], 'broken/b.png" cannot be decoded'),
         (["sizes"], "images have different sizes"),
         (["two.npz"], "Choose one with --key"),
@@ -230,4 +233,4 @@ def test_impossible_outputs_are_refused(refused, digits, files, arguments, sente
 
 def test_images_of_tables_are_refused(aevb, refused, table):
     aevb("fit", table, "--epochs", 1, "--hidden", 4, "--out", "run", "--no-report")
-    assert "write one of .npz, .npy, .csv, .parquet" in refused("sample", "run", "--out", "x.png")
+    assert "write one of .csv, .parquet" in refused("sample", "run", "--out", "x.png")

@@ -20,8 +20,8 @@ COUNTS = np.random.default_rng(0).poisson(0.5, (30, 6)).astype(np.float32)
 
 
 def columns(path, **arguments):
-    """Return the columns of a table by name, with rows in their order."""
-    data = load(path, order="time", **arguments)
+    """Return the columns of numbers of a table by name, with rows in their order."""
+    data = load(path, order="time", likelihood="normal", **arguments)
     parts = [part.tensor().numpy() for part in (data.train, data.validation, data.test)]
     return dict(zip(data.spec.columns, np.concatenate(parts).T.tolist(), strict=True))
 
@@ -84,7 +84,7 @@ def test_tables_of_other_programs_are_read(tmp_path, ending):
         writers = {"jsonl": "ndjson", "arrow": "ipc", "feather": "ipc"}
         getattr(frame, f"write_{writers.get(ending, ending)}")(path)
     assert columns(path) == TABLE
-    data = load(path, labels="k")
+    data = load(path, labels="k", likelihood="normal")
     assert (data.spec.columns, data.spec.class_names) == (("x", "y"), ("p", "q"))
     assert len(load_as(path, data.spec)) == 3
 

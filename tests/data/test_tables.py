@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aevb.data import load, load_as
+from aevb import data as library
+from aevb.data import load_as
 from aevb.errors import ArgumentError, DataError, MissingExtraError
 
 pl = pytest.importorskip("polars")
 pd = pytest.importorskip("pandas")
+
+
+def load(source, **arguments):
+    """Load the complete rows of the columns of numbers of a table."""
+    return library.load(source, **{"likelihood": "normal"} | arguments)
 
 
 def write(folder, text, name="t.csv"):

@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevb.data import load, load_as
+from aevb import data as library
+from aevb.data import load_as
 from aevb.errors import AevbError, ArgumentError, DataError
 
 pl = pytest.importorskip("polars")
+
+
+def load(source, **arguments):
+    """Load the complete rows of the columns of numbers of a table."""
+    return library.load(source, **{"likelihood": "normal"} | arguments)
+
 
 ROWS = [[1, 2.5], [3, 4.5], [5, 6.5], [7, 8.5]]
 
@@ -143,11 +150,11 @@ NOTES = {
     "no header, text": ("header_missing", {"columns": ["column_1", "column_2", "column_3"]}),
     "unit": (
         "text_read_as_numbers",
-        {"columns": {"x": {"decimal": ".", "units": ("kg",), "thousands": (), "ambiguous": False}}},
+        {"columns": {"x": {"decimal": ".", "units": ["kg"], "thousands": [], "ambiguous": False}}},
     ),
     "decimal comma": (
         "text_read_as_numbers",
-        {"columns": {"b": {"decimal": ",", "units": (), "thousands": (), "ambiguous": False}}},
+        {"columns": {"b": {"decimal": ",", "units": [], "thousands": [], "ambiguous": False}}},
     ),
     "unnamed index": ("columns_excluded", {"columns": {"": "index"}}),
     "pandas index": ("columns_excluded", {"columns": {"Unnamed: 0": "index"}}),

@@ -38,7 +38,8 @@ def test_few_rows(few):
 
 def spec_of(columns, excluded=(), note="columns_excluded"):
     notes = [SimpleNamespace(code=note, data={"columns": [name]}) for name in excluded]
-    return SimpleNamespace(columns=columns, notes=[*notes, SimpleNamespace(code=note, data={})])
+    notes.append(SimpleNamespace(code=note, data={}))
+    return SimpleNamespace(columns=columns, notes=notes, schema=None)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_tables_under_a_density(x, changes, known):
     if known:
         assert torch.equal(torch.from_numpy(found[0]), x.double())
         assert found[1] == ["column 1", "column 2"]
-        named = context_of(x, spec=SimpleNamespace(columns=("a", "b")))
+        named = context_of(x, spec=SimpleNamespace(columns=("a", "b"), schema=None))
         assert checks._density_table(named)[1] == ["a", "b"]
     discrete = SimpleNamespace(likelihood=SimpleNamespace(measure="probability"), event_shape=(2,))
     assert checks._density_table(context_of(x, model=discrete)) is None

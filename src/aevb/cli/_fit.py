@@ -133,6 +133,7 @@ def train_run(
     settings.training.to_fit_arguments()  # an impossible value is refused before data are read
     data = settings.load_data()
     console.print_paragraph("Data", *data.spec.notes)
+    settings = settings.with_defaults_for(data.spec)
     recipe = settings.recipe(data.spec, len(data.train))
     folder = out or next_run_folder(data.spec.name)
     console.print_paragraph("Model", *model_sentences(settings.model, recipe))

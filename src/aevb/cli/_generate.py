@@ -25,7 +25,6 @@ from ._output_files import OutputArrays
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from ..data import Rows
     from ..runs import Run
@@ -261,15 +260,20 @@ def _read_latents(path: Path, run: Run) -> np.ndarray:
 def _write_events(
     run: Run,
     output: OutputOptions,
-    arrays: dict[str, Tensor],
+    arrays: dict[str, Any],
     common: CommonOptions,
     description: str,
     image_arrays: tuple[str, ...] = (),
     n_columns: int | None = None,
 ) -> None:
-    values = {name: array.cpu().numpy() for name, array in arrays.items()}
     names = outputs.event_column_names(run.spec)
-    result = OutputArrays(values, names, run.spec, image_arrays=image_arrays, n_columns=n_columns)
+    if run.schema is not None:
+        result = OutputArrays({}, names, run.spec, frame=next(iter(arrays.values())))
+    else:
+        values = {name: array.cpu().numpy() for name, array in arrays.items()}
+        result = OutputArrays(
+            values, names, run.spec, image_arrays=image_arrays, n_columns=n_columns
+        )
     _write(output, result, common, description)
 
 

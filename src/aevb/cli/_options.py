@@ -72,6 +72,13 @@ _BY_NAME = {
         allow_leading_hyphen=True,
     ),
     "allow_large": Flag,
+    "kinds": Parameter(
+        converter=_several(str.strip, "", None).converter,
+        n_tokens=1,
+        negative="",
+        metavar="COLUMN=KIND",
+        alias="--kind",
+    ),
 }
 _CONVERTERS: dict[Any, Parameter] = {
     int: INTEGER,

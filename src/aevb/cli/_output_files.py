@@ -25,7 +25,8 @@ IMAGE_GAP, MIN_IMAGE_HEIGHT = 2, 56  # pixels between images, and least height o
 class OutputArrays:
     """Arrays by name.
 
-    The first one is the table. With a ``spec``, its events can be drawn, ``n_columns`` to a line.
+    The first one is the table, unless there is a ``frame``. With a ``spec``, its events can be
+    drawn, ``n_columns`` to a line.
     """
 
     arrays: dict[str, np.ndarray]
@@ -36,6 +37,7 @@ class OutputArrays:
         default_factory=tuple
     )  # arrays drawn in turn, a line of each
     n_columns: int | None = None
+    frame: Any = None
 
 
 def check_output(output: OutputOptions, endings: Sequence[str]) -> str:
@@ -76,6 +78,8 @@ def _is_occupied(output: OutputOptions, ending: str) -> bool:
 
 def allowed_endings(spec: Spec | None = None) -> tuple[str, ...]:
     """The endings for events of a kind, or for encodings without a spec; "" is a folder."""
+    if spec is not None and spec.schema is not None:
+        return (".csv", ".parquet")
     return (
         *((".png", "") if spec is not None and spec.kind in ("image", "video") else ()),
         ".npz",
@@ -125,6 +129,8 @@ def _to_data_frame(result: OutputArrays) -> Any:
         import polars
     except ImportError as error:
         raise missing_extra("tables", "writing tables") from error
+    if result.frame is not None:
+        return result.frame
     values = next(iter(result.arrays.values()))
     frame = polars.DataFrame(values.reshape(len(values), -1), schema=list(result.column_names))
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TextIO
 
@@ -172,6 +173,8 @@ def encodable(text: str, stream: TextIO) -> str:
 
 def _typed(value: Any) -> str:
     """A value as it is typed."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={_typed(each)}" for key, each in value.items())
     if isinstance(value, tuple | list):
         return ",".join(map(_typed, value))
     if isinstance(value, Part):

@@ -208,7 +208,7 @@ def decode_numbers(column: Column, y: np.ndarray, dtype: Any) -> np.ndarray:
     >>> decode_numbers(column, np.float32([0.1, 1e9, np.nan]), narwhals.UInt8())
     array([  3., 255.,  nan])
     """
-    x = _from_cells(column, y.astype(np.float64))
+    x = from_cells(column, y.astype(np.float64))
     if column.step:
         x = snap_to_step(x, column.step)
     elif dtype.is_integer():
@@ -216,7 +216,7 @@ def decode_numbers(column: Column, y: np.ndarray, dtype: Any) -> np.ndarray:
     return np.clip(x, *_legal_range(column, dtype))
 
 
-def _from_cells(column: Column, y: np.ndarray) -> np.ndarray:
+def from_cells(column: Column, y: np.ndarray) -> np.ndarray:
     """The inverse of ``to_cells``."""
     with np.errstate(over="ignore"):
         if column.likelihood == "negative_binomial":

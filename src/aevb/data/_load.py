@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._offset import Offset
 from .._shapes import as_shape
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, check_choice
 from ..networks._condition import Condition, ContextVariable, Labels
 from ..networks._library_size import LIBRARY_SIZE
 from ..notes import Argument, Note, Text, message
@@ -42,6 +42,7 @@ from ._labels import class_names, describe_labels, encode_labels, is_missing
 from ._layout import canonical_layout, source_shape
 from ._matrices import from_annotated, from_matrix, is_annotated
 from ._memory_map import MappedRows
+from ._mixed_tables import encode_table, filled_cells, learn_schema, mixed_spec
 from ._model_defaults import (
     DataProperties,
     check_likelihood,
@@ -62,6 +63,7 @@ from ._raw import RawData, ReadOptions
 from ._readers import read_path
 from ._reading import IMAGE_FILE_SETTINGS, Crop, Frames, Layout, Reading
 from ._rows import Rows, StoredRows
+from ._schema import Unseen
 from ._sparse_rows import is_sparse_matrix
 from ._spec import NetworkKind, Spec, Support
 from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
@@ -100,12 +102,19 @@ def load(
     missing: Any = None,
     allow_large: bool | None = None,
     lengths: Any = None,
+    kinds: Any = None,
+    unseen: Unseen = "missing",
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
     ``spec.notes`` of the result has a note for each choice. Rows of an ``.npy`` file or a
     memory-mapped array above 1 GiB stay in their file and are read batch by batch; the batches are
     the same as those of rows in memory.
+
+    The columns of a table (a file or a frame) have a likelihood each, by their kinds: a ``Schema``
+    of the training rows encodes all rows, and empty cells are missing values. A table of complete
+    real numbers, or one with a ``likelihood``, is read as an array of numbers: text is set aside,
+    and rows with empty cells are left out.
 
     Args:
         source: An array, tensor or list ``[N, *event]``, ``Rows``, a data frame, a sparse matrix of
@@ -157,6 +166,10 @@ def load(
         allow_large: Whether the contents of a file may fill more than half of the memory at hand.
         lengths: The number of steps of each series ``[N]``, or the name of an array of an .npz
             file; later steps are not data. Steps of NaN at the end of a row mean the same.
+        kinds: Kinds of columns of a table, where they are not to be chosen from the values: a dict
+            by the name of the column, as ``{"age": "count"}``, a list such as ``["age=count"]``,
+            or the path of a TOML file.
+        unseen: What becomes of a category that no training row has: ``"missing"`` or ``"refuse"``.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -190,6 +203,7 @@ def load(
         lengths=lengths if isinstance(lengths, str) else None,
     )
     requests = parse_context_requests(condition)
+    _check_kinds(kinds, unseen, likelihood, binarise)
     options = ReadOptions(
         key,
         labels if isinstance(labels, str) else None,
@@ -197,6 +211,7 @@ def load(
         condition=_columns_to_read(requests, condition),
         allow_missing_labels=allow_missing_labels,
         reading=reading,
+        mixed=likelihood is None and binarise is None and shape is None,
     )
     event_shape = None if shape is None else as_shape("shape", shape)
     raw = _read(
@@ -206,6 +221,16 @@ def load(
         lambda raw: _arrange(raw.with_event_shape(event_shape), reading.layout, lengths=lengths),
     )
     _check_reading(raw, reading)
+    schema = None
+    if raw.table is not None:
+        train = _split(raw, split, order, seed).train
+        schema = learn_schema(raw.table, train, kinds, unseen)
+        if schema is None:  # a table of numbers
+            raw = _with_labels(_arrange(raw.table.read_numbers(), None), labels)
+        else:
+            raw = encode_table(raw, schema)
+    elif kinds is not None:
+        raise ArgumentError(f"{raw.origin} has no columns", argument="kinds", value=kinds)
     if _find_named_dataset(source):  # the form of its file says nothing
         raw = replace(raw, dtype=None)
     raw = replace(
@@ -213,7 +238,7 @@ def load(
     )
     if likelihood not in (None, "bernoulli"):
         raw = raw.unpack()
-    if not is_standardised(raw, likelihood):
+    if schema is None and not is_standardised(raw, likelihood):
         raw = raw.in_data_units()
     rows = _split(raw, split, order, seed)
     temporal_order = _undeclared_temporal_order(raw, order)
@@ -222,8 +247,12 @@ def load(
         raw.context_columns, rows.train, allow_missing_labels
     )
     raw = _with_condition_labels(raw, factors)
-    _check_labels(raw, allow_missing_labels)
-    spec = _make_spec(raw, rows, binarise, likelihood, network, seed)
+    _check_labels(raw, allow_missing_labels or schema is not None)
+    spec = (
+        _make_spec(raw, rows, binarise, likelihood, network, seed)
+        if schema is None
+        else mixed_spec(raw, rows, schema, network, options.labels)
+    )
     spec = replace(
         spec,
         condition=factors,
@@ -253,7 +282,8 @@ def load_as(
     """Load other data for a model that was made for ``spec``.
 
     Flat rows without names of columns are reshaped to the events of the model. Columns of a table
-    are matched by name, and rows with an empty cell are left out, as ``notes`` of the result say.
+    are matched by name, and rows with an empty cell are left out, as ``notes`` of the result say;
+    the ``schema`` of a table of mixed columns encodes all rows, and an array holds encoded cells.
     Where ``spec`` was binarised, grey values are binarised once, like the test
     rows of ``load``.
 
@@ -292,7 +322,14 @@ def load_as(
         memory_map=memory_map,
         condition=_columns_to_read(requests, condition),
         reading=spec.reading.merge(reading),
+        mixed=spec.schema is not None,
     )
+    if (
+        spec.schema is not None
+        and labels is None
+        and (is_frame(source) or isinstance(source, str | os.PathLike))
+    ):
+        options = replace(options, labels=spec.label_column, labels_optional=True)
     raw = _read(
         source.test if isinstance(source, Dataset) else source,
         options,
@@ -301,6 +338,10 @@ def load_as(
     )
     raw = raw if raw.offset == spec.offset else raw.in_data_units()
     _check_reading(raw, reading)
+    notes = tuple(note for note in raw.notes if note.level == "warning")
+    if raw.table is not None and spec.schema is not None:
+        known, raw = len(raw.notes), encode_table(raw, spec.schema)
+        notes += raw.notes[known:]
     context_columns = (
         _rename_columns(_context_columns(raw, condition, requests), factors) if factors else ()
     )
@@ -312,7 +353,8 @@ def load_as(
     if spec.support != "binary":
         raw = raw.unpack()
     binarises = spec.binarisation is not None and not DataProperties.from_raw(raw).binary
-    _check_support(raw, "levels" if binarises else spec.support, spec)
+    if spec.schema is None:
+        _check_support(raw, "levels" if binarises else spec.support, spec)
     if (
         raw.labels is not None
         and spec.class_names is not None
@@ -320,10 +362,11 @@ def load_as(
         and not set(class_names(raw.labels)) <= set(spec.class_names)
     ):  # another data set, with other classes that were not requested
         raw = replace(raw, labels=None)
-    _check_labels(raw, allow_missing=not factors and spec.condition is not None)
+    inferred = not factors and spec.condition is not None
+    _check_labels(raw, allow_missing=inferred or spec.schema is not None)
     fixed = replace(spec, binarisation="fixed" if binarises else None)
     rows = _make_part(raw, np.arange(len(raw.values)), fixed, seed, "test")
-    return replace(rows, notes=tuple(note for note in raw.notes if note.level == "warning"))
+    return replace(rows, notes=notes)
 
 
 def read_rows(source: Any, offset: Offset | None = None, name: str = "x") -> Rows:
@@ -442,7 +485,8 @@ def _read(
     source: Any, options: ReadOptions, labels: Any, arrange: Callable[[RawData], RawData]
 ) -> RawData:
     """The source in canonical form, with its labels."""
-    raw = arrange(_read_source(source, options))
+    raw = _read_source(source, options)
+    raw = arrange(raw) if raw.table is None else raw
     if options.memory_map and not isinstance(raw.values, MappedRows):
         raise ArgumentError(
             f"this has no meaning for {raw.origin}",
@@ -450,9 +494,32 @@ def _read(
             value=True,
             suggestions=("Leave it out, or write the rows to an .npy file",),
         )
+    return _with_labels(raw, labels)
+
+
+def _with_labels(raw: RawData, labels: Any) -> RawData:
+    """The data with the labels of an array; those of a column were read with the data."""
     if labels is None or isinstance(labels, str):
         return raw
     return raw.with_labels(to_numpy(labels, "labels"))
+
+
+def _check_kinds(
+    kinds: Any, unseen: str, likelihood: str | None, binarise: BinarisationMode | None
+) -> None:
+    """Refuse kinds of columns beside a likelihood of all columns."""
+    check_choice("unseen", unseen, get_args(Unseen))
+    for argument, value in (("likelihood", likelihood), ("binarise", binarise)):
+        if kinds is not None and value is not None:
+            raise ArgumentError(
+                message(
+                    "with {other} there is one likelihood for all columns",
+                    other=Argument(argument, value),
+                ),
+                argument="kinds",
+                value=kinds,
+                suggestions=("Leave one of the two out",),
+            )
 
 
 def _check_reading(raw: RawData, reading: Reading) -> None:
@@ -469,6 +536,12 @@ def _check_reading(raw: RawData, reading: Reading) -> None:
                 value=value,
                 suggestions=("Leave it out",),
             )
+
+
+def is_frame(source: Any) -> bool:
+    """Whether a source is a data frame."""
+    known = str | os.PathLike | Rows | Dataset | np.ndarray | Tensor | list | tuple | None
+    return not (isinstance(source, known) or is_sparse_matrix(source) or is_annotated(source))
 
 
 def _read_source(source: Any, options: ReadOptions) -> RawData:
@@ -540,7 +613,8 @@ def _undeclared_temporal_order(raw: RawData, order: RowOrder) -> TemporalOrder |
     """The order of rows that are ordered in time and are split at random."""
     if raw.split is not None or (raw.order or order) != "random":
         return None
-    measured = measure_temporal_order(len(raw.values), lambda index: np.asarray(raw.values[index]))
+    values = raw.values if raw.table is None else filled_cells(np.asarray(raw.values))
+    measured = measure_temporal_order(len(values), lambda index: np.asarray(values[index]))
     return measured if measured is not None and measured.is_ordered else None
 
 
@@ -729,6 +803,8 @@ def _arrange_as(raw: RawData, spec: Spec, layout: str | None) -> RawData:
 
     Flat rows without names of columns get the shape of a row of the training data.
     """
+    if spec.schema is not None:  # encoded cells, in which NaN is a missing one
+        return replace(raw, values=np.asarray(raw.values, dtype=np.float32))
     shape = source_shape(spec.event_shape, spec.layout)
     flat = len(raw.event_shape) == 1 and raw.columns is None and spec.columns is None
     if flat and raw.event_shape[0] == spec.dimensions:

@@ -5,19 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .._offset import Offset
 from ..errors import ArgumentError, DataError
 from ..notes import Note, Text
+from ._columns import CellRules
 from ._context import ContextColumn
 from ._formatting import format_count
 from ._memory_map import MappedRows, RowValues
 from ._reading import Reading
 from ._splits import Split
 from ._statistics import ValueSummary
+
+if TYPE_CHECKING:
+    from ._tables import SourceTable
+
+
+@dataclass(frozen=True)
+class MixedTable:
+    """A table whose columns are not only numbers.
+
+    Args:
+        source: The columns of data as they were read.
+        rules: How their cells are read.
+        read_numbers: Reads the complete rows of the columns of numbers instead.
+    """
+
+    source: SourceTable
+    rules: CellRules
+    read_numbers: Callable[[], RawData]
+
+    @property
+    def frame(self) -> Any:
+        """The narwhals frame."""
+        return self.source.frame
+
+    def subset(self, index: np.ndarray) -> MixedTable:
+        """The rows ``index``."""
+        return replace(self, source=replace(self.source, frame=self.frame[index]))
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,8 @@ class RawData:
         layout: The axes of the source; ``None`` for a table, or where they are not known yet.
         lengths: The number of steps of each row of series.
         padded: Whether rows of series end in steps of NaN.
+        table: The columns of a table as they are, whose rows are encoded by a schema; ``values``
+            are empty until then.
     """
 
     name: str
@@ -63,6 +93,7 @@ class RawData:
     layout: str | None = None
     lengths: np.ndarray | None = None
     padded: bool = False
+    table: MixedTable | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -78,6 +109,7 @@ class RawData:
             context_columns=tuple(column.subset(index) for column in self.context_columns),
             split=None,
             summary=None,
+            table=None if self.table is None else self.table.subset(index),
         )
 
     def with_event_shape(self, shape: tuple[int, ...] | None) -> RawData:
@@ -142,6 +174,8 @@ class ReadOptions:
         condition: Columns that a model is conditioned on; they are not data.
         allow_missing_labels: Whether the cells of these columns may be empty.
         reading: How the source is read.
+        mixed: Whether a table is read with all its columns, as ``RawData.table``.
+        labels_optional: Whether the column of labels may be absent.
     """
 
     key: str | None = None
@@ -151,6 +185,8 @@ class ReadOptions:
     condition: tuple[str, ...] = ()
     allow_missing_labels: bool = False
     reading: Reading = field(default_factory=Reading)
+    mixed: bool = False
+    labels_optional: bool = False
 
     def check_unsupported(self, origin: str, *options: str) -> None:
         """Check that options which a reader does not have are not set.

@@ -59,6 +59,7 @@ class Spec:
         padded: Whether shorter series end in steps of NaN.
         bounds: The range of pixels that have a likelihood of all real numbers.
         schema: What the columns of a table of mixed columns hold, and how rows are encoded.
+        label_column: The column of the labels of such a table, which other tables may have.
 
     Example:
         >>> spec = Spec(
@@ -95,6 +96,7 @@ class Spec:
     padded: bool = False
     bounds: tuple[float, float] | None = None
     schema: Schema | None = None
+    label_column: str | None = None
 
     @property
     def measure(self) -> Measure:
@@ -136,17 +138,19 @@ class Spec:
         """The shape of one row in the source, whose axes may have another order."""
         return source_shape(self.event_shape, self.layout)
 
-    def to_source(self, x: Tensor) -> Tensor:
+    def to_source(self, x: Tensor, like: Any = None) -> Any:
         """Convert events to the form of the source: its axes, its dtype and its range.
 
         Whole numbers are rounded, except for binary data, whose means are probabilities. Images
-        and videos are clipped to the range of their pixels. Tables stay as they are.
+        and videos are clipped to the range of their pixels. Tables of numbers stay as they are,
+        and encoded cells become a data frame with the columns of the ``schema``.
 
         Args:
-            x: Events ``[N, *event]`` in the units of the data.
+            x: Events ``[N, *event]`` in the units of the data, or encoded cells ``[N, D]``.
+            like: A data frame whose library, columns, order and dtypes a frame has.
 
         Returns:
-            The events ``[N, *source_shape]``.
+            The events ``[N, *source_shape]``, or the frame.
 
         Example:
             >>> import torch
@@ -157,6 +161,8 @@ class Spec:
             >>> x.shape, x.dtype, x.max().item()
             (torch.Size([2, 8, 8, 3]), torch.uint8, 255)
         """
+        if self.schema is not None:
+            return self.schema.decode(x, like)
         x = to_layout(x, self.layout)
         dtype: torch.dtype | None = None if self.dtype is None else getattr(torch, self.dtype, None)
         if dtype is None or (self.support == "binary" and x.is_floating_point()):
@@ -187,8 +193,10 @@ class Spec:
             "notes": [note.to_dict() for note in self.notes],
             "reading": self.reading.settings,
         }
-        del record["schema"]  # other data have the record that they had in the first format
-        return record if self.schema is None else record | {"schema": self.schema.to_dict()}
+        own = {"schema": record.pop("schema"), "label_column": record.pop("label_column")}
+        if self.schema is None:  # other data have the record that they had in the first format
+            return record
+        return record | own | {"schema": self.schema.to_dict()}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Spec:

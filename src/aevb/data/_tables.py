@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ._images import image_notes, stack_images
 from ._labels import is_missing
 from ._missing_codes import missing_code_notes
 from ._number_texts import DecimalMark
-from ._raw import RawData, ReadOptions
+from ._raw import MixedTable, RawData, ReadOptions
 from ._readers import ReaderRegistration, convert_read_errors, find_reader
 
 CELL_BYTES = 8  # of memory that a cell needs at least
@@ -189,12 +190,15 @@ def read_source_table(source: Any, options: ReadOptions | None = None) -> Source
     """A table with every row and every column, as read from a file or given as a data frame.
 
     Args:
-        source: A path, or a data frame of pandas, polars or another library that narwhals reads.
+        source: A path, or a data frame of pandas, polars or another library that narwhals reads;
+            a table that was read is returned.
         options: What the reader of a file is asked for.
 
     Raises:
         DataError: There is no such file, its format holds no table, or its contents are damaged.
     """
+    if isinstance(source, SourceTable):
+        return source
     if not isinstance(source, str | Path):
         return SourceTable(to_narwhals(source), "frame", "the frame")
     path = Path(source)
@@ -248,18 +252,49 @@ def from_table(table: SourceTable, options: ReadOptions) -> RawData:
         raise source_error(f"{table.origin} holds no rows", "Give at least one")
     names = [
         name
-        for name in options.columns or table.frame.columns
+        for name in (None if options.mixed else options.columns) or table.frame.columns
         if name not in (options.labels, *options.condition)
     ]
     nested = [name for name in names if _is_nested(table.frame[name])]
     if options.key or (nested and not options.columns):
         return _from_nested(table, options, nested)
+    if options.mixed:
+        return _from_mixed(table, options, names)
     required, rules = bool(options.columns), table.cell_rules(options)
     columns = [read_column(name, table.frame[name], required, rules) for name in names]
     _check_cells(table, columns, required)
     if not required:
         columns = [set_aside_identifier(column) for column in columns]
     return _from_columns(table, options, columns)
+
+
+def _from_mixed(table: SourceTable, options: ReadOptions, names: list[str]) -> RawData:
+    """All columns of a table as they are, and every row whose context is known."""
+    rules, frame = table.cell_rules(options), table.frame.select(names)
+    context = [_read_context_column(name, table.frame[name], rules) for name in options.condition]
+    missing = (
+        {}
+        if options.allow_missing_labels
+        else {column.name: column.missing_mask for column in context}
+    )
+    complete = ~np.any([np.zeros(len(frame), dtype=bool), *missing.values()], axis=0)
+    dropped = _missing_cell_notes(table, options, missing, complete)
+    raw = RawData(
+        table.name,
+        table.origin,
+        np.zeros((int(complete.sum()), 0), np.float32),
+        notes=(*table.notes, *dropped),
+        context_columns=tuple(column.subset(complete) for column in context),
+        table_settings=table.settings | {"missing"},
+        table=MixedTable(
+            replace(table, frame=frame if complete.all() else frame[np.flatnonzero(complete)]),
+            rules,
+            partial(from_table, table, replace(options, mixed=False)),
+        ),
+    )
+    if options.labels is None:
+        return raw
+    return raw.with_labels(table.frame[options.labels].to_numpy()[complete])
 
 
 def _from_columns(table: SourceTable, options: ReadOptions, columns: list[TableColumn]) -> RawData:
@@ -285,7 +320,7 @@ def _from_columns(table: SourceTable, options: ReadOptions, columns: list[TableC
         columns=tuple(column.name for column in numeric),
         notes=(
             *table.notes,
-            *_text_number_notes(numeric),
+            *text_number_notes(numeric),
             *_excluded_column_notes(columns),
             *_missing_cell_notes(table, options, missing, complete),
             *missing_code_notes(() if options.columns else numeric),
@@ -308,7 +343,7 @@ def _excluded_column_notes(columns: list[TableColumn]) -> tuple[Note, ...]:
     return (Note("columns_excluded", text, data={"columns": excluded}),)
 
 
-def _text_number_notes(columns: list[TableColumn]) -> tuple[Note, ...]:
+def text_number_notes(columns: list[TableColumn]) -> tuple[Note, ...]:
     """The columns whose numbers were read from text with separators or units."""
     formats = {column.name: column.format for column in columns if column.format is not None}
     if not formats:
@@ -319,12 +354,18 @@ def _text_number_notes(columns: list[TableColumn]) -> tuple[Note, ...]:
     if doubtful is not None:
         other = Argument("decimal", "," if doubtful.thousands == (",",) else ".")
         text = message(f"{text} If the marks mean something else, write {{other}}.", other=other)
-    data = {"columns": {name: asdict(form) for name, form in formats.items()}}
+    records = {
+        name: {key: list(x) if isinstance(x, tuple) else x for key, x in asdict(form).items()}
+        for name, form in formats.items()
+    }
+    data = {"columns": records}
     return (Note("text_read_as_numbers", text, data=data),)
 
 
 def _resolve_label_column(table: SourceTable, options: ReadOptions) -> ReadOptions:
     """The options with ``"label"`` in the condition replaced by the name of the column."""
+    if options.labels_optional and options.labels not in table.frame.columns:
+        options = replace(options, labels=None)
     names = tuple(
         options.labels
         if name in LABEL_COLUMN_NAMES and name not in table.frame.columns and options.labels
@@ -413,11 +454,13 @@ def _check_column_names(table: SourceTable, options: ReadOptions) -> None:
                 value=name,
                 suggestions=suggest_nearest(name, names, argument),
             )
-    for name in options.columns or ():
-        if name not in names:
-            raise source_error(
-                f'{table.origin} has no column "{name}", {has}', *suggest_nearest(name, names)
-            )
+    absent = [name for name in options.columns or () if name not in names]
+    if len(absent) == 1:
+        raise source_error(
+            f'{table.origin} has no column "{absent[0]}", {has}', *suggest_nearest(absent[0], names)
+        )
+    if absent:
+        raise source_error(f"{table.origin} has no columns {format_list(absent)}; {has}")
 
 
 def _from_nested(table: SourceTable, options: ReadOptions, nested: list[str]) -> RawData:

@@ -85,7 +85,7 @@ def decode(
     context: Tensor | None = None,
     *,
     block_size: int | None = None,
-) -> Tensor:
+) -> Any:
     """Decode latents to expected data.
 
     Args:
@@ -96,7 +96,8 @@ def decode(
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
-        Expected data ``[N, *event]`` on the CPU; of a run, in the form of its data.
+        Expected data ``[N, *event]`` on the CPU; of a run, in the form of its data, which is a
+        data frame where these have columns of several kinds.
 
     Raises:
         DataError: There are no rows, or they have another shape or are not finite.
@@ -121,7 +122,7 @@ def reconstruct(
     context: Tensor | None = None,
     *,
     block_size: int | None = None,
-) -> Tensor:
+) -> Any:
     """Reconstruct rows: ``decode(encode(x))``.
 
     Args:
@@ -131,7 +132,7 @@ def reconstruct(
         block_size: Number of rows per pass; ``None``: by their size.
 
     Returns:
-        Expected data ``[N, *event]`` on the CPU.
+        Expected data as of ``decode``; a data frame is of the library of ``x``.
 
     Raises:
         DataError: As for ``encode``.
@@ -142,7 +143,7 @@ def reconstruct(
     def reconstruct_block(batch: Batch) -> Tensor:
         return net.decode(net.infer(batch).mean, batch.context)
 
-    return to_source(model, map_batches(net, reconstruct_block, rows, context, block_size))
+    return to_source(model, map_batches(net, reconstruct_block, rows, context, block_size), x)
 
 
 def sample(
@@ -153,7 +154,7 @@ def sample(
     mean: bool = False,
     block_size: int | None = None,
     dtype: torch.dtype | None = None,
-) -> Tensor:
+) -> Any:
     """Draw data from the model, as ``VAE.sample``.
 
     Args:
@@ -166,7 +167,7 @@ def sample(
             to 255.
 
     Returns:
-        Data ``[n, *event]`` on the CPU.
+        Data as of ``decode``.
 
     Raises:
         ArgumentError: ``n`` is below 1.

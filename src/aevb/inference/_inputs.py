@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._memory import default_block_size
 from ..data import Rows, Spec
-from ..data._load import read_rows
+from ..data._load import is_frame, read_rows
 from ..errors import ArgumentError, DataError
 from ..models import VAE
 from ..models._input_checks import as_tensor, check_batch
@@ -64,9 +64,17 @@ def resolve_model(model: VAE | TrainedModel) -> VAE:
     )
 
 
-def to_source(model: VAE | TrainedModel, x: Tensor) -> Tensor:
-    """Events in the form in which they were read, where a run knows it."""
-    return model.spec.to_source(x) if isinstance(model, TrainedModel) else x
+def to_source(model: VAE | TrainedModel, x: Tensor, source: Any = None) -> Any:
+    """Events in the form in which they were read, where a run knows it.
+
+    Args:
+        model: A model or a run.
+        x: Events ``[N, *event]``.
+        source: The data that they belong to; a data frame decides the library of a data frame.
+    """
+    if not isinstance(model, TrainedModel):
+        return x
+    return model.spec.to_source(x, source if is_frame(source) else None)
 
 
 def resolve_input(

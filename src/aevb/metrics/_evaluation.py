@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..data import Dataset, Rows, Spec
+from ..data._formatting import format_list
 from ..errors import MAX_COUNT, ArgumentError, IncompatibleError
 from ..inference import AISOptions, refine
 from ..inference._ais import DEFAULT_CHAINS
@@ -402,6 +403,7 @@ def evaluate(
             *notes,
             *constant_notes(context.original_model, context.rows, context.spec),
             *density_notes(context.original_model, context.rows, context.spec),
+            *measure_notes(context.spec),
         ),
         rate_distortion=context.rate_distortion,
         log_likelihood=context.log_likelihood,
@@ -480,6 +482,18 @@ def with_row_parameters(model: VAE, rows: Rows) -> VAE:
     if model.posterior.n_rows is None:
         return model
     return refine(model, rows.tensor(), context=rows.context).model
+
+
+def measure_notes(spec: Spec | None) -> tuple[Note, ...]:
+    """What log p(x) of a table is a sum of, where some columns have a density."""
+    if spec is None or spec.schema is None or spec.measure != "mixed":
+        return ()
+    names = [each.name for each in spec.schema.modelled if each.measure != "probability"]
+    text = (
+        f"log p(x) is of mixed measure: log-densities of {format_list(names, 6)} in their units, "
+        "and log-probabilities of all other columns."
+    )
+    return (Note("mixed_measure", text, data={"densities": names}),)
 
 
 def _binarisation(spec: Spec | None) -> tuple[str | None, tuple[Note, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from ..data._spec import Spec
 from ..inference import sample
 from ..inference._batches import seeded_evaluation
 from ..models import VAE
+from ..networks import Column
 from ._class_separation import ClassSeparation, class_separation
 from ._disentanglement._disentanglement import Disentanglement, disentanglement
 from ._features import (
@@ -32,6 +35,7 @@ from ._samples._frechet import FrechetDistance, frechet_distance
 from ._samples._kernel_distance import KernelDistance, kernel_distance
 from ._samples._precision_recall import PrecisionRecall, precision_recall
 from ._samples._reconstruction import ReconstructionQuality, reconstruction_quality
+from ._table_features import cell_units, table_features
 
 MAX_RAW_PIXELS = 64
 """Most pixels of an image whose values are compared directly."""
@@ -150,18 +154,24 @@ def quality(
     train, held_out = (
         rows.to(model.device) for rows in (_random_subset(train, most, seed), held_out)
     )
-    complete_train, complete = _complete_rows(train), _complete_rows(held_out)
+    columns = None if spec.schema is None or features is not None else spec.schema.modelled
+    complete_train, complete = (
+        rows if columns else _complete_rows(rows) for rows in (train, held_out)
+    )
     size = min(len(complete_train), len(complete))  # both comparisons are of as many rows
     reason = _samples_skipped_reason(model, train, held_out, size)
-    real = _random_subset(complete, size, seed)
+    real: Any = _random_subset(complete, size, seed)
     generated = baseline = None
     if reason is None:
-        used = _select_features(features, spec, complete_train, size)
         options: dict[str, Any] = {"is_table": full and not spec.image, "seed": seed}
-        generated = compare_samples(real, _draw_samples(model, real, mean, seed), used, **options)
-        baseline = compare_samples(
-            real, _random_subset(complete_train, size, seed), used, **options
-        )
+        drawn: Any = _draw_samples(model, real, mean, seed)
+        other: Any = _random_subset(complete_train, size, seed)
+        if columns is None:
+            used = _select_features(features, spec, complete_train, size)
+        else:
+            used, (real, drawn, other) = _table_cells(columns, train, real, drawn, other)
+        generated = compare_samples(real, drawn, used, **options)
+        baseline = compare_samples(real, other, used, **options)
     labelled = all(
         rows.labels is not None and len(rows.labels[rows.labels >= 0].unique()) > 1
         for rows in (train, held_out)
@@ -170,6 +180,9 @@ def quality(
     if labelled:
         separation = class_separation(model, train, held_out, full=full, seed=seed)
     z = posterior_means(model, held_out)
+    units, names = None if spec.image else _element_deviations(train), None
+    if spec.schema is not None:
+        units, names = cell_units(spec.schema.modelled, train)
     scores = chance = None
     if factors is not None:
         scores = disentanglement(z, factors, seed=seed)
@@ -178,10 +191,7 @@ def quality(
     return Quality(
         n_rows=len(held_out),
         reconstruction=reconstruction_quality(
-            model,
-            held_out,
-            _data_range(spec),
-            units=None if spec.image else _element_deviations(train),
+            model, held_out, _data_range(spec), units=units, names=names
         ),
         generated=generated,
         training_baseline=baseline,
@@ -222,6 +232,21 @@ def _select_features(features: Any, spec: Spec, train: Rows, n_rows: int) -> Fea
     if features is None and spec.dimensions > n_rows // 2:
         return pca_features(train, few, unit=_element_deviations(train))
     return standardised_features(train) if features is None else as_features(features, train)
+
+
+def _table_cells(
+    columns: Sequence[Column], train: Rows, real: Rows, drawn: Tensor, other: Rows
+) -> tuple[Features, list[Tensor]]:
+    """Features of the cells of a table, in which draws lack the cells that the real rows lack."""
+    cells = table_features(columns)
+    missing = real.tensor().isnan().to(drawn.device)
+    tables = [cells(x) for x in (train, real, drawn.masked_fill(missing, math.nan), other)]
+    varies = torch.cat(tables).std(0) > 0
+    known, *tables = (table[:, varies] for table in tables)
+    used = Features(cells.name, lambda x: x.double(), cells.digest)
+    if known.shape[1] > len(real) // 2:
+        used = pca_features(known, max(2, min(PRINCIPAL_COMPONENTS, len(real) // 4)))
+    return used, tables
 
 
 def _complete_rows(rows: Rows) -> Rows:

@@ -17,6 +17,7 @@ from . import (
     _likelihoods,
     _penalised,
     _posterior_families,
+    _tables,
     _two_stage,
 )
 from ._assemble import build_vae
@@ -32,10 +33,15 @@ from ._likelihoods import *
 from ._penalised import *
 from ._posterior_families import *
 from ._registration import PresetRegistration, find_preset, preset
+from ._tables import *
 from ._two_stage import *
 
 PRESETS: dict[str, PresetRegistration] = PresetRegistration.all()
 """All presets by name."""
+
+DEFAULT_PRESET = "vae"
+DEFAULT_TABLE_PRESET = "table_vae"
+"""The preset of tables of mixed columns."""
 
 __all__ = [
     "PRESETS",
@@ -56,4 +62,5 @@ __all__ += _learned_priors.__all__
 __all__ += _likelihoods.__all__
 __all__ += _penalised.__all__
 __all__ += _posterior_families.__all__
+__all__ += _tables.__all__
 __all__ += _two_stage.__all__

@@ -187,6 +187,14 @@ def _build_families(
     posterior_options: Options,
 ) -> tuple[Unconditional, Conditional]:
     """Build a prior and a posterior that fit together."""
+    if p.target is priors.Vamp and spec.schema is not None:
+        raise IncompatibleError(
+            "its pseudo-inputs are rows of numbers, and the columns of the data are of several "
+            "kinds",
+            argument="prior",
+            value=p.name,
+            suggestions=(message("Write {prior}", prior=Argument("prior", "mixture")),),
+        )
     size = latent if isinstance(latent, int) else as_shape("latent", latent)
     posterior = build_posterior(q.name, network, size, **(posterior_options or {}))
     # pseudo-data have Gaussian encodings: heads of their own where the posterior is another family

@@ -66,6 +66,7 @@ def capacity_vae(
     use_when="real numbers whose noise is unknown: there is no weight to tune",
     cost="as vae",
     avoid_when="the data are not real numbers, or elements have different noise",
+    table_likelihood="normal",
 )
 def sigma_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
     """VAE whose noise scale is the running reconstruction error.

@@ -13,7 +13,7 @@ from .. import networks
 from .._shapes import as_shape
 from ..data._spec import Spec
 from ..errors import ArgumentError
-from ..likelihoods import ConstantCells, LikelihoodRegistration, Missing, Scaled
+from ..likelihoods import Columns, ConstantCells, LikelihoodRegistration, Missing, Scaled
 from ..likelihoods._likelihood import Likelihood
 from ..notes import Argument, message
 
@@ -80,6 +80,8 @@ def build_encoder_and_likelihood(
 
 def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
     """Wrap a network of the data so that its inputs are of about unit size."""
+    if spec.schema is not None:
+        return networks.Columns(network, spec.schema.modelled)
     entry = LikelihoodRegistration.find(spec.likelihood)
     if spec.has_library_size and "count" in entry.kinds:
         return networks.Log1p(network)
@@ -113,6 +115,18 @@ def build_likelihood(
         ArgumentError: The likelihood is not known, or it has no scale.
         IncompatibleError: The likelihood cannot be built from its name.
     """
+    if spec.schema is not None:
+        if scale is not None:
+            raise ArgumentError(
+                "each column of the data has a likelihood and a scale of its own",
+                argument="scale",
+                value=scale,
+                suggestions=(
+                    "Leave it out",
+                    message("Read the data with {normal}", normal=Argument("likelihood", "normal")),
+                ),
+            )
+        return Columns(network, spec.schema.modelled, latent_rank=latent_rank)
     entry = LikelihoodRegistration.find(spec.likelihood)
     if scale is not None and "scale" not in entry.options:
         raise ArgumentError(
@@ -223,7 +237,12 @@ def build_encoder(spec: Spec, hidden: Hidden, context_size: int = 0) -> nn.Modul
         channels = list(hidden or DEFAULT_CONV_CHANNELS)
         return networks.ConvEncoder(list(spec.event_shape), channels, context=context_size)
     widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)
-    return networks.MLP(math.prod(spec.event_shape), widths, context=context_size)
+    inputs = (
+        math.prod(spec.event_shape)
+        if spec.schema is None
+        else networks.Columns.width(spec.schema.modelled)
+    )
+    return networks.MLP(inputs, widths, context=context_size)
 
 
 def _build_sequence_encoder(spec: Spec, hidden: Hidden, context_size: int) -> nn.Module:

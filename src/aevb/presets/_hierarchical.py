@@ -172,4 +172,5 @@ def _ignore_context(spec: Spec, network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _count_encoder_features(spec: Spec, hidden: Hidden) -> int:
     """The number of outputs of the encoder's network for one datum."""
-    return math.prod(build_encoder(spec, hidden)(torch.zeros(1, *spec.event_shape)).shape[1:])
+    network = build_standardised(spec, build_encoder(spec, hidden))
+    return math.prod(network(torch.zeros(1, *spec.event_shape)).shape[1:])

@@ -90,6 +90,7 @@ def mixture_vae(
     use_when="the best likelihood of binarised MNIST in minutes on two cores",
     cost="as vamp_vae, with gated layers",
     avoid_when="the data are not like binarised MNIST: it overfits small sets",
+    takes_columns=False,
 )
 def mnist(
     spec: Spec,

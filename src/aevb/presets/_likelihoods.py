@@ -19,6 +19,7 @@ __all__ = ["count_vae", "student_vae"]
     use_when="real numbers with outliers, to which a normal likelihood would adapt",
     cost="as vae",
     avoid_when="columns repeat values: their density has no limit",
+    table_likelihood="student_t",
 )
 def student_vae(
     spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1

@@ -45,6 +45,8 @@ class PresetRegistration(Registration):
         label_requirement: Whether the preset needs the label of each row, of a few, or of none.
         data_likelihood: The likelihood that numbers are read for which would otherwise have a
             density.
+        table_likelihood: The likelihood of all columns that a table of mixed columns is read for.
+        takes_columns: Whether the preset can have a likelihood for each column of a table.
     """
 
     role: ClassVar[str] = "preset"
@@ -54,6 +56,8 @@ class PresetRegistration(Registration):
     kind: BoundKind = "lower bound"
     label_requirement: LabelRequirement = ""
     data_likelihood: str | None = None
+    table_likelihood: str | None = None
+    takes_columns: bool = True
 
     @property
     def build(self) -> Callable[..., Recipe]:
@@ -69,6 +73,29 @@ class PresetRegistration(Registration):
     def default_latent(self) -> int:
         """The default number of latent variables."""
         return self.parameters["latent"].default
+
+    def check_columns(self, spec: Spec) -> None:
+        """Check that the preset takes a table of mixed columns, where the data are one.
+
+        Args:
+            spec: Description of the data.
+
+        Raises:
+            ArgumentError: The preset has one likelihood for all columns, or is for other data.
+        """
+        single = self.data_likelihood or self.table_likelihood
+        if spec.schema is None or (self.takes_columns and not single):
+            return
+        other = message("Use {preset}", preset=Argument("preset", "table_vae"))
+        read = message("Read the data with {fixed}", fixed=Argument("likelihood", single))
+        raise ArgumentError(
+            "it has one likelihood for all columns, and the data have one for each"
+            if single
+            else "it does not take tables with columns of several kinds",
+            argument="preset",
+            value=self.name,
+            suggestions=(read, other) if single else (other,),
+        )
 
     def check(self, options: Iterable[str]) -> None:
         """Check that the preset has these options.
@@ -101,6 +128,8 @@ def register_preset(
     kind: BoundKind = "lower bound",
     label_requirement: LabelRequirement = "",
     data_likelihood: str | None = None,
+    table_likelihood: str | None = None,
+    takes_columns: bool = True,
 ) -> Callable[[PresetFunction], PresetFunction]:
     """Register the decorated preset and complete its docstring with the common arguments.
 
@@ -114,6 +143,8 @@ def register_preset(
         label_requirement: Whether it needs the label of each row, of a few, or of none.
         data_likelihood: The likelihood that numbers are read for which would otherwise have a
             density.
+        table_likelihood: The likelihood of all columns that a table of mixed columns is read for.
+        takes_columns: Whether the preset can have a likelihood for each column of a table.
     """
 
     def decorate(build: PresetFunction) -> PresetFunction:
@@ -128,6 +159,8 @@ def register_preset(
             kind=kind,
             label_requirement=label_requirement,
             data_likelihood=data_likelihood,
+            table_likelihood=table_likelihood,
+            takes_columns=takes_columns,
         )
         return register(entry)(build)
 
@@ -217,6 +250,7 @@ def preset(
     own = {name: families.pop(name) for name in list(families) if name in entry.options}
     entry.check(options)
     spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
+    entry.check_columns(spec)
     recipe = entry.build(spec, **options, **own)
     if spec.condition is not None and recipe.model.condition is None:
         raise ArgumentError(

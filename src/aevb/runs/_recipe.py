@@ -44,7 +44,7 @@ def build_recipe(settings: ModelSettings, spec: Spec, n_rows: int | None = None)
 
     values = SetValues(settings.set)
     objective, gradient = _build_replacements(settings, values)
-    entry = presets.find_preset(settings.preset)
+    entry = presets.find_preset(settings.preset or presets.DEFAULT_PRESET)
     options: dict[str, Any] = {"latent": settings.latent}
     if settings.hidden is not None:
         options["hidden"] = settings.hidden
@@ -55,7 +55,7 @@ def build_recipe(settings: ModelSettings, spec: Spec, n_rows: int | None = None)
         values.take_label_count()  # the data have used it already
     rows = {"rows": n_rows} if n_rows and "rows" in entry.options else {}
     families = _family_options(settings, entry.options, values)
-    recipe = presets.preset(settings.preset, spec, **families, **rows, **options)
+    recipe = presets.preset(entry.name, spec, **families, **rows, **options)
     built = Recipe(
         recipe.model,
         objective or _rebuild_with_options("objective", recipe.objective, values),
@@ -71,7 +71,7 @@ def check_model_settings(settings: ModelSettings) -> None:
 
     names = ["latent"] + (["hidden"] if settings.hidden is not None else [])
     tuned = [] if settings.objective else _objective_options(settings)
-    presets.find_preset(settings.preset).check([*names, *tuned])
+    presets.find_preset(settings.preset or presets.DEFAULT_PRESET).check([*names, *tuned])
     _build_replacements(settings, SetValues(settings.set))
 
 
@@ -184,9 +184,9 @@ def latent_phrase(model: VAE) -> str:
 
 def preset_citation(settings: ModelSettings) -> str:
     """The preset with its paper."""
-    from ..presets import find_preset
+    from ..presets import DEFAULT_PRESET, find_preset
 
-    known = find_preset(settings.preset)
+    known = find_preset(settings.preset or DEFAULT_PRESET)
     return f"{known.name} ({known.paper})"
 
 

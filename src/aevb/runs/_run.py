@@ -19,7 +19,7 @@ from .._hardware import resolve_device
 from .._locks import holder
 from .._persistence import CLASS_BY_NAME, RunStatus, SavedModel, load_saved_model, save
 from .._random import seed_scope
-from ..data import Dataset, Reading, Rows, Spec, load_as
+from ..data import Dataset, Reading, Rows, Schema, Spec, load_as
 from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, RunError
@@ -198,6 +198,16 @@ class Run(TrainedModel):
     def capabilities(self) -> Capabilities:
         """Properties of the model that decide which methods apply to it."""
         return self.model.capabilities
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the columns of a table of mixed columns hold; None for other data."""
+        return self.spec.schema
+
+    @property
+    def _counts_steps(self) -> bool:
+        """Whether data are whole numbers, all of one likelihood."""
+        return self.spec.schema is None and self.spec.measure == "probability"
 
     @property
     def split_seed(self) -> int:
@@ -577,9 +587,7 @@ class Run(TrainedModel):
             seed=seed,
         )
 
-    def sample(
-        self, n: int = 64, *, label: Any = None, mean: bool = False, seed: int = 0
-    ) -> Tensor:
+    def sample(self, n: int = 64, *, label: Any = None, mean: bool = False, seed: int = 0) -> Any:
         """Draw new data: z from the prior, x from the likelihood.
 
         Args:
@@ -590,7 +598,8 @@ class Run(TrainedModel):
 
         Returns:
             Data ``[n, *event]`` on the CPU, with the axes, the dtype and the range of the training
-            data; whole numbers for data counted in steps.
+            data; whole numbers for data counted in steps. Of a table with a ``schema``, a polars
+            data frame with its columns.
         """
         wide = self.model.likelihood.unbounded or (self.spec.levels or 0) > 256
         whole = torch.int32 if wide else torch.uint8
@@ -601,7 +610,7 @@ class Run(TrainedModel):
                 n,
                 context,
                 mean=mean,
-                dtype=whole if self.spec.measure == "probability" and not mean else None,
+                dtype=whole if self._counts_steps and not mean else None,
             )
 
     def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
@@ -617,7 +626,7 @@ class Run(TrainedModel):
         """
         return inference.encode(self, source, sample=draw, seed=seed)
 
-    def decode(self, z: Any, *, label: Any = None) -> Tensor:
+    def decode(self, z: Any, *, label: Any = None) -> Any:
         """Decode latent variables to the mean of p(x|z).
 
         Args:
@@ -625,18 +634,20 @@ class Run(TrainedModel):
             label: As for ``sample``.
 
         Returns:
-            Data ``[N, *event]`` on the CPU, in the form of the training data.
+            Data ``[N, *event]`` on the CPU, in the form of the training data; a data frame as of
+            ``sample``.
         """
         return inference.decode(self, z, self.model.resolve_context(len(z), None, label))
 
-    def reconstruct(self, source: Any = None) -> Tensor:
+    def reconstruct(self, source: Any = None) -> Any:
         """Encode rows and decode them again.
 
         Args:
             source: As for ``rows``.
 
         Returns:
-            Means of p(x|z), ``[N, *event]`` on the CPU, in the form of the training data.
+            Means of p(x|z), ``[N, *event]`` on the CPU, in the form of the training data; a data
+            frame as of ``sample``, of the library of ``source``.
         """
         return inference.reconstruct(self, source)
 

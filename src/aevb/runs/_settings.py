@@ -125,6 +125,8 @@ class DataSettings(ReadingSettings):
             stands for the labels.
         split_seed: Seed of the split, so that runs of several seeds share their rows; the seed of
             the run by default.
+        kinds: Kinds of columns of a table, each as ``"age=count"``, or the path of a TOML file.
+        unseen: What becomes of a category that no training row has: ``"missing"`` or ``"refuse"``.
     """
 
     shape: tuple[int, ...] | None = setting(
@@ -152,6 +154,14 @@ class DataSettings(ReadingSettings):
         None,
         "Seed of the split, so that runs of several seeds share their rows; --seed by default.",
     )
+    kinds: tuple[str, ...] | None = setting(
+        None,
+        "Kind of a column of a table, as age=count, or a TOML file of kinds; chosen from the "
+        "values by default.",
+    )
+    unseen: Literal["missing", "refuse"] | None = setting(
+        None, "What a category becomes that no training row has: missing (the default) or refused."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +169,8 @@ class ModelSettings:
     """The model and its objective; ``aevb fit --help`` lists the fields as options.
 
     Args:
-        preset: Name of a published model.
+        preset: Name of a published model; ``"table_vae"`` for a table of mixed columns by default,
+            otherwise ``"vae"``.
         latent: Number of latent variables; by default that of the preset, or fewer for narrow
             tables.
         hidden: Widths of the layers, or channels of the convolutions.
@@ -174,8 +185,10 @@ class ModelSettings:
             ``"alpha=0.3"``.
     """
 
-    preset: str = setting(
-        "vae", "A published model, as beta_vae or iwae; `aevb presets` lists them."
+    preset: str | None = setting(
+        None,
+        "A published model, as beta_vae or iwae; `aevb presets` lists them. By default table_vae "
+        "for a table of mixed columns, otherwise vae.",
     )
     latent: int | None = setting(
         None,
@@ -383,36 +396,40 @@ class RunSettings:
         from ._set_values import SetValues
 
         check_seed(self.split_seed, "seed" if self.data.split_seed is None else "split_seed")
-        preset = presets.find_preset(self.model.preset)
+        preset = presets.find_preset(self.model.preset or presets.DEFAULT_PRESET)
         requirement = preset.label_requirement
         arguments = self.data_arguments()
         if requirement:
             few = requirement == "few"
             arguments = {"condition": "label", **arguments, "allow_missing_labels": few}
         loaded = data.load(self.source, **arguments)
-        has_density = loaded.spec.measure != "probability"
-        if preset.data_likelihood and has_density and "likelihood" not in arguments:
-            loaded = data.load(self.source, **arguments, likelihood=preset.data_likelihood)
+        fixed = preset.data_likelihood or (preset.table_likelihood if loaded.spec.schema else None)
+        if fixed and "likelihood" not in arguments and not _is_probability(loaded.spec):
+            loaded = data.load(self.source, **arguments, likelihood=fixed)
         if requirement != "few":
             return loaded
         return data.mask_labels(
             loaded, SetValues(self.model.set).take_label_count(), arguments["seed"]
         )
 
-    def with_latent_for(self, spec: Spec) -> RunSettings:
-        """The settings with a number of latent variables.
+    def with_defaults_for(self, spec: Spec) -> RunSettings:
+        """The settings with a preset and a number of latent variables.
 
         Unless one is set, the default of the preset is used, and at most half the width of the
-        data, so that there is something to learn.
+        data, so that there is something to learn; for a table of mixed columns, whose cells may be
+        categories, their number.
         """
-        from ..presets import find_preset
+        from .. import presets
 
-        if self.model.latent is not None:
-            return self
-        latent = min(
-            find_preset(self.model.preset).default_latent, math.prod(spec.event_shape) // 2
+        mixed = spec.schema is not None
+        name = self.model.preset or (
+            presets.DEFAULT_TABLE_PRESET if mixed else presets.DEFAULT_PRESET
         )
-        return replace(self, model=replace(self.model, latent=max(1, latent)))
+        latent = self.model.latent
+        if latent is None:
+            width = math.prod(spec.event_shape) // (1 if mixed else 2)
+            latent = max(1, min(presets.find_preset(name).default_latent, width))
+        return replace(self, model=replace(self.model, preset=name, latent=latent))
 
     def recipe(self, spec: Spec, n_rows: int | None = None) -> Recipe:
         """Build model, objective and gradient estimator with fresh weights.
@@ -428,7 +445,7 @@ class RunSettings:
         from ._recipe import build_recipe
 
         with seed_scope(self.seed):
-            return build_recipe(self.with_latent_for(spec).model, spec, n_rows)
+            return build_recipe(self.with_defaults_for(spec).model, spec, n_rows)
 
     def fit(
         self,
@@ -466,7 +483,7 @@ class RunSettings:
         check_resume(resume, overwrite)
         arguments = self.training.to_fit_arguments()
         data = self.load_data() if data is None else data
-        settings = self.with_latent_for(data.spec)
+        settings = self.with_defaults_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
         record = settings.to_record()
         result = fit(
@@ -482,6 +499,11 @@ class RunSettings:
             metadata=record,
         )
         return Run.from_fit(result, data, record if out is None else None)
+
+
+def _is_probability(spec: Spec) -> bool:
+    """Whether data have one likelihood, which is a probability."""
+    return spec.schema is None and spec.measure == "probability"
 
 
 def current_names(config: Mapping[str, Any]) -> dict[str, Any]:

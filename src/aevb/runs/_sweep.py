@@ -287,7 +287,7 @@ class SweepJob:
     @classmethod
     def from_settings(cls, settings: RunSettings, data: Dataset) -> SweepJob:
         """The job that ``RunSettings.fit`` would train with the same settings."""
-        settings = settings.with_latent_for(data.spec)
+        settings = settings.with_defaults_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train))
         if not recipe.model.posterior.has_density:
             family = settings.model.posterior

@@ -19,6 +19,7 @@ from ...inference._batches import iter_batches
 from ...likelihoods import LikelihoodRegistration
 from ...models import VAE
 from .._rows import evenly_spaced_rows
+from ._columns import fit_columns
 from ._frequencies import fit_frequencies, fit_latent_classes
 from ._gaussians import fit_gaussian, fit_mixture
 
@@ -137,7 +138,8 @@ def fit_baselines(
     Densities: independent Gaussian columns, a Gaussian with full covariance and a mixture of such
     Gaussians. Probabilities: the frequencies of the values of independent columns, latent classes,
     and a Gaussian for many levels. Columns that are constant add nothing to a density. Counts have
-    independent columns only. The fit takes seconds: large sets are thinned out.
+    independent columns only, and so have tables of mixed columns, each with the family of its
+    likelihood. The fit takes seconds: large sets are thinned out.
 
     Args:
         model: The model; its likelihood decides what kind of numbers the data are.
@@ -168,6 +170,11 @@ def fit_baselines(
         names = [name for name, varies in zip(names, columns.tolist(), strict=True) if varies]
     if not x.shape[1]:
         return Baselines((), len(used), "Every column is constant.")
+    if spec is not None and spec.schema is not None:
+        fitted = fit_columns(spec.schema.modelled, x)
+        member = Baseline("independent", "independent columns", fitted)
+        reason = "Columns of several kinds have independent columns as their only baseline."
+        return Baselines((member,), len(used), reason)
     if model.likelihood.measure == "probability":
         members, reason = _Discrete(x, _levels(model, spec, x), limits).fit()
     else:

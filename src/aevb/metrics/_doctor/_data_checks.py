@@ -141,15 +141,13 @@ def _distribution_drift(context: DiagnosticContext) -> CheckResult | None:
     train, limits = context.train, context.thresholds
     if train is None or min(len(context.rows), len(train)) < limits.min_rows:
         return None
-    sizes = len(context.rows), len(train)
     latents = _largest_column_drift(
         _latent_columns(context.posterior_means),
         _latent_columns(context.train_posterior_means),
-        sizes,
         limits.drift_p_value,
     )
     columns = _largest_column_drift(
-        _table_columns(context), _table_columns(context, training=True), sizes, limits.drift_p_value
+        _table_columns(context), _table_columns(context, training=True), limits.drift_p_value
     )
     distance = _elbo_distance(context)
     signs, numbers = [], {}
@@ -208,24 +206,27 @@ class ColumnDrift:
 
 
 def _largest_column_drift(
-    columns: Sequence[Tensor],
-    train_columns: Sequence[Tensor],
-    sizes: tuple[int, int],
-    significance: float,
+    columns: Sequence[Tensor], train_columns: Sequence[Tensor], significance: float
 ) -> ColumnDrift | None:
-    """The columns with the largest distance from those of the training rows."""
+    """The columns with the least p-value against those of the training rows."""
     if not columns:
         return None
-    distances = [
-        kolmogorov_smirnov_distance(a, b) for a, b in zip(columns, train_columns, strict=True)
+    found = [
+        _column_p_value(a, b, len(columns)) for a, b in zip(columns, train_columns, strict=True)
     ]
-    ranked = sorted(range(len(distances)), key=lambda column: -distances[column])
-    p_values = [
-        min(1.0, len(distances) * kolmogorov_smirnov_p_value(distances[column], *sizes))
-        for column in ranked
-    ]
+    ranked = sorted(range(len(found)), key=lambda column: found[column])
+    p_values = [found[column][0] for column in ranked]
     different = [column for column, p in zip(ranked, p_values, strict=True) if p < significance]
     return ColumnDrift(p_values[0], different or ranked[:1])
+
+
+def _column_p_value(a: Tensor, b: Tensor, n_columns: int) -> tuple[float, float]:
+    """The p-value of a column, corrected for their number, and the negative distance."""
+    if not len(a) or not len(b):
+        return 1.0, 0.0
+    distance = kolmogorov_smirnov_distance(a, b)
+    p_value = kolmogorov_smirnov_p_value(distance, len(a), len(b))
+    return min(1.0, n_columns * p_value), -distance
 
 
 def _latent_drift_text(drift: ColumnDrift, first: bool) -> str:
@@ -253,12 +254,13 @@ def _latent_columns(z: Tensor | None) -> Sequence[Tensor]:
 
 
 def _table_columns(context: DiagnosticContext, training: bool = False) -> Sequence[Tensor]:
-    """The values of each column of a table, ``[N]``; empty for images and for missing cells."""
+    """The observed values of each column of a table; empty for images and series."""
     shape = context.model.event_shape
     if len(shape) != 1 or shape[0] > context.thresholds.max_tested_columns:
         return ()
-    both = [context.batch(len(part), part).x for part in (context.rows, context.fitted_rows)]
-    return () if any(bool(part.isnan().any()) for part in both) else both[training].cpu().T.unbind()
+    part = context.fitted_rows if training else context.rows
+    columns = context.batch(len(part), part).x.cpu().T.unbind()
+    return tuple(column[~column.isnan()] for column in columns)
 
 
 def _elbo_distance(context: DiagnosticContext) -> float | None:

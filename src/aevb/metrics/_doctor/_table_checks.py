@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..._registry import register
 from ...data._formatting import format_count, format_list
+from ...data._mixed_tables import density_cells
 from ...data._table_faults import MAX_ROWS, find_dependent_columns, value_notes
+from ...networks import Column
 from ...notes import Argument, message
 from .._unbounded_density import find_unbounded_density
 from ._check import CheckRegistration
@@ -47,7 +50,7 @@ def _columns_seen(context: DiagnosticContext) -> CheckResult | None:
         for name in note.data.get("columns", ())
     ]
     seen, total, finding = len(spec.columns), len(spec.columns) + len(excluded), None
-    if len(excluded) >= context.thresholds.excluded_column_share * total:
+    if spec.schema is None and len(excluded) >= context.thresholds.excluded_column_share * total:
         finding = Finding(
             "columns_set_aside",
             "Columns that the model does not see",
@@ -119,8 +122,8 @@ def _dependent_columns(context: DiagnosticContext) -> CheckResult | None:
 def _column_kinds(context: DiagnosticContext) -> CheckResult | None:
     """Check for counts and for few whole numbers, to which a density gives no probability."""
     table = _density_table(context)
-    if table is None:
-        return None
+    if table is None or (context.spec is not None and context.spec.schema is not None):
+        return None  # a schema has chosen a likelihood for each column
     notes = value_notes(*table)
     names = [name for note in notes for name in note.data["columns"]]
     finding = None
@@ -149,7 +152,17 @@ def _density_table(context: DiagnosticContext) -> tuple[Any, list[str]] | None:
         return None
     rows = evenly_spaced_rows(context.fitted_rows, MAX_ROWS)
     table = rows.tensor().double().cpu().numpy()
+    if context.spec is not None and context.spec.schema is not None:
+        return _mixed_density_table(table, context.spec.schema.modelled)
     if np.isnan(table).any():
         return None
     names = context.spec and context.spec.columns
     return table, list(names or (f"column {i + 1}" for i in range(shape[0])))
+
+
+def _mixed_density_table(
+    cells: np.ndarray, columns: Sequence[Column]
+) -> tuple[np.ndarray, list[str]] | None:
+    """The complete rows of the columns of real numbers of a table, in data units."""
+    table, names = density_cells(cells, columns)
+    return (table, names) if table.size else None

@@ -45,6 +45,7 @@ def reconstruction_quality(
     data_range: float | None = None,
     *,
     units: Tensor | None = None,
+    names: Tensor | None = None,
     block_size: int = 256,
 ) -> ReconstructionQuality:
     """Compare data with their reconstructions, the decoder's means.
@@ -59,6 +60,8 @@ def reconstruction_quality(
         units: What counts as 1 in each element, ``[*event]``, where elements have different units,
             as columns of a table. With their standard deviations a squared error of 1 is that of
             the columns' means. PSNR, which needs a single range, is then left out.
+        names: Which elements are codes of categories, ``[*event]``: any other code is an error of 1
+            unit.
         block_size: Largest number of rows that are reconstructed at once.
 
     Returns:
@@ -108,9 +111,11 @@ def reconstruction_quality(
         for batch in iter_batches(rows, block_size, model_dtype(model)):
             reconstruction = model.decode(model.infer(batch).mean, batch.context)
             x = model.to_data_units(batch.x)
-            errors.append(
-                ((x - reconstruction) / scale).double().square().flatten(1).nanmean(1).cpu()
-            )
+            error = x - reconstruction
+            if names is not None:
+                wrong = (error != 0).to(error.dtype).where(~x.isnan(), math.nan)
+                error = torch.where(names.to(error.device), wrong, error)
+            errors.append((error / scale).double().square().flatten(1).nanmean(1).cpu())
             if image:
                 similar.append(ssim(_as_images(x), _as_images(reconstruction), span).double().cpu())
     squared = torch.cat(errors)

@@ -1,0 +1,103 @@
+"""Models of tables of mixed columns: one for scores, one for synthetic rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import gradients, objectives, posteriors, priors
+from .._recipe import Recipe
+from ..data._spec import Spec
+from ..models import VAE
+from ..objectives import Schedule
+from ._assemble import build_vae
+from ._builders import Hidden, build_encoder_and_likelihood
+from ._registration import register_preset
+
+__all__ = ["table_synthesis", "table_vae"]
+
+TABLE_WIDTHS = (128, 128)
+
+
+@register_preset(
+    paper="Nazabal et al. 2020",
+    components="Normal posterior, a likelihood for each column, ELBO(), Pathwise()",
+    use_when="tables of numbers, categories and dates with empty cells: scores and imputation",
+    cost="as vae, with smaller networks",
+    avoid_when="realistic rows matter more than log p(x): table_synthesis",
+)
+def table_vae(
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = TABLE_WIDTHS,
+    samples: int = 1,
+    beta: float | Schedule = 1.0,
+    free_bits: float = 0.0,
+    prior: str | None = None,
+    posterior: str | None = None,
+    prior_options: Mapping[str, Any] | None = None,
+    posterior_options: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """VAE of a table: a likelihood for each column by its kind, and missing cells left out.
+
+    Nazabal et al., Handling incomplete heterogeneous data using VAEs (2020).
+
+    Args:
+        hidden: Widths of the encoder's layers, mirrored in the decoder.
+        prior: Name of the prior, as ``"vamp"``; by default the usual prior for the posterior.
+        posterior: Name of the posterior, as ``"iaf"``; by default the usual posterior for the
+            prior.
+        prior_options: Arguments of the prior.
+        posterior_options: Arguments of the posterior.
+    """
+    model = build_vae(
+        spec,
+        latent=latent,
+        prior=prior,
+        posterior=posterior,
+        hidden=hidden,
+        prior_options=prior_options,
+        posterior_options=posterior_options,
+    )
+    return Recipe(model, objectives.ELBO(samples, beta, free_bits), gradients.Pathwise())
+
+
+@register_preset(
+    paper="Zhang et al. 2024",
+    components="Mixture prior, Normal posterior, a likelihood for each column, "
+    "ExPost(ELBO(beta=0.2)), Pathwise()",
+    use_when="synthetic rows of a table: encodings keep more of each row, and the prior is fitted "
+    "to them",
+    cost="as table_vae",
+    avoid_when="log p(x) matters: table_vae",
+)
+def table_synthesis(
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = TABLE_WIDTHS,
+    samples: int = 1,
+    beta: float | Schedule = 0.2,
+    components: int = 50,
+) -> Recipe:
+    """VAE of a table whose prior, a mixture of Gaussians, is fitted to the encodings.
+
+    Zhang et al., Mixed-type tabular data synthesis with score-based diffusion in latent space
+    (2024), with a mixture in the place of the diffusion.
+
+    Args:
+        hidden: Widths of the encoder's layers, mirrored in the decoder.
+        components: Number of Gaussians of the prior.
+    """
+    parts = build_encoder_and_likelihood(spec, latent, hidden)
+    model = VAE(
+        priors.Mixture(latent, components, "full"),
+        posteriors.Normal(parts.encoder, latent),
+        parts.likelihood,
+    )
+    return Recipe(
+        model,
+        objectives.ExPost(objectives.ELBO(samples, beta), priors.Normal(latent)),
+        gradients.Pathwise(),
+    )
