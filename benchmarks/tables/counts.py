@@ -76,12 +76,8 @@ def score(run: Run, batch: np.ndarray) -> list[float]:
     depth = np.log(x.sum(1))
     rest = depth - design @ np.linalg.lstsq(design, depth, rcond=None)[0]
     estimate = found.log_likelihood
-    return [
-        estimate.mean,
-        estimate.standard_error,
-        mixing(z, batch[order]),
-        1 - rest.var() / depth.var(),
-    ]
+    middle, share = float(estimate.per_datum.median()), 1 - rest.var() / depth.var()
+    return [estimate.mean, estimate.standard_error, middle, mixing(z, batch[order]), share]
 
 
 def compare(path: Path) -> None:

@@ -61,3 +61,7 @@ def test_other_numbers_than_counts_have_no_expression():
     model = aevb.presets.vae(data.spec, latent=1, hidden=[4]).model
     with pytest.raises(IncompatibleError):
         normalised_expression(model, data.test)
+
+
+def test_baselines_say_that_they_are_not_given_the_library_size(run):
+    assert all(each.caveat for each in run.baselines.members)

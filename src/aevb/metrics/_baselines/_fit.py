@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from ...data._formatting import format_list
 from ...inference._batches import iter_batches
 from ...likelihoods import LikelihoodRegistration
 from ...models import VAE
+from ...networks import LibrarySize
 from .._rows import evenly_spaced_rows
 from ._columns import fit_columns
 from ._frequencies import fit_frequencies, fit_latent_classes
@@ -179,7 +180,17 @@ def fit_baselines(
         members, reason = _Discrete(x, _levels(model, spec, x), limits).fit()
     else:
         members, reason = _Continuous(x, names, _is_bounded(spec), limits).fit()
-    return Baselines(tuple(members), len(used), reason, model.data_offset, columns)
+    members = tuple(_with_library_caveat(each, model) for each in members)
+    return Baselines(members, len(used), reason, model.data_offset, columns)
+
+
+def _with_library_caveat(baseline: Baseline, model: VAE) -> Baseline:
+    """Say that a baseline does not know the library size that a model is given."""
+    variables = () if model.condition is None else model.condition.variables
+    if not any(isinstance(variable, LibrarySize) for variable in variables):
+        return baseline
+    text = "It is not given the library size, and the model is: the difference favours the model."
+    return replace(baseline, caveat=f"{baseline.caveat} {text}".strip())
 
 
 class _Continuous:
