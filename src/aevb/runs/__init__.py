@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._comparison import ComparedRun, RunComparison, compare
+    from ._conditions import ConditionalRows
+    from ._impute import TableImputation
     from ._run import Run, next_run_folder
+    from ._score import TableScores
     from ._settings import (
         DataSettings,
         ModelSettings,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 _LAZY_IMPORTS = {
     "Combination": "_sweep_result",
     "ComparedRun": "_comparison",
+    "ConditionalRows": "_conditions",
     "DataSettings": "_settings",
     "ModelSettings": "_settings",
     "ReadingSettings": "_settings",
@@ -45,6 +49,8 @@ _LAZY_IMPORTS = {
     "SweepResult": "_sweep_result",
     "SweepRun": "_sweep_result",
     "SweepSettings": "_sweep",
+    "TableImputation": "_impute",
+    "TableScores": "_score",
     "TrainingSettings": "_settings",
     "compare": "_comparison",
     "next_run_folder": "_run",
@@ -54,6 +60,7 @@ _LAZY_IMPORTS = {
 __all__ = [
     "Combination",
     "ComparedRun",
+    "ConditionalRows",
     "DataSettings",
     "ModelSettings",
     "ReadingSettings",
@@ -63,6 +70,8 @@ __all__ = [
     "SweepResult",
     "SweepRun",
     "SweepSettings",
+    "TableImputation",
+    "TableScores",
     "TrainingSettings",
     "compare",
     "next_run_folder",

@@ -20,6 +20,7 @@ from .._locks import holder
 from .._persistence import CLASS_BY_NAME, RunStatus, SavedModel, load_saved_model, save
 from .._random import seed_scope
 from ..data import Dataset, Reading, Rows, Schema, Spec, load_as
+from ..data._conditions import Conditions
 from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, RunError
@@ -41,8 +42,11 @@ from ..training import FitResult, fit_prior
 from ..training._history import Epoch, read_history, write_history
 from ..training._run_folder import RunFolder, check_run_folder
 from ..types import ProgressCallback
+from ._conditions import ConditionalRows, sample_where
 from ._confirmation import SIGNATURE, is_confirmed
+from ._impute import TableImputation, impute_table
 from ._per_row import with_refined_rows
+from ._score import TableScores, score_table
 from ._settings import RunSettings
 
 
@@ -375,6 +379,7 @@ class Run(TrainedModel):
             return notes
         if rows is None or train.is_memory_mapped:
             return notes
+        name = source if isinstance(source, str | Path) else "the data"
         share = find_duplicates(rows, train).double().mean().item()
         if not share:
             return notes
@@ -382,7 +387,7 @@ class Run(TrainedModel):
             *notes,
             Note(
                 "training_rows",
-                f"{share:.0%} of the rows of {source} are training rows of {self.name}: the "
+                f"{share:.0%} of the rows of {name} are training rows of {self.name}: the "
                 "numbers are not those of held-out data.",
                 "warning",
                 {"share": share},
@@ -587,12 +592,22 @@ class Run(TrainedModel):
             seed=seed,
         )
 
-    def sample(self, n: int = 64, *, label: Any = None, mean: bool = False, seed: int = 0) -> Any:
+    def sample(
+        self,
+        n: int = 64,
+        *,
+        label: Any = None,
+        where: Conditions | None = None,
+        mean: bool = False,
+        seed: int = 0,
+    ) -> Any:
         """Draw new data: z from the prior, x from the likelihood.
 
         Args:
             n: The number of draws.
             label: The condition of a conditional model: a value, a list, or a dict by name.
+            where: Conditions on the columns of a table, such as ``["sex=Female", "age>60"]``; see
+                ``condition``.
             mean: Return the mean of p(x|z) instead of a draw.
             seed: Seed of every draw.
 
@@ -601,6 +616,10 @@ class Run(TrainedModel):
             data; whole numbers for data counted in steps. Of a table with a ``schema``, a polars
             data frame with its columns.
         """
+        if where is not None:
+            if mean:
+                raise ArgumentError("rows under conditions are draws", argument="mean", value=mean)
+            return self.condition(where, n, label=label, seed=seed).rows
         wide = self.model.likelihood.unbounded or (self.spec.levels or 0) > 256
         whole = torch.int32 if wide else torch.uint8
         context = self.model.resolve_context(n, None, label)
@@ -612,6 +631,123 @@ class Run(TrainedModel):
                 mean=mean,
                 dtype=whole if self._counts_steps and not mean else None,
             )
+
+    def condition(
+        self,
+        where: Conditions,
+        n: int = 64,
+        *,
+        label: Any = None,
+        samples: int = 10_000,
+        seed: int = 0,
+    ) -> ConditionalRows:
+        """Draw rows of a table under conditions on its columns.
+
+        Args:
+            where: Conditions such as ``["sex=Female", "age>60"]``, which hold together, or a dict
+                with the values of columns; see ``data.parse_conditions``.
+            n: The number of rows.
+            label: As for ``sample``, one value for all rows.
+            samples: Importance samples.
+            seed: Seed of every draw.
+
+        Returns:
+            The rows in the form of ``sample``, the probability of the conditions, and how the rows
+            were drawn.
+
+        Raises:
+            ArgumentError: A condition has no meaning, contradicts another, or never occurs.
+            IncompatibleError: The rows have no columns, or the model cannot be conditioned.
+        """
+        return sample_where(self, n, where, label=label, samples=samples, seed=seed)
+
+    def impute(
+        self,
+        source: Any = None,
+        *,
+        draws: int = 0,
+        samples: int = 1000,
+        level: float = 0.9,
+        seed: int = 0,
+        key: str | None = None,
+        on_progress: ProgressCallback | None = None,
+        **reading: Any,
+    ) -> TableImputation:
+        """Fill the missing cells of a table.
+
+        Args:
+            source: As for ``rows``.
+            draws: Number of completed tables that are drawn.
+            samples: Importance samples per row.
+            level: Probability of predictive intervals, and of sets of levels.
+            seed: Seed of every draw.
+            key: As for ``rows``.
+            on_progress: Called with the number of (row, sample) pairs that are done.
+            **reading: As for ``rows``.
+
+        Returns:
+            The completed table in the library, columns and dtypes of ``source``, with intervals.
+
+        Raises:
+            IncompatibleError: The run's data are no table of mixed columns.
+            DataError: The data cannot be read, or the model cannot take them.
+        """
+        return impute_table(
+            self,
+            source,
+            draws=draws,
+            samples=samples,
+            level=level,
+            seed=seed,
+            key=key,
+            on_progress=on_progress,
+            **reading,
+        )
+
+    def score(
+        self,
+        source: Any = None,
+        *,
+        samples: int = 200,
+        quantile: float = 0.01,
+        columns: int = 3,
+        seed: int = 0,
+        key: str | None = None,
+        on_progress: ProgressCallback | None = None,
+        **reading: Any,
+    ) -> TableScores:
+        """Score rows by log p(x), flag unlikely ones, and name the columns that make them so.
+
+        Args:
+            source: As for ``rows``.
+            samples: Importance samples per row.
+            quantile: A row is unlikely if its score is below this quantile of the validation rows,
+                or of the training rows where there are fewer than 100 validation rows.
+            columns: Number of columns to name.
+            seed: Seed of every draw.
+            key: As for ``rows``.
+            on_progress: Called with the number of (row, sample) pairs that are done.
+            **reading: As for ``rows``.
+
+        Returns:
+            A data frame with one line per row, the threshold, and all contributions.
+
+        Raises:
+            IncompatibleError: The model has no estimate of log p(x), or its cells depend on each
+                other given z.
+            DataError: The data cannot be read, or the model cannot take them.
+        """
+        return score_table(
+            self,
+            source,
+            samples=samples,
+            quantile=quantile,
+            columns=columns,
+            seed=seed,
+            key=key,
+            on_progress=on_progress,
+            **reading,
+        )
 
     def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
         """Encode rows: the mean of the posterior, or a draw from it.

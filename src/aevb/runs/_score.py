@@ -1,0 +1,133 @@
+"""Scores of the rows of a table, with the columns that make a row unlikely."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import inference, metrics
+from ..data import Rows
+from ..data._frame_libraries import library_of
+from ..data._load import is_frame
+from ..errors import ArgumentError, DataError, check_counts
+from ..inference import Explanation
+from ..notes import Note
+from ..types import ProgressCallback
+from ._impute import pairs_at_once
+
+if TYPE_CHECKING:
+    from ._run import Run
+
+MIN_REFERENCE_ROWS = 100  # of validation rows; with fewer, training rows give the threshold
+MAX_REFERENCE_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class TableScores:
+    """The score of each row, and the columns that lower it most.
+
+    Args:
+        frame: A data frame with one line per row: ``log_p``, ``standard_error``, ``unlikely``
+            (whether ``log_p`` is below the threshold), and ``column_1``, ``surprise_1``,
+            ``column_2`` ... : the columns with the largest surprise (see ``Explanation.surprise``)
+            in nats.
+        threshold: The quantile of the scores of the reference rows.
+        quantile: The share of the reference rows below the threshold.
+        reference: ``"validation"`` or ``"train"``.
+        reference_rows: Number of reference rows.
+        explanation: The contributions of all cells.
+        notes: What needs attention.
+    """
+
+    frame: Any
+    threshold: float
+    quantile: float
+    reference: str
+    reference_rows: int
+    explanation: Explanation
+    notes: tuple[Note, ...] = ()
+
+
+def score_table(
+    run: Run,
+    source: Any = None,
+    *,
+    samples: int = 200,
+    quantile: float = 0.01,
+    columns: int = 3,
+    seed: int = 0,
+    key: str | None = None,
+    on_progress: ProgressCallback | None = None,
+    **reading: Any,
+) -> TableScores:
+    """Score the rows of a table; see ``Run.score``."""
+    check_counts(samples=samples, columns=columns)
+    if not 0 < quantile < 1:
+        raise ArgumentError("give a share between 0 and 1", argument="quantile", value=quantile)
+    rows = run.rows(source, key=key, **reading)
+    name, reference = _reference_rows(run)
+    model = run.model_for(rows, reference)
+    found = inference.explain(
+        model, rows, samples, seed=seed, max_pairs=pairs_at_once(run), on_progress=on_progress
+    )
+    scores = metrics.log_likelihood(model, reference, samples, seed=seed).per_datum
+    threshold = torch.quantile(scores.double().cpu(), quantile).item()
+    note = Note(
+        "threshold",
+        f"Rows count as unlikely below log p = {threshold:.2f}, which {quantile:.0%} of "
+        f"{len(reference):,} {name} rows are.",
+        data={"threshold": threshold, "quantile": quantile, "reference": name},
+    )
+    return TableScores(
+        frame=_frame(run, source, found, threshold, columns),
+        threshold=threshold,
+        quantile=quantile,
+        reference=name,
+        reference_rows=len(reference),
+        explanation=found,
+        notes=(*run.evaluation_notes(source, rows), note),
+    )
+
+
+def _reference_rows(run: Run) -> tuple[str, Rows]:
+    """The rows whose scores give the threshold, and their name."""
+    data = run.data()
+    use_validation = len(data.validation) >= MIN_REFERENCE_ROWS
+    name, rows = ("validation", data.validation) if use_validation else ("train", data.train)
+    if not len(rows):
+        raise DataError("the run has no rows that give a threshold", argument="source")
+    count = min(len(rows), MAX_REFERENCE_ROWS)
+    return name, rows.subset([place * len(rows) // count for place in range(count)])
+
+
+def _frame(run: Run, source: Any, found: Explanation, threshold: float, columns: int) -> Any:
+    """The scores as a data frame of the library of the source, by default polars or pandas."""
+    import narwhals
+
+    table = narwhals.from_native(source, eager_only=True) if is_frame(source) else None
+    log_p = found.log_p.cpu()
+    values: dict[str, Any] = {
+        "log_p": log_p.tolist(),
+        "standard_error": found.log_p_error.cpu().tolist(),
+        "unlikely": (log_p < threshold).tolist(),
+    }
+    names = column_names(run)
+    surprise, top = found.surprise.flatten(1).cpu(), found.top(columns).cpu()
+    for place, cells in enumerate(top.T, start=1):
+        values[f"column_{place}"] = [names[cell] for cell in cells.tolist()]
+        values[f"surprise_{place}"] = surprise.gather(1, cells[:, None])[:, 0].tolist()
+    return narwhals.from_dict(values, backend=library_of(table).name).to_native()
+
+
+def column_names(run: Run) -> list[str]:
+    """The names of the cells of a row: those of its columns, or their places."""
+    if run.spec.columns is not None and len(run.spec.columns) == run.spec.dimensions:
+        return list(run.spec.columns)
+    return [
+        ", ".join(str(int(each)) for each in torch.unravel_index(torch.tensor(cell), shape))
+        for shape in [run.spec.event_shape]
+        for cell in range(math.prod(shape))
+    ]
