@@ -141,3 +141,28 @@ def test_an_autoencoder_has_no_samples(aevb, table):
         and "no samples were compared" in done.err
     )
     assert parse_strict(aevb("quality", "run", "--json").out)["generated"] is None
+
+
+def test_a_mixed_table_is_compared_by_column_and_pair(aevb, tmp_path):
+    rng = np.random.default_rng(0)
+    sex = rng.integers(0, 2, 200)
+    rows = [
+        f"{'male' if s else 'female'},{rng.poisson(3)},{x:.3f}"
+        for s, x in zip(sex, rng.normal(size=200) + sex, strict=True)
+    ]
+    name = "a_very_long_name_of_a_column"
+    (tmp_path / "people.csv").write_text("\n".join([f"sex,visits,{name}", *rows]) + "\n")
+    options = ["--hidden", "8", "--epochs", "2", "--no-report", "--quiet"]
+    assert aevb("fit", tmp_path / "people.csv", "--out", tmp_path / "run", *options).code == 0
+    done = aevb("quality", tmp_path / "run")
+    labels = {line.split()[0] for line in done.out.splitlines() if line and line[0].isupper()}
+    assert {"Samples", "Columns", "Pairs", "Privacy", "Hidden", "Latents"} <= labels
+    table = [line for line in done.out.splitlines() if not line.startswith(("Run", "Samples"))]
+    assert max(map(len, table)) <= 80
+    record = parse_strict(aevb("quality", tmp_path / "run", "--json").out)
+    marginals = record["generated"]["marginals"]["columns"]
+    assert [each["name"] for each in marginals] == ["sex", "visits", name]
+    assert len(record["training_baseline"]["associations"]["real"]) == 3
+    assert record["closest_records"]["n_synthetic"] == 5000
+    assert record["generated"]["linear_classifier_test"]["classifier"] == "logistic_regression"
+    assert len(record["hidden_cells"]["columns"]) == 3

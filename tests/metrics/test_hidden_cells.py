@@ -53,7 +53,7 @@ def test_cells_of_the_model_itself_are_covered_at_their_level(model):
     assert all(column.relative_error < 1.3 for column in found.columns)
 
 
-def test_intervals_sets_and_errors_are_counted_by_hand(monkeypatch):
+def test_intervals_sets_and_errors_are_counted_by_hand(model, monkeypatch):
     x = torch.tensor([[0.0, 1.0, 5.0], [2.0, 3.0, math.nan], [4.0, 1.0, 7.0], [6.0, 1.0, 9.0]])
     hidden = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]).bool()
     empty = hidden | x.isnan()
@@ -70,7 +70,7 @@ def test_intervals_sets_and_errors_are_counted_by_hand(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(_hidden_cells, "impute", lambda *_, **__: result)
     monkeypatch.setattr(_hidden_cells, "_choose_cells", lambda *_: hidden)
-    found = _hidden_cells.hidden_cells(None, Rows.from_array(x), SCHEMA)
+    found = _hidden_cells.hidden_cells(model, Rows.from_array(x), SCHEMA)
     numbers, names = found.columns
     assert (numbers.n_cells, numbers.coverage.value) == (2, 0.5)  # 0 is below 0.5; 2 is an end
     assert numbers.relative_error == pytest.approx((1 + 0.25) / (25 + 9))  # the others' mean is 5

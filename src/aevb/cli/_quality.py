@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..notes import visible_text
 from ._console import ConsoleOutput, open_run
 from ._options import (
     OPTION_GROUPS,
@@ -23,7 +24,27 @@ from ._options import (
 )
 
 if TYPE_CHECKING:
-    from ..metrics import Quality
+    from ..metrics import ClosestRecords, HiddenCells, Quality, SampleComparison
+
+N_WORST, N_WORST_PAIRS = 8, 5
+NAME_WIDTH = 16
+
+DISTANCE_TEXTS = {"kolmogorov_smirnov": "Kolmogorov-Smirnov", "total_variation": "total variation"}
+ASSOCIATION_TEXTS = {
+    "spearman": "Spearman",
+    "cramers_v": "Cramer's V",
+    "correlation_ratio": "correlation ratio",
+}
+HEADERS = {
+    "Samples": ("", "value (95 % interval)", "reference", ""),
+    "Columns": ("", "distance", "training rows", ""),
+    "Pairs": ("", "association", "training rows", ""),
+    "Hidden": ("", "coverage (95 % interval)", "asked for", ""),
+}
+PRIVACY_SENTENCES = (
+    "Distance of draws to the closest training row.",
+    "The reference is that of held-out rows.",
+)
 
 QualityTableRow = tuple[str, str, str, str]  # name, value with interval, reference, meaning
 
@@ -36,7 +57,9 @@ SAMPLE_ROWS = (
     ("recall", "precision_recall.recall", "data like samples"),
     ("density", "precision_recall.density", "1 as among data"),
     ("coverage", "precision_recall.coverage", "data near samples"),
-    ("classifier test", "classifier_test.accuracy", "best 0.5; p = {p:.2g}"),
+    ("classifier test", "classifier_test.accuracy", "boosted trees, p = {p:.2g}"),
+    ("  its AUC", "classifier_test.auc", "best 0.5"),
+    ("  linear, AUC", "linear_classifier_test.auc", "logistic regression"),
 )
 FACTOR_ROWS = (
     ("MIG", "mutual_information_gap", "gap of information"),
@@ -125,6 +148,11 @@ def _print_quality(console: ConsoleOutput, result: Quality, data: str, mean: boo
         if test is not None:
             rows = [(*row[:3], row[3].format(p=test.p_value)) for row in rows]
         groups.append(("Samples", sentences, rows))
+        groups += _table_groups(result.generated, result.training_baseline)
+    if result.closest_records is not None:
+        groups.append(("Privacy", PRIVACY_SENTENCES, _privacy_rows(result.closest_records)))
+    if result.hidden_cells is not None:
+        groups.append(_hidden_group(result.hidden_cells))
     latents = (f"of {result.n_rows:,} {data}.",)
     groups.append(("Latents", latents, _reconstruction_rows(result) + _latent_rows(result)))
     if result.disentanglement and result.disentanglement_chance_level:
@@ -132,9 +160,91 @@ def _print_quality(console: ConsoleOutput, result: Quality, data: str, mean: boo
         groups.append(("Factors", ("The reference is the score of shuffled rows.",), rows))
     for label, sentences, rows in groups:
         console.print_paragraph(label, *sentences)
-        console.print_table(rows, ("", "value (95 % interval)", "reference", ""))
+        console.print_table(rows, HEADERS.get(label, HEADERS["Samples"]))
     if not result.generated:
         console.print_note(f"no samples were compared: {result.samples_skipped_reason}.")
+
+
+def _table_groups(
+    samples: SampleComparison, baseline: SampleComparison
+) -> list[tuple[str, Sequence[Any], list[QualityTableRow]]]:
+    """The columns and the pairs of columns that differ most."""
+    found, reference = samples.marginals, baseline.marginals
+    pairs, usual = samples.associations, baseline.associations
+    if found is None or reference is None or pairs is None or usual is None:
+        return []
+    by_name = {column.name: column for column in reference.columns}
+    columns = [
+        (
+            _short(column.name),
+            f"{column.largest:.3f}",
+            f"{by_name[column.name].largest:.3f}",
+            DISTANCE_TEXTS[column.statistic],
+        )
+        for column in found.worst_first[:N_WORST]
+        if column.largest >= 0
+    ]
+    more = len(found.columns) - len(columns)
+    sentences = (
+        f"{found.n_synthetic:,} draws, distances from 0 to 1"
+        + (f"; {more:,} columns are closer." if more else "."),
+    )
+    lines = [
+        (
+            f"{_short(each.columns[0])}, {_short(each.columns[1])}",
+            f"{each.real:.2f}, draws {each.synthetic:.2f}",
+            "",
+            ASSOCIATION_TEXTS[each.statistic],
+        )
+        for each in pairs.largest[:N_WORST_PAIRS]
+    ]
+    if pairs.mean_difference is not None and usual.mean_difference is not None:
+        mean = f"{pairs.mean_difference:.3f}"
+        lines.insert(0, ("mean difference", mean, f"{usual.mean_difference:.3f}", "best 0"))
+    return [
+        ("Columns", sentences, columns),
+        ("Pairs", ("Associations in held-out rows and in draws.",), lines),
+    ]
+
+
+def _short(name: str) -> str:
+    """A name of a column in a narrow table."""
+    text = visible_text(name)
+    return text if len(text) <= NAME_WIDTH else text[: NAME_WIDTH - 1] + "…"
+
+
+def _privacy_rows(found: ClosestRecords) -> list[QualityTableRow]:
+    """Distances to training rows, and copies of them."""
+    return [
+        (
+            "closest, median",
+            f"{found.synthetic.median:.4f}",
+            f"{found.held_out.median:.4f}",
+            "distance from 0 to 1",
+        ),
+        ("  lowest 5 %", f"{found.synthetic.low:.4f}", f"{found.held_out.low:.4f}", "same"),
+        ("training closer", str(found.closer_to_training), "0.5", "than held-out rows"),
+        (
+            "exact copies",
+            str(found.copies),
+            found.copies.format_number(found.duplicates.value),
+            "of training rows",
+        ),
+    ]
+
+
+def _hidden_group(found: HiddenCells) -> tuple[str, Sequence[Any], list[QualityTableRow]]:
+    """Coverage of hidden cells."""
+    kinds = (("numbers", found.numbers), ("categories", found.categories))
+    rows = [
+        (name, str(value), f"{found.level:g}", "inside the interval or set")
+        for name, value in kinds
+        if value is not None
+    ]
+    sentence = (
+        f"{found.hidden_share:.0%} of the cells of {found.n_rows:,} rows, hidden and imputed."
+    )
+    return "Hidden", (sentence,), rows
 
 
 def _compared(

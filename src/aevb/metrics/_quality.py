@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Rows
+from ..data import Rows, Schema
 from ..data._spec import Spec
 from ..inference import sample
 from ..inference._batches import seeded_evaluation
@@ -30,12 +32,21 @@ from ._features import (
 from ._intervals import JackknifeEstimate
 from ._latent import posterior_means, total_correlation
 from ._optional import none_if_not_installed
-from ._samples._classifier_test import MIN_CLASSIFIER_ROWS, TwoSampleTest, classifier_test
+from ._samples._classifier_test import (
+    MIN_CLASSIFIER_ROWS,
+    ClassifierName,
+    TwoSampleTest,
+    classifier_test,
+)
 from ._samples._frechet import FrechetDistance, frechet_distance
 from ._samples._kernel_distance import KernelDistance, kernel_distance
 from ._samples._precision_recall import PrecisionRecall, precision_recall
 from ._samples._reconstruction import ReconstructionQuality, reconstruction_quality
 from ._table_features import cell_units, table_features
+from ._tables._associations import AssociationComparison, compare_associations
+from ._tables._closest_records import ClosestRecords, closest_records
+from ._tables._hidden_cells import HiddenCells, hidden_cells_or_none
+from ._tables._marginals import MarginalComparison, compare_marginals
 
 MAX_RAW_PIXELS = 64
 """Most pixels of an image whose values are compared directly."""
@@ -48,6 +59,9 @@ MAX_REFERENCE_ROWS = 10_000
 
 MAX_REFERENCE_ROWS_QUICK = 2000
 """The same where the evaluation has to be quick."""
+
+MAX_TABLE_DRAWS = 5000
+"""Draws from a model of a table whose columns are compared with held-out rows."""
 
 MAX_THOROUGH_DIMENSIONS = 1024
 """Most values of a row for which more training rows are used."""
@@ -62,12 +76,18 @@ class SampleComparison:
         kernel_distance: Distance by a kernel.
         precision_recall: What the sets cover of each other.
         classifier_test: For tables, where scikit-learn is installed.
+        linear_classifier_test: The same with logistic regression, which sees less.
+        marginals: Distances of the columns of a table with a schema.
+        associations: Associations between these columns.
     """
 
     frechet_distance: FrechetDistance
     kernel_distance: KernelDistance
     precision_recall: PrecisionRecall
     classifier_test: TwoSampleTest | None
+    linear_classifier_test: TwoSampleTest | None = None
+    marginals: MarginalComparison | None = None
+    associations: AssociationComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,9 @@ class Quality:
         total_correlation: Dependence between latent variables.
         disentanglement: Scores against known factors.
         disentanglement_chance_level: The same scores with the latents of other rows.
+        closest_records: How close samples of a table with a schema are to training rows; in them
+            the cells are missing that are missing in the held-out rows.
+        hidden_cells: Coverage of the intervals of its imputed cells.
     """
 
     n_rows: int
@@ -96,20 +119,28 @@ class Quality:
     total_correlation: JackknifeEstimate | None
     disentanglement: Disentanglement | None
     disentanglement_chance_level: Disentanglement | None
+    closest_records: ClosestRecords | None = None
+    hidden_cells: HiddenCells | None = None
 
 
 def compare_samples(
     real: Any, candidates: Any, features: Features, *, is_table: bool = False, seed: int = 0
 ) -> SampleComparison:
     """Every metric of how close ``candidates`` are to ``real``; the classifier for tables."""
-    test = None
+    test = linear = None
     if is_table and min(len(real), len(candidates)) >= MIN_CLASSIFIER_ROWS:
-        test = none_if_not_installed(lambda: classifier_test(real, candidates, seed=seed))
+        test, linear = (
+            none_if_not_installed(
+                partial(classifier_test, real, candidates, classifier=name, seed=seed)
+            )
+            for name in get_args(ClassifierName)
+        )
     return SampleComparison(
         frechet_distance(real, candidates, features, seed=seed),
         kernel_distance(real, candidates, features, seed=seed),
         precision_recall(real, candidates, features, seed=seed),
         test,
+        linear,
     )
 
 
@@ -172,6 +203,16 @@ def quality(
             used, (real, drawn, other) = _table_cells(columns, train, real, drawn, other)
         generated = compare_samples(real, drawn, used, **options)
         baseline = compare_samples(real, other, used, **options)
+    closest = hidden = None
+    if spec.schema is not None:
+        if generated is not None and baseline is not None:
+            draws = _draw_table(model, held_out, spec.schema, mean, seed)
+            generated = _with_table(generated, held_out, draws, spec.schema)
+            baseline = _with_table(
+                baseline, held_out, _random_subset(train, MAX_TABLE_DRAWS, seed), spec.schema
+            )
+            closest = _closest_records(draws, train, held_out, spec.schema, seed)
+        hidden = hidden_cells_or_none(model, held_out, spec.schema, seed)
     labelled = all(
         rows.labels is not None and len(rows.labels[rows.labels >= 0].unique()) > 1
         for rows in (train, held_out)
@@ -200,6 +241,8 @@ def quality(
         total_correlation=total_correlation(z) if 1 < z.shape[1] <= len(z) // 4 - 2 else None,
         disentanglement=scores,
         disentanglement_chance_level=chance,
+        closest_records=closest,
+        hidden_cells=hidden,
     )
 
 
@@ -207,8 +250,10 @@ def to_record(value: Any) -> Any:
     """Any of these results as JSON can hold it; features by name and hash."""
     if isinstance(value, Features):
         return {"name": value.name, "sha256": value.digest}
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | np.ndarray):
         return value.tolist()
+    if isinstance(value, tuple):
+        return [to_record(each) for each in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_record(getattr(value, field.name)) for field in fields(value)}
     return value
@@ -247,6 +292,36 @@ def _table_cells(
     if known.shape[1] > len(real) // 2:
         used = pca_features(known, max(2, min(PRINCIPAL_COMPONENTS, len(real) // 4)))
     return used, tables
+
+
+def _draw_table(model: VAE, held_out: Rows, schema: Schema, mean: bool, seed: int) -> Tensor:
+    """Draws as they are generated: with values that the columns can hold.
+
+    Contexts are those of the held-out rows in turn.
+    """
+    places = torch.arange(MAX_TABLE_DRAWS) % len(held_out)
+    with seeded_evaluation(model, seed):
+        drawn = sample(model, MAX_TABLE_DRAWS, held_out.subset(places).context, mean=mean)
+    return schema.encode(schema.decode(drawn, seed=seed)).tensor()
+
+
+def _with_table(
+    comparison: SampleComparison, held_out: Rows, candidates: Any, schema: Schema
+) -> SampleComparison:
+    """The comparison with that of the columns and of their associations."""
+    return replace(
+        comparison,
+        marginals=compare_marginals(held_out, candidates, schema),
+        associations=compare_associations(held_out, candidates, schema),
+    )
+
+
+def _closest_records(
+    draws: Tensor, train: Rows, held_out: Rows, schema: Schema, seed: int
+) -> ClosestRecords:
+    """Distances to training rows; draws lack the cells that the held-out rows lack."""
+    missing = held_out.tensor().cpu().isnan()[torch.arange(len(draws)) % len(held_out)]
+    return closest_records(draws.masked_fill(missing, math.nan), train, held_out, schema, seed=seed)
 
 
 def _complete_rows(rows: Rows) -> Rows:

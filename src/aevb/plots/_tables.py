@@ -25,7 +25,7 @@ MAX_LABELLED_COLUMNS = 26
 """Largest number of columns of a matrix of associations with labels."""
 
 BINS = 24
-LEVEL_LENGTH = 9  # characters of the name of a category
+LEVEL_LENGTH = 8  # characters of the name of a category
 LOG_RATIO = 50  # of the upper to the lower end of positive numbers, from which an axis is
 # logarithmic
 REAL, SYNTHETIC = PALETTE[3], PALETTE[6]
@@ -58,7 +58,7 @@ def column_marginals(
     """
     a, b = to_array(real), to_array(synthetic)
     shown = columns[:MAX_MIXED_PANELS]
-    host, panels = add_panels(ax, len(shown), 3, 0.85, (0.62, 0.62))
+    host, panels = add_panels(ax, len(shown), 3, 0.85, (0.66, 0.62))
     for panel, column, x, y in zip(panels, shown, a.T, b.T, strict=False):
         label_axes(panel, "", "", SMALL_FONT_SIZE - 0.5)
         panel.set_title(to_plot_text(column.name), fontsize=SMALL_FONT_SIZE + 0.5)
@@ -130,11 +130,25 @@ def _draw_numbers(panel: Axes, column: Column, x: np.ndarray, y: np.ndarray) -> 
     if column.unit:
         _date_axis(panel)
     elif edges[0] > 0 and not np.allclose(np.diff(edges), edges[1] - edges[0]):
-        panel.set_xscale("log")
+        _logarithmic_axis(panel, edges, atoms)
     else:
         panel.locator_params(axis="x", nbins=3)
         panel.ticklabel_format(useOffset=False, scilimits=(-4, 5))
         panel.xaxis.get_offset_text().set_fontsize(SMALL_FONT_SIZE - 2)
+
+
+def _logarithmic_axis(panel: Axes, edges: np.ndarray, atoms: np.ndarray) -> None:
+    """An axis of orders of magnitude, with room for repeated values that are not positive."""
+    from matplotlib.ticker import LogLocator, SymmetricalLogLocator
+
+    if (atoms <= 0).any():
+        start = 10.0 ** math.floor(math.log10(edges[0]))
+        panel.set_xscale("symlog", linthresh=start)
+        panel.xaxis.set_major_locator(SymmetricalLogLocator(linthresh=start, base=100))
+    else:
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(numticks=4))
+    panel.minorticks_off()
 
 
 def _bin_shares(values: np.ndarray, edges: np.ndarray, count: int) -> np.ndarray:

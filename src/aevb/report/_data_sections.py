@@ -16,6 +16,7 @@ from ..plots._series import MAX_SERIES
 from ..plots._tiles import ValueLimits
 from ._html import Section, data_table, paragraph
 from ._report_context import ReportContext
+from ._table_sections import rows_table, table_reconstructions_section, table_samples_section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,7 @@ N_LISTED_ROWS = 8
 
 N_RECONSTRUCTED_IMAGES, N_RECONSTRUCTED_ROWS = 20, 300
 MAX_CLASSES, DRAWS_PER_CLASS = 20, 12
+ROWS_PER_CLASS = 3
 
 SHARPNESS_TOLERANCE = 0.05
 """Reconstructions within this share of the energy of the originals count as equally sharp."""
@@ -46,6 +48,8 @@ def reconstructions_section(report: ReportContext) -> Section:
     originals = rows.tensor()
     with seeded_evaluation(report.model, report.seed):
         reconstructed = report.model.reconstruct(originals, rows.context)
+    if report.spec.schema is not None:
+        return table_reconstructions_section(report, originals.cpu(), reconstructed)
     ax = draw_reconstructions(report, originals, reconstructed, report.value_limits)
     how = "the mean of p(x|z) for the encoded original"
     if report.has_pictures:
@@ -69,6 +73,8 @@ def samples_section(report: ReportContext) -> Section | None:
     """Data drawn from the model; None for an autoencoder without a fitted prior."""
     if not report.has_samples:
         return None
+    if report.spec.schema is not None:
+        return table_samples_section(report)
     if report.has_pictures:
         return _sample_images_section(report)
     return _series_section(report) if report.spec.kind == "series" else _sample_rows_section(report)
@@ -185,6 +191,12 @@ def samples_by_label_section(report: ReportContext) -> Section | None:
     names = labels.categories[:MAX_CLASSES]
     draws = [_draw_class_means(report, labels, index, n) for index in range(len(names))]
     title = f"Samples by {labels.name}"
+    if report.spec.schema is not None:
+        cells = torch.cat([draw[:ROWS_PER_CLASS] for draw in draws])
+        row_names = [name for name in names for _ in range(ROWS_PER_CLASS)]
+        table = rows_table(report.spec.schema, cells, row_names)
+        text = f"The expected values of {ROWS_PER_CLASS} rows for each {labels.name}."
+        return Section("labels", title, paragraph(text) + table)
     if not report.has_pictures:
         rows = [
             (name, *_format_cells(draw.flatten(1).mean(0)))

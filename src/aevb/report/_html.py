@@ -70,11 +70,20 @@ def name_value_table(rows: Iterable[tuple[str, str]]) -> str:
 def data_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], css_class: str = "numbers"
 ) -> str:
-    """A table that scrolls on a narrow page; the first cell of a row is its name."""
+    """A table that scrolls on a narrow page; the first cell of a row is its name.
+
+    The class "listing" is for several short cells: a narrow page puts their headings beside them.
+    """
     head = "".join(f"<th scope='col'>{escape_html(name)}</th>" for name in header)
+    labels = [
+        f' data-label="{escape_html(name)}"' if css_class == "listing" else ""
+        for name in header[1:]
+    ]
     body = "".join(
         f"<tr><th scope='row'>{escape_html(first)}</th>"
-        + "".join(f"<td>{escape_html(cell)}</td>" for cell in rest)
+        + "".join(
+            f"<td{label}>{escape_html(cell)}</td>" for label, cell in zip(labels, rest, strict=True)
+        )
         + "</tr>"
         for first, *rest in rows
     )

@@ -13,8 +13,9 @@ from ..inference._batches import seeded_evaluation
 from ..inference._latent_paths import PathKind
 from ..metrics._latent import ACTIVE_UNIT_THRESHOLD, posterior_means
 from ..plots._manifold import has_standard_normal_prior
-from ._html import Section
+from ._html import Section, paragraph
 from ._report_context import ReportContext
+from ._table_sections import rows_table
 
 MAX_LATENT_MAP_POINTS = 5000
 MANIFOLD_GRID_SIZE = 20
@@ -78,6 +79,7 @@ def latent_map_section(report: ReportContext) -> Section:
 def manifold_section(report: ReportContext) -> Section | None:
     """The decoded plane of a two-dimensional latent space."""
     drawable = report.spec.kind in ("image", "table") and report.model.posterior.has_density
+    drawable = drawable and report.spec.schema is None
     if not (drawable and plots.has_manifold(report.model)):
         return None
     size = MANIFOLD_GRID_SIZE
@@ -128,6 +130,9 @@ def _interpolation_figure(report: ReportContext, start: int, end: int, path: Pat
         "reconstructions.",
         "spherical": "An arc between the same ends, whose distance from the origin changes evenly.",
     }[path]
+    if report.spec.schema is not None:
+        names = [f"{place:.1f}" for place in torch.linspace(0, 1, INTERPOLATION_STEPS).tolist()]
+        return paragraph(caption) + rows_table(report.spec.schema, walk.x.cpu(), names)
     if report.spec.kind == "series":
         caption += f" {report.columns_phrase}, every second step."
         ax = plots.series(walk.x[::2])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._persistence import count_parameters, to_config
+from ..data._formatting import format_count
 from ..models import VAE
 from ..training._history import Epoch
 from ._html import format_signed
@@ -40,6 +41,8 @@ def format_component(value: Any) -> str:
     'MLP(inputs=64, hidden=[400, 400])'
     """
     if isinstance(value, list):
+        if value and all(_is_column(item) for item in value):
+            return f"[{format_count(len(value), 'column')}]"  # of which the schema is a section
         items = ", ".join(format_component(item) for item in value[:MAX_LISTED_ITEMS])
         more = f", … {len(value):,} in all" if len(value) > MAX_LISTED_ITEMS else ""
         return f"[{items}{more}]"
@@ -56,6 +59,11 @@ def format_component(value: Any) -> str:
         for name, argument in value.get("arguments", {}).items()
     )
     return f"{str(value.get('class', value)).rpartition('.')[2]}({arguments})"
+
+
+def _is_column(value: Any) -> bool:
+    """Whether a recorded part is a column of a table."""
+    return isinstance(value, dict) and str(value.get("class")).rpartition(".")[2] == "Column"
 
 
 def architecture_pairs(model: VAE) -> NameValuePairs:

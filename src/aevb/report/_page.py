@@ -59,6 +59,8 @@ th { font-weight: 600; }
 thead th { color: var(--soft); font-weight: 500; }
 .numbers td:nth-child(2) { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .numbers th[scope=row] { min-width: 11em; }
+.listing td { font-variant-numeric: tabular-nums; }
+.listing th[scope=row] { min-width: 7em; overflow-wrap: anywhere; }
 .pairs { margin-bottom: .9rem; }
 .pairs th { width: 14em; color: var(--soft); font-weight: 500; }
 .pairs td { overflow-wrap: anywhere; }
@@ -92,6 +94,11 @@ footer { color: var(--soft); font-size: .87rem; padding-bottom: 30px; }
   .numbers tr { display: block; border-bottom: 1px solid var(--line); padding: 8px 0; }
   .numbers th, .numbers td { display: block; border: 0; padding: 1px 0; }
   .numbers td:nth-child(2) { font-size: 1.1rem; white-space: normal; }
+  .listing thead { display: none; }
+  .listing tr { display: block; border-bottom: 1px solid var(--line); padding: 7px 0; }
+  .listing th, .listing td { display: block; border: 0; padding: 1px 0; }
+  .listing td::before { content: attr(data-label) ": "; color: var(--soft); }
+  .listing td:empty { display: none; }
   .pairs th { width: 8em; }
   nav { line-height: 2.2; }
 }

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..data._formatting import format_count
-from ..metrics import Interval, Quality, SampleComparison, quality
+from ..metrics import Interval, Quality, SampleComparison, TwoSampleTest
 from ._html import Section, data_table, note_list, paragraph, use_minus_signs
 from ._report_context import ReportContext
-
-MAX_QUALITY_ROWS = 1000
-"""Held-out rows that samples are compared with."""
 
 QualityRow = tuple[str, str, str, str, str]
 """Name, value, interval, reference, meaning."""
@@ -28,11 +25,9 @@ def quality_section(report: ReportContext) -> Section | None:
     Other data than those of the run have no training rows to compare with; their section has the
     reconstructions alone.
     """
-    if len(report.rows) < 2:
+    result = report.quality
+    if result is None:
         return None
-    rows = report.rows.subset(slice(MAX_QUALITY_ROWS))
-    train = rows if report.data is None else report.data.train
-    result = quality(report.model, train, rows, report.spec, full=False, seed=report.seed)
     body = data_table(TABLE_HEADER, _quality_rows(result, report.data is not None), "numbers")
     if report.data is not None and result.generated is not None:
         notes = note_list(result.generated.frechet_distance.notes)
@@ -67,7 +62,7 @@ def _quality_rows(result: Quality, has_training_rows: bool) -> Iterator[QualityR
             "squared error",
             reconstruction.squared_error,
             "",
-            "of reconstructions, over the variance of each column",
+            "of reconstructions, over that of the mean of each column (of its commonest category)",
         )
     else:
         meaning = (
@@ -125,6 +120,24 @@ def _sample_rows(samples: SampleComparison, training: SampleComparison) -> Itera
     for name, value, training_value, meaning in rows:
         if value and training_value:
             yield _quality_row(name, value, value.format_number(training_value.value), meaning)
+    tests = (
+        (samples.classifier_test, training.classifier_test),
+        (samples.linear_classifier_test, training.linear_classifier_test),
+    )
+    for test, usual in tests:
+        if test is not None and usual is not None:
+            yield _classifier_row(test, usual)
+
+
+def _classifier_row(test: TwoSampleTest, usual: TwoSampleTest) -> QualityRow:
+    """How well a classifier separates samples from data."""
+    name = test.classifier.replace("_", " ")
+    meaning = (
+        f"area under the curve of {name} that separates samples from held-out rows, 0.5 at best; "
+        f"its accuracy is {test.accuracy.value:.2f} (p = {test.p_value:.2g})"
+    )
+    reference = test.auc.format_number(usual.auc.value)
+    return _quality_row(f"two-sample test, {name}", test.auc, reference, meaning)
 
 
 def _quality_row(name: str, value: Interval, reference: str, meaning: str) -> QualityRow:

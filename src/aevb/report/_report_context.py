@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +17,12 @@ from ..metrics import (
     Baselines,
     Diagnosis,
     Evaluation,
+    Quality,
     doctor,
     evaluate,
     fit_baselines,
     kl_per_dimension,
+    quality,
 )
 from ..metrics._rows import evenly_spaced_rows
 from ..models import VAE
@@ -32,6 +35,9 @@ from ._html import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MAX_QUALITY_ROWS = 1000
+"""Held-out rows that samples are compared with."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,23 @@ class ReportContext:
     diagnosis: Diagnosis | None = None
     seed: int = 0
     figures: FigureSet = field(default_factory=FigureSet)
+
+    @cached_property
+    def quality(self) -> Quality | None:
+        """Samples against held-out rows; None for a single row.
+
+        Other data than those of the run have no training rows to compare with; ``quality`` then has
+        no comparison of samples.
+        """
+        if len(self.rows) < 2:
+            return None
+        rows = self.rows.subset(slice(MAX_QUALITY_ROWS))
+        train = rows if self.data is None else self.data.train
+        full = self.spec.schema is not None
+        found = quality(self.model, train, rows, self.spec, full=full, seed=self.seed)
+        if self.data is not None:
+            return found
+        return replace(found, generated=None, training_baseline=None, closest_records=None)
 
     @property
     def item_noun(self) -> str:

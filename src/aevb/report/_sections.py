@@ -20,19 +20,31 @@ from ._numbers import numbers_section
 from ._quality import quality_section
 from ._report_context import ReportContext
 from ._setup_sections import data_section, model_section, training_section
+from ._table_sections import (
+    associations_section,
+    calibration_section,
+    privacy_section,
+    schema_section,
+    unlikely_rows_section,
+)
 
 SECTIONS: tuple[Callable[[ReportContext], Section | None], ...] = (
     numbers_section,
     reconstructions_section,
     samples_section,
+    associations_section,
     samples_by_label_section,
     interpolation_section,
     latent_map_section,
     manifold_section,
     kl_section,
+    unlikely_rows_section,
     diagnosis_section,
     quality_section,
+    privacy_section,
+    calibration_section,
     training_section,
+    schema_section,
     data_section,
     model_section,
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...data import Rows, Schema
 from ...errors import ArgumentError, DataError, NumericalError
 from ...inference import Imputation, TrainedModel, impute
+from ...inference._inputs import resolve_model
 from ...models import VAE
 from ...networks import Column
 from ...networks._column import ColumnKind
@@ -118,7 +119,7 @@ def hidden_cells(
     if not hidden.any():
         raise DataError("no cell is hidden: the rows have too few observed cells")
     found = impute(
-        model,
+        resolve_model(model),
         x.masked_fill(hidden, math.nan),
         samples,
         level=level,
