@@ -19,7 +19,8 @@ from aevb.metrics._unbounded_density import _gap_of_repeated_values, find_unboun
 def mixed():
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 3, 600)
-    return data.load(pd.DataFrame({"a": kind + rng.normal(size=600), "kind": kind}))
+    frame = pd.DataFrame({"a": kind + rng.normal(size=600), "kind": kind})
+    return data.load(frame, likelihood="normal")  # by default `kind` has probabilities
 
 
 def model_with_scale(loaded, **raw):
@@ -175,7 +176,8 @@ def test_doctor_names_dependent_columns():
 
 def test_doctor_says_what_it_cannot_see():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
-    loaded = data.load(frame.assign(name="x" * 9, city=["Aix", "Ulm"] * 30))
+    frame = frame.assign(name="x" * 9, city=["Aix", "Ulm"] * 30)
+    loaded = data.load(frame, likelihood="normal")
     codes = {finding.code for finding in metrics.doctor(model_with_scale(loaded), loaded).findings}
     assert {"too_few_rows", "columns_set_aside"} <= codes
 

@@ -25,6 +25,7 @@ from ._readers import ReaderRegistration
 from ._sparse_rows import SparseRows, is_sparse_matrix
 from ._tables import import_extra
 
+INDEX_BYTES = 8  # of a sparse matrix, for each row and each filled cell
 FORMAT_TITLES = {"mat": "MATLAB", "h5ad": "AnnData"}
 MAX_FILLED_SHARE = 1 / 4  # of a sparse matrix: above, dense rows take about as much memory
 MIN_SECONDS, BYTES_PER_SECOND = 60, 10e6  # that a library of a format may take
@@ -122,8 +123,10 @@ def from_sparse(matrix: Any, name: str, origin: str, allow_large: bool | None) -
     """The rows of a SciPy sparse matrix, which stay sparse where few cells are filled.
 
     Raises:
-        DataError: The dense array would fill the memory, or an index is outside of the matrix.
+        DataError: They would fill the memory, or an index is outside of the matrix.
     """
+    cell = INDEX_BYTES + matrix.dtype.itemsize
+    check_size(INDEX_BYTES * matrix.shape[0] + cell * matrix.nnz, origin, allow_large)
     if matrix.format in ("csr", "csc", "bsr"):
         try:
             matrix.check_format(full_check=True)

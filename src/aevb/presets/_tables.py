@@ -17,6 +17,7 @@ from ._registration import register_preset
 __all__ = ["table_synthesis", "table_vae"]
 
 TABLE_WIDTHS = (128, 128)
+SYNTHESIS_WIDTHS = (256, 256)
 
 
 @register_preset(
@@ -69,14 +70,14 @@ def table_vae(
     "ExPost(ELBO(beta=0.2)), Pathwise()",
     use_when="synthetic rows of a table: encodings keep more of each row, and the prior is fitted "
     "to them",
-    cost="as table_vae",
+    cost="twice table_vae",
     avoid_when="log p(x) matters: table_vae",
 )
 def table_synthesis(
     spec: Spec,
     *,
     latent: int = 16,
-    hidden: Hidden = TABLE_WIDTHS,
+    hidden: Hidden = SYNTHESIS_WIDTHS,
     samples: int = 1,
     beta: float | Schedule = 0.2,
     components: int = 50,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import metrics
-from ..data import Rows
+from ..data import Dataset, Rows
 from ..data._fingerprints import fingerprint
 from ..errors import ArgumentError
 from ..metrics import Baselines, Comparison, Evaluation, ModelScores
@@ -409,13 +410,25 @@ def _load_rows(
     for run in runs:
         if _data_key(run) not in known:
             own = run.data()
-            parts = [own.train, own.validation, own.test]
-            # cells are encoded by the training rows, so that equal rows may have other numbers
-            unmarked = own.train.is_memory_mapped or own.spec.schema is not None
-            mark = own.spec.name if unmarked else fingerprint(parts)
+            mark = _identify_data(run, own)
             known[_data_key(run)] = own.test, mark
     found = [known[_data_key(run)] for run in runs]
     return [rows for rows, _ in found], [mark for _, mark in found]
+
+
+def _identify_data(run: Run, data: Dataset) -> str:
+    """A text that identifies all rows of the data of a run, in any order and split."""
+    if data.train.is_memory_mapped:
+        return data.spec.name
+    if data.spec.schema is None:
+        return fingerprint([data.train, data.validation, data.test])
+    # cells are encoded by the training rows, so that equal rows may have other numbers
+    source = None if run.settings is None else Path(run.settings.source)
+    if source is None or not source.is_file():
+        return data.spec.name
+    digest = hashlib.sha256(source.read_bytes())
+    digest.update(json.dumps(data.spec.reading.settings, default=str).encode())
+    return digest.hexdigest()
 
 
 def _data_key(run: Run) -> str:
