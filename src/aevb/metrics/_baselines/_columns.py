@@ -25,6 +25,8 @@ def fit_columns(columns: Sequence[Column], x: Tensor) -> Callable[[Tensor], Tens
     """
     likelihood = Columns(MLP(1, [1]), tuple(columns)).double()
     nothing = torch.zeros(1, 1, dtype=torch.float64)
+    likelihood(nothing)  # makes the head, whose biases are the parameters of the columns
+    likelihood.initialise_from_data(x)
     parameters = [each for each in likelihood.parameters() if each.requires_grad]
     optimiser = torch.optim.LBFGS(
         parameters, max_iter=STEPS, line_search_fn="strong_wolfe", tolerance_change=1e-7
