@@ -70,6 +70,26 @@ def test_distances_and_shares():
     assert (found.copies.low, found.copies.high) == pytest.approx((wilson.low, wilson.high))
 
 
+def test_the_interval_leaves_out_groups_of_all_three_sets():
+    train, held_out, new = make_table(30, 1), make_table(20, 2), make_table(25, 3)
+    found = metrics.closest_records(new, train, held_out, SCHEMA).closer_to_training
+
+    def share(group):
+        near, far = (
+            closest(rows(new, group), rows(each, group), train) for each in (train[:20], held_out)
+        )
+        return numpy.where(numpy.isclose(near, far, atol=1e-6), 0.5, near < far).mean()
+
+    def rows(table, group):
+        return table[numpy.arange(len(table)) % 10 != group]
+
+    values = numpy.array([share(group) for group in range(10)])
+    error = math.sqrt(9 / 10 * ((values - values.mean()) ** 2).sum())
+    # the quantile of the library is right to 1 %
+    reach = scipy.stats.t.ppf(0.975, 9) * error
+    assert found.high - found.value == pytest.approx(min(reach, 1 - found.value), rel=0.01)
+
+
 def test_copied_rows_are_found_and_fresh_rows_are_not():
     train, held_out, fresh = (make_table(300, seed) for seed in (4, 5, 6))
     copied = metrics.closest_records(train[:200], train, held_out, SCHEMA)

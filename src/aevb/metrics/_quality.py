@@ -182,6 +182,7 @@ def quality(
         check_features(features)
     thorough = full and spec.dimensions <= MAX_THOROUGH_DIMENSIONS
     most = max(MAX_REFERENCE_ROWS if thorough else MAX_REFERENCE_ROWS_QUICK, len(held_out))
+    all_train = train  # copies of any row count
     train, held_out = (
         rows.to(model.device) for rows in (_random_subset(train, most, seed), held_out)
     )
@@ -211,7 +212,7 @@ def quality(
             baseline = _with_table(
                 baseline, held_out, _random_subset(train, MAX_TABLE_DRAWS, seed), spec.schema
             )
-            closest = _closest_records(draws, train, held_out, spec.schema, seed)
+            closest = _closest_records(draws, all_train, held_out, spec.schema, seed)
         hidden = hidden_cells_or_none(model, held_out, spec.schema, seed)
     labelled = all(
         rows.labels is not None and len(rows.labels[rows.labels >= 0].unique()) > 1

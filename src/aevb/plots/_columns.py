@@ -143,7 +143,17 @@ def reconstruction_scatter(
         span = value_limits(np.stack([x, y]))
         panel.plot(span, span, color=GREY, linewidth=0.8)
         panel.scatter(x, y, s=5, color=PALETTE[0], alpha=0.7, linewidths=0)
+        abbreviate_thousands(panel)
     return host
+
+
+def abbreviate_thousands(panel: Axes) -> None:
+    """Write ticks from 10,000 on as "10k", so that they fit under a small panel."""
+    from matplotlib.ticker import EngFormatter
+
+    for axis, limits in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+        if max(map(abs, limits)) >= 10_000:
+            axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def interpolation_curves(

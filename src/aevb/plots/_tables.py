@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..data._decode_frame import decode_numbers, dtype_of_column
 from ..networks import Column
 from ._canvas import GREY, PALETTE, SMALL_FONT_SIZE, add_panels, label_axes, to_array, to_plot_text
+from ._columns import abbreviate_thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +74,7 @@ def _draw_levels(panel: Axes, column: Column, x: np.ndarray, y: np.ndarray) -> N
     """A bar for each category, the first one on top."""
     levels = column.levels or ()
     shares = [np.bincount(z.astype(int), minlength=len(levels)) / max(len(z), 1) for z in (x, y)]
-    names = [_level_text(level) for level in levels]
+    names = level_labels(levels)
     if column.pooled:
         names[-1] = f"{len(column.pooled)} rare"
     if column.kind == "ordinal" and len(levels) > MAX_LISTED_LEVELS + 1:
@@ -106,9 +108,24 @@ def _draw_many_ordered_levels(panel: Axes, names: list[str], shares: Sequence[np
     panel.set_yticks([])
 
 
-def _level_text(level: object) -> str:
-    """A category as a short label."""
-    text = to_plot_text(level).strip()
+def level_labels(levels: Sequence[object]) -> list[str]:
+    """Categories as short labels; those that begin alike are cut at their beginning.
+
+    >>> level_labels(["Married-civ-spouse", "Married-AF-spouse", "Divorced", "no"])
+    ['…civ-spo', '…AF-spou', 'Divorced', 'no']
+    """
+    texts = [to_plot_text(level).strip() for level in levels]
+    labels = [_cut(text) for text in texts]
+    for label in {each for each in labels if labels.count(each) > 1}:
+        alike = [place for place, each in enumerate(labels) if each == label]
+        start = len(commonprefix([texts[place] for place in alike]))  # noqa: RUF071, of any texts
+        for place in alike:
+            labels[place] = "…" + texts[place][start : start + LEVEL_LENGTH - 1]
+    return labels
+
+
+def _cut(text: str) -> str:
+    """A text that is cut at its end."""
     return text if len(text) <= LEVEL_LENGTH else text[: LEVEL_LENGTH - 1] + "…"
 
 
@@ -133,8 +150,7 @@ def _draw_numbers(panel: Axes, column: Column, x: np.ndarray, y: np.ndarray) -> 
         _logarithmic_axis(panel, edges, atoms)
     else:
         panel.locator_params(axis="x", nbins=3)
-        panel.ticklabel_format(useOffset=False, scilimits=(-4, 5))
-        panel.xaxis.get_offset_text().set_fontsize(SMALL_FONT_SIZE - 2)
+        abbreviate_thousands(panel)
 
 
 def _logarithmic_axis(panel: Axes, edges: np.ndarray, atoms: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..._memory import default_block_size
 from ...data import Rows, Schema
 from ...data._fingerprints import find_duplicates
 from ...networks import Column
-from .._intervals import Interval, proportion_interval, wilson_interval
+from .._intervals import JACKKNIFE_GROUPS, Interval, jackknife, proportion_interval
 from ._cells import CATEGORIES, encoded_cells, level_indicators, random_cells
 
 MAX_ROWS = 5000
@@ -44,7 +45,8 @@ class ClosestRecords:
         synthetic: Distances of synthetic rows to the closest training row.
         held_out: The same of held-out rows: what rows of the same source have that no model saw.
         closer_to_training: Share of synthetic rows that are closer to one of as many training rows
-            than to any held-out row; 1/2 without memory.
+            than to any held-out row; 1/2 without memory. The jackknife leaves out rows of all three
+            sets.
         copies: Share of synthetic rows that equal a training row in every modelled cell.
         duplicates: The same share of held-out rows.
         n_train: Number of training rows whose distances were computed.
@@ -110,13 +112,10 @@ def closest_records(
     drawn, seen, other = used = [random_cells(table, most, seed) for table in tables]
     features = _GowerFeatures(schema.modelled, tables[1], np.concatenate(used))
     of_new, of_seen, of_other = (features(table) for table in used)
-    size = min(len(seen), len(other))
-    nearest = [of_new.closest(each.first(size)) for each in (of_seen, of_other)]
-    closer = (nearest[0] < nearest[1]).double() + 0.5 * (nearest[0] == nearest[1]).double()
     return ClosestRecords(
         _quantiles(of_new.closest(of_seen)),
         _quantiles(of_other.closest(of_seen)),
-        wilson_interval(closer.mean().item(), len(closer)),
+        _closer_to_training(of_new, of_seen, of_other),
         proportion_interval(find_duplicates(new, known)),
         proportion_interval(find_duplicates(unseen, known)),
         len(seen),
@@ -128,6 +127,29 @@ def closest_records(
 def _rows_that_fit(max_rows: int, schema: Schema) -> int:
     """At most ``max_rows`` rows, fewer for many columns."""
     return max(2, min(max_rows, int((MAX_OPERATIONS / len(schema.modelled)) ** 0.5)))
+
+
+def _closer_to_training(new: _Gower, seen: _Gower, other: _Gower) -> Interval:
+    """The share of rows that are closer to training rows than to as many held-out rows."""
+    size = min(len(seen.levels), len(other.levels), len(new.levels))
+    groups = min(JACKKNIFE_GROUPS, size // 2)
+    size = min(len(seen.levels), len(other.levels))
+    near, far = (new.closest_of_groups(each.first(size), max(groups, 1)) for each in (seen, other))
+    value = _share_closer(near, far)
+    if groups < 2:
+        return Interval(value, -math.inf, math.inf, "too few rows")
+    without = []
+    for group in range(groups):
+        kept = torch.arange(groups) != group
+        rows = torch.arange(len(near)) % groups != group
+        without.append(_share_closer(near[rows][:, kept], far[rows][:, kept]))
+    return jackknife(value, torch.tensor(without, dtype=torch.float64), (0.0, 1.0)).plug_in
+
+
+def _share_closer(near: Tensor, far: Tensor) -> float:
+    """How often the least distance ``[N, groups]`` is smaller than another one; ties count half."""
+    a, b = near.amin(1), far.amin(1)
+    return ((a < b).double() + 0.5 * (a == b).double()).mean().item()
 
 
 @dataclass(frozen=True)
@@ -153,17 +175,19 @@ class _Gower:
 
     def closest(self, reference: _Gower) -> Tensor:
         """The distance ``[N]`` of each row to the closest one of another table."""
+        return self.closest_of_groups(reference, 1)[:, 0]
+
+    def closest_of_groups(self, reference: _Gower, groups: int) -> Tensor:
+        """The same within every ``groups``-th row of a table, ``[N, groups]``."""
         block = default_block_size(len(reference.levels))
         parts = zip(self.numbers.split(block), self.levels.split(block), strict=True)
-        return torch.cat(
-            [
-                (
-                    torch.cdist(numbers, reference.numbers, p=1.0)
-                    + (self.n_names - levels @ reference.levels.T) / self.n_columns
-                ).amin(1)
-                for numbers, levels in parts
-            ]
-        )
+        found = []
+        for numbers, levels in parts:
+            distances = torch.cdist(numbers, reference.numbers, p=1.0)
+            distances += (self.n_names - levels @ reference.levels.T) / self.n_columns
+            nearest = [distances[:, group::groups].amin(1) for group in range(groups)]
+            found.append(torch.stack(nearest, 1))
+        return torch.cat(found)
 
 
 class _GowerFeatures:
