@@ -181,3 +181,29 @@ def test_times_of_the_schema_need_no_frame():
     times = Schema((column,), 2).decode([[60]])["t"]
     assert times.dtype == polars.Datetime("ms", "UTC")
     assert times.to_list() == [dt.datetime(1970, 1, 1, 0, 1, tzinfo=dt.UTC)]
+
+
+def test_numbers_lie_on_the_grid_of_those_that_were_seen():
+    """Whole numbers with missing cells, prices, shares and times that hardly repeat have a density,
+    and yet no fraction that the data do not have."""
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {
+            "whole": np.where(rng.random(300) < 0.1, np.nan, rng.integers(0, 5000, 300)),
+            "price": np.exp(rng.normal(6, 1, 300)).round(2),
+            "share": rng.beta(2, 5, 300).round(4),
+            "spike": np.where(rng.random(300) < 0.3, 0, rng.integers(1, 9000, 300) / 4),
+            "time": pandas.Timestamp("1969-12-01", tz="Europe/Berlin")
+            + pandas.to_timedelta(37 * rng.integers(0, 9999, 300), unit="min"),
+        }
+    )
+    schema = Schema.of(frame)
+    assert {each.step for each in schema.columns} == {0.0}
+    cells = np.where([column.kind == "bounded" for column in schema.columns], 0.5, 0.0)
+    decoded = schema.decode(cells + 0.123456 * rng.random((400, 5)), frame)
+    for name, grid in {"whole": 1, "price": 0.01, "share": 0.0001, "spike": 0.25}.items():
+        places = decoded[name].to_numpy() / grid
+        np.testing.assert_allclose(places, np.rint(places), atol=1e-6)
+        assert decoded[name].nunique() > 5
+    assert set(decoded["time"].dt.second) == {0} == set(decoded["time"].dt.microsecond)
+    pandas.testing.assert_frame_equal(schema.decode(schema.encode(frame), frame), frame)

@@ -569,6 +569,7 @@ def _choose_date(column: Column, statistics: ColumnStatistics, kind: str | None)
         low=low,
         high=high,
         step=1.0 if days else 0.0,
+        grid=0.0 if days else numbers.step,
         reason=column.reason or f"dates {first} to {last}",
     )
 
@@ -648,6 +649,7 @@ def _numeric(
         low=numbers.low,
         high=numbers.high,
         step=step,
+        grid=0.0 if step else numbers.step,
     )
 
 
@@ -677,7 +679,7 @@ def _build_positive(column: Column, statistics: ColumnStatistics, sample: Number
 def _build_bounded(column: Column, statistics: ColumnStatistics, sample: NumberSample) -> Column:
     numbers = statistics.numbers
     low, high = _bounds(numbers)
-    return replace(column, kind="bounded", likelihood="beta", low=low, high=high)
+    return replace(column, kind="bounded", likelihood="beta", low=low, high=high, grid=numbers.step)
 
 
 def _bounds(numbers: NumberCounts) -> tuple[float, float]:

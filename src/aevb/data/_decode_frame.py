@@ -209,9 +209,9 @@ def decode_numbers(column: Column, y: np.ndarray, dtype: Any) -> np.ndarray:
     array([  3., 255.,  nan])
     """
     x = from_cells(column, y.astype(np.float64))
-    if column.step:
-        x = snap_to_step(x, column.step)
-    elif dtype.is_integer():
+    if column.step or column.grid:
+        x = snap_to_step(x, column.step or column.grid)
+    if dtype.is_integer():
         x = np.rint(x)
     return np.clip(x, *_legal_range(column, dtype))
 
@@ -246,7 +246,7 @@ def _legal_range(column: Column, dtype: Any) -> tuple[float, float]:
     if column.high is not None and column.high <= 0:
         high = min(high, 0.0)
     if column.kind == "positive":
-        low = column.step or (1.0 if dtype.is_integer() else SMALLEST)
+        low = column.step or column.grid or (1.0 if dtype.is_integer() else SMALLEST)
     return low, high
 
 

@@ -63,6 +63,8 @@ class Column(Configurable):
         high: The greatest value, or the upper bound.
         step: The distance between the values of a column on a grid, 1 for whole numbers; 0 for real
             numbers.
+        grid: The distance between the values that were seen of real numbers or times, to multiples
+            of which generated ones are rounded; 0 where there is none.
         atoms: The repeated values of a spiky column, ascending.
         edges: The edges of the bins of a spiky column, ascending.
         pooled: Rare levels that share the last code of ``levels``.
@@ -89,6 +91,7 @@ class Column(Configurable):
     low: float | None = None
     high: float | None = None
     step: float = 0.0
+    grid: float = 0.0
     atoms: tuple[float, ...] = ()
     edges: tuple[float, ...] = ()
     pooled: tuple[Level, ...] = ()
