@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import polars
+import pyarrow
 import pytest
 
 from aevb.data import Column, Reading, Schema
@@ -321,3 +322,14 @@ def test_every_value_that_repeats_far_more_than_its_neighbours_is_an_atom():
     )
     (column,) = Schema.of(frame).columns
     assert (column.kind, column.atoms) == ("spiky", (0.0, 1055.0, 3103.0, 7298.0, 99999.0))
+
+
+@pytest.mark.parametrize("kind", [None, "continuous"])
+def test_whole_numbers_beyond_those_of_float64_are_read_from_every_library(kind):
+    numbers = [2**60 + 3 * place for place in range(40)] * 2
+    kinds = None if kind is None else {"n": kind}
+    table = {"n": numbers, "m": [*range(40)] * 2}
+    frames = (pandas.DataFrame(table), polars.DataFrame(table), pyarrow.table(table))
+    columns = [Schema.of(frame, kinds=kinds).columns[0] for frame in frames]
+    assert columns[0] == columns[1] == columns[2]
+    assert Schema.of(frames[2], kinds=kinds).encode(frames[2]).tensor().isfinite().all()

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..networks._condition import class_name
-from ._columns import EMPTY_CELL_TEXTS, CellRules, is_float
+from ._columns import EMPTY_CELL_TEXTS, CellRules, cast_to_float, is_float
 from ._value_counts import NumberCounts, TextCounts
 
 Cells = Literal["empty", "numbers", "truths", "texts", "dates", "durations", "mixed", "nested"]
@@ -272,7 +272,7 @@ def to_floats(series: Any) -> np.ndarray:
 
     dtype = series.dtype
     if dtype != narwhals.Float64:
-        series = series.cast(narwhals.Float64)
+        series = cast_to_float(series)
     cells = np.asarray(series.to_numpy(), dtype=np.float64)
     return np.round(cells, dtype.scale) if isinstance(dtype, narwhals.Decimal) else cells
 

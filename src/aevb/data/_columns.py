@@ -110,11 +110,17 @@ def is_float(text: str) -> bool:
 
 def _to_floats(series: Any) -> np.ndarray:
     """The cells as float64, NaN where they are empty."""
+    return np.array(cast_to_float(series).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def cast_to_float(series: Any) -> Any:
+    """A series of numbers as float64, whole numbers above 2**53 rounded."""
     import narwhals
 
-    return np.array(
-        series.cast(narwhals.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64
-    )
+    if series.implementation.is_pyarrow():  # whose other casts refuse to round
+        native = series.to_native().cast("float64", safe=False)
+        return narwhals.from_native(native, series_only=True)
+    return series.cast(narwhals.Float64)
 
 
 def _parse_text_column(
