@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, Poisson
 
 from aevb import VAE, Batch, likelihoods, metrics, networks, posteriors, priors
+from aevb.data import Column
 from aevb.metrics import ActiveUnits, DoctorThresholds
 from aevb.metrics._doctor import _model_checks as checks
 from aevb.metrics._estimate import Estimate
@@ -287,6 +288,15 @@ def test_confident_mistakes(wrong, found):
     assert checks._saturated_outputs(context) is None
     real = context_of(decoded_distribution=Normal(mean, 1.0))
     assert checks._saturated_outputs(real) is None
+
+
+def test_the_likeliest_value_of_a_binary_column_is_no_confident_mistake():
+    columns = tuple(Column(name, "binary", "bernoulli", levels=(0, 1)) for name in "ab")
+    x = torch.randint(0, 2, (100, 2), generator=torch.Generator().manual_seed(0)).float()
+    with torch.no_grad():
+        decoded = likelihoods.Columns(networks.MLP(1, [4]), columns)(torch.zeros(100, 1))
+    context = context_of(decoded_distribution=decoded, batch=lambda count: Batch(x[:count]))
+    assert checks._saturated_outputs(context) is None
 
 
 # the aggregate posterior

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from ..._registry import register
 from ...data._formatting import format_count, format_list
-from ...distributions import QuantisedDirac
+from ...distributions import ColumnsDistribution, QuantisedDirac
 from ...inference._batches import seeded_evaluation
 from ...likelihoods._location_scale import LocationScale
 from ...models import VAE
@@ -119,9 +119,13 @@ def _is_real(context: DiagnosticContext) -> bool:
 
 
 def _is_binary(context: DiagnosticContext) -> bool:
-    """Whether the likelihood is for zeros and ones."""
+    """Whether the likelihood is for zeros and ones, with probabilities as its mean.
+
+    The point value of a binary column of a table is its mode.
+    """
     return (
-        _is_in_support(context, 1.0)
+        not isinstance(context.decoded_distribution, ColumnsDistribution)
+        and _is_in_support(context, 1.0)
         and not _is_in_support(context, 0.5)
         and not _is_in_support(context, 2.0)
     )
