@@ -68,6 +68,14 @@ def test_sweep_run_equals_fit_with_the_same_settings(aevb, swept):
         torch.testing.assert_close(values, in_sweep[name], rtol=1e-3, atol=1e-5)
 
 
+def test_the_model_of_a_mixed_table_is_named(aevb):
+    Path("mixed.csv").write_text("a,b\n" + "".join(f"{0.1 * n * n},{n % 3}\n" for n in range(80)))
+    done = aevb("sweep", "mixed.csv", "--latent", 1, "--seeds", 1, "--out", "mixed", *SMALL)
+    (path,) = Path("mixed").glob("*/config.toml")
+    config = tomllib.loads(path.read_text())
+    assert config["preset"] == "table_vae" and "table_vae" in done.out
+
+
 def test_runs_are_measured_on_the_same_validation_rows_with_the_same_draws(swept, record, table):
     data = library.data.load(table, labels="colour", seed=0)
     assert (record["split"], record["n"]) == ("validation", len(data.validation))

@@ -69,7 +69,7 @@ def sweep(
     jobs = settings.jobs(loaded)
     folder = out or next_run_folder(f"{loaded.spec.name}-sweep")
     console.print_paragraph(
-        "Model", f"{preset_citation(model)}.", objective_sentence(jobs[0].recipe)
+        "Model", f"{preset_citation(jobs[0].settings.model)}.", objective_sentence(jobs[0].recipe)
     )
     count = format_count(len(jobs), "run")
     console.print_paragraph("Sweep", f"{settings.description}: {count}.")
