@@ -80,6 +80,18 @@ COMMANDS = (
         "aevb sample runs/first -n 64 --out samples.png",
     ),
     Command(
+        "impute",
+        "_tables:impute",
+        "Fill the missing cells of a table, with intervals.",
+        "aevb impute runs/people people.csv --out completed.csv",
+    ),
+    Command(
+        "score",
+        "_tables:score",
+        "Unlikely rows of a table, and the columns that make them so.",
+        "aevb score runs/people people.csv --out scores.csv",
+    ),
+    Command(
         "encode",
         "_generate:encode",
         "Encode data.",

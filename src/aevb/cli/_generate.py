@@ -17,9 +17,11 @@ from ._options import (
     ContextOption,
     Flag,
     Integer,
+    Json,
     OutputOptions,
     ReadingOptions,
     RunArgument,
+    WhereOption,
 )
 from ._output_files import OutputArrays
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..data import Rows
-    from ..runs import Run
+    from ..runs import ConditionalRows, Run
 
 MAX_RECONSTRUCTION_PAIRS, IMAGES_PER_LINE = 64, 16
 SourceArgument = Annotated[
@@ -46,22 +48,43 @@ def sample(
         bool, Flag, Parameter(help="The mean of p(x|z) instead of a draw.", group=RUN_GROUP)
     ] = False,
     context_values: ContextOption = None,
+    where: WhereOption = None,
     output: OutputOptions,
+    json: Json = False,
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """Draw z from the prior and x from the likelihood.
+    """Draw z from the prior and x from the likelihood; with --where, rows that meet conditions.
 
-    A folder of images (one png each), png (all in one), npz, npy, csv, parquet.
+    A folder of images (one png each), png (all in one), npz, npy, csv, parquet; of tables of mixed
+    columns csv, parquet, json, jsonl.
     """
+    console = ConsoleOutput(common.quiet, json)
     opened = _open(run, output, common)
     if not opened.matches_prior:
-        ConsoleOutput(common.quiet).print_note(
+        console.print_note(
             "the encodings of this autoencoder were not matched to a prior, and z is drawn from "
             f"N(0, I), where there may be none; `aevb fit-prior {run}` fits a prior to them."
         )
     label = _parse_context(opened, context_values)
-    x = opened.sample(n, label=label, mean=mean, seed=common.seed)
-    _write_events(opened, output, {"x": x}, common, f"{n:,} samples")
+    record = {"run": opened.name, "out": str(output.out), "n": n, "seed": common.seed}
+    if where and not mean:
+        found = opened.condition(where, n, label=label, seed=common.seed)
+        x = found.rows
+        record |= {"where": list(where)} | found.to_dict()
+        console.print_paragraph("Where", *_condition_sentences(found, where))
+    else:
+        x = opened.sample(n, label=label, where=where, mean=mean, seed=common.seed)
+    _write_events(opened, output, {"x": x}, console, f"{n:,} samples")
+    if json:
+        console.print_json(record)
+
+
+def _condition_sentences(found: ConditionalRows, where: tuple[str, ...]) -> list[Any]:
+    """The conditions, their probability, and how rows were drawn under them."""
+    return [
+        f"{', '.join(where)}: probability {found.probability:.2g} under the model.",
+        *found.sample.notes,
+    ]
 
 
 def encode(
@@ -84,7 +107,7 @@ def encode(
     z = opened.encode(rows, draw=draw, seed=common.seed)
     names = outputs.latent_column_names(opened.model.latent_shape)
     arrays = OutputArrays({"z": z.numpy()}, names, labels=_label_names(opened, rows))
-    _write(output, arrays, common, f"{len(rows):,} encodings")
+    _write(output, arrays, ConsoleOutput(common.quiet), f"{len(rows):,} encodings")
 
 
 def decode(
@@ -105,7 +128,7 @@ def decode(
     """
     opened = _open(run, output, common)
     x = opened.decode(_read_latents(latents, opened), label=_parse_context(opened, context_values))
-    _write_events(opened, output, {"x": x}, common, f"{len(x):,} rows")
+    _write_events(opened, output, {"x": x}, ConsoleOutput(common.quiet), f"{len(x):,} rows")
 
 
 def reconstruct(
@@ -129,7 +152,7 @@ def reconstruct(
         opened,
         output,
         {"x": opened.reconstruct(rows), "original": opened.spec.to_source(rows.tensor())},
-        common,
+        ConsoleOutput(common.quiet),
         f"{len(rows):,} reconstructions",
         image_arrays=("original", "x"),
         n_columns=min(IMAGES_PER_LINE, len(rows)),
@@ -166,7 +189,7 @@ def interpolate(
         opened,
         output,
         {"x": opened.spec.to_source(walk.x), "z": walk.z},
-        common,
+        ConsoleOutput(common.quiet),
         f"{steps} steps from row {from_row} to row {to_row}",
         n_columns=steps,
     )
@@ -190,7 +213,7 @@ def predict(
         [f"p_{name}" for name in found.class_names],
         labels=found.predicted_names,
     )
-    _write(output, arrays, common, f"{len(found.predicted_names):,} labels")
+    _write(output, arrays, ConsoleOutput(common.quiet), f"{len(found.predicted_names):,} labels")
 
 
 def _open(run: Path, output: OutputOptions, common: CommonOptions, images: bool = True) -> Run:
@@ -261,7 +284,7 @@ def _write_events(
     run: Run,
     output: OutputOptions,
     arrays: dict[str, Any],
-    common: CommonOptions,
+    console: ConsoleOutput,
     description: str,
     image_arrays: tuple[str, ...] = (),
     n_columns: int | None = None,
@@ -274,11 +297,11 @@ def _write_events(
         result = OutputArrays(
             values, names, run.spec, image_arrays=image_arrays, n_columns=n_columns
         )
-    _write(output, result, common, description)
+    _write(output, result, console, description)
 
 
 def _write(
-    output: OutputOptions, result: OutputArrays, common: CommonOptions, description: str
+    output: OutputOptions, result: OutputArrays, console: ConsoleOutput, description: str
 ) -> None:
     outputs.write_output(output, result)
-    ConsoleOutput(common.quiet).print_paragraph("Output", f"{output.out}: {description}.")
+    console.print_paragraph("Output", f"{output.out}: {description}.")

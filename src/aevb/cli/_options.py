@@ -146,6 +146,15 @@ ContextOption = Annotated[
         group=RUN_GROUP,
     ),
 ]
+WhereOption = Annotated[
+    tuple[str, ...] | None,
+    _several(str, "CONDITION", None),
+    Parameter(
+        help='Draw rows of a table that meet this condition, as sex=Female or "age>60" (quoted, '
+        "for the shell); several hold together.",
+        group=RUN_GROUP,
+    ),
+]
 Json = Annotated[
     bool, Flag, Parameter(group=OPTION_GROUPS["Common"], help="Print one JSON object on stdout.")
 ]
@@ -175,3 +184,12 @@ class OutputOptions:
     "The file, by its ending .png (of images), .npz, .npy, .csv or .parquet; or a folder of images."
     force: Annotated[bool, Flag] = False
     "Overwrite an existing file."
+
+
+@Parameter(name="*", group=OPTION_GROUPS["Output"])
+@dataclass(frozen=True, kw_only=True)
+class TableOutputOptions(OutputOptions):
+    """Where a table goes."""
+
+    out: Path
+    "The file, by its ending .csv, .parquet, .json or .jsonl."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -40,26 +40,28 @@ class OutputArrays:
     frame: Any = None
 
 
-def check_output(output: OutputOptions, endings: Sequence[str]) -> str:
+def check_output(output: OutputOptions, endings: Sequence[str], argument: str = "out") -> str:
     """The ending of the file to write; an error where it cannot be written."""
+    if output.out.is_dir() and "" not in endings:
+        raise ArgumentError("this is a folder", argument=argument, value=str(output.out))
     ending = "" if output.out.is_dir() else output.out.suffix.lower()
     if ending not in endings:
         names = ", ".join(filter(None, endings))
         folder = ", or a folder of images" if "" in endings else ""
         raise ArgumentError(
             f"the ending {ending or '(none)'} does not fit; write one of {names}{folder}",
-            argument="out",
+            argument=argument,
             value=str(output.out),
         )
     if _is_occupied(output, ending):
         raise RunError(
             "it exists and is not overwritten by default",
-            argument="out",
+            argument=argument,
             value=str(output.out),
             suggestions=(
                 message(
                     "Choose another {out}, or give {force}",
-                    out=Argument("out"),
+                    out=Argument(argument),
                     force=Argument("overwrite"),
                 ),
             ),
@@ -76,10 +78,41 @@ def _is_occupied(output: OutputOptions, ending: str) -> bool:
     return output.out.is_dir() and any(output.out.iterdir()) and not output.force
 
 
+def check_tables(
+    output: OutputOptions, paths: Sequence[Path], intervals: Path | None = None
+) -> None:
+    """Check that tables can be written.
+
+    Raises:
+        ArgumentError: A path is a folder, has another ending, or is named twice.
+        RunError: A file exists.
+    """
+    from ..data._write_frame import FRAME_WRITERS
+
+    for path in paths:
+        check_output(replace(output, out=path), tuple(FRAME_WRITERS))
+    if intervals is None:
+        return
+    check_output(replace(output, out=intervals), tuple(FRAME_WRITERS), "intervals")
+    if intervals in paths:
+        raise ArgumentError(
+            "the completed table goes to this file", argument="intervals", value=str(intervals)
+        )
+
+
+def write_table(frame: Any, path: Path) -> None:
+    """Write a data frame."""
+    from ..data._write_frame import write_frame
+
+    write_frame(frame, path)
+
+
 def allowed_endings(spec: Spec | None = None) -> tuple[str, ...]:
     """The endings for events of a kind, or for encodings without a spec; "" is a folder."""
     if spec is not None and spec.schema is not None:
-        return (".csv", ".parquet")
+        from ..data._write_frame import FRAME_WRITERS
+
+        return tuple(FRAME_WRITERS)
     return (
         *((".png", "") if spec is not None and spec.kind in ("image", "video") else ()),
         ".npz",
@@ -95,6 +128,9 @@ def write_output(output: OutputOptions, result: OutputArrays) -> None:
 
     if not output.out.suffix or output.out.is_dir():
         _write_folder(result, output.out)
+        return
+    if result.frame is not None:
+        write_table(result.frame, output.out)
         return
     with open_atomically(output.out) as file:
         OUTPUT_WRITERS[output.out.suffix.lower()](result, file)
@@ -129,8 +165,6 @@ def _to_data_frame(result: OutputArrays) -> Any:
         import polars
     except ImportError as error:
         raise missing_extra("tables", "writing tables") from error
-    if result.frame is not None:
-        return result.frame
     values = next(iter(result.arrays.values()))
     frame = polars.DataFrame(values.reshape(len(values), -1), schema=list(result.column_names))
     return (

@@ -22,9 +22,9 @@ OPTION_OF_ARGUMENT = {
     "to_row": "to",
 }
 OTHER_OPTIONS = {
-    "annealing", "bracket", "components", "config", "defensive", "factors", "family", "features",
-    "from", "label", "max-rows", "method", "path", "resume", "source", "start", "steps",
-    "temperatures", "to", "trust-source",
+    "annealing", "bracket", "components", "config", "defensive", "draws", "factors", "family",
+    "features", "from", "intervals", "label", "level", "max-rows", "method", "path", "quantile",
+    "resume", "source", "start", "steps", "temperatures", "to", "trust-source", "where",
 }  # fmt: skip
 OPTIONS = OTHER_OPTIONS | {
     each.name.replace("_", "-")

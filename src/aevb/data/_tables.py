@@ -47,6 +47,7 @@ class SourceTable:
         metadata: The metadata of the file.
         usual_decimal: The decimal mark of numbers in text where a column does not decide.
         settings: The settings of ``Reading`` that the reader has; every table has ``missing``.
+        texts: A polars frame with the cells of a text file as they are in it.
     """
 
     frame: Any
@@ -58,6 +59,7 @@ class SourceTable:
     metadata: Mapping[str, str] = field(default_factory=dict)
     usual_decimal: DecimalMark = "."
     settings: frozenset[str] = frozenset()
+    texts: Any = None
 
     def cell_rules(self, options: ReadOptions) -> CellRules:
         """How the cells are read."""

@@ -40,6 +40,7 @@ def read_csv_table(path: Path, options: ReadOptions) -> SourceTable:
         table.notes,
         usual_decimal=decimal,
         settings=TEXT_SETTINGS,
+        texts=texts,
     )
 
 

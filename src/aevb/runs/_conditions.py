@@ -33,6 +33,15 @@ class ConditionalRows:
     sample: ConditionalSample
     notes: tuple[Note, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the summary to values that JSON can hold."""
+        names = ("method", "samples", "effective_sample_size", "acceptance")
+        return {
+            "probability": self.probability,
+            **{name: getattr(self.sample, name) for name in names},
+            "notes": [note.to_dict() for note in self.notes],
+        }
+
 
 def sample_where(
     run: Run, n: int, where: Conditions, *, label: Any = None, samples: int = 10_000, seed: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DataError, check_counts
 from ..inference import Explanation
 from ..notes import Note
 from ..types import ProgressCallback
-from ._impute import pairs_at_once
+from ._impute import check_all_rows, pairs_at_once
 
 if TYPE_CHECKING:
     from ._run import Run
@@ -50,6 +50,63 @@ class TableScores:
     explanation: Explanation
     notes: tuple[Note, ...] = ()
 
+    @property
+    def n_unlikely(self) -> int:
+        """Number of unlikely rows."""
+        return int((self.explanation.log_p < self.threshold).sum())
+
+    def least_likely(self, count: int = 5) -> tuple[UnlikelyRow, ...]:
+        """The rows with the lowest scores, the lowest first.
+
+        Args:
+            count: Number of rows.
+        """
+        import narwhals
+
+        table = narwhals.from_native(self.frame, eager_only=True)
+        places = sum(name.startswith("column_") for name in table.columns)
+        order = self.explanation.log_p.argsort()[:count].tolist()
+        return tuple(
+            UnlikelyRow(
+                row,
+                table["log_p"][row],
+                {
+                    table[f"column_{place}"][row]: table[f"surprise_{place}"][row]
+                    for place in range(1, places + 1)
+                },
+            )
+            for row in order
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the summary to values that JSON can hold."""
+        return {
+            "rows": len(self.explanation.log_p),
+            "unlikely": self.n_unlikely,
+            "threshold": self.threshold,
+            "quantile": self.quantile,
+            "reference": self.reference,
+            "reference_rows": self.reference_rows,
+            "samples": self.explanation.samples,
+            "least_likely": [asdict(row) for row in self.least_likely()],
+            "notes": [note.to_dict() for note in self.notes],
+        }
+
+
+@dataclass(frozen=True)
+class UnlikelyRow:
+    """A row of a table, and why it is unlikely.
+
+    Args:
+        row: Its number, counted from 0.
+        log_p: Its score.
+        columns: Surprise of the columns that lower the score most, the largest first.
+    """
+
+    row: int
+    log_p: float
+    columns: dict[str, float]
+
 
 def score_table(
     run: Run,
@@ -68,6 +125,7 @@ def score_table(
     if not 0 < quantile < 1:
         raise ArgumentError("give a share between 0 and 1", argument="quantile", value=quantile)
     rows = run.rows(source, key=key, **reading)
+    check_all_rows(rows)
     name, reference = _reference_rows(run)
     model = run.model_for(rows, reference)
     found = inference.explain(
@@ -77,8 +135,8 @@ def score_table(
     threshold = torch.quantile(scores.double().cpu(), quantile).item()
     note = Note(
         "threshold",
-        f"Rows count as unlikely below log p = {threshold:.2f}, which {quantile:.0%} of "
-        f"{len(reference):,} {name} rows are.",
+        f"Rows count as unlikely below log p = {threshold:.2f}: {quantile:.2g} of the "
+        f"{len(reference):,} {'training' if name == 'train' else name} rows are below.",
         data={"threshold": threshold, "quantile": quantile, "reference": name},
     )
     return TableScores(
