@@ -125,3 +125,89 @@ def test_quiet_commands_print_nothing(aevb, run, people):
     for command in ("impute", "score"):
         done = aevb(command, run, people, "--out", f"{command}.csv", "--samples", 50, "--quiet")
         assert done.code == 0 and done.out == ""
+
+
+def test_a_row_with_an_empty_column_of_text_is_filled(aevb, run, people):
+    lines = lines_of(people)
+    with open("one.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([lines[0], ["", *lines[1][1:]]])
+    assert aevb("impute", run, "one.csv", "--out", "full.csv", "--samples", 20).code == 0
+    assert polars.read_csv("full.csv")["sex"][0] in ("Female", "Male")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--out", "folder"],
+        ["--out", "x.docx"],
+        ["--out", "x"],
+        ["--out", "there.csv"],
+        ["--out", "x.csv", "--intervals", "x.csv"],
+        ["--out", "x.csv", "--intervals", "x.png"],
+        ["--out", "there-1.csv", "--intervals", "there.csv"],
+        ["--out", "x.csv", "--draws", -1],
+        ["--out", "x.csv", "--level", 1.5],
+        ["--out", "x.csv", "--samples", 0],
+    ],
+)
+def test_wrong_options_leave_everything_as_it_was(refused, run, people, tmp_path, options):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "there.csv").write_text("old")
+    refused("impute", run, people, *options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "there.csv"]
+    assert (tmp_path / "there.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize("command", ["impute", "score"])
+@pytest.mark.parametrize("change", ["no column", "infinite", "text", "no rows"])
+def test_wrong_tables_are_refused(refused, run, people, tmp_path, command, change):
+    lines = [row[:] for row in lines_of(people)[:20]]
+    if change == "no column":
+        lines = [row[:1] + row[2:] for row in lines]
+    elif change == "no rows":
+        lines = lines[:1]
+    else:
+        lines[5][2] = "inf" if change == "infinite" else "dear"
+    with (tmp_path / "wrong.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(lines)
+    refused(command, run, "wrong.csv", "--out", "x.csv", "--samples", 5)
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_columns_are_found_by_name_and_new_levels_are_kept(aevb, run, people):
+    lines = [[*row[::-1], "extra"] for row in lines_of(people)[:20]]
+    lines[3][5] = "Other"
+    with open("other.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(lines)
+    done = aevb("impute", run, "other.csv", "--out", "full.csv", "--samples", 50, "--json")
+    assert {"unseen_categories", "columns_ignored"} <= {
+        note["code"] for note in json.loads(done.out)["notes"]
+    }
+    full = lines_of(type(people)("full.csv"))
+    assert full[0] == lines[0] and full[3][5] == "Other"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        ["age>60", "age<50"],
+        ["age>60 and age<50"],
+        ["fare<0"],
+        ["age<-5"],
+        ["nothing=1"],
+        ["sex=Neither"],
+        ["sex>Female"],
+        ["age~3"],
+        ["age>old"],
+        ["age>5000"],
+        [""],
+    ],
+)
+def test_conditions_that_cannot_be_met_are_refused(refused, run, where):
+    options = [option for text in where for option in ("--where", text)]
+    refused("sample", run, "-n", 3, *options, "--out", "rows.csv")
+
+
+def test_images_have_no_cells_to_fill_and_no_columns(refused, digits):
+    refused("impute", digits, "digits", "--out", "x.csv")
+    refused("sample", digits, "--where", "a=1", "--out", "x.png")

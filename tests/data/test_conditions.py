@@ -1,5 +1,7 @@
 """Conditions on columns as text: which encoded cells meet them, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -158,6 +160,7 @@ def test_rare_levels_share_a_code_and_are_decoded_apart():
         "planet>Earth",
         "name=Ann",
         ["age>60", "age<50"],
+        "age>60 and age<50",
         ["age>60", "age<61"],
         ["sex=Male", "sex=Female"],
         ["height=3", "height!=3"],
@@ -168,6 +171,26 @@ def test_conditions_without_a_meaning_are_refused(where):
     with pytest.raises(ArgumentError) as caught:
         parse_conditions(SCHEMA, where)
     assert caught.value.argument == "where"
+
+
+def test_a_text_may_hold_several_conditions():
+    assert intervals("age>60 and age<80") == intervals("age>60", "age<80")
+    spices = Column("spice", "binary", "bernoulli", levels=("salt", "salt and pepper"))
+    (found,) = parse_conditions(Schema((spices,), 9), "spice=salt and pepper")
+    assert found.value == 1
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("column", [HEIGHT, HOURS, TENTHS], ids=lambda column: column.name)
+def test_numbers_of_one_sign_never_have_the_other(column, sign):
+    """Rows are decoded to legal values: a condition on others is met by none of them."""
+    ends = {"low": 0.0, "high": 9.0} if sign == 1 else {"low": -9.0, "high": 0.0}
+    schema = Schema((replace(column, name="x", **ends),), 9)
+    below, least = ("<", "<=") if sign == 1 else (">", ">=")
+    assert parse_conditions(schema, f"x{least}0") and parse_conditions(schema, f"x{below}{sign}")
+    for condition in (f"x{below}0", f"x{least}{-sign}"):
+        with pytest.raises(ArgumentError):
+            parse_conditions(schema, condition)
 
 
 def test_the_nearest_name_is_suggested():

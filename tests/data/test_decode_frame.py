@@ -207,3 +207,24 @@ def test_numbers_lie_on_the_grid_of_those_that_were_seen():
         assert decoded[name].nunique() > 5
     assert set(decoded["time"].dt.second) == {0} == set(decoded["time"].dt.microsecond)
     pandas.testing.assert_frame_equal(schema.decode(schema.encode(frame), frame), frame)
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        polars.Series([None, None]),
+        polars.Series([None, None], dtype=polars.Int64),
+        pandas.Series([np.nan, np.nan], index=[7, 7]),
+        pandas.Series([None, None], dtype=object),
+    ],
+    ids=["polars null", "polars int", "pandas float", "pandas object"],
+)
+def test_the_dtype_of_an_empty_column_says_nothing(empty):
+    """Readers give an empty column of text the dtype of numbers."""
+    names = ("sex", "age")
+    age = Column("age", "integer", "discretised_logistic", "Float64", scale=2.0, step=0.5)
+    frame = type(empty.to_frame())(dict.fromkeys(names, empty))
+    full = Schema((SEX, age), 9).complete(frame, np.array([[1, 0.75], [0, 3]]))
+    assert list(full["sex"]) == [SEX.levels[1], SEX.levels[0]] and list(full["age"]) == [1.5, 6.0]
+    if isinstance(full, pandas.DataFrame):
+        assert full.index.equals(empty.index)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aevb import data
-from aevb.errors import ArgumentError, DataError
+from aevb.errors import AevbError, ArgumentError, DataError
 
 pl = pytest.importorskip("polars")
 pd = pytest.importorskip("pandas")
@@ -129,6 +129,16 @@ def test_impossible_options_are_refused(options):
     assert caught.value.argument == next(iter(options))
 
 
+@pytest.mark.parametrize("text", [None, "[kinds", 'age = "purple"\n', "age = 3\n"])
+def test_a_file_of_kinds_is_named_where_it_is_wrong(tmp_path, text):
+    path = tmp_path / "kinds.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(AevbError) as caught:
+        data.load(people(), kinds=str(path))
+    assert caught.value.argument == "kinds"
+
+
 def test_kinds_are_for_tables():
     with pytest.raises(ArgumentError) as caught:
         data.load(np.random.default_rng(0).normal(size=(50, 3)), kinds=["x=count"])
@@ -155,8 +165,10 @@ def test_complete_real_numbers_are_read_as_numbers():
         pd.DataFrame([[1, 2], [3, 4], [5, 6]], columns=["a", "a"]),
         pl.DataFrame({"x": [[1], [2, 3], [4]], "y": [1.5, 2.5, 3.5]}),
         people().with_columns(height=pl.lit(float("inf"))),
+        people().select("id", one=pl.lit(1)),
+        people().select("height", "sex", parts=pl.struct("id", "sex")),
     ],
-    ids=["nothing usable", "one row", "equal names", "nested", "infinite"],
+    ids=["nothing usable", "one row", "equal names", "nested", "infinite", "one value", "parts"],
 )
 def test_tables_that_cannot_be_used_are_refused(frame):
     with pytest.raises(DataError) as caught:

@@ -169,6 +169,11 @@ def test_what_was_detected_is_in_a_note(tmp_path, case):
     assert note(tmp_path / "t.csv", code) == data
 
 
+def test_columns_with_equal_names_are_named(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,a,a\n" + "1.5,2.5,3.5,4.5\n2,3,1,7\n9,5,4,2.5\n" * 4)
+    assert note(tmp_path / "t.csv", "columns_renamed") == {"columns": ["a_2", "a_3"]}
+
+
 def test_a_plain_table_has_no_such_note(tmp_path):
     (tmp_path / "t.csv").write_text(PLAIN)
     codes = {each.code for each in load(tmp_path / "t.csv").spec.notes}

@@ -42,14 +42,13 @@ class OutputArrays:
 
 def check_output(output: OutputOptions, endings: Sequence[str], argument: str = "out") -> str:
     """The ending of the file to write; an error where it cannot be written."""
-    if output.out.is_dir() and "" not in endings:
-        raise ArgumentError("this is a folder", argument=argument, value=str(output.out))
     ending = "" if output.out.is_dir() else output.out.suffix.lower()
     if ending not in endings:
         names = ", ".join(filter(None, endings))
         folder = ", or a folder of images" if "" in endings else ""
+        fault = f"the ending {ending or '(none)'} does not fit"
         raise ArgumentError(
-            f"the ending {ending or '(none)'} does not fit; write one of {names}{folder}",
+            f"{'this is a folder' if output.out.is_dir() else fault}; write one of {names}{folder}",
             argument=argument,
             value=str(output.out),
         )

@@ -23,8 +23,8 @@ OPTION_OF_ARGUMENT = {
 }
 OTHER_OPTIONS = {
     "annealing", "bracket", "components", "config", "defensive", "draws", "factors", "family",
-    "features", "from", "intervals", "label", "level", "max-rows", "method", "path", "quantile",
-    "resume", "source", "start", "steps", "temperatures", "to", "trust-source", "where",
+    "features", "from", "intervals", "label", "level", "max-rows", "mean", "method", "path",
+    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "trust-source", "where",
 }  # fmt: skip
 OPTIONS = OTHER_OPTIONS | {
     each.name.replace("_", "-")

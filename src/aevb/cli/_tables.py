@@ -102,7 +102,8 @@ def _filled_sentence(found: TableImputation) -> str:
     if not columns:
         return f"no cell is missing in {rows:,} rows."
     cells = sum(found.filled.values())
-    return f"{cells:,} cells in {found.filled_rows:,} of {rows:,} rows: {columns}."
+    noun = "cell" if cells == 1 else "cells"
+    return f"{cells:,} {noun} in {found.filled_rows:,} of {rows:,} rows: {columns}."
 
 
 def score(
@@ -170,7 +171,7 @@ def _print_least_likely(found: TableScores, console: ConsoleOutput) -> None:
             (
                 str(each.row),
                 f"{each.log_p:.2f}",
-                ", ".join(f"{name} ({surprise:.1f})" for name, surprise in each.columns.items()),
+                "; ".join(f"{name} ({surprise:.1f})" for name, surprise in each.columns.items()),
             )
             for each in found.least_likely(SHOWN_ROWS)
         ],

@@ -33,7 +33,7 @@ def parse_conditions(schema: Schema, where: Conditions) -> tuple[CellCondition, 
 
     A condition is a column, one of ``=``, ``!=``, ``>``, ``>=``, ``<`` and ``<=``, and a value in
     the units of the data: a number, a level, or a date as ISO text. Levels are compared where
-    they have an order. Several conditions hold together.
+    they have an order. Several conditions hold together, also in one text with ``and``.
 
     Args:
         schema: The schema of the table.
@@ -115,17 +115,34 @@ def _comparisons(schema: Schema, where: Conditions) -> list[_Comparison]:
         texts = [f"{name}={level_text(value)}" for name, value in where.items()]
     else:
         texts = [where] if isinstance(where, str) else list(where)
+        texts = [part for text in texts for part in _parts(schema, str(text))]
     return [_parse(schema, text) for text in texts]
 
 
-def _parse(schema: Schema, text: str) -> _Comparison:
-    """Read one condition; the longest name of a column counts."""
+def _parts(schema: Schema, text: str) -> list[str]:
+    """The conditions in a text such as ``age>60 and age<80``; a level may hold the word, too."""
+    parts = re.split(r"\s+and\s+", text)
+    return parts if all(_match(schema, part) for part in parts) else [text]
+
+
+def _match(schema: Schema, text: str) -> _Comparison | None:
+    """A condition on a known column; the longest name of a column counts."""
     columns = {column.name: column for column in schema.columns if column.name}
-    stripped = str(text).strip()
+    stripped = text.strip()
     for name in sorted(columns, key=len, reverse=True):
         match = _COMPARISON.fullmatch(stripped[len(name) :]) if stripped.startswith(name) else None
         if match and match[2].strip():
             return _Comparison(columns[name], match[1], match[2].strip())
+    return None
+
+
+def _parse(schema: Schema, text: str) -> _Comparison:
+    """Read one condition."""
+    found = _match(schema, str(text))
+    if found is not None:
+        return found
+    columns = {column.name: column for column in schema.columns if column.name}
+    stripped = str(text).strip()
     name, operator, value = _split_unknown(stripped)
     if not operator or not name or not value or name in columns:
         raise ArgumentError(
@@ -175,9 +192,22 @@ def _intervals(comparison: _Comparison) -> Intervals:
     if column.levels is not None:
         return _level_intervals(comparison)
     value = _read_value(comparison)
+    if _is_outside(column, comparison.operator, value):
+        return ()
     if column.step or column.kind == "count":
         return _grid_intervals(comparison, value, column.step or 1.0)
     return _real_intervals(comparison, value)
+
+
+def _is_outside(column: Column, operator: str, value: float) -> bool:
+    """Whether no value of one sign, where all values of a column have it, meets a condition."""
+    if column.kind == "date":
+        return False
+    if column.low is not None and column.low >= 0:
+        return value < 0 if operator == "<=" else operator == "<" and value <= 0
+    if column.high is not None and column.high <= 0:
+        return value > 0 if operator == ">=" else operator == ">" and value >= 0
+    return False
 
 
 def _level_intervals(comparison: _Comparison) -> Intervals:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import ArgumentError, check_counts
 from ..networks._column import Column, Level
 from ._cells import MICROSECONDS
+from ._column_statistics import is_missing_cell
 from ._columns import CellRules
 from ._date_texts import format_date, parse_date
 from ._encode_frame import BOUND, atom_cells, encode_column, open_frame, snap_to_step
@@ -52,9 +53,11 @@ class _Maker:
     like: Any
 
     def template(self, column: Column) -> Any:
-        """A series with the dtype of a column."""
+        """A series with the dtype of a column; that of an empty column of numbers says nothing."""
         if self.like is not None and column.name in self.like.columns:
-            return self.like[column.name].to_native()
+            series = self.like[column.name]
+            if not column.modelled or not _is_untyped(series):
+                return series.to_native()
         return self.library.empty(column.name, dtype_of_column(column))
 
     def series(self, column: Column, y: np.ndarray, uniforms: np.ndarray) -> Any:
@@ -101,6 +104,13 @@ class _Maker:
         is_constant = column.kind == "constant" and column.levels
         codes = np.full(n_rows, 0 if is_constant else -1)
         return self._levels(column, column.levels or () if is_constant else (), codes, template)
+
+
+def _is_untyped(series: Any) -> bool:
+    """Whether a column has no value, and a dtype that a reader gives to such a column."""
+    dtype = series.dtype
+    usual = dtype.is_numeric() or str(dtype) in ("Boolean", "Object", "Unknown")
+    return usual and len(series) > 0 and all(map(is_missing_cell, series.drop_nulls().to_list()))
 
 
 def _date_levels(column: Column, x: np.ndarray) -> tuple[tuple[Level, ...], np.ndarray]:
@@ -188,7 +198,11 @@ def _complete(
         if len(rows):
             uniforms = _uniforms(column, len(cells), *seeds, place)
             new = maker.series(column, cells[rows, place], uniforms[rows])
-            columns[column.name] = maker.library.replace(maker.template(column), new, rows)
+            columns[column.name] = (
+                new
+                if len(rows) == len(table)
+                else maker.library.replace(maker.template(column), new, rows)
+            )
     return maker.library.with_columns(frame, _native_names(columns, frame))
 
 

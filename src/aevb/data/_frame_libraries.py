@@ -311,7 +311,7 @@ class Pandas(FrameLibrary):
     def with_columns(self, frame: Any, columns: Mapping[Any, Any]) -> Any:
         frame = frame.copy(deep=False)
         for name, series in columns.items():
-            frame[name] = series
+            frame[name] = series.set_axis(frame.index)
         return frame
 
 

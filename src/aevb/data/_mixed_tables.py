@@ -45,9 +45,10 @@ def learn_schema(table: MixedTable, train: np.ndarray, kinds: Any, unseen: Unsee
     try:
         learned = learn_columns(table.subset(train).source, requested, table.rules)
     except DataError as error:
-        if kinds is None and _has_numbers(table):
+        error_of_all_rows = _error_of_all_rows(table, requested)
+        if kinds is None and error_of_all_rows is None and _has_numbers(table):
             return None
-        raise _error_in(table, _error_of_all_rows(table, requested) or error) from error
+        raise _error_in(table, error_of_all_rows or error) from error
     notes = tuple(note for note in learned.notes if note.code != MISSING_CODE_NOTE)
     schema = Schema(learned.columns, learned.rows, unseen, notes)
     plain = all(each.kind == "continuous" for each in schema.modelled)
@@ -91,7 +92,9 @@ def _error_of_all_rows(table: MixedTable, kinds: Any) -> DataError | None:
 
 
 def _error_in(table: MixedTable, error: DataError) -> DataError:
-    """The error of a frame with the name of the table."""
+    """The error of a frame with the name of the table; that of a file of kinds as it is."""
+    if error.argument == "kinds":
+        return error
     reason = message("{reason} (in {origin})", reason=error.reason, origin=table.source.origin)
     return DataError(reason, argument="source", suggestions=error.suggestions)
 

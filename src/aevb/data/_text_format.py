@@ -303,10 +303,15 @@ def _with_header(
         notes = (*notes, _header_note(names)) if wanted is None else notes
     if header:
         start = _next_row(content, start)
+    padded = _pad_names(names, cells, width)
+    renamed = [new for old, new in zip(padded, unique_names(padded), strict=True) if new != old]
+    if renamed:
+        text = f"Names of columns occur twice; the later columns are {format_list(renamed)}."
+        notes = (*notes, Note("columns_renamed", text, "warning", {"columns": renamed}))
     return TextTable(
         content[start:],
         delimiter,
-        unique_names(_pad_names(names, cells, width)),
+        unique_names(padded),
         content.count(b"\n", 0, start) + 1,
         comment is not None or _has_comments(content, start, delimiter, width),
         notes,
