@@ -21,7 +21,7 @@ def fit_columns(columns: Sequence[Column], x: Tensor) -> Callable[[Tensor], Tens
         x: Encoded rows, NaN where a cell is missing.
 
     Returns:
-        The log-density ``[N]`` of encoded rows, in the units of the data.
+        The log-density of each cell of encoded rows, ``[N, D]``, in the units of the data.
     """
     likelihood = Columns(MLP(1, [1]), tuple(columns)).double()
     nothing = torch.zeros(1, 1, dtype=torch.float64)
@@ -42,7 +42,7 @@ def fit_columns(columns: Sequence[Column], x: Tensor) -> Callable[[Tensor], Tens
         optimiser.step(loss)
 
     @torch.no_grad()
-    def log_prob(rows: Tensor) -> Tensor:
-        return likelihood(nothing).log_prob(rows)
+    def cells(rows: Tensor) -> Tensor:
+        return likelihood(nothing).cell_log_prob(rows)
 
-    return log_prob
+    return cells

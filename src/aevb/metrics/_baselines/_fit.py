@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -18,11 +18,12 @@ from ...data._formatting import format_list
 from ...inference._batches import iter_batches
 from ...likelihoods import LikelihoodRegistration
 from ...models import VAE
-from ...networks import LibrarySize
+from ...networks import Column, LibrarySize
 from .._rows import evenly_spaced_rows
+from ._column_numbers import ColumnNumbers
 from ._columns import fit_columns
 from ._frequencies import fit_frequencies, fit_latent_classes
-from ._gaussians import fit_gaussian, fit_mixture
+from ._gaussians import Gaussians, fit_gaussian, fit_mixture
 
 LogProb = Callable[[Tensor], Tensor]
 BaselineName = Literal["independent", "gaussian", "mixture"]
@@ -139,8 +140,9 @@ def fit_baselines(
     Densities: independent Gaussian columns, a Gaussian with full covariance and a mixture of such
     Gaussians. Probabilities: the frequencies of the values of independent columns, latent classes,
     and a Gaussian for many levels. Columns that are constant add nothing to a density. Counts have
-    independent columns only, and so have tables of mixed columns, each with the family of its
-    likelihood. The fit takes seconds: large sets are thinned out.
+    independent columns only. Tables of mixed columns: independent columns, each with the family of
+    its likelihood; and the Gaussians for the numbers without missing cells, beside independent
+    other columns. The fit takes seconds: large sets are thinned out.
 
     Args:
         model: The model; its likelihood decides what kind of numbers the data are.
@@ -172,10 +174,8 @@ def fit_baselines(
     if not x.shape[1]:
         return Baselines((), len(used), "Every column is constant.")
     if spec is not None and spec.schema is not None:
-        fitted = fit_columns(spec.schema.modelled, x)
-        member = Baseline("independent", "independent columns", fitted)
-        reason = "Columns of several kinds have independent columns as their only baseline."
-        return Baselines((member,), len(used), reason)
+        members, reason = _Mixed(spec.schema.modelled, x, limits).fit()
+        return Baselines(tuple(members), len(used), reason)
     if model.likelihood.measure == "probability":
         members, reason = _Discrete(x, _levels(model, spec, x), limits).fit()
     else:
@@ -249,34 +249,58 @@ class _Continuous:
         return Baseline("independent", "independent columns", log_prob)
 
     def _gaussian(self) -> Baseline:
-        found = fit_gaussian(self._standardise(self.x), self.limits.scale_floor)
-        details = {"shrinkage": found.shrinkage}
-        return self._joint("gaussian", "Gaussian", found.log_prob, details, found.floored)
+        return self._joint.gaussian()
 
     def _mixture(self) -> list[Baseline]:
+        return self._joint.mixture()
+
+    @cached_property
+    def _joint(self) -> _Gaussians:
+        places = self.columns.nonzero()[:, 0].tolist()
+        names = [self.names[place] for place in places]
+        return _Gaussians(self._standardise(self.x), names, self._rescaled, self.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class _Gaussians:
+    """Baselines with full covariances.
+
+    Args:
+        x: Standardised rows.
+        names: The names of the columns.
+        rescaled: Makes the log-density of rows in the units of the data from that of ``x``.
+        limits: Sizes of the fit.
+        rest: What the titles say of further columns.
+    """
+
+    x: Tensor
+    names: Sequence[str]
+    rescaled: Callable[[LogProb], LogProb]
+    limits: BaselineLimits
+    rest: str = ""
+
+    def gaussian(self) -> Baseline:
+        """A Gaussian."""
+        found = fit_gaussian(self.x, self.limits.scale_floor)
+        return self._baseline("gaussian", "Gaussian", found, {"shrinkage": found.shrinkage})
+
+    def mixture(self) -> list[Baseline]:
+        """A mixture of Gaussians, where there are enough rows for one."""
         limits = self.limits
-        rows = min(limits.max_mixture_rows, limits.max_mixture_work // len(self.scale) ** 2)
-        x = self._standardise(self.x)
-        places = torch.linspace(0, len(x) - 1, min(rows, len(x))).long()
-        found = fit_mixture(x[places], limits.components, limits.scale_floor)
+        rows = min(limits.max_mixture_rows, limits.max_mixture_work // self.x.shape[1] ** 2)
+        places = torch.linspace(0, len(self.x) - 1, min(rows, len(self.x))).long()
+        found = fit_mixture(self.x[places], limits.components, limits.scale_floor)
         if found is None:
             return []
         components = len(found.log_weight)
         title = f"mixture of {components} Gaussians"
-        details = {"components": components}
-        return [self._joint("mixture", title, found.log_prob, details, found.floored)]
+        return [self._baseline("mixture", title, found, {"components": components})]
 
-    def _joint(
-        self,
-        name: BaselineName,
-        title: str,
-        log_prob: LogProb,
-        details: Mapping[str, Any],
-        floored: tuple[int, ...],
+    def _baseline(
+        self, name: BaselineName, title: str, found: Gaussians, details: Mapping[str, Any]
     ) -> Baseline:
-        """A baseline with a covariance, and the columns in which it is at its floor."""
-        places = self.columns.nonzero()[:, 0].tolist()
-        names = [self.names[places[column]] for column in floored]
+        """The baseline, and the columns in which it is at its floor."""
+        names = [self.names[column] for column in found.floored]
         caveat = (
             f"At its floor of {self.limits.scale_floor:.2g} standard deviations in "
             f"{format_list(names, 3)}, where values repeat or depend on each other: its value "
@@ -285,7 +309,34 @@ class _Continuous:
             else ""
         )
         floor = {"scale_floor": self.limits.scale_floor, "columns_at_floor": names}
-        return Baseline(name, title, self._rescaled(log_prob), {**details, **floor}, caveat)
+        log_prob = self.rescaled(found.log_prob)
+        return Baseline(name, title + self.rest, log_prob, {**details, **floor}, caveat)
+
+
+class _Mixed:
+    """Baselines of a table of mixed columns; those of its numbers leave the others independent."""
+
+    def __init__(self, columns: tuple[Column, ...], x: Tensor, limits: BaselineLimits) -> None:
+        self.x, self.limits = x, limits
+        self.cells = fit_columns(columns, x)
+        self.numbers = ColumnNumbers.of(columns, x)
+
+    def fit(self) -> tuple[list[Baseline], str]:
+        members = [Baseline("independent", "independent columns", lambda x: self.cells(x).sum(1))]
+        count, limit = len(self.numbers.places), self.limits.max_gaussian_columns
+        if count < 2:
+            return members, "There are no two columns of numbers without missing cells."
+        if count > limit:
+            return members, f"There are more than {limit:,} columns, too many for a covariance."
+        rest = " of the numbers, other columns independent" if self.numbers.others else ""
+        x, names = self.numbers.standardise(self.x), self.numbers.names
+        joint = _Gaussians(x, names, self._rescaled, self.limits, rest)
+        return [*members, joint.gaussian(), *joint.mixture()], ""
+
+    def _rescaled(self, log_prob: LogProb) -> LogProb:
+        """The log-density in the units of the data; NaN where a number is missing."""
+        others = self.numbers.others
+        return lambda x: self.numbers.log_prob(log_prob, x) + self.cells(x)[:, others].sum(1)
 
 
 class _Discrete:
