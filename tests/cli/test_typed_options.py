@@ -1,6 +1,7 @@
 """Refusals and suggestions name options that can be typed, and no option is ignored."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +75,15 @@ def test_prior_of_a_model_with_parameters_per_row(aevb, table):
     assert aevb("fit-prior", "run", "--components", "2", "--out", "fitted").code == 0
     numbers = json.loads(aevb("evaluate", "fitted", "--json").out)
     assert numbers["n"] == 6
+
+
+def test_conditions_are_given_one_by_one_or_as_errors_write_them(aevb):
+    lines = [f"{n % 7}.{n},{'ab'[n % 2]},{n % 3 + 1}\n" for n in range(60)]
+    Path("t.csv").write_text("x,kind,class\n" + "".join(lines))
+    aevb("fit", "t.csv", "--condition", "kind,class", "--out", "run", "--no-report", *ONE[:4])
+    draws = []
+    for label in (["kind=a,class=3"], ["kind=a", "--label", "class=3"]):
+        done = aevb("sample", "run", "-n", 5, "--out", "draws.csv", "--force", "--label", *label)
+        assert done.code == 0, done.err
+        draws.append(Path("draws.csv").read_text())
+    assert draws[0] == draws[1]

@@ -109,11 +109,23 @@ def test_presets_with_one_likelihood_read_numbers(preset, likelihood, tmp_path):
     assert settings.recipe(loaded.spec).model.event_shape == (2,)
 
 
+@pytest.mark.parametrize("columns, usual", [(["height", "sex"], "table_vae"), (["height"], "vae")])
+def test_a_preset_whose_likelihood_is_not_for_the_data_names_one_that_is(columns, usual, tmp_path):
+    frame = people().select(*columns).with_columns(other=1.7 * people()["height"] + 0.03)
+    frame.drop_nulls().write_csv(tmp_path / "t.csv")
+    settings = RunSettings(str(tmp_path / "t.csv"), model=ModelSettings(preset="count_vae"))
+    with pytest.raises(aevb.errors.ArgumentError) as caught:
+        settings.load_data()
+    assert (caught.value.argument, caught.value.value) == ("preset", "count_vae")
+    assert usual in str(caught.value.suggestions)
+    RunSettings(settings.source, model=ModelSettings(preset=usual)).load_data()
+
+
 def test_presets_that_cannot_take_a_table_are_refused():
     spec = aevb.data.load(people()).spec
     for name in ("vamp_vae", "mnist", "count_vae", "student_vae", "sigma_vae", "pixel_vae"):
         with pytest.raises((aevb.errors.ArgumentError, IncompatibleError)) as caught:
             aevb.presets.preset(name, spec)
-        assert caught.value.suggestions
+        assert caught.value.suggestions and caught.value.argument != "prior"
     for name in ("vae", "iwae", "ladder_vae", "table_synthesis", "vq_vae"):
         assert aevb.presets.preset(name, spec, latent=2).model.event_shape == (5,)

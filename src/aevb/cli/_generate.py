@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -243,7 +244,8 @@ def _parse_context(run: Run, texts: tuple[str, ...] | None) -> Any:
     condition = run.model.condition
     if not texts or condition is None:
         return texts
-    pairs = [text.partition("=") for text in texts]
+    next_name = f",(?=(?:{'|'.join(map(re.escape, condition.names))})=)"  # as errors write them
+    pairs = [part.partition("=") for text in texts for part in re.split(next_name, text)]
     if all(equals and name in condition.names for name, equals, _ in pairs):
         return {name: value for name, _, value in pairs}
     if len(texts) == len(condition.names) == 1:

@@ -21,6 +21,7 @@ __all__ = ["mixture_vae", "mnist", "vamp_vae"]
     use_when="the best likelihood of one layer of latent variables",
     cost="two to three times vae",
     avoid_when="there are few rows: the learned prior overfits them",
+    takes_columns=False,
 )
 def vamp_vae(
     spec: Spec,

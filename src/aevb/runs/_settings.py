@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .. import _config_file as config_file
 from .._records import check_fields
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DataError
+from ..notes import Argument, message
 
 if TYPE_CHECKING:
     import torch
 
     from .._recipe import Recipe
     from ..data import Dataset, Spec
+    from ..presets import PresetRegistration
     from ._run import Run
 
 
@@ -405,12 +407,35 @@ class RunSettings:
         loaded = data.load(self.source, **arguments)
         fixed = preset.data_likelihood or (preset.table_likelihood if loaded.spec.schema else None)
         if fixed and "likelihood" not in arguments and not _is_probability(loaded.spec):
-            loaded = data.load(self.source, **arguments, likelihood=fixed)
+            loaded = self._load_for(preset, arguments, fixed, loaded.spec)
         if requirement != "few":
             return loaded
         return data.mask_labels(
             loaded, SetValues(self.model.set).take_label_count(), arguments["seed"]
         )
+
+    def _load_for(
+        self, preset: PresetRegistration, arguments: dict[str, Any], fixed: str, spec: Spec
+    ) -> Dataset:
+        """Read the data with the likelihood of a preset.
+
+        Raises:
+            ArgumentError: The likelihood is not for these data.
+        """
+        from .. import data, presets
+
+        try:
+            return data.load(self.source, **arguments, likelihood=fixed)
+        except DataError as error:
+            if error.argument != "likelihood":
+                raise
+            usual = presets.DEFAULT_TABLE_PRESET if spec.schema else presets.DEFAULT_PRESET
+            raise ArgumentError(
+                error.reason,
+                argument="preset",
+                value=preset.name,
+                suggestions=(message("Use {preset}", preset=Argument("preset", usual)),),
+            ) from error
 
     def with_defaults_for(self, spec: Spec) -> RunSettings:
         """The settings with a preset and a number of latent variables.
