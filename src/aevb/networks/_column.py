@@ -126,5 +126,5 @@ class Column(Configurable):
 
 def joint_measure(columns: Iterable[Column]) -> Measure:
     """Whether rows of these columns have a density, a probability, or both."""
-    found = {column.measure for column in columns}
+    found: set[Measure] = {column.measure for column in columns}
     return found.pop() if len(found) == 1 else "mixed"
