@@ -147,7 +147,7 @@ def test_command_line_overrides_the_configuration_file(aevb, table):
             "Objective: IWAE-3, a lower bound; gradient: DoublyReparameterised.",
         ),
         (
-            ["--gradient", "leave-one-out", "--samples", "2"],
+            ["--preset", "vae", "--gradient", "leave-one-out", "--samples", "2"],
             "Objective: ELBO, a lower bound; gradient: LeaveOneOut.",
         ),
         (["--preset", "beta-vae", "--free-bits", "0.1"], "beta_vae (Higgins et al. 2017)"),
@@ -165,7 +165,7 @@ def test_command_line_overrides_the_configuration_file(aevb, table):
             "Objective: Renyi(0.25)-3",
         ),
         (
-            ["--set", "kl=sampled", "--gradient", "doubly"],
+            ["--preset", "vae", "--set", "kl=sampled", "--gradient", "doubly"],
             "Objective: ELBO, a lower bound; gradient: DoublyReparameterised.",
         ),
         (

@@ -33,6 +33,8 @@ def table_vae(
     latent: int = 16,
     hidden: Hidden = TABLE_WIDTHS,
     samples: int = 5,
+    beta: float | Schedule | None = None,
+    free_bits: float | None = None,
     prior: str | None = None,
     posterior: str | None = None,
     prior_options: Mapping[str, Any] | None = None,
@@ -47,6 +49,9 @@ def table_vae(
 
     Args:
         hidden: Widths of the encoder's layers, mirrored in the decoder.
+        beta: Weight of the KL divergence, which the ELBO takes in place of the importance-weighted
+            bound; 1 where only ``free_bits`` are set.
+        free_bits: Floor of the KL divergence per latent variable in nats, also for the ELBO.
         prior: Name of the prior, as ``"vamp"``; by default the usual prior for the posterior.
         posterior: Name of the posterior, as ``"iaf"``; by default the usual posterior for the
             prior.
@@ -62,7 +67,10 @@ def table_vae(
         prior_options=prior_options,
         posterior_options=posterior_options,
     )
-    return Recipe(model, objectives.IWAE(samples), gradients.Pathwise())
+    if beta is None and free_bits is None:
+        return Recipe(model, objectives.IWAE(samples), gradients.Pathwise())
+    weight = 1.0 if beta is None else beta
+    return Recipe(model, objectives.ELBO(samples, weight, free_bits or 0.0), gradients.Pathwise())
 
 
 @register_preset(
