@@ -51,6 +51,33 @@ def calibration():
     return [f"in {100 * found[16]['coverage']:.1f} %", f"in {100 * found[1]['coverage']:.1f} %"]
 
 
+def imputation():
+    """Errors of imputed cells beside those of classical imputers."""
+    rows = []
+    for each in load_record("imputation")["records"]:
+        names = f"{each['wrong']:.3f}, {each['wrong_frequent']:.3f}" if "wrong" in each else "-"
+        rows.append(
+            f"| {each['data']} | {each['share']:.0%} | {each['iterative_imputer']} | "
+            f"{each['mse']:.3f} | {each['mse_classical']:.3f} | {each['coverage']:.1%} | {names} |"
+        )
+    return rows
+
+
+def synthesis():
+    """Synthetic rows of Adult, means over seeds."""
+    records = load_record("synthesis")["records"]
+    names = ("real", "copula", "mixture", "table_synthesis")
+    rows = []
+    for name in names:
+        own = [each for each in records if each["model"] == name]
+        means = [sum(each[key] for each in own) / len(own) for key in SYNTHESIS]
+        rows.append(f"| {name} | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
+    return rows
+
+
+SYNTHESIS = ("f1", "boosting", "logistic", "copies")
+
+
 def minutes():
     """Time and result of the commands for binarized MNIST."""
     short, long = load_record("minutes")["runs"]
@@ -68,9 +95,11 @@ def minutes():
     [
         (bracket, "docs/choose/log_likelihood.md"),
         (calibration, "docs/choose/log_likelihood.md"),
+        (imputation, "docs/tables.md"),
+        (synthesis, "docs/tables.md"),
         (minutes, "docs/python.md"),
     ],
-    ids=["bracket", "calibration", "minutes"],
+    ids=["bracket", "calibration", "imputation", "synthesis", "minutes"],
 )
 def test_pages_show_the_numbers_of_the_records(figures, page):
     assert [figure for figure in figures() if figure not in page_text(page)] == []
