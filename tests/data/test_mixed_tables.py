@@ -129,7 +129,7 @@ def test_impossible_options_are_refused(options):
     assert caught.value.argument == next(iter(options))
 
 
-@pytest.mark.parametrize("text", [None, "[kinds", 'age = "purple"\n', "age = 3\n"])
+@pytest.mark.parametrize("text", [None, "[kinds", 'age = "purple"\n', "age = 3\n", "[[columns]]\n"])
 def test_a_file_of_kinds_is_named_where_it_is_wrong(tmp_path, text):
     path = tmp_path / "kinds.toml"
     if text is not None:

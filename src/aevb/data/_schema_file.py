@@ -231,10 +231,13 @@ def read_kinds(path: str | Path) -> dict[str, str]:
     """
     record = read_toml(path, "kinds")
     if isinstance(record.get("columns"), list):
-        return {
-            _named(column, place): column.get("kind")
-            for place, column in enumerate(record["columns"])
-        }
+        try:
+            return {
+                _named(column, place): column.get("kind")
+                for place, column in enumerate(record["columns"])
+            }
+        except DataError as error:
+            raise DataError(error.reason, argument="kinds", value=str(path)) from error
     kinds = record["kinds"] if isinstance(record.get("kinds"), dict) else record
     for name, kind in kinds.items():
         if not isinstance(kind, str):
