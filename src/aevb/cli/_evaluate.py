@@ -128,6 +128,7 @@ def evaluate(
         "Data",
         f"{part}{len(rows):,} {which}.",
         *([f"Every number is of p(x) given {context}."] if conditional else []),
+        *(str(note) for note in result.notes if note.code == "mixed_measure"),
         *accuracy_sentences(accuracy),
         "",
     )

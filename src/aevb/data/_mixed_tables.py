@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -190,16 +191,12 @@ def _reading_note(raw: RawData, schema: Schema, classes: tuple[str, ...] | None)
 
 
 def kind_notes(schema: Schema) -> tuple[Note, ...]:
-    """The columns of each kind and their likelihood."""
-    groups: dict[tuple[str, str], list[Column]] = {}
-    for column in schema.modelled:
-        groups.setdefault((column.kind, column.likelihood), []).append(column)
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    parts = [
-        f"{len(columns):,} {kind} ({format_list((c.name for c in columns), MAX_LISTED)})"
-        for (kind, _), columns in ordered
-    ]
+    """The columns of each kind."""
     kinds = {column.name: column.kind for column in schema.modelled}
+    parts = [
+        f"{count:,} {kind} ({format_list((n for n in kinds if kinds[n] == kind), MAX_LISTED)})"
+        for kind, count in Counter(kinds.values()).most_common()
+    ]
     return (Note("column_kinds", f"Kinds: {'; '.join(parts)}.", data={"kinds": kinds}),)
 
 

@@ -111,6 +111,11 @@ class Spec:
         return any(isinstance(each, LibrarySize) for each in self.condition or ())
 
     @property
+    def is_discrete(self) -> bool:
+        """Whether all data are whole numbers, of one likelihood that gives probabilities."""
+        return self.schema is None and self.measure == "probability"
+
+    @property
     def kind(self) -> Kind:
         """What a row is: a row of a ``"table"``, an ``"image"``, a ``"series"`` or a ``"video"``.
 

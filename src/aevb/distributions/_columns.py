@@ -45,20 +45,15 @@ class CellGroup(BaseDistribution, ABC):
         """Whether encoded numbers ``[*, n]`` are possible values."""
 
 
-class NumberCells(CellGroup):
-    """Numbers with a known distribution of the encoded numbers.
+class WrappedCells(CellGroup, ABC):
+    """Cells whose encoded numbers have a known distribution.
 
     Args:
         base: Distribution of the encoded numbers ``y``, batch shape ``[*batch, n]``.
-        log_unit: ``log |dx/dy|`` of the data ``x``, ``[n]``; ``None`` for probabilities.
-        growth: What ``log |dx/dy|`` gains with ``y``, ``[n]``: 0 except for logarithms.
     """
 
-    def __init__(
-        self, base: Distribution, log_unit: Tensor | None = None, growth: Tensor | None = None
-    ) -> None:
-        self.base, self.log_unit, self.growth = base, log_unit, growth
-        self.is_discrete = log_unit is None
+    def __init__(self, base: Distribution) -> None:
+        self.base = base
         super().__init__(base.batch_shape)
 
     @property
@@ -70,13 +65,33 @@ class NumberCells(CellGroup):
         return self.base.variance
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_prob = self.base.log_prob(value)
-        if self.growth is not None:
-            log_prob = log_prob - self.growth * value
-        return log_prob if self.log_unit is None else log_prob - self.log_unit
+        return self.base.log_prob(value)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         return self.base.sample(Size(sample_shape))
+
+
+class NumberCells(WrappedCells):
+    """Numbers with a known distribution of the encoded numbers.
+
+    Args:
+        base: Distribution of the encoded numbers ``y``, batch shape ``[*batch, n]``.
+        log_unit: ``log |dx/dy|`` of the data ``x``, ``[n]``; ``None`` for probabilities.
+        growth: What ``log |dx/dy|`` gains with ``y``, ``[n]``: 0 except for logarithms.
+    """
+
+    def __init__(
+        self, base: Distribution, log_unit: Tensor | None = None, growth: Tensor | None = None
+    ) -> None:
+        self.log_unit, self.growth = log_unit, growth
+        self.is_discrete = log_unit is None
+        super().__init__(base)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_prob = super().log_prob(value)
+        if self.growth is not None:
+            log_prob = log_prob - self.growth * value
+        return log_prob if self.log_unit is None else log_prob - self.log_unit
 
     def contains(self, value: Tensor) -> Tensor:
         support = self.base.support
@@ -148,7 +163,7 @@ def _grid_variance(loc: Tensor, scale: Tensor, step: Tensor, origin: Tensor) -> 
     return torch.where(scale < NARROW_LOGISTIC * step, narrow, wide)
 
 
-class BinaryCells(CellGroup):
+class BinaryCells(WrappedCells):
     """Cells with the codes 0 and 1.
 
     Args:
@@ -156,27 +171,13 @@ class BinaryCells(CellGroup):
     """
 
     def __init__(self, logits: Tensor) -> None:
-        self.base = Bernoulli(logits=logits, validate_args=False)
-        super().__init__(logits.shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.base.mean
-
-    @property
-    def variance(self) -> Tensor:
-        return self.base.variance
+        self.logits = logits
+        super().__init__(Bernoulli(logits=logits, validate_args=False))
 
     @property
     def point(self) -> Tensor:
         """The more probable code."""
-        return (self.base.logits > 0).to(self.base.logits.dtype)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return self.base.log_prob(value)
-
-    def sample(self, sample_shape: _size = Size()) -> Tensor:
-        return self.base.sample(Size(sample_shape))
+        return (self.logits > 0).to(self.logits.dtype)
 
     def contains(self, value: Tensor) -> Tensor:
         return (value == 0) | (value == 1)

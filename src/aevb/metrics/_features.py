@@ -170,7 +170,9 @@ def pixel_features(unit: float | Tensor = 1.0) -> Features:
             tensor_digest([scale]),
         )
     name = "pixels" if unit == 1 else f"pixels over {unit:g}"
-    return Features(name, lambda x: x.flatten(1).cpu().double() / unit, _digest(name.encode()))
+    return Features(
+        name, lambda x: x.flatten(1).cpu().double() / unit, content_digest(name.encode())
+    )
 
 
 def standardised_features(x: Any) -> Features:
@@ -290,7 +292,7 @@ def load_features(path: str | Path) -> Features:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f'features "{path}" cannot be read ({error.strerror or error})') from error
-    return Features(path.name, _LOADERS[path.suffix](path), _digest(content))
+    return Features(path.name, _LOADERS[path.suffix](path), content_digest(content))
 
 
 def tensor_digest(tensors: Iterable[Any]) -> str:
@@ -317,10 +319,10 @@ def module_digest(module: nn.Module) -> str | None:
     state = module.state_dict()
     if not state:
         return None
-    return _digest(f"{module!r} {list(state)} {tensor_digest(state.values())}".encode())
+    return content_digest(f"{module!r} {list(state)} {tensor_digest(state.values())}".encode())
 
 
-def _digest(content: bytes) -> str:
+def content_digest(content: bytes) -> str:
     """The beginning of the SHA-256."""
     return hashlib.sha256(content).hexdigest()[:12]
 

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from .._random import seed_scope
 from ..data import Rows
 from ..networks import Column, Columns
-from ._features import Features, module_digest
-
-NAMES = frozenset({"bernoulli", "categorical", "ordinal"})
+from ._features import Features, content_digest, module_digest
 
 
 def table_features(columns: Sequence[Column]) -> Features:
@@ -33,9 +31,8 @@ def table_features(columns: Sequence[Column]) -> Features:
     """
     with seed_scope(0):  # columns of many categories have random features
         network = Columns(nn.Identity(), columns)
-    return Features(
-        "cells of a table", lambda x: network.features(x.cpu().float()), module_digest(network)
-    )
+    digest = content_digest(f"{list(columns)!r} {module_digest(network)}".encode())
+    return Features("cells of a table", lambda x: network.features(x.cpu().float()), digest)
 
 
 def cell_units(columns: Sequence[Column], train: Rows) -> tuple[Tensor, Tensor]:
@@ -50,7 +47,7 @@ def cell_units(columns: Sequence[Column], train: Rows) -> tuple[Tensor, Tensor]:
     Returns:
         The units ``[D]``, positive, and a mask ``[D]``.
     """
-    names = torch.tensor([column.likelihood in NAMES for column in columns])
+    names = torch.tensor([column.n_levels > 0 for column in columns])
     units = []
     for name, cells in zip(names.tolist(), train.tensor().double().cpu().T, strict=True):
         cells = cells[~cells.isnan()]

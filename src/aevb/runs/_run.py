@@ -209,11 +209,6 @@ class Run(TrainedModel):
         return self.spec.schema
 
     @property
-    def _counts_steps(self) -> bool:
-        """Whether data are whole numbers, all of one likelihood."""
-        return self.spec.schema is None and self.spec.measure == "probability"
-
-    @property
     def split_seed(self) -> int:
         """Seed of the split of the data, and of their binarisation."""
         return 0 if self.settings is None else self.settings.split_seed
@@ -629,7 +624,7 @@ class Run(TrainedModel):
                 n,
                 context,
                 mean=mean,
-                dtype=whole if self._counts_steps and not mean else None,
+                dtype=whole if self.spec.is_discrete and not mean else None,
             )
 
     def condition(

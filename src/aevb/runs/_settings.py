@@ -406,7 +406,7 @@ class RunSettings:
             arguments = {"condition": "label", **arguments, "allow_missing_labels": few}
         loaded = data.load(self.source, **arguments)
         fixed = preset.data_likelihood or (preset.table_likelihood if loaded.spec.schema else None)
-        if fixed and "likelihood" not in arguments and not _is_probability(loaded.spec):
+        if fixed and "likelihood" not in arguments and not loaded.spec.is_discrete:
             loaded = self._load_for(preset, arguments, fixed, loaded.spec)
         if requirement != "few":
             return loaded
@@ -524,11 +524,6 @@ class RunSettings:
             metadata=record,
         )
         return Run.from_fit(result, data, record if out is None else None)
-
-
-def _is_probability(spec: Spec) -> bool:
-    """Whether data have one likelihood, which is a probability."""
-    return spec.schema is None and spec.measure == "probability"
 
 
 def current_names(config: Mapping[str, Any]) -> dict[str, Any]:
