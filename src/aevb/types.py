@@ -65,11 +65,25 @@ class Batch:
         Returns:
             The values without that axis.
         """
-        if self.weight is None:
-            return values.mean(dim)
-        weight = self.weight.to(values.dtype)
-        share = weight / weight.sum().clamp(min=torch.finfo(values.dtype).tiny)
-        return (values.movedim(dim, -1) * share).sum(-1)
+        return weighted_mean(values, self.weight, dim)
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None, dim: int = -1) -> Tensor:
+    """Average values over an axis.
+
+    Args:
+        values: Values ``[*, B, *]``.
+        weight: Weights ``[B]``, of which not all are 0; ``None``: equal ones.
+        dim: The axis of the ``B`` values.
+
+    Returns:
+        The values without that axis.
+    """
+    if weight is None:
+        return values.mean(dim)
+    weight = weight.to(values.dtype)
+    share = weight / weight.sum().clamp(min=torch.finfo(values.dtype).tiny)
+    return (values.movedim(dim, -1) * share).sum(-1)
 
 
 @dataclass(frozen=True)

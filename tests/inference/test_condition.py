@@ -247,3 +247,41 @@ def test_what_cannot_be_given_is_refused(name):
 def test_cells_that_depend_on_each_other_are_refused():
     with pytest.raises(IncompatibleError):
         condition(make_vae(likelihood="autoregressive"), [], 3)
+
+
+def spiky_table(scale=1.0):
+    """A column with the atom 0, which has more than half of the mass, and values above it."""
+    columns = [
+        Column(
+            "gain", "spiky", "spiky", scale=scale, atoms=(0.0,), edges=(0.0, 5 * scale, 30 * scale)
+        ),
+        Column("age", "continuous", "normal"),
+    ]
+    encoder = networks.Columns(networks.MLP(networks.Columns.width(columns), [4]), columns)
+    likelihood = likelihoods.Columns(nn.Identity(), columns)
+    model = VAE(priors.Normal(3), posteriors.Normal(encoder, 3), likelihood).eval()
+    head = likelihood.heads.head
+    nn.init.zeros_(head.weight)
+    bias = {3: [0.4, 0.0, 0.0], 1: [0.0]}
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor([b for g in likelihood.groups for b in bias[g.outputs]]))
+    return model
+
+
+@pytest.mark.parametrize("n", [31, 32])  # 32 is the number of draws of a rejection
+def test_a_draw_from_a_set_does_not_depend_on_the_number_of_rows(n, monkeypatch):
+    monkeypatch.setattr(_condition, "MIN_EFFECTIVE_SAMPLES", 10**9)
+    model, given = spiky_table(), [above(0, 1.0)]
+    part, whole = (condition(model, given, k, samples=100, steps=2) for k in (n, 40))
+    assert torch.equal(part.x, whole.x[:n])
+
+
+def test_a_value_has_the_measure_of_its_own():
+    """Where atoms lie among real numbers, other values have densities, of any unit."""
+    model = spiky_table(1e9)
+    assert model.likelihood.has_mass(0, 0.0) and not model.likelihood.has_mass(0, 1.5)
+    found = condition(model, [CellCondition(0, ((1.5, 1.5),))], 5, samples=50)
+    assert (found.x[:, 0] == 1.5).all() and found.probability == 1
+    binary, number = likelihoods.Bernoulli(nn.Identity(), (1,)), likelihoods.Normal
+    both = likelihoods.Product([binary, number(nn.Identity(), (2,), scale=1e-3)])
+    assert [both.has_mass(cell, 0.0) for cell in range(3)] == [True, False, False]

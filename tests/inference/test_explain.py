@@ -119,3 +119,12 @@ def test_what_cannot_be_explained_is_refused():
         explain(model, torch.zeros(1, 3))
     with pytest.raises(ArgumentError):
         explain(model, torch.zeros(1, 4), samples=0)
+
+
+def test_missing_cells_are_never_the_reason():
+    model = model_with_missing_cells(WEIGHT, OFFSET, SCALE)
+    x = OFFSET.repeat(2, 1)
+    x[0, 1] = x[1, 0] = x[1, 2] = x[1, 3] = math.nan
+    found = explain(model, x, 60)
+    assert torch.equal(found.observed, ~x.isnan())
+    assert 1 not in found.top(3)[0] and found.top(1)[1].item() == 1

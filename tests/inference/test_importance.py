@@ -289,3 +289,20 @@ def test_the_default_seed_comes_from_the_random_stream():
         torch.manual_seed(seed)
         found.append(importance_weights(model, Batch(X), 5).log_mean)
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def test_latents_are_drawn_together_where_they_are_few_numbers(monkeypatch):
+    counts, draw = [], _importance.Proposal.draw
+
+    def counted(self, start, count):
+        counts.append(count)
+        return draw(self, start, count)
+
+    monkeypatch.setattr(_importance.Proposal, "draw", counted)
+    model, x = wide_model(), torch.randn(2, 2)
+    size = 2 * model.latent_shape[0]
+    for limit, expected in ((10 * size, [10, 10, 5]), (size - 1, [1] * 25)):
+        counts.clear()
+        monkeypatch.setattr(_importance, "MAX_ELEMENTS_PER_BLOCK", limit)
+        importance_weights(model, Batch(x), 25, seed=0, max_pairs=2)
+        assert counts == expected

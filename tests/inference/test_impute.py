@@ -14,6 +14,7 @@ from aevb import VAE, Batch, _row_noise, likelihoods, metrics, networks, posteri
 from aevb._row_noise import RowNoise
 from aevb.errors import ArgumentError, DataError, IncompatibleError, NumericalError
 from aevb.inference import _impute, impute
+from aevb.networks import Column
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -627,3 +628,26 @@ def test_a_level_is_a_probability(level):
     with pytest.raises(ArgumentError) as caught:
         impute(some_rows()[0], torch.zeros(2, 5), level=level)
     assert caught.value.argument == "level"
+
+
+def test_repeated_values_are_filled_by_their_mean_and_not_by_their_point():
+    """An atom with more than half of the mass is the point value of a cell, and not its mean."""
+    column = Column("gain", "spiky", "spiky", atoms=(0.0,), edges=(0.0, 5.0, 30.0))
+    encoder = networks.Columns(networks.MLP(networks.Columns.width([column])), [column])
+    likelihood = likelihoods.Columns(nn.Identity(), [column])
+    model = VAE(priors.Normal(3), posteriors.Normal(encoder, 3), likelihood).eval()
+    with torch.no_grad():
+        likelihood.heads.head.weight.zero_()
+        likelihood.heads.head.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    p = likelihood(torch.zeros(1, 3))
+    found = impute(model, torch.full((1, 1), torch.nan), 20)
+    assert p.mean.item() == 0 and p.expectation.item() > 3
+    torch.testing.assert_close(found.x, p.expectation, check_dtype=False)
+    torch.testing.assert_close(found.spread, p.variance.sqrt(), check_dtype=False)
+
+
+def test_draws_belong_to_their_row_whatever_their_number():
+    """Also where there are as many draws as rows and as samples of a block."""
+    model, _, x = some_rows(n=8)
+    whole, part = (impute(model, rows, 8, draws=8, max_pairs=64).draws for rows in (x, x[:3]))
+    torch.testing.assert_close(whole[:, :3], part)

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, check_counts
-from ..networks._column import Column, Level
+from ..networks._column import Column, Level, atom_cells
 from ._cells import MICROSECONDS
 from ._column_statistics import is_missing_cell
 from ._columns import CellRules
 from ._date_texts import format_date, parse_date
-from ._encode_frame import BOUND, atom_cells, encode_column, open_frame, snap_to_step
+from ._encode_frame import BOUND, encode_column, open_frame, snap_to_step
 from ._frame_libraries import (
     FrameLibrary,
     dtype_text,

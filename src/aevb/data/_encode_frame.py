@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError
-from ..networks._column import Column, Level
+from ..networks._column import Column, Level, atom_cells
 from ..notes import Note
 from ._cells import distinct_cells, is_empty_text, numbers_of, read_numbers
 from ._columns import CellRules
@@ -138,11 +138,6 @@ def to_cells(column: Column, x: np.ndarray) -> np.ndarray:
         x = snap_to_step(x, column.step)
     y = ((x - column.shift) / column.scale).astype(np.float32)
     return _snap_to_atoms(column, y) if column.atoms else y
-
-
-def atom_cells(column: Column) -> np.ndarray:
-    """The encoded atoms of a spiky column, float32."""
-    return ((np.array(column.atoms) - column.shift) / column.scale).astype(np.float32)
 
 
 def snap_to_step(x: np.ndarray, step: float) -> np.ndarray:

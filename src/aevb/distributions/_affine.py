@@ -9,7 +9,7 @@ from torch.distributions import Distribution, biject_to, constraints
 from torch.distributions.transforms import AffineTransform, ComposeTransform, Transform
 from torch.types import _size
 
-from ._base import BaseDistribution
+from ._base import BaseDistribution, expectation
 
 
 class Affine(BaseDistribution):
@@ -54,6 +54,10 @@ class Affine(BaseDistribution):
     @property
     def mean(self) -> Tensor:
         return self.shift + self.scale * self.base.mean
+
+    @property
+    def expectation(self) -> Tensor:
+        return self.shift + self.scale * expectation(self.base)
 
     @property
     def variance(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Size
+from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
@@ -20,3 +20,20 @@ class BaseDistribution(Distribution):
     @property
     def support(self) -> constraints.Constraint | None:
         return self.fixed_support
+
+    @property
+    def expectation(self) -> Tensor:
+        """The mean of every cell, ``[*batch, *event]``; ``mean`` may hold another point value."""
+        return self.mean
+
+
+def expectation(p: Distribution) -> Tensor:
+    """The mean of every cell, also where ``p.mean`` holds another value that stands for it.
+
+    Args:
+        p: Any distribution.
+
+    Returns:
+        ``[*batch, *event]``.
+    """
+    return p.expectation if isinstance(p, BaseDistribution) else p.mean

@@ -303,7 +303,7 @@ class SpikyCells(CellGroup):
         return place - (self.atoms < value.unsqueeze(-1)).sum(-1)
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
-        category = IntegerCategorical(self.log_probs).sample(Size(sample_shape)).long()
+        category = self._sample_category(Size(sample_shape))
         index = category[..., None, None].expand(*category.shape, 1, 3)
         table = self.draws.expand(*category.shape, *self.draws.shape[-2:])
         least, width, tail = table.gather(-2, index).squeeze(-2).unbind(-1)
@@ -313,6 +313,12 @@ class SpikyCells(CellGroup):
         inside = (width * u).floor().minimum((width - 1).clamp(min=0))
         at = least + inside + tail.sign() * (-tail.abs() * u.log()).floor()
         return torch.where(category < self.atoms.shape[-1], least, self._value(at))
+
+    def _sample_category(self, sample_shape: Size) -> Tensor:
+        """Categories by the inverse of their distribution function, one uniform number each."""
+        below = self.log_probs.exp().cumsum(-1)
+        uniform = open_uniform(self._extended_shape(sample_shape), below) * below[..., -1]
+        return (below < uniform.unsqueeze(-1)).sum(-1)
 
     def _value(self, rank: Tensor) -> Tensor:
         """The encoded number with this place on the grid, counted without the atoms."""

@@ -7,7 +7,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
-from ._base import BaseDistribution
+from ._base import BaseDistribution, expectation
 
 
 class FixedCells(BaseDistribution):
@@ -47,6 +47,10 @@ class FixedCells(BaseDistribution):
     @property
     def mean(self) -> Tensor:
         return self._fix(self.base.mean)
+
+    @property
+    def expectation(self) -> Tensor:
+        return self._fix(expectation(self.base))
 
     @property
     def variance(self) -> Tensor:

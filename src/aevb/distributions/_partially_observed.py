@@ -7,7 +7,7 @@ from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 from torch.types import _size
 
-from ._base import BaseDistribution
+from ._base import BaseDistribution, expectation
 from ._moments import marginals
 
 
@@ -53,6 +53,10 @@ class PartiallyObserved(BaseDistribution):
     @property
     def mean(self) -> Tensor:
         return self.base.mean
+
+    @property
+    def expectation(self) -> Tensor:
+        return expectation(self.base)
 
     @property
     def variance(self) -> Tensor:

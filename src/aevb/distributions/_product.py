@@ -12,7 +12,7 @@ from torch.distributions import Distribution, biject_to, constraints
 from torch.distributions.transforms import Transform
 from torch.types import _size
 
-from ._base import BaseDistribution
+from ._base import BaseDistribution, expectation
 from ._moments import cell_log_prob
 
 
@@ -50,6 +50,10 @@ class Product(BaseDistribution):
     @property
     def mean(self) -> Tensor:
         return self._concat_events([part.mean for part in self.parts])
+
+    @property
+    def expectation(self) -> Tensor:
+        return self._concat_events([expectation(part) for part in self.parts])
 
     @property
     def variance(self) -> Tensor:

@@ -312,7 +312,10 @@ class _Target:
         self._check_support()
         self.noise = RowNoise.from_batch(Batch(self.x, context), seed, model.constant_cells)
         self.filled = torch.where(self.observed, self.x, self._typical_row())
-        is_mass = [each.value is None or _has_probability(model, each.cell) for each in conditions]
+        is_mass = [
+            each.value is None or model.likelihood.has_mass(each.cell, each.value)
+            for each in conditions
+        ]
         pairs = list(zip(conditions, is_mass, strict=True))
         self.with_density = [each.cell for each, has_mass in pairs if not has_mass]
         self.with_mass = [each for each, has_mass in pairs if has_mass]
@@ -416,7 +419,7 @@ class _Target:
             with self.noise.fork(5 + step).samples(count, start):
                 z, moved = self._propose(z, x, context)
                 accepted += moved
-                x = self._redraw(z, x, context)
+                x = self._redraw(z, x)
         return x, accepted
 
     def _assemble(self, x: Tensor, values: Tensor) -> Tensor:
@@ -440,12 +443,14 @@ class _Target:
         axes = [1] * (z.dim() - 1)
         return torch.where(accepted.reshape(-1, *axes), proposed, z), int(accepted.sum())
 
-    def _redraw(self, z: Tensor, x: Tensor, context: Tensor | None) -> Tensor:
+    def _redraw(self, z: Tensor, x: Tensor) -> Tensor:
         """Draw all cells that are not given; a set that was missed keeps its value."""
-        likelihood = self.model.likelihood(z, context)
-        new, values = likelihood.sample(), []
+        # samples of one row: further axes of draws are told from that of the samples
+        likelihood = self.model.likelihood(z[:, None], self.context)
+        new, values = likelihood.sample()[:, 0], []
         for each in self.restricted:
-            log_mass, drawn = restrict_cell(likelihood, each.cell, each.intervals)
+            found = restrict_cell(likelihood, each.cell, each.intervals)
+            log_mass, drawn = (value[:, 0] for value in found)
             values.append(torch.where(log_mass > -math.inf, drawn, x.flatten(1)[:, each.cell]))
         return self._assemble(new, torch.stack(values, -1) if values else new)
 
@@ -454,13 +459,6 @@ def _blocks(latents: _Latents, size: int) -> Iterator[tuple[int, _Latents]]:
     for start in range(0, len(latents.z), size):
         part = slice(start, start + size)
         yield start, _Latents(latents.z[part], latents.values[part])
-
-
-def _has_probability(model: VAE, cell: int) -> bool:
-    """Whether values of a cell have a probability, at least some of them."""
-    columns = getattr(model.likelihood, "columns", None)
-    measure = model.likelihood.measure if columns is None else columns[cell].measure
-    return measure != "density"
 
 
 def _check_possible(

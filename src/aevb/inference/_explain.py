@@ -42,6 +42,7 @@ class Explanation:
         kl: ``KL(p(z | x) || p(z))``, ``[N]``: what all cells together tell about ``z``.
         typical: What ``log p(x_d | z)`` would be on average if the cell were drawn by the model
             given all others, ``[N, *event]``.
+        observed: Which cells are not missing, ``[N, *event]``.
         effective_sample_size: That of the weights, ``[N]``.
         samples: Number of importance samples.
     """
@@ -54,6 +55,7 @@ class Explanation:
     expected_error: Tensor
     kl: Tensor
     typical: Tensor
+    observed: Tensor
     effective_sample_size: Tensor
     samples: int
 
@@ -61,12 +63,14 @@ class Explanation:
     def surprise(self) -> Tensor:
         """``typical - conditional``, ``[N, *event]``: how much less likely a cell is than usual.
 
-        It has no unit: cells with densities and with probabilities compare.
+        It has no unit: the unit of a density cancels. Over rows of the model it averages the mutual
+        information of the cell and ``z`` given the other cells, which is not negative: ``typical``
+        knows the ``z`` that drew the cell, and ``conditional`` does not.
         """
         return self.typical - self.conditional
 
     def top(self, count: int = 3) -> Tensor:
-        """The cells with the largest surprise.
+        """The cells with the largest surprise; missing cells come last.
 
         Args:
             count: Number of cells; at most those of a row.
@@ -74,7 +78,8 @@ class Explanation:
         Returns:
             Their places in row-major order, ``[N, count]``, the largest first.
         """
-        cells = self.surprise.flatten(1)
+        missing = ~self.observed.flatten(1)
+        cells = self.surprise.flatten(1).masked_fill(missing, -math.inf)
         return cells.topk(min(count, cells.shape[1])).indices
 
 
@@ -176,16 +181,17 @@ def _explain_block(
         if on_progress is not None:
             on_progress(len(z) * len(batch.x))
     cells, usual, outer = map(torch.cat, zip(*parts, strict=True))
-    return _contributions(cells, usual, outer)
+    return _contributions(cells, usual, outer, there)
 
 
-def _contributions(cells: Tensor, usual: Tensor, outer: Tensor) -> Explanation:
+def _contributions(cells: Tensor, usual: Tensor, outer: Tensor, there: Tensor) -> Explanation:
     """The explanation from all draws.
 
     Args:
         cells: ``log p(x_d | z)``, ``[K, B, *event]``.
         usual: The same for redrawn cells.
         outer: ``log p(z) - log q(z)``, ``[K, B]``.
+        there: Which cells are observed, ``[B, *event]``.
     """
     samples, axes = len(cells), [1] * (cells.dim() - 2)
     log_weight = outer + cells.flatten(2).sum(2)
@@ -207,6 +213,7 @@ def _contributions(cells: Tensor, usual: Tensor, outer: Tensor) -> Explanation:
         expected_error=(share * (cells - expected)).square().sum(0).sqrt(),
         kl=expected.flatten(1).sum(1) - log_p,
         typical=(share_without * usual).sum(0),
+        observed=there,
         effective_sample_size=size,
         samples=samples,
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from .._conditional import Conditional
+from .._memory import MAX_ELEMENTS_PER_BLOCK
 from .._row_noise import RowNoise
 from ..distributions import ClassAndLatent
 from ..distributions._support import has_mass_outside
@@ -227,9 +228,13 @@ class Proposal:
     def blocks(self, noise: RowNoise, size: int) -> Iterator[tuple[int, Tensor]]:
         """All draws in blocks of ``size``, each with the number of its first draw.
 
-        Draws that need no network are made for several blocks at once, which is faster.
+        Draws that need no network are made for several blocks at once, which is faster, where they
+        are few numbers.
         """
-        at_once = size * (DRAW_BLOCKS if isinstance(self.q, Independent) else 1)
+        drawn = (self.q, *([self.p] if self.n_from_prior else []))
+        elements = size * math.prod((*self.q.batch_shape, *self.q.event_shape))
+        blocks = min(DRAW_BLOCKS, MAX_ELEMENTS_PER_BLOCK // elements)
+        at_once = size * (max(1, blocks) if all(isinstance(p, Independent) for p in drawn) else 1)
         for start in range(0, self.samples, at_once):
             count = min(at_once, self.samples - start)
             with noise.samples(count, start):

@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 
 from .._memory import explain_out_of_memory
 from .._row_noise import RowNoise
+from ..distributions._base import expectation
 from ..distributions._discrete import open_uniform
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
 from ..likelihoods._likelihood import CellKind, Likelihood
@@ -324,7 +325,8 @@ class _WeightedDraws:
 
         They are draws with probabilities in proportion to the weights (Gumbel, 1954).
         """
-        uniform = open_uniform((self.draws, *log_weight.shape), log_weight)
+        # the axis of the draws last: in front it could be taken for that of the samples
+        uniform = open_uniform((*log_weight.shape, self.draws), log_weight).movedim(-1, 0)
         best, chosen = (log_weight - (-uniform.log()).log()).max(1)
         no_axes = [1] * (z.dim() - 2)
         new = z.gather(0, chosen.reshape(*chosen.shape, *no_axes).expand(-1, -1, *z.shape[2:]))
@@ -427,7 +429,7 @@ class _DecodedValues:
     @cached_property
     def mean(self) -> Tensor:
         """The mean, float64."""
-        return self.likelihood.mean.flatten(2).double()
+        return expectation(self.likelihood).flatten(2).double()
 
     @cached_property
     def variance(self) -> Tensor:

@@ -219,7 +219,8 @@ def _find_column(p: ColumnsDistribution, cell: int) -> Cell | None:
     for group in p.groups:
         count = group.batch_shape[-1]
         if place < count:
-            return _find_leaf(group, place, len(p.batch_shape))
+            leaf = _find_leaf(group, place, len(p.batch_shape))
+            return leaf or RejectionCell(Independent(group, 1, validate_args=False), place)
         place -= count
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from .._registry import register
 from ..distributions import ColumnsDistribution
 from ..errors import ArgumentError, check_choice
 from ..networks import Column, Heads
-from ..networks._column import joint_measure
+from ..networks._column import atom_cells, joint_measure
 from ..notes import Part, message
 from ._column_groups import ColumnGroup, group_columns
 from ._likelihood import CellKind, Likelihood
@@ -101,6 +102,12 @@ class Columns(Likelihood):
         outputs = self.heads(input, context)
         pairs = zip(self._families(), outputs, strict=True)
         return ColumnsDistribution([group(part) for group, part in pairs], self.order, self.fill)
+
+    def has_mass(self, cell: int, value: float) -> bool:
+        column = self.columns[cell]
+        if column.measure != "mixed":
+            return column.measure == "probability"
+        return bool((atom_cells(column) == np.float32(value)).any())
 
     @torch.no_grad()
     def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:

@@ -136,6 +136,16 @@ class Likelihood(Conditional, ABC):
         values = (inner.constant_values for inner in self._nested_likelihoods())
         return next((each for each in values if each is not None), None)
 
+    def has_mass(self, cell: int, value: float) -> bool:
+        """Whether a value of a cell has a probability, and not a density.
+
+        Args:
+            cell: The place of the cell in the event, in row-major order.
+            value: The value, in the units of the model.
+        """
+        inner = self._nested_likelihoods()
+        return inner[0].has_mass(cell, value) if inner else self.measure == "probability"
+
     def resample_weights(self) -> None:
         """Draw the random weights for the next training pass, also of nested likelihoods."""
         for inner in self._nested_likelihoods():

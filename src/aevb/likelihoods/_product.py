@@ -104,6 +104,13 @@ class Product(Likelihood):
             ]
         )
 
+    def has_mass(self, cell: int, value: float) -> bool:
+        for part, shape in zip(self._nested_likelihoods(), self.shapes, strict=True):
+            if cell < shape.numel():
+                return part.has_mass(cell, value)
+            cell -= shape.numel()
+        return False
+
     def _nested_likelihoods(self) -> list[Likelihood]:
         return [part for part in self.parts if isinstance(part, Likelihood)]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ..types import Configurable
 
 ColumnKind = Literal[
@@ -122,6 +124,11 @@ class Column(Configurable):
     def n_levels(self) -> int:
         """The number of codes of a binary, ordinal or categorical column, otherwise 0."""
         return 0 if self.levels is None or not self.modelled else len(self.levels)
+
+
+def atom_cells(column: Column) -> np.ndarray:
+    """The encoded atoms of a spiky column, float32 ``[atoms]``, as its cells are."""
+    return ((np.array(column.atoms) - column.shift) / column.scale).astype(np.float32)
 
 
 def joint_measure(columns: Iterable[Column]) -> Measure:

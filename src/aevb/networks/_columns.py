@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .._registry import register
 from ..errors import ArgumentError
 from ..types import Configurable
-from ._column import Column
+from ._column import Column, atom_cells
 from ._registration import NetworkRegistration
 
 NUMBER_LIMIT = 10.0  # standardised numbers are clipped here, so that outliers do not rule a batch
@@ -207,8 +206,7 @@ def _indicated_values(column: Column) -> list[float]:
     """The encoded values that have an input of their own."""
     if column.likelihood in _CODES:
         return [float(code) for code in range(column.n_levels)]
-    atoms = (np.array(column.atoms) - column.shift) / column.scale
-    return atoms.astype(np.float32).tolist()  # as the cells
+    return atom_cells(column).tolist()
 
 
 def _integers(values: Sequence[int]) -> Tensor:

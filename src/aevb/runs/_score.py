@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from .. import inference, metrics
 from ..data import Rows
@@ -33,7 +34,7 @@ class TableScores:
         frame: A data frame with one line per row: ``log_p``, ``standard_error``, ``unlikely``
             (whether ``log_p`` is below the threshold), and ``column_1``, ``surprise_1``,
             ``column_2`` ... : the columns with the largest surprise (see ``Explanation.surprise``)
-            in nats.
+            in nats; empty where a row has fewer cells.
         threshold: The quantile of the scores of the reference rows.
         quantile: The share of the reference rows below the threshold.
         reference: ``"validation"`` or ``"train"``.
@@ -73,6 +74,7 @@ class TableScores:
                 {
                     table[f"column_{place}"][row]: table[f"surprise_{place}"][row]
                     for place in range(1, places + 1)
+                    if table[f"column_{place}"][row] is not None
                 },
             )
             for row in order
@@ -174,10 +176,17 @@ def _frame(run: Run, source: Any, found: Explanation, threshold: float, columns:
     }
     names = column_names(run)
     surprise, top = found.surprise.flatten(1).cpu(), found.top(columns).cpu()
+    observed = found.observed.flatten(1).cpu()
     for place, cells in enumerate(top.T, start=1):
-        values[f"column_{place}"] = [names[cell] for cell in cells.tolist()]
-        values[f"surprise_{place}"] = surprise.gather(1, cells[:, None])[:, 0].tolist()
+        each = list(zip(cells.tolist(), *_at(cells, observed, surprise), strict=True))
+        values[f"column_{place}"] = [names[cell] if there else None for cell, there, _ in each]
+        values[f"surprise_{place}"] = [value if there else None for _, there, value in each]
     return narwhals.from_dict(values, backend=library_of(table).name).to_native()
+
+
+def _at(cells: Tensor, *tables: Tensor) -> list[list[Any]]:
+    """The entry of each row in its cell."""
+    return [table.gather(1, cells[:, None])[:, 0].tolist() for table in tables]
 
 
 def column_names(run: Run) -> list[str]:

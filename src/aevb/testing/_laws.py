@@ -32,6 +32,7 @@ from ..distributions import (
     elementwise_kl,
     has_analytic_kl,
 )
+from ..distributions._base import expectation
 from ..distributions._detach import map_tensors
 from ..distributions._monte_carlo_moments import MOMENT_SAMPLES, MonteCarloMoments
 from ..likelihoods import Columns
@@ -81,8 +82,7 @@ def check_moments(subject: Subject) -> str | None:
         return None
     reference = MOMENT_SAMPLES if isinstance(p, MonteCarloMoments) else math.inf
     for values in draws:
-        mean = p.expectation if isinstance(p, ColumnsDistribution) else p.mean
-        _check_moments_of_draws(values, mean.detach(), p.variance.detach(), reference)
+        _check_moments_of_draws(values, expectation(p).detach(), p.variance.detach(), reference)
     return None
 
 

@@ -14,7 +14,7 @@ from ..gradients import Gradient
 from ..gradients._compatibility import check_row_weights
 from ..models import VAE
 from ..objectives import Objective
-from ..types import Batch, GradientEstimate
+from ..types import Batch, GradientEstimate, weighted_mean
 from ._optimisers import make_update
 
 STATISTIC_NAMES = ("bound", "log_likelihood", "kl", "target", "penalty")
@@ -220,8 +220,7 @@ def _scale(gradients: Sequence[Tensor | None], factor: Tensor) -> tuple[Tensor |
 
 def _mean(tensors: Sequence[Tensor], weight: Tensor | None) -> Tensor:
     """The mean of the parts of a batch, by the sums of their weights ``[parts]``."""
-    stacked = torch.stack(list(tensors))
-    return Batch(stacked, weight=weight).row_mean(stacked, 0)
+    return weighted_mean(torch.stack(list(tensors)), weight, 0)
 
 
 def _fields(batch: Batch) -> tuple[Any, ...]:

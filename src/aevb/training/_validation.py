@@ -13,7 +13,7 @@ from ..data import Rows
 from ..inference._batches import iter_batches, model_dtype, rate_and_distortion, seeded_evaluation
 from ..models import VAE
 from ..objectives._objective import ValidationCriterion
-from ..types import Batch
+from ..types import Batch, weighted_mean
 from ._checkpoint import RunProgress
 from ._history import Epoch
 
@@ -54,8 +54,7 @@ def validation_terms(model: VAE, batch: Batch, criterion: ValidationCriterion) -
 
 def summarise_terms(model: VAE, terms: Tensor, weight: Tensor | None = None) -> ValidationScore:
     """The means over all rows of ``validation_terms``, ``[3, N]``, by the weights of the rows."""
-    mean = Batch(terms, weight=weight).mean
-    bound, rate, distortion = (mean(values).item() for values in terms)
+    bound, rate, distortion = (weighted_mean(values, weight).item() for values in terms)
     return ValidationScore(bound, -distortion, rate if model.posterior.has_density else None)
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from ...data import Rows, Schema
 from ...data._formatting import format_count
 from ...errors import DataError
-from ...networks import Column
 
 CATEGORIES = frozenset({"bernoulli", "categorical"})
 """Likelihoods of columns whose codes have no order."""
@@ -63,8 +62,3 @@ def level_indicators(codes: np.ndarray, counts: Sequence[int]) -> tuple[np.ndarr
     rows, columns = np.nonzero(~np.isnan(codes))
     found[rows, starts[columns] + codes[rows, columns].astype(np.int64)] = 1.0
     return found, starts
-
-
-def atom_cells(column: Column) -> np.ndarray:
-    """The atoms of a spiky column as encoded cells, float32."""
-    return ((np.array(column.atoms) - column.shift) / column.scale).astype(np.float32)

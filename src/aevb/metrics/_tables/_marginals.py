@@ -9,8 +9,8 @@ import numpy as np
 
 from ...data import Schema
 from ...networks import Column
-from ...networks._column import ColumnKind
-from ._cells import atom_cells, encoded_cells
+from ...networks._column import ColumnKind, atom_cells
+from ._cells import encoded_cells
 
 DistanceName = Literal["kolmogorov_smirnov", "total_variation"]
 
