@@ -252,7 +252,7 @@ def test_other_tables_are_matched_by_the_names_of_columns(tmp_path):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("a,c\n1,2\n", r'no column "b", it has a, c'),
+        ("a,c\n1,2\n", r'no column "b"; it has a, c'),
         ("a,b\n1,x\n3,y\n", r'column "b" .*numbers, but row 1 \(line 2 of the file\) holds "x"'),
     ],
 )

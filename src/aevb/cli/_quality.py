@@ -30,6 +30,7 @@ N_WORST, N_WORST_PAIRS = 8, 5
 NAME_WIDTH = 16
 
 DISTANCE_TEXTS = {"kolmogorov_smirnov": "Kolmogorov-Smirnov", "total_variation": "total variation"}
+ATOM_TEXT = "total variation of repeated values"
 ASSOCIATION_TEXTS = {
     "spearman": "Spearman",
     "cramers_v": "Cramer's V",
@@ -179,7 +180,7 @@ def _table_groups(
             _short(column.name),
             f"{column.largest:.3f}",
             f"{by_name[column.name].largest:.3f}",
-            DISTANCE_TEXTS[column.statistic],
+            DISTANCE_TEXTS[column.statistic] if column.largest == column.distance else ATOM_TEXT,
         )
         for column in found.worst_first[:N_WORST]
         if column.largest >= 0

@@ -175,7 +175,7 @@ def _print_least_likely(found: TableScores, console: ConsoleOutput) -> None:
             )
             for each in found.least_likely(SHOWN_ROWS)
         ],
-        ("row", "log p(x)", "columns with the largest surprise (nats); rows count from 0"),
+        ("row", "log p(x)", "the least likely rows (from 0), and their most surprising columns"),
         right_aligned=(0, 1),
     )
 

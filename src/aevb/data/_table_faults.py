@@ -200,9 +200,9 @@ def _count_note(columns: dict[str, int], all_counts: bool) -> Note:
 def _few_values_note(columns: dict[str, int]) -> Note:
     """What is wrong with a density of few whole numbers, and what to do."""
     text = message(
-        "Few whole numbers, to which a density gives no probability, so that log p(x) has no "
-        "bound: {columns}; leave them out, or use them as {condition}; fit columns of 0 and 1 "
-        "alone with {likelihood}.",
+        "These columns hold few different whole numbers, to which a density gives no probability, "
+        "so that log p(x) has no bound: {columns}; leave them out, or use them as {condition}; fit "
+        "columns of 0 and 1 alone with {likelihood}.",
         columns=format_list((f"{name} ({n} values)" for name, n in columns.items()), 8),
         condition=Argument("condition", next(iter(columns))),
         likelihood=Argument("likelihood", "bernoulli"),

@@ -451,7 +451,7 @@ def _check_column_names(table: SourceTable, options: ReadOptions) -> None:
     ]:
         if name is not None and name not in names:
             raise DataError(
-                f"{table.origin} has no such column, {has}",
+                f"{table.origin} has no such column; {has}",
                 argument=argument,
                 value=name,
                 suggestions=suggest_nearest(name, names, argument),
@@ -459,7 +459,7 @@ def _check_column_names(table: SourceTable, options: ReadOptions) -> None:
     absent = [name for name in options.columns or () if name not in names]
     if len(absent) == 1:
         raise source_error(
-            f'{table.origin} has no column "{absent[0]}", {has}', *suggest_nearest(absent[0], names)
+            f'{table.origin} has no column "{absent[0]}"; {has}', *suggest_nearest(absent[0], names)
         )
     if absent:
         raise source_error(f"{table.origin} has no columns {format_list(absent)}; {has}")

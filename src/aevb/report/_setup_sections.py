@@ -123,6 +123,10 @@ def model_section(report: ReportContext) -> Section:
         if condition is None or condition.is_optional
         else f", {render(condition.example_argument)}"
     )
+    if report.spec.schema is not None:
+        run = f"aevb.Run.open({PYTHON.value(report.name)})"
+        code = f"import aevb\n\nrun = {run}\nrun.sample(10{context})  # a data frame"
+        return Section("model", "Model", name_value_table(rows) + _code_block(code))
     use = (
         f"model.sample(10{context})  # [10{event}]"
         if report.model.posterior.has_density

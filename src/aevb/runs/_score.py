@@ -137,7 +137,7 @@ def score_table(
     threshold = torch.quantile(scores.double().cpu(), quantile).item()
     note = Note(
         "threshold",
-        f"Rows count as unlikely below log p = {threshold:.2f}: {quantile:.2g} of the "
+        f"Rows count as unlikely below log p = {threshold:.2f}: {quantile:.2%} of the "
         f"{len(reference):,} {'training' if name == 'train' else name} rows are below.",
         data={"threshold": threshold, "quantile": quantile, "reference": name},
     )

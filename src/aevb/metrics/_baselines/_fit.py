@@ -270,7 +270,7 @@ class _Gaussians:
         names: The names of the columns.
         rescaled: Makes the log-density of rows in the units of the data from that of ``x``.
         limits: Sizes of the fit.
-        rest: What the titles say of further columns.
+        rest: What there is to know about further columns.
     """
 
     x: Tensor
@@ -310,7 +310,8 @@ class _Gaussians:
         )
         floor = {"scale_floor": self.limits.scale_floor, "columns_at_floor": names}
         log_prob = self.rescaled(found.log_prob)
-        return Baseline(name, title + self.rest, log_prob, {**details, **floor}, caveat)
+        caveat = " ".join(filter(None, (self.rest, caveat)))
+        return Baseline(name, title, log_prob, {**details, **floor}, caveat)
 
 
 class _Mixed:
@@ -328,7 +329,7 @@ class _Mixed:
             return members, "There are no two columns of numbers without missing cells."
         if count > limit:
             return members, f"There are more than {limit:,} columns, too many for a covariance."
-        rest = " of the numbers, other columns independent" if self.numbers.others else ""
+        rest = "Of the numbers; the other columns are independent." if self.numbers.others else ""
         x, names = self.numbers.standardise(self.x), self.numbers.names
         joint = _Gaussians(x, names, self._rescaled, self.limits, rest)
         return [*members, joint.gaussian(), *joint.mixture()], ""
