@@ -1,8 +1,10 @@
 """Encoded cells as data frames of legal values, and frames with missing cells filled."""
 
 import datetime as dt
+import time
 from decimal import Decimal
 
+import narwhals
 import numpy as np
 import pandas
 import polars
@@ -11,6 +13,8 @@ import pytest
 import torch
 
 from aevb.data import Column, Schema
+from aevb.data._decode_frame import dtype_of_column
+from aevb.data._frame_libraries import zone_midnights
 from aevb.errors import AevbError, ArgumentError
 
 NAN = float("nan")
@@ -181,6 +185,37 @@ def test_times_of_the_schema_need_no_frame():
     times = Schema((column,), 2).decode([[60]])["t"]
     assert times.dtype == polars.Datetime("ms", "UTC")
     assert times.to_list() == [dt.datetime(1970, 1, 1, 0, 1, tzinfo=dt.UTC)]
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "read_csv(source='{path}', backend='polars')",
+        "Enum(categories=x)",
+        "Series",
+        "DataFrame",
+        "col(1)",
+        "Int64(" * 300,
+    ],
+)
+def test_a_dtype_of_the_schema_that_is_none_is_not_called(dtype, tmp_path):
+    (tmp_path / "x.csv").write_text("secret\n1\n")
+    dtype = dtype.format(path=tmp_path / "x.csv")
+    column = Column("t", "date", "normal", dtype, unit="second")
+    assert dtype_of_column(column) == narwhals.Datetime("us")
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "-05:30", "+00:00"])
+def test_days_of_a_zone_with_an_offset_begin_at_its_midnight(zone, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        starts = zone_midnights(np.array(["2020-06-01"], "datetime64[D]"), zone)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    midnight = dt.datetime.fromisoformat(f"2020-06-01T00:00{zone}").astimezone(dt.UTC)
+    assert starts.tolist() == [midnight.replace(tzinfo=None)]
 
 
 def test_numbers_lie_on_the_grid_of_those_that_were_seen():

@@ -343,21 +343,20 @@ def dtype_of_column(column: Column) -> Any:
     Datetime(time_unit='us', time_zone=None)
     """
     import narwhals
+    from narwhals.dtypes import DType
 
     try:
         tree = ast.parse(column.dtype, mode="eval").body
-    except SyntaxError:
+        call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        dtype = getattr(narwhals, name, None)
+        if not (isinstance(dtype, type) and issubclass(dtype, DType)):
+            return _default_dtype(column)
+        arguments = {each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg}
+        found = dtype(**arguments)
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
         return _default_dtype(column)
-    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
-    name = call.func.id if isinstance(call.func, ast.Name) else ""
-    dtype = getattr(narwhals, name, None)
-    if name in ("", "Object", "Unknown") or dtype is None:
-        return _default_dtype(column)
-    arguments = {each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg}
-    try:
-        return dtype(**arguments)
-    except (TypeError, ValueError):
-        return _default_dtype(column)
+    return _default_dtype(column) if name in ("Object", "Unknown") else found
 
 
 def _default_dtype(column: Column) -> Any:

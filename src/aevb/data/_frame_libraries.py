@@ -116,7 +116,7 @@ def zone_midnights(days: np.ndarray, zone: str) -> np.ndarray:
 def _time_zone(zone: str) -> dt.tzinfo:
     """The time zone with a name, or an offset such as ``"+02:00"``."""
     if zone[0] in "+-":
-        return dt.datetime.fromisoformat(f"2000-01-01T00:00{zone}").astimezone().tzinfo or dt.UTC
+        return dt.datetime.fromisoformat(f"2000-01-01T00:00{zone}").tzinfo or dt.UTC
     return ZoneInfo(zone)
 
 
