@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..networks._column import Column, Level
+from ..networks._column import Column
 from ._column_statistics import plain_values, to_floats
-from ._columns import EMPTY_CELL_TEXTS, CellRules
+from ._columns import CellRules
 from ._date_texts import find_date_format, parse_date
 from ._number_texts import parse_numbers
 
@@ -81,33 +81,34 @@ def read_numbers(column: Column, series: Any, rules: CellRules = CellRules()) ->
         DataError: A cell holds something else.
     """
     if column.kind == "date":
-        return _read_dates(column, series)
-    missing = rules.missing_in(column.name)
+        return _read_dates(column, series, rules)
     if str(series.dtype).startswith("Duration"):
         return to_floats(series.dt.total_microseconds()) / MICROSECONDS["second"]
     if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
-        cells = to_floats(series)
-        codes = list(parse_numbers(missing).values.values())
-        return np.where(np.isin(cells, codes), np.nan, cells) if codes else cells
+        return rules.without_codes(column.name, to_floats(series))
     cells = distinct_cells(series)
-    numbers = numbers_of(cells.values, rules, missing)
+    numbers = numbers_of(column.name, cells.values, rules)
     for value in cells.values:
         if numbers[value] is None:
             raise _cell_error(column, cells.first_row(value), value, "numbers")
     return cells.map(lambda value: numbers[value])
 
 
-def numbers_of(
-    values: list[Any], rules: CellRules = CellRules(), missing: tuple[str, ...] = ()
-) -> dict[Any, Any]:
+def numbers_of(name: str, values: list[Any], rules: CellRules = CellRules()) -> dict[Any, Any]:
     """The number of each distinct value of a column; ``None`` where it is none.
 
-    >>> numbers_of(["1,5", " 2", "a", True, dt.timedelta(minutes=1)])
+    >>> numbers_of("x", ["1,5", " 2", "a", True, dt.timedelta(minutes=1)])
     {'1,5': 1.5, ' 2': 2.0, 'a': None, True: True, datetime.timedelta(seconds=60): 60.0}
     """
     texts = dict.fromkeys(value.strip() for value in values if isinstance(value, str))
-    read = parse_numbers(texts, rules.decimal, usual=rules.usual_decimal, empty=missing).values
-    return {value: _number_of(value, read) for value in values}
+    empty, codes = rules.empty_texts(name), rules.empty_numbers(name)
+    read = parse_numbers(texts, rules.decimal, usual=rules.usual_decimal, empty=empty).values
+    numbers = {value: _number_of(value, read) for value in values}
+    times = (dt.timedelta, dt.time)
+    return {
+        value: math.nan if number in codes and not isinstance(value, times) else number
+        for value, number in numbers.items()
+    }
 
 
 def _number_of(value: Any, read: Mapping[str, float]) -> Any:
@@ -123,19 +124,7 @@ def _number_of(value: Any, read: Mapping[str, float]) -> Any:
     return value if isinstance(value, Real | np.bool_) else None
 
 
-def is_empty_text(value: Any, levels: tuple[Level, ...], missing: tuple[str, ...] = ()) -> bool:
-    """Whether a value of a column of categories stands for an empty cell.
-
-    >>> is_empty_text("NA", ("a", "b")), is_empty_text("NA", ("NA", "b"))
-    (True, False)
-    """
-    if not isinstance(value, str) or value in levels:
-        return False
-    text = value.strip()
-    return text.lower() in EMPTY_CELL_TEXTS or text in missing
-
-
-def _read_dates(column: Column, series: Any) -> np.ndarray:
+def _read_dates(column: Column, series: Any, rules: CellRules) -> np.ndarray:
     """Days or seconds since 1970."""
     dtype = str(series.dtype)
     scale = MICROSECONDS[column.unit]
@@ -145,9 +134,14 @@ def _read_dates(column: Column, series: Any) -> np.ndarray:
         cells = to_floats(series.dt.timestamp("us")) / scale
         return np.floor(cells) if column.unit == "day" and column.step else cells
     cells = distinct_cells(series)
+    empty = rules.empty_texts(column.name)
     texts = [value for value in cells.values if isinstance(value, str)]
-    form = column.format or find_date_format(texts)
-    dates = {value: _microseconds_of(value, column.unit, form) for value in cells.values}
+    filled = [text for text in texts if text.strip().lower() not in empty]
+    form = column.format or find_date_format(filled)
+    dates = {
+        **{value: _microseconds_of(value, column.unit, form) for value in cells.values},
+        **dict.fromkeys(set(texts).difference(filled), math.nan),
+    }
     for value, date in dates.items():
         if date is None:
             raise _cell_error(column, cells.first_row(value), value, "dates")
@@ -155,10 +149,8 @@ def _read_dates(column: Column, series: Any) -> np.ndarray:
 
 
 def _microseconds_of(value: Any, unit: str, form: str) -> float | None:
-    """A date as microseconds since 1970; NaN for an empty text, ``None`` for something else."""
+    """A date as microseconds since 1970; ``None`` for something else."""
     if isinstance(value, str):
-        if value.strip().lower() in EMPTY_CELL_TEXTS:
-            return math.nan
         try:
             return parse_date(value, form) * MICROSECONDS["second"] if form else None
         except ValueError:

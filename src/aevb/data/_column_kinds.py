@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -199,23 +200,23 @@ def _parse_texts(
     counts = statistics.texts.counts
     if kind in ("categorical", "binary", "identifier", "constant"):
         return statistics
-    empty = rules.missing_in(statistics.name)
     stripped: dict[str, int] = {}
     for text, count in counts.items():
-        if text.strip() not in empty:
-            stripped[text.strip()] = stripped.get(text.strip(), 0) + count
+        stripped[text.strip()] = stripped.get(text.strip(), 0) + count
     form = find_date_format(stripped)
     if form:
         values = {text: parse_date(text, form) for text in stripped}
         return _as_numbers(statistics, "dates", values, stripped, form)
     if len(stripped) == 2 or (len(stripped) == 1 and kind is None):
         return statistics
-    tried = parse_numbers(list(stripped)[:TRIED_TEXTS], rules.decimal, empty=empty)
+    tried = parse_numbers(list(stripped)[:TRIED_TEXTS], rules.decimal)
     if not any(value == value for value in tried.values.values()):
         return statistics
-    found = parse_numbers(stripped, rules.decimal, usual=rules.usual_decimal, empty=empty)
+    found = parse_numbers(stripped, rules.decimal, usual=rules.usual_decimal)
+    codes = rules.empty_numbers(statistics.name)
+    numbers = {text: math.nan if x in codes else x for text, x in found.values.items()}
     n_others = sum(stripped[text] for text in found.others)
-    n_numbers = sum(stripped[text] for text, value in found.values.items() if value == value)
+    n_numbers = sum(stripped[text] for text, value in numbers.items() if value == value)
     if n_others > (0 if found.format.units else n_numbers) or not n_numbers:
         return statistics
     if found.others:
@@ -223,7 +224,7 @@ def _parse_texts(
         where = "a cell" if row is None else f"row {row + 1:,}"
         what = f'{where} holds "{found.others[0]}"'
         raise _mixed_error(statistics.name, "numbers and text", what)
-    return _as_numbers(statistics, "numbers", found.values, stripped, "")
+    return _as_numbers(statistics, "numbers", numbers, stripped, "")
 
 
 def _as_numbers(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..networks._condition import class_name
-from ._columns import EMPTY_CELL_TEXTS, CellRules, cast_to_float, is_float
+from ._columns import CellRules, cast_to_float
 from ._value_counts import NumberCounts, TextCounts
 
 Cells = Literal["empty", "numbers", "truths", "texts", "dates", "durations", "mixed", "nested"]
@@ -92,17 +92,14 @@ def read_statistics(name: str, series: Any, rules: CellRules = CellRules()) -> C
         series: A narwhals series.
         rules: How cells are read.
     """
-    missing = rules.missing_in(name)
-    empty = EMPTY_CELL_TEXTS.union(text.lower() for text in missing)
+    empty = rules.empty_texts(name)
     start = (name, str(series.dtype))
     series = plain_values(series)
     dtype = series.dtype
     kind = str(dtype).split("(")[0]
     if dtype.is_numeric() or kind == "Boolean":
         cells = "truths" if kind == "Boolean" else "numbers"
-        codes = [float(text) for text in missing if is_float(text)]
-        x = to_floats(series)
-        x = np.where(np.isin(x, codes), np.nan, x) if codes else x
+        x = rules.without_codes(name, to_floats(series))
         return _of_numbers(start, cells, x, kind == "Float32")
     if kind in ("String", "Categorical", "Enum"):
         return _of_texts(start, series, kind, empty)
@@ -111,7 +108,7 @@ def read_statistics(name: str, series: Any, rules: CellRules = CellRules()) -> C
     if kind == "Duration":
         return _of_numbers(start, "durations", to_floats(series.dt.total_microseconds()) / _MICRO)
     if kind in ("Time", "Object", "Unknown"):
-        return _of_objects(start, series.to_list(), empty)
+        return _of_objects(start, series.to_list(), rules)
     return ColumnStatistics(*start, "nested", len(series), 0, fault=(kind.lower(), 0))
 
 
@@ -183,25 +180,35 @@ def _categories(series: Any, kind: str) -> tuple[tuple[Any, ...] | None, bool]:
     return None, False
 
 
-def _of_objects(
-    start: tuple[str, str], values: list[Any], empty: frozenset[str]
-) -> ColumnStatistics:
+def _of_objects(start: tuple[str, str], values: list[Any], rules: CellRules) -> ColumnStatistics:
     """Statistics of Python objects: those of a dtype where all have one."""
+    values = _without_codes(start[0], values, rules)
     known = [value for value in values if not is_missing_cell(value)]
     n = len(values)
     types = set(map(type, known))
     if not known:
         return ColumnStatistics(*start, "empty", n, n)
     if all(issubclass(each, str) for each in types):
-        texts = TextCounts.of(_without_empty(Counter(known), empty))
-        cells = "texts" if texts.total else "empty"
-        return ColumnStatistics(*start, cells, n, n - texts.total, texts=texts)
+        texts = TextCounts.of(Counter(known))
+        return ColumnStatistics(*start, "texts", n, n - texts.total, texts=texts)
     convert = _converter(types)
     if convert is None:
         return _refused_objects(start, values, types)
     cells, function = convert
     x = np.array([np.nan if is_missing_cell(value) else function(value) for value in values])
     return _of_numbers(start, cells, x)
+
+
+def _without_codes(name: str, values: list[Any], rules: CellRules) -> list[Any]:
+    """Python objects with None in the place of those that stand for empty cells."""
+    texts, numbers = rules.empty_texts(name), rules.empty_numbers(name)
+
+    def is_empty(value: Any) -> bool:
+        if isinstance(value, str):
+            return value.strip().lower() in texts
+        return isinstance(value, Real | Decimal | np.bool_) and float(value) in numbers
+
+    return [None if is_empty(value) else value for value in values]
 
 
 def _converter(types: set[type]) -> tuple[Cells, Any] | None:

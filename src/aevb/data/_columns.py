@@ -42,6 +42,36 @@ class CellRules:
             if text.startswith(prefix) or "=" not in text
         )
 
+    def empty_texts(self, name: str) -> frozenset[str]:
+        """The texts that stand for empty cells of a column, in lower case without blanks around.
+
+        >>> sorted(CellRules(missing=("Unknown", "-9")).empty_texts("age") - EMPTY_CELL_TEXTS)
+        ['-9', 'unknown']
+        """
+        return EMPTY_CELL_TEXTS | {text.strip().lower() for text in self.missing_in(name)}
+
+    def empty_numbers(self, name: str) -> list[float]:
+        """The numbers that stand for empty cells of a column.
+
+        >>> CellRules(missing=("Unknown", "-9", "age=1e3")).empty_numbers("age")
+        [-9.0, 1000.0]
+        """
+        codes = [text.strip() for text in self.missing_in(name)]
+        return [
+            number
+            for text in codes  # as Python writes numbers, or as the table does
+            for number in (
+                [float(text)]
+                if is_float(text)
+                else parse_numbers([text], self.decimal, usual=self.usual_decimal).values.values()
+            )
+        ]
+
+    def without_codes(self, name: str, cells: np.ndarray) -> np.ndarray:
+        """Numbers of a column with NaN in the place of those that stand for empty cells."""
+        codes = self.empty_numbers(name)
+        return np.where(np.isin(cells, codes), np.nan, cells) if codes else cells
+
 
 @dataclass(frozen=True)
 class NonNumericCell:
@@ -84,16 +114,14 @@ def read_column(
     where the column is ``required``: a text that remains is then reported in ``non_numeric``. Text
     with units is a column of numbers where every cell is a number.
     """
-    missing = rules.missing_in(name)
     if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
         column = TableColumn(name, _to_floats(series))
     elif str(series.dtype) in ("String", "Object", "Categorical", "Enum"):
-        column = _parse_text_column(name, series.to_list(), required, rules, missing)
+        column = _parse_text_column(name, series.to_list(), required, rules)
     else:
         column = TableColumn(name, np.full(len(series), np.nan), str(series.dtype).lower())
-    codes = [float(text) for text in missing if is_float(text)]
-    if column.numeric and codes:
-        column = replace(column, cells=np.where(np.isin(column.cells, codes), np.nan, column.cells))
+    if column.numeric:
+        column = replace(column, cells=rules.without_codes(name, column.cells))
     if column.numeric and not required and np.isnan(column.cells).all():
         return TableColumn(name, column.cells, "empty")
     return column
@@ -124,15 +152,16 @@ def cast_to_float(series: Any) -> Any:
 
 
 def _parse_text_column(
-    name: str, cells: list[Any], required: bool, rules: CellRules, missing: tuple[str, ...]
+    name: str, cells: list[Any], required: bool, rules: CellRules
 ) -> TableColumn:
     """Numbers where most texts are numbers, with the first other text; otherwise text."""
+    empty = rules.empty_texts(name)
     texts = ["" if cell is None else str(cell).strip() for cell in cells]
     distinct = list(dict.fromkeys(texts))
-    tried = parse_numbers(distinct[:TRIED_TEXTS], rules.decimal, empty=missing)
+    tried = parse_numbers(distinct[:TRIED_TEXTS], rules.decimal, empty=empty)
     if len(distinct) > TRIED_TEXTS and not required and not tried.values:
         return TableColumn(name, np.full(len(texts), np.nan), "text")
-    found = parse_numbers(distinct, rules.decimal, usual=rules.usual_decimal, empty=missing)
+    found = parse_numbers(distinct, rules.decimal, usual=rules.usual_decimal, empty=empty)
     values = np.array([found.values.get(text, np.nan) for text in texts])
     others = set(found.others)
     n_others = sum(text in others for text in texts)

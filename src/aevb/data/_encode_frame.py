@@ -12,7 +12,7 @@ import torch
 from ..errors import DataError
 from ..networks._column import Column, Level, atom_cells
 from ..notes import Note
-from ._cells import distinct_cells, is_empty_text, numbers_of, read_numbers
+from ._cells import distinct_cells, numbers_of, read_numbers
 from ._columns import CellRules
 from ._formatting import format_count, format_list, suggest_nearest
 from ._frame_libraries import level_text
@@ -174,14 +174,19 @@ def _encode_levels(column: Column, series: Any, rules: CellRules) -> EncodedColu
     assert column.levels is not None
     cells = distinct_cells(series)
     codes = level_codes(column)
-    missing = rules.missing_in(column.name)
-    numbers = (
-        {} if any(isinstance(level, str) for level in codes) else numbers_of(cells.values, rules)
-    )
+    has_texts = any(isinstance(level, str) for level in codes)
+    readable = [value for value in cells.values if not (has_texts and isinstance(value, str))]
+    numbers, empty_texts = numbers_of(column.name, readable, rules), rules.empty_texts(column.name)
+
+    def is_empty(value: Any) -> bool:
+        if isinstance(value, str) and value.strip().lower() in empty_texts:
+            return True
+        return numbers.get(value) != numbers.get(value)  # NaN
+
     places = {
         place: _find_level(value, numbers.get(value), codes)
         for place, value in enumerate(cells.values)
-        if not is_empty_text(value, column.levels, missing)
+        if value in codes or not is_empty(value)
     }
     table = np.full(len(cells.values) + 1, np.nan, dtype=np.float32)
     empty = np.ones(len(table), dtype=bool)

@@ -177,7 +177,7 @@ def _parse_long(
         return statistics
     form = find_date_format(list(statistics.texts.counts)[:64])
     if form:
-        return _parse_long_dates(statistics, series, form)
+        return _parse_long_dates(statistics, series, form, rules)
     held = list(statistics.texts.counts)[:TRIED_TEXTS]
     if not any(value == value for value in parse_numbers(held, rules.decimal).values.values()):
         return statistics
@@ -193,10 +193,12 @@ def _parse_long(
     )
 
 
-def _parse_long_dates(statistics: ColumnStatistics, series: Any, form: str) -> ColumnStatistics:
+def _parse_long_dates(
+    statistics: ColumnStatistics, series: Any, form: str, rules: CellRules
+) -> ColumnStatistics:
     """The statistics of dates in text; those of texts where one is no date."""
-    texts = series.to_list()
-    known = [text for text in texts if isinstance(text, str) and text.strip()]
+    texts, empty = series.to_list(), rules.empty_texts(statistics.name)
+    known = [x for x in texts if isinstance(x, str) and x.strip().lower() not in empty]
     try:
         seconds = np.array([parse_date(text, form) for text in known])
     except ValueError:

@@ -17,7 +17,7 @@ from .._registry import register
 from ..errors import DataError, missing_extra
 from ..notes import Argument, Note, message
 from ._byte_format import ByteFormat
-from ._columns import EMPTY_CELL_TEXTS, CellRules, TableColumn, read_column
+from ._columns import CellRules, TableColumn, read_column
 from ._compression import check_size, data_name, open_file
 from ._context import LABEL_COLUMN_NAMES, ContextColumn
 from ._encoded_images import decode_column, holds_images, name_classes, recorded_class_names
@@ -384,8 +384,9 @@ def _read_context_column(name: str, series: Any, rules: CellRules) -> ContextCol
     column = read_column(name, series, False, rules)
     if column.numeric and column.non_numeric is None:
         return ContextColumn(name, column.cells)
+    empty = rules.empty_texts(name)
     texts = [
-        None if cell is None or str(cell).strip().lower() in EMPTY_CELL_TEXTS else str(cell).strip()
+        None if cell is None or str(cell).strip().lower() in empty else str(cell).strip()
         for cell in series.to_list()
     ]
     return ContextColumn(name, np.array(texts, dtype=object))

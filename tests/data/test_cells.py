@@ -1,0 +1,66 @@
+"""Values that stand for missing cells: where a schema is learned, and where it encodes."""
+
+from decimal import Decimal
+
+import numpy as np
+import pandas
+import polars
+import pytest
+
+from aevb.data import Column, Reading, Schema, load
+from aevb.data._columns import CellRules
+from aevb.data._encode_frame import encode_column
+from aevb.data._tables import to_narwhals
+
+CODED = {
+    "numbers": ([1.5, -999.0, 3.25, 8.75] * 30, ["-999"]),
+    "ordinal": ([1, -999, 3, 2, 5] * 30, ["-999"]),
+    "binary": ([1, -999, 0, 1] * 30, ["x=-999"]),
+    "float levels": ([0.5, 1.5, 99.0, 2.5] * 30, ["99"]),
+    "objects": ([Decimal("1.5"), Decimal(-9), Decimal("3.5"), Decimal("2.5")] * 30, ["-9"]),
+    "texts": (["a", "UNKNOWN", "b", "c"] * 30, ["Unknown"]),
+    "numbers in text": ([f"{i},5" for i in range(60)] + ["-9,0", "-9,00"] * 30, ["-9"]),
+    "code of the table": ([f"{i},5" for i in range(60)] + ["-9,5"] * 60, ["-9,5"]),
+    "few numbers in text": (["1", "-999.0", "3", "2"] * 30, ["-999"]),
+    "dates in text": (
+        [f"2004-03-{1 + i % 28:02}" for i in range(60)] + ["Unknown"] * 60, ["unknown"],
+    ),
+    "mixed types": (["a", "b", -9, "c"] * 30, ["-9"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODED)
+@pytest.mark.parametrize("library", [pandas.DataFrame, polars.DataFrame], ids=["pandas", "polars"])
+def test_codes_are_missing_where_a_schema_is_learned_and_where_it_encodes(name, library):
+    values, missing = CODED[name]
+    if name == "mixed types" and library is polars.DataFrame:
+        values = polars.Series(values, dtype=polars.Object)
+    frame = library({"x": values, "other": [0, 1] * (len(values) // 2)})
+    reading = Reading(missing=missing)
+    kinds = {"x": "categorical"} if name == "mixed types" else None
+    schema = Schema.of(frame, unseen="refuse", reading=reading, kinds=kinds)
+    column = schema.columns[0]
+    rules = CellRules(missing=reading.missing)
+    empty = encode_column(column, to_narwhals(frame, "frame")["x"], rules).empty
+    assert 0 < column.missing == empty.mean() < 1, column.kind
+    if column.levels is None:
+        assert column.low >= 0
+
+
+def test_a_table_with_codes_in_dates_and_levels_is_loaded(tmp_path):
+    rows = [f"2004-03-{1 + i % 28:02},{i % 4},{i}.{i % 7}5" for i in range(100)]
+    rows[3], rows[40] = "unknown,-999,1.5", "UNKNOWN,-999.0,2.5"
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["day,rooms,price", *rows]))
+    data = load(path, missing=["unknown", -999], unseen="refuse")
+    assert [each.kind for each in data.spec.schema.columns[:2]] == ["date", "ordinal"]
+    parts = (data.train, data.validation, data.test)
+    cells = np.concatenate([part.tensor().numpy() for part in parts if part is not None])
+    assert np.isnan(cells).sum(0).tolist() == [2, 2, 0]
+
+
+def test_empty_texts_do_not_hide_the_format_of_dates():
+    column = Column("d", "date", "discretised_logistic", "Date", unit="day", step=1.0)
+    frame = pandas.DataFrame({"d": ["", "1970-01-02", None, "1970-01-05"]})
+    cells = Schema((column,), 4).encode(frame).tensor()[:, 0]
+    np.testing.assert_array_equal(cells, [np.nan, 1, np.nan, 4])
