@@ -127,9 +127,46 @@ def test_rare_levels_share_a_code_and_are_decoded_apart():
         assert set(schema.decode([[2.0]] * 60)["land"].to_list()) == expected
 
 
+@pytest.mark.parametrize("spelling", ["3", "3.0", "3.00", "+3", "3e0"])
+def test_every_spelling_of_a_rare_number_is_honoured(spelling):
+    rooms = replace(LAND, name="rooms", levels=(1, 2, "rare"), pooled=(3, 4, 5))
+    schema = Schema((rooms,), 9)
+    for operator, expected in (("=", {3}), ("!=", {4, 5})):
+        condition = f"rooms{operator}{spelling}"
+        (found,) = parse_conditions(schema, condition)
+        assert inside(found.intervals, 2)
+        restricted = restrict_pooled_levels(schema, condition)
+        assert set(restricted.columns[0].pooled) == expected
+
+
+@pytest.mark.parametrize("level", [" Female", "=a", "> 1", "a and b", "Female"])
+def test_values_of_a_dict_are_compared_as_they_are(level):
+    column = replace(SEX, levels=("other", level))
+    (found,) = parse_conditions(Schema((column,), 9), {"sex": level})
+    assert found.value == 1
+    assert restrict_pooled_levels(
+        Schema((replace(LAND, pooled=("x", level, "y")),), 9), {"land": level}
+    ).columns[0].pooled == (level,)
+
+
+def test_values_of_a_dict_are_numbers_dates_and_texts():
+    values = {"age": 60.0, "day": "2002-11-09", "class": 2, "alive": True, "sex": " Male "}
+    texts = ["age=60", "day=2002-11-09", "class=2", "alive=True", "sex=Male"]
+    assert parse_conditions(SCHEMA, values) == parse_conditions(SCHEMA, texts)
+
+
 @pytest.mark.parametrize(
     "where",
     [
+        "class<1.2.3",
+        "class<inf",
+        "class<nan",
+        "class>.",
+        {"agee": 60},
+        {"age": None},
+        {"age": ">60"},
+        {"sex": "female"},
+        {"planet": "Mars"},
         "age",
         "age>",
         ">60",
@@ -188,7 +225,7 @@ def test_numbers_of_one_sign_never_have_the_other(column, sign):
     schema = Schema((replace(column, name="x", **ends),), 9)
     below, least = ("<", "<=") if sign == 1 else (">", ">=")
     assert parse_conditions(schema, f"x{least}0") and parse_conditions(schema, f"x{below}{sign}")
-    for condition in (f"x{below}0", f"x{least}{-sign}"):
+    for condition in (f"x{below}0", f"x{least}{-sign}", f"x={-sign}", f"x=={-sign}"):
         with pytest.raises(ArgumentError):
             parse_conditions(schema, condition)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..errors import ArgumentError
 from ..networks._column import Column, Level
 from ._cell_conditions import ANY_NUMBER, CellCondition, Intervals, intersect
 from ._cells import MICROSECONDS
+from ._columns import is_float
 from ._date_texts import ISO, parse_date
 from ._encode_frame import level_codes, to_cells
 from ._formatting import format_list, suggest_nearest
@@ -21,9 +22,10 @@ from ._frame_libraries import level_text
 from ._schema import Schema
 
 OPERATORS = ("!=", ">=", "<=", "==", "=", ">", "<")
+EQUAL = ("=", "==")
 ON_GRID = 1e-6  # in steps: how far a value on a grid may be rounded
 BESIDE_GRID = 0.4  # in steps: between a bound and the next value, so that bounds do not touch
-_COMPARISON = re.compile(r"\s*(!=|>=|<=|==|=|>|<)\s*(.*)", re.DOTALL)
+_COMPARISON = re.compile(rf"\s*({'|'.join(OPERATORS)})\s*(.*)", re.DOTALL)
 
 Conditions = str | Sequence[str] | Mapping[str, Any]
 
@@ -84,16 +86,21 @@ def restrict_pooled_levels(schema: Schema, where: Conditions) -> Schema:
     columns = {column.name: column for column in schema.columns}
     for each in _comparisons(schema, where):
         column = columns[each.column.name]
-        if each.operator in ("=", "==", "!=") and each.value in map(level_text, column.pooled):
+        if each.operator in (*EQUAL, "!=") and _is_pooled(column, each.value):
             pairs = zip(
                 column.pooled, column.pooled_counts or [1] * len(column.pooled), strict=True
             )
             is_equal = each.operator != "!="
-            kept = [pair for pair in pairs if (level_text(pair[0]) == each.value) is is_equal]
+            kept = [pair for pair in pairs if _is_level(pair[0], each.value) is is_equal]
             if kept:
                 levels, counts = zip(*kept, strict=True)
                 columns[column.name] = replace(column, pooled=levels, pooled_counts=counts)
     return replace(schema, columns=tuple(columns.values()))
+
+
+def _is_pooled(column: Column, text: str) -> bool:
+    """Whether a text names a level that shares its code with others."""
+    return any(_is_level(level, text) for level in column.pooled)
 
 
 @dataclass(frozen=True)
@@ -112,11 +119,20 @@ class _Comparison:
 
 def _comparisons(schema: Schema, where: Conditions) -> list[_Comparison]:
     if isinstance(where, Mapping):
-        texts = [f"{name}={level_text(value)}" for name, value in where.items()]
-    else:
-        texts = [where] if isinstance(where, str) else list(where)
-        texts = [part for text in texts for part in _parts(schema, str(text))]
-    return [_parse(schema, text) for text in texts]
+        return [_equality(schema, str(name), value) for name, value in where.items()]
+    texts = [where] if isinstance(where, str) else list(where)
+    parts = [part for text in texts for part in _parts(schema, str(text))]
+    return [_parse(schema, part) for part in parts]
+
+
+def _equality(schema: Schema, name: str, value: Any) -> _Comparison:
+    """The condition that a column has a value; blanks around a level count where it has them."""
+    column = next((each for each in schema.columns if each.name == name), None)
+    text = level_text(value)
+    if column is None:
+        raise _unknown_column(schema, name, f"{name}={text}")
+    levels = map(level_text, level_codes(column))
+    return _Comparison(column, "=", text if text in levels else text.strip())
 
 
 def _parts(schema: Schema, text: str) -> list[str]:
@@ -151,7 +167,12 @@ def _parse(schema: Schema, text: str) -> _Comparison:
             value=text,
             suggestions=("Write a column, an operator and a value, such as age>60",),
         )
-    raise ArgumentError(
+    raise _unknown_column(schema, name, text)
+
+
+def _unknown_column(schema: Schema, name: str, text: Any) -> ArgumentError:
+    columns = [column.name for column in schema.columns if column.name]
+    return ArgumentError(
         f'there is no column "{name}"',
         argument="where",
         value=text,
@@ -161,7 +182,7 @@ def _parse(schema: Schema, text: str) -> _Comparison:
 
 def _split_unknown(text: str) -> tuple[str, str, str]:
     """The parts around the first operator; empty without one."""
-    match = re.search("|".join(map(re.escape, OPERATORS)), text)
+    match = re.search("|".join(OPERATORS), text)
     if match is None:
         return text, "", ""
     return text[: match.start()].strip(), match[0], text[match.end() :].strip()
@@ -170,13 +191,13 @@ def _split_unknown(text: str) -> tuple[str, str, str]:
 def _check_constant(comparison: _Comparison) -> None:
     """Check a condition on a column that is set aside."""
     column = comparison.column
-    if column.kind != "constant" or not column.levels or comparison.operator not in ("=", "=="):
+    if column.kind != "constant" or not column.levels or comparison.operator not in EQUAL:
         raise ArgumentError(
             f"{column.name} is set aside as {column.kind}: the model does not have it",
             argument="where",
             value=comparison.text,
         )
-    if comparison.value not in _texts(column.levels):
+    if not any(_is_level(level, comparison.value) for level in column.levels):
         raise _never(comparison.text, f"{column.name} is always {column.levels[0]}")
 
 
@@ -204,16 +225,16 @@ def _is_outside(column: Column, operator: str, value: float) -> bool:
     if column.kind == "date":
         return False
     if column.low is not None and column.low >= 0:
-        return value < 0 if operator == "<=" else operator == "<" and value <= 0
+        return value < 0 if operator in ("<=", *EQUAL) else operator == "<" and value <= 0
     if column.high is not None and column.high <= 0:
-        return value > 0 if operator == ">=" else operator == ">" and value >= 0
+        return value > 0 if operator in (">=", *EQUAL) else operator == ">" and value >= 0
     return False
 
 
 def _level_intervals(comparison: _Comparison) -> Intervals:
-    column, operator = comparison.column, comparison.operator
-    codes = {text: code for level, code in level_codes(column).items() for text in _texts((level,))}
-    code = codes.get(comparison.value, _number_place(comparison))
+    column, operator, text = comparison.column, comparison.operator, comparison.value
+    codes = [code for level, code in level_codes(column).items() if _is_level(level, text)]
+    code = codes[0] if codes else _number_place(comparison)
     if code is None:
         raise ArgumentError(
             f'{column.name} has no level "{comparison.value}"',
@@ -229,7 +250,7 @@ def _level_intervals(comparison: _Comparison) -> Intervals:
             value=comparison.text,
             suggestions=("Compare with = or !=",),
         )
-    is_rare = comparison.value in map(level_text, column.pooled)
+    is_rare = _is_pooled(column, text)
     return tuple(
         (float(each), float(each))
         for each in range(column.n_levels)
@@ -240,10 +261,9 @@ def _level_intervals(comparison: _Comparison) -> Intervals:
 def _number_place(comparison: _Comparison) -> float | None:
     """The place of a number among levels that are numbers, for a comparison of their order."""
     levels = [level for level in comparison.column.levels or () if not isinstance(level, str)]
-    is_number = re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", comparison.value, re.IGNORECASE)
-    if comparison.operator[0] not in "<>" or len(levels) < comparison.column.n_levels:
-        return None
-    if is_number is None:
+    is_number = is_float(comparison.value) and math.isfinite(float(comparison.value))
+    has_order = comparison.operator[0] in "<>" and len(levels) == comparison.column.n_levels
+    if not (has_order and is_number):
         return None
     return sum(level < float(comparison.value) for level in levels) - 0.5
 
@@ -253,16 +273,13 @@ def _has_order(column: Column) -> bool:
     return column.kind == "ordinal" or (column.kind == "binary" and numbers)
 
 
-def _texts(levels: Iterable[Level | None]) -> set[str]:
-    """How levels may be written."""
-    texts = set()
-    for level in levels:
-        texts.add(level_text(level))
-        if isinstance(level, bool):
-            texts |= {str(level).lower(), str(int(level))}
-        elif isinstance(level, int | float) and float(level).is_integer():
-            texts |= {str(int(level)), str(float(level))}
-    return texts
+def _is_level(level: Level | None, text: str) -> bool:
+    """Whether a text names a level; numbers and truth values have several spellings."""
+    if text == level_text(level):
+        return True
+    if isinstance(level, bool) and text in (str(level).lower(), str(int(level))):
+        return True
+    return isinstance(level, int | float) and is_float(text) and float(text) == level
 
 
 def _holds(left: float, operator: str, right: float) -> bool:
@@ -337,7 +354,7 @@ def _grid_intervals(comparison: _Comparison, value: float, step: float) -> Inter
 def _real_intervals(comparison: _Comparison, value: float) -> Intervals:
     """Bounds in float32, as the encoded cells."""
     column, operator = comparison.column, comparison.operator
-    if operator in ("=", "=="):
+    if operator in EQUAL:
         return _point(comparison, value)
     low, high = _open_range(column)
     if not low < value < high:
