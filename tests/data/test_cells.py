@@ -7,10 +7,11 @@ import pandas
 import polars
 import pytest
 
-from aevb.data import Column, Reading, Schema, load
+from aevb.data import Column, Reading, Schema, SchemaBuilder, load
 from aevb.data._columns import CellRules
 from aevb.data._encode_frame import encode_column
 from aevb.data._tables import to_narwhals
+from aevb.errors import DataError
 
 CODED = {
     "numbers": ([1.5, -999.0, 3.25, 8.75] * 30, ["-999"]),
@@ -45,6 +46,32 @@ def test_codes_are_missing_where_a_schema_is_learned_and_where_it_encodes(name, 
     assert 0 < column.missing == empty.mean() < 1, column.kind
     if column.levels is None:
         assert column.low >= 0
+
+
+def test_a_schema_keeps_its_codes(tmp_path):
+    frame = pandas.DataFrame({"x": [1.25, -999.0, 3.5, 4.75, 2.125] * 9, "y": list("abc?b") * 9})
+    missing = ("-999", "y=a")
+    schema = Schema.of(frame, reading=Reading(missing=missing))
+    builder = SchemaBuilder(missing=missing).update(frame[:20]).update(frame[20:])
+    assert builder.schema() == schema and schema.missing == missing
+    empty = (frame == -999.0) | (frame == "a") | (frame == "?")
+    schema.write(tmp_path / "schema.toml")
+    for each in (schema, builder.schema(), Schema.from_dict(schema.to_dict())):
+        rows = each.encode(frame)
+        np.testing.assert_array_equal(np.isnan(rows.tensor().numpy()), empty)
+        assert rows.notes == ()
+    assert Schema.read(tmp_path / "schema.toml") == schema
+    draws = np.zeros((len(frame), len(schema.modelled)))
+    assert not (schema.complete(frame, draws) == -999.0).any(axis=None)
+    assert load(frame, missing=missing).spec.schema.missing == missing
+    assert "missing" not in Schema.of(frame).to_dict()
+
+
+@pytest.mark.parametrize("missing", [-999, "-999", [-999], {"-999": 1}], ids=repr)
+def test_codes_of_a_record_are_texts(missing):
+    record = Schema((), 0).to_dict()
+    with pytest.raises(DataError):
+        Schema.from_dict({**record, "missing": missing})
 
 
 def test_a_table_with_codes_in_dates_and_levels_is_loaded(tmp_path):

@@ -51,7 +51,7 @@ def learn_schema(table: MixedTable, train: np.ndarray, kinds: Any, unseen: Unsee
             return None
         raise _error_in(table, error_of_all_rows or error) from error
     notes = tuple(note for note in learned.notes if note.code != MISSING_CODE_NOTE)
-    schema = Schema(learned.columns, learned.rows, unseen, notes)
+    schema = Schema(learned.columns, learned.rows, unseen, notes, table.rules.missing)
     plain = all(each.kind == "continuous" for each in schema.modelled)
     return None if kinds is None and plain and not _has_missing(table, schema) else schema
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from ..errors import DataError, check_choice
 from ..networks._column import Column, Measure, joint_measure
 from ..notes import Note
+from ._columns import CellRules
 from ._decode_frame import complete_frame, decode_frame
 from ._encode_frame import encode_frame
 from ._raw import ReadOptions
@@ -32,6 +33,7 @@ class Schema:
         rows: The number of rows that the schema was learned from.
         unseen: What becomes of a category that is new: a missing cell, or an error.
         notes: What needs attention in the table; not part of the record.
+        missing: Values that stand for empty cells, as ``"-200"`` or ``"COLUMN=-200"``.
 
     Example:
         >>> schema = Schema((Column("age", "integer", "discretised_logistic", step=1.0),), 100)
@@ -43,6 +45,7 @@ class Schema:
     rows: int
     unseen: Unseen = "missing"
     notes: tuple[Note, ...] = field(default=(), compare=False, repr=False)
+    missing: tuple[str, ...] = ()
 
     @property
     def modelled(self) -> tuple[Column, ...]:
@@ -58,8 +61,9 @@ class Schema:
         """Encode a data frame: one number per cell of a modelled column.
 
         Columns are matched by name, in any order. None, NaN, NaT and NA are missing cells, and so
-        are empty texts where they are no category. A category that is new, or a number that its
-        column cannot hold, is a missing cell too, or an error (see ``unseen``).
+        are empty texts and the values of ``missing`` where they are no category. A category that
+        is new, or a number that its column cannot hold, is a missing cell too, or an error (see
+        ``unseen``).
 
         Args:
             frame: A data frame of pandas, polars, pyarrow or another library that narwhals reads.
@@ -79,7 +83,7 @@ class Schema:
             tensor([[1.],
                     [nan]])
         """
-        return encode_frame(self, frame)
+        return encode_frame(self, frame, CellRules(missing=self.missing))
 
     def decode(self, tensor: Any, like: Any = None, *, seed: int = 0) -> Any:
         """Decode encoded cells to a data frame, with values that the columns can hold.
@@ -135,7 +139,7 @@ class Schema:
             >>> schema.complete(polars.DataFrame({"sex": ["m", None]}), [[0], [0]])["sex"].to_list()
             ['m', 'f']
         """
-        return complete_frame(self, frame, draws, seed)
+        return complete_frame(self, frame, draws, seed, CellRules(missing=self.missing))
 
     @classmethod
     def of(
@@ -177,8 +181,10 @@ class Schema:
         check_choice("unseen", unseen, get_args(Unseen))
         options = ReadOptions(reading=reading or Reading())
         table = read_source_table(source, options)
-        learned = learn_columns(table, kinds, table.cell_rules(options))
-        return cls(learned.columns, learned.rows, unseen, (*table.notes, *learned.notes))
+        rules = table.cell_rules(options)
+        learned = learn_columns(table, kinds, rules)
+        notes = (*table.notes, *learned.notes)
+        return cls(learned.columns, learned.rows, unseen, notes, rules.missing)
 
     @classmethod
     def read(cls, path: str | Path) -> Schema:
@@ -229,6 +235,7 @@ class Schema:
         return {
             "rows": self.rows,
             "unseen": self.unseen,
+            **({"missing": list(self.missing)} if self.missing else {}),
             "columns": [asdict(column) for column in self.columns],
         }
 
@@ -245,12 +252,15 @@ class Schema:
         Raises:
             DataError: Fields are missing, unknown, or of another type.
         """
-        known = {"columns", "rows", "unseen"}
-        if not isinstance(record, Mapping) or not known - {"unseen"} <= record.keys() <= known:
+        needed, known = {"columns", "rows"}, {"columns", "rows", "unseen", "missing"}
+        if not isinstance(record, Mapping) or not needed <= record.keys() <= known:
             raise DataError("the record of a schema has missing or unknown fields")
         rows, unseen = record["rows"], record.get("unseen", "missing")
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
             raise DataError("`rows` of the record of a schema is no count")
         if unseen not in get_args(Unseen):
             raise DataError('`unseen` of the record of a schema must be "missing" or "refuse"')
-        return cls(read_columns(record["columns"]), rows, unseen)
+        missing = record.get("missing", ())
+        if not isinstance(missing, list | tuple) or not all(isinstance(x, str) for x in missing):
+            raise DataError("`missing` of the record of a schema must be a list of texts")
+        return cls(read_columns(record["columns"]), rows, unseen, missing=tuple(missing))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal, Self
 
 from ._column_statistics import ColumnStatistics, merge_statistics, read_statistics
+from ._columns import CellRules
+from ._reading import Reading
 from ._schema import Schema
 from ._schema_learning import Kinds, learn_from_statistics
 from ._tables import to_narwhals
@@ -17,6 +19,9 @@ class SchemaBuilder:
     values are exact up to 8,192 in a column; beyond that the kinds rest on a sample of the values
     which does not depend on how the rows were divided.
 
+    Args:
+        missing: Values that stand for empty cells, such as ``-200``, or ``"COLUMN=-200"``.
+
     Example:
         >>> import polars
         >>> part = polars.DataFrame({"sex": ["f", "m"] * 20, "rooms": [1, 2, 3, 4] * 10})
@@ -25,7 +30,8 @@ class SchemaBuilder:
         (80, ['binary', 'ordinal'])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, missing: tuple[str, ...] = ()) -> None:
+        self._rules = CellRules(missing=Reading(missing=missing).missing or ())
         self._statistics: dict[str, ColumnStatistics] = {}
 
     def update(self, frame: Any) -> Self:
@@ -41,14 +47,17 @@ class SchemaBuilder:
             DataError: The columns are others, or hold something else.
         """
         table = to_narwhals(frame, "frame")
-        found = {each.name: read_statistics(each.name, each) for each in table.iter_columns()}
-        return self._add(found)
+        columns = table.iter_columns()
+        return self._add(
+            {each.name: read_statistics(each.name, each, self._rules) for each in columns}
+        )
 
     def merge(self, other: SchemaBuilder) -> Self:
         """Add the rows of another builder.
 
         Args:
-            other: A builder of other rows of the same table; it stays as it is.
+            other: A builder of other rows of the same table, with the same ``missing``; it stays
+                as it is.
 
         Returns:
             The builder.
@@ -79,5 +88,6 @@ class SchemaBuilder:
             DataError: There are no rows, a column cannot be read, or none can be modelled.
             ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
         """
-        learned = learn_from_statistics(self._statistics, kinds)
-        return Schema(learned.columns, learned.rows, unseen, learned.notes)
+        learned = learn_from_statistics(self._statistics, kinds, self._rules)
+        missing = self._rules.missing
+        return Schema(learned.columns, learned.rows, unseen, learned.notes, missing)
