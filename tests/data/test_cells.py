@@ -86,6 +86,50 @@ def test_a_table_with_codes_in_dates_and_levels_is_loaded(tmp_path):
     assert np.isnan(cells).sum(0).tolist() == [2, 2, 0]
 
 
+OBJECTS = {
+    "lists": [["a"], ["b"]],
+    "records": [{"a": 1}, {"b": 2}],
+    "arrays": [np.zeros(2), np.ones(2)],
+    "sets": [{1}, None],
+}
+COLUMNS = (
+    Column("x", "binary", "bernoulli", levels=("f", "m")),
+    Column("x", "continuous", "normal"),
+    Column("x", "date", "normal", unit="day"),
+)
+OBJECT_FRAMES = {
+    "pandas": lambda cells: pandas.DataFrame({"x": pandas.Series(cells, dtype=object)}),
+    "polars": lambda cells: polars.DataFrame({"x": polars.Series(cells, dtype=polars.Object)}),
+}
+
+
+@pytest.mark.parametrize("library", OBJECT_FRAMES)
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.kind)
+@pytest.mark.parametrize("cells", OBJECTS.values(), ids=OBJECTS)
+def test_cells_that_are_no_single_values_are_refused(cells, column, library):
+    with pytest.raises(DataError) as caught:
+        Schema((column,), 2).encode(OBJECT_FRAMES[library](cells))
+    assert caught.value.argument == "frame"
+
+
+@pytest.mark.parametrize("library", OBJECT_FRAMES)
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.kind)
+def test_objects_that_stand_for_missing_cells_are_missing(column, library):
+    cells = [pandas.NA, None, float("nan"), pandas.NaT]
+    rows = Schema((column,), 4).encode(OBJECT_FRAMES[library](cells))
+    assert np.isnan(rows.tensor().numpy()).all() and rows.notes == ()
+
+
+@pytest.mark.parametrize("day", [10_000_000, -10_000_000, 2_932_897, -719_163])
+def test_dates_beyond_the_calendar_of_python_are_refused(day):
+    days = polars.Series([day, 5, 7] * 9).cast(polars.Date)
+    frame = polars.DataFrame({"day": days, "y": [1, 2, 3] * 9})
+    for source in (frame, frame[[0, 3]]):
+        with pytest.raises(DataError, match="day"):
+            Schema.of(source)
+    assert Schema.of(frame, kinds={"day": "identifier"}).columns[0].kind == "identifier"
+
+
 def test_empty_texts_do_not_hide_the_format_of_dates():
     column = Column("d", "date", "discretised_logistic", "Date", unit="day", step=1.0)
     frame = pandas.DataFrame({"d": ["", "1970-01-02", None, "1970-01-05"]})

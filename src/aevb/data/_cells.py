@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..networks._column import Column
-from ._column_statistics import plain_values, to_floats
+from ._column_statistics import is_missing_cell, plain_values, to_floats
 from ._columns import CellRules
 from ._date_texts import find_date_format, parse_date
 from ._number_texts import parse_numbers
@@ -52,23 +52,44 @@ def distinct_cells(series: Any) -> DistinctCells:
         DataError: The cells are lists, records or bytes.
     """
     if series.dtype.is_nested() or str(series.dtype) == "Binary":
-        raise DataError(
-            f'the cells of column "{series.name}" are not single values ({series.dtype})',
-            argument="frame",
-            suggestions=("Write them as several columns",),
-        )
+        raise _nested_error(series)
     series = plain_values(series)
     native, library = series.to_native(), series.implementation
-    if library.is_pandas():
+    if str(series.dtype) == "Object":
+        values, places = _object_places(series)
+    elif library.is_pandas():
         values, places = _pandas_places(native)
-    elif library.is_polars() and str(series.dtype) != "Object":
+    elif library.is_polars():
         values, places = _polars_places(native)
     elif library.is_pyarrow():
         values, places = _pyarrow_places(native)
     else:
         values, places = _other_places(series.to_list())
-    is_empty = np.array([*(value is None or value != value for value in values), True])
-    return DistinctCells(values, np.where(is_empty[places], -1, places))
+    kept = [place for place, value in enumerate(values) if not is_missing_cell(value)]
+    new_places = np.full(len(values) + 1, -1)  # the last one is that of empty cells
+    new_places[kept] = np.arange(len(kept))
+    return DistinctCells([values[place] for place in kept], new_places[places])
+
+
+def _nested_error(series: Any) -> DataError:
+    """The error for lists, records and bytes."""
+    return DataError(
+        f'the cells of column "{series.name}" are not single values ({series.dtype})',
+        argument="frame",
+        suggestions=("Write them as several columns",),
+    )
+
+
+def _object_places(series: Any) -> tuple[list[Any], np.ndarray]:
+    """The distinct values of Python objects."""
+    try:
+        if series.implementation.is_pandas():
+            return _pandas_places(series.to_native())
+        values, places = _other_places(series.to_list())
+        hash(tuple(values))
+        return values, places
+    except TypeError as error:  # a value without a hash
+        raise _nested_error(series) from error
 
 
 def read_numbers(column: Column, series: Any, rules: CellRules = CellRules()) -> np.ndarray:

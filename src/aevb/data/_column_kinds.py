@@ -40,6 +40,7 @@ MAX_FINE_STEPS = 2000  # of decimals; a finer grid is that of rounding
 MAX_COUNT = 2**24
 MAX_EXACT = 2.0**53  # up to which float64 holds all whole numbers
 MAX_NUMBER = 1e100  # whose square and fourth power are finite
+FIRST_DATE, LAST_DATE = -62_135_596_800, 253_402_300_800  # the years 1 to 9999, in seconds
 FULL_PERCENT = (5.0, 95.0)  # that percentages reach where they are bounded
 _DISCRETE: CellLikelihood = "discretised_logistic"
 MAX_LEAST_COUNT = 0.25  # the least value of counts, in units of their mean
@@ -550,6 +551,12 @@ def _choose_date(column: Column, statistics: ColumnStatistics, kind: str | None)
     size, unit = (86_400.0, "day") if days else (1.0, "second")
     column = replace(column, unit=unit, format=statistics.format)
     low, high = numbers.low / size, numbers.high / size
+    if kind != "identifier" and not FIRST_DATE <= numbers.low <= numbers.high < LAST_DATE:
+        raise DataError(
+            f'column "{column.name}" holds a date before the year 1 or after the year 9999',
+            argument="source",
+            suggestions=("Correct the dates, or empty the cells",),
+        )
     if kind in (None, "constant") and low == high:
         iso = dt.datetime.fromtimestamp(numbers.low, dt.UTC).replace(tzinfo=None).isoformat(" ")
         return replace(
