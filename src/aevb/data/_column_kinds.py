@@ -18,7 +18,13 @@ from ._columns import TRIED_TEXTS, CellRules
 from ._date_texts import find_date_format, parse_date
 from ._formatting import format_count
 from ._identifiers import is_identifier_name, is_index_name
-from ._number_fits import MAX_MODELLED_ATOMS, Histogram, NumberSample, find_atoms, fit_histogram
+from ._number_fits import (
+    MAX_MODELLED_ATOMS,
+    NORMAL_QUARTILE,
+    NumberSample,
+    find_atoms,
+    fit_histogram,
+)
 from ._number_texts import parse_numbers
 from ._value_counts import NumberCounts
 
@@ -372,11 +378,10 @@ def _contradiction(column: Column, kind: str, reason: str) -> ArgumentError:
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """A kind, its reason, and for a spiky column its atoms and bins."""
+    """A kind, and its reason."""
 
     kind: ColumnKind
     reason: str
-    histogram: Histogram | None = None
 
 
 def _choose_number(column: Column, statistics: ColumnStatistics, kind: str | None) -> Column:
@@ -722,7 +727,9 @@ def _build_continuous(column: Column, statistics: ColumnStatistics, sample: Numb
     low, middle, high = sample.quantiles(np.array([0.25, 0.5, 0.75])).tolist()
     tails = f"long tails: Student t fits better than normal, by {gain:.2f} nats a cell"
     column = replace(column, reason=f"{column.reason}; {tails}" if column.reason else tails)
-    return _numeric(column, "continuous", "student_t", numbers, middle, (high - low) / 2 / 0.67449)
+    return _numeric(
+        column, "continuous", "student_t", numbers, middle, (high - low) / 2 / NORMAL_QUARTILE
+    )
 
 
 def _build_date(column: Column, statistics: ColumnStatistics, sample: NumberSample) -> Column:

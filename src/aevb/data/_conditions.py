@@ -378,7 +378,7 @@ def _open_range(column: Column) -> tuple[float, float]:
     if column.likelihood == "log_normal":
         return 0.0, math.inf
     if column.likelihood == "beta":
-        return column.low or 0.0, 1.0 if column.high is None else column.high
+        return column.bounds
     return -math.inf, math.inf
 
 

@@ -23,6 +23,7 @@ from ._frame_libraries import (
     FrameLibrary,
     dtype_text,
     library_of,
+    narwhals_dtype,
     tick_of,
     time_zone,
     zone_midnights,
@@ -65,7 +66,7 @@ class _Maker:
         template = self.template(column)
         if column.levels is not None:
             return self._levels(column, *decode_levels(column, y, uniforms), template)
-        x = decode_numbers(column, y, _narwhals_dtype(template))
+        x = decode_numbers(column, y, narwhals_dtype(template))
         if column.unit == "second":
             x = _round_seconds(column, x, tick_of(template))
         if column.kind == "date":
@@ -88,7 +89,7 @@ class _Maker:
 
     def _dates(self, column: Column, x: np.ndarray, template: Any) -> Any:
         """Dates from days or seconds since 1970."""
-        if str(_narwhals_dtype(template)) == "String":
+        if str(narwhals_dtype(template)) == "String":
             return self.library.levels(*_date_levels(column, x), template)
         times = _to_times(column, x, "ns" in dtype_text(template))
         zone = time_zone(template)
@@ -99,7 +100,7 @@ class _Maker:
     def other(self, column: Column, n_rows: int) -> Any:
         """The cells of a column that is set aside: its value, numbers of rows, or nothing."""
         template = self.template(column)
-        if column.kind == "identifier" and _narwhals_dtype(template).is_integer():
+        if column.kind == "identifier" and narwhals_dtype(template).is_integer():
             return self.library.numbers(np.arange(1.0, n_rows + 1), template)
         is_constant = column.kind == "constant" and column.levels
         codes = np.full(n_rows, 0 if is_constant else -1)
@@ -238,7 +239,7 @@ def from_cells(column: Column, y: np.ndarray) -> np.ndarray:
         if column.likelihood == "log_normal":
             return np.exp(column.shift + column.scale * y)
         if column.likelihood == "beta":
-            low, high = column.low or 0.0, 1.0 if column.high is None else column.high
+            low, high = column.bounds
             return low + np.clip(y, BOUND, 1 - BOUND) * (high - low)
         x = column.shift + column.scale * y
     if not column.atoms:
@@ -252,7 +253,7 @@ def _legal_range(column: Column, dtype: Any) -> tuple[float, float]:
     """The least and the greatest legal value. A column without negative values stays without."""
     low, high = _dtype_range(dtype)
     if column.kind == "bounded":
-        return max(low, column.low or 0.0), min(high, 1.0 if column.high is None else column.high)
+        return max(low, column.bounds[0]), min(high, column.bounds[1])
     if column.kind == "date":
         return low, high
     if column.kind == "count" or (column.low is not None and column.low >= 0):
@@ -389,13 +390,6 @@ def _check_cells(schema: Schema, tensor: Any, argument: str, max_axes: int) -> n
             argument=argument,
         )
     return Tensor.numpy(values.detach().cpu().float())
-
-
-def _narwhals_dtype(series: Any) -> Any:
-    """The narwhals dtype of a series."""
-    import narwhals
-
-    return narwhals.from_native(series, series_only=True).dtype
 
 
 def _native(frame: Any) -> Any:

@@ -154,7 +154,7 @@ def snap_to_step(x: np.ndarray, step: float) -> np.ndarray:
 
 def _bounded_cells(column: Column, x: np.ndarray) -> np.ndarray:
     """Cells strictly between 0 and 1; NaN for values beyond the bounds."""
-    low, high = column.low or 0.0, 1.0 if column.high is None else column.high
+    low, high = column.bounds
     y = (x - low) / (high - low)
     inside = np.clip(y, BOUND, 1 - BOUND).astype(np.float32)
     return np.where((y >= 0) & (y <= 1), inside, np.float32(np.nan))

@@ -78,6 +78,13 @@ def number_texts(values: np.ndarray, examples: Sequence[Any]) -> list[str | None
     ]
 
 
+def narwhals_dtype(series: Any) -> Any:
+    """The narwhals dtype of a series."""
+    import narwhals
+
+    return narwhals.from_native(series, series_only=True).dtype
+
+
 def dtype_text(template: Any) -> str:
     """The dtype of a series, as its library writes it."""
     return str(getattr(template, "type", None) or template.dtype)
@@ -200,7 +207,7 @@ class Polars(FrameLibrary):
         import polars
 
         dtype = template.dtype
-        values = [level_value(level, _dtype_of(template)) for level in levels]
+        values = [level_value(level, narwhals_dtype(template)) for level in levels]
         if isinstance(dtype, polars.Enum):
             dtype = polars.Enum(match_categories(values, dtype.categories.to_list())[0])
         place = np.where(codes < 0, len(levels), codes)
@@ -229,7 +236,7 @@ class Pandas(FrameLibrary):
         import pandas
 
         dtype, series = template.dtype, pandas.Series(values)
-        kind = str(_dtype_of(template))
+        kind = str(narwhals_dtype(template))
         if kind.startswith("Duration"):
             return pandas.to_timedelta(series, unit="s").astype(dtype)
         if kind in ("String", "Object", "Categorical") or kind.startswith("Enum"):
@@ -260,7 +267,7 @@ class Pandas(FrameLibrary):
         import pandas
 
         dtype, series = template.dtype, pandas.Series(values)
-        if str(_dtype_of(template)) == "Object":
+        if str(narwhals_dtype(template)) == "Object":
             examples = template.dropna()
             plain = len(examples) and not isinstance(examples.iloc[0], dt.datetime)
             cells = series.dt.date if plain else series.astype(object)
@@ -278,7 +285,7 @@ class Pandas(FrameLibrary):
             if len(categories) > len(dtype.categories):
                 dtype = pandas.CategoricalDtype(categories, dtype.ordered)
             return pandas.Series(pandas.Categorical.from_codes(places[codes], dtype=dtype))
-        kind = _dtype_of(template)
+        kind = narwhals_dtype(template)
         values = [level_value(level, kind) for level in levels]
         examples = template.dropna().iloc[:1].tolist() if str(kind) == "Object" else []
         if examples and not isinstance(examples[0], str | bool | int | float):
@@ -341,7 +348,7 @@ class PyArrow(FrameLibrary):
             return pyarrow.DictionaryArray.from_arrays(
                 indices, plain.dictionary, ordered=kind.ordered
             )
-        if str(_dtype_of(template)) in ("String", "Categorical"):
+        if str(narwhals_dtype(template)) in ("String", "Categorical"):
             examples = template.slice(0, TRIED_CELLS).to_pylist()
             return self.texts(number_texts(values, examples), template)
         return pyarrow.array(values, from_pandas=True).cast(kind, safe=False)
@@ -374,7 +381,7 @@ class PyArrow(FrameLibrary):
             return pyarrow.DictionaryArray.from_arrays(
                 indices.cast(kind.index_type), dictionary, ordered=kind.ordered
             )
-        values = [level_value(level, _dtype_of(template)) for level in levels]
+        values = [level_value(level, narwhals_dtype(template)) for level in levels]
         indices = pyarrow.array(np.where(codes < 0, len(levels), codes))
         return pyarrow.array([*values, None], kind).take(indices)
 
@@ -418,13 +425,6 @@ def library_of(table: Any) -> FrameLibrary:
             suggestions=("Give a frame of pandas, polars or pyarrow",),
         )
     return LIBRARIES[name]
-
-
-def _dtype_of(series: Any) -> Any:
-    """The narwhals dtype of a series."""
-    import narwhals
-
-    return narwhals.from_native(series, series_only=True).dtype
 
 
 def _like_example(value: Any, examples: Sequence[Any]) -> Any:

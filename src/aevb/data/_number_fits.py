@@ -20,7 +20,7 @@ MAX_ATOMS = 16  # that make a column spiky
 MAX_MODELLED_ATOMS = 128  # of a spiky column
 MIN_EXCESS = 3.0  # of an atom, in units of the values around it
 _T_QUARTILE = {3: 0.76489, 6: 0.71756, 12: 0.69548}  # of Student's t, by degrees of freedom
-_NORMAL_QUARTILE = 0.67449
+NORMAL_QUARTILE = 0.67449
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,6 @@ class Histogram:
     Args:
         atoms: Repeated values, ascending.
         edges: The edges of the bins, ascending.
-        atom_share: The share of the cells with an atom.
         largest: The atom with the most cells.
         largest_share: The share of its cells.
         log_density: The mean log-density of a cell.
@@ -141,7 +140,6 @@ class Histogram:
 
     atoms: tuple[float, ...]
     edges: tuple[float, ...]
-    atom_share: float
     largest: float
     largest_share: float
     log_density: float
@@ -200,7 +198,6 @@ def fit_histogram(counts: NumberCounts, atoms: np.ndarray, step: float) -> Histo
     return Histogram(
         tuple(counts.values[atoms].tolist()),
         tuple(edges.tolist()),
-        float(held.sum() / n),
         float(counts.values[atoms][order]),
         float(held[order] / n),
         float(held @ np.log(held / n) / n)

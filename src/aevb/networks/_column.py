@@ -121,6 +121,11 @@ class Column(Configurable):
         return "mixed" if self.likelihood == "spiky" and not self.step else "probability"
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The bounds of a bounded column; 0 and 1 where they are not given."""
+        return self.low or 0.0, 1.0 if self.high is None else self.high
+
+    @property
     def n_levels(self) -> int:
         """The number of codes of a binary, ordinal or categorical column, otherwise 0."""
         return 0 if self.levels is None or not self.modelled else len(self.levels)

@@ -98,6 +98,6 @@ def _log_unit(column: Column, y: Tensor) -> Tensor:
         return torch.full_like(y, -math.log(width))
     if column.likelihood == "log_normal":
         return math.log(column.scale) + column.shift + column.scale * y
-    high = 1.0 if column.high is None else column.high
-    unit = high - (column.low or 0.0) if column.likelihood == "beta" else column.scale
+    low, high = column.bounds
+    unit = high - low if column.likelihood == "beta" else column.scale
     return torch.full_like(y, math.log(unit))
