@@ -78,8 +78,9 @@ RULES = (
         (),
         f"more than {MAX_LEVELS:,} texts, or more than {MAX_UNIQUE_SHARE:.0%} of the texts "
         f"different (from {MIN_IDENTIFIER_ROWS} rows on); whole numbers from 0 or 1 of which each "
-        "occurs once; whole numbers in a column without a name or with one such as `id`, or of "
-        "more than 15 digits, mostly different",
+        f"occurs once (from {MIN_IDENTIFIER_ROWS} rows on); whole numbers in a column without a "
+        "name or with one such as `id`, or of more than 15 digits, mostly different; numbers only "
+        "where no cell is missing",
     ),
     KindRule("categorical", ("categorical",), "other texts, and categories without an order"),
     KindRule(
