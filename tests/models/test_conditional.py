@@ -335,7 +335,7 @@ class TestData:
     def test_a_column_that_is_missing_is_named(self):
         data = load(table(), condition=["sex", "age"])
         with pytest.raises(
-            DataError, match="the frame has no such column, it has height, weight, sex"
+            DataError, match="the frame has no such column; it has height, weight, sex"
         ) as caught:
             load_as(table().drop("age"), data.spec)
         assert (caught.value.argument, caught.value.value) == ("condition", "age")
@@ -894,7 +894,7 @@ class TestCommand:
                 str(tmp_path / "t.csv"),
                 "--condition",
                 "colour",
-            ): "has no such column, it has height, weight, sex, age",
+            ): "has no such column; it has height, weight, sex, age",
         }.items():
             assert main(list(wrong)) == 2
             assert message in capsys.readouterr().err
