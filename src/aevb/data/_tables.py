@@ -29,6 +29,7 @@ from ._missing_codes import missing_code_notes
 from ._number_texts import DecimalMark
 from ._raw import MixedTable, RawData, ReadOptions
 from ._readers import ReaderRegistration, convert_read_errors, find_reader
+from ._text_cells import TextCells
 
 CELL_BYTES = 8  # of memory that a cell needs at least
 
@@ -47,7 +48,7 @@ class SourceTable:
         metadata: The metadata of the file.
         usual_decimal: The decimal mark of numbers in text where a column does not decide.
         settings: The settings of ``Reading`` that the reader has; every table has ``missing``.
-        texts: A polars frame with the cells of a text file as they are in it.
+        texts: The cells of a text file as they are in it.
     """
 
     frame: Any
@@ -59,7 +60,7 @@ class SourceTable:
     metadata: Mapping[str, str] = field(default_factory=dict)
     usual_decimal: DecimalMark = "."
     settings: frozenset[str] = frozenset()
-    texts: Any = None
+    texts: TextCells | None = None
 
     def cell_rules(self, options: ReadOptions) -> CellRules:
         """How the cells are read."""

@@ -14,6 +14,7 @@ from ._raw import RawData, ReadOptions
 from ._readers import ReaderRegistration
 from ._reading import TEXT_SETTINGS
 from ._tables import SourceTable, from_table, import_extra, to_narwhals
+from ._text_cells import TextCells
 from ._text_format import TextTable, decode_text, parse_text_table, split_cells, unique_names
 
 BYTES_PER_COLUMN = 2048  # of memory that a column of any length needs
@@ -40,7 +41,7 @@ def read_csv_table(path: Path, options: ReadOptions) -> SourceTable:
         table.notes,
         usual_decimal=decimal,
         settings=TEXT_SETTINGS,
-        texts=texts,
+        texts=TextCells(texts, table.delimiter),
     )
 
 

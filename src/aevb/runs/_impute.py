@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from ..data._load import is_frame
 from ..data._raw import ReadOptions
 from ..data._reading import Reading
 from ..data._tables import SourceTable, read_source_table
+from ..data._text_cells import TextCells
 from ..data._write_frame import write_frame
 from ..errors import DataError, IncompatibleError
 from ..inference import Imputation
@@ -72,7 +72,7 @@ class TableImputation:
     samples: int
     notes: tuple[Note, ...]
     empty: Mapping[str, np.ndarray]
-    texts: Any = None
+    texts: TextCells | None = None
 
     @property
     def filled_rows(self) -> int:
@@ -112,7 +112,7 @@ class TableImputation:
     def write(self, path: str | Path) -> tuple[Path, ...]:
         """Write the completed table, and each draw to a file of its own.
 
-        In CSV, observed cells of a text file are written as they are in it.
+        In CSV, the cells and the delimiter of a text file are written as they are in it.
 
         Args:
             path: The file of the completed table; draws go to ``<name>-1`` and so on beside it.
@@ -127,20 +127,11 @@ class TableImputation:
         """
         paths = output_paths(path, len(self.draws))
         for each, frame in zip(paths, (self.frame, *self.draws), strict=True):
-            is_text = each.suffix.lower() == ".csv" and self.texts is not None
-            write_frame(self._with_texts(frame) if is_text else frame, each)
+            if each.suffix.lower() == ".csv" and self.texts is not None:
+                self.texts.fill(frame, self.empty).write(each)
+            else:
+                write_frame(frame, each)
         return paths
-
-    def _with_texts(self, frame: Any) -> Any:
-        """A completed frame as text, with the cells of the file where they were observed."""
-        import polars
-
-        written = polars.read_csv(BytesIO(frame.write_csv().encode()), infer_schema=False)
-        return self.texts.with_columns(
-            written[name].zip_with(polars.Series(cells), self.texts[name])
-            for name, cells in self.empty.items()
-            if cells.any()
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the summary to values that JSON can hold."""
