@@ -55,7 +55,8 @@ def test_evaluate_prints_numbers_with_units_and_then_their_meanings(aevb, digits
     numbers, meanings = done.out.split("\n\n")[1:]
     labels = [
         "log-likelihood", "effective samples", "upper bound", "baseline: independent columns",
-        "baseline: Gaussian", "baseline: 8 latent classes", "above the best baseline",
+        "baseline: Gaussian", "baseline: 8 latent classes", "baseline: Chow-Liu tree",
+        "above the best baseline",
         "bits per dimension", "ELBO", "rate", "distortion", "active units",
     ]  # fmt: skip
     for table in (numbers, meanings):

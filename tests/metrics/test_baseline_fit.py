@@ -124,23 +124,26 @@ def test_a_gaussian_of_levels_is_the_bound_by_jensen():
         ({"max_class_values": 7}, 4, None),
     ],
 )
-def test_rows_of_latent_classes_are_spread_from_the_first_to_the_last(
+def test_rows_of_classes_and_trees_are_spread_from_the_first_to_the_last(
     monkeypatch, limits, levels, picked
 ):
     seen = []
 
     def fit(x, *rest):
         seen.append((x, rest))
-        return SimpleNamespace(log_weight=torch.zeros(5), log_prob=abs)
+        return SimpleNamespace(log_weight=torch.zeros(5), log_prob=abs, smoothing=2.0)
 
     monkeypatch.setattr(_fit, "fit_latent_classes", fit)
+    monkeypatch.setattr(_fit, "fit_chow_liu", fit)
     x = rows(30, 2)
-    members = discrete(x, levels, **limits)._latent_classes(levels)
+    members = discrete(x, levels, **limits)._classes_and_tree(levels)
     if picked is None:
         assert members == [] and seen == []
         return
-    assert torch.equal(seen[0][0], x[list(picked)]) and seen[0][1] == (levels, LIMITS.classes)
-    assert [(each.name, each.details) for each in members] == [("mixture", {"classes": 5})]
+    assert all(torch.equal(used, x[list(picked)]) for used, _ in seen)
+    assert [rest for _, rest in seen] == [(levels, LIMITS.classes), (levels,)]
+    details = {each.name: each.details for each in members}
+    assert details == {"mixture": {"classes": 5}, "tree": {"smoothing": 2.0}}
 
 
 @pytest.mark.parametrize(
@@ -148,8 +151,8 @@ def test_rows_of_latent_classes_are_spread_from_the_first_to_the_last(
     [
         (rows(30, 2), None, ["independent"]),
         (torch.tensor([[1.0], [math.nan]]), 16, ["independent"]),
-        (rows(30, 2) % 4, 4, ["independent", "mixture"]),
-        (rows(30, 2) % 16, 16, ["independent", "gaussian", "mixture"]),
+        (rows(30, 2) % 4, 4, ["independent", "mixture", "tree"]),
+        (rows(30, 2) % 16, 16, ["independent", "gaussian", "mixture", "tree"]),
     ],
 )
 def test_baselines_of_probabilities(x, levels, names):

@@ -147,7 +147,9 @@ def test_a_gaussian_of_levels_bounds_a_probability():
     )
     grid = torch.arange(-20.0, 40.0)[:, None]
     found = fit_baselines(model, torch.cat([x, torch.tensor([[15.0]])]))
-    assert {"independent", "gaussian", "mixture"} == {member.name for member in found.members}
+    assert {"independent", "gaussian", "mixture", "tree"} == {
+        member.name for member in found.members
+    }
     gaussian = next(member for member in found.members if member.name == "gaussian")
     assert 0.9 < gaussian.log_prob(grid.double()).exp().sum() <= 1
 

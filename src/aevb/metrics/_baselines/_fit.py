@@ -20,13 +20,14 @@ from ...likelihoods import LikelihoodRegistration
 from ...models import VAE
 from ...networks import Column, LibrarySize
 from .._rows import evenly_spaced_rows
+from ._chow_liu import fit_chow_liu
 from ._column_numbers import ColumnNumbers
 from ._columns import fit_columns
 from ._frequencies import fit_frequencies, fit_latent_classes
 from ._gaussians import Gaussians, fit_gaussian, fit_mixture
 
 LogProb = Callable[[Tensor], Tensor]
-BaselineName = Literal["independent", "gaussian", "mixture"]
+BaselineName = Literal["independent", "gaussian", "mixture", "tree"]
 ROUNDING_VARIANCE = 1 / 12  # of a uniform draw from a step of 1
 
 
@@ -41,8 +42,8 @@ class BaselineLimits:
         max_mixture_work: Rows times squared columns in the fit of a mixture of Gaussians.
         max_mixture_rows: Rows in the fit of a mixture of Gaussians.
         components: Numbers of components that are tried.
-        max_class_cells: Rows times columns times levels in the fit of latent classes.
-        max_class_values: Columns times levels of latent classes.
+        max_class_cells: Rows times columns times levels in the fit of latent classes and trees.
+        max_class_values: Columns times levels of latent classes and trees.
         classes: Numbers of latent classes that are tried.
         min_gaussian_levels: Levels from which a Gaussian is tried for discrete values.
         max_repeated_share: Share of the commonest value from which a bounded density of a column
@@ -74,7 +75,7 @@ class Baseline:
     """A classical model of the data.
 
     Args:
-        name: ``"independent"``, ``"gaussian"`` or ``"mixture"``.
+        name: ``"independent"``, ``"gaussian"``, ``"mixture"`` or ``"tree"``.
         title: The model in words, as ``"mixture of 3 Gaussians"``.
         log_prob: Log-density ``[N]``, in the units of the data, of rows ``[N, D]`` in model units.
         details: Its settings, for JSON.
@@ -139,10 +140,10 @@ def fit_baselines(
 
     Densities: independent Gaussian columns, a Gaussian with full covariance and a mixture of such
     Gaussians. Probabilities: the frequencies of the values of independent columns, latent classes,
-    and a Gaussian for many levels. Columns that are constant add nothing to a density. Counts have
-    independent columns only. Tables of mixed columns: independent columns, each with the family of
-    its likelihood; and the Gaussians for the numbers without missing cells, beside independent
-    other columns. The fit takes seconds: large sets are thinned out.
+    a Chow-Liu tree, and a Gaussian for many levels. Columns that are constant add nothing to a
+    density. Counts have independent columns only. Tables of mixed columns: independent columns,
+    each with the family of its likelihood; and the Gaussians for the numbers without missing cells,
+    beside independent other columns. The fit takes seconds: large sets are thinned out.
 
     Args:
         model: The model; its likelihood decides what kind of numbers the data are.
@@ -158,7 +159,7 @@ def fit_baselines(
         >>> data = aevb.data.load("digits")
         >>> model = aevb.presets.vae(data.spec, latent=2, hidden=[8]).model
         >>> [each.name for each in fit_baselines(model, data.train, data.spec).members]
-        ['independent', 'gaussian', 'mixture']
+        ['independent', 'gaussian', 'mixture', 'tree']
     """
     rows = Rows.in_model_units(train, model.data_offset)
     used = evenly_spaced_rows(rows, max(1, limits.max_cells // math.prod(rows.event_shape)))
@@ -354,7 +355,7 @@ class _Discrete:
             return members, "Counts have independent columns as their only baseline."
         if self.x.isnan().any():
             return members, "Cells are missing: there is no baseline of all columns together."
-        members += [*self._gaussian(self.levels), *self._latent_classes(self.levels)]
+        members += [*self._gaussian(self.levels), *self._classes_and_tree(self.levels)]
         few = "There are too many columns and levels for a baseline of all columns together."
         return members, few if len(members) == 1 else ""
 
@@ -376,7 +377,7 @@ class _Discrete:
         caveat = "A lower bound of the probability that a Gaussian gives to the step of a value."
         return [Baseline("gaussian", "Gaussian", log_prob, {"shrinkage": found.shrinkage}, caveat)]
 
-    def _latent_classes(self, levels: int) -> list[Baseline]:
+    def _classes_and_tree(self, levels: int) -> list[Baseline]:
         limits, values = self.limits, self.x.shape[1] * levels
         if values > limits.max_class_values:
             return []
@@ -384,8 +385,12 @@ class _Discrete:
         x = self.x[torch.linspace(0, len(self.x) - 1, rows).long()]
         found = fit_latent_classes(x, levels, limits.classes)
         classes = len(found.log_weight)
-        details = {"classes": classes}
-        return [Baseline("mixture", f"{classes} latent classes", found.log_prob, details)]
+        title, details = f"{classes} latent classes", {"classes": classes}
+        tree = fit_chow_liu(x, levels)
+        return [
+            Baseline("mixture", title, found.log_prob, details),
+            Baseline("tree", "Chow-Liu tree", tree.log_prob, {"smoothing": tree.smoothing}),
+        ]
 
 
 def _levels(model: VAE, spec: Spec | None, x: Tensor) -> int | None:
