@@ -22,6 +22,7 @@ from ._conv import (
     use_channels_last,
 )
 from ._heads import Heads, set_precision
+from ._input_noise import NumericInput, set_input_noise
 from ._leading_latents import LeadingLatents
 from ._library_size import LibrarySize, Log1p
 from ._made import MADE
@@ -57,6 +58,7 @@ __all__ = [
     "LibrarySize",
     "Log1p",
     "NetworkRegistration",
+    "NumericInput",
     "ParameterTable",
     "PixelCNN",
     "Pyramid",
@@ -68,6 +70,7 @@ __all__ = [
     "TopDown",
     "WithoutContext",
     "has_convolutions",
+    "set_input_noise",
     "set_precision",
     "use_channels_last",
 ]

@@ -12,6 +12,7 @@ from .._registry import register
 from ..errors import ArgumentError
 from ..types import Configurable
 from ._column import Column, atom_cells
+from ._input_noise import NumericInput
 from ._registration import NetworkRegistration
 
 NUMBER_LIMIT = 10.0  # standardised numbers are clipped here, so that outliers do not rule a batch
@@ -29,7 +30,7 @@ _CODES = ("bernoulli", "ordinal", "categorical")
         avoid_when="all columns are complete real numbers",
     )
 )
-class Columns(Configurable, nn.Module):
+class Columns(Configurable, NumericInput):
     """Turn encoded cells ``[N, D]`` into features: the network takes ``[N, Columns.width(...)]``.
 
     Cells are encoded as ``networks.Column`` describes; missing cells are NaN. The features are, in
@@ -64,6 +65,10 @@ class Columns(Configurable, nn.Module):
             self.register_buffer(name, values, persistent=False)
         rows = sum(self.columns[place].n_levels for place in plan.embedded)
         self.embedding = nn.Embedding(rows, EMBEDDING_WIDTH) if rows else None
+
+    @property
+    def reads_numbers(self) -> bool:
+        return self.get_buffer("number_columns").numel() > 0
 
     @staticmethod
     def width(columns: Sequence[Column]) -> int:
@@ -114,7 +119,8 @@ class Columns(Configurable, nn.Module):
             counts = numbers[..., start:].clamp(min=0).log1p()
             numbers = torch.cat([numbers[..., :start], counts], -1)
         standardised = (numbers - self.get_buffer("number_shift")) * self.get_buffer("number_rate")
-        return standardised.clamp(-NUMBER_LIMIT, NUMBER_LIMIT).nan_to_num(nan=0.0)
+        clipped = standardised.clamp(-NUMBER_LIMIT, NUMBER_LIMIT)
+        return self.add_noise(clipped).nan_to_num(nan=0.0)
 
     def _waves(self, x: Tensor) -> Tensor:
         """Sine and cosine of the place in each period; turns are counted from ``shift``."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .._registry import register
 from ..types import Configurable
+from ._input_noise import NumericInput
 from ._registration import NetworkRegistration
 
 
@@ -21,8 +22,10 @@ from ._registration import NetworkRegistration
         avoid_when="data are binary",
     )
 )
-class Standardise(Configurable, nn.Module):
+class Standardise(Configurable, NumericInput):
     """Standardise the input: ``network((x - shift) / scale)``.
+
+    ``fit(..., input_noise=...)`` adds noise to the standardised values while training.
 
     Args:
         network: Network that takes standardised values.
@@ -44,9 +47,8 @@ class Standardise(Configurable, nn.Module):
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
-        return self.network(
-            (x - broadcast_to_event(self.shift, x)) / broadcast_to_event(self.scale, x), *context
-        )
+        standardised = (x - broadcast_to_event(self.shift, x)) / broadcast_to_event(self.scale, x)
+        return self.network(self.add_noise(standardised), *context)
 
 
 def broadcast_to_event(value: Tensor, x: Tensor) -> Tensor:

@@ -238,6 +238,8 @@ class TrainingSettings:
         patience: Stop after so many epochs without improvement on the validation rows.
         clip_norm: Largest norm of the gradient.
         ema: Decay of an exponential moving average of the weights, which replaces the weights.
+        weight_decay: Decoupled decay of the weights of encoder and decoder.
+        input_noise: Standard deviation of noise on the standardised numbers that the encoder reads.
         precision: Precision of the networks in training; densities are float32 or better.
     """
 
@@ -252,6 +254,14 @@ class TrainingSettings:
     ema: float | None = setting(
         None,
         "Decay of an exponential moving average of the weights, as 0.999; the average is kept.",
+    )
+    weight_decay: float = setting(
+        0.0, "Decoupled decay of the weights of encoder and decoder, as 0.01; 0 for none."
+    )
+    input_noise: float = setting(
+        0.0,
+        "Standard deviation of noise on the standardised numbers that the encoder reads in "
+        "training, as 0.1; 0 for none.",
     )
     precision: Literal["float32", "bfloat16", "auto"] = setting(
         "float32",

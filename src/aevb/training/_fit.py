@@ -26,6 +26,7 @@ from ._precision import Precision
 from ._run_folder import check_resume
 from ._source import Source
 from ._trainer import Trainer, resolve_recipe
+from ._weight_decay import check_weight_decay
 
 _MAY_CHANGE = {"may_change": True}  # a resumed run may have another value
 
@@ -45,6 +46,9 @@ class TrainingConfig:
         lr_schedule: Factor on the learning rate, ``(step, total steps) -> float``.
         clip_norm: Largest norm of the gradient.
         ema: Decay of an exponential moving average of the weights.
+        weight_decay: Decoupled decay of the weights of encoder and decoder, in units of the
+            learning rate.
+        input_noise: Standard deviation of noise on the standardised numbers that the encoder reads.
         micro_batches: Number of equal parts of a batch whose gradients are averaged in one step.
         seed: Seed of the order of the data and of all draws. On a CPU the same seed gives the same
             weights for the same version and number of threads of PyTorch.
@@ -62,6 +66,8 @@ class TrainingConfig:
     lr_schedule: LearningRateSchedule | None = field(default=None, metadata=_MAY_CHANGE)
     clip_norm: float | None = None
     ema: float | None = None
+    weight_decay: float = 0.0
+    input_noise: float = 0.0
     micro_batches: int = 1
     seed: int = 0
     precision: Precision = "float32"
@@ -75,6 +81,7 @@ class TrainingConfig:
             clip_norm=self.clip_norm,
             ema=self.ema,
         )
+        check_weight_decay(self.weight_decay)
         check_seed(self.seed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,6 +153,8 @@ def fit(
     lr_schedule: LearningRateSchedule | None = None,
     clip_norm: float | None = None,
     ema: float | None = None,
+    weight_decay: float = 0.0,
+    input_noise: float = 0.0,
     micro_batches: int = 1,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -186,6 +195,14 @@ def fit(
         clip_norm: Largest norm of the gradient.
         ema: Decay of an exponential moving average of the weights, which is validated and returned
             in place of the weights.
+        weight_decay: In each step the weights of linear, convolutional and recurrent layers of
+            encoder and decoder are multiplied by ``1 - learning rate * weight_decay`` (decoupled,
+            as in AdamW; Loshchilov and Hutter 2019), for every optimiser. Biases, learned scales,
+            embeddings and parameters of the prior do not decay.
+        input_noise: Standard deviation of normal noise that is added, while training, to the
+            standardised numbers which the encoder reads: for models of presets or with
+            ``networks.Standardise`` or ``networks.Columns``. Categories and missing cells have
+            none.
         micro_batches: Split each batch into so many equal parts and take one step with the mean of
             their gradients, in the memory of one part. A penalty or free bits, which depend on a
             whole batch, are then computed from each part.
@@ -246,6 +263,8 @@ def fit(
         lr_schedule=lr_schedule,
         clip_norm=clip_norm,
         ema=ema,
+        weight_decay=weight_decay,
+        input_noise=input_noise,
         micro_batches=micro_batches,
         seed=seed,
         precision=precision,

@@ -24,6 +24,7 @@ from ..gradients import Gradient
 from ..inference._batches import model_dtype
 from ..models import VAE
 from ..networks import has_convolutions
+from ..networks._input_noise import check_input_noise
 from ..notes import Note
 from ..objectives import Objective
 from ._checkpoint import has_checkpoint
@@ -33,13 +34,14 @@ from ._engine._stacked_step import RecipeModule
 from ._engine._tracing import UntraceableError
 from ._fit import TrainingConfig
 from ._history import FitResult, read_history, write_history
-from ._optimisers import OptimizerFactory, adam, build_optimizer
+from ._optimisers import OptimizerFactory, adam, base_learning_rates, build_optimizer
 from ._precision import LARGE_MATRIX_WEIGHTS
 from ._run import ABNORMAL_ENDS, write_config
 from ._run_folder import RunFolder, check_resume, check_run_folder
 from ._source import MemorySource, Source, make_source
 from ._stacked import StackedMember, StackedTrainer
 from ._trainer import Trainer, resolve_epochs, resolve_recipe, resolve_validation_rows
+from ._weight_decay import check_weight_decay
 
 FINISHED_REASONS = ("epochs", "patience", "not finite")  # of runs that need not be repeated
 
@@ -249,9 +251,12 @@ class _ManyRuns:
             held_out = resolve_validation_rows(recipe.model, run.data, self.validation, self.device)
             check_weights(recipe, source)
             check_training_data(recipe.model, source, held_out)
+            check_input_noise(recipe.model.posterior, self.config.input_noise)
             if run.out is not None and not (self.resume and run.out.exists()):
                 check_run_folder(run.out, self.overwrite)
             prepared.append(_PreparedRun(run, source, held_out))
+            rate = max(map(abs, base_learning_rates(prepared[-1].optimizer)))
+            check_weight_decay(self.config.weight_decay, rate)
         return prepared
 
     def _fit_stacked(self, group: Sequence[_PreparedRun]) -> dict[str, FitResult]:

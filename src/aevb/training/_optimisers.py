@@ -15,6 +15,7 @@ from .._hardware import uses_plain_engine
 from .._recipe import Recipe
 from .._skipped_steps import learning_rate_limit, overflow_error
 from ._engine._fused_adam import FusedAdamUpdate, UpdateFunction, is_plain_adam
+from ._weight_decay import DecayedUpdate
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
 LearningRateSchedule = Callable[[int, float], float]
@@ -117,17 +118,28 @@ def base_learning_rates(optimizer: Optimizer) -> list[float]:
     return [float(group["lr"]) for group in optimizer.param_groups]
 
 
-def make_update(optimizer: Optimizer) -> UpdateFunction:
+def make_update(
+    optimizer: Optimizer, weight_decay: float = 0.0, decayed: Sequence[Tensor] = ()
+) -> UpdateFunction:
     """Make the update ``(parameters, gradients, skip)``; a skipped step changes nothing.
 
     A fused kernel reads ``skip`` on the device; for other optimisers the host waits for it. Where
     no limit on the learning rate excludes it, an update that overflows is undone and raised.
+
+    Args:
+        optimizer: The optimiser.
+        weight_decay: Decoupled decay, in units of the learning rate.
+        decayed: The weights that decay.
     """
     fused = all(group.get("fused") for group in optimizer.param_groups)
-    update = partial(_update_unless_skipped, optimizer, fused)
-    if is_plain_adam(optimizer) and not uses_plain_engine():
-        return FusedAdamUpdate(optimizer, update)
-    return update if learning_rate_limit(optimizer) else partial(_update_checked, optimizer, update)
+    update: UpdateFunction = partial(_update_unless_skipped, optimizer, fused)
+    fast = optimizer if is_plain_adam(optimizer) and not uses_plain_engine() else None
+    if fast is not None:
+        update = FusedAdamUpdate(fast, update)
+    if weight_decay:
+        update = DecayedUpdate(optimizer, decayed, weight_decay, update)
+    limited = fast is not None or learning_rate_limit(optimizer)
+    return update if limited else partial(_update_checked, optimizer, update)
 
 
 @torch.no_grad()

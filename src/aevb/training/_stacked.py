@@ -19,6 +19,7 @@ from .._recipe import Recipe
 from .._skipped_steps import MAX_SKIP_STREAK, learning_rate_limit
 from ..data import Rows
 from ..inference._batches import iter_batches, model_dtype
+from ..networks import set_input_noise
 from ..notes import Note
 from ..types import Batch
 from ._checkpoint import RunProgress
@@ -105,13 +106,16 @@ class StackedTrainer:
             with seed_scope(member.seed, self.device):
                 batch = member.source.initialisation_batch(INITIALISATION_ROWS)
                 member.recipe.model.initialise_from_data(batch.x, batch.context)
+            set_input_noise(member.recipe.model.posterior, config.input_noise)
             member.recipe.model.train()
         recipes, optimizers = (
             [member.recipe for member in members],
             [member.optimizer for member in members],
         )
         first = _stack_batches([source.first_batch() for source in self.sources])
-        self.stacked_step = StackedStep(recipes, optimizers, first, config.clip_norm, self.compiler)
+        self.stacked_step = StackedStep(
+            recipes, optimizers, first, config.clip_norm, self.compiler, config.weight_decay
+        )
         self.model_tensors = {
             name: tensor
             for name, tensor in self.stacked_step.named_tensors().items()
@@ -325,6 +329,7 @@ class StackedTrainer:
                 for name, tensor in RecipeModule(member.recipe).named_tensors().items():
                     if name in kept:
                         tensor.copy_(kept[name][m])
+                set_input_noise(member.recipe.model.posterior, 0.0)
                 member.recipe.model.eval()
 
     def _average_parameters(self) -> AbstractContextManager[None]:

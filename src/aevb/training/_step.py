@@ -16,6 +16,7 @@ from ..models import VAE
 from ..objectives import Objective
 from ..types import Batch, GradientEstimate, weighted_mean
 from ._optimisers import make_update
+from ._weight_decay import decayed_parameters
 
 STATISTIC_NAMES = ("bound", "log_likelihood", "kl", "target", "penalty")
 
@@ -48,6 +49,7 @@ class TrainingStep:
         micro_batches: Equal parts into which each batch is split.
         compile: Compiles the differentiation.
         capture: Records the step.
+        weight_decay: Decoupled decay of the weights, in units of the learning rate.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class TrainingStep:
         capture: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = lambda function: (
             function
         ),
+        weight_decay: float = 0.0,
     ) -> None:
         self.model, self.objective, self.gradient = model, objective, gradient
         self.clip_norm, self.micro_batches = clip_norm, micro_batches
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.update = make_update(optimizer)
+        decayed = decayed_parameters(model) if weight_decay else ()
+        self.update = make_update(optimizer, weight_decay, decayed)
         # a step may change the buffers that are saved with a model; a skipped step restores them
         self.saved_buffers = [
             tensor for part in (model, objective, gradient) for tensor in persistent_buffers(part)

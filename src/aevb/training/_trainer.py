@@ -21,7 +21,8 @@ from ..errors import IncompatibleError, NumericalError, OutOfMemoryError, RunErr
 from ..gradients import Gradient, Pathwise
 from ..inference._batches import model_dtype
 from ..models import VAE
-from ..networks import has_convolutions, set_precision, use_channels_last
+from ..networks import has_convolutions, set_input_noise, set_precision, use_channels_last
+from ..networks._input_noise import check_input_noise
 from ..notes import Argument, Part, message
 from ..objectives import ELBO, Objective, Reconstruction
 from ._checkpoint import RunProgress
@@ -44,6 +45,7 @@ from ._progress_bar import ProgressBar
 from ._run import TrainingRun
 from ._source import check_not_empty, make_source
 from ._step import TrainingStep
+from ._weight_decay import check_weight_decay
 
 if TYPE_CHECKING:
     from ._fit import TrainingConfig
@@ -93,11 +95,13 @@ class Trainer:
         self.held_out = resolve_validation_rows(model, data, validation, device)
         check_training_data(model, self.source, self.held_out)
         check_micro_batches(config.micro_batches, self.source.batch_size)
+        check_input_noise(model.posterior, config.input_noise)
         use_channels_last(model)
         self.epochs = resolve_epochs(config.epochs, config.minutes, self.source.steps)
 
         self.optimizer = build_optimizer(recipe, optimizer)
         base_rates = base_learning_rates(self.optimizer)
+        check_weight_decay(config.weight_decay, max(map(abs, base_rates)))
         by_steps = config.minutes is None and not has_convolutions(model)
         planned = self.epochs * (self.source.steps or 0) if by_steps else 0
         self.compiler = StepCompiler(
@@ -113,6 +117,7 @@ class Trainer:
             config.micro_batches,
             self.compiler,
             self.capture,
+            config.weight_decay,
         )
         decay = config.ema
         ema = None if decay is None else ExponentialMovingAverage(model.parameters(), decay)
@@ -178,6 +183,7 @@ class Trainer:
         self.start_time = time.monotonic() - state.seconds
         size = self.source.batch_size
         set_precision(model, self.precision.dtype)
+        set_input_noise(model.posterior, self.config.input_noise)
         model.train()
         try:
             with ExitStack() as contexts:
@@ -209,6 +215,7 @@ class Trainer:
             run.checkpoint()
         finally:
             set_precision(model, None)
+            set_input_noise(model.posterior, 0.0)
             model.eval()
         run.finish(stop_reason)
         total = self.epochs * (self.source.steps or math.inf)

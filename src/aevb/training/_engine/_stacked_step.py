@@ -15,6 +15,7 @@ from ..._recipe import Recipe
 from ...objectives._schedules import ScheduledModule
 from ...types import Batch
 from .._step import StepGradients, differentiate, persistent_buffers
+from .._weight_decay import decayed_parameters
 from ._tracing import UntraceableError, trace
 
 # Relative difference between the stacked step and a model's own step above which the stack is
@@ -116,6 +117,7 @@ class StackedStep:
         first: A batch ``[M, B, *event]``.
         clip_norm: Largest norm of a model's gradient.
         compile: Compiles the step.
+        weight_decay: Decoupled decay of the weights, in units of the learning rate.
 
     Raises:
         UntraceableError: The models cannot be stacked, or the stacked step differs from the steps
@@ -129,6 +131,7 @@ class StackedStep:
         first: Batch,
         clip_norm: float | None,
         compile: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
+        weight_decay: float = 0.0,
     ) -> None:
         self.recipe_modules = [RecipeModule(recipe) for recipe in recipes]
         own_tensors = [module.named_tensors() for module in self.recipe_modules]
@@ -154,6 +157,10 @@ class StackedStep:
         )
         self._verify(first, clip_norm, used)
         self.adam = StackedAdam(optimizers[0], [self.tensors[i] for i in used])
+        self.weight_decay = weight_decay
+        decayed = {id(weight) for weight in decayed_parameters(recipes[0].model)}
+        parameters = list(self.recipe_modules[0].parameters())
+        self.decayed = [self.tensors[i] for i in used if id(parameters[i]) in decayed]
         zero = torch.zeros(len(recipes), device=first.x.device)
         self.skipped_steps, self.skip_streak = zero.clone(), zero.clone()
         self.compiled_step = compile(self._step)
@@ -205,6 +212,10 @@ class StackedStep:
             tensors, Batch(x, context, index, total, weight), random_numbers
         )
         unchanged = skipped | ~active
+        if self.weight_decay:
+            kept = 1 - learning_rates * self.weight_decay * ~unchanged
+            for weight in self.decayed:
+                weight.mul_(broadcast_over_models(kept.to(weight.dtype), weight))
         self.adam(gradients, learning_rates, unchanged)
         for buffer, old in zip(self.buffers, before, strict=True):
             buffer.copy_(torch.where(broadcast_over_models(unchanged, buffer), old, buffer))
