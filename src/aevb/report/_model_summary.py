@@ -97,7 +97,22 @@ def training_pairs(record: Mapping[str, Any], history: Sequence[Epoch]) -> NameV
     ]
     if record.get("precision") is not None:
         rows.append(("precision", precision_phrase(record["precision"])))
+    if record.get("privacy") is not None:
+        rows.append(("privacy", privacy_phrase(record["privacy"])))
     return rows
+
+
+def privacy_phrase(plan: Mapping[str, Any]) -> str:
+    """What a private training gave away at most, and what that does not cover.
+
+    >>> plan = {"epsilon": 3.0, "delta": 1e-5, "noise_multiplier": 1.2, "not_covered": ["a", "b"]}
+    >>> privacy_phrase(plan)
+    'at most (3, 1e-05) for each training row, by noise of 1.2; not covered: a; b'
+    """
+    return (
+        f"at most ({plan['epsilon']:.3g}, {plan['delta']:.3g}) for each training row, by noise of "
+        f"{plan['noise_multiplier']:.3g}; not covered: {'; '.join(plan['not_covered'])}"
+    )
 
 
 def precision_phrase(name: str) -> str:

@@ -241,6 +241,9 @@ class TrainingSettings:
         weight_decay: Decoupled decay of the weights of encoder and decoder.
         input_noise: Standard deviation of noise on the standardised numbers that the encoder reads.
         precision: Precision of the networks in training; densities are float32 or better.
+        epsilon: What a private training may give away about a row, with ``delta``.
+        delta: Probability with which it may give away more.
+        max_norm: Largest norm of the gradient of one row in private training.
     """
 
     epochs: int | None = setting(None, "Passes over the data; about 10,000 steps by default.")
@@ -268,14 +271,24 @@ class TrainingSettings:
         "Precision of the networks in training (auto: bfloat16 where it is faster); densities are "
         "float32 or better.",
     )
+    epsilon: float | None = setting(
+        None,
+        "Train with differential privacy: the weights tell of any one row at most this much "
+        "(1 is strong, 10 weak). Then there is no validation.",
+    )
+    delta: float = setting(1e-5, "Probability with which private training may tell more.")
+    max_norm: float = setting(1.0, "Largest norm of the gradient of one row in private training.")
 
     def to_fit_arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``aevb.fit`` and ``aevb.fit_many``."""
-        from ..training import adam
+        from ..training import Private, adam
         from ..training._compatibility import check_positive
 
         check_positive(lr=self.lr)
         arguments = dataclasses.asdict(self)
+        numbers = {name: arguments.pop(name) for name in ("epsilon", "delta", "max_norm")}
+        if self.epsilon is not None:  # patience waits for validation rows, which give rows away
+            arguments |= {"privacy": Private(**numbers), "patience": None}
         return arguments | {"optimizer": adam(arguments.pop("lr"))}
 
 

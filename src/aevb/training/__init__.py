@@ -5,10 +5,12 @@ from ._fit_many import fit_many
 from ._fit_prior import fit_prior
 from ._history import Epoch, FitResult
 from ._optimisers import WarmupCosine, adam
+from ._private import Private
 
 __all__ = [
     "Epoch",
     "FitResult",
+    "Private",
     "TrainingConfig",
     "WarmupCosine",
     "adam",

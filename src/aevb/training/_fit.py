@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ._compatibility import check_positive, check_seed
 from ._history import EpochCallback, FitResult
 from ._optimisers import LearningRateSchedule, OptimizerFactory, adam, base_learning_rates
 from ._precision import Precision
+from ._private import Private
 from ._run_folder import check_resume
 from ._source import Source
 from ._trainer import Trainer, resolve_recipe
@@ -54,6 +55,7 @@ class TrainingConfig:
             weights for the same version and number of threads of PyTorch.
         precision: Precision of the networks while training.
         compile: Whether the loss and its gradients are compiled into one graph.
+        privacy: What the run may give away about a training row.
 
     Raises:
         ArgumentError: A setting that no run can use.
@@ -72,6 +74,7 @@ class TrainingConfig:
     seed: int = 0
     precision: Precision = "float32"
     compile: CompileOption = field(default="auto", metadata=_MAY_CHANGE)
+    privacy: Private | None = None
 
     def __post_init__(self) -> None:
         check_positive(
@@ -87,6 +90,7 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as values for JSON; a schedule by its class and fields."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}
+        settings["privacy"] = None if self.privacy is None else asdict(self.privacy)
         schedule = self.lr_schedule
         if schedule is not None:
             name = getattr(schedule, "__qualname__", type(schedule).__qualname__)
@@ -160,6 +164,7 @@ def fit(
     device: str | torch.device | None = None,
     precision: Precision = "float32",
     compile: CompileOption = "auto",
+    privacy: Private | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -213,6 +218,9 @@ def fit(
         compile: Compile the loss and its gradients into one graph, which takes seconds and makes
             steps faster. "auto" compiles if the planned steps save more time than compilation
             takes. Convolutions gain nothing.
+        privacy: What the run may give away about any one training row. Batches are then drawn at
+            random, the gradient of each row is clipped, and noise is added; there is no
+            validation, no data-dependent start and no early end, which would give rows away.
         out: A run folder to write: model, history and checkpoint. Ctrl-C, SIGTERM and SIGHUP end
             the run after the current step with ``stop_reason="interrupted"``.
         resume: Continue from the checkpoint in ``out``, or begin again if the run was stopped
@@ -269,6 +277,7 @@ def fit(
         seed=seed,
         precision=precision,
         compile=compile,
+        privacy=privacy,
     )
     place = resolve_device(device)
     recipe = resolve_recipe(model, objective, gradient).to(place)

@@ -17,7 +17,7 @@ from .._memory import explain_out_of_memory
 from .._random import seed_scope
 from .._recipe import Recipe
 from ..data import Dataset, Rows
-from ..errors import IncompatibleError, NumericalError, OutOfMemoryError, RunError
+from ..errors import ArgumentError, IncompatibleError, NumericalError, OutOfMemoryError, RunError
 from ..gradients import Gradient, Pathwise
 from ..inference._batches import model_dtype
 from ..models import VAE
@@ -41,10 +41,11 @@ from ._history import EpochCallback, FitResult
 from ._interrupt import Interrupt, catch_interrupt
 from ._optimisers import OptimizerFactory, WarmupCosine, base_learning_rates, build_optimizer
 from ._precision import choose_precision
+from ._private import PrivacyPlan, PrivateGradients, check_private, make_private_source
 from ._progress_bar import ProgressBar
 from ._run import TrainingRun
 from ._source import check_not_empty, make_source
-from ._step import TrainingStep
+from ._step import DifferentiateFunction, TrainingStep
 from ._weight_decay import check_weight_decay
 
 if TYPE_CHECKING:
@@ -98,16 +99,16 @@ class Trainer:
         check_input_noise(model.posterior, config.input_noise)
         use_channels_last(model)
         self.epochs = resolve_epochs(config.epochs, config.minutes, self.source.steps)
+        self.plan = self._plan_privacy() if config.privacy else None
 
         self.optimizer = build_optimizer(recipe, optimizer)
         base_rates = base_learning_rates(self.optimizer)
         check_weight_decay(config.weight_decay, max(map(abs, base_rates)))
         by_steps = config.minutes is None and not has_convolutions(model)
         planned = self.epochs * (self.source.steps or 0) if by_steps else 0
-        self.compiler = StepCompiler(
-            config.compile, planned, skip_guards=self.source.steps is not None
-        )
-        self.capture = GraphCapture(device, config.compile is not False, self.optimizer)
+        plain = False if self.plan else config.compile
+        self.compiler = StepCompiler(plain, planned, skip_guards=self.source.steps is not None)
+        self.capture = GraphCapture(device, plain is not False, self.optimizer)
         self.step = TrainingStep(
             model,
             objective,
@@ -115,7 +116,7 @@ class Trainer:
             self.optimizer,
             config.clip_norm,
             config.micro_batches,
-            self.compiler,
+            self._make_private if self.plan else self.compiler,
             self.capture,
             config.weight_decay,
         )
@@ -129,6 +130,8 @@ class Trainer:
             self.precision.name,
             self.compiler.enabled,
         )
+        if self.plan is not None:
+            recorded["privacy"] = self.plan.to_dict()
         self.run = TrainingRun(
             self.step,
             self.optimizer,
@@ -142,6 +145,32 @@ class Trainer:
         )
         lr_schedule = config.lr_schedule or WarmupCosine()
         self.multistep_arguments = (base_rates, lr_schedule, ema, self.run.statistic_sums)
+
+    def _plan_privacy(self) -> PrivacyPlan:
+        """The noise of a private run, whose batches are Poisson draws without validation."""
+        config = self.config
+        assert config.privacy is not None
+        for argument, value, usual in (
+            ("clip_norm", config.clip_norm, None),
+            ("micro_batches", config.micro_batches, 1),
+            ("minutes", config.minutes, None),
+            ("patience", config.patience, None),
+        ):
+            if value != usual:
+                raise ArgumentError(
+                    "a private run has none of its own", argument=argument, value=value
+                )
+        self.source = make_private_source(self.source)
+        self.held_out = None
+        check_private(self.recipe, self.source.first_batch())
+        return PrivacyPlan.make(config.privacy, self.source, self.epochs * self.source.steps)
+
+    def _make_private(self, differentiate: DifferentiateFunction) -> DifferentiateFunction:
+        """The differentiation of private runs, in the place of the usual one."""
+        assert self.plan is not None
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        size = self.source.batch_size or 1
+        return PrivateGradients(self.recipe, parameters, self.plan, size)
 
     def fit(
         self,
@@ -175,7 +204,7 @@ class Trainer:
         self.multistep = Multistep(
             self.step, self.source, self.optimizer, *self.multistep_arguments, self.capture
         )
-        if state.step == 0:
+        if state.step == 0 and self.plan is None:  # else the start would give rows away
             with seed_scope(self.config.seed, self.device):
                 batch = self.source.initialisation_batch(INITIALISATION_ROWS)
                 model.initialise_from_data(batch.x, batch.context)
@@ -223,6 +252,7 @@ class Trainer:
             *self.source.notes,
             *schedule_notes(self.recipe, total),
             *self.precision.notes,
+            *(() if self.plan is None else (self.plan.note(state.step),)),
             *self.compiler.notes,
             *self.capture.notes,
             *run.notes,
