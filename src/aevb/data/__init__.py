@@ -9,6 +9,7 @@ from ..networks._column import Column
 from . import _idx, _image_folder, _matrices, _numpy_files, _tables, _text_tables  # noqa: F401 - they register readers
 from ._cell_conditions import CellCondition
 from ._conditions import parse_conditions
+from ._constraints import ConstrainedFrame, Constraint, Identifier, Less, Range, Together, Unique
 from ._dataset import Dataset
 from ._download import download_dataset
 from ._load import load, load_as
@@ -28,9 +29,14 @@ from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits,
 __all__ = [
     "CellCondition",
     "Column",
+    "ConstrainedFrame",
+    "Constraint",
     "Dataset",
     "DatasetInfo",
     "DynamicBinarisation",
+    "Identifier",
+    "Less",
+    "Range",
     "RawData",
     "ReadOptions",
     "ReaderRegistration",
@@ -42,6 +48,8 @@ __all__ = [
     "SchemaRow",
     "Spec",
     "ToFloat",
+    "Together",
+    "Unique",
     "UnpackBits",
     "binarise",
     "download_dataset",

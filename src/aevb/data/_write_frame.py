@@ -57,7 +57,7 @@ def _write_lines(table: Any, file: BinaryIO) -> None:
     """One JSON object per line."""
     for record in table.iter_rows(named=True):
         cells = {name: None if is_missing_cell(cell) else cell for name, cell in record.items()}
-        file.write(f"{json.dumps(cells, default=_to_json, ensure_ascii=False)}\n".encode())
+        file.write(f"{json.dumps(cells, default=to_json_value, ensure_ascii=False)}\n".encode())
 
 
 def _write_json(table: Any, file: BinaryIO) -> None:
@@ -67,7 +67,7 @@ def _write_json(table: Any, file: BinaryIO) -> None:
     file.write(b"[" + b",\n".join(buffer.getvalue().splitlines()) + b"]\n")
 
 
-def _to_json(cell: Any) -> Any:
+def to_json_value(cell: Any) -> Any:
     """A number of another class, or a text."""
     if isinstance(cell, dt.date | dt.time):
         return cell.isoformat()
