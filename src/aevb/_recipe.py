@@ -36,6 +36,21 @@ class Recipe:
         """
         return Recipe(self.model.to(device), self.objective.to(device), self.gradient.to(device))
 
+    def plan_schedules(self, run_steps: int | None) -> None:
+        """Let the schedules follow a run: fractions of it become steps.
+
+        Schedules of the objective that would end after the run take half of it, so that its target
+        is the whole one in the end.
+
+        Args:
+            run_steps: Number of steps of the run, ``None`` if it is not known.
+
+        Raises:
+            ArgumentError: A schedule is a fraction of a run of unknown length.
+        """
+        self.objective.plan_schedules(run_steps, shorten=True)
+        self.gradient.plan_schedules(run_steps)
+
     def set_step(self, step: int) -> None:
         """Set all scheduled settings to their values at a step.
 

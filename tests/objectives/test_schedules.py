@@ -120,3 +120,32 @@ def test_ends_are_ordered():
     assert endpoint_range(Linear(3.0, 1.0, 5)) == endpoint_range(Linear(1.0, 3.0, 5)) == (1.0, 3.0)
     assert endpoint_range(Constant(2.0)) == (2.0, 2.0)
     assert endpoint_range(Unending()) == (4.0, 4.0)  # only its beginning is known
+
+
+def test_fractions_follow_the_run_and_come_back_for_the_next():
+    module = Module(a=Linear(fraction=0.25), b=Cyclical(fraction=1.0), c=Exponential(steps=30))
+    for run, steps in ((40, (10, 40, 30)), (100, (25, 100, 30)), (1, (1, 1, 30))):
+        module.plan_schedules(run)
+        assert [each.final_schedule_step for each in module.schedules.values()] == [*steps]
+    assert module.shortened_schedules == {}
+
+
+@pytest.mark.parametrize(
+    "steps, run, expected", [(30, 30, 30), (31, 30, 15), (9, 1, 1), (30, None, 30)]
+)
+def test_schedules_that_outlast_the_run_are_shortened_to_half_of_it(steps, run, expected):
+    module = Module(a=Linear(steps=steps), b=Constant(2.0), c=Unending())
+    module.plan_schedules(run, shorten=True)
+    assert module.schedules["a"] == Linear(steps=expected)
+    assert module.shortened_schedules == ({} if expected == steps else {"a": (steps, expected)})
+
+
+def test_a_schedule_of_a_penalty_is_planned_too():
+    from aevb import objectives
+
+    penalty = objectives.DIP(Linear(0.0, 10.0, fraction=0.5))
+    objective = objectives.Penalised(objectives.ELBO(beta=Linear(steps=80)), [penalty])
+    objective.plan_schedules(20, shorten=True)
+    assert objective.final_schedule_step == 10
+    objective.set_step(5)
+    assert objective.objective.beta == 0.5

@@ -221,3 +221,29 @@ def test_impossible_values_are_refused(model, settings, many):
     ((name, value),) = settings.items()
     assert caught.value.argument == name
     assert caught.value.value == value or math.isnan(value)
+
+
+def warm(**schedule) -> aevb.objectives.ELBO:
+    return aevb.objectives.ELBO(beta=aevb.objectives.Linear(**schedule))
+
+
+@pytest.mark.parametrize("schedule", [{"steps": 10_000}, {"fraction": 0.5}])
+def test_patience_fires_in_spite_of_a_long_warm_up(schedule):
+    """With the learning rate 0 no epoch is better than the first."""
+    still = STEPS | {"optimizer": adam(0.0), "lr_schedule": constant_schedule, "epochs": 40}
+    options = still | {"patience": 3}
+    single = aevb.fit(small(), X, objective=warm(**schedule), **options)
+    stack = aevb.fit_many([small(), small(1)], X, objective=warm(**schedule), **options)
+    for result in (single, *stack):
+        codes = [note.code for note in result.notes]
+        assert ("schedule_shortened" in codes) == ("steps" in schedule)
+        # the warm-up ends with epoch 20 of 40, and epochs 20, 21 and 22 count
+        assert (result.stop_reason, len(result.history)) == ("patience", 22)
+
+
+def test_a_longer_run_resumes_the_schedules_of_the_first(tmp_path):
+    settings = STEPS | {"out": tmp_path / "run", "objective": warm(fraction=0.5)}
+    first = aevb.fit(small(), X, **settings)
+    longer = aevb.fit(small(), X, resume=True, **settings | {"epochs": 12})
+    assert [epoch.beta for epoch in first.history] == [0.375, 0.875, 1.0, 1.0]
+    assert all(epoch.beta == 1.0 for epoch in longer.history[3:])

@@ -131,6 +131,28 @@ def test_the_best_epoch_and_epochs_since():
     assert [each.epoch for each in progress.history] == list(range(1, 11))
 
 
+@pytest.mark.parametrize(
+    "final, planned, minutes, first",
+    [
+        (40, None, None, 40),
+        (40, 60, None, 40),  # the schedules end in the run
+        (40, 40, None, 20),
+        (900, 50, None, 30),  # step 25 is in the third epoch
+        (900, None, 0.05, 10),  # epochs of this test end after 1.5 s = .025 min
+        (900, None, 0.06, None),
+    ],
+)
+def test_patience_begins_with_the_end_of_the_schedules_or_in_the_middle(
+    final, planned, minutes, first
+):
+    progress, counted = RunProgress(planned_steps=planned), []
+    for number in range(1, 7):
+        update_best(progress, epoch(number, validation=-float(number)), final, minutes)
+        counted.append(progress.epochs_without_improvement)
+    begins = next((10 * (i + 1) for i, count in enumerate(counted) if count), None)
+    assert begins == (None if first is None else max(first, 20))  # the first epoch is the best
+
+
 def test_a_first_score_of_minus_infinity_is_no_best():
     progress = RunProgress()
     assert not update_best(progress, epoch(1, validation=-math.inf), 0)

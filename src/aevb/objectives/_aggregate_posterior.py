@@ -176,6 +176,9 @@ class _MinusOne(Schedule):
     def final_schedule_step(self) -> int | None:
         return self.inner.final_schedule_step
 
+    def planned(self, run_steps: int | None, shorten: bool = False) -> _MinusOne:
+        return _MinusOne(self.inner.planned(run_steps, shorten))
+
 
 def _minus_one(weight: float | Schedule) -> Schedule:
     return _MinusOne(as_schedule(weight))

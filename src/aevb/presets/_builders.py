@@ -16,6 +16,7 @@ from ..errors import ArgumentError
 from ..likelihoods import Columns, ConstantCells, LikelihoodRegistration, Missing, Scaled
 from ..likelihoods._likelihood import Likelihood
 from ..notes import Argument, message
+from ..objectives import Linear
 
 DEFAULT_MLP_WIDTHS = (400, 400)
 DEFAULT_CONV_CHANNELS = (32, 64)
@@ -266,6 +267,21 @@ def build_decoder(spec: Spec, latent_size: int, hidden: Hidden, context_size: in
         return networks.ConvDecoder(latent_size, shape, channels, context=context_size)
     widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)[::-1]
     return networks.MLP(latent_size, widths, context=context_size)
+
+
+def warmup_weight(warmup: float) -> float | Linear:
+    """The weight of the KL divergence with a warm-up.
+
+    Args:
+        warmup: Number of steps; below 1 the share of the run; 0 for none.
+
+    Example:
+        >>> warmup_weight(100).steps, warmup_weight(0.25).fraction, warmup_weight(0)
+        (100, 0.25, 1.0)
+    """
+    if warmup == 0:
+        return 1.0
+    return Linear(fraction=warmup) if 0 < warmup < 1 else Linear(steps=round(warmup))
 
 
 def build_condition(spec: Spec) -> networks.Condition | None:

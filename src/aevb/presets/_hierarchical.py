@@ -21,6 +21,7 @@ from ._builders import (
     build_encoder_and_likelihood,
     build_likelihood,
     build_standardised,
+    warmup_weight,
 )
 from ._registration import register_preset
 
@@ -45,7 +46,7 @@ def ladder_vae(
     samples: int = 1,
     layers: int = 3,
     free_bits: float = 0.05,
-    warmup: int = 2000,
+    warmup: float = 2000,
 ) -> Recipe:
     """Ladder VAE.
 
@@ -125,7 +126,7 @@ def top_down_vae(
     samples: int = 1,
     layers: int = 1,
     free_bits: float = 0.0,
-    warmup: int = 1000,
+    warmup: float = 1000,
 ) -> Recipe:
     """A small top-down hierarchy of latent images.
 
@@ -158,10 +159,9 @@ def top_down_vae(
     return Recipe(model, _warmup_elbo(samples, warmup, free_bits), gradients.Pathwise())
 
 
-def _warmup_elbo(samples: int, warmup: int, free_bits: float) -> objectives.ELBO:
+def _warmup_elbo(samples: int, warmup: float, free_bits: float) -> objectives.ELBO:
     """The ELBO with a weight of the KL divergence that rises over ``warmup`` steps."""
-    beta = objectives.Linear(steps=warmup) if warmup else 1.0
-    return objectives.ELBO(samples, beta, free_bits)
+    return objectives.ELBO(samples, warmup_weight(warmup), free_bits)
 
 
 def _ignore_context(spec: Spec, network: nn.Module) -> nn.Module:

@@ -9,7 +9,7 @@ from .._recipe import Recipe
 from ..data._spec import Spec
 from ..models import VAE
 from ._assemble import build_vae
-from ._builders import Hidden, Scale
+from ._builders import Hidden, Scale, warmup_weight
 from ._registration import register_preset
 
 __all__ = ["mixture_vae", "mnist", "vamp_vae"]
@@ -30,7 +30,7 @@ def vamp_vae(
     hidden: Hidden = None,
     scale: Scale = None,
     components: int = 500,
-    warmup: int = 2000,
+    warmup: float = 2000,
 ) -> Recipe:
     """VAE whose prior is a mixture of posteriors of pseudo-inputs.
 
@@ -64,7 +64,7 @@ def mixture_vae(
     hidden: Hidden = None,
     scale: Scale = None,
     components: int = 50,
-    warmup: int = 2000,
+    warmup: float = 2000,
 ) -> Recipe:
     """VAE whose prior is a learned mixture of Gaussians.
 
@@ -99,7 +99,7 @@ def mnist(
     latent: int = 40,
     hidden: Hidden = (300, 300),
     components: int = 500,
-    warmup: int = 4000,
+    warmup: float = 4000,
 ) -> Recipe:
     """VAE for binarised MNIST: gated layers and a VampPrior.
 
@@ -118,6 +118,6 @@ def mnist(
     return Recipe(VAE(prior, posterior, likelihood), _warmup_elbo(warmup), gradients.Pathwise())
 
 
-def _warmup_elbo(steps: int) -> objectives.ELBO:
-    """The ELBO with a weight of the KL divergence that rises over these steps."""
-    return objectives.ELBO(beta=objectives.Linear(steps=steps) if steps else 1.0)
+def _warmup_elbo(warmup: float) -> objectives.ELBO:
+    """The ELBO with a weight of the KL divergence that rises over ``warmup`` steps."""
+    return objectives.ELBO(beta=warmup_weight(warmup))

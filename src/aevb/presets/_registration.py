@@ -29,7 +29,8 @@ COMMON_ARGUMENTS = {
     "samples": "Number of draws per datum.",
     "beta": "Weight of the KL divergence, a number or a schedule.",
     "free_bits": "Nats per latent variable that are not penalised.",
-    "warmup": "Number of steps in which the weight of the KL divergence rises to 1; 0 for none.",
+    "warmup": "Number of steps in which the weight of the KL divergence rises to 1, or the share\n"
+    "        of the run, below 1; 0 for none.",
     "lr_scale": "Learning rate of the critic, as a multiple of the learning rate of the model.",
 }
 """Arguments that most presets have; their descriptions are added to the docstrings."""

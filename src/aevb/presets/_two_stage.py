@@ -14,7 +14,7 @@ from ..models import VAE
 from ..models._two_stage import build_second_stage_prior
 from ..notes import Argument, message
 from ..objectives import Schedule
-from ._builders import Hidden, Scale, build_encoder_and_likelihood
+from ._builders import Hidden, Scale, build_encoder_and_likelihood, warmup_weight
 from ._registration import register_preset
 
 __all__ = ["pixel_vae", "two_stage_vae"]
@@ -75,7 +75,7 @@ def pixel_vae(
     features: int = 16,
     layers: int = 2,
     kernel: int = 3,
-    warmup: int = 2000,
+    warmup: float = 2000,
 ) -> Recipe:
     """VAE whose decoder draws pixel by pixel, from nearby pixels and the latents.
 
@@ -119,5 +119,4 @@ def pixel_vae(
 
     parts = build_encoder_and_likelihood(spec, latent, hidden, likelihood=build_pixels)
     model = VAE(priors.Normal(latent), posteriors.Normal(parts.encoder, latent), parts.likelihood)
-    beta = objectives.Linear(steps=warmup) if warmup else 1.0
-    return Recipe(model, objectives.ELBO(samples, beta), gradients.Pathwise())
+    return Recipe(model, objectives.ELBO(samples, warmup_weight(warmup)), gradients.Pathwise())

@@ -33,7 +33,7 @@ def parse_set_value(text: str) -> SetValue:
 
     Example:
         >>> parse_set_value("gradient.temperature=Exponential(1, 0.5, steps=1000)").value
-        Exponential(start=1, end=0.5, steps=1000)
+        Exponential(start=1, end=0.5, steps=1000, fraction=None)
         >>> [parse_set_value(text).value for text in ("update=sleep", "learned=false", "alpha=0.5")]
         ['sleep', False, 0.5]
     """
@@ -96,7 +96,9 @@ def _parse_schedule(node: ast.Call, whole: str) -> Any:
             str(error),
             argument="set",
             value=whole,
-            suggestions=("Write it as Linear(0, 1, steps=1000)",),
+            suggestions=(
+                "Write it as Linear(0, 1, steps=1000), or as Linear(0, 1, fraction=0.2) of the run",
+            ),
         ) from error
 
 

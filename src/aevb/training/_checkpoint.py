@@ -39,6 +39,7 @@ class RunProgress:
     skipped_steps: int = 0  # in the current epoch
     statistic_sums: list[float] = field(default_factory=lambda: [0.0] * len(STATISTIC_NAMES))
     history: list[Epoch] = field(default_factory=list)
+    planned_steps: int | None = None  # of the run as it began, which its schedules follow
 
 
 def write_checkpoint(
@@ -181,9 +182,11 @@ def _first_difference(name: str, saved: Any, current: Any) -> tuple[str, Any, An
         inner = [
             (name if key in ("class", "arguments") else key, saved.get(key), current.get(key))
             for key in {**current, **saved}
+            if key in saved or current[key]  # what an older version did not know is off by default
         ]
         found = (_first_difference(*each) for each in inner)
-        return next((first for first in found if first), (name, saved, current))
+        whole = (name, saved, current) if saved.keys() - current.keys() else None
+        return next((first for first in found if first), whole)
     return name, saved, current
 
 

@@ -76,10 +76,20 @@ def check_schedules(recipe: Recipe, patience: int | None) -> None:
 
 
 def schedule_notes(recipe: Recipe, steps: float) -> tuple[Note, ...]:
-    """A note if the run ends before its schedules."""
+    """Notes of schedules that were shortened, and of a run that ends before its schedules."""
+    shortened = tuple(
+        Note(
+            "schedule_shortened",
+            f"The schedule of `{setting}` takes {given:,} steps, and the run has {steps:,.0f}: it "
+            f"was shortened to {planned:,}.",
+            data={"setting": setting, "given": given, "planned": planned, "steps": steps},
+        )
+        for setting, (given, planned) in recipe.objective.shortened_schedules.items()
+    )
     if not steps < recipe.final_schedule_step:
-        return ()
+        return shortened
     return (
+        *shortened,
         Note(
             "schedules_unfinished",
             f"The run has {steps:,.0f} steps, and its schedules take "

@@ -193,8 +193,8 @@ def fit(
         validation: Rows that choose the best weights, by default the validation rows of the
             ``Dataset``. The score is the ELBO, or the objective's own bound if that bound is a mean
             of importance weights.
-        patience: Stop after so many epochs without improvement. The count begins when the
-            objective's schedules have ended.
+        patience: Stop after so many epochs without improvement. The count begins when all
+            schedules have ended, and in the middle of a run that ends before them.
         lr_schedule: Factor on the learning rate, ``(step, total steps) -> float``, by default
             ``WarmupCosine()``.
         clip_norm: Largest norm of the gradient.

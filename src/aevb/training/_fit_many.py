@@ -28,7 +28,7 @@ from ..networks._input_noise import check_input_noise
 from ..notes import Note
 from ..objectives import Objective
 from ._checkpoint import has_checkpoint
-from ._compatibility import check_schedules, check_training_data, check_weights
+from ._compatibility import check_schedules, check_training_data, check_weights, schedule_notes
 from ._engine._fused_adam import is_plain_adam
 from ._engine._stacked_step import RecipeModule
 from ._engine._tracing import UntraceableError
@@ -279,7 +279,12 @@ class _ManyRuns:
             *trainer.compiler.notes,
         )
         return {
-            member.name: each.to_result(member, epochs, trainer.compiler.enabled, notes)
+            member.name: each.to_result(
+                member,
+                epochs,
+                trainer.compiler.enabled,
+                (*notes, *schedule_notes(member.recipe, epochs * member.source.steps)),
+            )
             for each, member in zip(group, members, strict=True)
         }
 

@@ -179,7 +179,7 @@ class TrainingRun:
         state = self.progress
         if rows is not None and self.objective.trains_likelihood:
             epoch = self._score(epoch, rows)
-        if update_best(state, epoch, self.recipe.final_schedule_step):
+        if update_best(state, epoch, self.recipe.final_schedule_step, self.settings.get("minutes")):
             self.best_tensors = self._current_weights()
         if self.out is not None:
             self._check_folder()

@@ -103,6 +103,8 @@ class StackedTrainer:
         ) and not _reading_is_random(self.sources[0])
         self.compiler = StepCompiler(config.compile, epochs * self.steps, skip_guards=True)
         for member in members:
+            member.progress.planned_steps = epochs * self.steps
+            member.recipe.plan_schedules(member.progress.planned_steps)
             with seed_scope(member.seed, self.device):
                 batch = member.source.initialisation_batch(INITIALISATION_ROWS)
                 member.recipe.model.initialise_from_data(batch.x, batch.context)

@@ -101,6 +101,10 @@ class Trainer:
         self.epochs = resolve_epochs(config.epochs, config.minutes, self.source.steps)
         self.plan = self._plan_privacy() if config.privacy else None
 
+        steps = self.epochs * (self.source.steps or math.inf)
+        self.planned_steps = int(steps) if math.isfinite(steps) else None
+        recipe.plan_schedules(self.planned_steps)
+
         self.optimizer = build_optimizer(recipe, optimizer)
         base_rates = base_learning_rates(self.optimizer)
         check_weight_decay(config.weight_decay, max(map(abs, base_rates)))
@@ -183,6 +187,8 @@ class Trainer:
         """Train, and copy the best weights into the model."""
         run = self.run
         state = run.open(resume=resume, overwrite=overwrite)
+        state.planned_steps = state.planned_steps or self.planned_steps
+        self.recipe.plan_schedules(state.planned_steps)
         try:
             return self._fit(state, callbacks, progress)
         except (NumericalError, OutOfMemoryError) as error:

@@ -90,10 +90,13 @@ def with_validation_score(
     )
 
 
-def update_best(progress: RunProgress, epoch: Epoch, final_schedule_step: int) -> bool:
+def update_best(
+    progress: RunProgress, epoch: Epoch, final_schedule_step: int, minutes: float | None = None
+) -> bool:
     """Add the epoch to the history; return whether it is the best so far.
 
-    Epochs without improvement count from the end of all schedules.
+    Epochs without improvement count from the end of all schedules, and in the second half of a run
+    that ends before them.
     """
     progress.history.append(epoch)
     if epoch.validation is None:
@@ -103,5 +106,8 @@ def update_best(progress: RunProgress, epoch: Epoch, final_schedule_step: int) -
         progress.best_validation, progress.best_epoch = epoch.validation, epoch.epoch
         progress.epochs_without_improvement = 0
         return True
-    progress.epochs_without_improvement += epoch.step >= final_schedule_step
+    planned = progress.planned_steps or math.inf
+    start = final_schedule_step if final_schedule_step < planned else planned / 2
+    late = minutes is not None and epoch.seconds >= 30 * minutes
+    progress.epochs_without_improvement += late or epoch.step >= start
     return False
