@@ -315,3 +315,21 @@ def test_killed_runs_are_resumed_to_the_same_weights(aevb, table, monkeypatch):
         )
         names = {path.name for path in Path(out).iterdir()}
         assert names == {path.name for path in Path("whole").iterdir()}
+
+
+def test_sources_of_parts_are_options_and_quiet_keeps_warnings(aevb, refused, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, n in {"a": 60, "b": 20, "c": 10}.items():
+        np.save(tmp_path / f"{name}.npy", rng.random((n, 3)))
+    short = ["--hidden", 4, "--epochs", 1, "--no-report", "--quiet"]
+    sources = ["--train", "a.npy", "--validation", "b.npy", "--test", "c.npy"]
+    done = aevb("fit", *sources, "--out", "run", *short)
+    assert (done.code, done.out) == (0, "run\n")
+    assert json.loads(aevb("evaluate", "run", "--samples", 2, "--json").out)["n"] == 10
+    assert aevb("fit", "--resume", "--out", "run", "--epochs", 2, "--no-report").code == 0
+    assert refused("fit", "a.npy", "--train", "b.npy").startswith("error: --train is")
+    np.save(tmp_path / "marks.npy", 255 * rng.integers(0, 2, (60, 4, 4), np.uint8))
+    done = aevb("fit", "marks.npy", "--out", "marks", *short)
+    # the warning that 0 and 255 could be read as 0 and 1, and no other note
+    assert done.out == "marks\n" and done.err.count("note: ") == 1
+    assert "--binarise fixed" in done.err

@@ -363,7 +363,7 @@ def test_unusable_sources_are_refused(source, words):
     [
         ({"split": (0.8, 0.2)}, "split=(0.8, 0.1, 0.1)"),
         ({"split": (0.8, 0.1, 0.2)}, "split=(0.8, 0.1, 0.1)"),
-        ({"split": (1.0, 0.0, 0.0)}, "split=(0.8, 0.1, 0.1)"),
+        ({"split": (0.0, 0.5, 0.5)}, "split=(0.8, 0.1, 0.1)"),
         ({"split": (1.2, -0.1, -0.1)}, "split=(0.8, 0.1, 0.1)"),
         ({"order": "rows"}, 'order="time"'),
         ({"seed": -1}, ""),

@@ -63,7 +63,7 @@ def test_test_rows_replace_missing_validation_rows():
     )
     rows = aevb.data.Rows.from_array(np.ones((5, 2)))
     spec = SimpleNamespace(item_noun="row", name="ones")
-    data = SimpleNamespace(validation=rows.subset(slice(0)), test=rows, spec=spec)
+    data = aevb.data.Dataset(rows, rows.subset(slice(0)), rows, spec)
     values = {"latent": 1, "beta": 1.0, "lr": 1e-3, "seed": 0}
     job = SimpleNamespace(folder_name="run", grid_values=values)
     fitted = SimpleNamespace(model=model, stop_reason="epochs", notes=())

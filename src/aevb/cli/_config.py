@@ -14,7 +14,7 @@ from .._config_file import CONFIG_FILE_NAME, read_config
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, message
 from ..runs import DataSettings, ModelSettings, TrainingSettings
-from ..runs._confirmation import SIGNATURE, is_confirmed
+from ..runs._confirmation import SIGNATURE, SOURCES, is_confirmed
 from ..runs._settings import current_names
 from ..runs._sweep import Grid
 
@@ -31,16 +31,18 @@ def load_config_defaults(
 ) -> None:
     """Take options that are not typed from ``--config``, or from the folder that is resumed."""
     typed = {argument.name: argument.tokens[0].value for argument in arguments if argument.tokens}
+    if "--train" in typed:
+        typed["SOURCE"] = typed["--train"]
     path = _resolve_config_path(commands, typed)
     if path is None:
         return
     settings = current_names(read_config(path))
     _check_names(path, settings)
-    if "--config" not in typed and "SOURCE" not in typed:
-        _check_source(path, settings)
+    if "--config" not in typed:
+        _check_sources(path, settings, typed)
     source, _ = settings.pop("source", None), settings.pop(SIGNATURE, None)
     for argument in arguments:
-        if argument.name == "SOURCE" and source is not None and not argument.tokens:
+        if argument.name == "SOURCE" and source is not None and "SOURCE" not in typed:
             argument.append(Token(value=str(source), source=str(path)))
     Dict(settings, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
 
@@ -59,15 +61,17 @@ def _check_names(path: Path, names: Collection[str]) -> None:
             )
 
 
-def _check_source(path: Path, settings: dict[str, object]) -> None:
-    """Refuse the source in a run folder of somebody else unless it is typed."""
-    if not is_confirmed(settings, settings.get(SIGNATURE)):
+def _check_sources(path: Path, settings: dict[str, object], typed: Collection[str]) -> None:
+    """Refuse the sources in a run folder of somebody else unless they are typed."""
+    options = {name: "SOURCE" if name == "source" else f"--{name}" for name in SOURCES}
+    names = [name for name in SOURCES if name in settings and options[name] not in typed]
+    if names and not is_confirmed(settings, settings.get(SIGNATURE)):
         raise ArgumentError(
             f"{path} names it as its data, and you did not train this run on this machine: the "
             "file is not read unasked",
-            argument="source",
-            value=settings.get("source"),
-            suggestions=(message("Type {source}", source=Argument("source")),),
+            argument=names[0],
+            value=settings.get(names[0]),
+            suggestions=(message("Type {source}", source=Argument(names[0])),),
         )
 
 

@@ -37,7 +37,7 @@ class ConsoleOutput:
     """Output of one command.
 
     Args:
-        quiet: Leave the narrative out.
+        quiet: Leave the narrative out, without its warnings.
         json: Print the narrative on stderr, so that stdout is one object.
     """
 
@@ -45,8 +45,11 @@ class ConsoleOutput:
         self.quiet, self.json = quiet, json
 
     def print_paragraph(self, label: str, *sentences: Text | Note) -> None:
-        """A label at the left, and a sentence per line."""
+        """A label at the left, and a sentence per line; of these, ``quiet`` leaves warnings."""
         if self.quiet:
+            for sentence in sentences:
+                if isinstance(sentence, Note) and sentence.level == "warning":
+                    self.print_note(sentence)
             return
         stream = sys.stderr if self.json else sys.stdout
         for number, sentence in enumerate(sentences):

@@ -20,7 +20,7 @@ def demo(*, common: CommonOptions = CommonOptions()) -> int:
     run = train_run(settings, console, common, next_run_folder("demo"))
     if run.result is not None and run.result.stop_reason == "interrupted":
         return interrupt_exit_code(run.result)
-    with console.progress_bar("log p(x)", len(run.data().test) * 100) as advance:
+    with console.progress_bar("log p(x)", len(run.data().evaluation_rows) * 100) as advance:
         result = run.evaluate(seed=common.seed, on_progress=advance)
     path = write_report(run, console, common.seed, diagnose(run, console, common.seed))
     console.print_result("")

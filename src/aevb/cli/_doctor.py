@@ -45,8 +45,8 @@ def doctor(
         console.print_json(head | found.to_dict())
         return
     console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
-    origin = source or f"the test part of {opened.spec.name}"
-    console.print_paragraph("Data", f"{found.n_rows:,} rows of {origin}.", "")
+    origin = f"rows of {source}" if source else opened.own_rows_noun
+    console.print_paragraph("Data", f"{found.n_rows:,} {origin}.", "")
     _print_diagnosis(console, found)
 
 

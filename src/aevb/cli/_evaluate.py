@@ -121,7 +121,7 @@ def evaluate(
         return
     console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
     part = f"{len(used):,} of " if len(used) < len(rows) else ""
-    which = f"rows of {source}" if source else f"test rows of {opened.spec.name}"
+    which = f"rows of {source}" if source else opened.own_rows_noun
     context = ", ".join(factor.name for factor in opened.spec.condition or ())
     conditional = opened.capabilities.context == "required"
     console.print_paragraph(

@@ -15,6 +15,7 @@ from ..runs import RunSettings
 from ._console import ConsoleOutput
 from ._evaluate import accuracy_record, accuracy_sentences
 from ._options import (
+    OPTION_GROUPS,
     RUN_GROUP,
     CommonOptions,
     DataOptions,
@@ -48,6 +49,12 @@ SourceOption = Annotated[
         "..., also compressed), a folder of images, or the name of a data set."
     ),
 ]
+TrainOption = Annotated[
+    str | None,
+    Parameter(
+        help="SOURCE by another name, beside --validation and --test.", group=OPTION_GROUPS["Data"]
+    ),
+]
 ConfigOption = Annotated[
     Path | None,
     Parameter(help="A config.toml of an earlier run; typed options win over it.", group=RUN_GROUP),
@@ -58,6 +65,7 @@ def fit(
     source: SourceOption = None,
     /,
     *,
+    train: TrainOption = None,
     out: Annotated[
         Path | None,
         Parameter(help="The run folder; runs/DATA-1 (or -2 ...) by default.", group=RUN_GROUP),
@@ -90,7 +98,7 @@ def fit(
     weights so far.
     """
     console = ConsoleOutput(common.quiet, json)
-    settings = RunSettings(check_source(source, "fit"), data, model, training, common.seed)
+    settings = RunSettings(check_source(source, train, "fit"), data, model, training, common.seed)
     run = train_run(settings, console, common, out, resume=resume, force=force)
     if run.result is not None and run.result.stop_reason == "interrupted":
         console.print_paragraph("Resume", f"aevb fit --resume --out {run.name}")
@@ -99,8 +107,16 @@ def fit(
     return 0
 
 
-def check_source(source: str | None, command: str) -> str:
-    """The source. Raises ``ArgumentError`` where it is missing."""
+def check_source(source: str | None, train: str | None, command: str) -> str:
+    """The source. Raises ``ArgumentError`` where it is missing, or named twice."""
+    if source is not None and train is not None:
+        raise ArgumentError(
+            message("it is {source} by another name", source=Argument("source", source)),
+            argument="train",
+            value=train,
+            suggestions=("Give one of the two",),
+        )
+    source = source or train
     if source is None:
         raise ArgumentError(
             message("{source} is missing", source=Argument("source")),
@@ -202,8 +218,9 @@ def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, rep
     """Results, where they are, and what to do next."""
     bound, accuracy = run.evaluate_bound(common.seed), run.accuracy(with_baseline=True)
     sentence = bound_sentence(run, bound)
+    test = {"test": "Test", "validation": "Valid.", "train": "Train"}[run.data().evaluation_part]
     console.print_paragraph(
-        "Test", sentence, *baseline_sentences(bound), *accuracy_sentences(accuracy)
+        test, sentence, *baseline_sentences(bound), *accuracy_sentences(accuracy)
     )
     found = diagnose(run, console, common.seed)
     if report:
@@ -229,10 +246,8 @@ def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, rep
 
 def bound_sentence(run: Run, bound: Evaluation) -> str:
     """The bound on the test rows."""
-    from ..data._formatting import format_count
-
     number = bound.numbers[0]
-    rows = format_count(bound.n, "test row")
+    rows = f"{bound.n:,} {run.data().evaluation_noun}"
     return f"{number.label} {number} nats per {run.spec.item_noun}, over {rows}."
 
 
@@ -258,7 +273,8 @@ def diagnose(run: Run, console: ConsoleOutput, seed: int) -> Diagnosis:
 
 def write_report(run: Run, console: ConsoleOutput, seed: int, diagnosis: Diagnosis) -> Path | None:
     """The report of a run that was just trained: half a minute's work; None without matplotlib."""
-    total = len(run.data().test)
+    data = run.data()
+    total = len(data.evaluation_rows)
     n_rows, samples = report_size(total, run.spec.network)
     try:
         with console.progress_bar("report", n_rows * samples) as advance:
@@ -275,7 +291,8 @@ def write_report(run: Run, console: ConsoleOutput, seed: int, diagnosis: Diagnos
             console.print_note(suggestion)
         return None
     part = (
-        f" on {n_rows:,} of {total:,} test rows, {samples} samples each; `aevb report {run.name}` "
+        f" on {n_rows:,} of {total:,} {data.evaluation_noun}, {samples} samples each; "
+        f"`aevb report {run.name}` "
         "uses all"
         if n_rows < total
         else ""

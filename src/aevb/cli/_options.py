@@ -170,7 +170,7 @@ class CommonOptions:
     device: str | None = None
     "cpu, cuda or mps; the accelerator if there is one by default."
     quiet: Annotated[bool, Flag] = False
-    "Print results and errors only."
+    "Print results, warnings and errors only."
     debug: Annotated[bool, Flag] = False
     "Show the traceback of an error."
 

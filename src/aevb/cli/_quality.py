@@ -132,7 +132,7 @@ def quality(
         console.print_json(head | {"seed": common.seed} | to_record(result))
         return
     console.print_paragraph("Run", f"{opened.name}: {opened.title}.")
-    _print_quality(console, result, source or f"test rows of {opened.spec.name}", mean)
+    _print_quality(console, result, source or opened.own_rows_noun, mean)
 
 
 def _print_quality(console: ConsoleOutput, result: Quality, data: str, mean: bool) -> None:

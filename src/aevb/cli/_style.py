@@ -24,7 +24,8 @@ OPTION_OF_ARGUMENT = {
 OTHER_OPTIONS = {
     "annealing", "bracket", "components", "config", "defensive", "draws", "factors", "family",
     "features", "from", "intervals", "label", "level", "max-rows", "mean", "method", "path",
-    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "trust-source", "where",
+    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "train", "trust-source",
+    "where",
 }  # fmt: skip
 OPTIONS = OTHER_OPTIONS | {
     each.name.replace("_", "-")

@@ -9,7 +9,14 @@ from cyclopts import Parameter
 
 from ..runs import RunSettings, SweepSettings
 from ._console import ConsoleOutput
-from ._fit import ConfigOption, SourceOption, check_source, format_duration, interrupt_exit_code
+from ._fit import (
+    ConfigOption,
+    SourceOption,
+    TrainOption,
+    check_source,
+    format_duration,
+    interrupt_exit_code,
+)
 from ._options import (
     RUN_GROUP,
     CommonOptions,
@@ -26,6 +33,7 @@ def sweep(
     source: SourceOption = None,
     /,
     *,
+    train: TrainOption = None,
     grid: GridOptions = GridOptions(),
     out: Annotated[
         Path | None,
@@ -60,7 +68,7 @@ def sweep(
     from ..runs._sweep_result import FIGURE_FILE, PAGE_FILE
 
     console = ConsoleOutput(common.quiet, json)
-    shared = RunSettings(check_source(source, "sweep"), data, model, training, common.seed)
+    shared = RunSettings(check_source(source, train, "sweep"), data, model, training, common.seed)
     settings = SweepSettings(shared, grid)
     settings.check(out, resume=resume)
     device = resolve_device(common.device)

@@ -17,7 +17,7 @@ from .._shapes import as_shape
 from ..errors import ArgumentError, DataError, check_choice
 from ..networks._condition import Condition, ContextVariable, Labels
 from ..networks._library_size import LIBRARY_SIZE
-from ..notes import Argument, Note, Text, message
+from ..notes import UNSET, Argument, Note, Text, message
 from ._arrays import from_array, to_canonical, to_numpy
 from ._binarisation import (
     BinarisationMode,
@@ -59,6 +59,7 @@ from ._model_defaults import (
 from ._named_datasets import NAMED_DATASETS, NamedDataset, find_named_dataset, read_named_dataset
 from ._packing import pack, should_pack
 from ._padding import with_lengths
+from ._part_sources import PartSource, part_sources, remaining_fractions, split_note
 from ._raw import RawData, ReadOptions
 from ._readers import read_path
 from ._reading import IMAGE_FILE_SETTINGS, Crop, Frames, Layout, Reading
@@ -66,7 +67,16 @@ from ._rows import Rows, StoredRows
 from ._schema import Unseen
 from ._sparse_rows import is_sparse_matrix
 from ._spec import NetworkKind, Spec, Support
-from ._splits import DEFAULT_SPLIT, RowOrder, Split, SplitFractions, check_split, split_rows
+from ._splits import (
+    DEFAULT_SPLIT,
+    PART_NAMES,
+    PartName,
+    RowOrder,
+    Split,
+    SplitFractions,
+    check_split,
+    split_rows,
+)
 from ._statistics import iter_chunks, row_totals
 from ._table_faults import find_table_faults
 from ._tables import frame_values, from_frame
@@ -104,6 +114,12 @@ def load(
     lengths: Any = None,
     kinds: Any = None,
     unseen: Unseen = "missing",
+    validation: Any = None,
+    test: Any = None,
+    validation_key: str | None = None,
+    test_key: str | None = None,
+    validation_labels: Any = None,
+    test_labels: Any = None,
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
@@ -130,7 +146,8 @@ def load(
         likelihood: The name of a likelihood (``LikelihoodRegistration``); chosen from the values
             by default.
         network: ``"mlp"`` or ``"conv"``; chosen from the values by default.
-        split: Fractions of train, validation and test rows. A published split is not changed.
+        split: Fractions of train, validation and test rows; those of validation and test rows may
+            be 0. A published split is not changed.
         order: ``"random"``, or ``"time"``: first rows train, last rows test. Frames of a film are
             always split by time.
         seed: Decides the split and the draws of ``binarise``.
@@ -170,6 +187,16 @@ def load(
             by the name of the column, as ``{"age": "count"}``, a list such as ``["age=count"]``,
             or the path of a TOML file.
         unseen: What becomes of a category that no training row has: ``"missing"`` or ``"refuse"``.
+        validation: Another source, whose rows all validate; it is read with the choices of the
+            training rows. ``source`` then has no test rows, unless ``split`` says so.
+        test: Another source of test rows; a tenth of ``source`` then validates, unless
+            ``validation`` or ``split`` says otherwise.
+        validation_key: The ``key`` of the validation rows, in ``source`` where there is no
+            ``validation``; by default that of ``source``.
+        test_key: The ``key`` of the test rows, likewise.
+        validation_labels: The ``labels`` of the validation rows; by default the column of
+            ``labels``.
+        test_labels: The ``labels`` of the test rows, likewise.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -185,6 +212,12 @@ def load(
         (torch.Size([16, 3]), 'normal')
     """
     check_split(split, order, seed)
+    given: dict[PartName, PartSource] = {
+        "validation": PartSource("validation", validation, validation_key, validation_labels),
+        "test": PartSource("test", test, test_key, test_labels),
+    }
+    own = part_sources(source, key, labels, condition, given)
+    fractions = remaining_fractions(split, own)
     likelihood = check_likelihood(likelihood)
     check_network_name(network)
     check_binarise(binarise, likelihood)
@@ -221,9 +254,10 @@ def load(
         lambda raw: _arrange(raw.with_event_shape(event_shape), reading.layout, lengths=lengths),
     )
     _check_reading(raw, reading)
+    fractions = fractions if raw.split is None else split
     schema = None
     if raw.table is not None:
-        train = _split(raw, split, order, seed).train
+        train = _split(raw, fractions, order, seed).train
         schema = learn_schema(raw.table, train, kinds, unseen)
         if schema is None:  # a table of numbers
             raw = _with_labels(_arrange(raw.table.read_numbers(), None), labels)
@@ -240,7 +274,7 @@ def load(
         raw = raw.unpack()
     if schema is None and not is_standardised(raw, likelihood):
         raw = raw.in_data_units()
-    rows = _split(raw, split, order, seed)
+    rows = _split(raw, fractions, order, seed)
     temporal_order = _undeclared_temporal_order(raw, order)
     raw = replace(raw, notes=(*raw.notes, *temporal_order_notes(temporal_order)))
     factors, context_notes = factors_from_columns(
@@ -260,12 +294,37 @@ def load(
         temporal_order=None if temporal_order is None else temporal_order.von_neumann_ratio,
         reading=reading,
     )
-    return Dataset(
-        _make_part(raw, rows.train, spec, seed, "train"),
-        _make_part(raw, rows.validation, spec, seed, "validation"),
-        _make_part(raw, rows.test, spec, seed, "test"),
-        spec,
-    )
+    parts: dict[PartName, Rows] = {
+        part: _make_part(raw, getattr(rows, part), spec, seed, part)
+        for part in PART_NAMES
+        if part not in own
+    }
+    if not own:
+        return Dataset(parts["train"], parts["validation"], parts["test"], spec)
+    others = {part: _load_part(each, spec, seed, memory_map) for part, each in own.items()}
+    parts = {part: (parts | others)[part] for part in PART_NAMES}
+    notes = (note for rows in others.values() for note in rows.notes)
+    made = split_note(parts, own, rows.description)
+    notes = (*(made if note.code == "split" else note for note in spec.notes), *notes)
+    return Dataset(parts["train"], parts["validation"], parts["test"], replace(spec, notes=notes))
+
+
+def _load_part(own: PartSource, spec: Spec, seed: int, memory_map: bool | None) -> Rows:
+    """The rows of a part with a source of its own; errors name the part."""
+    optional = spec.schema is not None and own.labels == spec.label_column
+    labels = None if optional else own.labels
+    try:
+        rows = load_as(
+            own.source, spec, key=own.key, labels=labels, seed=seed, memory_map=memory_map
+        )
+    except DataError as error:
+        value = own.source if isinstance(own.source, str | os.PathLike) else UNSET
+        raise DataError(
+            error.reason, argument=own.part, value=value, suggestions=error.suggestions
+        ) from error
+    if len(rows):
+        return rows
+    raise DataError("it has no rows", argument=own.part, suggestions=("Leave it out",))
 
 
 def load_as(
@@ -299,7 +358,7 @@ def load_as(
         reading: How images and arrays are read, where other than ``spec.reading``.
 
     Returns:
-        All rows; the test rows of a named data set or a ``Dataset``.
+        All rows; the test rows of a named data set, the ``evaluation_rows`` of a ``Dataset``.
 
     Raises:
         DataError: The events have another shape, columns are missing, or values
@@ -331,7 +390,7 @@ def load_as(
     ):
         options = replace(options, labels=spec.label_column, labels_optional=True)
     raw = _read(
-        source.test if isinstance(source, Dataset) else source,
+        source.evaluation_rows if isinstance(source, Dataset) else source,
         options,
         labels,
         arrange=lambda raw: _arrange_as(raw, spec, reading.layout),
@@ -391,7 +450,7 @@ def read_rows(source: Any, offset: Offset | None = None, name: str = "x") -> Row
     if isinstance(source, str | os.PathLike):
         return _read_path_rows(source, offset, name)
     if isinstance(source, Dataset):
-        source = source.test
+        source = source.evaluation_rows
     elif is_annotated(source):
         source = source.X
     elif not (

@@ -15,6 +15,8 @@ from ._formatting import format_count, source_error
 
 SplitFractions = tuple[float, float, float]
 RowOrder = Literal["random", "time"]
+PartName = Literal["train", "validation", "test"]
+PART_NAMES: tuple[PartName, ...] = ("train", "validation", "test")
 DEFAULT_SPLIT: SplitFractions = (0.8, 0.1, 0.1)
 
 
@@ -41,18 +43,19 @@ class Split:
 
 
 def split_rows(total: int, fractions: SplitFractions, order: RowOrder, seed: int) -> Split:
-    """Split ``total`` rows into three parts of at least one row each.
+    """Split ``total`` rows into three parts, each of at least one row unless its fraction is 0.
 
     Raises:
-        DataError: There are fewer than 3 rows.
+        DataError: There are fewer rows than parts.
 
     >>> str(split_rows(1797, (0.8, 0.1, 0.1), "random", seed=0).note)
     'Split: 1,437 train, 180 validation, 180 test rows, at random with seed 0.'
     """
-    if total < 3:
+    parts = [name for name, part in zip(PART_NAMES, fractions, strict=True) if part]
+    if total < len(parts):
         raise source_error(
-            f"{format_count(total, 'row')} cannot be split into train, validation and test rows",
-            "Give at least 3 rows",
+            f"{format_count(total, 'row')} cannot be split into {' and '.join(parts)} rows",
+            f"Give at least {format_count(len(parts), 'row')}",
         )
     validation, test = _part_sizes(total, fractions)
     rows = np.arange(total) if order == "time" else random_permutation(total, seed)
@@ -77,11 +80,12 @@ def check_split(fractions: SplitFractions, order: RowOrder, seed: int) -> None:
     """
     if (
         len(fractions) != 3
-        or not all(0 < part < 1 for part in fractions)
+        or not all(0 <= part <= 1 for part in fractions)
+        or not fractions[0]
         or not math.isclose(sum(fractions), 1, abs_tol=1e-6)
     ):
         raise ArgumentError(
-            "give three positive fractions that sum to 1",
+            "give three fractions that sum to 1, the first of them above 0",
             argument="split",
             value=fractions,
             suggestions=(message("Write {split}", split=Argument("split", DEFAULT_SPLIT)),),
@@ -105,5 +109,8 @@ def check_split(fractions: SplitFractions, order: RowOrder, seed: int) -> None:
 
 def _part_sizes(total: int, fractions: SplitFractions) -> tuple[int, int]:
     """Numbers of validation and test rows."""
-    validation = min(max(1, round(fractions[1] * total)), total - 2)
-    return validation, min(max(1, round(fractions[2] * total)), total - 1 - validation)
+    least = [int(part > 0) for part in fractions]
+    validation = min(max(least[1], round(fractions[1] * total)), total - 1 - least[2])
+    validation = validation if least[1] else 0
+    test = min(max(1, round(fractions[2] * total)), total - 1 - validation)
+    return validation, test if least[2] else 0

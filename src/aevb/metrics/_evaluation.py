@@ -469,7 +469,7 @@ def _make_context(
     if isinstance(data, Dataset):
         spec = spec or data.spec
         baselines = baselines or fit_baselines(resolve_model(model), data.train, spec)
-        data = data.test
+        data = data.evaluation_rows
     model, rows = resolve_input(model, data)
     refined = with_row_parameters(model, rows)
     return EvaluationContext(

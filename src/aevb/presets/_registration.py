@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from .._random import use_generator
 from .._recipe import Recipe
@@ -21,7 +22,7 @@ LabelRequirement = Literal["", "each", "few"]
 PresetFunction = TypeVar("PresetFunction", bound=Callable[..., Recipe])
 COMMON_ARGUMENTS = {
     "spec": "Description of the data, as ``Dataset.spec``.",
-    "latent": "Number of latent variables.",
+    "latent": "Number of latent variables; by default at most half the numbers of a row.",
     "hidden": "Widths of the encoder's layers, (400, 400) by default, or channels of its\n"
     "        convolutions, (32, 64) by default; mirrored in the decoder.",
     "scale": "Scale of a normal, Laplace or Student t likelihood, in standardised units; by\n"
@@ -74,6 +75,17 @@ class PresetRegistration(Registration):
     def default_latent(self) -> int:
         """The default number of latent variables."""
         return self.parameters["latent"].default
+
+    def latent_for(self, spec: Spec) -> int:
+        """Return the default number of latent variables for data.
+
+        Args:
+            spec: Description of the data.
+
+        Returns:
+            ``default_latent``, or fewer for narrow rows; see ``default_latent_for``.
+        """
+        return default_latent_for(spec, self.default_latent)
 
     def check_columns(self, spec: Spec) -> None:
         """Check that the preset takes a table of mixed columns, where the data are one.
@@ -150,6 +162,7 @@ def register_preset(
 
     def decorate(build: PresetFunction) -> PresetFunction:
         build.__doc__ = _complete_docstring(build)
+        build = _with_default_latent(build)
         build = use_generator(None)(build)  # initial weights do not come from another thread's run
         entry = PresetRegistration(
             paper=paper,
@@ -166,6 +179,33 @@ def register_preset(
         return register(entry)(build)
 
     return decorate
+
+
+def default_latent_for(spec: Spec, largest: int) -> int:
+    """The default number of latent variables: at most half the numbers of a row.
+
+    With as many as a row has numbers there would be nothing to learn. The cells of a table of mixed
+    columns may be categories, so that there it is at most the number of columns.
+
+    Args:
+        spec: Description of the data.
+        largest: The default for wide data.
+    """
+    width = spec.dimensions // (2 if spec.schema is None else 1)
+    return max(1, min(largest, width))
+
+
+def _with_default_latent(build: PresetFunction) -> PresetFunction:
+    """The preset with ``default_latent_for`` where ``latent`` is not given."""
+    largest = inspect.signature(build).parameters["latent"].default
+
+    @functools.wraps(build)
+    def complete(spec: Spec, **options: Any) -> Recipe:
+        if options.get("latent") is None:
+            options["latent"] = default_latent_for(spec, largest)
+        return build(spec, **options)
+
+    return cast(PresetFunction, complete)
 
 
 def _complete_docstring(build: Callable[..., Recipe]) -> str:

@@ -192,7 +192,7 @@ def build_report_context(
             suggestions=("Pass a Dataset",),
         )
     check_same_data_kind(training_spec, spec)
-    rows = data.test if isinstance(data, Dataset) else data
+    rows = data.evaluation_rows if isinstance(data, Dataset) else data
     rows = (rows if max_rows is None else evenly_spaced_rows(rows, max_rows)).to(model.device)
     if baselines is None and own_data is not None:
         baselines = fit_baselines(model, own_data.train, spec)

@@ -42,8 +42,9 @@ def _data_pairs(report: ReportContext) -> NameValuePairs:
             len(part) for part in (report.data.train, report.data.validation, report.data.test)
         )
         rows.append(("rows", f"{train:,} train, {validation:,} validation, {test:,} test"))
-        is_all = len(report.rows) == test
-        evaluated = "all test rows" if is_all else f"{len(report.rows):,} test rows, evenly spaced"
+        is_all = len(report.rows) == len(report.data.evaluation_rows)
+        noun = report.data.evaluation_noun
+        evaluated = f"all {noun}" if is_all else f"{len(report.rows):,} {noun}, evenly spaced"
     else:
         evaluated = f"{format_count(len(report.rows), 'row')} of other data"
     rows.append(("evaluated", evaluated))
@@ -66,6 +67,8 @@ def _condition_phrase(condition: Condition) -> str:
 def _data_notes(report: ReportContext) -> Iterator[Note]:
     """Notes on other data and on binarisation."""
     trained, spec = report.training_name, report.spec
+    if report.data is not None:
+        yield from report.data.evaluation_notes
     if trained is not None and trained != spec.name:
         yield Note(
             "other_data",

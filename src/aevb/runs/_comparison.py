@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SEED_SETTINGS = ("seed",)  # settings in which runs of one configuration may differ
 # entries of the training record that no user sets
-NOT_SETTINGS = ("config", "matches_prior", "stopped", "best_epoch", SIGNATURE)
+NOT_SETTINGS = ("config", "matches_prior", "stopped", "best_epoch", "data_parts", SIGNATURE)
 MAX_PROBED_ROWS = 1000  # rows that are compared to decide whether two sets are the same
 
 
@@ -98,7 +98,7 @@ class RunComparison:
         """The rows and samples behind the numbers, in a sentence."""
         rows = f"rows of {self.source}"
         if self.source is None:
-            rows = f"test rows of {self.runs[0].run.spec.name}"
+            rows = self.runs[0].run.own_rows_noun
         counts = sorted({len(compared.rows) for compared in self.included})
         text = f"{' or '.join(f'{count:,}' for count in counts)} {rows}"
         if len(self.runs) > 1:
@@ -389,8 +389,7 @@ def _recorded_settings(run: Run) -> dict[str, str]:
     known = {
         name: parts.format_component(value)
         for name, value in run.training.items()
-        if name not in ("config", "matches_prior", "stopped", "best_epoch", SIGNATURE)
-        and value is not None
+        if name not in NOT_SETTINGS and value is not None
     }
     return {"data": run.spec.name} | dict(parts.architecture_pairs(run.model)[:-1]) | known
 
@@ -411,7 +410,7 @@ def _load_rows(
         if _data_key(run) not in known:
             own = run.data()
             mark = _identify_data(run, own)
-            known[_data_key(run)] = own.test, mark
+            known[_data_key(run)] = own.evaluation_rows, mark
     found = [known[_data_key(run)] for run in runs]
     return [rows for rows, _ in found], [mark for _, mark in found]
 
@@ -423,10 +422,11 @@ def _identify_data(run: Run, data: Dataset) -> str:
     if data.spec.schema is None:
         return fingerprint([data.train, data.validation, data.test])
     # cells are encoded by the training rows, so that equal rows may have other numbers
-    source = None if run.settings is None else Path(run.settings.source)
-    if source is None or not source.is_file():
+    sources = () if run.settings is None else run.settings.sources
+    paths = [Path(source) for source in sources]
+    if not paths or not all(path.is_file() for path in paths):
         return data.spec.name
-    digest = hashlib.sha256(source.read_bytes())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
     digest.update(json.dumps(data.spec.reading.settings, default=str).encode())
     return digest.hexdigest()
 

@@ -20,6 +20,7 @@ from typing import Any
 from ._settings import DataSettings
 
 SIGNATURE = "source_signature"  # in the record of the training, and in config.toml
+SOURCES = ("source", "validation", "test")  # settings that name data
 KEY_BYTES = 32
 
 
@@ -44,7 +45,7 @@ def source_record(config: Mapping[str, Any]) -> dict[str, str]:
 def is_confirmed(config: Mapping[str, Any], signature: Any) -> bool:
     """Whether the user has named the source in the settings of a run.
 
-    Named data sets are public, and need no signature.
+    Named data sets are public, and need no signature. Every source counts.
 
     Args:
         config: The settings by name.
@@ -52,8 +53,8 @@ def is_confirmed(config: Mapping[str, Any], signature: Any) -> bool:
     """
     from ..data._named_datasets import find_named_dataset  # imports torch
 
-    source = config.get("source")
-    if source is None or (isinstance(source, str) and find_named_dataset(source)):
+    sources = [config[name] for name in SOURCES if config.get(name) is not None]
+    if all(isinstance(each, str) and find_named_dataset(each) for each in sources):
         return True
     key = _read_key()
     if key is None or not isinstance(signature, str) or not signature.isascii():

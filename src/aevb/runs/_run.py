@@ -44,6 +44,7 @@ from ..training._run_folder import RunFolder, check_run_folder
 from ..types import ProgressCallback
 from ._conditions import ConditionalRows, sample_where
 from ._confirmation import SIGNATURE, is_confirmed
+from ._data_parts import changed_part, data_parts_record
 from ._impute import TableImputation, impute_table
 from ._per_row import with_refined_rows
 from ._score import TableScores, score_table
@@ -296,7 +297,7 @@ class Run(TrainedModel):
         """
         check_reading(source, key=key, labels=labels, **reading)
         if source is None:
-            return self.data().test
+            return self.data().evaluation_rows
         if isinstance(source, Rows):
             return source
         seed = self.split_seed if seed is None else seed
@@ -356,17 +357,8 @@ class Run(TrainedModel):
             The notes; empty where there is no reason.
         """
         if source is None:
-            if self.dataset is not None or self.data().spec == self.spec:
-                return ()
-            return (
-                Note(
-                    "data_changed",
-                    f"{self.config['source']} has changed since `{self.name}` was trained on it: "
-                    "its test rows may be training rows.",
-                    "warning",
-                    {"source": self.config["source"]},
-                ),
-            )
+            data = self.data()
+            return (*data.evaluation_notes, *self._changed_data_notes(data))
         notes = () if rows is None else rows.notes
         try:
             train = self.data().train
@@ -375,19 +367,44 @@ class Run(TrainedModel):
         if rows is None or train.is_memory_mapped:
             return notes
         name = source if isinstance(source, str | Path) else "the data"
-        share = find_duplicates(rows, train).double().mean().item()
-        if not share:
+        found = find_duplicates(rows, train)
+        count, share = int(found.sum()), found.double().mean().item()
+        if not count:
             return notes
         return (
             *notes,
             Note(
                 "training_rows",
-                f"{share:.0%} of the rows of {name} are training rows of {self.name}: the "
-                "numbers are not those of held-out data.",
+                f"{count:,} of {len(rows):,} rows of {name} also occur among the training rows of "
+                f"{self.name}: the model has seen them, so that it scores them higher than new "
+                "rows.",
                 "warning",
-                {"share": share},
+                {"share": share, "rows": count},
             ),
         )
+
+    def _changed_data_notes(self, data: Dataset) -> tuple[Note, ...]:
+        """A warning where the data are no longer those of the training."""
+        if self.dataset is not None or self.settings is None:
+            return ()
+        part = changed_part(self.training, data_parts_record(data))
+        if data.spec == self.spec and part is None:
+            return ()
+        source = getattr(self.settings.data, part or "train", None) or self.settings.source
+        return (
+            Note(
+                "data_changed",
+                f"{source} has changed since `{self.name}` was trained on it: its test rows may be "
+                "training rows.",
+                "warning",
+                {"source": source},
+            ),
+        )
+
+    @property
+    def own_rows_noun(self) -> str:
+        """The rows of the run's data that are evaluated, as ``"test rows of digits"``."""
+        return f"{self.data().evaluation_noun} of {self.spec.name}"
 
     def evaluate(
         self,
@@ -527,13 +544,13 @@ class Run(TrainedModel):
         """
         data = self.data()
         rows = self.rows(source, key=key, labels=labels, **reading)
-        reference = data.test if source is not None else data.validation
+        held_out = None if data.evaluation_part == "train" else data.evaluation_rows
         return metrics.doctor(
             self.model_for(data.train, data.validation, data.test, rows),
             data if source is None else rows,
-            train=data.train,
+            train=None if source is None else data.train,
             history=self.history,
-            reference=reference if len(reference) else None,
+            reference=None if source is None else held_out,
             baselines=self.baselines,
             seed=seed,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -129,6 +128,12 @@ class DataSettings(ReadingSettings):
             the run by default.
         kinds: Kinds of columns of a table, each as ``"age=count"``, or the path of a TOML file.
         unseen: What becomes of a category that no training row has: ``"missing"`` or ``"refuse"``.
+        validation: Another source, whose rows validate; ``source`` is then not split.
+        test: Another source of test rows; a tenth of ``source`` then validates.
+        validation_key: As ``key``, for the validation rows.
+        test_key: As ``key``, for the test rows.
+        validation_labels: As ``labels``, for the validation rows.
+        test_labels: As ``labels``, for the test rows.
     """
 
     shape: tuple[int, ...] | None = setting(
@@ -136,8 +141,8 @@ class DataSettings(ReadingSettings):
     )
     split: tuple[float, ...] | None = setting(
         None,
-        "Fractions of train, validation and test rows; 0.8,0.1,0.1 unless the set has a published "
-        "split.",
+        "Fractions of train, validation and test rows, of which the last two may be 0; 0.8,0.1,0.1 "
+        "unless the set has a published split.",
     )
     order: Literal["random", "time"] = setting("random", "Split at random, or by row order (time).")
     binarise: Literal["dynamic", "fixed"] | None = setting(
@@ -163,6 +168,24 @@ class DataSettings(ReadingSettings):
     )
     unseen: Literal["missing", "refuse"] | None = setting(
         None, "What a category becomes that no training row has: missing (the default) or refused."
+    )
+    validation: str | None = setting(
+        None, "Another file, folder or data set of validation rows; all of SOURCE then trains."
+    )
+    test: str | None = setting(
+        None, "Another file, folder or data set of test rows; a tenth of SOURCE then validates."
+    )
+    validation_key: str | None = setting(
+        None, "Array of the validation rows, in SOURCE or in --validation; --key by default."
+    )
+    test_key: str | None = setting(
+        None, "Array of the test rows, in SOURCE or in --test; --key by default."
+    )
+    validation_labels: str | None = setting(
+        None, "Labels of the validation rows; the column of --labels by default."
+    )
+    test_labels: str | None = setting(
+        None, "Labels of the test rows; the column of --labels by default."
     )
 
 
@@ -395,6 +418,12 @@ class RunSettings:
         """Seed of the split and of a binarisation of the data."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The source of the training rows, and the sources of other parts that have their own."""
+        own = (self.data.validation, self.data.test)
+        return (self.source, *(source for source in own if source is not None))
+
     def data_arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``aevb.data.load``.
 
@@ -463,9 +492,7 @@ class RunSettings:
     def with_defaults_for(self, spec: Spec) -> RunSettings:
         """The settings with a preset and a number of latent variables.
 
-        Unless one is set, the default of the preset is used, and at most half the width of the
-        data, so that there is something to learn; for a table of mixed columns, whose cells may be
-        categories, their number.
+        Unless one is set, the default of the preset is used, as for ``presets.preset``.
         """
         from .. import presets
 
@@ -475,8 +502,7 @@ class RunSettings:
         )
         latent = self.model.latent
         if latent is None:
-            width = math.prod(spec.event_shape) // (1 if mixed else 2)
-            latent = max(1, min(presets.find_preset(name).default_latent, width))
+            latent = presets.find_preset(name).latent_for(spec)
         return replace(self, model=replace(self.model, preset=name, latent=latent))
 
     def recipe(self, spec: Spec, n_rows: int | None = None) -> Recipe:
@@ -526,6 +552,7 @@ class RunSettings:
         """
         from ..training import fit
         from ..training._run_folder import check_resume
+        from ._data_parts import check_same_data, data_parts_record
         from ._run import Run
 
         check_resume(resume, overwrite)
@@ -533,7 +560,10 @@ class RunSettings:
         data = self.load_data() if data is None else data
         settings = self.with_defaults_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
-        record = settings.to_record()
+        parts = data_parts_record(data)
+        record = settings.to_record() | parts
+        if resume:
+            check_same_data(out, parts)
         result = fit(
             recipe,
             data,

@@ -227,6 +227,7 @@ class SweepSettings:
             RunError: ``out`` is not empty, or contains another sweep than the one to resume.
         """
         from ..training import fit_many
+        from ._data_parts import check_same_data, data_parts_record
         from ._sweep_result import SweepResult
 
         folder = Path(out)
@@ -234,7 +235,9 @@ class SweepSettings:
         jobs = self.jobs(data) if jobs is None else jobs
         shared = self.settings.training.to_fit_arguments()
         del shared["optimizer"], shared["minutes"]
-        began = time.monotonic()
+        began, parts = time.monotonic(), data_parts_record(data)
+        for job in jobs if resume else ():
+            check_same_data(folder / job.folder_name, parts)
         with self._written_to(folder):
             results = fit_many(
                 [job.recipe for job in jobs],
@@ -247,7 +250,7 @@ class SweepSettings:
                 out=folder,
                 resume=resume,
                 progress=progress,
-                metadata=[job.settings.to_record() for job in jobs],
+                metadata=[job.settings.to_record() | parts for job in jobs],
             )
         return SweepResult.from_fits(
             self, folder, data, jobs, results, time.monotonic() - began, on_progress

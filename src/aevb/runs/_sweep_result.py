@@ -141,9 +141,9 @@ class SweepResult:
         on_progress: Callable[[int], None] | None = None,
     ) -> SweepResult:
         """Evaluate trained runs on the same rows, with the same draws."""
-        split, rows = (
-            ("validation", data.validation) if len(data.validation) else ("test", data.test)
-        )
+        split, rows = data.evaluation_part, data.evaluation_rows
+        if len(data.validation):
+            split, rows = "validation", data.validation
         runs = []
         for job, result in zip(jobs, results, strict=True):
             model = result.model

@@ -377,6 +377,8 @@ def resolve_validation_rows(
         )
     if rows_only or (validation is None and not isinstance(data, Dataset)):
         return None
+    if validation is None and not len(data.validation):
+        return None
     rows = Rows.in_model_units(
         data.validation if validation is None else validation, model.data_offset
     )

@@ -36,7 +36,8 @@ def doctor(
     Args:
         model: The model. Its weights are not changed.
         data: Held-out rows ``[N, *event]``, or a ``Dataset``: then its test rows are ``data``, its
-            training rows ``train`` and its validation rows ``reference``.
+            training rows ``train`` and its validation rows ``reference``. Without test rows its
+            ``evaluation_rows`` are ``data``.
         train: The rows that the model was trained on. Without them duplicates, drift and
             overfitting cannot be detected.
         history: The epochs of its training (``FitResult.history``). Without them the learning rate
@@ -68,8 +69,11 @@ def doctor(
     _check_arguments(model, history)
     spec = data.spec if isinstance(data, Dataset) else None
     if isinstance(data, Dataset):
-        reference = data.validation if reference is None and len(data.validation) else reference
-        data, train = data.test, data.train if train is None else train
+        part = data.evaluation_part
+        if reference is None and part == "test" and len(data.validation):
+            reference = data.validation
+        known = None if part == "train" else data.train
+        data, train = data.evaluation_rows, known if train is None else train
     if broken := finite_weights(model):
         return Diagnosis((broken,), len(Rows.from_array(data)))
     if baselines is None and train is not None:
