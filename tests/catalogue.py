@@ -324,6 +324,7 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "von-mises": lambda net, rank: likelihoods.VonMises(net, EVENT, rank),
     "ordinal": lambda net, rank: likelihoods.Ordinal(net, EVENT, 4, "shared", rank),
     "ordinal-2": lambda net, rank: likelihoods.Ordinal(net, EVENT, 2, latent_rank=rank),
+    "bernoulli-tree": lambda net, rank: likelihoods.BernoulliTree(net, EVENT, rank),
     "autoregressive": lambda net, rank: likelihoods.Autoregressive(
         net, EVENT, hidden=[WIDTH], features=3, latent_rank=rank
     ),

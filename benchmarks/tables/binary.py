@@ -23,8 +23,9 @@ from torch import Tensor
 
 import aevb
 from aevb.data import Dataset, Rows
+from aevb.likelihoods._chow_liu import one_hot_levels
 from aevb.metrics._baselines._chow_liu import fit_chow_liu
-from aevb.metrics._baselines._frequencies import LatentClasses, _fit_classes, _one_hot
+from aevb.metrics._baselines._frequencies import LatentClasses, _fit_classes
 from aevb.runs import RunSettings, TrainingSettings
 
 SETS = ("nltcs", "plants", "jester", "bnetflix", "accidents", "mushrooms", "dna", "nips")
@@ -49,7 +50,7 @@ def dataset(name: str) -> Dataset:
 
 def mixture(train: Tensor, validation: Tensor) -> LatentClasses:
     """The mixture of Bernoullis with the highest log p(x) of the validation rows."""
-    values = _one_hot(train.double(), 2)
+    values = one_hot_levels(train.double(), 2)
     found = (
         _fit_classes(values, 2, components, STEPS, seed)
         for components in COMPONENTS

@@ -59,7 +59,7 @@ def test_probabilities_of_all_rows_sum_to_one(levels):
 
 def test_shares_are_smoothed_frequencies_given_the_parent():
     x = chain(30)
-    (tree,) = chow_liu._fit_trees(chow_liu._one_hot(x, 2), 2, [2.0])
+    (tree,) = chow_liu.fit_trees(chow_liu.one_hot_levels(x, 2), 2, [2.0])
     rows = x[:5].tolist()
     expected = []
     for row in rows:
@@ -79,7 +79,7 @@ def test_every_fifth_row_chooses_the_smoothing(noise):
     x = (torch.rand(60, 6, generator=generator) < 0.3).double()
     x[:, 1] = x[:, 0] if noise == 0 else x[:, 1]
     held_out = torch.arange(60) % 5 == 4
-    trees = chow_liu._fit_trees(chow_liu._one_hot(x[~held_out], 2), 2, chow_liu.SMOOTHINGS)
+    trees = chow_liu.fit_trees(chow_liu.one_hot_levels(x[~held_out], 2), 2, chow_liu.SMOOTHINGS)
     scores = [tree.log_prob(x[held_out]).sum().item() for tree in trees]
     best = chow_liu.SMOOTHINGS[scores.index(max(scores))]
     assert chow_liu.fit_chow_liu(x, 2).smoothing == best

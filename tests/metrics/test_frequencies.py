@@ -75,7 +75,7 @@ def plain_classes(x, weight, levels):
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_latent_classes(steps):
     x = torch.randint(3, (13, 2), generator=torch.Generator().manual_seed(2))
-    values = frequencies._one_hot(x.double(), 3)
+    values = frequencies.one_hot_levels(x.double(), 3)
     weight = torch.rand(13, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float32)
     weight = weight.square()
     weight = (weight / weight.sum(1, keepdim=True)).double().numpy()

@@ -6,8 +6,10 @@ import pytest
 import torch
 from tests.runs.tables import numbers_run, people, people_run
 
+import aevb
 from aevb import metrics
 from aevb.errors import ArgumentError
+from aevb.runs import Run
 
 FRAME = people().head(60)
 
@@ -72,3 +74,17 @@ def test_impossible_options_are_refused(options):
     with pytest.raises(ArgumentError) as caught:
         people_run().score(FRAME, **options)
     assert caught.value.argument == next(iter(options))
+
+
+def test_rows_whose_cells_depend_on_each_other_are_scored_without_columns():
+    x = np.eye(3, dtype=np.uint8)[np.random.default_rng(0).integers(3, size=300)]
+    data = aevb.data.load(x)
+    recipe = aevb.presets.vae(data.spec, latent=1, hidden=[4])
+    run = Run.from_fit(aevb.fit(recipe, data, epochs=1, progress=False), data)
+    assert data.spec.likelihood == "bernoulli_tree"
+    found = run.score(x[:5], samples=20)
+    assert found.frame.columns == ["log_p", "standard_error", "unlikely"]
+    assert found.explanation is None and "no_columns" in {note.code for note in found.notes}
+    scores = metrics.log_likelihood(run, run.rows(x[:5]), 20)
+    assert np.allclose(found.frame["log_p"], scores.per_datum, atol=1e-6)
+    assert [row.columns for row in found.least_likely(2)] == [{}, {}]

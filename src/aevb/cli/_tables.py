@@ -143,7 +143,7 @@ def score(
             **reading.reading_arguments,
         )
     for note in found.notes:
-        if note.level == "warning":
+        if note.level == "warning" or note.code == "no_columns":
             console.print_note(note)
     outputs.write_table(found.frame, output.out)
     if json:
@@ -159,7 +159,7 @@ def score(
 
 def _score_sentences(found: TableScores) -> list[str]:
     """How many rows are unlikely, and below which score."""
-    rows = len(found.explanation.log_p)
+    rows = len(found.log_p)
     threshold = next(note for note in found.notes if note.code == "threshold")
     return [f"{found.n_unlikely:,} of {rows:,} are unlikely.", str(threshold)]
 

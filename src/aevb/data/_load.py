@@ -493,7 +493,7 @@ def _make_spec(
     if binarise:
         check_grey_values(properties)
     modelled = replace(properties, low=0.0, high=1.0) if binarise else properties
-    choice = choose_likelihood(modelled, raw.values, likelihood)
+    choice = choose_likelihood(modelled, raw.values, likelihood, split.train)
     scaling = choose_scaling(choice, raw, split.train)
     constants = find_constants(choice, raw, split.train)
     network, network_note = choose_network(modelled, network)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ..errors import ArgumentError, DataError, check_choice
 from ..likelihoods import LikelihoodRegistration
+from ..likelihoods._chow_liu import count_exclusions
 from ..notes import Argument, Note, message
 from ._formatting import format_list, format_shape
 from ._layout import Kind, channel_axis_of, kind_of
@@ -29,6 +32,8 @@ from ._statistics import (
 )
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits of the grey levels of images
+MAX_TREE_COLUMNS, MAX_TREE_CELLS = 1024, 2_000_000  # whose pairs are counted in a second
+MIN_EXCLUSIVE_SHARE = 0.1  # of columns; public sets have less than .02 or more than .25
 MIN_CONV_SIDE = 12  # pixels; two halvings of smaller images leave too few
 
 
@@ -140,9 +145,15 @@ class Scaling:
 
 
 def choose_likelihood(
-    properties: DataProperties, values: RowValues, requested: str | None = None
+    properties: DataProperties,
+    values: RowValues,
+    requested: str | None = None,
+    train: np.ndarray | None = None,
 ) -> LikelihoodChoice:
     """The requested likelihood, or the one that fits the data.
+
+    Columns of 0 and 1 have independent cells given the latent unless many of them exclude or imply
+    another in the rows ``train``.
 
     Raises:
         DataError: The data are outside of the support of the requested likelihood.
@@ -151,21 +162,44 @@ def choose_likelihood(
     >>> str(choose_likelihood(properties, np.zeros((1, 28, 28))).note)
     'Likelihood: Bernoulli, because all values are 0 or 1.'
     """
+    exclusions = "" if requested else _describe_exclusions(properties, values, train)
     entry = LikelihoodRegistration.find(
-        requested or _DEFAULT_LIKELIHOODS[_support_by_values(properties)]
+        requested
+        or (
+            "bernoulli_tree" if exclusions else _DEFAULT_LIKELIHOODS[_support_by_values(properties)]
+        )
     )
     if not entry.accepts(properties.low, properties.high, _is_whole(entry, properties, values)):
         raise _likelihood_error(entry, properties, values)
     support = _support_under(entry, properties)
     levels = properties.levels if support == "levels" else None
     steps = f" with {levels} levels" if entry.has_levels else ""
-    reason = "as requested" if requested else f"because {_describe_range(properties, support)}"
+    found = exclusions or _describe_range(properties, support)
+    reason = "as requested" if requested else f"because {found}"
     note = Note(
         "likelihood",
         f"Likelihood: {entry.title}{steps}, {reason}.",
         data={"likelihood": entry.name, "levels": levels, "requested": requested is not None},
     )
     return LikelihoodChoice(entry, support, levels, note)
+
+
+def _describe_exclusions(
+    properties: DataProperties, values: RowValues, train: np.ndarray | None
+) -> str:
+    """Why columns of 0 and 1 depend on each other in pairs; empty where few do."""
+    columns = math.prod(properties.event_shape)
+    if not properties.binary or properties.kind != "table" or columns > MAX_TREE_COLUMNS:
+        return ""
+    index = np.arange(len(values)) if train is None else train
+    rows = index[
+        np.linspace(0, len(index) - 1, min(len(index), MAX_TREE_CELLS // columns), dtype=int)
+    ]
+    x = np.concatenate([*iter_chunks(values, np.sort(rows))])
+    count = count_exclusions(torch.from_numpy(x.astype(np.float32)))
+    if count < MIN_EXCLUSIVE_SHARE * columns:
+        return ""
+    return f"all values are 0 or 1, and {count:,} of {columns:,} columns exclude or imply another"
 
 
 def check_likelihood(name: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from ._affine import Affine
 from ._autoregressive import Autoregressive
 from ._autoregressive_image import AutoregressiveImage
+from ._bernoulli_tree import BernoulliTree
 from ._chain import Chain, analytic_kl_mask, hierarchy_terms
 from ._class_and_latent import ClassAndLatent, ClassConditional
 from ._columns import ColumnsDistribution
@@ -69,6 +70,7 @@ __all__ = [
     "Autoregressive",
     "AutoregressiveImage",
     "BaseCodebook",
+    "BernoulliTree",
     "Beta",
     "Chain",
     "ClassAndLatent",

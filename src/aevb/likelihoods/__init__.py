@@ -21,6 +21,7 @@ from ._affine import Scaled
 from ._autoregressive import Autoregressive
 from ._bayesian import Bayesian
 from ._bernoulli import Bernoulli
+from ._bernoulli_tree import BernoulliTree
 from ._beta import Beta
 from ._categorical import Categorical
 from ._columns import Columns
@@ -48,6 +49,7 @@ __all__ = [
     "Autoregressive",
     "Bayesian",
     "Bernoulli",
+    "BernoulliTree",
     "Beta",
     "Categorical",
     "Columns",

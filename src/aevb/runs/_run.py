@@ -742,11 +742,11 @@ class Run(TrainedModel):
             **reading: As for ``rows``.
 
         Returns:
-            A data frame with one line per row, the threshold, and all contributions.
+            A data frame with one line per row, the threshold, and all contributions; no columns are
+            named where the cells of a row depend on each other given z.
 
         Raises:
-            IncompatibleError: The model has no estimate of log p(x), or its cells depend on each
-                other given z.
+            IncompatibleError: The model has no estimate of log p(x).
             DataError: The data cannot be read, or the model cannot take them.
         """
         return score_table(

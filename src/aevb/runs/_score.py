@@ -20,6 +20,7 @@ from ..types import ProgressCallback
 from ._impute import check_all_rows, pairs_at_once
 
 if TYPE_CHECKING:
+    from ..models import VAE
     from ._run import Run
 
 MIN_REFERENCE_ROWS = 100  # of validation rows; with fewer, training rows give the threshold
@@ -39,7 +40,10 @@ class TableScores:
         quantile: The share of the reference rows below the threshold.
         reference: ``"validation"`` or ``"train"``.
         reference_rows: Number of reference rows.
-        explanation: The contributions of all cells.
+        log_p: The scores, ``[N]`` float64.
+        samples: Importance samples per row.
+        explanation: The contributions of all cells; ``None`` for a likelihood whose cells depend
+            on each other, for which no columns are named.
         notes: What needs attention.
     """
 
@@ -48,13 +52,15 @@ class TableScores:
     quantile: float
     reference: str
     reference_rows: int
-    explanation: Explanation
+    log_p: Tensor
+    samples: int
+    explanation: Explanation | None
     notes: tuple[Note, ...] = ()
 
     @property
     def n_unlikely(self) -> int:
         """Number of unlikely rows."""
-        return int((self.explanation.log_p < self.threshold).sum())
+        return int((self.log_p < self.threshold).sum())
 
     def least_likely(self, count: int = 5) -> tuple[UnlikelyRow, ...]:
         """The rows with the lowest scores, the lowest first.
@@ -66,7 +72,7 @@ class TableScores:
 
         table = narwhals.from_native(self.frame, eager_only=True)
         places = sum(name.startswith("column_") for name in table.columns)
-        order = self.explanation.log_p.argsort()[:count].tolist()
+        order = self.log_p.argsort()[:count].tolist()
         return tuple(
             UnlikelyRow(
                 row,
@@ -83,13 +89,13 @@ class TableScores:
     def to_dict(self) -> dict[str, Any]:
         """Convert the summary to values that JSON can hold."""
         return {
-            "rows": len(self.explanation.log_p),
+            "rows": len(self.log_p),
             "unlikely": self.n_unlikely,
             "threshold": self.threshold,
             "quantile": self.quantile,
             "reference": self.reference,
             "reference_rows": self.reference_rows,
-            "samples": self.explanation.samples,
+            "samples": self.samples,
             "least_likely": [asdict(row) for row in self.least_likely()],
             "notes": [note.to_dict() for note in self.notes],
         }
@@ -130,7 +136,7 @@ def score_table(
     check_all_rows(rows)
     name, reference = _reference_rows(run)
     model = run.model_for(rows, reference)
-    found = inference.explain(
+    log_p, error, explanation = _score_rows(
         model, rows, samples, seed=seed, max_pairs=pairs_at_once(run), on_progress=on_progress
     )
     scores = metrics.log_likelihood(model, reference, samples, seed=seed).per_datum
@@ -141,15 +147,37 @@ def score_table(
         f"{len(reference):,} {'training' if name == 'train' else name} rows are below.",
         data={"threshold": threshold, "quantile": quantile, "reference": name},
     )
+    notes = (note,) if explanation is not None else (note, _UNEXPLAINED)
+    frame = _frame(log_p.cpu(), error.cpu(), threshold)
+    if explanation is not None:
+        frame |= _column_frame(run, explanation, columns)
     return TableScores(
-        frame=_frame(run, source, found, threshold, columns),
+        frame=_to_library(source, frame),
         threshold=threshold,
         quantile=quantile,
         reference=name,
         reference_rows=len(reference),
-        explanation=found,
-        notes=(*run.evaluation_notes(source, rows), note),
+        log_p=log_p,
+        samples=samples,
+        explanation=explanation,
+        notes=(*run.evaluation_notes(source, rows), *notes),
     )
+
+
+_UNEXPLAINED = Note(
+    "no_columns", "The cells of a row depend on each other given z, so that no columns are named."
+)
+
+
+def _score_rows(
+    model: VAE, rows: Rows, samples: int, **options: Any
+) -> tuple[Tensor, Tensor, Explanation | None]:
+    """The score of each row and its error, with the contributions of independent cells."""
+    if model.likelihood.factorises:
+        found = inference.explain(model, rows, samples, **options)
+        return found.log_p, found.log_p_error, found
+    scores = metrics.log_likelihood(model, rows, samples, **options)
+    return scores.per_datum.double(), scores.per_datum_error, None
 
 
 def _reference_rows(run: Run) -> tuple[str, Rows]:
@@ -163,17 +191,18 @@ def _reference_rows(run: Run) -> tuple[str, Rows]:
     return name, rows.subset([place * len(rows) // count for place in range(count)])
 
 
-def _frame(run: Run, source: Any, found: Explanation, threshold: float, columns: int) -> Any:
-    """The scores as a data frame of the library of the source, by default polars or pandas."""
-    import narwhals
-
-    table = narwhals.from_native(source, eager_only=True) if is_frame(source) else None
-    log_p = found.log_p.cpu()
-    values: dict[str, Any] = {
+def _frame(log_p: Tensor, error: Tensor, threshold: float) -> dict[str, Any]:
+    """The columns of the scores."""
+    return {
         "log_p": log_p.tolist(),
-        "standard_error": found.log_p_error.cpu().tolist(),
+        "standard_error": error.tolist(),
         "unlikely": (log_p < threshold).tolist(),
     }
+
+
+def _column_frame(run: Run, found: Explanation, columns: int) -> dict[str, Any]:
+    """The columns with the names of surprising columns."""
+    values: dict[str, Any] = {}
     names = column_names(run)
     surprise, top = found.surprise.flatten(1).cpu(), found.top(columns).cpu()
     observed = found.observed.flatten(1).cpu()
@@ -181,6 +210,14 @@ def _frame(run: Run, source: Any, found: Explanation, threshold: float, columns:
         each = list(zip(cells.tolist(), *_at(cells, observed, surprise), strict=True))
         values[f"column_{place}"] = [names[cell] if there else None for cell, there, _ in each]
         values[f"surprise_{place}"] = [value if there else None for _, there, value in each]
+    return values
+
+
+def _to_library(source: Any, values: dict[str, Any]) -> Any:
+    """A data frame of the library of the source, by default polars or pandas."""
+    import narwhals
+
+    table = narwhals.from_native(source, eager_only=True) if is_frame(source) else None
     return narwhals.from_dict(values, backend=library_of(table).name).to_native()
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
+from ...likelihoods._chow_liu import one_hot_levels
 from ._gaussians import held_out_mask
 
 SMOOTHINGS = (0.5, 2.0, 8.0, 32.0)
@@ -102,7 +102,7 @@ class LatentClasses:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability ``[N]`` of rows ``[N, D]``; NaN where a cell is missing."""
-        found = self._log_joint(_one_hot(x, self.levels)).logsumexp(1).double()
+        found = self._log_joint(one_hot_levels(x, self.levels)).logsumexp(1).double()
         found[(x >= self.levels).any(1)] = -math.inf
         found[x.isnan().any(1)] = math.nan
         return found
@@ -118,7 +118,7 @@ def fit_latent_classes(
 
     Every fifth row chooses the number of classes: candidates are tried in order until one is worse.
     """
-    held_out, values = held_out_mask(len(x)), _one_hot(x, levels)
+    held_out, values = held_out_mask(len(x)), one_hot_levels(x, levels)
     best, best_score = candidates[0], -math.inf
     for classes in candidates:
         model = _fit_classes(values[~held_out], levels, classes, steps, seed)
@@ -149,9 +149,3 @@ def _weighted_classes(values: Tensor, weight: Tensor, levels: int) -> LatentClas
     share = (weight.T @ values).unflatten(1, (-1, levels)) + marginal
     share = (share / share.sum(2, keepdim=True)).flatten(1)
     return LatentClasses((total / total.sum()).log(), share.log(), levels)
-
-
-def _one_hot(x: Tensor, levels: int) -> Tensor:
-    return (
-        one_hot(x.nan_to_num(0.0).clamp(0, levels - 1).long(), levels).flatten(1).to(torch.float32)
-    )
