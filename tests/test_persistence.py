@@ -17,6 +17,7 @@ from torch import nn
 import aevb
 from aevb import _persistence as persistence
 from aevb import gradients, likelihoods, networks, objectives, posteriors, priors
+from aevb._files import read_tensors, write_tensors
 from aevb.errors import AevbError, RunError
 from aevb.runs import ModelSettings, RunSettings, TrainingSettings
 from aevb.training._history import read_history
@@ -149,13 +150,52 @@ def break_weights(folder):
 
 
 def break_shape(folder):
-    persistence.write_tensors(
-        folder / "model.safetensors", {"posterior.heads.head.weight": torch.zeros(1)}
-    )
+    edit(folder, weights=None)  # as in format 1, which names no weights
+    write_tensors(folder / "model.safetensors", {"posterior.heads.head.weight": torch.zeros(1)})
+
+
+def break_digest(folder):
+    other = folder.parent / "other"
+    torch.manual_seed(1)
+    persistence.save(small(), other)
+    shutil.copy(other / "model.safetensors", folder)
 
 
 def break_missing(folder):
     (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("killed_before", range(1, 6))
+def test_a_save_that_is_killed_leaves_the_old_model_or_the_new_one(
+    tmp_path, monkeypatch, killed_before
+):
+    models = [small(), small()]
+    persistence.save(models[0], tmp_path / "run")
+    calls = []
+
+    def counted(function):
+        def call(*arguments, **options):
+            calls.append(function)
+            if len(calls) == killed_before:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", counted(os.fsync))
+        patch.setattr(Path, "replace", counted(Path.replace))
+        with suppress(KeyboardInterrupt):
+            persistence.save(models[1], tmp_path / "run")
+    x = torch.ones(1, 4)
+    answers = [model.eval().encode(x) for model in models]
+    assert any(torch.equal(aevb.load(tmp_path / "run").encode(x), each) for each in answers)
+    persistence.save(models[1], tmp_path / "run")
+    assert torch.equal(aevb.load(tmp_path / "run").encode(x), answers[1])
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "model.json",
+        "model.safetensors",
+    }
 
 
 @pytest.mark.parametrize(
@@ -168,6 +208,7 @@ def break_missing(folder):
         (break_origin, "did not write"),
         (break_weights, "truncated"),
         (break_shape, "do not fit"),
+        (break_digest, "another model"),
         (break_missing, "missing"),
     ],
 )
@@ -283,9 +324,9 @@ def test_a_damaged_checkpoint_is_resumed_or_refused_with_our_error(trained, tmp_
     shutil.copytree(trained, tmp_path / "run")
     path, rng = tmp_path / "run" / "checkpoint" / "state.safetensors", random.Random(seed)
     if seed % 4:
-        tensors, metadata = persistence.read_tensors(path)
+        tensors, metadata = read_tensors(path)
         record = mutate_json(json.loads(metadata["run"]), rng)
-        persistence.write_tensors(path, tensors, {"run": json.dumps(record)})
+        write_tensors(path, tensors, {"run": json.dumps(record)})
     else:
         path.write_bytes(mutate_bytes(path.read_bytes(), rng))
     with suppress(AevbError):

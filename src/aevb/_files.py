@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +79,7 @@ def open_atomically(path: Path, within: Path | None = None) -> Iterator[BinaryIO
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        flush_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -131,6 +134,47 @@ def flush_to_disk(path: Path) -> None:
         return
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do that."""
+    with suppress(OSError):  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def keep_copy(path: Path, name: str, within: Path) -> None:
+    """Give a file a second name, which stays when the first is replaced.
+
+    Args:
+        path: The file; nothing happens where there is none.
+        name: The second name in the same folder, whose earlier file is removed.
+        within: As for ``open_atomically``.
+
+    Raises:
+        RunError: The disk does not take it, or a symbolic link leads out of the folder.
+    """
+    second = path_inside(within, path.with_name(name).relative_to(within))
+    try:
+        if path.exists():
+            second.unlink(missing_ok=True)
+            try:
+                os.link(path, second)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, second)
+    except OSError as error:
+        raise _unwritable(second, error) from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits; empty for what is no regular file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_stale_files(folder: Path) -> None:
@@ -239,14 +283,13 @@ def write_tensors(
     within: Path | None = None,
 ) -> None:
     """Write a safetensors file; tensors that share memory are stored separately."""
-    write_atomically(
-        path,
-        safetensors.torch.save(
-            {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()},
-            metadata,
-        ),
-        within,
-    )
+    write_atomically(path, pack_tensors(tensors, metadata), within)
+
+
+def pack_tensors(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """The content of a safetensors file; tensors that share memory are stored separately."""
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(own, metadata)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

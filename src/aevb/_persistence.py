@@ -7,11 +7,13 @@ composition can be written. Reading builds only the classes of the table below.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 import math
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +25,16 @@ from . import gradients, likelihoods, models, networks, objectives, posteriors, 
 from ._build_limits import BuildLimits
 from ._files import (
     create_folder,
+    flush_folder,
+    pack_tensors,
+    path_inside,
     read_json,
     read_shapes,
     read_tensors,
+    sha256_of,
     unreadable,
+    write_atomically,
     write_json,
-    write_tensors,
 )
 from ._random import seed_scope
 from ._records import check_fields, record_from_json
@@ -41,6 +47,9 @@ from .types import Configurable
 
 FORMAT_VERSION = 2  # reads 1, which has no schemas of tables
 WEIGHTS_FILE = "model.safetensors"
+# New weights, until `model.json` names them and they take the place of the old ones.
+NEXT_WEIGHTS_FILE = "model-next.safetensors"
+READ_TRIES = 5  # of a folder whose writer is between the two files
 # What the parts of a damaged or hostile record can raise while they are built.
 DAMAGE = (
     ArithmeticError,
@@ -124,7 +133,10 @@ def save(
     weights: Mapping[str, Tensor] | None = None,
     status: RunStatus = RunStatus(),
 ) -> Path:
-    """Write ``model.safetensors`` and ``model.json`` into a folder, each atomically.
+    """Write ``model.safetensors`` and ``model.json`` into a folder.
+
+    ``model.json`` names the SHA-256 of the weights. A process that is killed at any point leaves
+    either the old model or the new one.
 
     Args:
         model: The model.
@@ -143,24 +155,64 @@ def save(
     folder, first = Path(path), _canonical_names(model)
     create_folder(folder)
     tensors = model.state_dict() if weights is None else weights
-    write_tensors(
-        folder / WEIGHTS_FILE,
-        {name: tensors[name] for name in model.state_dict() if first[name] == name},
-        within=folder,
-    )
+    content = pack_tensors({k: tensors[k] for k in model.state_dict() if first[k] == k})
+    settle_weights(folder)
+    write_atomically(folder / NEXT_WEIGHTS_FILE, content, within=folder)
     write_json(
         folder / "model.json",
         {
             "format": FORMAT_VERSION,
             "versions": library_versions(),
             **dataclasses.asdict(status),
+            "weights": {"sha256": hashlib.sha256(content).hexdigest()},
             "model": to_config(model),
             "data": None if spec is None else spec.to_dict(),
             "training": training or {},
         },
         within=folder,
     )
+    settle_weights(folder)
     return folder
+
+
+def settle_weights(folder: Path) -> None:
+    """Finish what a killed ``save`` began: weights that ``model.json`` names take their place.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    waiting = path_inside(folder, NEXT_WEIGHTS_FILE)
+    if not waiting.exists():
+        return
+    record: dict[str, Any] = {}
+    with suppress(RunError):  # a missing or damaged record names no weights
+        record = read_json(folder / "model.json")
+    try:
+        if sha256_of(waiting) == _named_digest(record):
+            waiting.replace(path_inside(folder, WEIGHTS_FILE))
+            flush_folder(folder)
+        else:
+            waiting.unlink()
+    except OSError as error:
+        raise RunError(f"`{waiting}` could not be moved ({error.strerror or error})") from error
+
+
+def find_weights(folder: Path, record: Mapping[str, Any]) -> Path | None:
+    """The file with the weights that a ``model.json`` names; ``None`` where it is not there.
+
+    A record of an older version names none: its file is ``model.safetensors``.
+    """
+    named = _named_digest(record)
+    if named is None:
+        return folder / WEIGHTS_FILE
+    files = (folder / WEIGHTS_FILE, folder / NEXT_WEIGHTS_FILE)
+    return next((path for path in files if sha256_of(path) == named), None)
+
+
+def _named_digest(record: Mapping[str, Any]) -> str | None:
+    """The SHA-256 of the weights that a record names."""
+    weights = record.get("weights")
+    return weights.get("sha256") if isinstance(weights, dict) else None
 
 
 def load(path: str | Path, model: VAE | None = None) -> VAE:
@@ -193,16 +245,31 @@ def load_saved_model(path: str | Path, model: VAE | None = None) -> SavedModel:
             ),
         )
     path = folder / "model.json"
-    record = read_json(path)
-    _check_format(path, record)
+    record, weights = _read_consistently(folder)
     spec, status, training = _read_records(path, record)
-    shapes = read_shapes(folder / WEIGHTS_FILE)
+    shapes = read_shapes(weights)
     with seed_scope(0):  # the initial weights, which are replaced, must not advance any stream
         built = _build(record["model"], path, shapes, spec) if model is None else model
     if spec is not None and not _describes(spec, built):
         raise unreadable(path, "its data and its model have different shapes")
-    load_weights(built, folder / WEIGHTS_FILE)
+    load_weights(built, weights)
     return SavedModel(built.eval(), spec, training, folder, status)
+
+
+def _read_consistently(folder: Path) -> tuple[dict[str, Any], Path]:
+    """The record of a folder and its weights, also while a run writes to it."""
+    for _ in range(READ_TRIES):
+        record = read_json(folder / "model.json")
+        _check_format(folder / "model.json", record)
+        weights = find_weights(folder, record)
+        if weights is not None:
+            return record, weights
+    read_shapes(folder / WEIGHTS_FILE)  # raises where the file itself is missing or damaged
+    raise RunError(
+        f"`{folder / WEIGHTS_FILE}` does not hold the weights that `model.json` names: it is "
+        "damaged, or of another model",
+        suggestions=(message("Continue the run with {resume}", resume=Argument("resume", True)),),
+    )
 
 
 def _check_format(path: Path, record: Mapping[str, Any]) -> None:

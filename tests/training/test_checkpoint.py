@@ -1,6 +1,7 @@
 """Checkpoints: what is written is read back, and what does not fit is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,22 @@ def rewrite(folder, change):
     change(record)
     path = folder / checkpoint.CHECKPOINT_FILE
     write_tensors(path, tensors, {"run": json.dumps(record)}, within=folder)
+
+
+def test_the_checkpoint_before_is_used_where_the_last_one_is_damaged(written):
+    folder, layer, optimizer, progress = written
+    parts = {"model": checkpoint.all_tensors(layer)}
+    checkpoint.write_checkpoint(folder, replace(progress, step=9), parts, optimizer, {})
+    assert checkpoint.read_checkpoint(folder).progress.step == 9
+    path = folder / checkpoint.CHECKPOINT_FILE
+    for damage in (path.read_bytes()[:50], b""):
+        path.write_bytes(damage)
+        saved = checkpoint.read_checkpoint(folder)
+        assert saved.progress.step == progress.step
+        assert [note.code for note in saved.notes] == ["previous_checkpoint"]
+    path.unlink()
+    assert checkpoint.has_checkpoint(folder)
+    assert checkpoint.read_checkpoint(folder).progress.step == progress.step
 
 
 def test_a_checkpoint_holds_all_that_was_written(written):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .._files import parse_json, read_tensors, unreadable, write_tensors
+from .._files import keep_copy, parse_json, read_tensors, unreadable, write_tensors
 from .._records import record_from_json
 from ..errors import RunError
-from ..notes import Argument, message
+from ..notes import Argument, Note, message
 from ._history import Epoch, read_history
 from ._step import STATISTIC_NAMES
 
 CHECKPOINT_FILE = Path("checkpoint") / "state.safetensors"
+PREVIOUS_CHECKPOINT_FILE = CHECKPOINT_FILE.with_name("state-previous.safetensors")
 # What damaged content can raise while it is put back into an optimiser or a module.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"}
@@ -52,7 +53,7 @@ def write_checkpoint(
     """Write the checkpoint of a run folder.
 
     Tensors and JSON are in one file, so that they cannot disagree. The history, which grows, is not
-    in it: ``history.jsonl`` has it.
+    in it: ``history.jsonl`` has it. The checkpoint before is kept.
     """
     state = optimizer.state_dict()
     tensors = {
@@ -77,6 +78,7 @@ def write_checkpoint(
         "groups": [_plain_group(group) for group in state["param_groups"]],
         "settings": settings,
     }
+    keep_copy(path / CHECKPOINT_FILE, PREVIOUS_CHECKPOINT_FILE.name, within=path)
     write_tensors(path / CHECKPOINT_FILE, tensors, {"run": json.dumps(record)}, within=path)
 
 
@@ -96,15 +98,16 @@ class Checkpoint:
     tensors_by_part: dict[str, dict[str, Tensor]]
     optimizer: dict[str, Any]
     settings: dict[str, Any]
+    notes: tuple[Note, ...] = ()
 
 
 def has_checkpoint(path: Path) -> bool:
     """Whether a run folder has a checkpoint."""
-    return (path / CHECKPOINT_FILE).exists()
+    return any((path / name).exists() for name in (CHECKPOINT_FILE, PREVIOUS_CHECKPOINT_FILE))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read the checkpoint of a run folder, with the history up to it.
+    """Read the newest whole checkpoint of a run folder, with the history up to it.
 
     Raises:
         RunError: The folder has no checkpoint, or a file that this version did not write.
@@ -115,16 +118,44 @@ def read_checkpoint(path: Path) -> Checkpoint:
             argument="resume",
             suggestions=(message("Start the run without {resume}", resume=Argument("resume")),),
         )
-    tensors, metadata = read_tensors(path / CHECKPOINT_FILE)
     try:
-        record = parse_json(metadata["run"])
-        saved = _read_record(record, tensors)
-    except DAMAGE as error:
-        raise unreadable(path / CHECKPOINT_FILE, error) from error
+        record, saved = _read_file(path / CHECKPOINT_FILE)
+    except RunError as error:
+        if not (path / PREVIOUS_CHECKPOINT_FILE).exists():
+            raise
+        record, saved = _read_file(path / PREVIOUS_CHECKPOINT_FILE)
+        saved = replace(saved, notes=(_previous_note(error, saved.progress.step),))
     before = record["progress"].get("history")  # where the first version had it
     history = read_history(path) if before is None else [Epoch(**epoch) for epoch in before]
     saved.progress.history = [epoch for epoch in history if epoch.epoch <= saved.progress.epoch]
     return saved
+
+
+def _read_file(path: Path) -> tuple[Any, Checkpoint]:
+    """The JSON and the checkpoint of a file.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    tensors, metadata = read_tensors(path)
+    try:
+        record = parse_json(metadata["run"])
+        return record, _read_record(record, tensors)
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
+def _previous_note(error: RunError, step: int) -> Note:
+    """The note for a run that goes on from the checkpoint before the last one."""
+    return Note(
+        "previous_checkpoint",
+        message(
+            f"{{reason}}. The run goes on from the checkpoint before it, at step {step:,}.",
+            reason=error.reason,
+        ),
+        "warning",
+        {"step": step},
+    )
 
 
 def _read_record(record: Any, tensors: Mapping[str, Tensor]) -> Checkpoint:

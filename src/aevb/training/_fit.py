@@ -221,8 +221,8 @@ def fit(
         privacy: What the run may give away about any one training row. Batches are then drawn at
             random, the gradient of each row is clipped, and noise is added; there is no
             validation, no data-dependent start and no early end, which would give rows away.
-        out: A run folder to write: model, history and checkpoint. Ctrl-C, SIGTERM and SIGHUP end
-            the run after the current step with ``stop_reason="interrupted"``.
+        out: A run folder to write: model, history and checkpoints. Ctrl-C, SIGTERM, SIGHUP and
+            SIGUSR1 end the run after the current step with ``stop_reason="interrupted"``.
         resume: Continue from the checkpoint in ``out``, or begin again if the run was stopped
             before its first step. On a CPU the result is the same to the bit as without
             interruption, if an iterable yields the same batches again. A larger ``epochs``

@@ -283,6 +283,7 @@ class TrainingRun:
         identity = self._identity()
         fixed = {name: value for name, value in saved.settings.items() if name in identity}
         checkpoint.check_settings(self.out, fixed, identity)
+        self.opening_notes += saved.notes
         before, epochs = saved.settings.get("epochs"), self.settings.get("epochs")
         if "epochs" in saved.settings and before != epochs:
             self.opening_notes += (epochs_changed_note(before, epochs),)

@@ -11,12 +11,13 @@ from types import TracebackType
 from .._config_file import CONFIG_FILE_NAME, is_own_config
 from .._files import TEMPORARY_NAME, path_inside, remove_stale_files
 from .._locks import LOCK_FILE, FolderLock
+from .._persistence import NEXT_WEIGHTS_FILE, settle_weights
 from ..errors import ArgumentError, RunError
 from ..notes import Argument, Note, message
 
 # Any of these files makes a folder a run.
 RUN_MARKERS = ("model.json", "model.safetensors", "history.jsonl", "checkpoint")
-RUN_FILES = (*RUN_MARKERS, CONFIG_FILE_NAME, "report.html", "pictures")
+RUN_FILES = (*RUN_MARKERS, NEXT_WEIGHTS_FILE, CONFIG_FILE_NAME, "report.html", "pictures")
 REPLACED_FOLDER = ".replaced"  # an earlier run, until the new one has written its first files
 
 _ANOTHER_FOLDER = message("Choose another {out}", out=Argument("out"))
@@ -104,6 +105,7 @@ class RunFolder:
         """Remove what a killed process left behind."""
         for folder in (self.path, self.path / "checkpoint", self.path / "pictures"):
             remove_stale_files(folder)
+        settle_weights(self.path)
         if (self.path / "model.json").exists():
             shutil.rmtree(self.path / REPLACED_FOLDER, ignore_errors=True)
         else:
