@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from torch.overrides import TorchFunctionMode
 
 from .types import Batch
 
+ItemT = TypeVar("ItemT")
 _INCREMENT = -7046029254386353131  # of SplitMix64: 2^64 / golden ratio, modulo 2^64
 _FACTORS = (-4658895280553007687, -7723592293110705685)
 _MISSING = -1.5e38  # every NaN is hashed as this number
@@ -318,6 +319,46 @@ def row_members(count: int) -> AbstractContextManager[None]:
         draws.noise, keys=_mix(keys + _counter(count, keys.device)[:, None]).flatten()
     )
     return members.samples(draws.count, draws.start)
+
+
+def same_draws(items: Iterable[ItemT]) -> Iterator[ItemT]:
+    """Iterate over items, all of which draw the same numbers."""
+    draws = _active.draws
+    number = 0 if draws is None else draws.number
+    for item in items:
+        if draws is not None:
+            draws.number = number
+        yield item
+
+
+def draws_in_turn(count: int, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers below ``count``, int64 ``[*shape]``: the samples of a row take them in turn.
+
+    The first of a row depends on the row. For other shapes than ``[samples, rows]``, and without
+    noise by row, they are random numbers.
+    """
+    draws = _active.draws
+    if draws is None or shape != (draws.count, len(draws.noise.keys)):
+        return torch.randint(count, shape, device=device)
+    number = torch.arange(draws.start, draws.start + draws.count, device=device)
+    return (number[:, None] + draws.noise.keys % count) % count
+
+
+@contextmanager
+def chosen_pairs(places: Tensor) -> Iterator[None]:
+    """Rows inside the block are some pairs of a sample and a row, by their place ``[pairs]``.
+
+    The draws of a pair do not depend on the other pairs.
+    """
+    draws = _active.draws
+    if draws is None:
+        yield
+        return
+    draws.number += draws.stride
+    streams = draws.streams.flatten()
+    keys = streams[places % len(streams)] + _mix_number(draws.number)
+    with replace(draws.noise, keys=_mix(keys)).samples():
+        yield
 
 
 @contextmanager

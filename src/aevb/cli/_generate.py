@@ -60,7 +60,7 @@ def sample(
     columns csv, parquet, json, jsonl.
     """
     console = ConsoleOutput(common.quiet, json)
-    opened = _open(run, output, common)
+    opened = _open(run, output, common, latents=False)
     if not opened.matches_prior:
         console.print_note(
             "the encodings of this autoencoder were not matched to a prior, and z is drawn from "
@@ -106,7 +106,7 @@ def encode(
     opened = _open(run, output, common, images=False)
     rows = _read_rows(opened, source, reading, common)
     z = opened.encode(rows, draw=draw, seed=common.seed)
-    names = outputs.latent_column_names(opened.model.latent_shape)
+    names = outputs.latent_column_names(opened.latent_shape)
     arrays = OutputArrays({"z": z.numpy()}, names, labels=_label_names(opened, rows))
     _write(output, arrays, ConsoleOutput(common.quiet), f"{len(rows):,} encodings")
 
@@ -206,7 +206,7 @@ def predict(
     common: CommonOptions = CommonOptions(),
 ) -> None:
     """The label of each row, and the probability of every label: csv, parquet, npz, npy."""
-    opened = _open(run, output, common, images=False)
+    opened = _open(run, output, common, images=False, latents=False)
     opened.check_predicts_labels()
     found = opened.predict(_read_rows(opened, source, reading, common))
     arrays = OutputArrays(
@@ -217,9 +217,18 @@ def predict(
     _write(output, arrays, ConsoleOutput(common.quiet), f"{len(found.predicted_names):,} labels")
 
 
-def _open(run: Path, output: OutputOptions, common: CommonOptions, images: bool = True) -> Run:
-    """The run, once it is certain that the result can be written."""
-    opened = open_run(run, common, ConsoleOutput(common.quiet))
+def _open(
+    run: Path,
+    output: OutputOptions,
+    common: CommonOptions,
+    images: bool = True,
+    latents: bool = True,
+) -> Run:
+    """The run, once it is certain that the result can be written; whose latents, if it has any."""
+    console = ConsoleOutput(common.quiet)
+    opened = open_run(run, common, console)
+    for note in opened.latent_notes() if latents else ():
+        console.print_note(note)
     outputs.check_output(output, outputs.allowed_endings(opened.spec if images else None))
     return opened
 
@@ -268,7 +277,7 @@ def _read_latents(path: Path, run: Run) -> np.ndarray:
     from ..data._raw import ReadOptions
     from ..data._readers import read_path
 
-    shape, ending = run.model.latent_shape, path.suffix.lower()
+    shape, ending = run.latent_shape, path.suffix.lower()
     names = tuple(outputs.latent_column_names(shape))
     options = {".npz": ReadOptions("z")} | dict.fromkeys(
         (".csv", ".parquet"), ReadOptions(columns=names)

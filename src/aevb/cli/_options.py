@@ -116,7 +116,7 @@ else:
     ModelOptions = _options(ModelSettings, "Model")
     TrainingOptions = _options(TrainingSettings, "Training")
     GridOptions = _options(Grid, "Grid")
-    SweepModelOptions = _options(ModelSettings, "Model", hidden=("latent", "beta"))
+    SweepModelOptions = _options(ModelSettings, "Model", hidden=("latent", "beta", "ensemble"))
     SweepTrainingOptions = _options(TrainingSettings, "Training", hidden=("lr", "minutes"))
 
 RunArgument = Annotated[Path, Parameter(help="The run folder.")]

@@ -33,6 +33,7 @@ from ._integer_categorical import IntegerCategorical
 from ._kl import KLDivergence, analytic_kl, elementwise_kl, has_analytic_kl, kl_divergence
 from ._logistic_normal import LogisticNormal
 from ._marginal import Marginal
+from ._members import MemberAndLatent, MemberSelection
 from ._moments import cell_log_prob, covariance, marginals
 from ._normal_mixture import FullNormalMixture, NormalMixture
 from ._open_interval import OpenIntervalDistribution
@@ -97,6 +98,8 @@ __all__ = [
     "LogisticNormal",
     "LowRankNormal",
     "Marginal",
+    "MemberAndLatent",
+    "MemberSelection",
     "NegativeBinomial",
     "NormalMixture",
     "OpenIntervalDistribution",

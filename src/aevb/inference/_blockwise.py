@@ -15,7 +15,7 @@ from .._memory import default_block_size, explain_out_of_memory
 from .._row_noise import RowNoise, draw_seed, share_moment_noise
 from ..data import Rows
 from ..errors import ArgumentError, DataError, check_counts
-from ..models import VAE
+from ..models import VAE, first_member
 from ..models._eval_mode import eval_mode
 from ..types import Batch
 from ._batches import iter_batches, model_dtype
@@ -34,7 +34,7 @@ def encode(
     seed: int | None = None,
     block_size: int | None = None,
 ) -> Tensor:
-    """Encode rows: posterior means, or posterior draws.
+    """Encode rows: posterior means, or posterior draws; of an ensemble, those of its first member.
 
     The draw of a row depends on the row and the seed only.
 
@@ -67,6 +67,7 @@ def encode(
         torch.Size([100000, 2])
     """
     model, rows = resolve_input(model, x, needs_context=context is None)
+    model = first_member(model)
     seed = draw_seed(model.device) if seed is None else seed
 
     def encode_block(batch: Batch) -> Tensor:
@@ -86,7 +87,7 @@ def decode(
     *,
     block_size: int | None = None,
 ) -> Any:
-    """Decode latents to expected data.
+    """Decode latents to expected data; those of an ensemble by its first member.
 
     Args:
         model: The model, or a run.
@@ -103,7 +104,7 @@ def decode(
         DataError: There are no rows, or they have another shape or are not finite.
         OutOfMemoryError: A block is too large.
     """
-    net, z = resolve_model(model), as_table(z, "z", "inference.decode")
+    net, z = first_member(resolve_model(model)), as_table(z, "z", "inference.decode")
     if len(z) == 0:
         raise DataError("`z` has no rows", argument="z", suggestions=("Give at least one",))
     if not z.isfinite().all():
@@ -139,6 +140,7 @@ def reconstruct(
         OutOfMemoryError: A block is too large.
     """
     net, rows = resolve_input(model, x, needs_context=context is None)
+    net = first_member(net)
 
     def reconstruct_block(batch: Batch) -> Tensor:
         return net.decode(net.infer(batch).mean, batch.context)

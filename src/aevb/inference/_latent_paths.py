@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, DataError, check_choice, check_counts
-from ..models import VAE
+from ..models import VAE, first_member
 from ..models._input_checks import as_tensor
 from ._geodesic import geodesic
 from ._inputs import TrainedModel, resolve_model
@@ -77,7 +77,7 @@ def interpolate(
             "an interpolation has at least its 2 ends", argument="steps", value=steps
         )
     check_choice("path", path, get_args(PathKind))
-    model = resolve_model(model)
+    model = first_member(resolve_model(model))
     context = model.resolve_context(2, context, label)
     ends = [_as_event(model, start, "start"), _as_event(model, end, "end")]
     a, b = model.encode(torch.stack(ends), context)

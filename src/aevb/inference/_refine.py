@@ -19,6 +19,7 @@ from .._skipped_steps import learning_rate_limit, overflow_error
 from ..errors import ArgumentError, DataError
 from ..gradients import Gradient, LeaveOneOut, Pathwise
 from ..models import VAE
+from ..models._ensemble import check_single
 from ..models._input_checks import check_batch
 from ..networks import ParameterTable
 from ..networks._parameter_table import TABLE_ENTRY_UNIT
@@ -118,6 +119,7 @@ def refine(
     if not lr > 0:
         raise ArgumentError("give a positive number", argument="lr", value=lr)
     model, x = resolve_model(model), as_table(x, "x", "inference.refine")
+    check_single(model, "refining a posterior")
     x, rows = model.to_model_input(differentiable(x)), len(x)
     if not rows:
         raise DataError("`x` has no rows", argument="x", suggestions=("Give at least one row",))

@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from ..data._cell_conditions import Intervals
-from ..distributions import Affine, ColumnsDistribution, FixedCells, IntegerCategorical
+from ..distributions import (
+    Affine,
+    ColumnsDistribution,
+    FixedCells,
+    IntegerCategorical,
+    MemberSelection,
+)
 from ..distributions._columns import BinaryCells, CodeCells, GridCells, NumberCells
 from ..distributions._discrete import open_uniform
 from ..distributions._families import Logistic
@@ -168,6 +174,10 @@ def restrict_cell(p: Distribution, cell: int, intervals: Intervals) -> tuple[Ten
         >>> restrict_cell(p, 1, ((0.0, math.inf),))[0].exp()
         tensor([0.5000], dtype=torch.float64)
     """
+    if isinstance(p, MemberSelection):
+        found = p.draw_each(lambda part: torch.stack(restrict_cell(part, cell, intervals), -1))
+        log_mass, drawn = found.unbind(-1)
+        return log_mass, drawn
     return (find_cell(p, cell) or RejectionCell(p, cell)).restrict(intervals)
 
 

@@ -18,7 +18,7 @@ from ..data import Rows
 from ..data._formatting import format_count
 from ..errors import AevbError, ArgumentError, DataError, missing_extra
 from ..inference._batches import seeded_evaluation
-from ..models import VAE
+from ..models import VAE, first_member
 from ..models._eval_mode import eval_mode
 from ..notes import Part, message
 from ._program_file import load_program
@@ -240,6 +240,8 @@ def encoder_features(model: VAE) -> Features:
     Returns:
         The features.
     """
+
+    model = first_member(model)
 
     def posterior_mean(x: Tensor) -> Tensor:
         with seeded_evaluation(model, seed=0):

@@ -17,7 +17,7 @@ from ..distributions import elementwise_kl
 from ..errors import ArgumentError, DataError, IncompatibleError
 from ..inference._batches import iter_batches, model_dtype, seeded_evaluation
 from ..inference._inputs import as_model_rows
-from ..models import VAE
+from ..models import VAE, first_member
 from ._estimate import Estimate
 from ._intervals import JACKKNIFE_GROUPS, JackknifeEstimate, jackknife, random_groups
 from ._number import MetricRegistration, Number
@@ -78,7 +78,7 @@ def active_units(
 )
 def _active_units_number(context: EvaluationContext) -> Iterator[Number]:
     active = context.active_units
-    size = math.prod(context.model.latent_shape)
+    size = math.prod(first_member(context.model).latent_shape)
     yield Number(
         "active_units",
         "active units",
@@ -92,7 +92,7 @@ def _active_units_number(context: EvaluationContext) -> Iterator[Number]:
 
 def posterior_means(model: VAE, x: Any, *, block_size: int = 1024) -> Tensor:
     """Posterior means ``[N, latent]`` on the CPU, latent axes flattened."""
-    data = as_model_rows(model, x)
+    data, model = as_model_rows(model, x), first_member(model)
     with (
         seeded_evaluation(model, seed=0),
         explain_out_of_memory("in an evaluation", block=block_size),
@@ -120,7 +120,7 @@ def kl_per_dimension(model: VAE, x: Any, *, block_size: int = 1024) -> Tensor | 
     """
     if not model.posterior.has_density:
         return None
-    data, total = as_model_rows(model, x), None
+    data, total, model = as_model_rows(model, x), None, first_member(model)
     with (
         seeded_evaluation(model, seed=0),
         explain_out_of_memory("in an evaluation", block=block_size),
@@ -186,7 +186,7 @@ def latent_information(
             "information in the latents is not defined",
             suggestions=("Use a VAE",),
         )
-    data = as_model_rows(model, x)
+    data, model = as_model_rows(model, x), first_member(model)
     with (
         seeded_evaluation(model, seed),
         explain_out_of_memory("in an evaluation", block=block_size),

@@ -8,7 +8,13 @@ from typing import Literal
 from torch.distributions import Distribution
 
 from .._conditional import Conditional, Unconditional
-from ..distributions import ClassConditional, QuantisedDirac, analytic_kl_mask, has_analytic_kl
+from ..distributions import (
+    ClassConditional,
+    MemberAndLatent,
+    QuantisedDirac,
+    analytic_kl_mask,
+    has_analytic_kl,
+)
 from ..distributions._autoregressive import as_enumerable
 from ..likelihoods._likelihood import Likelihood
 from ..networks._column import Measure
@@ -36,6 +42,7 @@ class Capabilities:
             any other latent.
         missing_values: Whether the likelihood accepts missing cells (NaN).
         measure: Whether rows have a density, a probability, or both.
+        members: Number of models whose densities are averaged; 1 for a single model.
     """
 
     has_density: bool
@@ -51,6 +58,7 @@ class Capabilities:
     finite_states: int | None
     missing_values: bool
     measure: Measure
+    members: int = 1
 
     @property
     def importance_weights(self) -> bool:
@@ -96,4 +104,5 @@ class Capabilities:
             finite_states=states[0] if states else None,
             missing_values=likelihood.allows_missing,
             measure=likelihood.measure,
+            members=len(q.parts) if isinstance(q, MemberAndLatent) else 1,
         )

@@ -15,6 +15,7 @@ from .._offset import add_offset, subtract_offset
 from .._random import use_generator
 from .._row_noise import RowNoise, share_moment_noise
 from ..distributions import analytic_kl, hierarchy_terms
+from ..distributions._members import zero_latents
 from ..errors import DataError, IncompatibleError, check_counts
 from ..likelihoods._likelihood import Likelihood
 from ..networks._condition import Condition
@@ -132,7 +133,7 @@ class VAE(Configurable, nn.Module):
             )
             if p.event_shape == q.event_shape:
                 # zeros and no draw: a probe must not move a random stream
-                self.likelihood(torch.zeros_like(q.mean), context)
+                self.likelihood(zero_latents(q), context)
         return p, q
 
     @property

@@ -12,6 +12,7 @@ from ..inference import interpolate
 from ..inference._batches import seeded_evaluation
 from ..inference._latent_paths import PathKind
 from ..metrics._latent import ACTIVE_UNIT_THRESHOLD, posterior_means
+from ..models import first_member
 from ..plots._manifold import has_standard_normal_prior
 from ._html import Section, paragraph
 from ._report_context import ReportContext
@@ -80,10 +81,11 @@ def manifold_section(report: ReportContext) -> Section | None:
     """The decoded plane of a two-dimensional latent space."""
     drawable = report.spec.kind in ("image", "table") and report.model.posterior.has_density
     drawable = drawable and report.spec.schema is None
-    if not (drawable and plots.has_manifold(report.model)):
+    model = first_member(report.model)
+    if not (drawable and plots.has_manifold(model)):
         return None
     size = MANIFOLD_GRID_SIZE
-    ax = plots.manifold(report.model, size, report.spec.columns, limits=report.value_limits)
+    ax = plots.manifold(model, size, report.spec.columns, limits=report.value_limits)
     colours = (
         ""
         if report.has_pictures

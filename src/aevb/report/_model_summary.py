@@ -8,7 +8,7 @@ from typing import Any
 
 from .._persistence import count_parameters, to_config
 from ..data._formatting import format_count
-from ..models import VAE
+from ..models import VAE, first_member
 from ..training._history import Epoch
 from ._html import format_signed
 
@@ -68,6 +68,7 @@ def _is_column(value: Any) -> bool:
 
 def architecture_pairs(model: VAE) -> NameValuePairs:
     """Prior, posterior and likelihood with their networks, and the number of parameters."""
+    members, model = model.capabilities.members, first_member(model)
     record = to_config(model)
     parts = [(name, format_component(part)) for name, part in record.get("arguments", {}).items()]
     counts = ", ".join(
@@ -76,7 +77,13 @@ def architecture_pairs(model: VAE) -> NameValuePairs:
         if count_parameters(part)
     )
     latent = " x ".join(map(str, model.latent_shape))
-    return [*parts, ("latent", latent), ("parameters", f"{count_parameters(model):,}: {counts}")]
+    several = f"{members} members of this architecture, of which latents are those of the first"
+    return [
+        *([("ensemble", several)] if members > 1 else []),
+        *parts,
+        ("latent", latent),
+        ("parameters", f"{count_parameters(model):,}: {counts}"),
+    ]
 
 
 def training_pairs(record: Mapping[str, Any], history: Sequence[Epoch]) -> NameValuePairs:

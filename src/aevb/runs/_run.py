@@ -35,7 +35,7 @@ from ..metrics import (
     Quality,
 )
 from ..metrics._features import encoder_features
-from ..models import VAE
+from ..models import VAE, first_member
 from ..models._capabilities import Capabilities
 from ..notes import UNSET, Argument, Note, message
 from ..training import FitResult, fit_prior
@@ -182,12 +182,20 @@ class Run(TrainedModel):
     @property
     def title(self) -> str:
         """The model in a few words."""
-        latent = " x ".join(str(side) for side in self.model.latent_shape)
+        latent = " x ".join(str(side) for side in self.latent_shape)
+        members = self.capabilities.members
+        several = f"ensemble of {members}, " if members > 1 else ""
         family = self.training.get("prior", {}).get("family")
         prior = f" with a fitted prior ({family})" if family else ""
         return (
-            f"{self.config.get('preset', 'model')}{prior}, latent {latent}, data {self.spec.name}"
+            f"{self.config.get('preset', 'model')}{prior}, {several}latent {latent}, "
+            f"data {self.spec.name}"
         )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of an encoding; of an ensemble, that of its first member."""
+        return first_member(self.model).latent_shape
 
     @property
     def matches_prior(self) -> bool:
@@ -332,6 +340,18 @@ class Run(TrainedModel):
                 {"state": status.state, "epoch": status.epoch, "step": status.step},
             ),
         )
+
+    def latent_notes(self) -> tuple[Note, ...]:
+        """Return whose latents ``encode`` and ``decode`` use, where that is not clear.
+
+        Returns:
+            A note for an ensemble; empty for a single model.
+        """
+        members = self.capabilities.members
+        if members == 1:
+            return ()
+        text = f"Latents are those of the first of the {members} members of the ensemble."
+        return (Note("first_member", text, data={"members": members}),)
 
     def evaluation_notes(self, source: Any, rows: Rows) -> tuple[Note, ...]:
         """Return what the user should know about an evaluation of the rows of a source.
@@ -762,7 +782,7 @@ class Run(TrainedModel):
         )
 
     def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
-        """Encode rows: the mean of the posterior, or a draw from it.
+        """Encode rows: the mean of the posterior, or a draw from it; see ``latent_notes``.
 
         Args:
             source: As for ``rows``.

@@ -208,6 +208,8 @@ class ModelSettings:
         free_bits: Nats per latent variable that the target does not penalise.
         set: Other arguments of the preset, the objective or the gradient estimator, each as
             ``"alpha=0.3"``.
+        ensemble: Number of models with different seeds whose densities are averaged; a single
+            model by default.
     """
 
     preset: str | None = setting(
@@ -246,6 +248,11 @@ class ModelSettings:
         None,
         "Any other argument of the preset, the objective or the gradient estimator, as alpha=0.3 "
         "or temperature=Exponential(1,0.5,steps=5000).",
+    )
+    ensemble: int | None = setting(
+        None,
+        "Train so many models with different seeds, and average their densities; a single model by "
+        "default.",
     )
 
 
@@ -301,6 +308,27 @@ class TrainingSettings:
     )
     delta: float = setting(1e-5, "Probability with which private training may tell more.")
     max_norm: float = setting(1.0, "Largest norm of the gradient of one row in private training.")
+
+    def check_single_training(self, argument: str, value: Any) -> None:
+        """Refuse several trainings on the same rows where one alone has the privacy that is asked.
+
+        Args:
+            argument: The setting that asks for several trainings.
+            value: Its value.
+
+        Raises:
+            ArgumentError: Training is private.
+        """
+        if self.epsilon is not None:
+            raise ArgumentError(
+                message(
+                    "several models of the same rows give away more than {epsilon}",
+                    epsilon=Argument("epsilon", self.epsilon),
+                ),
+                argument=argument,
+                value=value,
+                suggestions=("Leave one of the two out",),
+            )
 
     def to_fit_arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``aevb.fit`` and ``aevb.fit_many``."""
@@ -424,6 +452,17 @@ class RunSettings:
         own = (self.data.validation, self.data.test)
         return (self.source, *(source for source in own if source is not None))
 
+    @property
+    def members(self) -> int:
+        """Number of models whose densities are averaged; 1 for a single model."""
+        from ..errors import check_counts
+
+        count = 1 if self.model.ensemble is None else self.model.ensemble
+        check_counts(ensemble=count)
+        if count > 1:
+            self.training.check_single_training("ensemble", count)
+        return count
+
     def data_arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``aevb.data.load``.
 
@@ -449,6 +488,7 @@ class RunSettings:
         from ..training._compatibility import check_seed
         from ._set_values import SetValues
 
+        _ = self.members  # an impossible number is refused before data are read
         check_seed(self.split_seed, "seed" if self.data.split_seed is None else "split_seed")
         preset = presets.find_preset(self.model.preset or presets.DEFAULT_PRESET)
         requirement = preset.label_requirement
@@ -531,6 +571,7 @@ class RunSettings:
         resume: bool = False,
         overwrite: bool = False,
         progress: bool | None = None,
+        record: Mapping[str, Any] | None = None,
     ) -> Run:
         """Read the data and train.
 
@@ -542,6 +583,7 @@ class RunSettings:
             resume: Continue the run in ``out``, with more epochs also a finished one.
             overwrite: Replace the run in ``out``.
             progress: Show a progress bar; by default on a terminal.
+            record: Further entries for the record of the run.
 
         Returns:
             The run, in evaluation mode, with its data.
@@ -553,6 +595,7 @@ class RunSettings:
         from ..training import fit
         from ..training._run_folder import check_resume
         from ._data_parts import check_same_data, data_parts_record
+        from ._ensemble import check_no_resume, fit_ensemble
         from ._run import Run
 
         check_resume(resume, overwrite)
@@ -561,9 +604,22 @@ class RunSettings:
         settings = self.with_defaults_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
         parts = data_parts_record(data)
-        record = settings.to_record() | parts
+        record = settings.to_record() | parts | dict(record or {})
         if resume:
             check_same_data(out, parts)
+        if self.members > 1:
+            check_no_resume(resume)
+            result = fit_ensemble(
+                settings,
+                data,
+                recipe,
+                None if out is None else Path(out),
+                record=record,
+                device=device,
+                overwrite=overwrite,
+                progress=progress,
+            )
+            return Run.from_fit(result, data, record if out is None else None)
         result = fit(
             recipe,
             data,

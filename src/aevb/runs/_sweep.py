@@ -118,6 +118,13 @@ class SweepSettings:
         from ._recipe import check_model_settings
 
         self.grid.check()
+        if self.settings.members > 1:
+            raise ArgumentError(
+                "a sweep compares single models",
+                argument="ensemble",
+                value=self.settings.members,
+                suggestions=("Leave it out",),
+            )
         for text in self.settings.model.set or ():
             name = parse_set_value(text).name
             if getattr(self.grid, name, None) is not None:

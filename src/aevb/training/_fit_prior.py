@@ -34,6 +34,7 @@ from ..errors import (
 from ..inference._batches import iter_batches, model_dtype, seeded_evaluation
 from ..inference._inputs import as_model_rows
 from ..models import VAE
+from ..models._ensemble import check_single
 from ..models._eval_mode import eval_mode
 from ..models._two_stage import build_second_stage_prior
 from ..notes import Argument, Note, Part, message
@@ -176,6 +177,7 @@ def _resolve_fitter(
 
 def _check_family(model: VAE, family: PriorFamily | Unconditional) -> None:
     """Raise ``IncompatibleError`` if the family is not for the latents of the model."""
+    check_single(model, "a fitted prior")
     _, q = model.probe()
     name = _posterior_name(model)
     if model.prior.needs_context:

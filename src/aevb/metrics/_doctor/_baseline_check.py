@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..._registry import register
 from ...likelihoods._location_scale import LocationScale
+from ...models import first_member
 from ...notes import Argument, Message, message
 from .._baselines._scores import BaselineScores
 from .._estimate import Estimate
@@ -102,7 +103,8 @@ def _advice(context: DiagnosticContext) -> Iterator[tuple[str, Argument]]:
     if history and steps < limits.baseline_steps and gaining:
         longer = math.ceil(len(history) * max(3.0, limits.baseline_steps / max(steps, 1)))
         yield "train for longer, {epochs}", Argument("epochs", longer)
-    latent, columns = math.prod(context.model.latent_shape), math.prod(context.model.event_shape)
+    model = first_member(context.model)
+    latent, columns = math.prod(model.latent_shape), math.prod(model.event_shape)
     if latent < columns:
         yield "use more latent variables, {latent}", Argument("latent", min(columns, 2 * latent))
     kinds = {
