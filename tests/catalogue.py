@@ -372,6 +372,9 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
         net, COLUMNS["levels"], latent_rank=rank
     ),
     "columns-spiky": lambda net, rank: likelihoods.Columns(net, COLUMNS["spiky"], latent_rank=rank),
+    "whitened": lambda net, rank: likelihoods.Whitened(
+        likelihoods.Normal(net, (4,), "predicted", rank), EVENT, [0.0, 1, 2, 3], [0.1, 1, 2, 30]
+    ),
     "product": lambda net, rank: likelihoods.Product(
         [
             likelihoods.Missing(likelihoods.Normal(net, (2, 1), "optimal", rank)),
@@ -397,6 +400,7 @@ UNITS = {
     "scaled-per-element": 10.0,
     "constant-cells": 10.0,
     "missing-scaled": 10.0,
+    "whitened": 10.0,
     **dict.fromkeys(["poisson", "negative-binomial", "zero-inflated", "gamma"], 3.0),
 }
 
@@ -444,6 +448,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "mlp-gated": lambda inputs: networks.MLP(inputs, [WIDTH], activation="glu"),
     "mlp-linear": lambda inputs: networks.MLP(inputs),
     "mlp-residual": lambda inputs: networks.MLP(inputs, [WIDTH, WIDTH], residual=True),
+    "mlp-skip": lambda inputs: networks.MLP(inputs, [WIDTH], skip=True),
     "fill-and-flag": lambda inputs: networks.FillMissing(networks.MLP(2 * inputs, [WIDTH])),
     "columns": lambda inputs: columns_network("densities", inputs),
     "columns-levels": lambda inputs: columns_network("probabilities", inputs),
@@ -462,6 +467,9 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
         nn.Softplus(), networks.Log1p(networks.MLP(inputs, [WIDTH]))
     ),
     "standardise": lambda inputs: networks.Standardise(networks.MLP(inputs, [WIDTH]), [0.5], [2.0]),
+    "whiten": lambda inputs: networks.Whiten(
+        networks.MLP(inputs, [WIDTH]), [0.5] * inputs, [2.0] * inputs
+    ),
     "user": lambda inputs: Flat(inputs),
     "user-batch-norm": lambda inputs: nn.Sequential(
         nn.Flatten(), nn.Linear(inputs, WIDTH), nn.BatchNorm1d(WIDTH), nn.Tanh()

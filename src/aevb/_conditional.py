@@ -31,6 +31,7 @@ class Conditional(Configurable, nn.Module, ABC):
             importance weights require; a quantised posterior has all mass at one latent.
         stochastic_density: Whether the density is an unbiased random estimate, so that two calls
             differ.
+        initialisation_rows: Largest number of rows for ``initialise_from_data``.
         n_rows: Number of rows with parameters of their own; the input is then row numbers ``[B]``,
             int64. ``None`` where the input is data.
     """
@@ -39,6 +40,7 @@ class Conditional(Configurable, nn.Module, ABC):
     has_density: bool = True
     full_support: bool = True
     stochastic_density: bool = False
+    initialisation_rows: int = 1024
     n_rows: int | None = None
 
     @abstractmethod

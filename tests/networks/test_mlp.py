@@ -54,3 +54,13 @@ class TestResidual:
         x = torch.randn(4, 3)
         middle = activation(widening(x + torch.tanh(first[0](x))))
         assert torch.allclose(network(x), middle + torch.tanh(last[0](middle)), atol=1e-14)
+
+
+class TestSkip:
+    def test_the_last_features_are_the_input_and_its_context(self):
+        network = MLP(2, [3], context=1, dropout=0.5, skip=True)
+        x, context = torch.randn(4, 2), torch.randn(4, 1)
+        features = network(x, context)
+        assert features.shape == (4, 6)
+        assert torch.equal(features[:, 3:], torch.cat([x, context], 1))
+        assert network.linear_inputs == 3

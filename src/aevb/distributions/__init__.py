@@ -31,6 +31,7 @@ from ._hmc import (
 )
 from ._integer_categorical import IntegerCategorical
 from ._kl import KLDivergence, analytic_kl, elementwise_kl, has_analytic_kl, kl_divergence
+from ._linear_transform import LinearTransform
 from ._logistic_normal import LogisticNormal
 from ._marginal import Marginal
 from ._members import MemberAndLatent, MemberSelection
@@ -94,6 +95,7 @@ __all__ = [
     "IntegerCategorical",
     "KLDivergence",
     "Kumaraswamy",
+    "LinearTransform",
     "Logistic",
     "LogisticNormal",
     "LowRankNormal",

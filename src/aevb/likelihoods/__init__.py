@@ -44,6 +44,7 @@ from ._registration import LikelihoodRegistration
 from ._student_t import StudentT
 from ._top_down import TopDown
 from ._von_mises import VonMises
+from ._whitened import Whitened
 
 __all__ = [
     "Autoregressive",
@@ -73,5 +74,6 @@ __all__ = [
     "StudentT",
     "TopDown",
     "VonMises",
+    "Whitened",
     "ZeroInflatedNegativeBinomial",
 ]

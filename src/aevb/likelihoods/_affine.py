@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._conditional import Conditional
 from .._registry import register
 from ..distributions import Affine
+from ..distributions._factors import Factors
 from ..errors import IncompatibleError
 from ..notes import Part, message
 from ._likelihood import Likelihood
+from ._linear_cells import LinearCells
 from ._registration import LikelihoodRegistration
 
 
@@ -89,13 +90,22 @@ class Scaled(Likelihood):
                 ),
             )
         self.factorises = likelihood.factorises
-        self.likelihood: Conditional = likelihood
+        self.likelihood: Likelihood = likelihood
         self.event_shape = likelihood.event_shape
         for name, values in {"shift": shift, "scale": scale}.items():
             value = torch.tensor(values)
             self.register_buffer(
                 name, value.reshape(self.event_shape if value.numel() > 1 else ()), persistent=False
             )
+
+    def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        self.likelihood.initialise_from_data((x - self.shift) / self.scale, context)
+
+    def linear_cells(self, x: Tensor) -> LinearCells | None:
+        return self.likelihood.linear_cells((x - self.shift) / self.scale)
+
+    def start_linear(self, factors: Factors) -> None:
+        self.likelihood.start_linear(factors)
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Affine:
         return Affine(self.likelihood(input, context), self.shift, self.scale)

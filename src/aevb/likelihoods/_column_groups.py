@@ -21,6 +21,7 @@ from ..distributions._columns import (
     NumberCells,
     SpikyCells,
 )
+from ..distributions._factors import Factors
 from ..networks import Column
 from ._beta import INITIAL_CONCENTRATION, bounded_beta
 from ._spikes import SpikeTable
@@ -41,7 +42,10 @@ class ColumnGroup(nn.Module, ABC):
     Attributes:
         outputs: Number of outputs of the network.
         fill: A possible encoded value of each column, ``[n]``.
+        has_location: Whether the first outputs are locations in encoded units.
     """
+
+    has_location: bool = False
 
     def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
         super().__init__()
@@ -61,6 +65,14 @@ class ColumnGroup(nn.Module, ABC):
         """
         return x.nanmean(0)
 
+    def start_linear(self, factors: Factors) -> Tensor:
+        """Begin at locations that are linear in the latent, of columns of this group.
+
+        Returns:
+            The bias of all outputs.
+        """
+        raise NotImplementedError
+
     def add_constant(self, name: str, values: Sequence[float] | np.ndarray) -> None:
         """Register a constant that keeps its float64 digits where the module becomes float64."""
         self.exact[name] = torch.as_tensor(np.asarray(values, dtype=np.float64))
@@ -76,10 +88,20 @@ class ColumnGroup(nn.Module, ABC):
 class ScaledGroup(ColumnGroup):
     """Columns with a location from the network, and a scale that is learned or predicted."""
 
+    has_location = True
+
     def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
         super().__init__(columns, predicted)
         self.outputs = len(columns) * (2 if predicted else 1)
         self.raw = None if predicted else nn.Parameter(torch.zeros(len(columns)))
+
+    @torch.no_grad()
+    def start_linear(self, factors: Factors) -> Tensor:
+        raw = from_scale(factors.noise.sqrt())
+        if self.raw is None:
+            return torch.cat([factors.mean, raw])
+        self.raw.copy_(raw)
+        return factors.mean
 
     def split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Location ``[*batch, n]``, and scale ``[*batch, n]`` or ``[n]``."""
@@ -132,6 +154,8 @@ class StudentTs(ScaledGroup):
 class Betas(ScaledGroup):
     """Numbers between two bounds."""
 
+    has_location = False
+
     log_unit: Tensor
 
     def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
@@ -150,6 +174,8 @@ class Betas(ScaledGroup):
 
 class Counts(ScaledGroup):
     """Counts."""
+
+    has_location = False
 
     unit: Tensor
 

@@ -11,13 +11,18 @@ from torch import Tensor, nn
 
 from .._registry import register
 from ..distributions import ColumnsDistribution
+from ..distributions._factors import Factors
 from ..errors import ArgumentError, check_choice
 from ..networks import Column, Heads
 from ..networks._column import atom_cells, joint_measure
+from ..networks._heads import find_linear_inputs
 from ..notes import Part, message
 from ._column_groups import ColumnGroup, group_columns
 from ._likelihood import CellKind, Likelihood
+from ._linear_cells import LinearCells
 from ._registration import LikelihoodRegistration
+
+LINEAR_ROWS = 10_000  # from which the start of a decoder with a skip is computed
 
 
 @register(
@@ -68,6 +73,7 @@ class Columns(Likelihood):
     """
 
     allows_missing = True
+    scales = ("per_element", "predicted")
     order: Tensor
     fill: Tensor
 
@@ -80,7 +86,7 @@ class Columns(Likelihood):
         latent_rank: int = 1,
     ) -> None:
         super().__init__()
-        check_choice("scale", scale, ("per_element", "predicted"))
+        check_choice("scale", scale, self.scales)
         self.columns = tuple(columns)
         _check_columns(self.columns)
         self.event_shape = (len(self.columns),)
@@ -95,6 +101,7 @@ class Columns(Likelihood):
         )
         order = [place for _, places in groups for place in places]
         self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.initialisation_rows = LINEAR_ROWS if find_linear_inputs(network) else 1024
         fill = torch.cat([group.fill for group, _ in groups])
         self.register_buffer("fill", fill, persistent=False)
 
@@ -121,6 +128,34 @@ class Columns(Likelihood):
         for group, part, bias in zip(groups, parts, head.bias.split(widths), strict=True):
             start = group.start(part).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
             bias[: len(start)] = start.to(bias)
+
+    def linear_cells(self, x: Tensor) -> LinearCells | None:
+        """The columns whose locations are linear outputs: numbers and logarithms of numbers."""
+        places = [place for group, own in self._places() if group.has_location for place in own]
+        if not places or not self.heads.linear_inputs:
+            return None
+        return LinearCells.from_rows(x[:, places], tuple(places))
+
+    @torch.no_grad()
+    def start_linear(self, factors: Factors) -> None:
+        head = self.heads.head
+        assert isinstance(head, nn.Linear)
+        groups, weights, biases, done = self._families(), [], [], 0
+        marginal = head.bias.split([group.outputs for group in groups])
+        for group, bias in zip(groups, marginal, strict=True):
+            count = len(group.columns) if group.has_location else 0
+            part = slice(done, done + count)
+            own = Factors(factors.mean[part], factors.loadings[part], factors.noise[part])
+            weights.append(nn.functional.pad(own.loadings, (0, 0, 0, group.outputs - count)))
+            biases.append(group.start_linear(own) if count else bias.cpu().double())
+            done += count
+        self.heads.start_linear(torch.cat(weights), torch.cat(biases))
+
+    def _places(self) -> list[tuple[ColumnGroup, list[int]]]:
+        """The groups with the places of their columns."""
+        groups = self._families()
+        parts = self.order.cpu().split([len(group.columns) for group in groups])
+        return [(group, part.tolist()) for group, part in zip(groups, parts, strict=True)]
 
     def _families(self) -> list[ColumnGroup]:
         return [group for group in self.groups if isinstance(group, ColumnGroup)]

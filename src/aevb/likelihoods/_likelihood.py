@@ -15,10 +15,12 @@ from .._offset import Offset
 from .._shapes import as_shape
 from ..distributions import cell_log_prob
 from ..distributions._chain import LayerTrace
+from ..distributions._factors import Factors
 from ..errors import IncompatibleError
 from ..networks import Heads
 from ..networks._column import Measure
 from ..notes import Part, message
+from ._linear_cells import LinearCells
 
 CellKind = Literal["numbers", "angles", "names"]
 LogLikelihoodFunction = Callable[[Tensor], Tensor]
@@ -114,6 +116,24 @@ class Likelihood(Conditional, ABC):
         for inner in self._nested_likelihoods():
             inner.initialise_from_data(x, context)
 
+    def linear_cells(self, x: Tensor) -> LinearCells | None:
+        """Return the numbers whose locations are linear outputs of a decoder with a skip.
+
+        Args:
+            x: Rows of data ``[N, *event]``.
+
+        Returns:
+            The numbers as the likelihood standardises them; ``None`` without any.
+        """
+        return None
+
+    def start_linear(self, factors: Factors) -> None:
+        """Set the untrained decoder to a linear map of the latent; other cells to marginals.
+
+        Args:
+            factors: The map for the numbers of ``linear_cells``.
+        """
+
     def decode_layers(
         self, passage: LayerTrace, z: Tensor, context: Tensor | None = None
     ) -> Distribution:
@@ -135,6 +155,13 @@ class Likelihood(Conditional, ABC):
         """The values ``[*event]`` of constant cells, NaN for all others; ``None`` without any."""
         values = (inner.constant_values for inner in self._nested_likelihoods())
         return next((each for each in values if each is not None), None)
+
+    @property
+    def dependent_cells(self) -> tuple[int, ...]:
+        """Places of cells that are linear functions of others in the training rows."""
+        return tuple(
+            place for inner in self._nested_likelihoods() for place in inner.dependent_cells
+        )
 
     def has_mass(self, cell: int, value: float) -> bool:
         """Whether a value of a cell has a probability, and not a density.

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..distributions import to_scale
+from ..distributions import from_scale, to_scale
+from ..distributions._factors import Factors
 from ..errors import ArgumentError, one_of
 from ._likelihood import make_heads
 
@@ -89,6 +90,21 @@ class LocationScale(nn.Module):
             assert self.power is not None
             return self.running_error.pow(1 / self.power).clamp(min=MIN_OPTIMAL_SCALE)
         return self.fixed_scale
+
+    @torch.no_grad()
+    def start_linear(self, factors: Factors) -> None:
+        """Begin at a linear map of the latent, with a scale that does not depend on it."""
+        scale, outputs = factors.noise.sqrt(), [factors.loadings]
+        bias = [factors.mean, *[torch.zeros_like(scale)] * self.n_extra]
+        if self.raw is not None:
+            raw = from_scale(scale if self.kind == "per_element" else scale.log().mean().exp())
+            self.raw.copy_(raw.reshape(self.raw.shape))
+        elif self.kind == "predicted":
+            bias.append(from_scale(scale))
+        elif self.kind == "optimal":
+            self.running_error.copy_(factors.noise.mean())
+        outputs += [torch.zeros_like(factors.loadings)] * (len(bias) - 1)
+        self.heads.start_linear(torch.cat(outputs), torch.cat(bias))
 
     @torch.no_grad()
     def update_state(self, loc: Tensor, x: Tensor, weight: Tensor | None = None) -> None:

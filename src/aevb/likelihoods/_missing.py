@@ -6,9 +6,11 @@ from torch import Tensor
 
 from .._registry import register
 from ..distributions import PartiallyObserved
+from ..distributions._factors import Factors
 from ..errors import IncompatibleError
 from ..notes import Part, message
 from ._likelihood import INDEPENDENT_CELLS, Likelihood
+from ._linear_cells import LinearCells
 from ._product import check_not_product
 from ._registration import LikelihoodRegistration
 
@@ -67,6 +69,12 @@ class Missing(Likelihood):
             )
         self._describe_data_as(likelihood)
         self.likelihood: Likelihood = likelihood
+
+    def linear_cells(self, x: Tensor) -> LinearCells | None:
+        return self.likelihood.linear_cells(x)
+
+    def start_linear(self, factors: Factors) -> None:
+        self.likelihood.start_linear(factors)
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> PartiallyObserved:
         return PartiallyObserved(self.likelihood(input, context))

@@ -9,7 +9,9 @@ from torch.distributions import Independent
 from torch.distributions import Normal as Gaussian
 
 from .._registry import register
+from ..distributions._factors import Factors
 from ._likelihood import Likelihood, as_event_shape
+from ._linear_cells import LinearCells
 from ._location_scale import LocationScale
 from ._registration import LikelihoodRegistration
 
@@ -70,6 +72,12 @@ class Normal(Likelihood):
         return Independent(
             Gaussian(loc, scale, validate_args=False), len(self.event_shape), validate_args=False
         )
+
+    def linear_cells(self, x: Tensor) -> LinearCells | None:
+        return LinearCells.from_rows(x) if self.noise.heads.linear_inputs else None
+
+    def start_linear(self, factors: Factors) -> None:
+        self.noise.start_linear(factors)
 
     def update_state(
         self, distribution: Independent, value: Tensor, weight: Tensor | None = None

@@ -19,11 +19,13 @@ from ..distributions._members import zero_latents
 from ..errors import DataError, IncompatibleError, check_counts
 from ..likelihoods._likelihood import Likelihood
 from ..networks._condition import Condition
+from ..networks._whitening import DataDependentNetwork
 from ..notes import Argument, Part, message
 from ..types import Batch, Configurable, Terms
 from ._capabilities import Capabilities
 from ._eval_mode import eval_mode
 from ._input_checks import as_tensor, check_batch
+from ._linear_start import start_at_gaussian
 
 
 class VAE(Configurable, nn.Module):
@@ -412,6 +414,12 @@ class VAE(Configurable, nn.Module):
             weights = weights * share * len(rows)
         self.likelihood.update_state(terms.reconstruction, terms.batch.x, weights)
 
+    @property
+    def initialisation_rows(self) -> int:
+        """Largest number of rows for ``initialise_from_data``."""
+        parts = [part for part in self.modules() if isinstance(part, Conditional)]
+        return max(part.initialisation_rows for part in parts)
+
     def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Initialise data-dependent parts.
 
@@ -422,7 +430,11 @@ class VAE(Configurable, nn.Module):
         for part in self.modules():
             if isinstance(part, Conditional) and not isinstance(part, Likelihood):
                 part.initialise_from_data(x, context)
+            elif isinstance(part, DataDependentNetwork):
+                part.initialise_from_data(x)
         self.likelihood.initialise_from_data(x, context)
+        with eval_mode(self):
+            start_at_gaussian(self.posterior, self.likelihood, x, context)
 
     def draw_terms(self, batch: Batch, samples: int) -> Terms:
         """Return the terms of draws from the posterior, without gradients through the draws.

@@ -35,6 +35,7 @@ from ._sequences import GRU, DeepSets, Embed, SequenceConv
 from ._spectral_norm import SpectralNorm
 from ._standardise import Standardise
 from ._top_down import Conv, Pyramid, TopDown
+from ._whitening import Whiten
 
 __all__ = [
     "GRU",
@@ -68,6 +69,7 @@ __all__ = [
     "SpectralNorm",
     "Standardise",
     "TopDown",
+    "Whiten",
     "WithoutContext",
     "has_convolutions",
     "set_input_noise",

@@ -136,6 +136,16 @@ class Columns(Configurable, NumericInput):
         return vectors.masked_fill(codes.isnan().unsqueeze(-1), 0.0).flatten(-2)
 
 
+def find_number_inputs(network: object, places: Sequence[int] | None) -> list[int] | None:
+    """The inputs of the numbers of these columns inside ``Columns``; ``None`` without it."""
+    while isinstance(network, nn.Module):
+        if isinstance(network, Columns) and places is not None:
+            found = network.get_buffer("number_columns").tolist()
+            return [found.index(place) for place in places]
+        network = getattr(network, "network", None)
+    return None
+
+
 class _Plan:
     """Which columns give which features."""
 

@@ -80,6 +80,25 @@ class Heads(MixedPrecisionModule):
             for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
+    @property
+    def linear_inputs(self) -> int:
+        """Number of the last features that are the input of the network; 0 without a skip."""
+        return find_linear_inputs(self.network) if isinstance(self.head, nn.Linear) else 0
+
+    @torch.no_grad()
+    def start_linear(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the head to a linear map of the input: the weights of hidden features become 0.
+
+        Args:
+            weight: Weights of the first inputs of the skip, ``[parameters, inputs]``.
+            bias: Biases of all parameters, ``[parameters]``.
+        """
+        assert isinstance(self.head, nn.Linear), "a network with a skip has a linear head"
+        start = self.head.in_features - self.linear_inputs
+        self.head.weight.zero_()
+        self.head.weight[:, start : start + weight.shape[1]] = weight.to(self.head.weight)
+        self.head.bias.copy_(bias)
+
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Compute the input of the head.
 
@@ -151,6 +170,15 @@ class Heads(MixedPrecisionModule):
     @staticmethod
     def _expand_context(context: Tensor, batch: torch.Size) -> Tensor:
         return context.expand(*batch, context.shape[-1]).reshape(-1, context.shape[-1])
+
+
+def find_linear_inputs(network: object) -> int:
+    """Number of the last features that are the input of a network, inside its wrappers."""
+    inputs = 0
+    while isinstance(network, nn.Module):
+        inputs = getattr(network, "linear_inputs", 0)
+        network = getattr(network, "network", None)
+    return inputs
 
 
 def set_precision(model: nn.Module, dtype: torch.dtype | None) -> None:

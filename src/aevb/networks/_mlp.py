@@ -46,6 +46,8 @@ class MLP(Configurable, nn.Module):
         dropout: Dropout probability after each layer.
         residual: Whether a layer adds its input to its output where both have the same width (He et
             al., 2016); deep networks then train more readily.
+        skip: Whether the input, with the context, is appended to the features, so that what is
+            linear in the features contains a linear map of the input.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -55,6 +57,9 @@ class MLP(Configurable, nn.Module):
     Raises:
         ArgumentError: A size is below 1, an argument is unknown, or, at a call, the input has
             another size.
+
+    Attributes:
+        linear_inputs: Number of the last features that are the input itself; 0 without ``skip``.
 
     Example:
         >>> MLP(784, [400])(torch.zeros(5, 28, 28)).shape
@@ -69,6 +74,7 @@ class MLP(Configurable, nn.Module):
         context: int = 0,
         dropout: float = 0.0,
         residual: bool = False,
+        skip: bool = False,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
@@ -78,6 +84,8 @@ class MLP(Configurable, nn.Module):
         self.inputs, self.context = inputs, context
         self.layers = nn.Sequential()
         width = inputs + context
+        self.skip = skip and len(hidden) > 0  # without hidden layers the features are the input
+        self.linear_inputs = width if skip else 0
         with weight_initialisation(self, seed, dtype, device):
             for size in hidden:
                 layer = [
@@ -93,7 +101,9 @@ class MLP(Configurable, nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         check_context_size(context, self.context)
-        return self.layers(append_context(flatten_event(x, self.inputs), context))
+        flat = append_context(flatten_event(x, self.inputs), context)
+        features = self.layers(flat)
+        return torch.cat([features, flat], -1) if self.skip else features
 
 
 class SkipConnection(nn.Sequential):

@@ -87,6 +87,7 @@ def build_vae(
     likelihood: str | None = None,
     hidden: Hidden = None,
     scale: Scale = None,
+    linear: bool = False,
     prior_options: Options = None,
     posterior_options: Options = None,
 ) -> VAE:
@@ -103,6 +104,8 @@ def build_vae(
             spec.
         hidden: Widths of the layers of the networks.
         scale: Scale of the likelihood, where it has one.
+        linear: Whether the networks of a table contain a linear map, so that training begins at a
+            Gaussian.
         prior_options: Arguments of the prior.
         posterior_options: Arguments of the posterior.
 
@@ -125,7 +128,7 @@ def build_vae(
     """
     p, q = check_prior_and_posterior(prior, posterior, prior_options, posterior_options)
     spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, linear=linear)
     families = _build_families(p, q, spec, parts.encoder, latent, prior_options, posterior_options)
     return VAE(*families, parts.likelihood)
 

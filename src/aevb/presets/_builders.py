@@ -13,7 +13,15 @@ from .. import networks
 from .._shapes import as_shape
 from ..data._spec import Spec
 from ..errors import ArgumentError
-from ..likelihoods import Columns, ConstantCells, LikelihoodRegistration, Missing, Scaled
+from ..likelihoods import (
+    Columns,
+    ConstantCells,
+    LikelihoodRegistration,
+    Missing,
+    Normal,
+    Scaled,
+    Whitened,
+)
 from ..likelihoods._likelihood import Likelihood
 from ..notes import Argument, message
 from ..objectives import Linear
@@ -22,6 +30,7 @@ DEFAULT_MLP_WIDTHS = (400, 400)
 DEFAULT_CONV_CHANNELS = (32, 64)
 _IGNORED = 1e30  # the unit of a constant column: the encoder does not see other values
 DEFAULT_GRU_WIDTHS = (128,)
+MAX_WHITENED = 1000  # numbers per row
 Hidden = Sequence[int] | None
 Scale = float | str | None
 LikelihoodFactory = Callable[[Spec, nn.Module, int, Scale], Likelihood]
@@ -47,6 +56,7 @@ def build_encoder_and_likelihood(
     scale: Scale = None,
     *,
     extra_latents: bool = False,
+    linear: bool = False,
     likelihood: LikelihoodFactory | None = None,
 ) -> EncoderAndLikelihood:
     """Build an encoder network and a likelihood for data of a kind.
@@ -61,6 +71,8 @@ def build_encoder_and_likelihood(
             128 by default, once for each layer.
         scale: Scale of a normal, Laplace or Student t likelihood, in standardised units.
         extra_latents: Whether the latent has further variables that the decoder does not use.
+        linear: Whether the networks of a table have a skip, so that training begins at a Gaussian;
+            complete real numbers are whitened.
         likelihood: Builds another likelihood than the spec names.
 
     Returns:
@@ -71,11 +83,37 @@ def build_encoder_and_likelihood(
             has no scale.
     """
     size = math.prod(as_shape("latent", latent))
-    encoder, decoder = build_conditioned_networks(spec, size, hidden)
+    if linear and is_whitened(spec):
+        return _build_whitened(spec, size, hidden, scale)
+    encoder, decoder = build_conditioned_networks(spec, size, hidden, skip=linear)
     decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder
     p = (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale)
     return EncoderAndLikelihood(
         build_standardised(spec, encoder), Missing(p) if spec.padded and not p.allows_missing else p
+    )
+
+
+def is_whitened(spec: Spec) -> bool:
+    """Whether models with a linear path whiten the data: tables of complete real numbers."""
+    numbers = spec.schema is None and spec.likelihood == "normal" and not spec.padded
+    return numbers and spec.kind == "table" and spec.dimensions <= MAX_WHITENED
+
+
+def _build_whitened(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> EncoderAndLikelihood:
+    """Build the two parts for whitened numbers."""
+    constants = None if spec.constants is None else _relative_constants(spec)
+    shift, unit = (
+        np.broadcast_to(each, spec.dimensions).tolist()
+        for each in (relative_shift(spec), spec.scale)
+    )
+    size = spec.dimensions if constants is None else constants.count(None)
+    encoder, decoder = build_conditioned_networks(
+        replace(spec, event_shape=(size,)), latent, hidden, skip=True
+    )
+    inner = Normal(decoder, (size,), "per_element" if scale is None else scale)
+    return EncoderAndLikelihood(
+        networks.Whiten(encoder, shift, unit, constants),
+        Whitened(inner, spec.event_shape, shift, unit, constants, spec.offset),
     )
 
 
@@ -117,6 +155,8 @@ def build_likelihood(
         IncompatibleError: The likelihood cannot be built from its name.
     """
     if spec.schema is not None:
+        if isinstance(scale, str) and scale in Columns.scales:
+            return Columns(network, spec.schema.modelled, scale=scale, latent_rank=latent_rank)
         if scale is not None:
             raise ArgumentError(
                 "each column of the data has a likelihood and a scale of its own",
@@ -211,13 +251,13 @@ def replace_likelihood(spec: Spec, likelihood: str) -> Spec:
 
 
 def build_conditioned_networks(
-    spec: Spec, latent_size: int, hidden: Hidden
+    spec: Spec, latent_size: int, hidden: Hidden, skip: bool = False
 ) -> tuple[nn.Module, nn.Module]:
     """Build encoder and decoder, both conditioned on ``spec.condition``."""
     condition = build_condition(spec)
     context = 0 if condition is None else condition.width
-    encoder = build_encoder(spec, hidden, context)
-    decoder = build_decoder(spec, latent_size, hidden, context)
+    encoder = build_encoder(spec, hidden, context, skip)
+    decoder = build_decoder(spec, latent_size, hidden, context, skip)
     if condition is None:
         return encoder, decoder
     return (
@@ -226,13 +266,16 @@ def build_conditioned_networks(
     )
 
 
-def build_encoder(spec: Spec, hidden: Hidden, context_size: int = 0) -> nn.Module:
+def build_encoder(
+    spec: Spec, hidden: Hidden, context_size: int = 0, skip: bool = False
+) -> nn.Module:
     """Build a network for events of this kind with ``context_size`` numbers of context."""
     if spec.kind in ("series", "video") and spec.network != "mlp":
         return _build_sequence_encoder(spec, hidden, context_size)
     if spec.padded:
         widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)
-        mlp = networks.MLP(2 * math.prod(spec.event_shape), widths, context=context_size)
+        inputs = 2 * math.prod(spec.event_shape)
+        mlp = networks.MLP(inputs, widths, context=context_size, skip=skip)
         return networks.FillMissing(mlp)
     if spec.network == "conv":
         channels = list(hidden or DEFAULT_CONV_CHANNELS)
@@ -243,7 +286,7 @@ def build_encoder(spec: Spec, hidden: Hidden, context_size: int = 0) -> nn.Modul
         if spec.schema is None
         else networks.Columns.width(spec.schema.modelled)
     )
-    return networks.MLP(inputs, widths, context=context_size)
+    return networks.MLP(inputs, widths, context=context_size, skip=skip)
 
 
 def _build_sequence_encoder(spec: Spec, hidden: Hidden, context_size: int) -> nn.Module:
@@ -256,7 +299,9 @@ def _build_sequence_encoder(spec: Spec, hidden: Hidden, context_size: int) -> nn
     return networks.GRU(inputs, widths[0], len(widths), context=context_size)
 
 
-def build_decoder(spec: Spec, latent_size: int, hidden: Hidden, context_size: int = 0) -> nn.Module:
+def build_decoder(
+    spec: Spec, latent_size: int, hidden: Hidden, context_size: int = 0, skip: bool = False
+) -> nn.Module:
     """Build a network from ``latent_size`` latent variables to events, the encoder mirrored.
 
     Events of sequences are the output of a fully connected network.
@@ -266,7 +311,7 @@ def build_decoder(spec: Spec, latent_size: int, hidden: Hidden, context_size: in
         shape = list(spec.event_shape)
         return networks.ConvDecoder(latent_size, shape, channels, context=context_size)
     widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)[::-1]
-    return networks.MLP(latent_size, widths, context=context_size)
+    return networks.MLP(latent_size, widths, context=context_size, skip=skip)
 
 
 def warmup_weight(warmup: float) -> float | Linear:

@@ -11,7 +11,7 @@ from ..data._spec import Spec
 from ..models import VAE
 from ..objectives import Schedule
 from ._assemble import build_vae
-from ._builders import Hidden, build_encoder_and_likelihood
+from ._builders import Hidden, Scale, build_encoder_and_likelihood
 from ._registration import register_preset
 
 __all__ = ["table_synthesis", "table_vae"]
@@ -22,7 +22,7 @@ SYNTHESIS_WIDTHS = (256, 256)
 
 @register_preset(
     paper="Mattei and Frellsen 2019",
-    components="Normal posterior, a likelihood for each column, IWAE(5), Pathwise()",
+    components="Normal posterior, a likelihood for each column, IWAE(5), DoublyReparameterised()",
     use_when="tables of numbers, categories and dates with empty cells: scores and imputation",
     cost="five decoder passes per row, with smaller networks than vae",
     avoid_when="realistic rows matter more than log p(x): table_synthesis",
@@ -32,6 +32,8 @@ def table_vae(
     *,
     latent: int = 16,
     hidden: Hidden = TABLE_WIDTHS,
+    scale: Scale = None,
+    linear: bool = True,
     samples: int = 5,
     beta: float | Schedule | None = None,
     free_bits: float | None = None,
@@ -47,8 +49,15 @@ def table_vae(
     modelling and imputation of incomplete data sets (2019); Nazabal et al., Handling incomplete
     heterogeneous data using VAEs (2020).
 
+    Real numbers start at factor analysis (Rubin and Thayer, EM algorithms for ML factor analysis,
+    1982), all other columns at their marginal distributions.
+
     Args:
         hidden: Widths of the encoder's layers, mirrored in the decoder.
+        scale: Scale of the numbers around their mean: ``"per_element"``, the default, or
+            ``"predicted"``, which follows more structure from about 1,000 rows on.
+        linear: Whether the networks contain a linear map, so that training begins at a Gaussian
+            with the covariance of the training rows; complete tables of real numbers are whitened.
         beta: Weight of the KL divergence, which the ELBO takes in place of the importance-weighted
             bound; 1 where only ``free_bits`` are set.
         free_bits: Floor of the KL divergence per latent variable in nats, also for the ELBO.
@@ -64,11 +73,16 @@ def table_vae(
         prior=prior,
         posterior=posterior,
         hidden=hidden,
+        scale=scale,
+        linear=linear,
         prior_options=prior_options,
         posterior_options=posterior_options,
     )
     if beta is None and free_bits is None:
-        return Recipe(model, objectives.IWAE(samples), gradients.Pathwise())
+        can = model.capabilities
+        doubly = can.has_density and can.reparameterised and can.finite_states is None
+        gradient = gradients.DoublyReparameterised() if doubly else gradients.Pathwise()
+        return Recipe(model, objectives.IWAE(samples), gradient)
     weight = 1.0 if beta is None else beta
     return Recipe(model, objectives.ELBO(samples, weight, free_bits or 0.0), gradients.Pathwise())
 

@@ -34,6 +34,7 @@ from ._engine._stacked_step import RecipeModule
 from ._engine._tracing import UntraceableError
 from ._fit import TrainingConfig
 from ._history import FitResult, read_history, write_history
+from ._initialise import initialisation_notes
 from ._optimisers import OptimizerFactory, adam, base_learning_rates, build_optimizer
 from ._precision import LARGE_MATRIX_WEIGHTS
 from ._run import ABNORMAL_ENDS, write_config
@@ -396,25 +397,25 @@ class _PreparedRun:
     ) -> FitResult:
         """The result of the run, written to its folder if there is one."""
         run, history, best = self.run, member.progress.history, member.progress.best_epoch
+        data_spec = run.data.spec if isinstance(run.data, Dataset) else None
         if run.out is not None:
             settings = run.config.recorded_settings(
                 member.recipe, member.optimizer, member.source, epochs, "float32", compiled
             )
             end = {"stopped": member.stop_reason, "best_epoch": best}
-            spec = run.data.spec if isinstance(run.data, Dataset) else None
             state = "interrupted" if member.stop_reason in ABNORMAL_ENDS else "finished"
             status = RunStatus(state, member.progress.step, member.progress.epoch)
             with RunFolder(run.out, overwrite=True):  # checked before the training
                 write_history(run.out, history)
-                write_config(run.out, run.metadata, settings, spec)
+                write_config(run.out, run.metadata, settings, data_spec)
                 training = settings | run.metadata | end
-                save(member.recipe.model, run.out, spec=spec, training=training, status=status)
+                save(member.recipe.model, run.out, spec=data_spec, training=training, status=status)
         return FitResult(
             member.recipe.model,
             tuple(history),
             best,
             member.stop_reason,
-            (*notes, *member.notes),
+            (*notes, *initialisation_notes(member.recipe.model, data_spec), *member.notes),
             run.out,
             member.signal if member.stop_reason == "interrupted" else None,
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from .._memory import explain_out_of_memory
-from .._random import seed_scope, use_generator
+from .._random import use_generator
 from .._recipe import Recipe
 from .._skipped_steps import MAX_SKIP_STREAK, learning_rate_limit
 from ..data import Rows
@@ -34,13 +34,13 @@ from ._engine._stacked_step import (
     broadcast_over_models,
 )
 from ._engine._tracing import UntraceableError
+from ._initialise import initialise_from_data
 from ._interrupt import catch_interrupt
 from ._optimisers import WarmupCosine
 from ._progress_bar import ProgressBar
 from ._run import finish_epoch
 from ._source import MemorySource
 from ._step import STATISTIC_NAMES
-from ._trainer import INITIALISATION_ROWS
 from ._validation import (
     ValidationScore,
     summarise_terms,
@@ -105,9 +105,7 @@ class StackedTrainer:
         for member in members:
             member.progress.planned_steps = epochs * self.steps
             member.recipe.plan_schedules(member.progress.planned_steps)
-            with seed_scope(member.seed, self.device):
-                batch = member.source.initialisation_batch(INITIALISATION_ROWS)
-                member.recipe.model.initialise_from_data(batch.x, batch.context)
+            initialise_from_data(member.recipe.model, member.source, member.seed, self.device)
             set_input_noise(member.recipe.model.posterior, config.input_noise)
             member.recipe.model.train()
         recipes, optimizers = (

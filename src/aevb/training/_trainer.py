@@ -14,7 +14,6 @@ import torch
 from .._grad_mode import make_differentiable
 from .._hardware import single_thread
 from .._memory import explain_out_of_memory
-from .._random import seed_scope
 from .._recipe import Recipe
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, IncompatibleError, NumericalError, OutOfMemoryError, RunError
@@ -38,6 +37,7 @@ from ._engine._compiler import StepCompiler
 from ._engine._cuda_graph import GraphCapture, move_learning_rates_to_device
 from ._engine._multistep import Multistep
 from ._history import EpochCallback, FitResult
+from ._initialise import initialisation_notes, initialise_from_data
 from ._interrupt import Interrupt, catch_interrupt
 from ._optimisers import OptimizerFactory, WarmupCosine, base_learning_rates, build_optimizer
 from ._precision import choose_precision
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from ._fit import TrainingConfig
 
 DEFAULT_TRAINING_STEPS = 10_000
-INITIALISATION_ROWS = 1024  # rows for data-dependent initialisation
 # Multiplications of a pass over a batch below which threads cost more than they gain.
 SINGLE_THREAD_MULTIPLICATIONS = 4_000_000
 # Steps between two readings of the counter of skipped steps, which are free on the CPU only.
@@ -211,9 +210,7 @@ class Trainer:
             self.step, self.source, self.optimizer, *self.multistep_arguments, self.capture
         )
         if state.step == 0 and self.plan is None:  # else the start would give rows away
-            with seed_scope(self.config.seed, self.device):
-                batch = self.source.initialisation_batch(INITIALISATION_ROWS)
-                model.initialise_from_data(batch.x, batch.context)
+            initialise_from_data(model, self.source, self.config.seed, self.device)
             run.weight_change.restart()
         self.start_time = time.monotonic() - state.seconds
         size = self.source.batch_size
@@ -261,6 +258,7 @@ class Trainer:
             *(() if self.plan is None else (self.plan.note(state.step),)),
             *self.compiler.notes,
             *self.capture.notes,
+            *initialisation_notes(model, run.spec),
             *run.notes,
         )
         return FitResult(

@@ -1,0 +1,33 @@
+"""The cells of a likelihood whose locations are linear outputs of the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..distributions._gaussian_cells import gaussian_moments
+
+
+@dataclass(frozen=True)
+class LinearCells:
+    """Numbers as the likelihood standardises them, with their moments.
+
+    Args:
+        values: ``[N, n]`` float64 on the CPU; missing cells are NaN.
+        mean: ``[n]``.
+        covariance: ``[n, n]``.
+        places: The places of the numbers in the event, in row-major order; ``None`` for those of a
+            network that takes all numbers in this order.
+    """
+
+    values: Tensor
+    mean: Tensor
+    covariance: Tensor
+    places: tuple[int, ...] | None = None
+
+    @classmethod
+    def from_rows(cls, rows: Tensor, places: tuple[int, ...] | None = None) -> LinearCells:
+        """The cells ``[N, *event]`` with their moments."""
+        values = rows.detach().cpu().double().flatten(1)
+        return cls(values, *gaussian_moments(values), places)
