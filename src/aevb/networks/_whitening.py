@@ -13,6 +13,7 @@ from .._registry import register
 from ..distributions._gaussian_cells import ObservedGaussian, gaussian_moments
 from ..errors import ArgumentError
 from ..types import Configurable
+from ._input_noise import NumericInput
 from ._registration import NetworkRegistration
 
 # smallest variance of a direction, where columns have variance 1: a smaller one follows the
@@ -153,11 +154,12 @@ def shrink(correlation: Tensor, rows: int) -> Tensor:
         avoid_when="rows have more than about a thousand numbers",
     )
 )
-class Whiten(Configurable, DataDependentNetwork):
+class Whiten(Configurable, NumericInput, DataDependentNetwork):
     """Whiten the input: the network takes numbers of mean 0, variance 1 without correlations.
 
     The map is that of ``likelihoods.Whitened``, learned from the training rows; before, the input
-    is standardised. Constant columns are left out.
+    is standardised. Constant columns are left out. ``fit(..., input_noise=...)`` adds noise to the
+    whitened numbers while training.
 
     Args:
         network: Network that takes the whitened numbers.
@@ -189,7 +191,7 @@ class Whiten(Configurable, DataDependentNetwork):
         self.whitening.fit(x.flatten(1))
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
-        return self.network(self.whitening(x.flatten(1)), *context)
+        return self.network(self.add_noise(self.whitening(x.flatten(1))), *context)
 
 
 def build_whitening(
