@@ -241,3 +241,47 @@ def test_every_argument_of_a_preset_is_documented(name):
 def test_matching_the_prior_is_an_attribute_of_the_objective():
     matching = [name for name in PRESETS if small(name).objective.matches_prior]
     assert matching == ["info_vae", "wae_mmd", "adversarial_ae"]
+
+
+def dropouts(part) -> int:
+    return sum(
+        isinstance(module, torch.nn.Dropout) and module.p == 0.3 for module in part.modules()
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_dropout_reaches_encoder_and_decoder(name):
+    data, options = rows_for(name), {"latent": 2, "hidden": (8,), "rows": 8}
+    own = {key: value for key, value in options.items() if key in find_preset(name).options}
+    with seed_scope(0):
+        model = preset(name, data.spec, dropout=0.3, **own).model
+    encodes = model.posterior.n_rows is None
+    assert bool(dropouts(model.posterior)) == encodes and dropouts(model.likelihood)
+    assert not dropouts(small(name).model)
+
+
+def test_dropout_of_networks_of_series_and_images():
+    """Half of the units are dropped in training, none in evaluation; a whole network is refused."""
+    x, z = torch.rand(64, 8, 8), torch.rand(64, 3)
+    for build, inputs in (
+        (functools.partial(networks.MLP, 64, [8]), x),
+        (functools.partial(networks.ConvEncoder, (8, 8), [4]), x),
+        (functools.partial(networks.ConvDecoder, 3, (8, 8), [4]), z),
+        (functools.partial(networks.GRU, 8, 6, 2), x),
+        (functools.partial(networks.SequenceConv, 8, [4]), x),
+        (functools.partial(networks.Pyramid, (8, 8), [4]), x),
+    ):
+        network, plain = build(dropout=0.5, seed=0), build(seed=0)
+        with torch.no_grad():
+            for module in (*network.modules(), *plain.modules()):
+                if isinstance(module, torch.nn.Conv2d):
+                    module.weight.fill_(0.1)  # a residual branch starts at 0
+            first, second = network(inputs), network(inputs)
+            assert not torch.equal(first[0], second[0])
+            found, again, expected = network.eval()(inputs), network(inputs), plain(inputs)
+        for a, b, c in zip(found, again, expected, strict=True):
+            assert torch.equal(a, b) and torch.equal(a, c)
+        for impossible in (-0.1, 1.0):
+            with pytest.raises(AevbError) as caught:
+                build(dropout=impossible)
+            assert (caught.value.argument, caught.value.value) == ("dropout", impossible)

@@ -14,7 +14,7 @@ from ..notes import Argument, message
 from ..types import Configurable
 from ._activations import build_activation
 from ._initialisation import Device, Dtype, weight_initialisation
-from ._mlp import append_context, check_sizes, flatten_event, glorot
+from ._mlp import append_context, check_dropout, check_sizes, flatten_event, glorot
 from ._registration import NetworkRegistration
 
 
@@ -39,6 +39,7 @@ class ConvEncoder(Configurable, nn.Module):
         activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
             ``"elu"``, ``"softplus"`` or ``"glu"``.
         context: Number of context values per row; 0: the network takes no context.
+        dropout: Dropout probability after each stage.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -61,6 +62,7 @@ class ConvEncoder(Configurable, nn.Module):
         residual: int = 0,
         activation: str = "relu",
         context: int = 0,
+        dropout: float = 0.0,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
@@ -68,6 +70,7 @@ class ConvEncoder(Configurable, nn.Module):
         super().__init__()
         self.event_shape = image_shape(event_shape)
         check_channels(self, channels)
+        check_dropout(dropout)
         self.stages = nn.Sequential()
         width = self.event_shape[0] + context
         with weight_initialisation(self, seed, dtype, device):
@@ -75,6 +78,8 @@ class ConvEncoder(Configurable, nn.Module):
                 self.stages.append(glorot(nn.Conv2d(width, size, 3, stride=2, padding=1)))
                 self.stages.extend(ResidualBlock(size, activation) for _ in range(residual))
                 self.stages.append(build_activation(activation))
+                if dropout:
+                    self.stages.append(nn.Dropout(dropout))
                 width = size
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -104,6 +109,7 @@ class ConvDecoder(Configurable, nn.Module):
         activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
             ``"elu"``, ``"softplus"`` or ``"glu"``.
         context: Number of context values per row; 0: the network takes no context.
+        dropout: Dropout probability after each stage.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -127,12 +133,14 @@ class ConvDecoder(Configurable, nn.Module):
         residual: int = 0,
         activation: str = "relu",
         context: int = 0,
+        dropout: float = 0.0,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
     ) -> None:
         super().__init__()
         check_channels(self, channels)
+        check_dropout(dropout)
         self.latent = latent
         sizes = halved_sizes(image_shape(event_shape)[1:], len(channels))
         self.start_shape = (channels[0], *sizes[-1])
@@ -145,6 +153,8 @@ class ConvDecoder(Configurable, nn.Module):
                 self.stages.append(Upsample(width, size, target))
                 self.stages.extend(ResidualBlock(size, activation) for _ in range(residual))
                 self.stages.append(build_activation(activation))
+                if dropout:
+                    self.stages.append(nn.Dropout(dropout))
                 width = size
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -334,7 +344,12 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, channels: int, activation: str, outputs: int | None = None, stride: int = 1
+        self,
+        channels: int,
+        activation: str,
+        outputs: int | None = None,
+        stride: int = 1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         outputs = channels if outputs is None else outputs
@@ -346,13 +361,14 @@ class ResidualBlock(nn.Module):
         self.branch = nn.Sequential(
             build_activation(activation), first, build_activation(activation), last
         )
+        self.dropout = nn.Dropout(dropout)
         same = outputs == channels and stride == 1
         self.shortcut = (
             nn.Identity() if same else glorot(nn.Conv2d(channels, outputs, 1, stride=stride))
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.branch(x)
+        return self.shortcut(x) + self.dropout(self.branch(x))
 
 
 def append_context_planes(x: Tensor, context: Tensor | None) -> Tensor:

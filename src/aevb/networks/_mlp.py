@@ -55,7 +55,8 @@ class MLP(Configurable, nn.Module):
         device: Device of the weights; ``None``: the CPU.
 
     Raises:
-        ArgumentError: A size is below 1, an argument is unknown, or, at a call, the input has
+        ArgumentError: A size is below 1, ``dropout`` is no probability below 1, an argument is
+            unknown, or, at a call, the input has
             another size.
 
     Attributes:
@@ -81,6 +82,7 @@ class MLP(Configurable, nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(self, inputs=inputs, hidden=hidden)
+        check_dropout(dropout)
         self.inputs, self.context = inputs, context
         self.layers = nn.Sequential()
         width = inputs + context
@@ -121,6 +123,12 @@ def check_sizes(network: nn.Module, **sizes: int | Sequence[int]) -> None:
             name = Part(f"networks.{type(network).__name__}")
             reason = message("the sizes of {network} must be from 1 to a billion", network=name)
             raise ArgumentError(reason, argument=argument, value=size)
+
+
+def check_dropout(dropout: float) -> None:
+    """Check that a part of the units is left."""
+    if not 0 <= dropout < 1:
+        raise ArgumentError("give a probability below 1", argument="dropout", value=dropout)
 
 
 def flatten_event(x: Tensor, size: int) -> Tensor:

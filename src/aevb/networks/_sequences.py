@@ -18,7 +18,7 @@ from ..notes import Argument, message
 from ..types import Configurable
 from ._activations import build_activation
 from ._initialisation import Device, Dtype, weight_initialisation
-from ._mlp import MLP, check_sizes, glorot
+from ._mlp import MLP, check_dropout, check_sizes, glorot
 from ._registration import NetworkRegistration
 
 
@@ -44,6 +44,7 @@ class GRU(Configurable, nn.Module):
         width: Number of units.
         layers: Number of layers.
         context: Number of context values, which every step sees.
+        dropout: Dropout probability of the states of each layer.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -67,15 +68,19 @@ class GRU(Configurable, nn.Module):
         width: int,
         layers: int = 1,
         context: int = 0,
+        dropout: float = 0.0,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
     ) -> None:
         super().__init__()
         check_sizes(self, inputs=inputs, width=width, layers=layers)
+        check_dropout(dropout)
         self.inputs = inputs
+        self.dropout = nn.Dropout(dropout)
         with weight_initialisation(self, seed, dtype, device):
-            self.cells = nn.GRU(inputs + context, width, layers, batch_first=True)
+            between = dropout if layers > 1 else 0.0  # torch drops between layers only
+            self.cells = nn.GRU(inputs + context, width, layers, batch_first=True, dropout=between)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x, present = split_missing_steps(x, self.inputs)
@@ -84,7 +89,7 @@ class GRU(Configurable, nn.Module):
         last = (numbers * present).amax(1)  # 0 for a sequence without steps
         index = (last - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
         final = states.gather(1, index).squeeze(1)
-        return torch.where(last[:, None] > 0, final, torch.zeros_like(final))
+        return self.dropout(torch.where(last[:, None] > 0, final, torch.zeros_like(final)))
 
 
 @register(
@@ -112,6 +117,7 @@ class SequenceConv(Configurable, nn.Module):
         context: Number of context values, which every step sees.
         pool: ``"mean"`` averages over steps, for sequences of any length; ``"none"`` keeps the
             features of every step, ``[N, T * channels[-1]]``, and so what happens when.
+        dropout: Dropout probability after each layer.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -136,6 +142,7 @@ class SequenceConv(Configurable, nn.Module):
         activation: str = "relu",
         context: int = 0,
         pool: str = "mean",
+        dropout: float = 0.0,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
@@ -151,7 +158,8 @@ class SequenceConv(Configurable, nn.Module):
             )
         self.inputs = inputs
         self.pool = pool
-        self.activation = build_activation(activation)
+        check_dropout(dropout)
+        self.activation, self.dropout = build_activation(activation), nn.Dropout(dropout)
         widths = [inputs + context, *channels]
         with weight_initialisation(self, seed, dtype, device):
             self.layers = nn.ModuleList(
@@ -164,7 +172,7 @@ class SequenceConv(Configurable, nn.Module):
         mask = present[:, None, :].to(x.dtype)
         x = append_context_to_steps(x, context).transpose(1, 2) * mask
         for layer in self.layers:
-            x = self.activation(layer(x)) * mask
+            x = self.dropout(self.activation(layer(x))) * mask
         return x.flatten(1) if self.pool == "none" else x.sum(2) / mask.sum(2).clamp(min=1)
 
 

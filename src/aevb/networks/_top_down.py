@@ -26,7 +26,7 @@ from ._conv import (
 )
 from ._heads import Heads, MixedPrecisionModule
 from ._initialisation import Device, Dtype, weight_initialisation
-from ._mlp import check_sizes, glorot
+from ._mlp import check_dropout, check_sizes, glorot
 from ._registration import NetworkRegistration
 
 # number of a layer, its prior and its features to its value [N, C, h, w]
@@ -110,6 +110,7 @@ class Pyramid(Configurable, MixedPrecisionModule):
         activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
             ``"elu"``, ``"softplus"`` or ``"glu"``.
         context: Number of context values per row; 0: the network takes no context.
+        dropout: Dropout probability after each residual branch.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -134,6 +135,7 @@ class Pyramid(Configurable, MixedPrecisionModule):
         blocks: int = 1,
         activation: str = "silu",
         context: int = 0,
+        dropout: float = 0.0,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
@@ -141,12 +143,13 @@ class Pyramid(Configurable, MixedPrecisionModule):
         super().__init__()
         self.event_shape = image_shape(event_shape)
         check_channels(self, channels)
+        check_dropout(dropout)
         widths = [self.event_shape[0] + context, *channels]
         with weight_initialisation(self, seed, dtype, device):
             self.stages = nn.ModuleList(
                 nn.Sequential(
                     glorot(nn.Conv2d(before, width, 3, stride=2, padding=1)),
-                    *(ResidualBlock(width, activation) for _ in range(blocks)),
+                    *(ResidualBlock(width, activation, dropout=dropout) for _ in range(blocks)),
                 )
                 for before, width in itertools.pairwise(widths)
             )
@@ -186,6 +189,7 @@ class TopDown(Configurable, MixedPrecisionModule):
         activation: Name of the activation: ``"relu"``, ``"tanh"``, ``"gelu"``, ``"silu"``,
             ``"elu"``, ``"softplus"`` or ``"glu"``.
         context: Number of context values per row; 0: the network takes no context.
+        dropout: Dropout probability after each residual branch.
         seed: Seed of the initial weights, which moves no other random stream; ``None``: the default
             stream.
         dtype: Precision of the weights, ``"float32"`` or ``"float64"``; ``None``: the default
@@ -210,12 +214,14 @@ class TopDown(Configurable, MixedPrecisionModule):
         layers: int = 2,
         activation: str = "silu",
         context: int = 0,
+        dropout: float = 0.0,
         seed: int | None = None,
         dtype: Dtype = None,
         device: Device = None,
     ) -> None:
         super().__init__()
         check_channels(self, channels)
+        check_dropout(dropout)
         check_sizes(self, latent=latent, layers=layers)
         self.activation, self.context = activation, context
         sizes = halved_sizes(image_shape(event_shape)[1:], len(channels))
@@ -231,7 +237,7 @@ class TopDown(Configurable, MixedPrecisionModule):
             self.start = nn.Parameter(0.1 * torch.randn(channels[-1], *sizes[-1]))
             self.context_projection = glorot(nn.Linear(context, channels[-1])) if context else None
             self.blocks = nn.ModuleList(
-                _TopDownBlock(width, shape, activation)
+                _TopDownBlock(width, shape, activation, dropout)
                 for width, shape in zip(self.widths, shapes, strict=True)
             )
             below = [channels[0], *channels]
@@ -294,7 +300,7 @@ class TopDown(Configurable, MixedPrecisionModule):
 class _TopDownBlock(nn.Module):
     """One layer: its prior head, and the update of the features with its value."""
 
-    def __init__(self, width: int, shape: Size, activation: str) -> None:
+    def __init__(self, width: int, shape: Size, activation: str, dropout: float) -> None:
         super().__init__()
         features = nn.Sequential(
             build_activation(activation),
@@ -303,7 +309,7 @@ class _TopDownBlock(nn.Module):
         )
         self.prior_head = Heads(features, shape, shape, (width, *shape[1:]))
         self.project = glorot(nn.Conv2d(shape[0], width, 1))
-        self.residual = ResidualBlock(width, activation)
+        self.residual = ResidualBlock(width, activation, dropout=dropout)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
         return self.residual(h + self.project(z))

@@ -86,6 +86,7 @@ def build_vae(
     posterior: str | None = None,
     likelihood: str | None = None,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     linear: bool = False,
     prior_options: Options = None,
@@ -103,6 +104,7 @@ def build_vae(
         likelihood: Name of the likelihood (``LikelihoodRegistration``); by default as in the
             spec.
         hidden: Widths of the layers of the networks.
+        dropout: Dropout probability of the networks.
         scale: Scale of the likelihood, where it has one.
         linear: Whether the networks of a table contain a linear map, so that training begins at a
             Gaussian.
@@ -128,7 +130,9 @@ def build_vae(
     """
     p, q = check_prior_and_posterior(prior, posterior, prior_options, posterior_options)
     spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, linear=linear)
+    parts = build_encoder_and_likelihood(
+        spec, latent, hidden, scale, linear=linear, dropout=dropout
+    )
     families = _build_families(p, q, spec, parts.encoder, latent, prior_options, posterior_options)
     return VAE(*families, parts.likelihood)
 

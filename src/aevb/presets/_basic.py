@@ -25,13 +25,20 @@ __all__ = ["autoencoder", "beta_vae", "iwae", "vae"]
     kind="reconstruction",
 )
 def autoencoder(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
 ) -> Recipe:
     """Autoencoder: one encoding per datum, trained for reconstruction.
 
     Rumelhart, Hinton and Williams, Learning representations by back-propagating errors (1986).
     """
-    model = build_vae(spec, latent=latent, posterior="dirac", hidden=hidden, scale=scale)
+    model = build_vae(
+        spec, latent=latent, posterior="dirac", hidden=hidden, dropout=dropout, scale=scale
+    )
     return Recipe(model, objectives.Reconstruction(), gradients.Pathwise())
 
 
@@ -47,6 +54,7 @@ def vae(
     *,
     latent: int | Sequence[int] = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
@@ -77,6 +85,7 @@ def vae(
         posterior=posterior,
         likelihood=likelihood,
         hidden=hidden,
+        dropout=dropout,
         scale=scale,
         prior_options=prior_options,
         posterior_options=posterior_options,
@@ -96,6 +105,7 @@ def beta_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 4.0,
@@ -105,7 +115,7 @@ def beta_vae(
 
     Higgins et al., beta-VAE (2017).
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.ELBO(samples, beta, free_bits), gradients.Pathwise())
 
 
@@ -117,11 +127,17 @@ def beta_vae(
     avoid_when="you need accurate posteriors: the encoder may be worse than that of vae",
 )
 def iwae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 5,
 ) -> Recipe:
     """Importance-weighted autoencoder with the doubly reparameterised gradient.
 
     Burda, Grosse and Salakhutdinov, Importance weighted autoencoders (2016).
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.IWAE(samples), gradients.DoublyReparameterised())

@@ -41,6 +41,7 @@ def capacity_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     gamma: float = 30.0,
@@ -55,7 +56,7 @@ def capacity_vae(
             30 keeps it as well and leaves the likelihood its part of the gradient.
         capacity: Nats per datum, a number or a schedule.
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     objective = objectives.ELBO(samples, beta=gamma, capacity=capacity)
     return Recipe(model, objective, gradients.Pathwise())
 
@@ -68,13 +69,15 @@ def capacity_vae(
     avoid_when="the data are not real numbers, or elements have different noise",
     table_likelihood="normal",
 )
-def sigma_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
+def sigma_vae(
+    spec: Spec, *, latent: int = 16, hidden: Hidden = None, dropout: float = 0.0, samples: int = 1
+) -> Recipe:
     """VAE whose noise scale is the running reconstruction error.
 
     Rybkin, Daniilidis and Levine, Simple and effective VAE training with calibrated decoders
     (2021).
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale="optimal")
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale="optimal")
     return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())
 
 
@@ -86,13 +89,19 @@ def sigma_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: i
     avoid_when="the posterior is far from exact: the gain is small",
 )
 def stl_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """VAE with the sticking-the-landing gradient.
 
     Roeder, Wu and Duvenaud, Sticking the landing (2017).
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.ELBO(samples), gradients.DoublyReparameterised())
 
 
@@ -104,13 +113,19 @@ def stl_vae(
     avoid_when="time is short: iwae gains most with its first samples",
 )
 def dreg_iwae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 50
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 50,
 ) -> Recipe:
     """Importance-weighted autoencoder with many samples and the doubly reparameterised gradient.
 
     Tucker et al., Doubly reparameterized gradient estimators (2019).
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.IWAE(samples), gradients.DoublyReparameterised())
 
 
@@ -126,6 +141,7 @@ def renyi_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     alpha: float = 0.5,
     samples: int = 5,
@@ -137,7 +153,7 @@ def renyi_vae(
     Args:
         alpha: Order of the divergence: 1 is the ELBO, 0 the importance-weighted bound.
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.Renyi(alpha, samples), gradients.DoublyReparameterised())
 
 
@@ -153,6 +169,7 @@ def miwae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     groups: int = 8,
     size: int = 8,
@@ -165,7 +182,7 @@ def miwae(
         groups: Number of bounds.
         size: Number of draws of each bound.
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.MIWAE(groups, size), gradients.Pathwise())
 
 
@@ -181,6 +198,7 @@ def piwae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     groups: int = 8,
     size: int = 8,
@@ -193,7 +211,7 @@ def piwae(
         groups: Number of groups of draws.
         size: Number of draws in each group.
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.PIWAE(groups, size), gradients.Pathwise())
 
 
@@ -209,6 +227,7 @@ def ciwae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     beta: float = 0.05,
     samples: int = 64,
@@ -220,7 +239,7 @@ def ciwae(
     Args:
         beta: Share of the ELBO, from 0 to 1.
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.CIWAE(beta, samples), gradients.Pathwise())
 
 
@@ -232,13 +251,19 @@ def ciwae(
     avoid_when="latent variables may be real numbers: vae is faster and closer",
 )
 def rloo_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 4
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 4,
 ) -> Recipe:
     """VAE with binary latent variables and the leave-one-out gradient.
 
     Kool, van Hoof and Welling, Buy 4 REINFORCE samples, get a baseline for free! (2019).
     """
-    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    model = _build_bernoulli_vae(spec, latent, hidden, scale, dropout)
     return Recipe(model, objectives.ELBO(samples), gradients.LeaveOneOut())
 
 
@@ -250,13 +275,19 @@ def rloo_vae(
     avoid_when="one sample must do: rebar_vae",
 )
 def vimco(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 5,
 ) -> Recipe:
     """VAE with binary latent variables and an importance-weighted bound.
 
     Mnih and Rezende, Variational inference for Monte Carlo objectives (2016).
     """
-    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    model = _build_bernoulli_vae(spec, latent, hidden, scale, dropout)
     return Recipe(model, objectives.IWAE(samples), gradients.LeaveOneOut())
 
 
@@ -268,13 +299,19 @@ def vimco(
     avoid_when="several draws are affordable: rloo_vae is simpler",
 )
 def rebar_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """VAE with binary latent variables and the REBAR gradient.
 
     Tucker et al., REBAR (2017).
     """
-    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    model = _build_bernoulli_vae(spec, latent, hidden, scale, dropout)
     return Recipe(model, objectives.ELBO(samples), gradients.REBAR())
 
 
@@ -292,6 +329,7 @@ def gumbel_softmax_vae(
     latent: int = 16,
     categories: int = 10,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     temperature: float | Schedule = Exponential(1.0, 0.5, steps=10_000),
@@ -305,7 +343,12 @@ def gumbel_softmax_vae(
         temperature: Temperature of the relaxation, a number or a schedule.
     """
     model = build_vae(
-        spec, latent=(latent, categories), posterior="categorical", hidden=hidden, scale=scale
+        spec,
+        latent=(latent, categories),
+        posterior="categorical",
+        hidden=hidden,
+        dropout=dropout,
+        scale=scale,
     )
     return Recipe(model, objectives.ELBO(samples), gradients.Relaxed(temperature))
 
@@ -318,13 +361,19 @@ def gumbel_softmax_vae(
     avoid_when="the likelihood matters: reweighted_wake_sleep",
 )
 def wake_sleep(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """Sigmoid belief net trained by the wake-sleep algorithm.
 
     Hinton, Dayan, Frey and Neal, The wake-sleep algorithm (1995).
     """
-    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    model = _build_bernoulli_vae(spec, latent, hidden, scale, dropout)
     return Recipe(model, objectives.ELBO(samples), gradients.WakeSleep())
 
 
@@ -336,17 +385,25 @@ def wake_sleep(
     avoid_when="latent variables are real numbers",
 )
 def reweighted_wake_sleep(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 5
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 5,
 ) -> Recipe:
     """Sigmoid belief net trained by reweighted wake-sleep.
 
     Bornschein and Bengio, Reweighted wake-sleep (2015).
     """
-    model = _build_bernoulli_vae(spec, latent, hidden, scale)
+    model = _build_bernoulli_vae(spec, latent, hidden, scale, dropout)
     return Recipe(model, objectives.IWAE(samples), gradients.ReweightedWakeSleep())
 
 
-def _build_bernoulli_vae(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> VAE:
+def _build_bernoulli_vae(
+    spec: Spec, latent: int, hidden: Hidden, scale: Scale, dropout: float
+) -> VAE:
     """A sigmoid belief net: binary latent variables with learned prior probabilities."""
     return build_vae(
         spec,
@@ -354,5 +411,6 @@ def _build_bernoulli_vae(spec: Spec, latent: int, hidden: Hidden, scale: Scale) 
         prior="bernoulli",
         prior_options={"learned": True},
         hidden=hidden,
+        dropout=dropout,
         scale=scale,
     )

@@ -55,6 +55,7 @@ def build_encoder_and_likelihood(
     hidden: Hidden = None,
     scale: Scale = None,
     *,
+    dropout: float = 0.0,
     extra_latents: bool = False,
     linear: bool = False,
     likelihood: LikelihoodFactory | None = None,
@@ -70,6 +71,7 @@ def build_encoder_and_likelihood(
             decoder; or channels of the convolutions, (32, 64) by default; or the width of a GRU,
             128 by default, once for each layer.
         scale: Scale of a normal, Laplace or Student t likelihood, in standardised units.
+        dropout: Dropout probability of both networks.
         extra_latents: Whether the latent has further variables that the decoder does not use.
         linear: Whether the networks of a table have a skip, so that training begins at a Gaussian;
             complete real numbers are whitened.
@@ -84,8 +86,8 @@ def build_encoder_and_likelihood(
     """
     size = math.prod(as_shape("latent", latent))
     if linear and is_whitened(spec):
-        return _build_whitened(spec, size, hidden, scale)
-    encoder, decoder = build_conditioned_networks(spec, size, hidden, skip=linear)
+        return _build_whitened(spec, size, hidden, scale, dropout)
+    encoder, decoder = build_conditioned_networks(spec, size, hidden, skip=linear, dropout=dropout)
     decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder
     p = (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale)
     return EncoderAndLikelihood(
@@ -99,7 +101,9 @@ def is_whitened(spec: Spec) -> bool:
     return numbers and spec.kind == "table" and spec.dimensions <= MAX_WHITENED
 
 
-def _build_whitened(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> EncoderAndLikelihood:
+def _build_whitened(
+    spec: Spec, latent: int, hidden: Hidden, scale: Scale, dropout: float
+) -> EncoderAndLikelihood:
     """Build the two parts for whitened numbers."""
     constants = None if spec.constants is None else _relative_constants(spec)
     shift, unit = (
@@ -108,7 +112,7 @@ def _build_whitened(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> En
     )
     size = spec.dimensions if constants is None else constants.count(None)
     encoder, decoder = build_conditioned_networks(
-        replace(spec, event_shape=(size,)), latent, hidden, skip=True
+        replace(spec, event_shape=(size,)), latent, hidden, skip=True, dropout=dropout
     )
     inner = Normal(decoder, (size,), "per_element" if scale is None else scale)
     return EncoderAndLikelihood(
@@ -251,13 +255,13 @@ def replace_likelihood(spec: Spec, likelihood: str) -> Spec:
 
 
 def build_conditioned_networks(
-    spec: Spec, latent_size: int, hidden: Hidden, skip: bool = False
+    spec: Spec, latent_size: int, hidden: Hidden, skip: bool = False, dropout: float = 0.0
 ) -> tuple[nn.Module, nn.Module]:
     """Build encoder and decoder, both conditioned on ``spec.condition``."""
     condition = build_condition(spec)
     context = 0 if condition is None else condition.width
-    encoder = build_encoder(spec, hidden, context, skip)
-    decoder = build_decoder(spec, latent_size, hidden, context, skip)
+    encoder = build_encoder(spec, hidden, context, skip, dropout)
+    decoder = build_decoder(spec, latent_size, hidden, context, skip, dropout)
     if condition is None:
         return encoder, decoder
     return (
@@ -267,40 +271,50 @@ def build_conditioned_networks(
 
 
 def build_encoder(
-    spec: Spec, hidden: Hidden, context_size: int = 0, skip: bool = False
+    spec: Spec, hidden: Hidden, context_size: int = 0, skip: bool = False, dropout: float = 0.0
 ) -> nn.Module:
     """Build a network for events of this kind with ``context_size`` numbers of context."""
     if spec.kind in ("series", "video") and spec.network != "mlp":
-        return _build_sequence_encoder(spec, hidden, context_size)
+        return _build_sequence_encoder(spec, hidden, context_size, dropout)
     if spec.padded:
         widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)
         inputs = 2 * math.prod(spec.event_shape)
-        mlp = networks.MLP(inputs, widths, context=context_size, skip=skip)
+        mlp = networks.MLP(inputs, widths, context=context_size, skip=skip, dropout=dropout)
         return networks.FillMissing(mlp)
     if spec.network == "conv":
         channels = list(hidden or DEFAULT_CONV_CHANNELS)
-        return networks.ConvEncoder(list(spec.event_shape), channels, context=context_size)
+        shape = list(spec.event_shape)
+        return networks.ConvEncoder(shape, channels, context=context_size, dropout=dropout)
     widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)
     inputs = (
         math.prod(spec.event_shape)
         if spec.schema is None
         else networks.Columns.width(spec.schema.modelled)
     )
-    return networks.MLP(inputs, widths, context=context_size, skip=skip)
+    return networks.MLP(inputs, widths, context=context_size, skip=skip, dropout=dropout)
 
 
-def _build_sequence_encoder(spec: Spec, hidden: Hidden, context_size: int) -> nn.Module:
+def _build_sequence_encoder(
+    spec: Spec, hidden: Hidden, context_size: int, dropout: float
+) -> nn.Module:
     """Build a network that reads the steps of a series, or the frames of a video."""
     inputs = math.prod(spec.event_shape[1:])
     if spec.network == "conv":
         channels = list(hidden or DEFAULT_CONV_CHANNELS)
-        return networks.SequenceConv(inputs, channels, context=context_size, pool="none")
+        return networks.SequenceConv(
+            inputs, channels, context=context_size, pool="none", dropout=dropout
+        )
     widths = list(DEFAULT_GRU_WIDTHS if hidden is None else hidden)
-    return networks.GRU(inputs, widths[0], len(widths), context=context_size)
+    return networks.GRU(inputs, widths[0], len(widths), context=context_size, dropout=dropout)
 
 
 def build_decoder(
-    spec: Spec, latent_size: int, hidden: Hidden, context_size: int = 0, skip: bool = False
+    spec: Spec,
+    latent_size: int,
+    hidden: Hidden,
+    context_size: int = 0,
+    skip: bool = False,
+    dropout: float = 0.0,
 ) -> nn.Module:
     """Build a network from ``latent_size`` latent variables to events, the encoder mirrored.
 
@@ -309,9 +323,11 @@ def build_decoder(
     if spec.network == "conv" and spec.kind == "image":
         channels = list(hidden or DEFAULT_CONV_CHANNELS)[::-1]
         shape = list(spec.event_shape)
-        return networks.ConvDecoder(latent_size, shape, channels, context=context_size)
+        return networks.ConvDecoder(
+            latent_size, shape, channels, context=context_size, dropout=dropout
+        )
     widths = list(DEFAULT_MLP_WIDTHS if hidden is None else hidden)[::-1]
-    return networks.MLP(latent_size, widths, context=context_size, skip=skip)
+    return networks.MLP(latent_size, widths, context=context_size, skip=skip, dropout=dropout)
 
 
 def warmup_weight(warmup: float) -> float | Linear:

@@ -45,6 +45,7 @@ def cvae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
@@ -74,7 +75,7 @@ def cvae(
             ),
         )
     check_choice("prior", prior, ("standard", "learned"))
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, dropout=dropout)
     network = networks.MLP(condition.width, [CVAE_PRIOR_WIDTH])
     p = (
         priors.Normal(latent)
@@ -99,6 +100,7 @@ def semi_supervised_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
@@ -119,9 +121,12 @@ def semi_supervised_vae(
     plain, classes = replace(spec, condition=None), labels.width
     widths = SEMI_SUPERVISED_WIDTHS if hidden is None and spec.network == "mlp" else hidden
     classifier, encoder = (
-        build_standardised(spec, build_encoder(plain, widths, context)) for context in (0, classes)
+        build_standardised(spec, build_encoder(plain, widths, context, dropout=dropout))
+        for context in (0, classes)
     )
-    decoder = networks.WithoutContext(build_decoder(plain, classes + latent, widths))
+    decoder = networks.WithoutContext(
+        build_decoder(plain, classes + latent, widths, dropout=dropout)
+    )
     model = VAE(
         priors.Labelled(priors.Normal(latent), condition),
         posteriors.Labelled(classifier, posteriors.Normal(encoder, latent), condition),

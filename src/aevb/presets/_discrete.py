@@ -48,6 +48,7 @@ def vq_vae(
     *,
     latent: int = 8,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     size: int = 16,
     dim: int = 16,
@@ -63,7 +64,7 @@ def vq_vae(
         dim: Number of elements of an entry.
         commitment: Weight of the commitment loss.
     """
-    parts = build_encoder_and_likelihood(spec, (latent, dim), hidden, scale)
+    parts = build_encoder_and_likelihood(spec, (latent, dim), hidden, scale, dropout=dropout)
     return _quantised_recipe(
         posteriors.VectorQuantised(parts.encoder, (latent, dim), size, commitment=commitment), parts
     )
@@ -82,6 +83,7 @@ def residual_vq_vae(
     *,
     latent: int = 8,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     size: int = 4,
     depth: int = 2,
@@ -99,7 +101,7 @@ def residual_vq_vae(
         dim: Number of elements of an entry.
         commitment: Weight of the commitment loss.
     """
-    parts = build_encoder_and_likelihood(spec, (latent, dim), hidden, scale)
+    parts = build_encoder_and_likelihood(spec, (latent, dim), hidden, scale, dropout=dropout)
     return _quantised_recipe(
         posteriors.ResidualQuantised(
             parts.encoder, (latent, dim), size, depth, commitment=commitment
@@ -120,6 +122,7 @@ def fsq_vae(
     *,
     latent: int = 8,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     levels: Sequence[int] = (5, 5),
 ) -> Recipe:
@@ -131,7 +134,9 @@ def fsq_vae(
         latent: Number of codes, each a point of a grid.
         levels: Number of levels of each axis of the grid.
     """
-    parts = build_encoder_and_likelihood(spec, (latent, len(levels)), hidden, scale)
+    parts = build_encoder_and_likelihood(
+        spec, (latent, len(levels)), hidden, scale, dropout=dropout
+    )
     return _quantised_recipe(posteriors.FiniteScalar(parts.encoder, latent, levels), parts)
 
 
@@ -149,6 +154,7 @@ def gumbel_vae(
     latent: int = 20,
     categories: int = 10,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 5,
     temperature: float | Schedule = Exponential(1.0, 0.5, steps=10_000),
@@ -164,7 +170,12 @@ def gumbel_vae(
         temperature: Temperature of the relaxation, a number or a schedule.
     """
     model = build_vae(
-        spec, latent=(latent, categories), posterior="categorical", hidden=hidden, scale=scale
+        spec,
+        latent=(latent, categories),
+        posterior="categorical",
+        hidden=hidden,
+        dropout=dropout,
+        scale=scale,
     )
     return Recipe(model, objectives.IWAE(samples), gradients.Relaxed(temperature, "discrete"))
 
@@ -182,6 +193,7 @@ def darn(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     masked_hidden: Sequence[int] = (64,),
     samples: int = 2,
 ) -> Recipe:
@@ -208,7 +220,9 @@ def darn(
                 ),
             ),
         )
-    encoder, decoder = build_conditioned_networks(replace(spec, network="mlp"), latent, hidden)
+    encoder, decoder = build_conditioned_networks(
+        replace(spec, network="mlp"), latent, hidden, dropout=dropout
+    )
     likelihood = likelihoods.Autoregressive(
         decoder,
         list(spec.event_shape),

@@ -42,6 +42,7 @@ def ladder_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     layers: int = 3,
@@ -60,14 +61,18 @@ def ladder_vae(
     if layers < 1:
         raise ArgumentError("give at least 1", argument="layers", value=layers)
     sizes = [max(1, latent >> i) for i in range(layers)]
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, extra_latents=True)
+    parts = build_encoder_and_likelihood(
+        spec, latent, hidden, scale, dropout=dropout, extra_latents=True
+    )
     between = [
-        posteriors.Normal(_ignore_context(spec, networks.MLP(above, [LADDER_WIDTH])), size)
+        posteriors.Normal(
+            _ignore_context(spec, networks.MLP(above, [LADDER_WIDTH], dropout=dropout)), size
+        )
         for above, size in zip(sizes[1:], sizes, strict=False)
     ]
     prior = priors.Chain([*between, priors.Normal(sizes[-1])])
     further = [
-        networks.MLP(width, [LADDER_WIDTH])
+        networks.MLP(width, [LADDER_WIDTH], dropout=dropout)
         for width in [_count_encoder_features(spec, hidden), *[LADDER_WIDTH] * layers][: layers - 1]
     ]
     model = VAE(prior, posteriors.Ladder(prior, [parts.encoder, *further]), parts.likelihood)
@@ -86,6 +91,7 @@ def hamiltonian_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     steps: int = 2,
@@ -101,7 +107,9 @@ def hamiltonian_vae(
         step_size: Initial step size.
         tempering: Initial factor by which momenta are tempered.
     """
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, extra_latents=True)
+    parts = build_encoder_and_likelihood(
+        spec, latent, hidden, scale, dropout=dropout, extra_latents=True
+    )
     prior = priors.Normal(2 * latent)  # of positions and momenta
     posterior = posteriors.Hamiltonian(
         parts.encoder, latent, prior, parts.likelihood, steps, step_size, tempering
@@ -122,6 +130,7 @@ def top_down_vae(
     *,
     latent: int = 4,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     layers: int = 1,
@@ -151,9 +160,11 @@ def top_down_vae(
     condition, event = build_condition(spec), list(spec.event_shape)
     channels = list(hidden or (16, 32))
     context = 0 if condition is None else condition.width
-    pyramid = build_standardised(spec, networks.Pyramid(event, channels, context=context))
+    pyramid = build_standardised(
+        spec, networks.Pyramid(event, channels, context=context, dropout=dropout)
+    )
     encoder = pyramid if condition is None else networks.ConditionedNetwork(pyramid, condition)
-    trunk = networks.TopDown(event, channels, latent, layers, context=context)
+    trunk = networks.TopDown(event, channels, latent, layers, context=context, dropout=dropout)
     likelihood = build_likelihood(spec, networks.Conv(channels[0], channels[0]), 3, scale)
     model = top_down(encoder, trunk, likelihood)
     return Recipe(model, _warmup_elbo(samples, warmup, free_bits), gradients.Pathwise())

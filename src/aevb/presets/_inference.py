@@ -28,6 +28,7 @@ def mcem(
     rows: int | None = None,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     chains: int = 1,
@@ -44,7 +45,7 @@ def mcem(
         leapfrogs: Number of leapfrog steps of a proposal.
     """
     rule = gradients.MonteCarloEM(rows, None if rows is None else latent, chains, leapfrogs)
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return Recipe(model, objectives.ELBO(samples), rule)
 
 
@@ -61,6 +62,7 @@ def svi(
     rows: int = 0,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
 ) -> Recipe:
@@ -71,7 +73,7 @@ def svi(
     Args:
         rows: Number of training rows, ``len(data.train)``.
     """
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, dropout=dropout)
     posterior = posteriors.NonAmortised(posteriors.Normal(parts.encoder, latent), rows)
     return Recipe(
         VAE(priors.Normal(latent), posterior, parts.likelihood),
@@ -92,6 +94,7 @@ def bayesian_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     prior_scale: float | Literal["learned"] = 0.1,
@@ -105,7 +108,7 @@ def bayesian_vae(
         prior_scale: Standard deviation of the prior of the weights, or ``"learned"``.
         draws: Number of draws of the weights in evaluation.
     """
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, dropout=dropout)
     likelihood = likelihoods.Bayesian(parts.likelihood, prior_scale=prior_scale, draws=draws)
     model = VAE(priors.Normal(latent), posteriors.Normal(parts.encoder, latent), likelihood)
     return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())

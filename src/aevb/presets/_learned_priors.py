@@ -28,6 +28,7 @@ def vamp_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     components: int = 500,
     warmup: float = 2000,
@@ -45,6 +46,7 @@ def vamp_vae(
         prior="vamp",
         prior_options={"components": components},
         hidden=hidden,
+        dropout=dropout,
         scale=scale,
     )
     return Recipe(model, _warmup_elbo(warmup), gradients.Pathwise())
@@ -62,6 +64,7 @@ def mixture_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     components: int = 50,
     warmup: float = 2000,
@@ -80,6 +83,7 @@ def mixture_vae(
         prior="mixture",
         prior_options={"components": components},
         hidden=hidden,
+        dropout=dropout,
         scale=scale,
     )
     return Recipe(model, _warmup_elbo(warmup), gradients.Pathwise())
@@ -98,6 +102,7 @@ def mnist(
     *,
     latent: int = 40,
     hidden: Hidden = (300, 300),
+    dropout: float = 0.0,
     components: int = 500,
     warmup: float = 4000,
 ) -> Recipe:
@@ -110,10 +115,10 @@ def mnist(
         components: Number of pseudo-inputs.
     """
     size, widths = math.prod(spec.event_shape), list(hidden or (300, 300))
-    posterior = posteriors.Normal(networks.MLP(size, widths, "glu"), latent)
+    posterior = posteriors.Normal(networks.MLP(size, widths, "glu", dropout=dropout), latent)
     prior = priors.Vamp(posterior, list(spec.event_shape), components)
     likelihood = likelihoods.Bernoulli(
-        networks.MLP(latent, widths[::-1], "glu"), list(spec.event_shape)
+        networks.MLP(latent, widths[::-1], "glu", dropout=dropout), list(spec.event_shape)
     )
     return Recipe(VAE(prior, posterior, likelihood), _warmup_elbo(warmup), gradients.Pathwise())
 

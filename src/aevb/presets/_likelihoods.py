@@ -22,13 +22,21 @@ __all__ = ["count_vae", "student_vae"]
     table_likelihood="student_t",
 )
 def student_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """VAE with a Student t likelihood whose degrees of freedom are learned.
 
     Takahashi et al., Student-t variational autoencoder for robust density estimation (2018).
     """
-    model = build_vae(spec, latent=latent, likelihood="student_t", hidden=hidden, scale=scale)
+    model = build_vae(
+        spec, latent=latent, likelihood="student_t", hidden=hidden, dropout=dropout, scale=scale
+    )
     return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())
 
 
@@ -40,7 +48,9 @@ def student_vae(
     avoid_when="the numbers are not counts",
     data_likelihood="negative_binomial",
 )
-def count_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: int = 1) -> Recipe:
+def count_vae(
+    spec: Spec, *, latent: int = 16, hidden: Hidden = None, dropout: float = 0.0, samples: int = 1
+) -> Recipe:
     """VAE for counts that vary more than a Poisson distribution.
 
     Lopez et al., Deep generative modeling for single-cell transcriptomics (2018).
@@ -51,5 +61,6 @@ def count_vae(spec: Spec, *, latent: int = 16, hidden: Hidden = None, samples: i
         latent=latent,
         likelihood=spec.likelihood if counts else "negative_binomial",
         hidden=hidden,
+        dropout=dropout,
     )
     return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())

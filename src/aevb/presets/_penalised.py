@@ -44,6 +44,7 @@ def beta_tcvae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 6.0,
@@ -62,7 +63,7 @@ def beta_tcvae(
         estimator: Estimator of the aggregate posterior.
     """
     correlation = objectives.TotalCorrelation(beta, alpha, gamma, estimator)
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return _penalised_recipe(model, objectives.ELBO(samples), correlation)
 
 
@@ -78,6 +79,7 @@ def dip_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     off_diagonal: float | Schedule = 10.0,
@@ -93,7 +95,7 @@ def dip_vae(
         diagonal: Weight of the squared distance of the variances from 1.
         kind: Covariance of the posterior means (``"I"``) or of the aggregate posterior (``"II"``).
     """
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     penalty = objectives.DIP(off_diagonal, diagonal, kind)
     return _penalised_recipe(model, objectives.ELBO(samples), penalty)
 
@@ -111,6 +113,7 @@ def info_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     alpha: float = 0.5,
@@ -133,7 +136,7 @@ def info_vae(
         raise ArgumentError(
             f"with an alpha of {alpha} give at least {1 - alpha:g}", argument="lam", value=lam
         )
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     objective = objectives.ELBO(samples, beta=1 - alpha)
     return _penalised_recipe(model, objective, objectives.MMD(alpha + lam - 1, kernel))
 
@@ -151,6 +154,7 @@ def wae_mmd(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     weight: float | Schedule = 100.0,
     kernel: Literal["imq", "rbf"] = "imq",
@@ -163,7 +167,7 @@ def wae_mmd(
         weight: Weight of the discrepancy, a number or a schedule.
         kernel: Kernel of the discrepancy.
     """
-    model = _build_autoencoder(spec, latent, hidden, scale)
+    model = _build_autoencoder(spec, latent, hidden, scale, dropout)
     return _penalised_recipe(model, objectives.Reconstruction(), objectives.MMD(weight, kernel))
 
 
@@ -179,6 +183,7 @@ def factor_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     gamma: float | Schedule = 10.0,
@@ -194,7 +199,7 @@ def factor_vae(
         critic: Widths of the layers of the critic.
     """
     adversary = objectives.FactorCritic(networks.MLP(latent, list(critic)), latent, gamma, lr_scale)
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     return _penalised_recipe(model, objectives.ELBO(samples), adversary)
 
 
@@ -211,6 +216,7 @@ def adversarial_ae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     weight: float | Schedule = 10.0,
     critic: Sequence[int] = CRITIC_WIDTHS,
@@ -225,7 +231,7 @@ def adversarial_ae(
         critic: Widths of the layers of the critic.
     """
     adversary = objectives.PriorCritic(networks.MLP(latent, list(critic)), latent, weight, lr_scale)
-    model = _build_autoencoder(spec, latent, hidden, scale)
+    model = _build_autoencoder(spec, latent, hidden, scale, dropout)
     return _penalised_recipe(model, objectives.Reconstruction(), adversary)
 
 
@@ -241,6 +247,7 @@ def vae_gan(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     features: float | Schedule = 10.0,
@@ -262,7 +269,7 @@ def vae_gan(
         replace(spec, condition=None), latent, hidden, scale
     ).encoder
     critic = objectives.DataCritic(network, list(spec.event_shape), features, adversarial, lr_scale)
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     objective = objectives.Rate(samples, likelihood_weight=likelihood_weight)
     return _penalised_recipe(model, objective, critic)
 
@@ -280,6 +287,7 @@ def rae_l2(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     beta: float | Schedule = 1.0,
     weight: float | Schedule = 1e-3,
@@ -292,7 +300,7 @@ def rae_l2(
         beta: Weight of the squared norm of the encodings, a number or a schedule.
         weight: Weight of the squared norm of the decoder's weights.
     """
-    model = _build_autoencoder(spec, latent, hidden, scale)
+    model = _build_autoencoder(spec, latent, hidden, scale, dropout)
     penalties = objectives.LatentNorm(beta), objectives.DecoderNorm(weight)
     return _penalised_recipe(model, objectives.Reconstruction(), *penalties)
 
@@ -310,6 +318,7 @@ def rae_gp(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     beta: float | Schedule = 1.0,
     weight: float = 1.0,
@@ -322,7 +331,7 @@ def rae_gp(
         beta: Weight of the squared norm of the encodings, a number or a schedule.
         weight: Weight of the squared gradient, for data of unit size.
     """
-    model = _build_autoencoder(spec, latent, hidden, scale)
+    model = _build_autoencoder(spec, latent, hidden, scale, dropout)
     gradient = objectives.DecoderGradient(weight / _data_unit(spec) ** 2)
     return _penalised_recipe(
         model, objectives.Reconstruction(), objectives.LatentNorm(beta), gradient
@@ -341,6 +350,7 @@ def msssim_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     weight: float | Schedule = 100.0,
@@ -358,14 +368,18 @@ def msssim_vae(
             of the spec.
     """
     similarity = objectives.MSSSIM(weight, _data_range(spec) if data_range is None else data_range)
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale)
     objective = objectives.Rate(samples, likelihood_weight=likelihood_weight)
     return _penalised_recipe(model, objective, similarity)
 
 
-def _build_autoencoder(spec: Spec, latent: int, hidden: Hidden, scale: Scale) -> VAE:
+def _build_autoencoder(
+    spec: Spec, latent: int, hidden: Hidden, scale: Scale, dropout: float
+) -> VAE:
     """A model with a deterministic encoder."""
-    return build_vae(spec, latent=latent, posterior="dirac", hidden=hidden, scale=scale)
+    return build_vae(
+        spec, latent=latent, posterior="dirac", hidden=hidden, dropout=dropout, scale=scale
+    )
 
 
 def _penalised_recipe(model: VAE, objective: Objective, *penalties: Penalty) -> Recipe:

@@ -31,13 +31,19 @@ __all__ = [
     avoid_when="there are many latent variables",
 )
 def full_covariance_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """VAE with a Gaussian posterior of full covariance.
 
     Kingma and Welling, An introduction to variational autoencoders (2019), section 2.5.
     """
-    return _elbo_recipe(spec, latent, hidden, scale, samples, posterior="full_covariance")
+    return _elbo_recipe(spec, latent, hidden, scale, samples, dropout, posterior="full_covariance")
 
 
 @register_preset(
@@ -52,6 +58,7 @@ def planar_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     steps: int = 8,
@@ -65,7 +72,7 @@ def planar_vae(
     """
     options = {"steps": steps}
     return _elbo_recipe(
-        spec, latent, hidden, scale, samples, posterior="planar", posterior_options=options
+        spec, latent, hidden, scale, samples, dropout, posterior="planar", posterior_options=options
     )
 
 
@@ -81,6 +88,7 @@ def iaf_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     transforms: int = 2,
@@ -94,7 +102,7 @@ def iaf_vae(
     """
     options = {"transforms": transforms}
     return _elbo_recipe(
-        spec, latent, hidden, scale, samples, posterior="iaf", posterior_options=options
+        spec, latent, hidden, scale, samples, dropout, posterior="iaf", posterior_options=options
     )
 
 
@@ -110,6 +118,7 @@ def maf_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     transforms: int = 2,
@@ -123,7 +132,7 @@ def maf_vae(
     """
     options = {"transforms": transforms}
     return _elbo_recipe(
-        spec, latent, hidden, scale, samples, posterior="maf", posterior_options=options
+        spec, latent, hidden, scale, samples, dropout, posterior="maf", posterior_options=options
     )
 
 
@@ -139,6 +148,7 @@ def spline_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     transforms: int = 2,
@@ -152,7 +162,7 @@ def spline_vae(
     """
     options = {"transforms": transforms}
     return _elbo_recipe(
-        spec, latent, hidden, scale, samples, posterior="spline", posterior_options=options
+        spec, latent, hidden, scale, samples, dropout, posterior="spline", posterior_options=options
     )
 
 
@@ -168,6 +178,7 @@ def flow_prior_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     transforms: int = 3,
@@ -180,7 +191,9 @@ def flow_prior_vae(
         transforms: Number of transforms of the flow.
     """
     options = {"transforms": transforms}
-    return _elbo_recipe(spec, latent, hidden, scale, samples, prior="flow", prior_options=options)
+    return _elbo_recipe(
+        spec, latent, hidden, scale, samples, dropout, prior="flow", prior_options=options
+    )
 
 
 @register_preset(
@@ -191,13 +204,19 @@ def flow_prior_vae(
     avoid_when="there are many latent variables: vae",
 )
 def spherical_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """VAE with latents on a sphere.
 
     Davidson et al., Hyperspherical variational auto-encoders (2018).
     """
-    return _elbo_recipe(spec, latent, hidden, scale, samples, posterior="von_mises_fisher")
+    return _elbo_recipe(spec, latent, hidden, scale, samples, dropout, posterior="von_mises_fisher")
 
 
 @register_preset(
@@ -208,19 +227,31 @@ def spherical_vae(
     avoid_when="the data have no hierarchy, or there are many latent variables",
 )
 def poincare_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, scale: Scale = None, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    scale: Scale = None,
+    samples: int = 1,
 ) -> Recipe:
     """VAE with latents in the Poincare ball.
 
     Mathieu et al., Continuous hierarchical representations with Poincare variational auto-encoders
     (2019).
     """
-    return _elbo_recipe(spec, latent, hidden, scale, samples, posterior="wrapped_normal")
+    return _elbo_recipe(spec, latent, hidden, scale, samples, dropout, posterior="wrapped_normal")
 
 
 def _elbo_recipe(
-    spec: Spec, latent: int, hidden: Hidden, scale: Scale, samples: int, **families: Any
+    spec: Spec,
+    latent: int,
+    hidden: Hidden,
+    scale: Scale,
+    samples: int,
+    dropout: float,
+    **families: Any,
 ) -> Recipe:
     """A model with these families, trained by the ELBO."""
-    model = build_vae(spec, latent=latent, hidden=hidden, scale=scale, **families)
+    model = build_vae(spec, latent=latent, hidden=hidden, dropout=dropout, scale=scale, **families)
     return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())

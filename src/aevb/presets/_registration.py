@@ -25,6 +25,7 @@ COMMON_ARGUMENTS = {
     "latent": "Number of latent variables; by default at most half the numbers of a row.",
     "hidden": "Widths of the encoder's layers, (400, 400) by default, or channels of its\n"
     "        convolutions, (32, 64) by default; mirrored in the decoder.",
+    "dropout": "Dropout probability of the networks of encoder and decoder, while training.",
     "scale": "Scale of a normal, Laplace or Student t likelihood, in standardised units; by\n"
     "        default learned for each element.",
     "samples": "Number of draws per datum.",

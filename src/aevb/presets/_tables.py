@@ -34,6 +34,7 @@ def table_vae(
     hidden: Hidden = TABLE_WIDTHS,
     scale: Scale = None,
     linear: bool = True,
+    dropout: float = 0.0,
     samples: int = 5,
     beta: float | Schedule | None = None,
     free_bits: float | None = None,
@@ -75,6 +76,7 @@ def table_vae(
         hidden=hidden,
         scale=scale,
         linear=linear,
+        dropout=dropout,
         prior_options=prior_options,
         posterior_options=posterior_options,
     )
@@ -101,6 +103,7 @@ def table_synthesis(
     *,
     latent: int = 16,
     hidden: Hidden = SYNTHESIS_WIDTHS,
+    dropout: float = 0.0,
     samples: int = 1,
     beta: float | Schedule = 0.2,
     components: int = 50,
@@ -114,7 +117,7 @@ def table_synthesis(
         hidden: Widths of the encoder's layers, mirrored in the decoder.
         components: Number of Gaussians of the prior.
     """
-    parts = build_encoder_and_likelihood(spec, latent, hidden)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, dropout=dropout)
     model = VAE(
         priors.Mixture(latent, components, "full"),
         posteriors.Normal(parts.encoder, latent),

@@ -39,6 +39,7 @@ def two_stage_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     scale: Scale = None,
     samples: int = 1,
     beta: float | Schedule = 1.0,
@@ -47,7 +48,7 @@ def two_stage_vae(
 
     Dai and Wipf, Diagnosing and enhancing VAE models (2019).
     """
-    parts = build_encoder_and_likelihood(spec, latent, hidden, scale)
+    parts = build_encoder_and_likelihood(spec, latent, hidden, scale, dropout=dropout)
     model = VAE(
         build_second_stage_prior(latent), posteriors.Normal(parts.encoder, latent), parts.likelihood
     )
@@ -71,6 +72,7 @@ def pixel_vae(
     *,
     latent: int = 16,
     hidden: Hidden = None,
+    dropout: float = 0.0,
     samples: int = 1,
     features: int = 16,
     layers: int = 2,
@@ -117,6 +119,8 @@ def pixel_vae(
             latent_rank=latent_rank,
         )
 
-    parts = build_encoder_and_likelihood(spec, latent, hidden, likelihood=build_pixels)
+    parts = build_encoder_and_likelihood(
+        spec, latent, hidden, dropout=dropout, likelihood=build_pixels
+    )
     model = VAE(priors.Normal(latent), posteriors.Normal(parts.encoder, latent), parts.likelihood)
     return Recipe(model, objectives.ELBO(samples, warmup_weight(warmup)), gradients.Pathwise())

@@ -45,9 +45,7 @@ def build_recipe(settings: ModelSettings, spec: Spec, n_rows: int | None = None)
     values = SetValues(settings.set)
     objective, gradient = _build_replacements(settings, values)
     entry = presets.find_preset(settings.preset or presets.DEFAULT_PRESET)
-    options: dict[str, Any] = {"latent": settings.latent}
-    if settings.hidden is not None:
-        options["hidden"] = settings.hidden
+    options: dict[str, Any] = {"latent": settings.latent, **_network_options(settings)}
     if settings.objective is None:
         options |= _objective_options(settings)
     options |= values.take_for("preset", f"preset `{entry.name}`", entry.target, entry.options)
@@ -69,7 +67,7 @@ def check_model_settings(settings: ModelSettings) -> None:
     """Raise ``ArgumentError``, before data are read, for unknown names and options."""
     from .. import presets
 
-    names = ["latent"] + (["hidden"] if settings.hidden is not None else [])
+    names = ["latent", *_network_options(settings)]
     tuned = [] if settings.objective else _objective_options(settings)
     presets.find_preset(settings.preset or presets.DEFAULT_PRESET).check([*names, *tuned])
     _build_replacements(settings, SetValues(settings.set))
@@ -90,6 +88,12 @@ def _family_options(
         taken = values.take_for(entry.role, title, entry.target, entry.options)
         options |= {f"{entry.role}_options": taken} if taken else {}
     return options
+
+
+def _network_options(settings: ModelSettings) -> dict[str, Any]:
+    """The options of the networks that are set."""
+    sizes = {"hidden": settings.hidden, "dropout": settings.dropout}
+    return {name: value for name, value in sizes.items() if value is not None}
 
 
 def _objective_options(settings: ModelSettings) -> dict[str, Any]:

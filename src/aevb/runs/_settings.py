@@ -199,6 +199,7 @@ class ModelSettings:
         latent: Number of latent variables; by default that of the preset, or fewer for narrow
             tables.
         hidden: Widths of the layers, or channels of the convolutions.
+        dropout: Dropout probability of the networks.
         prior: Name of a prior that replaces the preset's.
         posterior: Name of a posterior that replaces the preset's.
         objective: Name of an objective that replaces the preset's.
@@ -226,6 +227,9 @@ class ModelSettings:
         None,
         "Widths of the layers, as 400,400 (the default), or channels of the convolutions, as "
         "32,64.",
+    )
+    dropout: float | None = setting(
+        None, "Dropout probability of the networks while training, as 0.1; none by default."
     )
     prior: str | None = setting(None, "Prior instead of the preset's, as vamp; listed below.")
     posterior: str | None = setting(
