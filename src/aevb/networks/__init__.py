@@ -22,7 +22,7 @@ from ._conv import (
     use_channels_last,
 )
 from ._heads import Heads, set_precision
-from ._input_noise import NumericInput, set_input_noise
+from ._input_noise import set_input_noise
 from ._leading_latents import LeadingLatents
 from ._library_size import LibrarySize, Log1p
 from ._made import MADE
@@ -59,7 +59,6 @@ __all__ = [
     "LibrarySize",
     "Log1p",
     "NetworkRegistration",
-    "NumericInput",
     "ParameterTable",
     "PixelCNN",
     "Pyramid",
