@@ -11,7 +11,7 @@ import aevb
 from aevb import Batch, networks
 from aevb._random import seed_scope
 from aevb.errors import AevbError
-from aevb.presets import PRESETS, build_likelihood, find_preset, preset
+from aevb.presets import PRESETS, build_likelihood, default_preset, find_preset, preset
 
 READING = {  # methods for data of one kind
     "sigma_vae": {"likelihood": "normal"},
@@ -285,3 +285,12 @@ def test_dropout_of_networks_of_series_and_images():
             with pytest.raises(AevbError) as caught:
                 build(dropout=impossible)
             assert (caught.value.argument, caught.value.value) == ("dropout", impossible)
+
+
+@pytest.mark.parametrize(
+    "event_shape, support, name",
+    [((20,), "binary", "table_vae"), ((28, 28), "binary", "vae"), ((20,), "real", "vae")],
+)
+def test_the_default_preset_of_data(event_shape, support, name):
+    spec = aevb.data.Spec("x", event_shape, support, "bernoulli", "mlp")
+    assert default_preset(spec) == name

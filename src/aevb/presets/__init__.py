@@ -32,7 +32,7 @@ from ._learned_priors import *
 from ._likelihoods import *
 from ._penalised import *
 from ._posterior_families import *
-from ._registration import PresetRegistration, find_preset, preset
+from ._registration import PresetRegistration, default_preset, find_preset, preset
 from ._tables import *
 from ._two_stage import *
 
@@ -40,8 +40,7 @@ PRESETS: dict[str, PresetRegistration] = PresetRegistration.all()
 """All presets by name."""
 
 DEFAULT_PRESET = "vae"
-DEFAULT_TABLE_PRESET = "table_vae"
-"""The preset of tables of mixed columns."""
+"""The preset of data without a preset of their own; see ``default_preset``."""
 
 __all__ = [
     "PRESETS",
@@ -49,6 +48,7 @@ __all__ = [
     "build_encoder_and_likelihood",
     "build_likelihood",
     "build_vae",
+    "default_preset",
     "find_preset",
     "preset",
 ]

@@ -242,6 +242,28 @@ def find_preset(name: str) -> PresetRegistration:
     return PresetRegistration.find(name)
 
 
+def default_preset(spec: Spec) -> str:
+    """The name of the preset that suits data, where none is chosen.
+
+    ``table_vae`` for tables of mixed columns and of 0 and 1, where the importance-weighted bound
+    with small networks is ahead of a mixture of Bernoullis and of a Chow-Liu tree
+    (``benchmarks/tables/binary.py``); ``vae`` otherwise.
+
+    Args:
+        spec: Description of the data.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> import aevb
+        >>> default_preset(aevb.data.load("digits").spec)
+        'vae'
+    """
+    is_binary_table = spec.support == "binary" and spec.kind == "table"
+    return "table_vae" if spec.schema is not None or is_binary_table else "vae"
+
+
 def preset(
     name: str,
     spec: Spec,

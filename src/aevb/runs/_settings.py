@@ -194,8 +194,7 @@ class ModelSettings:
     """The model and its objective; ``aevb fit --help`` lists the fields as options.
 
     Args:
-        preset: Name of a published model; ``"table_vae"`` for a table of mixed columns by default,
-            otherwise ``"vae"``.
+        preset: Name of a published model; ``presets.default_preset`` by default.
         latent: Number of latent variables; by default that of the preset, or fewer for narrow
             tables.
         hidden: Widths of the layers, or channels of the convolutions.
@@ -216,7 +215,7 @@ class ModelSettings:
     preset: str | None = setting(
         None,
         "A published model, as beta_vae or iwae; `aevb presets` lists them. By default table_vae "
-        "for a table of mixed columns, otherwise vae.",
+        "for a table of mixed columns or of 0 and 1, otherwise vae.",
     )
     latent: int | None = setting(
         None,
@@ -525,7 +524,7 @@ class RunSettings:
         except DataError as error:
             if error.argument != "likelihood":
                 raise
-            usual = presets.DEFAULT_TABLE_PRESET if spec.schema else presets.DEFAULT_PRESET
+            usual = presets.default_preset(spec)
             raise ArgumentError(
                 error.reason,
                 argument="preset",
@@ -540,10 +539,7 @@ class RunSettings:
         """
         from .. import presets
 
-        mixed = spec.schema is not None
-        name = self.model.preset or (
-            presets.DEFAULT_TABLE_PRESET if mixed else presets.DEFAULT_PRESET
-        )
+        name = self.model.preset or presets.default_preset(spec)
         latent = self.model.latent
         if latent is None:
             latent = presets.find_preset(name).latent_for(spec)
