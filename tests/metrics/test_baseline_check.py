@@ -40,6 +40,7 @@ def model_of(scale, latent=(2,), event=(5,), has_density=True):
         likelihood=nn.Identity() if scale == "none" else likelihood,
         latent_shape=latent,
         event_shape=event,
+        capabilities=SimpleNamespace(members=1),
     )
 
 
@@ -111,7 +112,10 @@ def test_a_better_baseline(gain, error, few, found, reliable, monkeypatch):
 
 def run_of(epochs, steps, best=None):
     numbers = range(1, epochs + 1)
-    history = [SimpleNamespace(epoch=n, step=steps - 1000 * (epochs - n)) for n in numbers]
+    history = [
+        SimpleNamespace(epoch=n, step=steps - 1000 * (epochs - n), targets_elbo=True)
+        for n in numbers
+    ]
     return {"history": history, "best_epoch": best and SimpleNamespace(epoch=best)}
 
 
@@ -136,6 +140,15 @@ def test_longer_runs(changes, epochs):
     }
     assert advice.get("epochs") == epochs
     assert advice["objective"] == "iwae"
+
+
+def test_a_tighter_bound_is_for_models_of_the_elbo():
+    changes = run_of(10, 5000)
+    changes["history"][-1].targets_elbo = False
+    advice = {
+        argument.name: argument.value for _, argument in checks._advice(context_of(**changes))
+    }
+    assert "objective" not in advice and advice["samples"] == 20
 
 
 @pytest.mark.parametrize(

@@ -420,6 +420,18 @@ def test_bounds_are_compared_with_baselines():
     given = evaluate_bound(bernoulli(), data.test, spec=data.spec, baselines=baselines)
     assert [number.value for number in given.numbers] == [number.value for number in own.numbers]
     assert len(evaluate_bound(bernoulli(posteriors.Dirac), data).numbers) == 1
+    assert own["baselines.difference"].details["of"] == "ELBO"
+
+
+def test_log_p_is_compared_with_log_p():
+    data = load(bits(60).numpy())
+    own = evaluate_bound(bernoulli(), data, samples=20)
+    whole = evaluate(bernoulli(), data, samples=20)
+    for key in ("log_likelihood", "baselines.difference"):
+        assert own[key].value == whole[key].value
+    assert own["log_likelihood"].details["samples"] == 20
+    assert own["baselines.difference"].details["of"] == "log p(x)"
+    assert len(evaluate_bound(bernoulli(posteriors.Dirac), data, samples=20).numbers) == 1
 
 
 @pytest.mark.parametrize("bracket, accepted", [(-1, False), (0, True), (2, True)])

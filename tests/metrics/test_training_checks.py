@@ -60,7 +60,7 @@ def test_schedules_end_before_the_run(finished, beta):
     result = checks._unfinished_schedules(context_of(history))
     assert code(result) == (None if finished else "schedules_unfinished")
     if not finished:
-        assert "9" in str(result.finding.recommendation)  # three times three epochs
+        assert "epochs" not in str(result.finding.recommendation)  # longer training is no cure
         assert ("0.5" in str(result.finding.observation)) == (beta is not None)
     assert checks._unfinished_schedules(context_of([])) is None
 
@@ -302,9 +302,30 @@ def test_training_rows_that_are_better_than_others(gap, error, rate, few, found)
     assert code(result) == ("training_rows_memorised" if found else None)
     assert result.numbers == pytest.approx({"gap": gap, "error": error})
     if found:  # without validation rows, these are recommended
-        assert "validation" in result.finding.recommendation
+        assert "validation" in str(result.finding.recommendation)
         context.best_epoch = epoch(1, validation=-3.0)
-        assert "validation" not in checks._overfitting(context).finding.recommendation
+        assert "validation" not in str(checks._overfitting(context).finding.recommendation)
+
+
+@pytest.mark.parametrize(
+    "fall, rise, best, finished, found",
+    [
+        (2.1, 1.0, 8, False, True),
+        (1.9, 1.0, 8, False, False),
+        (2.1, -1.0, 8, False, False),  # the training bound fell, too
+        (2.1, 1.0, 9, False, False),  # the best epoch is late
+        (2.1, 1.0, 8, True, False),  # what patience and the best weights are for
+    ],
+)
+def test_a_warm_up_does_not_hide_overfitting(fall, rise, best, finished, found):
+    history = [
+        epoch(best, validation=-5.0, bound=-10.0, schedules_finished=False),
+        epoch(10, validation=-5.0 - fall, bound=-10.0 + rise, schedules_finished=finished),
+    ]
+    context = context_of(history, train_rate_distortion=terms())
+    assert code(checks._overfitting(context)) == ("training_rows_memorised" if found else None)
+    context.has_few_rows = True
+    assert code(checks._overfitting(context)) is None
 
 
 def test_overfitting_needs_training_rows_and_a_density():

@@ -245,20 +245,24 @@ def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, rep
 
 
 def bound_sentence(run: Run, bound: Evaluation) -> str:
-    """The bound on the test rows."""
-    number = bound.numbers[0]
+    """The bound on the test rows, and log p(x) where it was estimated."""
+    number, estimate = bound.numbers[0], bound.get("log_likelihood")
     rows = f"{bound.n:,} {run.data().evaluation_noun}"
-    return f"{number.label} {number} nats per {run.spec.item_noun}, over {rows}."
+    text = f"{number.label} {number} nats per {run.spec.item_noun}, over {rows}."
+    if estimate is None:
+        return text
+    return f"log p(x) {estimate}, by {estimate.details['samples']} importance samples; {text}"
 
 
 def baseline_sentences(bound: Evaluation) -> list[str]:
-    """Log p(x) of the best classical model, and the difference of the bound from it."""
+    """Log p(x) of the best classical model, and the difference of the model's number from it."""
     summary, difference = bound.get("baselines"), bound.get("baselines.difference")
     if summary is None or difference is None:
         return []
     best = bound[f"baselines.{summary.details['best']}"]
     title = best.label.removeprefix("baseline: ")
-    return [f"Best baseline ({title}): log p(x) {best}; the ELBO minus that is {difference}."]
+    own = {"ELBO": "the ELBO", "log p(x)": "log p(x) of the model"}[difference.details["of"]]
+    return [f"Best baseline ({title}): log p(x) {best}; {own} minus that is {difference}."]
 
 
 def diagnose(run: Run, console: ConsoleOutput, seed: int) -> Diagnosis:

@@ -32,6 +32,7 @@ from ._log_likelihood import (
     default_chain_start,
     log_likelihood,
 )
+from ._log_likelihood_numbers import log_likelihood_numbers
 from ._number import MetricRegistration, Number
 from ._rate_distortion import RateDistortion, elbo_number, elbo_samples, rate_distortion
 from ._unbounded_density import density_notes
@@ -421,6 +422,7 @@ def evaluate_bound(
     seed: int = 0,
     spec: Spec | None = None,
     baselines: Baselines | None = None,
+    samples: int | None = None,
 ) -> Evaluation:
     """Compute the bound at little cost: the ELBO, or an autoencoder's reconstruction.
 
@@ -432,20 +434,28 @@ def evaluate_bound(
         seed: Seed of the draws.
         spec: Description of the data, for the unit.
         baselines: As for ``evaluate``.
+        samples: Importance samples per row, with which log p(x) is estimated, too, and compared
+            with the baselines in place of the ELBO; ``None``: no estimate.
 
     Returns:
         An evaluation whose first number is ``"elbo"`` or ``"reconstruction_log_likelihood"``; the
-        numbers of the baselines follow.
+        numbers of log p(x) and of the baselines follow.
 
     Raises:
         DataError: A row has another shape, or lies outside the likelihood's support.
     """
-    context = _make_context(model, data, spec, EvaluationOptions(), seed, None, baselines)
+    options = EvaluationOptions(samples=samples)
+    context = _make_context(model, data, spec, options, seed, None, baselines)
     terms = rate_distortion(
         context.model, context.rows, samples=elbo_samples(len(context.rows)), seed=seed
     )
     numbers, scores = [elbo_number(context, terms)], context.baseline_scores
-    if scores is not None and context.has_elbo and terms.per_datum is not None:
+    estimate = None if samples is None else context.log_likelihood
+    if estimate is not None:
+        numbers += [each for each in log_likelihood_numbers(context) if isinstance(each, Number)]
+        if scores is not None:
+            numbers += baseline_numbers(context, scores, "log p(x)", estimate.per_datum)
+    elif scores is not None and context.has_elbo and terms.per_datum is not None:
         numbers += baseline_numbers(context, scores, "ELBO", -terms.per_datum.sum(0))
     return Evaluation(len(context.rows), tuple(numbers), (), terms)
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         order=10,
     )
 )
-def _log_likelihood_numbers(context: EvaluationContext) -> Iterator[Number | Note]:
+def log_likelihood_numbers(context: EvaluationContext) -> Iterator[Number | Note]:
+    """The estimate of log p(x) with what is known of its error."""
     estimate = context.log_likelihood
     if estimate is None:
         yield from _missing_numbers(context)

@@ -64,9 +64,9 @@ def first_member(model: VAE) -> VAE:
     Returns:
         A model that shares its parts with the ensemble.
     """
-    parts = (model.prior, model.posterior, model.likelihood)
     if model.capabilities.members == 1:
         return model
+    parts = (model.prior, model.posterior, model.likelihood)
     return VAE(*(part.get_submodule("parts.0") for part in parts)).eval()  # pyright: ignore[reportArgumentType]
 
 

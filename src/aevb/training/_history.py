@@ -75,6 +75,12 @@ class Epoch:
             return self.validation_log_likelihood
         return self.validation_log_likelihood - self.validation_kl
 
+    @property
+    def targets_elbo(self) -> bool:
+        """Whether the objective is a form of the ELBO, and no mean of importance weights."""
+        name = self.bound_name if self.validation is None else self.validation_name
+        return name.startswith("ELBO")
+
     def to_reproducible_dict(self) -> dict[str, Any]:
         """All fields except the wall clock.
 

@@ -115,4 +115,7 @@ def _advice(context: DiagnosticContext) -> Iterator[tuple[str, Argument]]:
         yield "let the scale be learned, {scale}", Argument("scale", "per_element")
     elif kinds & {"shared", "per_element"} and known >= limits.predicted_scale_rows:
         yield "let the scale depend on the latents, {scale}", Argument("scale", "predicted")
-    yield "maximise a tighter bound, {objective}", Argument("objective", "iwae")
+    if not history or history[-1].targets_elbo:
+        yield "maximise a tighter bound, {objective}", Argument("objective", "iwae")
+    else:
+        yield "draw more samples per row in the objective, {samples}", Argument("samples", 20)

@@ -131,7 +131,7 @@ def _row_order(context: DiagnosticContext) -> CheckResult | None:
     )
 
 
-@register(CheckRegistration(name="distribution_drift", title="Drift", order=6))
+@register(CheckRegistration(name="distribution_drift", title="Drift", order=2))
 def _distribution_drift(context: DiagnosticContext) -> CheckResult | None:
     """Test for drift from the training rows, by Kolmogorov-Smirnov tests.
 

@@ -45,7 +45,7 @@ def finite_weights(model: VAE) -> CheckResult | None:
         name="decoder_scale",
         title="Decoder's noise",
         paper="Lucas et al. (2019)",
-        order=5,
+        order=7,
         causes=FAILED_TRAINING[:2],
     )
 )

@@ -10,7 +10,7 @@ import torch
 
 from ..._registry import register
 from ...data._formatting import format_count
-from ...notes import Argument, message
+from ...notes import Argument, Part, message
 from .._latent import ACTIVE_UNIT_THRESHOLD
 from ._check import (
     DRIFT,
@@ -27,7 +27,7 @@ MAD_TO_STANDARD_DEVIATION = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 
 
-@register(CheckRegistration(name="unfinished_schedules", title="Schedules", order=2))
+@register(CheckRegistration(name="unfinished_schedules", title="Schedules", order=5))
 def _unfinished_schedules(context: DiagnosticContext) -> CheckResult | None:
     """Check that every schedule of the objective has reached its end."""
     if not context.history:
@@ -43,8 +43,8 @@ def _unfinished_schedules(context: DiagnosticContext) -> CheckResult | None:
             "The target of the last step is not yet the whole objective, and the latents are not "
             "final.",
             message(
-                "Train for longer, {epochs}, or let the schedules take fewer steps than the run.",
-                epochs=Argument("epochs", 3 * len(context.history)),
+                "Let the schedules end within the run, as a share of it: {schedule}.",
+                schedule=Part("objectives.Linear", {"fraction": 0.2}),
             ),
         )
     return CheckResult("schedules", "ended" if last.schedules_finished else "running", finding)
@@ -207,7 +207,7 @@ def _late_gain(context: DiagnosticContext) -> float | None:
 
 @register(
     CheckRegistration(
-        name="kl_weight", title="Weight of the KL divergence", order=4, causes=SCHEDULES
+        name="kl_weight", title="Weight of the KL divergence", order=6, causes=SCHEDULES
     )
 )
 def _kl_weight(context: DiagnosticContext) -> CheckResult | None:
@@ -248,22 +248,23 @@ def _idle_latent_share(context: DiagnosticContext) -> float | None:
 
 @register(
     CheckRegistration(
-        name="overfitting", title="Training ELBO above held-out ELBO", order=130, causes=DRIFT
+        name="overfitting", title="Training ELBO above held-out ELBO", order=4, causes=DRIFT
     )
 )
 def _overfitting(context: DiagnosticContext) -> CheckResult | None:
-    """Check how much better the ELBO of training rows is than that of held-out rows."""
+    """Check how much better the ELBO of training rows is than that of held-out rows.
+
+    Before its schedules have ended, a run also counts whose validation fell for long while its
+    training bound rose: nothing else ends it there.
+    """
     train, held_out = context.train_rate_distortion, context.rate_distortion
     if train is None or not context.model.posterior.has_density:
         return None
     gap = train.elbo.mean - held_out.elbo.mean
     error = math.hypot(train.elbo.standard_error, held_out.elbo.standard_error)
     limits, rate, finding = context.thresholds, held_out.rate.mean, None
-    if (
-        not context.has_few_rows
-        and gap > limits.standard_errors * error
-        and gap > limits.memorised_share * rate
-    ):
+    memorised = gap > max(limits.standard_errors * error, limits.memorised_share * rate)
+    if not context.has_few_rows and (memorised or _overfitted_early(context)):
         stop = (
             "Use"
             if context.best_epoch is not None
@@ -275,7 +276,11 @@ def _overfitting(context: DiagnosticContext) -> CheckResult | None:
             f"Their ELBO is {gap:.1f} ± {error:.1f} nats above that of held-out rows, whose rate "
             f"is {rate:.1f} nats{_validation_fall(context)}.",
             "The model describes its training rows rather than the distribution they come from.",
-            f"{stop} a smaller network, or more data.",
+            message(
+                f"{stop} a smaller network, {{dropout}}, {{decay}}, or more data.",
+                dropout=Argument("dropout", 0.1),
+                decay=Argument("weight_decay", 0.1),
+            ),
         )
     return CheckResult(
         "training ELBO above held-out ELBO",
@@ -283,6 +288,17 @@ def _overfitting(context: DiagnosticContext) -> CheckResult | None:
         finding,
         {"gap": gap, "error": error},
     )
+
+
+def _overfitted_early(context: DiagnosticContext) -> bool:
+    """Whether validation fell while the training bound rose, long before the schedules ended."""
+    best, last = context.best_epoch, context.history[-1] if context.history else None
+    if best is None or best.validation is None or last is None or last.validation is None:
+        return False
+    limits = context.thresholds
+    fell = best.validation - last.validation > limits.late_gain_nats and last.bound > best.bound
+    early = best.epoch < limits.finished_share * last.epoch
+    return fell and early and not last.schedules_finished
 
 
 def _validation_fall(context: DiagnosticContext) -> str:
