@@ -174,7 +174,7 @@ def test_command_line_overrides_the_configuration_file(aevb, table):
         ),
         (
             ["--set", "beta=Linear(0, 1, steps=50)"],
-            "The run has 1 steps, and its schedules take 50",
+            "The schedule of `beta` takes 50 steps, and the run has 1",
         ),
         (["--ema", "0.9", "--clip-norm", "10", "--patience", "1", "--minutes", "1"], "Done"),
     ],
