@@ -14,7 +14,7 @@ PACKAGES = (
     "aevb", "aevb.data", "aevb.distributions", "aevb.errors", "aevb.gradients", "aevb.inference",
     "aevb.likelihoods", "aevb.metrics", "aevb.models", "aevb.networks", "aevb.notes",
     "aevb.objectives", "aevb.plots", "aevb.posteriors", "aevb.presets", "aevb.priors",
-    "aevb.report", "aevb.runs", "aevb.testing", "aevb.training", "aevb.types",
+    "aevb.report", "aevb.runs", "aevb.sklearn", "aevb.testing", "aevb.training", "aevb.types",
 )  # fmt: skip
 INHERITED = {name for base in (object, nn.Module, Exception, dict, tuple) for name in dir(base)}
 

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -286,10 +286,30 @@ def write_tensors(
     write_atomically(path, pack_tensors(tensors, metadata), within)
 
 
-def pack_tensors(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+def pack_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """The content of a safetensors file; tensors that share memory are stored separately."""
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     return safetensors.torch.save(own, metadata)
+
+
+def tensors_from_bytes(content: bytes, origin: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of ``pack_tensors``.
+
+    Raises:
+        RunError: The bytes are damaged; the error names ``origin``.
+
+    Example:
+        >>> import torch
+        >>> tensors_from_bytes(pack_tensors({"a": torch.ones(1)}, {"b": "c"}), "x")
+        ({'a': tensor([1.])}, {'b': 'c'})
+    """
+    try:
+        tensors = safetensors.torch.load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = parse_json(content[8 : 8 + size]).get("__metadata__") or {}
+        return tensors, {str(name): str(value) for name, value in metadata.items()}
+    except Exception as error:  # the reader's errors share no base class
+        raise unreadable(Path(origin), error) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -12,7 +12,7 @@ import inspect
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -152,25 +152,14 @@ def save(
     Raises:
         RunError: A file cannot be written, or is a symbolic link.
     """
-    folder, first = Path(path), _canonical_names(model)
+    folder = Path(path)
     create_folder(folder)
-    tensors = model.state_dict() if weights is None else weights
-    content = pack_tensors({k: tensors[k] for k in model.state_dict() if first[k] == k})
+    content = pack_tensors(distinct_weights(model, weights))
     settle_weights(folder)
     write_atomically(folder / NEXT_WEIGHTS_FILE, content, within=folder)
-    write_json(
-        folder / "model.json",
-        {
-            "format": FORMAT_VERSION,
-            "versions": library_versions(),
-            **dataclasses.asdict(status),
-            "weights": {"sha256": hashlib.sha256(content).hexdigest()},
-            "model": to_config(model),
-            "data": None if spec is None else spec.to_dict(),
-            "training": training or {},
-        },
-        within=folder,
-    )
+    record = model_record(model, spec, training, status)
+    record["weights"] = {"sha256": hashlib.sha256(content).hexdigest()}
+    write_json(folder / "model.json", record, within=folder)
     settle_weights(folder)
     return folder
 
@@ -215,6 +204,29 @@ def _named_digest(record: Mapping[str, Any]) -> str | None:
     return weights.get("sha256") if isinstance(weights, dict) else None
 
 
+def distinct_weights(model: VAE, weights: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The tensors of a model by name, each once; ``weights`` take the place of its own."""
+    first, tensors = _canonical_names(model), model.state_dict() if weights is None else weights
+    return {name: tensors[name] for name in model.state_dict() if first[name] == name}
+
+
+def model_record(
+    model: VAE,
+    spec: Spec | None,
+    training: Mapping[str, Any] | None = None,
+    status: RunStatus = RunStatus(),
+) -> dict[str, Any]:
+    """The contents of ``model.json``; see ``save``."""
+    return {
+        "format": FORMAT_VERSION,
+        "versions": library_versions(),
+        **dataclasses.asdict(status),
+        "model": to_config(model),
+        "data": None if spec is None else spec.to_dict(),
+        "training": dict(training or {}),
+    }
+
+
 def load(path: str | Path, model: VAE | None = None) -> VAE:
     """Load the model of a run folder.
 
@@ -244,15 +256,40 @@ def load_saved_model(path: str | Path, model: VAE | None = None) -> SavedModel:
                 message("Continue the run with {resume}", resume=Argument("resume", True)),
             ),
         )
-    path = folder / "model.json"
     record, weights = _read_consistently(folder)
+    return restore_model(
+        folder, record, lambda: read_shapes(weights), lambda: read_tensors(weights)[0], model
+    )
+
+
+def restore_model(
+    folder: Path,
+    record: Mapping[str, Any],
+    read_shapes: Callable[[], Mapping[str, tuple[int, ...]]],
+    read: Callable[[], Mapping[str, Tensor]],
+    model: VAE | None = None,
+) -> SavedModel:
+    """Build the model of a record and load its weights.
+
+    Args:
+        folder: The folder of the files, which errors name.
+        record: The contents of ``model.json``.
+        read_shapes: Reads the shapes of the weights by name.
+        read: Reads the weights.
+        model: A model to load the weights into.
+
+    Raises:
+        RunError: The record or the weights are damaged, foreign, or newer than this library.
+    """
+    path = folder / "model.json"
+    _check_format(path, record)
     spec, status, training = _read_records(path, record)
-    shapes = read_shapes(weights)
+    shapes = read_shapes()
     with seed_scope(0):  # the initial weights, which are replaced, must not advance any stream
         built = _build(record["model"], path, shapes, spec) if model is None else model
     if spec is not None and not _describes(spec, built):
         raise unreadable(path, "its data and its model have different shapes")
-    load_weights(built, weights)
+    _assign_weights(built, shapes, read, folder / WEIGHTS_FILE)
     return SavedModel(built.eval(), spec, training, folder, status)
 
 
@@ -340,9 +377,18 @@ def load_weights(model: VAE, path: Path) -> None:
     Raises:
         RunError: The weights do not fit the model.
     """
+    _assign_weights(model, read_shapes(path), lambda: read_tensors(path)[0], path)
+
+
+def _assign_weights(
+    model: VAE,
+    shapes: Mapping[str, tuple[int, ...]],
+    read: Callable[[], Mapping[str, Tensor]],
+    path: Path,
+) -> None:
+    """Load weights into a model; see ``load_weights``."""
     first = _canonical_names(model)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    shapes = read_shapes(path)
     wrong = [
         name
         for name, shape in expected.items()
@@ -350,7 +396,7 @@ def load_weights(model: VAE, path: Path) -> None:
     ] + [name for name in shapes if name not in expected]
     if wrong:
         raise _unfitting(path, f"{wrong[0]} is missing, unknown, or has another shape")
-    tensors, _ = read_tensors(path)
+    tensors = dict(read())
     shared = {name: tensors[first[name]] for name in expected if name not in tensors}
     try:
         model.load_state_dict(tensors | shared)

@@ -63,7 +63,7 @@ from ._part_sources import PartSource, part_sources, remaining_fractions, split_
 from ._raw import RawData, ReadOptions
 from ._readers import read_path
 from ._reading import IMAGE_FILE_SETTINGS, Crop, Frames, Layout, Reading
-from ._rows import Rows, StoredRows
+from ._rows import Rows, StoredRows, as_weights
 from ._schema import Unseen
 from ._sparse_rows import is_sparse_matrix
 from ._spec import NetworkKind, Spec, Support
@@ -120,6 +120,7 @@ def load(
     test_key: str | None = None,
     validation_labels: Any = None,
     test_labels: Any = None,
+    weights: Any = None,
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
@@ -197,6 +198,7 @@ def load(
         validation_labels: The ``labels`` of the validation rows; by default the column of
             ``labels``.
         test_labels: The ``labels`` of the test rows, likewise.
+        weights: Weights of the rows ``[N]`` in training and validation, 0 or more.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -275,6 +277,7 @@ def load(
     if schema is None and not is_standardised(raw, likelihood):
         raw = raw.in_data_units()
     rows = _split(raw, fractions, order, seed)
+    weights = None if weights is None else _weights_of(raw, weights)
     temporal_order = _undeclared_temporal_order(raw, order)
     raw = replace(raw, notes=(*raw.notes, *temporal_order_notes(temporal_order)))
     factors, context_notes = factors_from_columns(
@@ -295,7 +298,9 @@ def load(
         reading=reading,
     )
     parts: dict[PartName, Rows] = {
-        part: _make_part(raw, getattr(rows, part), spec, seed, part)
+        part: _make_part(
+            raw, getattr(rows, part), spec, seed, part, None if part == "test" else weights
+        )
         for part in PART_NAMES
         if part not in own
     }
@@ -563,6 +568,23 @@ def _with_labels(raw: RawData, labels: Any) -> RawData:
     return raw.with_labels(to_numpy(labels, "labels"))
 
 
+def _weights_of(raw: RawData, weights: Any) -> Tensor:
+    """The weights of all rows.
+
+    Raises:
+        ArgumentError: There is not one number of at least 0 per row, or all are 0.
+    """
+    found = as_weights(weights)
+    if found.shape != raw.values.shape[:1]:
+        raise ArgumentError(
+            f"weights have the shape {tuple(found.shape)}, but {raw.origin} has "
+            f"{format_count(len(raw.values), 'row')}",
+            argument="weights",
+            suggestions=("Give one weight per row",),
+        )
+    return found
+
+
 def _check_kinds(
     kinds: Any, unseen: str, likelihood: str | None, binarise: BinarisationMode | None
 ) -> None:
@@ -807,9 +829,13 @@ def _check_labels(raw: RawData, allow_missing: bool) -> None:
         )
 
 
-def _make_part(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str) -> Rows:
+def _make_part(
+    raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str, weights: Tensor | None = None
+) -> Rows:
     """The rows of a part; where a model infers its condition, only training rows have context."""
     rows = _make_rows(raw, index, spec, seed, part)
+    if weights is not None:
+        rows = replace(rows, weights=as_weights(weights[index]))
     if not spec.condition:
         return rows
     if part != "train" and _is_inferred(spec.condition):
@@ -844,7 +870,8 @@ def _make_rows(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str
 
 def _select_stored(raw: RawData, index: np.ndarray) -> StoredRows:
     """Values of the rows ``index``."""
-    values = raw.values[index]
+    every = len(index) == len(raw.values) and np.array_equal(index, np.arange(len(index)))
+    values = raw.values[: len(index)] if every else raw.values[index]
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
 
 

@@ -118,7 +118,7 @@ class Rows:
         rows = cls.in_model_units(values, None)
         if labels is not None:
             rows = replace(rows, labels=_array_to_tensor(labels).long())
-        return rows if weights is None else replace(rows, weights=_as_weights(weights))
+        return rows if weights is None else replace(rows, weights=as_weights(weights))
 
     @classmethod
     def in_model_units(cls, values: Any, offset: Offset | None) -> Rows:
@@ -354,7 +354,7 @@ class Rows:
         return add_offset(self.transform(load_stored_values(self.stored_values)), self.offset)
 
 
-def _as_weights(values: Any) -> Tensor:
+def as_weights(values: Any) -> Tensor:
     """The weights of rows, or an ``ArgumentError``."""
     weights = _array_to_tensor(values).float()
     if not (weights.isfinite() & (weights >= 0)).all() or not weights.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -56,6 +56,18 @@ class Schema:
     def measure(self) -> Measure:
         """Whether rows have a density, a probability, or both."""
         return joint_measure(self.modelled)
+
+    def with_heavy_tails(self) -> Schema:
+        """Give real numbers a Student t likelihood, in which outliers have less weight.
+
+        Returns:
+            The schema; cells are encoded as before.
+        """
+        columns = (
+            replace(each, likelihood="student_t") if each.kind == "continuous" else each
+            for each in self.columns
+        )
+        return replace(self, columns=tuple(columns))
 
     def encode(self, frame: Any) -> Rows:
         """Encode a data frame: one number per cell of a modelled column.

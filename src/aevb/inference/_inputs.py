@@ -37,6 +37,7 @@ class TrainedModel(ABC):
     model: VAE
     spec: Spec
     baselines: Any
+    template: Any = None  # an empty data frame with the form of the rows that are returned
 
     @abstractmethod
     def rows(self, source: Any = None) -> Rows:
@@ -74,7 +75,7 @@ def to_source(model: VAE | TrainedModel, x: Tensor, source: Any = None) -> Any:
     """
     if not isinstance(model, TrainedModel):
         return x
-    return model.spec.to_source(x, source if is_frame(source) else None)
+    return model.spec.to_source(x, source if is_frame(source) else model.template)
 
 
 def resolve_input(

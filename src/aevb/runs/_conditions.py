@@ -69,7 +69,7 @@ def sample_where(
     rows = (
         run.spec.to_source(x)
         if run.spec.schema is None
-        else restrict_pooled_levels(schema, where).decode(x, seed=seed)
+        else restrict_pooled_levels(schema, where).decode(x, run.template, seed=seed)
     )
     return ConditionalRows(rows, found.probability, found, (*run.status_notes(), *found.notes))
 

@@ -19,7 +19,9 @@ from .._hardware import resolve_device
 from .._locks import holder
 from .._persistence import CLASS_BY_NAME, RunStatus, SavedModel, load_saved_model, save
 from .._random import seed_scope
+from .._records import record_from_json
 from ..data import Dataset, Reading, Rows, Schema, Spec, load_as
+from ..data._array_frames import FrameForm
 from ..data._conditions import Conditions
 from ..data._fingerprints import find_duplicates
 from ..data._sprites import sprite_factors
@@ -39,16 +41,19 @@ from ..models import VAE, first_member
 from ..models._capabilities import Capabilities
 from ..notes import UNSET, Argument, Note, message
 from ..training import FitResult, fit_prior
-from ..training._history import Epoch, read_history, write_history
+from ..training._history import Epoch, EpochCallback, read_history, write_history
+from ..training._optimisers import LearningRateSchedule, OptimizerFactory
 from ..training._run_folder import RunFolder, check_run_folder
 from ..types import ProgressCallback
+from ._archive import run_to_bytes, saved_model_from_bytes
 from ._conditions import ConditionalRows, sample_where
 from ._confirmation import SIGNATURE, is_confirmed
+from ._continue import continue_training
 from ._data_parts import changed_part, data_parts_record
 from ._impute import TableImputation, impute_table
 from ._per_row import with_refined_rows
 from ._score import TableScores, score_table
-from ._settings import RunSettings
+from ._settings import RunSettings, TrainingSettings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,20 +134,91 @@ class Run(TrainedModel):
                 f"`{path}` was saved without a description of its data",
                 suggestions=(f"Use it from Python: aevb.load({str(path)!r})",),
             )
+        return cls._from_saved(
+            saved, saved.spec, read_history(saved.path), saved.path, device, trust_source
+        )
+
+    @classmethod
+    def _from_saved(
+        cls,
+        saved: SavedModel,
+        spec: Spec,
+        history: Sequence[Epoch],
+        path: Path | None,
+        device: str | torch.device | None,
+        trust_source: bool,
+    ) -> Run:
+        """The run of a saved model with a description of its data."""
         try:
             settings_of(saved.training)
         except ArgumentError as error:
             raise unreadable(saved.path / "model.json", error.reason) from error
         return cls(
             saved.model.to(resolve_device(device)),
-            saved.spec,
+            spec,
             saved.training,
-            tuple(read_history(saved.path)),
-            saved.path,
+            tuple(history),
+            path,
             status=saved.status,
             trust_source=trust_source
             or is_confirmed(saved.training.get("config", {}), saved.training.get(SIGNATURE)),
         )
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, device: str | torch.device | None = None) -> Run:
+        """Make the run of ``to_bytes``; nothing in the bytes is executed.
+
+        Args:
+            content: The bytes.
+            device: Device of the model, by default an accelerator if available.
+
+        Returns:
+            The run in memory, without its data.
+
+        Raises:
+            RunError: The bytes are damaged, or written by a newer version.
+        """
+        saved, history = saved_model_from_bytes(content)
+        if saved.spec is None:
+            raise unreadable(saved.path, "they have no description of the data")
+        return cls._from_saved(saved, saved.spec, history, None, device, False)
+
+    def to_bytes(self) -> bytes:
+        """Convert the run to bytes: weights as safetensors, records as JSON in their metadata.
+
+        Returns:
+            The bytes, without the data.
+
+        Example:
+            >>> import aevb
+            >>> data = aevb.data.load("digits")
+            >>> recipe = aevb.presets.vae(data.spec, latent=2, hidden=[8])
+            >>> run = Run.from_fit(aevb.fit(recipe, data, epochs=1, progress=False), data)
+            >>> again = Run.from_bytes(run.to_bytes())
+            >>> torch.equal(again.encode("digits"), run.encode("digits"))
+            True
+        """
+        return run_to_bytes(self)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Run:
+        """Write the run to a folder, which ``Run.open`` reads.
+
+        Args:
+            path: The folder.
+            overwrite: Replace the run in it.
+
+        Returns:
+            The run in the folder.
+
+        Raises:
+            RunError: The folder exists, or cannot be written.
+        """
+        folder = Path(path)
+        with RunFolder(folder, overwrite=overwrite):
+            if self.history:
+                write_history(folder, self.history)
+            save(self.model, folder, spec=self.spec, training=dict(self.training))
+        return replace(self, path=folder)
 
     @classmethod
     def from_fit(
@@ -163,6 +239,62 @@ class Run(TrainedModel):
             training = read_json(result.out / "model.json")["training"]
         training = {} if training is None else training
         return cls(result.model, data.spec, training, result.history, result.out, result, data)
+
+    def in_float64(self) -> Run:
+        """Copy the run with its model in float64, so that sums of many terms keep their digits.
+
+        Returns:
+            The copy; the run itself where the device has no float64.
+        """
+        return self._in_float64
+
+    @cached_property
+    def _in_float64(self) -> Run:
+        if self.model.device.type == "mps":
+            return self
+        return replace(self, model=copy.deepcopy(self.model).double())
+
+    def train_further(
+        self,
+        data: Dataset | Rows,
+        training: TrainingSettings | None = None,
+        *,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        progress: bool | None = None,
+        optimizer: OptimizerFactory | None = None,
+        lr_schedule: LearningRateSchedule | None = None,
+        callbacks: Sequence[EpochCallback] = (),
+    ) -> Run:
+        """Train the model further, on the same rows or others, and return a new run.
+
+        Args:
+            data: Rows, as of ``rows``, or a data set whose validation rows choose the weights.
+            training: Epochs, batch size and the like; by default those of a new run.
+            seed: Seed of the order of the rows and of all draws.
+            device: As for ``aevb.fit``.
+            progress: As for ``aevb.fit``.
+            optimizer: As for ``aevb.fit``; takes the place of the learning rate of ``training``.
+            lr_schedule: As for ``aevb.fit``.
+            callbacks: As for ``aevb.fit``.
+
+        Returns:
+            The run with the epochs of both; this run does not change.
+
+        Raises:
+            ArgumentError: A setting that no run could use.
+        """
+        return continue_training(
+            self,
+            data,
+            training or TrainingSettings(),
+            seed=seed,
+            device=device,
+            progress=progress,
+            optimizer=optimizer,
+            lr_schedule=lr_schedule,
+            callbacks=callbacks,
+        )
 
     @property
     def config(self) -> dict[str, Any]:
@@ -221,6 +353,20 @@ class Run(TrainedModel):
     def schema(self) -> Schema | None:
         """What the columns of a table of mixed columns hold; None for other data."""
         return self.spec.schema
+
+    @cached_property
+    def template(self) -> Any:
+        """An empty data frame with the library and the dtypes of the rows that the run returns.
+
+        None where the record of the training has no ``"form"``: frames are then of polars.
+        """
+        form = self.training.get("form")
+        if form is None or self.schema is None:
+            return None
+        try:
+            return record_from_json(FrameForm, form).empty(self.schema)
+        except (ValueError, ImportError):  # a damaged record, or a library that is not installed
+            return None
 
     @property
     def split_seed(self) -> int:
@@ -983,12 +1129,8 @@ class Run(TrainedModel):
             "config": config,
             "prior": record | {"base_run": self.name},
         }
-        if folder is not None:
-            with RunFolder(folder, overwrite=overwrite):
-                if self.history:
-                    write_history(folder, self.history)
-                save(fitted, folder, spec=self.spec, training=training)
-        return replace(self, model=fitted, training=training, path=folder, result=None)
+        new = replace(self, model=fitted, training=training, path=None, result=None)
+        return new if folder is None else new.save(folder, overwrite=overwrite)
 
     def report(
         self,

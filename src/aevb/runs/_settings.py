@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .._recipe import Recipe
     from ..data import Dataset, Spec
     from ..presets import PresetRegistration
+    from ..training._history import EpochCallback
     from ._run import Run
 
 
@@ -364,7 +365,8 @@ class RunSettings:
     """All that decides a run.
 
     Args:
-        source: A file, a folder of images, or the name of a data set.
+        source: A file, a folder of images, or the name of a data set; empty for data in memory,
+            which ``fit`` gets.
         data: How the source is read and split.
         model: Preset, sizes and objective.
         training: Arguments of ``aevb.fit``.
@@ -389,16 +391,19 @@ class RunSettings:
             for part in (self.data, self.model, self.training)
             for name, value in dataclasses.asdict(part).items()
         }
-        return {"source": self.source, "seed": self.seed} | {
-            name: value for name, value in together.items() if value is not None
-        }
+        source = {"source": self.source} if self.source else {}
+        return (
+            source
+            | {"seed": self.seed}
+            | {name: value for name, value in together.items() if value is not None}
+        )
 
     def to_record(self) -> dict[str, Any]:
         """The entries for the record of a run: the settings, and the signature of their source."""
         from ._confirmation import source_record
 
         config = self.to_dict()
-        return {"config": config} | source_record(config)
+        return {"config": config} | (source_record(config) if self.source else {})
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> RunSettings:
@@ -480,8 +485,12 @@ class RunSettings:
         }
         return arguments | {"seed": self.split_seed}
 
-    def load_data(self) -> Dataset:
+    def load_data(self, source: Any = None, **reading: Any) -> Dataset:
         """Read and split the data, with the labels that the preset is conditioned on.
+
+        Args:
+            source: The data in memory, as of ``aevb.data.load``, where the settings name none.
+            **reading: Further arguments of ``aevb.data.load``, which settings cannot hold.
 
         Raises:
             DataError: The data cannot be read, or the model cannot use them.
@@ -495,14 +504,15 @@ class RunSettings:
         check_seed(self.split_seed, "seed" if self.data.split_seed is None else "split_seed")
         preset = presets.find_preset(self.model.preset or presets.DEFAULT_PRESET)
         requirement = preset.label_requirement
-        arguments = self.data_arguments()
+        arguments = self.data_arguments() | reading
+        source = self.source if source is None else source
         if requirement:
             few = requirement == "few"
             arguments = {"condition": "label", **arguments, "allow_missing_labels": few}
-        loaded = data.load(self.source, **arguments)
+        loaded = data.load(source, **arguments)
         fixed = preset.data_likelihood or (preset.table_likelihood if loaded.spec.schema else None)
         if fixed and "likelihood" not in arguments and not loaded.spec.is_discrete:
-            loaded = self._load_for(preset, arguments, fixed, loaded.spec)
+            loaded = self._load_for(source, preset, arguments, fixed, loaded.spec)
         if requirement != "few":
             return loaded
         return data.mask_labels(
@@ -510,7 +520,12 @@ class RunSettings:
         )
 
     def _load_for(
-        self, preset: PresetRegistration, arguments: dict[str, Any], fixed: str, spec: Spec
+        self,
+        source: Any,
+        preset: PresetRegistration,
+        arguments: dict[str, Any],
+        fixed: str,
+        spec: Spec,
     ) -> Dataset:
         """Read the data with the likelihood of a preset.
 
@@ -520,7 +535,9 @@ class RunSettings:
         from .. import data, presets
 
         try:
-            return data.load(self.source, **arguments, likelihood=fixed)
+            if not arguments.get("kinds"):  # those of single columns have no meaning
+                arguments.pop("kinds", None)
+            return data.load(source, **arguments, likelihood=fixed)
         except DataError as error:
             if error.argument != "likelihood":
                 raise
@@ -572,6 +589,7 @@ class RunSettings:
         overwrite: bool = False,
         progress: bool | None = None,
         record: Mapping[str, Any] | None = None,
+        callbacks: Sequence[EpochCallback] = (),
     ) -> Run:
         """Read the data and train.
 
@@ -584,6 +602,7 @@ class RunSettings:
             overwrite: Replace the run in ``out``.
             progress: Show a progress bar; by default on a terminal.
             record: Further entries for the record of the run.
+            callbacks: As for ``aevb.fit``.
 
         Returns:
             The run, in evaluation mode, with its data.
@@ -630,6 +649,7 @@ class RunSettings:
             resume=resume,
             overwrite=overwrite,
             progress=progress,
+            callbacks=callbacks,
             metadata=record,
         )
         return Run.from_fit(result, data, record if out is None else None)

@@ -171,6 +171,7 @@ def fit(
     callbacks: Sequence[EpochCallback] = (),
     progress: bool | None = None,
     metadata: dict[str, Any] | None = None,
+    initialise: bool = True,
 ) -> FitResult:
     """Train a model by auto-encoding variational Bayes (Kingma and Welling 2014).
 
@@ -235,6 +236,8 @@ def fit(
         progress: Whether to show a progress bar on stderr, by default in a terminal.
         metadata: Further entries of the record in the run folder; values for JSON. An entry
             ``"config"``, settings by name, is also written as ``config.toml``.
+        initialise: Whether data-dependent parts start from the first rows; write False to go on
+            with a trained model on other rows.
 
     Returns:
         The model with its best weights, one record per epoch, the reason why the run ended, and
@@ -282,6 +285,14 @@ def fit(
     place = resolve_device(device)
     recipe = resolve_recipe(model, objective, gradient).to(place)
     trainer = Trainer(
-        recipe, data, config, optimizer or adam(), validation, place, out, metadata or {}
+        recipe,
+        data,
+        config,
+        optimizer or adam(),
+        validation,
+        place,
+        out,
+        metadata or {},
+        initialise,
     )
     return trainer.fit(resume=resume, overwrite=overwrite, callbacks=callbacks, progress=progress)

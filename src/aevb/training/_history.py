@@ -123,8 +123,12 @@ HISTORY_FILE = "history.jsonl"
 
 def write_history(folder: Path, history: Sequence[Epoch]) -> None:
     """Write ``history.jsonl`` into a run folder: one object per line."""
-    lines = "".join(json.dumps(asdict(epoch)) + "\n" for epoch in history)
-    write_atomically(folder / HISTORY_FILE, lines.encode(), within=folder)
+    write_atomically(folder / HISTORY_FILE, format_history(history).encode(), within=folder)
+
+
+def format_history(history: Sequence[Epoch]) -> str:
+    """The text of ``history.jsonl``."""
+    return "".join(json.dumps(asdict(epoch)) + "\n" for epoch in history)
 
 
 def append_history(folder: Path, epoch: Epoch) -> None:
@@ -144,10 +148,15 @@ def read_history(folder: Path) -> list[Epoch]:
     if not path.exists():
         return []
     try:
-        lines = read_regular_file(path).decode().split("\n")
+        text = read_regular_file(path).decode()
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-    epochs = []
+    return parse_history(text, path)
+
+
+def parse_history(text: str, path: Path) -> list[Epoch]:
+    """The epochs of ``format_history``; errors name the path, as those of ``read_history``."""
+    epochs, lines = [], text.split("\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -70,6 +70,7 @@ class Trainer:
         device: The device.
         out: The run folder.
         metadata: Anything to keep in the run folder.
+        initialise: Whether data-dependent parts start from the first rows.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class Trainer:
         device: torch.device,
         out: str | Path | None,
         metadata: dict[str, Any],
+        initialise: bool = True,
     ) -> None:
         self.recipe, self.config, self.device = recipe, config, device
+        self.initialise = initialise
         model, objective, gradient = recipe.model, recipe.objective, recipe.gradient
         gradient.check(model, objective)
         check_schedules(recipe, config.patience)
@@ -209,7 +212,9 @@ class Trainer:
         self.multistep = Multistep(
             self.step, self.source, self.optimizer, *self.multistep_arguments, self.capture
         )
-        if state.step == 0 and self.plan is None:  # else the start would give rows away
+        if (
+            state.step == 0 and self.initialise and self.plan is None
+        ):  # else the start would give rows away
             initialise_from_data(model, self.source, self.config.seed, self.device)
             run.weight_change.restart()
         self.start_time = time.monotonic() - state.seconds

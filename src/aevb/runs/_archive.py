@@ -1,0 +1,58 @@
+"""A run as one block of bytes: weights as safetensors, with the records as JSON beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .._files import parse_json, tensors_from_bytes, tensors_to_bytes, unreadable
+from .._persistence import SavedModel, distinct_weights, model_record, restore_model
+from ..training._history import Epoch, format_history, parse_history
+
+if TYPE_CHECKING:
+    from ._run import Run
+
+ORIGIN = "the bytes of a run"  # what errors name in place of a path
+RECORD, HISTORY, WEIGHTS = "model.json", "history.jsonl", "model."
+
+
+def run_to_bytes(run: Run) -> bytes:
+    """The bytes of ``Run.to_bytes``."""
+    weights = distinct_weights(run.model)
+    record = model_record(run.model, run.spec, run.training, run.status)
+    return tensors_to_bytes(
+        {WEIGHTS + name: tensor for name, tensor in weights.items()},
+        {RECORD: json.dumps(record), HISTORY: format_history(run.history)},
+    )
+
+
+def saved_model_from_bytes(content: bytes) -> tuple[SavedModel, tuple[Epoch, ...]]:
+    """The model, the records and the history in the bytes of a run; nothing is executed.
+
+    Raises:
+        RunError: The bytes are damaged, or newer than this library.
+    """
+    tensors, metadata = tensors_from_bytes(content, ORIGIN)
+    try:
+        record = parse_json(metadata[RECORD])
+        if not isinstance(record, dict):
+            raise ValueError(f"{RECORD} is no object")
+    except (KeyError, ValueError) as error:
+        raise unreadable(Path(ORIGIN), error) from error
+    weights = {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items()}
+    history = parse_history(metadata.get(HISTORY, ""), Path(ORIGIN))
+    return _restore(record, weights), tuple(history)
+
+
+def _restore(record: Mapping[str, object], weights: Mapping[str, Tensor]) -> SavedModel:
+    """The model of a record with its weights."""
+    return restore_model(
+        Path(ORIGIN),
+        record,
+        lambda: {name: tuple(tensor.shape) for name, tensor in weights.items()},
+        lambda: weights,
+    )
