@@ -44,9 +44,10 @@ def test_damaged_bytes_are_an_error_of_a_run(run):
 def test_bytes_without_a_record_are_an_error_of_a_run():
     from aevb._files import tensors_to_bytes
 
-    for metadata in (None, {"model.json": "[]"}, {"model.json": "{}"}):
+    record = '{"model.json": %s, "history.jsonl": ""}'
+    for metadata in (None, {"run": "[]"}, {"run": record % "[]"}, {"run": record % "{}"}):
         with pytest.raises(RunError):
-            Run.from_bytes(tensors_to_bytes({"model.a": torch.ones(1)}, metadata))
+            Run.from_bytes(tensors_to_bytes({"a": torch.ones(1)}, metadata))
 
 
 def test_further_training_goes_on_from_the_weights(run):

@@ -870,8 +870,9 @@ def _make_rows(raw: RawData, index: np.ndarray, spec: Spec, seed: int, part: str
 
 def _select_stored(raw: RawData, index: np.ndarray) -> StoredRows:
     """Values of the rows ``index``."""
-    every = len(index) == len(raw.values) and np.array_equal(index, np.arange(len(index)))
-    values = raw.values[: len(index)] if every else raw.values[index]
+    own = raw.table is not None  # encoded cells, which nobody else can change
+    every = own and np.array_equal(index, np.arange(len(raw.values)))
+    values = raw.values if every else raw.values[index]
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
 
 

@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     from ._run import Run
 
 ORIGIN = "the bytes of a run"  # what errors name in place of a path
-RECORD, HISTORY, WEIGHTS = "model.json", "history.jsonl", "model."
+RECORDS = "run"  # the one entry of the metadata, whose order would be another each time
+RECORD, HISTORY = "model.json", "history.jsonl"
 
 
 def run_to_bytes(run: Run) -> bytes:
     """The bytes of ``Run.to_bytes``."""
-    weights = distinct_weights(run.model)
     record = model_record(run.model, run.spec, run.training, run.status)
-    return tensors_to_bytes(
-        {WEIGHTS + name: tensor for name, tensor in weights.items()},
-        {RECORD: json.dumps(record), HISTORY: format_history(run.history)},
-    )
+    records = {RECORD: record, HISTORY: format_history(run.history)}
+    return tensors_to_bytes(distinct_weights(run.model), {RECORDS: json.dumps(records)})
 
 
 def saved_model_from_bytes(content: bytes) -> tuple[SavedModel, tuple[Epoch, ...]]:
@@ -36,16 +34,15 @@ def saved_model_from_bytes(content: bytes) -> tuple[SavedModel, tuple[Epoch, ...
     Raises:
         RunError: The bytes are damaged, or newer than this library.
     """
-    tensors, metadata = tensors_from_bytes(content, ORIGIN)
+    weights, metadata = tensors_from_bytes(content, ORIGIN)
     try:
-        record = parse_json(metadata[RECORD])
+        records = parse_json(metadata[RECORDS])
+        record, history = records[RECORD], str(records[HISTORY])
         if not isinstance(record, dict):
             raise ValueError(f"{RECORD} is no object")
-    except (KeyError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise unreadable(Path(ORIGIN), error) from error
-    weights = {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items()}
-    history = parse_history(metadata.get(HISTORY, ""), Path(ORIGIN))
-    return _restore(record, weights), tuple(history)
+    return _restore(record, weights), tuple(parse_history(history, Path(ORIGIN)))
 
 
 def _restore(record: Mapping[str, object], weights: Mapping[str, Tensor]) -> SavedModel:
