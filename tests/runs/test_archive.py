@@ -42,12 +42,12 @@ def test_damaged_bytes_are_an_error_of_a_run(run):
 
 
 def test_bytes_without_a_record_are_an_error_of_a_run():
-    from aevb._files import tensors_to_bytes
+    from aevb._files import pack_tensors
 
     record = '{"model.json": %s, "history.jsonl": ""}'
     for metadata in (None, {"run": "[]"}, {"run": record % "[]"}, {"run": record % "{}"}):
         with pytest.raises(RunError):
-            Run.from_bytes(tensors_to_bytes({"a": torch.ones(1)}, metadata))
+            Run.from_bytes(pack_tensors({"a": torch.ones(1)}, metadata))
 
 
 def test_further_training_goes_on_from_the_weights(run):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .._files import parse_json, tensors_from_bytes, tensors_to_bytes, unreadable
+from .._files import pack_tensors, parse_json, tensors_from_bytes, unreadable
 from .._persistence import SavedModel, distinct_weights, model_record, restore_model
 from ..training._history import Epoch, format_history, parse_history
 
@@ -25,7 +25,7 @@ def run_to_bytes(run: Run) -> bytes:
     """The bytes of ``Run.to_bytes``."""
     record = model_record(run.model, run.spec, run.training, run.status)
     records = {RECORD: record, HISTORY: format_history(run.history)}
-    return tensors_to_bytes(distinct_weights(run.model), {RECORDS: json.dumps(records)})
+    return pack_tensors(distinct_weights(run.model), {RECORDS: json.dumps(records)})
 
 
 def saved_model_from_bytes(content: bytes) -> tuple[SavedModel, tuple[Epoch, ...]]:

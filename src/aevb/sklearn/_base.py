@@ -76,7 +76,8 @@ class BaseVAE(BaseEstimator, ABC):
         unseen: What becomes of a category that the fitted rows do not have: ``"missing"``, or
             ``"refuse"`` for an error.
         options: Any other setting of ``aevb fit`` by name, as ``{"beta": 0.5, "patience": 20}``.
-        validation_fraction: Share of the rows that choose the best weights and end the training.
+        validation_fraction: Share of the rows that choose the best weights and end the training;
+            0 trains on all rows, and keeps the last weights.
         n_draws: Importance samples of a row in scores.
         warm_start: Whether another ``fit`` goes on with the weights and the kinds of the last one.
         random_state: Seed of every draw. With an integer, equal calls give equal results.
@@ -86,8 +87,6 @@ class BaseVAE(BaseEstimator, ABC):
     Attributes:
         run_: The trained model as a ``Run``.
         n_iter_: Number of epochs.
-        n_features_in_: Number of columns.
-        feature_names_in_: Names of the columns of a data frame.
     """
 
     _default_preset: str | None = None  # None: chosen for the data
@@ -290,13 +289,15 @@ class BaseVAE(BaseEstimator, ABC):
         return options
 
     def _split(self) -> tuple[float, float, float]:
-        """The shares of training, validation and test rows, of which one is enough."""
+        """The shares of training, validation and test rows."""
         share = self.validation_fraction
-        if not 0 < share < 1:
+        if not 0 <= share < 1:
             raise ArgumentError(
-                "give a share between 0 and 1", argument="validation_fraction", value=share
+                "give a share of at least 0 and below 1",
+                argument="validation_fraction",
+                value=share,
             )
-        return 1 - share, share * (1 - 1e-6), share * 1e-6
+        return 1 - share, share, 0.0
 
     def _new_seed(self, random_state: Any = None) -> int:
         """A seed from a random state, by default that of the estimator."""

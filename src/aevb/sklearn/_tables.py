@@ -16,7 +16,7 @@ from ..data._sparse_rows import is_sparse_matrix
 from ..data._tables import to_narwhals
 from ..errors import DataError
 
-MIN_ROWS = 3  # of a fit: a row each for training and validation, and another
+MIN_ROWS = 2  # of a fit: a row each for training and validation
 
 
 def is_data_frame(X: Any) -> bool:

@@ -13,10 +13,16 @@ from ._source import Source
 
 
 def initialise_from_data(model: VAE, source: Source, seed: int, device: torch.device) -> None:
-    """Initialise data-dependent parts from rows of the source, with random draws of the seed."""
+    """Initialise data-dependent parts from rows of the source, with random draws of the seed.
+
+    Rows with the weight 0 have no part in them.
+    """
     with seed_scope(seed, device):
         batch = source.initialisation_batch(model.initialisation_rows)
-        model.initialise_from_data(batch.x, batch.context)
+        x, context, weight = batch.x, batch.context, batch.weight
+        if weight is not None and (weight > 0).any():
+            x, context = x[weight > 0], None if context is None else context[weight > 0]
+        model.initialise_from_data(x, context)
 
 
 def initialisation_notes(model: VAE, spec: Spec | None) -> tuple[Note, ...]:
