@@ -20,6 +20,7 @@ from ._options import (
     CommonOptions,
     DataOptions,
     Flag,
+    Integer,
     Json,
     ModelOptions,
     TrainingOptions,
@@ -27,9 +28,11 @@ from ._options import (
 from ._style import STYLE
 
 if TYPE_CHECKING:
+    from ..data import Dataset
     from ..metrics import Diagnosis, Evaluation
     from ..models import VAE
     from ..runs import Run
+    from ..runs._tune import Search
     from ..training import FitResult
 
 STOP_REASON_PHRASES = {
@@ -82,6 +85,19 @@ def fit(
     force: Annotated[
         bool, Flag, Parameter(help="Replace the run in --out.", group=RUN_GROUP)
     ] = False,
+    tune: Annotated[
+        bool,
+        Flag,
+        Parameter(
+            help="Try several settings, choose by the validation rows, and train with the best; "
+            "--minutes then limits the whole.",
+            group=RUN_GROUP,
+        ),
+    ] = False,
+    candidates: Annotated[
+        Integer | None,
+        Parameter(help="Number of settings that --tune tries; 12 by default.", group=RUN_GROUP),
+    ] = None,
     report: Annotated[
         bool,
         Parameter(help="Write report.html at the end.", negative="--no-report", group=RUN_GROUP),
@@ -99,9 +115,11 @@ def fit(
     """
     console = ConsoleOutput(common.quiet, json)
     settings = RunSettings(check_source(source, train, "fit"), data, model, training, common.seed)
-    run = train_run(settings, console, common, out, resume=resume, force=force)
+    count = candidate_count(tune, candidates, resume)
+    run = train_run(settings, console, common, out, resume=resume, force=force, candidates=count)
     if run.result is not None and run.result.stop_reason == "interrupted":
-        console.print_paragraph("Resume", f"aevb fit --resume --out {run.name}")
+        again = f"--config {run.name}/config.toml --force" if settings.members > 1 else "--resume"
+        console.print_paragraph("Resume", f"aevb fit {again} --out {run.name}")
         return interrupt_exit_code(run.result)
     _report_results(run, console, common, report)
     return 0
@@ -129,6 +147,30 @@ def check_source(source: str | None, train: str | None, command: str) -> str:
     return source
 
 
+def candidate_count(tune: bool, candidates: int | None, resume: bool) -> int | None:
+    """Number of settings to try; None without ``tune``.
+
+    Raises:
+        ArgumentError: Options that exclude each other.
+    """
+    from ..runs._tune import DEFAULT_CANDIDATES
+
+    if not tune and candidates is not None:
+        raise ArgumentError(
+            message("it belongs to {tune}", tune=Argument("tune", True)),
+            argument="candidates",
+            value=candidates,
+        )
+    if tune and resume:
+        raise ArgumentError(
+            message("a search begins anew, and {resume} continues", resume=Argument("resume")),
+            argument="tune",
+            value=True,
+            suggestions=("Leave it out to train the best candidate so far",),
+        )
+    return (DEFAULT_CANDIDATES if candidates is None else candidates) if tune else None
+
+
 def train_run(
     settings: RunSettings,
     console: ConsoleOutput,
@@ -137,18 +179,26 @@ def train_run(
     *,
     resume: bool = False,
     force: bool = False,
+    candidates: int | None = None,
 ) -> Run:
-    """Read the data, report what was chosen, and train."""
+    """Read the data, report what was chosen, and train; among ``candidates`` if there are some."""
     from .._hardware import resolve_device
     from ..runs import next_run_folder
     from ..runs._recipe import model_sentences
+    from ..runs._tune import check_tuning
     from ..training._run_folder import check_resume
 
     check_resume(resume, force)
     device = resolve_device(common.device)
     settings.training.to_fit_arguments()  # an impossible value is refused before data are read
+    if candidates is not None:
+        check_tuning(settings, candidates, out, overwrite=force)
     data = settings.load_data()
     console.print_paragraph("Data", *data.spec.notes)
+    found = None
+    if candidates is not None:
+        found = search_candidates(settings, data, candidates, console, common)
+        settings = found.settings
     settings = settings.with_defaults_for(data.spec)
     recipe = settings.recipe(data.spec, len(data.train))
     folder = out or next_run_folder(data.spec.name)
@@ -156,19 +206,49 @@ def train_run(
     console.print_paragraph(
         "Run", f"{folder}, on {device}, seed {common.seed}. Ctrl-C keeps the best so far."
     )
-    run = settings.fit(
-        folder,
-        data=data,
-        recipe=recipe,
-        device=device,
-        resume=resume,
-        overwrite=force,
-        progress=False if console.quiet else None,
-    )
+    progress = False if console.quiet else None
+    if found is None:
+        run = settings.fit(
+            folder,
+            data=data,
+            recipe=recipe,
+            device=device,
+            resume=resume,
+            overwrite=force,
+            progress=progress,
+        )
+    else:
+        run = found.fit(folder, device=device, overwrite=force, progress=progress)
     assert run.result is not None
     console.print_paragraph("Notes", *run.result.notes)
     console.print_paragraph("Done", completion_sentence(run.result))
     return run
+
+
+def search_candidates(
+    settings: RunSettings,
+    data: Dataset,
+    candidates: int,
+    console: ConsoleOutput,
+    common: CommonOptions,
+) -> Search:
+    """Train and score candidate settings, and print their table."""
+    from ..runs._tune import search
+    from ..training._tuning import TABLE_HEADER
+
+    console.print_paragraph(
+        "Tune",
+        f"up to {candidates} candidates, chosen by {len(data.validation):,} validation rows. "
+        "Ctrl-C keeps the best so far.",
+    )
+    progress = False if console.quiet else None
+    found = search(settings, data, candidates=candidates, device=common.device, progress=progress)
+    if not (console.quiet or console.json):
+        console.print_paragraph("", "")
+        console.print_table(found.tuning.table_rows, TABLE_HEADER, right_aligned=(1, 2, 3, 4))
+        console.print_paragraph("", "")
+    console.print_paragraph("Chosen", found.tuning.summary)
+    return found
 
 
 def interrupt_exit_code(result: FitResult) -> int:
@@ -238,6 +318,8 @@ def _report_results(run: Run, console: ConsoleOutput, common: CommonOptions, rep
             "best_epoch": run.result.best_epoch,
             "stop_reason": run.result.stop_reason,
         }
+        if run.tuning is not None:
+            record["tuning"] = run.tuning.to_dict()
         findings = {"findings": found.to_dict()["findings"]}
         console.print_json(record | bound.to_dict() | accuracy_record(accuracy) | findings)
     elif console.quiet:

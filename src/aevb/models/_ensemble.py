@@ -101,17 +101,28 @@ def check_can_be_member(model: VAE) -> None:
     Raises:
         IncompatibleError: It has no importance weights or no encoder.
     """
+    check_has_likelihood(model, "an ensemble averages the densities of its members", "ensemble")
+
+
+def check_has_likelihood(model: VAE, purpose: str, argument: str) -> None:
+    """Check that log p(x) of new rows can be estimated.
+
+    Args:
+        model: The model.
+        purpose: What needs it, as a clause.
+        argument: The argument that asks for it.
+
+    Raises:
+        IncompatibleError: It has no importance weights or no encoder.
+    """
     can = model.capabilities
     if can.importance_weights and can.encodes_new_rows:
         return
-    reason = "has no estimate of log p(x)" if can.encodes_new_rows else "cannot encode new rows"
+    reason = "has no estimate of it" if can.encodes_new_rows else "cannot encode new rows"
     raise IncompatibleError(
-        message(
-            f"an ensemble averages the densities of its members, and a model with "
-            f"`posteriors.{type(model.posterior).__name__}` {reason}"
-        ),
-        argument="ensemble",
-        suggestions=(message("Leave {ensemble} out", ensemble=Argument("ensemble")),),
+        f"{purpose}, and a model with `posteriors.{type(model.posterior).__name__}` {reason}",
+        argument=argument,
+        suggestions=(message("Leave {argument} out", argument=Argument(argument)),),
     )
 
 

@@ -19,7 +19,7 @@ from ._latent_sections import (
 from ._numbers import numbers_section
 from ._quality import quality_section
 from ._report_context import ReportContext
-from ._setup_sections import data_section, model_section, training_section
+from ._setup_sections import data_section, model_section, training_section, tuning_section
 from ._table_sections import (
     associations_section,
     calibration_section,
@@ -43,6 +43,7 @@ SECTIONS: tuple[Callable[[ReportContext], Section | None], ...] = (
     quality_section,
     privacy_section,
     calibration_section,
+    tuning_section,
     training_section,
     schema_section,
     data_section,

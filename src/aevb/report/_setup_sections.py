@@ -10,7 +10,16 @@ from ..data._labels import describe_labels
 from ..networks import Condition
 from ..notes import PYTHON, Note, render
 from ..plots._curves import available_quantities
-from ._html import Section, escape_html, figure_grid, name_value_table, note_list, paragraph
+from ..training._tuning import TABLE_HEADER, Tuning
+from ._html import (
+    Section,
+    data_table,
+    escape_html,
+    figure_grid,
+    name_value_table,
+    note_list,
+    paragraph,
+)
 from ._model_summary import NameValuePairs, architecture_pairs, best_epoch, training_pairs
 from ._report_context import ReportContext
 
@@ -89,6 +98,19 @@ def _data_notes(report: ReportContext) -> Iterator[Note]:
             "for the same binarisation.",
             data={"binarisation": spec.binarisation},
         )
+
+
+def tuning_section(report: ReportContext) -> Section | None:
+    """The candidates among which the settings were chosen; None for a run that was not tuned."""
+    tuning = Tuning.from_record(report.training)
+    if tuning is None:
+        return None
+    how = (
+        "The difference is row by row, with the same noise, and after as many steps of both. No "
+        "candidate has seen the test rows."
+    )
+    table = data_table(TABLE_HEADER, tuning.table_rows, "listing")
+    return Section("tuning", "Candidate settings", paragraph(tuning.summary, how) + table)
 
 
 def training_section(report: ReportContext) -> Section | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from ._sweep import SweepSettings, sweep
     from ._sweep_result import Combination, SweepResult, SweepRun
+    from ._tune import tune
 
 # Modules are imported on first use: the command line reads the settings before torch is imported.
 _LAZY_IMPORTS = {
@@ -55,6 +56,7 @@ _LAZY_IMPORTS = {
     "compare": "_comparison",
     "next_run_folder": "_run",
     "sweep": "_sweep",
+    "tune": "_tune",
 }
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "compare",
     "next_run_folder",
     "sweep",
+    "tune",
 ]
 
 

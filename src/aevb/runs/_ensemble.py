@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .._files import read_json
 from .._persistence import RunStatus, save, to_config
 from .._recipe import Recipe
 from ..data import Dataset
@@ -69,6 +70,13 @@ def fit_ensemble(
         if out is not None:
             save_result(out, result, recipe, settings, data, record | {"ensemble": members})
     return result
+
+
+def kept_record(out: str | Path | None) -> dict[str, Any]:
+    """The entries of the record of a run that its resumed training keeps."""
+    path = None if out is None else Path(out) / "model.json"
+    record = {} if path is None or not path.exists() else read_json(path).get("training", {})
+    return {name: record[name] for name in ("tuning",) if name in record}
 
 
 def check_no_resume(resume: bool) -> None:

@@ -44,6 +44,7 @@ from ..training import FitResult, fit_prior
 from ..training._history import Epoch, EpochCallback, read_history, write_history
 from ..training._optimisers import LearningRateSchedule, OptimizerFactory
 from ..training._run_folder import RunFolder, check_run_folder
+from ..training._tuning import Tuning
 from ..types import ProgressCallback
 from ._archive import run_to_bytes, saved_model_from_bytes
 from ._conditions import ConditionalRows, sample_where
@@ -343,6 +344,15 @@ class Run(TrainedModel):
     def maximises_elbo(self) -> bool:
         """Whether training maximised the ELBO, as far as its history says."""
         return not self.history or self.history[-1].targets_elbo
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """The table of candidates of a run of ``aevb fit --tune``; None for other runs.
+
+        Raises:
+            RunError: The record is damaged.
+        """
+        return Tuning.from_record(self.training)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -614,7 +614,7 @@ class RunSettings:
         from ..training import fit
         from ..training._run_folder import check_resume
         from ._data_parts import check_same_data, data_parts_record
-        from ._ensemble import check_no_resume, fit_ensemble
+        from ._ensemble import check_no_resume, fit_ensemble, kept_record
         from ._run import Run
 
         check_resume(resume, overwrite)
@@ -626,6 +626,7 @@ class RunSettings:
         record = settings.to_record() | parts | dict(record or {})
         if resume:
             check_same_data(out, parts)
+            record = kept_record(out) | record
         if self.members > 1:
             check_no_resume(resume)
             result = fit_ensemble(
