@@ -333,3 +333,34 @@ def test_sources_of_parts_are_options_and_quiet_keeps_warnings(aevb, refused, tm
     # the warning that 0 and 255 could be read as 0 and 1, and no other note
     assert done.out == "marks\n" and done.err.count("note: ") == 1
     assert "--binarise fixed" in done.err
+
+
+@pytest.fixture
+def many_rows(tmp_path):
+    path = tmp_path / "many.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(200, 3)))
+    return path
+
+
+def test_tuning_prints_the_candidates(aevb, many_rows):
+    done = aevb("fit", many_rows, "--tune", "--candidates", 2, "--epochs", 2, *SMALL, "--json")
+    record = json.loads(done.out)
+    assert done.code == 0 and len(record["tuning"]["candidates"]) == 2
+    assert record["tuning"]["candidates"][0]["chosen"]
+    again = aevb("fit", "--resume", "--tune", "--out", record["run"])
+    assert again.code == 2 and "--tune" in again.err
+    report = aevb("report", record["run"])
+    page = Path(record["run"], "report.html").read_text(encoding="utf-8")
+    assert report.code == 0 and 'id="tuning"' in page and "chosen" in page
+
+
+def test_an_interrupted_ensemble_is_kept_and_can_be_begun_again(aevb, table, monkeypatch):
+    interrupt_after(monkeypatch, 2)
+    arguments = ("fit", table, "--epochs", 9, "--ensemble", 2, "--out", "runs/two", *SMALL)
+    done = aevb(*arguments)
+    assert done.code == 130 and "--config runs/two/config.toml --force --out runs/two" in done.out
+    assert json.loads(Path("runs/two/model.json").read_text())["state"] == "interrupted"
+    refused = aevb("fit", "--resume", "--out", "runs/two")
+    assert refused.code != 0 and "--force" in refused.err
+    again = aevb("fit", "--config", "runs/two/config.toml", "--force", "--out", "runs/two")
+    assert again.code == 0

@@ -63,6 +63,15 @@ def files(tmp_path):
         (["ok.npy", "--lr", "nan"], "is nan; give a"),
         (["ok.npy", "--ema", "1"], "is 1.0; give a"),
         (["ok.npy", "--seed", "-1"], "--seed is -1"),
+        (["ok.npy", "--ensemble", "0"], "--ensemble is 0"),
+        (["ok.npy", "--candidates", "5"], "it belongs to --tune"),
+        (["ok.npy", "--tune", "--candidates", "1"], "--candidates is 1"),
+        (["ok.npy", "--tune", "--resume", "--out", "runs/1"], "it holds no run to resume"),
+        (["ok.npy", "--tune"], "validation rows, and there are 3"),
+        (
+            ["ok.npy", "--tune", "--split", "0.4,0.4,0.2", "--minutes", "0.0001"],
+            "too short for one candidate",
+        ),
         (["ok.npy", "--split", "1,2"], "Write --split 0.8,0.1,0.1"),
         (["ok.npy", "--preset", "vea"], "Write --preset vae"),
         (

@@ -247,7 +247,7 @@ def search_candidates(
         console.print_paragraph("", "")
         console.print_table(found.tuning.table_rows, TABLE_HEADER, right_aligned=(1, 2, 3, 4))
         console.print_paragraph("", "")
-    console.print_paragraph("Chosen", found.tuning.summary)
+    console.print_paragraph("Chosen", found.tuning.summary, *found.tuning.notes)
     return found
 
 

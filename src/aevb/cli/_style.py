@@ -22,9 +22,9 @@ OPTION_OF_ARGUMENT = {
     "to_row": "to",
 }
 OTHER_OPTIONS = {
-    "annealing", "bracket", "components", "config", "defensive", "draws", "factors", "family",
+    "annealing", "bracket", "candidates", "components", "config", "defensive", "draws", "factors", "family",
     "features", "from", "intervals", "label", "level", "max-rows", "mean", "method", "path",
-    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "train", "trust-source",
+    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "train", "trust-source", "tune",
     "where",
 }  # fmt: skip
 OPTIONS = OTHER_OPTIONS | {

@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._candidates import CANDIDATES, Candidate
     from ._comparison import ComparedRun, RunComparison, compare
     from ._conditions import ConditionalRows
     from ._impute import TableImputation
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 # Modules are imported on first use: the command line reads the settings before torch is imported.
 _LAZY_IMPORTS = {
+    "CANDIDATES": "_candidates",
+    "Candidate": "_candidates",
     "Combination": "_sweep_result",
     "ComparedRun": "_comparison",
     "ConditionalRows": "_conditions",
@@ -60,6 +63,8 @@ _LAZY_IMPORTS = {
 }
 
 __all__ = [
+    "CANDIDATES",
+    "Candidate",
     "Combination",
     "ComparedRun",
     "ConditionalRows",

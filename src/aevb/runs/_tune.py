@@ -20,7 +20,7 @@ from ..metrics._estimate import Estimate
 from ..metrics._rows import evenly_spaced_rows
 from ..models import VAE
 from ..models._ensemble import check_has_likelihood
-from ..notes import Argument, Note, message
+from ..notes import Argument, message
 from ..training import FitResult, fit, fit_many
 from ..training._compatibility import check_positive
 from ..training._run_folder import RunFolder, check_run_folder
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_CANDIDATES = 12
 RUNGS = ((0.25, 1.0), (1.0, 0.25))
 """Rounds of the search: the share of the full number of steps, and of the candidates."""
-MIN_VALIDATION_ROWS, FEW_VALIDATION_ROWS = 10, 100
+MIN_VALIDATION_ROWS = 10
 MAX_SCORED_ROWS, SCORE_SAMPLES = 2000, 100
 SLOW_SCORE_SAMPLES = 20  # for networks that take long
 MIN_STEPS = 100  # of a candidate, where time is limited
@@ -58,10 +58,11 @@ def tune(
     """Choose settings by held-out rows, and train with the best of them.
 
     The candidates (``runs.CANDIDATES``) change one or two settings that the user has left open: all
-    are trained for a quarter of the steps, those of equal shapes as one stack, and the best quarter
-    of them for all steps. Log p(x) of the validation rows decides, with the same noise for each
-    candidate. The chosen one is then trained as ``RunSettings.fit`` does, also as an ensemble. No
-    candidate has seen the test rows. The result is a function of the seed unless time is limited.
+    are trained for a quarter of the steps, those of equal shapes as one stack, and the default and
+    the best quarter of them for all steps. Log p(x) of the validation rows decides, with the same
+    noise for each candidate. The chosen one is then trained as ``RunSettings.fit`` does, also as an
+    ensemble. No candidate has seen the test rows. The result is a function of the seed unless time
+    is limited.
 
     Args:
         source: The path of a file or folder, the name of a data set, or the settings to start from.
@@ -181,7 +182,7 @@ class Search:
         return Run.from_fit(replace(self.result, out=Path(out)), self.data)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Entry:
     """A candidate of the search."""
 
@@ -237,7 +238,8 @@ def search(
     samples = SCORE_SAMPLES if data.spec.network == "mlp" else SLOW_SCORE_SAMPLES
     rest = list(entries)
     for rung, (own_epochs, (_, share)) in enumerate(zip(plan.epochs, RUNGS, strict=False)):
-        rest = sorted(rest, key=lambda each: each.rank)[: max(1, math.ceil(share * len(entries)))]
+        kept = sorted(rest, key=lambda each: each.rank)[: math.ceil(share * len(entries))]
+        rest = [each for each in rest if each in kept or each is entries[0]]
         interrupted = _train(rest, rung, data, own_epochs, device, progress)
         for each in rest:
             _score(each, rung, rows, samples, settings.seed)
@@ -343,12 +345,10 @@ def _choose(
     )
     if plan.refit_minutes is not None:
         chosen = replace(chosen, training=replace(chosen.training, minutes=plan.refit_minutes))
-    notes = () if n_rows >= FEW_VALIDATION_ROWS else (_few_rows_note(n_rows),)
     interrupted = next((e.result for e in entries if _was_interrupted(e.result)), None)
     result = best.result
     if interrupted is not None:
         result = replace(result, stop_reason="interrupted", signal=interrupted.signal)
-    result = replace(result, notes=(*notes, *result.notes))
     tuning = Tuning(candidates=table, n_rows=n_rows, samples=samples, seconds=seconds)
     return Search(tuning, chosen, data, result, best.recipe)
 
@@ -357,18 +357,13 @@ def _was_interrupted(result: FitResult | None) -> bool:
     return result is not None and result.stop_reason == "interrupted"
 
 
-def _few_rows_note(n_rows: int) -> Note:
-    text = f"{n_rows} validation rows chose: differences of a few standard errors mean nothing."
-    return Note("few_validation_rows", text, "warning", {"rows": n_rows})
-
-
 def _describe(entry: _Entry, best: _Entry, default: _Entry) -> TunedCandidate:
     """The line of a candidate; it is compared with the best after as many steps."""
-    own = entry.scores
-    other = best.scores_by_rung[entry.rung] if entry.rung < len(best.scores_by_rung) else None
-    bound = None if own is None or not own.isfinite().all() else Estimate.from_values(own)
-    is_known = bound is not None and other is not None and entry is not best
-    apart = Estimate.from_values(own - other) if is_known else None  # pyright: ignore[reportOptionalOperand]
+    own, bound, apart = entry.scores, None, None
+    if own is not None and own.isfinite().all():
+        bound = Estimate.from_values(own)
+        if entry is not best and entry.rung < len(best.scores_by_rung):
+            apart = Estimate.from_values(own - best.scores_by_rung[entry.rung])
     return TunedCandidate(
         name=entry.name,
         changes=_changes(entry.settings, default.settings),
@@ -389,7 +384,7 @@ def _changes(settings: RunSettings, default: RunSettings) -> dict[str, Any]:
         (settings.training, default.training),
     )
     return {
-        each.name: getattr(own, each.name)
+        each.name: list(value) if isinstance(value := getattr(own, each.name), tuple) else value
         for own, base in pairs
         for each in fields(own)
         if getattr(own, each.name) != getattr(base, each.name)
@@ -447,7 +442,7 @@ def _plan_time(
         )
     count = plan.candidates
     work = sum(
-        epochs * steps * step * math.ceil(share * count)
+        epochs * steps * step * min(count, math.ceil(share * count) + 1)  # the default stays
         for epochs, (_, share) in zip(plan.epochs, RUNGS, strict=True)
     )
     refit_minutes = None if refit <= reserved else reserved / 60

@@ -9,7 +9,9 @@ from typing import Any
 from .._records import record_from_json
 from ..errors import RunError
 from ..metrics._estimate import format_with_error
+from ..notes import Note
 
+FEW_VALIDATION_ROWS = 100
 TABLE_HEADER = ("candidate", "steps", "log p(x)", "minus the best", "seconds")
 
 
@@ -88,6 +90,17 @@ class Tuning:
             f"{self.chosen.name} has the highest log p(x) of {self.n_rows:,} validation rows, by "
             f"{self.samples} importance samples each, among {len(self.candidates)} candidates."
         )
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What to know about the choice."""
+        if self.n_rows >= FEW_VALIDATION_ROWS:
+            return ()
+        text = (
+            f"{self.n_rows} validation rows chose: trust differences of several standard errors "
+            "alone."
+        )
+        return (Note("few_validation_rows", text, "warning", {"rows": self.n_rows}),)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to values that JSON can hold."""
