@@ -22,10 +22,10 @@ OPTION_OF_ARGUMENT = {
     "to_row": "to",
 }
 OTHER_OPTIONS = {
-    "annealing", "bracket", "candidates", "components", "config", "defensive", "draws", "factors", "family",
-    "features", "from", "intervals", "label", "level", "max-rows", "mean", "method", "path",
-    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "train", "trust-source", "tune",
-    "where",
+    "annealing", "bracket", "candidates", "components", "config", "defensive", "draws", "factors",
+    "family", "features", "from", "intervals", "label", "level", "max-rows", "mean", "method",
+    "quantile", "resume", "source", "start", "steps", "temperatures", "to", "train", "trust-source",
+    "path", "tune", "where",
 }  # fmt: skip
 OPTIONS = OTHER_OPTIONS | {
     each.name.replace("_", "-")
