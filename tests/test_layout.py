@@ -37,9 +37,10 @@ ORDER = [
     "runs",
     "aevb",  # the root package: what `import aevb` gives
     "sklearn cli __main__",
+    "pyod",  # the estimator of scikit-learn under another contract
 ]
 RANK = {part: rank for rank, line in enumerate(ORDER) for part in line.split()}
-HEAVY = {"PIL", "cyclopts", "matplotlib", "pandas", "polars", "sklearn"}
+HEAVY = {"PIL", "cyclopts", "matplotlib", "pandas", "polars", "pyod", "sklearn"}
 PICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 
