@@ -23,6 +23,7 @@ from ..models._ensemble import check_has_likelihood
 from ..notes import Argument, message
 from ..training import FitResult, fit, fit_many
 from ..training._compatibility import check_positive
+from ..training._interrupt import Interrupt, catch_interrupt
 from ..training._run_folder import RunFolder, check_run_folder
 from ..training._trainer import resolve_epochs
 from ..training._tuning import TunedCandidate, Tuning
@@ -237,15 +238,26 @@ def search(
         entries = entries[: plan.candidates]
     samples = SCORE_SAMPLES if data.spec.network == "mlp" else SLOW_SCORE_SAMPLES
     rest = list(entries)
-    for rung, (own_epochs, (_, share)) in enumerate(zip(plan.epochs, RUNGS, strict=False)):
-        kept = sorted(rest, key=lambda each: each.rank)[: math.ceil(share * len(entries))]
-        rest = [each for each in rest if each in kept or each is entries[0]]
-        interrupted = _train(rest, rung, data, own_epochs, device, progress)
-        for each in rest:
-            _score(each, rung, rows, samples, settings.seed)
-        if interrupted:
-            break
-    return _choose(settings, data, entries, len(rows), samples, time.monotonic() - began, plan)
+    with catch_interrupt() as interrupt:
+        for rung, (own_epochs, (_, share)) in enumerate(zip(plan.epochs, RUNGS, strict=False)):
+            kept = sorted(rest, key=lambda each: each.rank)[: math.ceil(share * len(entries))]
+            rest = [each for each in rest if each in kept or each is entries[0]]
+            _train(rest, rung, data, own_epochs, device, progress, interrupt)
+            for each in rest:
+                _score(each, rung, rows, samples, settings.seed)
+            if interrupt.requested:
+                break
+    tuning, best = _choose(entries, len(rows), samples, time.monotonic() - began)
+    assert best.result is not None
+    result = best.result
+    if interrupt.requested:
+        result = replace(result, stop_reason="interrupted", signal=interrupt.signal)
+    chosen = replace(
+        best.settings, model=replace(best.settings.model, ensemble=settings.model.ensemble)
+    )
+    if plan.refit_minutes is not None:
+        chosen = replace(chosen, training=replace(chosen.training, minutes=plan.refit_minutes))
+    return Search(tuning, chosen, data, result, best.recipe)
 
 
 def _scored_rows(data: Dataset) -> Rows:
@@ -274,21 +286,24 @@ def _train(
     epochs: int,
     device: str | torch.device | None,
     progress: bool | None,
-) -> bool:
-    """Train candidates from the beginning; whether Ctrl-C has ended it."""
+    interrupt: Interrupt,
+) -> None:
+    """Train candidates from the beginning; Ctrl-C keeps what they were before, if anything."""
     groups: dict[str, list[_Entry]] = {}
     for each in entries:
         shared = replace(each.settings.training, lr=1.0, epochs=epochs, minutes=None)
         groups.setdefault(repr(shared), []).append(each)
     for group in groups.values():
+        if interrupt.requested:
+            return
         began = time.monotonic()
+        recipes = [each.recipe for each in group]
         if rung:
-            for each in group:
-                each.recipe = each.settings.recipe(data.spec, len(data.train))
+            recipes = [each.settings.recipe(data.spec, len(data.train)) for each in group]
         arguments = group[0].settings.training.to_fit_arguments()
         del arguments["optimizer"]
         results = fit_many(
-            [each.recipe for each in group],
+            recipes,
             data,
             **arguments | {"epochs": epochs, "minutes": None},
             optimizer=[each.settings.training.to_fit_arguments()["optimizer"] for each in group],
@@ -297,14 +312,14 @@ def _train(
             progress=progress,
         )
         seconds = (time.monotonic() - began) / len(group)
-        for each, result in zip(group, results, strict=True):
-            if any(note.code == "not_started" for note in result.notes):
+        for each, recipe, result in zip(group, recipes, results, strict=True):
+            is_stopped = result.stop_reason == "interrupted"
+            interrupt.signal = result.signal if is_stopped else interrupt.signal
+            if is_stopped and (rung or any(note.code == "not_started" for note in result.notes)):
                 continue
-            each.result, each.seconds, each.rung = result, each.seconds + seconds, rung
+            each.result, each.recipe, each.rung = result, recipe, rung
+            each.seconds += seconds
             each.steps = result.history[-1].step if result.history else 0
-        if any(result.stop_reason == "interrupted" for result in results):
-            return True
-    return False
 
 
 def _score(entry: _Entry, rung: int, rows: Rows, samples: int, seed: int) -> None:
@@ -321,15 +336,9 @@ def _score(entry: _Entry, rung: int, rows: Rows, samples: int, seed: int) -> Non
 
 
 def _choose(
-    settings: RunSettings,
-    data: Dataset,
-    entries: Sequence[_Entry],
-    n_rows: int,
-    samples: int,
-    seconds: float,
-    plan: _Plan,
-) -> Search:
-    """The table of candidates, the best first, and the settings of the best."""
+    entries: Sequence[_Entry], n_rows: int, samples: int, seconds: float
+) -> tuple[Tuning, _Entry]:
+    """The table of candidates, the best first, and the best."""
     ranked = sorted(entries, key=lambda each: each.rank)
     best = ranked[0]
     if best.result is None or best.mean == -math.inf:
@@ -340,21 +349,7 @@ def _choose(
             suggestions=("Train a single model, and ask the doctor",),
         )
     table = tuple(_describe(each, best, entries[0]) for each in ranked if each.result is not None)
-    chosen = replace(
-        best.settings, model=replace(best.settings.model, ensemble=settings.model.ensemble)
-    )
-    if plan.refit_minutes is not None:
-        chosen = replace(chosen, training=replace(chosen.training, minutes=plan.refit_minutes))
-    interrupted = next((e.result for e in entries if _was_interrupted(e.result)), None)
-    result = best.result
-    if interrupted is not None:
-        result = replace(result, stop_reason="interrupted", signal=interrupted.signal)
-    tuning = Tuning(candidates=table, n_rows=n_rows, samples=samples, seconds=seconds)
-    return Search(tuning, chosen, data, result, best.recipe)
-
-
-def _was_interrupted(result: FitResult | None) -> bool:
-    return result is not None and result.stop_reason == "interrupted"
+    return Tuning(candidates=table, n_rows=n_rows, samples=samples, seconds=seconds), best
 
 
 def _describe(entry: _Entry, best: _Entry, default: _Entry) -> TunedCandidate:
