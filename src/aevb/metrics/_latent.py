@@ -78,12 +78,11 @@ def active_units(
 )
 def _active_units_number(context: EvaluationContext) -> Iterator[Number]:
     active = context.active_units
-    size = math.prod(first_member(context.model).latent_shape)
     yield Number(
         "active_units",
         "active units",
         None if active is None else active.count,
-        text="-" if active is None else f"{active.count} of {size}",
+        text="-" if active is None else f"{active.count} of {len(active.variance)}",
         meaning="Latent variables whose posterior mean varies over the data, with a variance "
         f"above {ACTIVE_UNIT_THRESHOLD}.",
         in_tables=context.has_importance_weights,

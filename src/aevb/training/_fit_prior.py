@@ -131,6 +131,7 @@ def fit_prior(
     check_seed(seed)
     check_positive(components=components, steps=steps)
     fitter = _resolve_fitter(family)
+    check_single(model, "a fitted prior")
     _check_family(model, family)
     twin = copy.deepcopy(model)
     make_differentiable(twin)
@@ -177,7 +178,6 @@ def _resolve_fitter(
 
 def _check_family(model: VAE, family: PriorFamily | Unconditional) -> None:
     """Raise ``IncompatibleError`` if the family is not for the latents of the model."""
-    check_single(model, "a fitted prior")
     _, q = model.probe()
     name = _posterior_name(model)
     if model.prior.needs_context:
