@@ -143,6 +143,9 @@ def test_what_cannot_be_a_member_is_refused(ensemble):
         build_ensemble([autoencoder, autoencoder])
     with refused(IncompatibleError, "members"):
         build_ensemble([learned_member(0), exact_member(CENTRES[0])])
+    others = build_ensemble([learned_member(seed) for seed in range(2)])
+    with refused(IncompatibleError, "prior"):
+        VAE(others.prior, ensemble.posterior, ensemble.likelihood)
     with refused(IncompatibleError, "model"):
         inference.refine(ensemble, torch.zeros(1, 3))
     with refused(IncompatibleError, "model"):

@@ -150,6 +150,11 @@ class MemberSelection(BaseDistribution):
         return torch.stack(known) if whole.dim() > len(shape) else self.join(known)
 
 
+def count_members(p: Distribution) -> int:
+    """The number of members of a distribution of latents; 1 for one that is no ensemble's."""
+    return len(p.parts) if isinstance(p, MemberAndLatent) else 1
+
+
 def zero_latents(q: Distribution) -> Tensor:
     """Latents of zeros ``[*, *batch, *latent]``: of an ensemble, one of each member."""
     zeros = torch.zeros_like(q.mean)

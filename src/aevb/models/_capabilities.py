@@ -8,14 +8,9 @@ from typing import Literal
 from torch.distributions import Distribution
 
 from .._conditional import Conditional, Unconditional
-from ..distributions import (
-    ClassConditional,
-    MemberAndLatent,
-    QuantisedDirac,
-    analytic_kl_mask,
-    has_analytic_kl,
-)
+from ..distributions import ClassConditional, QuantisedDirac, analytic_kl_mask, has_analytic_kl
 from ..distributions._autoregressive import as_enumerable
+from ..distributions._members import count_members
 from ..likelihoods._likelihood import Likelihood
 from ..networks._column import Measure
 from ..networks._condition import Condition
@@ -104,5 +99,5 @@ class Capabilities:
             finite_states=states[0] if states else None,
             missing_values=likelihood.allows_missing,
             measure=likelihood.measure,
-            members=len(q.parts) if isinstance(q, MemberAndLatent) else 1,
+            members=count_members(q),
         )

@@ -15,7 +15,7 @@ from .._offset import add_offset, subtract_offset
 from .._random import use_generator
 from .._row_noise import RowNoise, share_moment_noise
 from ..distributions import analytic_kl, hierarchy_terms
-from ..distributions._members import zero_latents
+from ..distributions._members import count_members, zero_latents
 from ..errors import DataError, IncompatibleError, check_counts
 from ..likelihoods._likelihood import Likelihood
 from ..networks._condition import Condition
@@ -96,6 +96,12 @@ class VAE(Configurable, nn.Module):
                         latent=Argument("latent", shape[0] if len(shape) == 1 else shape),
                     ),
                 ),
+            )
+        if count_members(p) != count_members(q):
+            raise IncompatibleError(
+                f"the prior is of {count_members(p)} members, the posterior of {count_members(q)}",
+                argument="prior",
+                suggestions=("Combine whole models by models.build_ensemble",),
             )
         self.latent_shape = tuple(q.event_shape)
         self.capabilities = Capabilities.from_parts(
