@@ -294,3 +294,16 @@ def test_dropout_of_networks_of_series_and_images():
 def test_the_default_preset_of_data(event_shape, support, name):
     spec = aevb.data.Spec("x", event_shape, support, "bernoulli", "mlp")
     assert default_preset(spec) == name
+
+
+@pytest.mark.parametrize("name", ["vamp_vae", "mnist", "vae"])
+def test_presets_that_overfit_few_rows_say_so(name):
+    from aevb.runs import ModelSettings, RunSettings
+
+    settings, limit = RunSettings("digits", model=ModelSettings(preset=name)), 10_000
+    assert find_preset(name).min_rows == (0 if name == "vae" else limit)
+    notes = settings.size_notes(limit - 1)
+    assert [note.data for note in notes] == (
+        [] if name == "vae" else [{"preset": name, "rows": limit - 1, "min_rows": limit}]
+    )
+    assert settings.size_notes(limit) == ()

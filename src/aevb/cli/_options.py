@@ -72,6 +72,7 @@ _BY_NAME = {
         allow_leading_hyphen=True,
     ),
     "allow_large": Flag,
+    "refit": Flag,
     "kinds": Parameter(
         converter=_several(str.strip, "", None).converter,
         n_tokens=1,
@@ -117,7 +118,7 @@ else:
     TrainingOptions = _options(TrainingSettings, "Training")
     GridOptions = _options(Grid, "Grid")
     SweepModelOptions = _options(ModelSettings, "Model", hidden=("latent", "beta", "ensemble"))
-    SweepTrainingOptions = _options(TrainingSettings, "Training", hidden=("lr", "minutes"))
+    SweepTrainingOptions = _options(TrainingSettings, "Training", hidden=("lr", "minutes", "refit"))
 
 RunArgument = Annotated[Path, Parameter(help="The run folder.")]
 OtherSource = Annotated[

@@ -315,6 +315,42 @@ class Rows:
             context_table=None if self.context_table is None else self.context_table.subset(where),
         )
 
+    def joined_with(self, other: Rows) -> Rows:
+        """Append other rows of the same kind.
+
+        Args:
+            other: Rows that are stored in the same way.
+
+        Returns:
+            Both, with their labels, weights and context.
+
+        Raises:
+            DataError: One part has what the other lacks, or is stored in another way.
+
+        Example:
+            >>> rows = Rows.from_array([[0.5], [1.5], [2.5]])
+            >>> rows.subset([0]).joined_with(rows.subset([2])).tensor().flatten()
+            tensor([0.5000, 2.5000])
+        """
+        stored = _join_stored(self.stored_values, other.stored_values)
+        own, more = ((each.labels, each.weights, each.context_table) for each in (self, other))
+        same = [each is None for each in own] == [each is None for each in more]
+        if stored is None or not same or self.transform != other.transform:
+            raise DataError(
+                "the two parts of the data cannot be joined: they are stored in different ways, or "
+                "one alone has labels, weights or a context"
+            )
+        labels, weights = (
+            None if a is None or b is None else torch.cat([a, b])
+            for a, b in zip(own[:2], more[:2], strict=True)
+        )
+        table = self.context_table
+        if table is not None and other.context_table is not None:
+            table = replace(table, values=torch.cat([table.values, other.context_table.values]))
+        return replace(
+            self, stored_values=stored, labels=labels, weights=weights, context_table=table
+        )
+
     def in_storage_order(self) -> Rows:
         """Sort rows for the fastest pass over all of them: the order of their file.
 
@@ -368,6 +404,22 @@ def as_weights(values: Any) -> Tensor:
 def load_stored_values(stored_values: StoredRows) -> Tensor:
     """Stored rows as a dense tensor ``[N, *row]`` on their device."""
     return stored_values if isinstance(stored_values, Tensor) else stored_values.tensor()
+
+
+def _join_stored(first: StoredRows, second: StoredRows) -> StoredRows | None:
+    """Stored rows one after the other; ``None`` where they are stored in different ways."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        fits = first.dtype == second.dtype and first.shape[1:] == second.shape[1:]
+        return torch.cat([first, second]) if fits else None
+    if isinstance(first, MappedRows) and isinstance(second, MappedRows):
+        reading = [(each.dtype, each.axes, each.device, each.offset) for each in (first, second)]
+        if first.file is not second.file or reading[0] != reading[1]:
+            return None
+        index = [np.asarray(each.row_index) for each in (first, second)]
+        return replace(first, row_index=np.concatenate(index))
+    if isinstance(first, SparseRows) and isinstance(second, SparseRows):
+        return first.joined_with(second)
+    return None
 
 
 def _single_row_slice(index: int, total: int) -> slice:

@@ -84,6 +84,15 @@ class SparseRows:
             cells = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], lengths)
         return replace(self, indptr=indptr, indices=self.indices[cells], data=self.data[cells])
 
+    def joined_with(self, other: SparseRows) -> SparseRows:
+        """These rows, followed by other rows of the same columns."""
+        indptr = np.concatenate([self.indptr, self.indptr[-1] + other.indptr[1:]])
+        indices, data = (
+            np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("indices", "data")
+        )
+        return replace(self, indptr=indptr, indices=indices, data=data)
+
     def reshape(self, *shape: int) -> np.ndarray:
         """Dense rows in another shape ``[N, *row]``."""
         return np.asarray(self).reshape(*shape)

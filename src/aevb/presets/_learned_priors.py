@@ -14,14 +14,17 @@ from ._registration import register_preset
 
 __all__ = ["mixture_vae", "mnist", "vamp_vae"]
 
+MIN_VAMP_ROWS = 10_000  # with 4,100 rows, 500 pseudo-inputs are worse than a fixed prior
+
 
 @register_preset(
     paper="Tomczak and Welling 2018",
     components="Vamp prior, Normal posterior, ELBO(beta=Linear()), Pathwise()",
     use_when="the best likelihood of one layer of latent variables",
     cost="two to three times vae",
-    avoid_when="there are few rows: the learned prior overfits them",
+    avoid_when="there are fewer than about 10,000 rows: the learned prior overfits them",
     takes_columns=False,
+    min_rows=MIN_VAMP_ROWS,
 )
 def vamp_vae(
     spec: Spec,
@@ -94,8 +97,9 @@ def mixture_vae(
     components="Vamp prior, Normal posterior, gated layers, ELBO(beta=Linear()), Pathwise()",
     use_when="the best likelihood of binarised MNIST in minutes on two cores",
     cost="as vamp_vae, with gated layers",
-    avoid_when="the data are not like binarised MNIST: it overfits small sets",
+    avoid_when="the data are not like binarised MNIST: it overfits fewer than about 10,000 rows",
     takes_columns=False,
+    min_rows=MIN_VAMP_ROWS,
 )
 def mnist(
     spec: Spec,

@@ -50,6 +50,7 @@ class PresetRegistration(Registration):
             density.
         table_likelihood: The likelihood of all columns that a table of mixed columns is read for.
         takes_columns: Whether the preset can have a likelihood for each column of a table.
+        min_rows: Training rows below which it overfits.
     """
 
     role: ClassVar[str] = "preset"
@@ -61,6 +62,7 @@ class PresetRegistration(Registration):
     data_likelihood: str | None = None
     table_likelihood: str | None = None
     takes_columns: bool = True
+    min_rows: int = 0
 
     @property
     def build(self) -> Callable[..., Recipe]:
@@ -144,6 +146,7 @@ def register_preset(
     data_likelihood: str | None = None,
     table_likelihood: str | None = None,
     takes_columns: bool = True,
+    min_rows: int = 0,
 ) -> Callable[[PresetFunction], PresetFunction]:
     """Register the decorated preset and complete its docstring with the common arguments.
 
@@ -159,6 +162,7 @@ def register_preset(
             density.
         table_likelihood: The likelihood of all columns that a table of mixed columns is read for.
         takes_columns: Whether the preset can have a likelihood for each column of a table.
+        min_rows: Training rows below which it overfits.
     """
 
     def decorate(build: PresetFunction) -> PresetFunction:
@@ -176,6 +180,7 @@ def register_preset(
             data_likelihood=data_likelihood,
             table_likelihood=table_likelihood,
             takes_columns=takes_columns,
+            min_rows=min_rows,
         )
         return register(entry)(build)
 

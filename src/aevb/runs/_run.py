@@ -53,6 +53,7 @@ from ._continue import continue_training
 from ._data_parts import changed_part, data_parts_record
 from ._impute import TableImputation, impute_table
 from ._per_row import with_refined_rows
+from ._refit import REFIT, join_validation, refit_note
 from ._score import TableScores, score_table
 from ._settings import RunSettings, TrainingSettings
 
@@ -417,7 +418,8 @@ class Run(TrainedModel):
                 ),
             )
         try:
-            return self.settings.load_data()
+            loaded = self.settings.load_data()
+            return join_validation(loaded) if REFIT in self.training else loaded
         except DataError as error:
             raise DataError(
                 message(
@@ -539,7 +541,9 @@ class Run(TrainedModel):
         """
         if source is None:
             data = self.data()
-            return (*data.evaluation_notes, *self._changed_data_notes(data))
+            chosen = self.training.get(REFIT)
+            refit = () if chosen is None else (refit_note(chosen),)
+            return (*data.evaluation_notes, *refit, *self._changed_data_notes(data))
         notes = () if rows is None else rows.notes
         try:
             train = self.data().train

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from .. import _config_file as config_file
 from .._records import check_fields
 from ..errors import ArgumentError, DataError
-from ..notes import Argument, message
+from ..notes import Argument, Note, message
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .._recipe import Recipe
     from ..data import Dataset, Spec
     from ..presets import PresetRegistration
+    from ..training import FitResult
     from ..training._history import EpochCallback
     from ._run import Run
 
@@ -275,6 +276,8 @@ class TrainingSettings:
         weight_decay: Decoupled decay of the weights of encoder and decoder.
         input_noise: Standard deviation of noise on the standardised numbers that the encoder reads.
         precision: Precision of the networks in training; densities are float32 or better.
+        refit: Train again on training and validation rows, for the number of epochs that was best
+            on the validation rows; single runs only.
         epsilon: What a private training may give away about a row, with ``delta``.
         delta: Probability with which it may give away more.
         max_norm: Largest norm of the gradient of one row in private training.
@@ -304,6 +307,11 @@ class TrainingSettings:
         "float32",
         "Precision of the networks in training (auto: bfloat16 where it is faster); densities are "
         "float32 or better.",
+    )
+    refit: bool | None = setting(
+        None,
+        "Train again from the start on training and validation rows, for the number of epochs that "
+        "was best on the validation rows.",
     )
     epsilon: float | None = setting(
         None,
@@ -342,6 +350,7 @@ class TrainingSettings:
         check_positive(lr=self.lr)
         arguments = dataclasses.asdict(self)
         numbers = {name: arguments.pop(name) for name in ("epsilon", "delta", "max_norm")}
+        del arguments["refit"]
         if self.epsilon is not None:  # patience waits for validation rows, which give rows away
             arguments |= {"privacy": Private(**numbers), "patience": None}
         return arguments | {"optimizer": adam(arguments.pop("lr"))}
@@ -562,6 +571,26 @@ class RunSettings:
             latent = presets.find_preset(name).latent_for(spec)
         return replace(self, model=replace(self.model, preset=name, latent=latent))
 
+    def size_notes(self, n_rows: int) -> tuple[Note, ...]:
+        """A warning where the preset overfits so few training rows.
+
+        Args:
+            n_rows: The number of training rows.
+        """
+        from ..presets import find_preset
+
+        preset = None if self.model.preset is None else find_preset(self.model.preset)
+        if preset is None or n_rows >= preset.min_rows:
+            return ()
+        text = message(
+            f"{{preset}} overfits fewer than about {preset.min_rows:,} training rows, and there "
+            f"are {n_rows:,}. Compare it with {{vae}}",
+            preset=Argument("preset", preset.name),
+            vae=Argument("preset", "vae"),
+        )
+        numbers = {"preset": preset.name, "rows": n_rows, "min_rows": preset.min_rows}
+        return (Note("few_rows_for_preset", text, "warning", numbers),)
+
     def recipe(self, spec: Spec, n_rows: int | None = None) -> Recipe:
         """Build model, objective and gradient estimator with fresh weights.
 
@@ -615,6 +644,7 @@ class RunSettings:
         from ..training._run_folder import check_resume
         from ._data_parts import check_same_data, data_parts_record
         from ._ensemble import check_no_resume, fit_ensemble, kept_record
+        from ._refit import Refit
         from ._run import Run
 
         check_resume(resume, overwrite)
@@ -623,6 +653,37 @@ class RunSettings:
         settings = self.with_defaults_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
         parts = data_parts_record(data)
+
+        def train_once(
+            recipe: Recipe,
+            data: Dataset,
+            out: str | Path | None,
+            record: dict[str, Any],
+            length: Mapping[str, Any],
+            resume: bool,
+            overwrite: bool,
+        ) -> FitResult:
+            result = fit(
+                recipe,
+                data,
+                **arguments | dict(length),
+                seed=self.seed,
+                device=device,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+                callbacks=callbacks,
+                metadata=record,
+            )
+            notes = settings.size_notes(len(data.train))
+            return replace(result, notes=(*result.notes, *notes))
+
+        if self.training.refit:
+            twice = Refit(settings, data, train_once, record or {})
+            folder = None if out is None else Path(out)
+            result, data, record = twice.run(recipe, folder, resume=resume, overwrite=overwrite)
+            return Run.from_fit(result, data, record if out is None else None)
         record = settings.to_record() | parts | dict(record or {})
         if resume:
             check_same_data(out, parts)
@@ -640,19 +701,7 @@ class RunSettings:
                 progress=progress,
             )
             return Run.from_fit(result, data, record if out is None else None)
-        result = fit(
-            recipe,
-            data,
-            **arguments,
-            seed=self.seed,
-            device=device,
-            out=out,
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
-            callbacks=callbacks,
-            metadata=record,
-        )
+        result = train_once(recipe, data, out, record, {}, resume, overwrite)
         return Run.from_fit(result, data, record if out is None else None)
 
 

@@ -117,6 +117,13 @@ class SweepSettings:
         from ..training._compatibility import check_seed
         from ._recipe import check_model_settings
 
+        if self.settings.training.refit:
+            raise ArgumentError(
+                "the runs of a sweep are compared on validation rows, which then train",
+                argument="refit",
+                value=True,
+                suggestions=("Refit the best run afterwards",),
+            )
         self.grid.check()
         if self.settings.members > 1:
             raise ArgumentError(
