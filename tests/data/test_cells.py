@@ -9,7 +9,7 @@ import pytest
 
 from aevb.data import Column, Reading, Schema, SchemaBuilder, load
 from aevb.data._columns import CellRules
-from aevb.data._encode_frame import encode_column
+from aevb.data._encode_column import encode_column
 from aevb.data._tables import to_narwhals
 from aevb.errors import DataError
 

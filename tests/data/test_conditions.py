@@ -7,7 +7,7 @@ import pytest
 
 from aevb.data import Column, Schema, parse_conditions
 from aevb.data._conditions import restrict_pooled_levels
-from aevb.data._encode_frame import to_cells
+from aevb.data._encode_column import to_cells
 from aevb.errors import ArgumentError
 
 AGE = Column("age", "integer", "discretised_logistic", shift=40.3, scale=12.0, step=1.0)
@@ -235,3 +235,60 @@ def test_the_nearest_name_is_suggested():
         with pytest.raises(ArgumentError) as caught:
             parse_conditions(SCHEMA, text)
         assert word in str(caught.value.suggestions[0])
+
+
+AGES = np.arange(17, 60)
+DERIVED = Schema(
+    (
+        replace(AGE, low=17.0, high=59.0),
+        Column(
+            "decade", "derived", levels=(1, 2, 3, 4, 5), source="age",
+            source_levels=tuple(AGES.tolist()), codes=tuple((AGES // 10 - 1).tolist()),
+        ),
+        Column("born", "derived", low=1940.0, high=2000.0, shift=2000.0, scale=-1.0, source="age"),
+        LAND,
+        Column(
+            "code", "derived", levels=("cu", "la", "pe", "uk", "us"), source="land",
+            source_levels=("US", "UK", "Peru", "Cuba", "Laos"), codes=(4, 3, 2, 0, 1),
+        ),
+    ),
+    100,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("operator", COMPARE)
+@pytest.mark.parametrize("name, value", [("decade", 3), ("born", 1960)])
+def test_a_condition_on_a_function_of_numbers_is_one_on_its_source(name, value, operator):
+    (found,) = parse_conditions(DERIVED, f"{name}{operator}{value}")
+    ages = np.arange(10, 80)
+    first = {"decade": np.clip(ages, 17, 59) // 10, "born": 2000 - ages}[name]
+    met = inside(found.intervals, to_cells(AGE, ages.astype(float)))
+    assert (found.cell, found.text) == (0, f"{name}{operator}{value}")
+    assert (met == COMPARE[operator](first, value)).all()
+
+
+@pytest.mark.parametrize(
+    "where, codes, pooled",
+    [
+        ("code=us", [0.0], ("Peru", "Cuba", "Laos")),
+        ("code=pe", [2.0], ("Peru",)),
+        ("code!=pe", [0.0, 1.0, 2.0], ("Cuba", "Laos")),
+        (["code!=us", "land!=UK"], [2.0], ("Peru", "Cuba", "Laos")),
+    ],
+)
+def test_a_condition_on_a_function_of_levels_is_one_on_its_source(where, codes, pooled):
+    (found,) = parse_conditions(DERIVED, where)
+    assert found.cell == 1 and [low for low, _ in found.intervals] == codes
+    restricted = restrict_pooled_levels(DERIVED, where).columns[3].pooled
+    assert restricted == pooled or (codes == [0.0])
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["code=fr", "code>us", ["code=us", "land=UK"], "decade>5", "decade=9", "born=1960.5", "born=x"],
+    ids=str,
+)
+def test_conditions_that_no_function_meets_are_refused(where):
+    with pytest.raises(ArgumentError) as caught:
+        parse_conditions(DERIVED, where)
+    assert caught.value.argument == "where"

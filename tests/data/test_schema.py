@@ -15,7 +15,7 @@ from aevb.errors import ArgumentError, DataError
 
 RNG = np.random.default_rng(0)
 N = 600
-FRAME = {"age": [20 + 7 * i % 40 for i in range(200)], "sex": ["f", "m"] * 100}
+FRAME = {"age": [20 + 7 * i % 40 for i in range(200)], "sex": ["fmm"[i % 3] for i in range(200)]}
 LOGISTIC = "discretised_logistic"
 START = np.datetime64("2020-01-01T00:00:07")
 
@@ -62,6 +62,8 @@ def test_the_documentation_has_the_rules():
     page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
     for rule in RULES:
         likelihoods = " or ".join(f"`{name}`" for name in rule.likelihoods) or "set aside"
+        if rule.kind == "derived":
+            likelihoods = "probability 1 given the other column"
         assert f"| {rule.kind} | {rule.rule} | {likelihoods} |" in page, rule.kind
 
 
@@ -213,15 +215,17 @@ def test_kinds_that_contradict_the_values_are_refused(values, kind):
 
 @pytest.mark.parametrize("kind", [rule.kind for rule in RULES])
 def test_every_kind_can_be_requested(kind):
+    request = {"derived": "derived:other"}.get(kind, kind)
     values = {
         "constant": [1.0] * N,
         "binary": CASES["two numbers"][0],
+        "derived": CASES["two numbers"][0],
         "date": CASES["days"][0],
         "bounded": CASES["closed shares"][0],
         "positive": CASES["incomes"][0],
         "spiky": CASES["fares"][0],
     }.get(kind, CASES["visits"][0])
-    assert of(values, kinds={"x": kind}).kind == kind
+    assert of(values, kinds={"x": request}).kind == kind
 
 
 def test_unknown_columns_among_the_kinds_are_refused():

@@ -95,6 +95,54 @@ def test_records_of_other_shapes_are_refused(change):
         Schema.from_dict({**Schema.of(FRAME).to_dict(), **change})
 
 
+DERIVED = FRAME[["age"]].assign(
+    size=FRAME.iloc[:, 1],
+    first=FRAME.iloc[:, 1].str.upper(),
+    old=FRAME["age"] > 50,
+    months=12 * FRAME["age"],
+)
+
+
+def test_derived_columns_are_written_and_serve_as_kinds(tmp_path):
+    schema = Schema.of(DERIVED)
+    assert [column.name for column in schema.derived] == ["first", "old", "months"]
+    schema.write(tmp_path / "schema.toml")
+    assert Schema.read(tmp_path / "schema.toml") == schema
+    few = Schema.of(DERIVED[:40], kinds=tmp_path / "schema.toml")
+    assert [column.source for column in few.derived] == ["size", "age", "age"]
+
+
+def test_columns_that_are_not_derived_have_the_record_they_had():
+    record = Schema.of(FRAME).to_dict()["columns"][0]
+    assert "source" not in record and "codes" not in record
+    column = Schema.from_dict({"rows": 9, "columns": [record]}).columns[0]
+    assert "source" not in column.arguments and column.source == ""
+
+
+@pytest.mark.parametrize(
+    "place, change",
+    [
+        (2, {"source": "none"}),
+        (2, {"source": "old"}),
+        (2, {"source": ""}),
+        (2, {"codes": [0, 1]}),
+        (2, {"codes": [0, 1, 9]}),
+        (2, {"codes": [0, 1, 0.5]}),
+        (2, {"source_levels": ["s", "m", "xl"]}),
+        (2, {"source_levels": []}),
+        (2, {"likelihood": "categorical"}),
+        (3, {"source_levels": [9, 8]}),
+        (4, {"low": None}),
+    ],
+)
+def test_a_derived_column_edited_into_nonsense_is_refused(place, change):
+    record = Schema.of(DERIVED).to_dict()
+    record["columns"][place] |= change
+    with pytest.raises(DataError) as caught:
+        Schema.from_dict(record)
+    assert f'"{DERIVED.columns[place]}"' in str(caught.value)
+
+
 def test_a_column_that_occurs_twice_is_refused():
     record = Schema.of(FRAME).to_dict()
     with pytest.raises(DataError, match='"age"'):

@@ -262,3 +262,57 @@ def check(values, dtypes, library):
 @given(data=st.data())
 def test_decoding_an_encoded_frame_gives_the_frame(library, data):
     check(*data.draw(tables(library)), library)
+
+
+FUNCTIONS = {
+    "upper": (lambda place: "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place % 26] * (1 + place // 26), "text"),
+    "parity": (lambda place: place % 2 == 0, "truth"),
+    "square": (lambda place: place**2, "whole"),
+}
+
+
+@st.composite
+def derived_tables(draw, library):
+    """A table with columns that are functions of its column, and what they are."""
+    name = draw(st.sampled_from(["text", "category", "number category", "code", "whole", "count"]))
+    source = SOURCES[name]
+    dtype = draw(st.sampled_from(getattr(source, library)))
+    rows = draw(st.integers(4, 40))
+    few = draw(st.lists(source.values, min_size=2, max_size=rows, unique=True))
+    cells = few + draw(st.lists(st.sampled_from(few), min_size=rows, max_size=rows))
+    values, dtypes = {name: cells}, {name: dtype}
+    for each in draw(st.lists(st.sampled_from(list(FUNCTIONS)), min_size=1, unique=True)):
+        function, kind = FUNCTIONS[each]
+        holes = draw(st.lists(st.integers(0, len(cells) - 1), max_size=3))
+        found = [function(few.index(cell)) for cell in cells]
+        values[each] = [None if place in holes else x for place, x in enumerate(found)]
+        dtypes[each] = draw(st.sampled_from(getattr(SOURCES[kind], library)[-1:]))
+        if len({*values[each]} - {None}) < 2:
+            del values[each], dtypes[each]
+    order = draw(st.permutations(list(values)))
+    return {key: values[key] for key in order}, dtypes, name, few
+
+
+@pytest.mark.parametrize("library", MAKERS)
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_functions_of_a_column_return_from_it(library, data):
+    """Empty cells of a function are filled, unless all beside a value of the source are empty."""
+    values, dtypes, name, few = data.draw(derived_tables(library))
+    derived = [each for each in values if each != name]
+    frame = MAKERS[library](values, dtypes)
+    kinds = dict.fromkeys(derived, f"derived:{name}")
+    if name in ("whole", "count", "code"):
+        kinds[name] = "ordinal" if len(few) > 2 else "binary"
+    schema = Schema.of(frame, kinds=kinds)
+    assert [column.name for column in schema.derived] == derived
+    decoded = schema.decode(schema.encode(frame), like=frame)
+    completed = schema.complete(frame, np.zeros((len(frame), len(schema.modelled))))
+    assert cells_of(completed, name) == cells_of(frame, name)
+    for made in (decoded, completed):
+        assert dtypes_of(made) == dtypes_of(frame)
+        sources = cells_of(made, name)  # of which rare ones may be others that share their code
+        for each in derived:
+            pairs = zip(values[name], values[each], strict=True)
+            function = {source: value for source, value in pairs if value is not None}
+            assert cells_of(made, each) == [function.get(source) for source in sources]

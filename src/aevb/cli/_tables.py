@@ -154,7 +154,7 @@ def score(
     console.print_paragraph("Rows", *_score_sentences(found))
     console.print_paragraph("Output", f"{output.out}.", "")
     if not common.quiet:
-        _print_least_likely(found, console)
+        _print_least_likely(found, opened, console)
 
 
 def _score_sentences(found: TableScores) -> list[str]:
@@ -164,14 +164,22 @@ def _score_sentences(found: TableScores) -> list[str]:
     return [f"{found.n_unlikely:,} of {rows:,} are unlikely.", str(threshold)]
 
 
-def _print_least_likely(found: TableScores, console: ConsoleOutput) -> None:
+def _print_least_likely(found: TableScores, run: Run, console: ConsoleOutput) -> None:
     """The least likely rows, and why."""
+    derived = () if run.schema is None else run.schema.derived
+    sources = {column.name: column.source for column in derived}
+
+    def describe(name: str, surprise: float) -> str:
+        return (
+            f"{name} contradicts {sources[name]}" if name in sources else f"{name} ({surprise:.1f})"
+        )
+
     console.print_table(
         [
             (
                 str(each.row),
                 f"{each.log_p:.2f}",
-                "; ".join(f"{name} ({surprise:.1f})" for name, surprise in each.columns.items()),
+                "; ".join(describe(*pair) for pair in each.columns.items()),
             )
             for each in found.least_likely(SHOWN_ROWS)
         ],

@@ -212,9 +212,10 @@ def _polars_places(series: Any) -> tuple[list[Any], np.ndarray]:
     if series.dtype.is_float():
         return _float_places(series.to_numpy())
     values = series.unique(maintain_order=True).drop_nulls()
+    distinct = values
     if series.dtype.is_temporal():
-        series = series.to_physical()
-    texts = polars.Enum(series.unique(maintain_order=True).drop_nulls().cast(polars.String))
+        series, distinct = series.to_physical(), values.to_physical()
+    texts = polars.Enum(distinct.cast(polars.String))
     places = series.cast(polars.String).cast(texts).to_physical().to_numpy().astype(np.float64)
     return values.to_list(), np.nan_to_num(places, nan=-1).astype(np.int64)
 

@@ -72,6 +72,7 @@ class KindRule:
 
 RULES = (
     KindRule("constant", (), "one value, or none"),
+    KindRule("derived", (), "a function of another column"),
     KindRule("binary", ("bernoulli",), "two values of any type"),
     KindRule(
         "identifier",

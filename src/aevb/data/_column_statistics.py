@@ -52,6 +52,16 @@ class ColumnStatistics:
     fault: tuple[str, int] | None = None
     format: str = ""
 
+    @property
+    def known(self) -> int:
+        """The number of cells with a value."""
+        return self.rows - self.missing
+
+    @property
+    def distinct(self) -> int:
+        """The number of distinct values; an estimate where there are very many."""
+        return (self.texts if self.cells in ("texts", "mixed") else self.numbers).distinct
+
     def __add__(self, other: ColumnStatistics) -> ColumnStatistics:
         """The statistics of both, ``other`` following on this."""
         if self.cells == "empty" or other.cells == "empty":
@@ -146,13 +156,15 @@ def _of_texts(
 ) -> ColumnStatistics:
     """Statistics of texts and categories."""
     categories, ordered = _categories(series, kind)
-    table = series.drop_nulls().value_counts(sort=False, name="aevb count")
+    present = series if categories is None else series.drop_nulls()
+    table = present.value_counts(sort=False, name="aevb count")
     values, counts = (table[column].to_list() for column in table.columns)
+    pairs = zip(values, counts, strict=True)
     if categories is None:
-        found = _without_empty(dict(zip(values, counts, strict=True)), empty)
+        found = {value: count for value, count in pairs if isinstance(value, str)}
+        found = _without_empty(found, empty)
     else:
-        pairs = zip(map(str, values), counts, strict=True)
-        found = {value: count for value, count in pairs if count}
+        found = {str(value): count for value, count in pairs if count}
     texts = TextCounts.of(found)
     cells = "texts" if texts.total else "empty"
     missing = len(series) - texts.total

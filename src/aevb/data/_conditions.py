@@ -16,7 +16,8 @@ from ._cell_conditions import ANY_NUMBER, CellCondition, Intervals, intersect
 from ._cells import MICROSECONDS
 from ._columns import is_float
 from ._date_texts import ISO, parse_date
-from ._encode_frame import level_codes, to_cells
+from ._derived_cells import cells_of_levels, lower_ends
+from ._encode_column import level_codes, to_cells
 from ._formatting import format_list, suggest_nearest
 from ._frame_libraries import level_text
 from ._schema import Schema
@@ -59,15 +60,17 @@ def parse_conditions(schema: Schema, where: Conditions) -> tuple[CellCondition, 
     """
     places = {column.name: place for place, column in enumerate(schema.modelled)}
     merged: dict[str, CellCondition] = {}
+    columns = {column.name: column for column in schema.columns}
     for each in _comparisons(schema, where):
-        if not each.column.modelled:
+        column = each.column
+        if not column.modelled and not column.source:
             _check_constant(each)
             continue
-        name = each.column.name
+        name = column.source or column.name
         before = merged.get(name, CellCondition(places[name], ANY_NUMBER))
-        found = _intervals(each)
+        found = _derived_intervals(each, columns[name]) if column.source else _intervals(each)
         if not found:
-            raise _never(each.text, f"{name} has no such value")
+            raise _never(each.text, f"{column.name} has no such value")
         both = intersect(before.intervals, found)
         text = f"{before.text} and {each.text}" if before.text else each.text
         if not both:
@@ -85,17 +88,66 @@ def restrict_pooled_levels(schema: Schema, where: Conditions) -> Schema:
     """
     columns = {column.name: column for column in schema.columns}
     for each in _comparisons(schema, where):
-        column = columns[each.column.name]
-        if each.operator in (*EQUAL, "!=") and _is_pooled(column, each.value):
-            pairs = zip(
-                column.pooled, column.pooled_counts or [1] * len(column.pooled), strict=True
-            )
+        column = columns[each.column.source or each.column.name]
+        if each.column.source and column.pooled:
+            kept = set(_source_levels(each))
+        elif each.operator in (*EQUAL, "!=") and _is_pooled(column, each.value):
             is_equal = each.operator != "!="
-            kept = [pair for pair in pairs if _is_level(pair[0], each.value) is is_equal]
-            if kept:
-                levels, counts = zip(*kept, strict=True)
-                columns[column.name] = replace(column, pooled=levels, pooled_counts=counts)
+            kept = {x for x in column.pooled if _is_level(x, each.value) is is_equal}
+        else:
+            continue
+        counts = dict(
+            zip(column.pooled, column.pooled_counts or [1] * len(column.pooled), strict=True)
+        )
+        counts = {level: count for level, count in counts.items() if level in kept}
+        if counts:
+            columns[column.name] = replace(
+                column, pooled=tuple(counts), pooled_counts=tuple(counts.values())
+            )
     return replace(schema, columns=tuple(columns.values()))
+
+
+def _source_levels(comparison: _Comparison) -> list[Level]:
+    """The values of the source for which a derived column with levels meets a condition."""
+    column = comparison.column
+    numbers = not any(isinstance(level, str) for level in column.levels or ())
+    kind = "ordinal" if numbers else "categorical"
+    own = replace(comparison, column=replace(column, kind=kind, likelihood=kind))
+    accepted = {code for code, _ in _level_intervals(own)}
+    pairs = zip(column.source_levels, column.codes, strict=True)
+    return [level for level, code in pairs if code in accepted]
+
+
+def _derived_intervals(comparison: _Comparison, source: Column) -> Intervals:
+    """The encoded values of the source for which a derived column meets a condition."""
+    column = comparison.column
+    if column.levels is None:
+        value = (_read_value(comparison) - column.shift) / column.scale
+        operator = comparison.operator
+        if column.scale < 0:
+            operator = {"<": ">", ">": "<"}.get(operator[0], operator[0]) + operator[1:]
+        written = comparison.text
+        return _intervals(_Comparison(source, operator, repr(value), written))
+    levels = _source_levels(comparison)
+    if source.levels is not None:
+        codes = set(cells_of_levels(source, tuple(levels)).tolist())
+        return tuple((code, code) for code in sorted(codes))
+    return _number_ranges(column, source, levels)
+
+
+def _number_ranges(column: Column, source: Column, levels: list[Level]) -> Intervals:
+    """The encoded numbers up to the next value of the source, for some of its values."""
+    is_count = source.kind == "count"
+    plain = replace(source, likelihood="normal", scale=1.0) if is_count else source
+    ends = to_cells(replace(plain, step=0.0, atoms=()), lower_ends(column, source))
+    ends[0], after = -np.inf, [*np.nextafter(ends[1:], np.float32(-np.inf)), np.inf]
+    places = np.flatnonzero(np.isin(column.source_levels, levels))
+    found: list[tuple[float, float]] = []
+    for place in places.tolist():
+        joins = bool(found) and place - 1 in places
+        low = found.pop()[0] if joins else float(ends[place])
+        found.append((low, float(after[place])))
+    return tuple(found)
 
 
 def _is_pooled(column: Column, text: str) -> bool:
@@ -110,11 +162,12 @@ class _Comparison:
     column: Column
     operator: str
     value: str
+    written: str = ""  # where it follows from the condition on a derived column
 
     @property
     def text(self) -> str:
         """As it was written, without blanks."""
-        return f"{self.column.name}{self.operator}{self.value}"
+        return self.written or f"{self.column.name}{self.operator}{self.value}"
 
 
 def _comparisons(schema: Schema, where: Conditions) -> list[_Comparison]:

@@ -18,7 +18,9 @@ from ._cells import MICROSECONDS
 from ._column_statistics import is_missing_cell
 from ._columns import CellRules
 from ._date_texts import format_date, parse_date
-from ._encode_frame import BOUND, encode_column, open_frame, snap_to_step
+from ._derived_cells import derived_codes, derived_numbers, fill_source_cells
+from ._encode_column import BOUND, snap_to_step
+from ._encode_frame import read_columns
 from ._frame_libraries import (
     FrameLibrary,
     dtype_text,
@@ -57,7 +59,7 @@ class _Maker:
         """A series with the dtype of a column; that of an empty column of numbers says nothing."""
         if self.like is not None and column.name in self.like.columns:
             series = self.like[column.name]
-            if not column.modelled or not _is_untyped(series):
+            if not (column.modelled or column.source) or not _is_untyped(series):
                 return series.to_native()
         return self.library.empty(column.name, dtype_of_column(column))
 
@@ -96,6 +98,20 @@ class _Maker:
         if zone and column.unit == "day":
             times = zone_midnights(times, zone)
         return self.library.dates(times, template)
+
+    def derived(
+        self, column: Column, source: Column, series: Any, rows: np.ndarray | None = None
+    ) -> Any:
+        """The cells of a derived column in some rows, by default all, from those of its source."""
+        template = self.template(column)
+        cells = to_narwhals(self.library.frame({source.name: series}, None), "frame")[source.name]
+        if rows is not None:
+            cells = cells[rows.tolist()]
+        if column.levels is not None:
+            codes = derived_codes(column, source, cells)
+            return self._levels(column, column.levels, codes, template)
+        x = derived_numbers(column, source, cells)
+        return self.library.numbers(legal_numbers(column, x, narwhals_dtype(template)), template)
 
     def other(self, column: Column, n_rows: int) -> Any:
         """The cells of a column that is set aside: its value, numbers of rows, or nothing."""
@@ -139,13 +155,20 @@ def decode_frame(schema: Schema, tensor: Any, like: Any = None, seed: int = 0) -
     table = None if like is None else to_narwhals(like, "like")
     maker = _Maker(library_of(table), table)
     places = {column.name: place for place, column in enumerate(schema.modelled)}
-    columns = {
+    made = {
         column.name: maker.series(
             column,
             cells[:, places[column.name]],
             _uniforms(column, len(cells), seed, 0, places[column.name]),
         )
+        for column in schema.modelled
+    }
+    sources = {column.name: column for column in schema.modelled}
+    columns = {
+        column.name: made[column.name]
         if column.modelled
+        else maker.derived(column, sources[column.source], made[column.source])
+        if column.source
         else maker.other(column, len(cells))
         for column in schema.columns
     }
@@ -154,7 +177,12 @@ def decode_frame(schema: Schema, tensor: Any, like: Any = None, seed: int = 0) -
 
 
 def complete_frame(
-    schema: Schema, frame: Any, draws: Any, seed: int = 0, rules: CellRules = CellRules()
+    schema: Schema,
+    frame: Any,
+    draws: Any,
+    seed: int = 0,
+    rules: CellRules = CellRules(),
+    derive: bool = True,
 ) -> Any:
     """The frame of ``Schema.complete``, or a list of frames.
 
@@ -164,46 +192,70 @@ def complete_frame(
         draws: Encoded cells ``[N, D]``, or ``[M, N, D]``.
         seed: Seed of the draws from pooled levels.
         rules: How cells are read.
+        derive: Whether empty cells of derived columns are filled, too.
     """
     check_counts(0, seed=seed)
-    table = open_frame(schema, frame)
+    table, encoded, derived = read_columns(schema, frame, rules)
     cells = _check_cells(schema, draws, "draws", 3)
     if cells.shape[-2] != len(table):
         raise ArgumentError(
             f"there are draws for {cells.shape[-2]:,} rows, and the frame has {len(table):,}",
             argument="draws",
         )
+    filled = fill_source_cells(schema.columns, encoded, derived)
+    known = np.stack(list(filled.values()), 1)
+    empty = np.stack([each.empty for each in encoded.values()], 1)
     missing = {
-        column: np.flatnonzero(encode_column(column, table[column.name], rules).empty)
-        for column in schema.modelled
+        column.name: np.flatnonzero(each.empty)
+        for column in schema.columns
+        for each in [encoded.get(column.name) or (derived.get(column.name) if derive else None)]
+        if each is not None
     }
     several = cells if cells.ndim == 3 else cells[None]
     frames = [
-        _complete(table, _native(frame), missing, each, (seed, number))
+        _complete(
+            schema,
+            table,
+            _native(frame),
+            missing,
+            np.where(empty & ~np.isnan(known), known, each),
+            (seed, number),
+        )
         for number, each in enumerate(several)
     ]
     return frames if cells.ndim == 3 else frames[0]
 
 
 def _complete(
+    schema: Schema,
     table: Any,
     frame: Any,
-    missing: Mapping[Column, np.ndarray],
+    missing: Mapping[str, np.ndarray],
     cells: np.ndarray,
     seeds: tuple[int, int],
 ) -> Any:
-    """The frame with missing cells replaced by decoded ones."""
+    """The frame with missing cells replaced by decoded ones, those of derived columns last."""
     maker = _Maker(library_of(table), table)
-    columns = {}
-    for place, (column, rows) in enumerate(missing.items()):
+    columns: dict[str, Any] = {}
+
+    def put(column: Column, new: Any) -> None:
+        rows = missing[column.name]
+        is_whole = len(rows) == len(table)
+        columns[column.name] = (
+            new if is_whole else maker.library.replace(maker.template(column), new, rows)
+        )
+
+    for place, column in enumerate(schema.modelled):
+        rows = missing[column.name]
         if len(rows):
             uniforms = _uniforms(column, len(cells), *seeds, place)
-            new = maker.series(column, cells[rows, place], uniforms[rows])
-            columns[column.name] = (
-                new
-                if len(rows) == len(table)
-                else maker.library.replace(maker.template(column), new, rows)
-            )
+            put(column, maker.series(column, cells[rows, place], uniforms[rows]))
+    sources = {column.name: column for column in schema.modelled}
+    for column in schema.columns:
+        if column.source and len(missing.get(column.name, ())):
+            series = columns.get(column.source, table[column.source].to_native())
+            rows = missing[column.name]
+            put(column, maker.derived(column, sources[column.source], series, rows))
     return maker.library.with_columns(frame, _native_names(columns, frame))
 
 
@@ -223,7 +275,11 @@ def decode_numbers(column: Column, y: np.ndarray, dtype: Any) -> np.ndarray:
     >>> decode_numbers(column, np.float32([0.1, 1e9, np.nan]), narwhals.UInt8())
     array([  3., 255.,  nan])
     """
-    x = from_cells(column, y.astype(np.float64))
+    return legal_numbers(column, from_cells(column, y.astype(np.float64)), dtype)
+
+
+def legal_numbers(column: Column, x: np.ndarray, dtype: Any) -> np.ndarray:
+    """The nearest values that a column and a dtype can hold, float64."""
     if column.step or column.grid:
         x = snap_to_step(x, column.step or column.grid)
     if dtype.is_integer():

@@ -186,7 +186,8 @@ def load(
             file; later steps are not data. Steps of NaN at the end of a row mean the same.
         kinds: Kinds of columns of a table, where they are not to be chosen from the values: a dict
             by the name of the column, as ``{"age": "count"}``, a list such as ``["age=count"]``,
-            or the path of a TOML file.
+            or the path of a TOML file. A ``Schema`` is used as it is, so that rows are encoded as
+            those of another table.
         unseen: What becomes of a category that no training row has: ``"missing"`` or ``"refuse"``.
         validation: Another source, whose rows all validate; it is read with the choices of the
             training rows. ``source`` then has no test rows, unless ``split`` says so.

@@ -42,6 +42,8 @@ def learn_schema(table: MixedTable, train: np.ndarray, kinds: Any, unseen: Unsee
         DataError: No column can be used.
         ArgumentError: ``kinds`` names an unknown column or kind.
     """
+    if isinstance(kinds, Schema):
+        return kinds
     requested = _parse_kinds(kinds)
     try:
         learned = learn_columns(table.subset(train).source, requested, table.rules)
@@ -52,7 +54,7 @@ def learn_schema(table: MixedTable, train: np.ndarray, kinds: Any, unseen: Unsee
         raise _error_in(table, error_of_all_rows or error) from error
     notes = tuple(note for note in learned.notes if note.code != MISSING_CODE_NOTE)
     schema = Schema(learned.columns, learned.rows, unseen, notes, table.rules.missing)
-    plain = all(each.kind == "continuous" for each in schema.modelled)
+    plain = all(each.kind == "continuous" for each in schema.modelled) and not schema.derived
     return None if kinds is None and plain and not _has_missing(table, schema) else schema
 
 
@@ -161,6 +163,7 @@ def mixed_spec(
             _reading_note(raw, schema, classes),
             *kind_notes(schema),
             *_set_aside_notes(schema),
+            *_derived_notes(schema),
             *_missing_notes(raw),
             *raw.notes,
             *schema.notes,
@@ -202,7 +205,7 @@ def kind_notes(schema: Schema) -> tuple[Note, ...]:
 
 def _set_aside_notes(schema: Schema) -> tuple[Note, ...]:
     """The columns without a likelihood, and why."""
-    columns = [column for column in schema.columns if not column.modelled]
+    columns = [column for column in schema.columns if not column.modelled and not column.source]
     if not columns:
         return ()
     listed = format_list(
@@ -211,6 +214,20 @@ def _set_aside_notes(schema: Schema) -> tuple[Note, ...]:
     kinds = {column.name: column.kind for column in columns}
     text = f"Set aside {format_count(len(columns), 'column')}: {listed}."
     return (Note("columns_excluded", text, data={"columns": kinds}),)
+
+
+def _derived_notes(schema: Schema) -> tuple[Note, ...]:
+    """The columns that are functions of another one."""
+    if not schema.derived:
+        return ()
+    listed = format_list((f"{c.name} of {c.source}" for c in schema.derived), MAX_LISTED)
+    text = (
+        f"Not modelled twice: {format_count(len(schema.derived), 'column')} that "
+        f"{'is a function' if len(schema.derived) == 1 else 'are functions'} of another one "
+        f"({listed}). On output they follow from it."
+    )
+    sources = {column.name: column.source for column in schema.derived}
+    return (Note("columns_derived", text, data={"columns": sources}),)
 
 
 def _missing_notes(raw: RawData) -> tuple[Note, ...]:

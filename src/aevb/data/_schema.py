@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -51,6 +51,11 @@ class Schema:
     def modelled(self) -> tuple[Column, ...]:
         """The columns of the encoded cells, in this order."""
         return tuple(column for column in self.columns if column.modelled)
+
+    @property
+    def derived(self) -> tuple[Column, ...]:
+        """The columns that are functions of another one."""
+        return tuple(column for column in self.columns if column.source)
 
     @property
     def measure(self) -> Measure:
@@ -248,7 +253,7 @@ class Schema:
             "rows": self.rows,
             "unseen": self.unseen,
             **({"missing": list(self.missing)} if self.missing else {}),
-            "columns": [asdict(column) for column in self.columns],
+            "columns": [column.to_dict() for column in self.columns],
         }
 
     @classmethod

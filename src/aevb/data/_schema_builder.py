@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from ._column_statistics import ColumnStatistics, merge_statistics, read_statistics
 from ._columns import CellRules
+from ._functions import Functions, read_part
 from ._reading import Reading
 from ._schema import Schema
 from ._schema_learning import Kinds, learn_from_statistics
@@ -33,6 +34,7 @@ class SchemaBuilder:
     def __init__(self, *, missing: tuple[str, ...] = ()) -> None:
         self._rules = CellRules(missing=Reading(missing=missing).missing or ())
         self._statistics: dict[str, ColumnStatistics] = {}
+        self._functions = Functions()
 
     def update(self, frame: Any) -> Self:
         """Add rows.
@@ -48,9 +50,9 @@ class SchemaBuilder:
         """
         table = to_narwhals(frame, "frame")
         columns = table.iter_columns()
-        return self._add(
-            {each.name: read_statistics(each.name, each, self._rules) for each in columns}
-        )
+        found = {each.name: read_statistics(each.name, each, self._rules) for each in columns}
+        before = self._functions if self._statistics else None
+        return self._add(found, read_part(table, found, self._rules, before))
 
     def merge(self, other: SchemaBuilder) -> Self:
         """Add the rows of another builder.
@@ -65,11 +67,12 @@ class SchemaBuilder:
         Raises:
             DataError: The columns are others, or hold something else.
         """
-        return self._add(other._statistics) if other._statistics else self
+        return self._add(other._statistics, other._functions) if other._statistics else self
 
-    def _add(self, found: dict[str, ColumnStatistics]) -> Self:
+    def _add(self, found: dict[str, ColumnStatistics], functions: Functions) -> Self:
         before = self._statistics
         self._statistics = merge_statistics(before, found) if before else found
+        self._functions = self._functions + functions if before else functions
         return self
 
     def schema(
@@ -88,6 +91,6 @@ class SchemaBuilder:
             DataError: There are no rows, a column cannot be read, or none can be modelled.
             ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
         """
-        learned = learn_from_statistics(self._statistics, kinds, self._rules)
+        learned = learn_from_statistics(self._statistics, self._functions, kinds, self._rules)
         missing = self._rules.missing
         return Schema(learned.columns, learned.rows, unseen, learned.notes, missing)

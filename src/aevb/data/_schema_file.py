@@ -63,6 +63,15 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "unit": (lambda value: value in ("", "day", "second"), '"day", "second" or ""'),
     "format": (lambda value: isinstance(value, str), "a text"),
     "reason": (lambda value: isinstance(value, str), "a text"),
+    "source": (lambda value: isinstance(value, str), "a text"),
+    "source_levels": (
+        lambda value: _is_levels(value) and len(set(value)) == len(value),
+        "a list of different values",
+    ),
+    "codes": (
+        lambda value: isinstance(value, list | tuple) and all(type(code) is int for code in value),
+        "a list of whole numbers",
+    ),
 }
 
 
@@ -82,7 +91,26 @@ def read_columns(records: Any) -> tuple[Column, ...]:
     for name in names:
         if names.count(name) > 1:
             raise _error(f'column "{name}" occurs twice')
+    for column in columns:
+        if column.kind == "derived":
+            _check_source(column, {each.name: each for each in columns})
     return columns
+
+
+def _check_source(column: Column, columns: Mapping[str, Column]) -> None:
+    """Refuse a derived column without a source, and values that this does not have."""
+    source = columns.get(column.source)
+    if source is None or not source.modelled:
+        raise _error(
+            f'`source` of column "{column.name}" is {_show(column.source)}; give a column with a '
+            "likelihood"
+        )
+    if source.levels is None:
+        fits = _is_ascending(column.source_levels)
+    else:
+        fits = set(column.source_levels) <= set(source.all_levels)
+    if not fits or (column.levels is not None and not column.source_levels):
+        raise _error(f'`source_levels` of column "{column.name}" are no values of {source.name}')
 
 
 def _error(reason: str, *suggestions: Any) -> DataError:
@@ -162,6 +190,17 @@ def _check_consistency(column: Column) -> None:
         and not column.atoms
         and len(column.edges) < 2
         and "a spiky column has atoms, or at least two edges",
+        "codes": column.kind == "derived"
+        and column.levels is not None
+        and (
+            len(column.codes) != len(column.source_levels)
+            or not all(-1 <= code < n_levels for code in column.codes)
+        )
+        and "it must have the place of a level, or -1, for each of `source_levels`",
+        "shift": column.kind == "derived"
+        and column.levels is None
+        and column.low is None
+        and "a derived column has levels, or is a linear function of numbers with a range",
         "unit": column.kind == "date"
         and not column.unit
         and 'a date has a unit, "day" or "second"',
@@ -223,6 +262,12 @@ def read_toml(path: str | Path, argument: str) -> dict[str, Any]:
         raise DataError(reason, argument=argument, value=str(path)) from error
 
 
+def _requested_kind(column: Mapping[str, Any]) -> Any:
+    """The kind of the record of a column, with the source of a derived one."""
+    kind, source = column.get("kind"), column.get("source")
+    return f"{kind}:{source}" if kind == "derived" and source else kind
+
+
 def read_kinds(path: str | Path) -> dict[str, str]:
     """The kinds in a TOML file: a table ``[kinds]``, ``name = "kind"`` alone, or a whole schema.
 
@@ -233,7 +278,7 @@ def read_kinds(path: str | Path) -> dict[str, str]:
     if isinstance(record.get("columns"), list):
         try:
             return {
-                _named(column, place): column.get("kind")
+                _named(column, place): _requested_kind(column)
                 for place, column in enumerate(record["columns"])
             }
         except DataError as error:

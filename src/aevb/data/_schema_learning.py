@@ -16,7 +16,9 @@ from ._column_kinds import KINDS, choose_column
 from ._column_statistics import ColumnStatistics, read_statistics
 from ._columns import TRIED_TEXTS, CellRules, TableColumn, read_column
 from ._date_texts import find_date_format, parse_date
+from ._derived_columns import REQUEST, find_derived_columns, requested_source
 from ._formatting import format_count, format_list, suggest_nearest
+from ._functions import Functions, read_functions
 from ._missing_codes import find_missing_codes, missing_code_notes
 from ._number_texts import parse_numbers
 from ._schema_file import read_kinds
@@ -24,6 +26,7 @@ from ._tables import SourceTable
 from ._value_counts import NumberCounts
 
 Kinds = Mapping[str, str] | str | Path
+_REQUESTS = [f"{kind}:COLUMN" if kind == REQUEST else kind for kind in KINDS]
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,10 @@ def learn_columns(
         ArgumentError: ``kinds`` names an unknown column or kind, or contradicts the values.
     """
     requested = check_kinds(kinds, table.frame.columns)
+    found: dict[str, ColumnStatistics] = {}
 
     def learn(series: Any) -> _Learned:
-        statistics = read_statistics(series.name, series, rules)
+        statistics = found[series.name] = read_statistics(series.name, series, rules)
         if statistics.texts.rest and statistics.categories is None:
             statistics = _parse_long(statistics, series, requested.get(series.name), rules)
         kind = requested.get(series.name)
@@ -66,11 +70,16 @@ def learn_columns(
 
     if not len(table.frame):
         raise DataError(f"{table.origin} holds no rows", argument="source")
-    return _collect(map(learn, table.frame.iter_columns()), len(table.frame))
+    learned = _collect(map(learn, table.frame.iter_columns()), len(table.frame))
+    asked = [(n, source) for n, kind in requested.items() if (source := requested_source(kind))]
+    functions = read_functions(table.frame, found, rules, [name for pair in asked for name in pair])
+    columns = find_derived_columns(learned.columns, found, functions, requested, rules)
+    return replace(learned, columns=columns)
 
 
 def learn_from_statistics(
     statistics: Mapping[str, ColumnStatistics],
+    functions: Functions,
     kinds: Kinds | None = None,
     rules: CellRules = CellRules(),
 ) -> LearnedColumns:
@@ -80,7 +89,9 @@ def learn_from_statistics(
     rows = next((each.rows for each in statistics.values()), 0)
     if not rows:
         raise DataError("the parts hold no rows", argument="frame")
-    return _collect(learned, rows)
+    found = _collect(learned, rows)
+    columns = find_derived_columns(found.columns, statistics, functions, requested, rules)
+    return replace(found, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,8 @@ def _choose(
     rules: CellRules,
     locate: Callable[[str], int | None] = lambda text: None,
 ) -> _Learned:
-    """A column with its kind."""
+    """A column with its kind; the own one of a column that was asked for as derived."""
+    kind = None if requested_source(kind) is not None else kind
     column = choose_column(statistics, kind, rules, locate)
     notes, numbers = _level_notes(column), statistics.numbers
     if not column.modelled or column.kind in ("date", "binary") or not numbers.total:
@@ -154,11 +166,13 @@ def check_kinds(kinds: Kinds | None, names: list[str]) -> Mapping[str, str]:
                 argument="kinds",
                 suggestions=suggest_nearest(name, names),
             )
-        if kind not in KINDS:
+        if kind not in KINDS or kind == REQUEST:
+            if requested_source(kind):
+                continue
             raise ArgumentError(
                 f'"{kind}" of column "{name}" is no kind',
                 argument="kinds",
-                suggestions=(f"Write one of {format_list(KINDS, len(KINDS))}",),
+                suggestions=(f"Write one of {format_list(_REQUESTS, len(_REQUESTS))}",),
             )
     return found
 

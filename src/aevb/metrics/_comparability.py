@@ -9,7 +9,7 @@ from ..data import Schema, Spec
 from ..data._formatting import format_list
 from ..errors import IncompatibleError
 from ..models import VAE
-from ..networks._column import Measure
+from ..networks._column import Column, Measure
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ComparabilityKey:
     Args:
         has_elbo: Whether there is an ELBO.
         measure: Whether rows have a density, a probability, or both.
-        event_shape: The shape of a row.
+        event_shape: The shape of a row; of a table, the number of its columns.
         condition_names: The variables that ``p(x)`` is conditioned on.
         data_name: Name of the data in messages.
         binarisation: How grey values became 0 or 1.
@@ -56,11 +56,16 @@ class ComparabilityKey:
         )
         if spec is None:
             return key
+        columns, shape = spec.columns, key.event_shape
+        if spec.schema is not None:  # what follows from another column adds 0 to log p(x)
+            columns = tuple(column.name for column in _measured(spec.schema))
+            shape = (len(columns),)
         return replace(
             key,
+            event_shape=shape,
             data_name=spec.name,
             binarisation=spec.binarisation,
-            columns=spec.columns,
+            columns=columns,
             schema=spec.schema,
         )
 
@@ -124,12 +129,17 @@ _MEASURES: dict[Measure, str] = {
 }
 
 
+def _measured(schema: Schema) -> tuple[Column, ...]:
+    """The columns whose probability or density is known, in the order of the source."""
+    return tuple(column for column in schema.columns if column.modelled or column.source)
+
+
 def _column_difference(own: Schema | None, others: Schema | None) -> str | None:
     """The first column whose numbers are of another measure, with its two kinds."""
     if own is None or others is None:
         return None
-    known = {column.name: column for column in own.modelled}
-    for column in others.modelled:
+    known = {column.name: column for column in _measured(own)}
+    for column in _measured(others):
         before = known.get(column.name, column)
         if before.measure != column.measure:
             return (

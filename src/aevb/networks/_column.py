@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ ColumnKind = Literal[
     "ordinal",
     "date",
     "spiky",
+    "derived",
     "constant",
     "identifier",
 ]
@@ -40,6 +41,7 @@ CellLikelihood = Literal[
 Measure = Literal["density", "probability", "mixed"]
 Level = str | float | int | bool
 
+_DERIVED = ("source", "source_levels", "codes")  # fields that derived columns have alone
 _DENSITIES = ("normal", "student_t", "log_normal", "beta")
 
 
@@ -58,7 +60,7 @@ class Column(Configurable):
         dtype: The dtype in the source, as narwhals names it.
         missing: The share of missing cells, from 0 to 1.
         levels: The values of a binary, ordinal or categorical column in the order of their codes;
-            the value of a constant column.
+            the value of a constant column; the values of a derived column.
         shift: See above, in the units of the data; seconds or days since 1970 for dates.
         scale: See above; for a count the mean.
         low: The least value, or the lower bound.
@@ -74,6 +76,10 @@ class Column(Configurable):
         unit: The unit of a date: ``"day"`` or ``"second"``.
         format: How dates are written, where they are text: a format of ``strptime``, or ``"iso"``.
         reason: Why the kind was chosen.
+        source: The column of which a derived column is a function. Without ``levels`` the
+            function is ``shift + scale * source``.
+        source_levels: The values of the source for which the function is known; numbers ascend.
+        codes: The place in ``levels`` of the value for each of them; -1 for a missing cell.
 
     Example:
         >>> Column(
@@ -101,17 +107,38 @@ class Column(Configurable):
     unit: Literal["", "day", "second"] = ""
     format: str = ""
     reason: str = ""
+    source: str = ""
+    source_levels: tuple[Level, ...] = ()
+    codes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Make tuples of the lists of a record that was read from JSON."""
-        for name in ("levels", "atoms", "edges", "pooled", "pooled_counts"):
+        for name in ("levels", "atoms", "edges", "pooled", "pooled_counts", *_DERIVED[1:]):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
+        if not self.source:  # the record of a model has no field that says nothing
+            known = {name: x for name, x in self.arguments.items() if name not in _DERIVED}
+            object.__setattr__(self, "arguments", known)
 
     @property
     def modelled(self) -> bool:
         """Whether the column is a cell of the encoded rows."""
         return bool(self.likelihood)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the record to JSON types.
+
+        Returns:
+            The fields by name; those of derived columns where the column is one.
+        """
+        record = asdict(self)
+        return {name: x for name, x in record.items() if self.source or name not in _DERIVED}
+
+    @property
+    def all_levels(self) -> tuple[Level, ...]:
+        """The values of a column with levels, each pooled one for itself."""
+        levels = self.levels or ()
+        return (*levels[:-1], *self.pooled) if self.pooled else levels
 
     @property
     def measure(self) -> Measure:

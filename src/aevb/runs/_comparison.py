@@ -342,7 +342,7 @@ def compare(
             notes.append(_exclusion_note(run, reason))
         if on_progress is not None:
             on_progress(1)
-    alike = [each.rows for each in compared if each.exclusion_reason is None]
+    alike = [each for each in compared if each.exclusion_reason is None]
     encoded = data is not None and usual.schema is not None  # the same rows, each by its schema
     same_rows = encoded or all(_are_same_rows(alike[0], part) for part in alike[1:])
     if not same_rows:
@@ -439,12 +439,26 @@ def _data_key(run: Run) -> str:
     return json.dumps([config, run.settings.model.set, run.spec.to_dict()], default=str)
 
 
-def _are_same_rows(first: Rows, second: Rows) -> bool:
-    """Whether two sets are the same rows in the same order, as far as some of them tell."""
-    if first is second or len(first) != len(second) or first.event_shape != second.event_shape:
-        return first is second
-    places = torch.linspace(0, len(first) - 1, min(len(first), MAX_PROBED_ROWS)).long()
-    return torch.equal(first[places].nan_to_num(), second[places].nan_to_num())
+def _are_same_rows(first: ComparedRun, second: ComparedRun) -> bool:
+    """Whether two runs have the same rows in the same order, as far as some of them tell.
+
+    Of tables, the columns that both models have are compared.
+    """
+    a, b = first.rows, second.rows
+    columns = [run.run.spec.columns or () for run in (first, second)]
+    if columns[0] == columns[1] and (a is b or a.event_shape != b.event_shape):
+        return a is b
+    if len(a) != len(b):
+        return False
+    places = torch.linspace(0, len(a) - 1, min(len(a), MAX_PROBED_ROWS)).long()
+    x, y = a[places], b[places]
+    if columns[0] != columns[1]:
+        common = [name for name in columns[0] if name in columns[1]]
+        x, y = (
+            part[:, [names.index(name) for name in common]]
+            for part, names in zip((x, y), columns, strict=True)
+        )
+    return torch.equal(x.nan_to_num(), y.nan_to_num())
 
 
 def _assign_names(runs: Sequence[ComparedRun]) -> tuple[ComparedRun, ...]:

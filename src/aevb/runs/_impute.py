@@ -17,7 +17,7 @@ from ..data import Column, Rows, Schema
 from ..data._column_statistics import is_missing_cell
 from ..data._columns import CellRules
 from ..data._decode_frame import complete_frame
-from ..data._encode_frame import encode_column, open_frame
+from ..data._encode_frame import read_columns
 from ..data._formatting import format_list
 from ..data._frame_libraries import level_text
 from ..data._load import is_frame
@@ -46,7 +46,7 @@ class TableImputation:
     Args:
         frame: The table: missing cells hold their conditional mean, or their most probable level.
         low: The lower ends of predictive intervals in the place of missing cells of numbers and
-            dates; missing levels stay empty.
+            dates; missing levels stay empty, and so do columns that are functions of another one.
         high: The upper ends.
         sets: Of each column of levels, by the row of each missing cell, counted from 0: the fewest
             levels that together have at least the probability ``level``, each with its own
@@ -57,7 +57,7 @@ class TableImputation:
         level: Probability of intervals and sets.
         samples: Number of importance samples.
         notes: What needs attention.
-        empty: Which cells of each modelled column were empty.
+        empty: Which cells of each column of the model were empty, derived ones included.
         texts: The cells of a text file as they are in it; None for other sources.
     """
 
@@ -202,8 +202,8 @@ def impute_table(
     table, rules = source_table(run, source, rows, key, reading)
     frame = table.frame.to_native()
 
-    def complete(cells: Tensor) -> Any:
-        return complete_frame(schema, frame, cells, seed, rules)
+    def complete(cells: Tensor, derive: bool = True) -> Any:
+        return complete_frame(schema, frame, cells, seed, rules, derive)
 
     empty = _empty_cells(schema, frame, rules)
     # that rows were trained on does not matter: their missing cells were not
@@ -212,8 +212,8 @@ def impute_table(
     )
     return TableImputation(
         frame=complete(found.x),
-        low=complete(found.low),
-        high=complete(found.high),
+        low=complete(found.low, derive=False),
+        high=complete(found.high, derive=False),
         sets=_level_sets(schema.modelled, found, empty),
         draws=complete(found.draws),
         effective_sample_size=found.effective_sample_size,
@@ -318,10 +318,10 @@ def is_table(source: Any) -> bool:
 
 def _empty_cells(schema: Schema, frame: Any, rules: CellRules) -> dict[str, np.ndarray]:
     """Which cells of each modelled column are empty; a category that is new is none of them."""
-    table = open_frame(schema, frame)
+    _, encoded, derived = read_columns(schema, frame, rules)
+    each = {**encoded, **derived}
     return {
-        column.name: encode_column(column, table[column.name], rules).empty
-        for column in schema.modelled
+        column.name: each[column.name].empty for column in schema.columns if column.name in each
     }
 
 
@@ -351,6 +351,11 @@ def _level_sets(
             if is_in
         ]
         sets[column.name][row] = dict(sorted(pairs, key=lambda pair: -pair[1]))
+    x = found.x.flatten(1).cpu()
+    for place, column in enumerate(columns):
+        for row in np.flatnonzero(empty[column.name]).tolist():
+            if column.levels is not None and row not in sets[column.name]:  # a derived column said
+                sets[column.name][row] = {column.levels[int(x[row, place])]: 1.0}
     return sets
 
 

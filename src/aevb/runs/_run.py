@@ -418,7 +418,10 @@ class Run(TrainedModel):
                 ),
             )
         try:
-            loaded = self.settings.load_data()
+            loaded, own = self.settings.load_data(), self.spec.schema
+            if own is not None and loaded.spec.columns != self.spec.columns:
+                # a version that models other columns
+                loaded = self.settings.load_data(kinds=own)
             return join_validation(loaded) if REFIT in self.training else loaded
         except DataError as error:
             raise DataError(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import inference, metrics
 from ..data import Rows
+from ..data._encode_frame import read_columns
 from ..data._frame_libraries import library_of
 from ..data._load import is_frame
 from ..errors import ArgumentError, DataError, check_counts
 from ..inference import Explanation
 from ..notes import Note
 from ..types import ProgressCallback
-from ._impute import check_all_rows, pairs_at_once
+from ._impute import check_all_rows, is_table, pairs_at_once, source_table
 
 if TYPE_CHECKING:
     from ..models import VAE
@@ -35,14 +38,17 @@ class TableScores:
         frame: A data frame with one line per row: ``log_p``, ``standard_error``, ``unlikely``
             (whether ``log_p`` is below the threshold), and ``column_1``, ``surprise_1``,
             ``column_2`` ... : the columns with the largest surprise (see ``Explanation.surprise``)
-            in nats; empty where a row has fewer cells.
+            in nats; empty where a row has fewer cells. A row in which a column contradicts the
+            column it is a function of has probability 0: ``log_p`` is ``-inf``, and that column
+            stands first, with an infinite surprise.
         threshold: The quantile of the scores of the reference rows.
         quantile: The share of the reference rows below the threshold.
         reference: ``"validation"`` or ``"train"``.
         reference_rows: Number of reference rows.
         log_p: The scores, ``[N]`` float64.
         samples: Importance samples per row.
-        explanation: The contributions of all cells; ``None`` for a likelihood whose cells depend
+        explanation: The contributions of all cells, in which those that contradict another one
+            count as missing; ``None`` for a likelihood whose cells depend
             on each other, for which no columns are named.
         notes: What needs attention.
     """
@@ -139,6 +145,10 @@ def score_table(
     log_p, error, explanation = _score_rows(
         model, rows, samples, seed=seed, max_pairs=pairs_at_once(run), on_progress=on_progress
     )
+    contradictions = _contradictions(run, source, rows, key, reading)
+    for wrong in contradictions.values():
+        impossible = torch.from_numpy(wrong).to(log_p.device)
+        log_p, error = log_p.masked_fill(impossible, -math.inf), error.masked_fill(impossible, 0.0)
     scores = metrics.log_likelihood(model, reference, samples, seed=seed).per_datum
     threshold = torch.quantile(scores.double().cpu(), quantile).item()
     note = Note(
@@ -150,7 +160,7 @@ def score_table(
     notes = (note,) if explanation is not None else (note, _UNEXPLAINED)
     frame = _frame(log_p.cpu(), error.cpu(), threshold)
     if explanation is not None:
-        frame |= _column_frame(run, explanation, columns)
+        frame |= _column_frame(run, explanation, columns, contradictions)
     return TableScores(
         frame=_to_library(source, frame),
         threshold=threshold,
@@ -200,17 +210,38 @@ def _frame(log_p: Tensor, error: Tensor, threshold: float) -> dict[str, Any]:
     }
 
 
-def _column_frame(run: Run, found: Explanation, columns: int) -> dict[str, Any]:
-    """The columns with the names of surprising columns."""
-    values: dict[str, Any] = {}
+def _contradictions(
+    run: Run, source: Any, rows: Rows, key: str | None, reading: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """In which rows a column contradicts the column it is a function of, by its name."""
+    schema = run.spec.schema
+    if schema is None or not schema.derived or not is_table(source):
+        return {}
+    table, rules = source_table(run, source, rows, key, reading)
+    _, _, derived = read_columns(schema, table.frame.to_native(), rules)
+    return {name: each.contradicts for name, each in derived.items() if each.contradicts.any()}
+
+
+def _column_frame(
+    run: Run, found: Explanation, columns: int, contradictions: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """The columns with the names of surprising columns, those that are impossible first."""
     names = column_names(run)
     surprise, top = found.surprise.flatten(1).cpu(), found.top(columns).cpu()
-    observed = found.observed.flatten(1).cpu()
-    for place, cells in enumerate(top.T, start=1):
-        each = list(zip(cells.tolist(), *_at(cells, observed, surprise), strict=True))
-        values[f"column_{place}"] = [names[cell] if there else None for cell, there, _ in each]
-        values[f"surprise_{place}"] = [value if there else None for _, there, value in each]
-    return values
+    cells = [each.gather(1, top).tolist() for each in (found.observed.flatten(1).cpu(), surprise)]
+    reasons = [
+        [
+            *((name, math.inf) for name, wrong in contradictions.items() if wrong[row]),
+            *((names[cell], value) for cell, there, value in zip(*each, strict=True) if there),
+            *[(None, None)] * columns,
+        ]
+        for row, each in enumerate(zip(top.tolist(), *cells, strict=True))
+    ]
+    return {
+        f"{what}_{place + 1}": [each[place][part] for each in reasons]
+        for place in range(top.shape[1])
+        for part, what in enumerate(("column", "surprise"))
+    }
 
 
 def _to_library(source: Any, values: dict[str, Any]) -> Any:
@@ -219,11 +250,6 @@ def _to_library(source: Any, values: dict[str, Any]) -> Any:
 
     table = narwhals.from_native(source, eager_only=True) if is_frame(source) else None
     return narwhals.from_dict(values, backend=library_of(table).name).to_native()
-
-
-def _at(cells: Tensor, *tables: Tensor) -> list[list[Any]]:
-    """The entry of each row in its cell."""
-    return [table.gather(1, cells[:, None])[:, 0].tolist() for table in tables]
 
 
 def column_names(run: Run) -> list[str]:
