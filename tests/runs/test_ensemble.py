@@ -60,6 +60,8 @@ def test_an_ensemble_of_one_is_a_single_model(settings):
 def test_an_ensemble_is_not_resumed_but_replaced(run, settings):
     with refused(RunError, "resume"):
         settings.fit(run.path, resume=True, progress=False)
+    with refused(ArgumentError, "callbacks"):
+        settings.fit(callbacks=[lambda epoch, model: True], progress=False)
     with refused(RunError, "out"):
         settings.fit(run.path, progress=False)
     again = settings.fit(run.path, overwrite=True, progress=False)

@@ -690,6 +690,8 @@ class RunSettings:
             record = kept_record(out) | record
         if self.members > 1:
             check_no_resume(resume)
+            if callbacks:
+                raise ArgumentError("a stack of models calls none", argument="callbacks")
             result = fit_ensemble(
                 settings,
                 data,
