@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_is_fitted
 from tests.sklearn.tables import TINY, people
 
 import sklearn
-from aevb.sklearn import VAE, VAEOutlierDetector, VAESynthesizer
+from aevb.sklearn import VAE, VAEImputer, VAEOutlierDetector, VAESynthesizer
 
 
 def digits():
@@ -76,7 +76,7 @@ def test_weights_are_routed():
     np.testing.assert_array_equal(routed.transform(frame), own.transform(frame))
 
 
-@pytest.mark.parametrize("cls", [VAE, VAEOutlierDetector, VAESynthesizer])
+@pytest.mark.parametrize("cls", [VAE, VAEImputer, VAEOutlierDetector, VAESynthesizer])
 def test_joblib_keeps_an_estimator_in_a_pipeline(cls, tmp_path):
     frame = people(60)
     model = make_pipeline(cls(**TINY)).fit(frame)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from tests.sklearn.tables import TINY, people, take
 
 from aevb.errors import AevbError, ArgumentError, DataError, RunError
-from aevb.sklearn import VAE, VAEOutlierDetector, VAESynthesizer
+from aevb.sklearn import VAE, VAEImputer, VAEOutlierDetector, VAESynthesizer
 
 
 @pytest.fixture(params=["pandas", "polars"])
@@ -142,7 +142,7 @@ def test_inverse_transform_gives_legal_rows(frame):
     assert set(rows["city"]) <= {"Bonn", "Kiel", "Ulm"}
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*CLASSES, VAEImputer], ids=lambda cls: cls.__name__)
 def test_partial_fit_goes_on_with_the_first_schema(cls):
     frame = people()
     estimator = cls(**TINY).partial_fit(frame)

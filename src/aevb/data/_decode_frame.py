@@ -226,6 +226,28 @@ def complete_frame(
     return frames if cells.ndim == 3 else frames[0]
 
 
+def fill_constants(schema: Schema, frame: Any) -> Any:
+    """A frame in which the missing cells of constant columns hold their value.
+
+    Args:
+        schema: The schema.
+        frame: The frame; columns in which no cell has a value stay as they are.
+    """
+    table, columns = to_narwhals(frame, "frame"), {}
+    maker = _Maker(library_of(table), table)
+    for column in schema.columns:
+        if column.kind != "constant" or not column.levels or column.name not in table.columns:
+            continue
+        rows = np.flatnonzero([is_missing_cell(cell) for cell in table[column.name].to_list()])
+        if len(rows):
+            new = maker.other(column, len(rows))
+            whole = len(rows) == len(table)
+            template = maker.template(column)
+            columns[column.name] = new if whole else maker.library.replace(template, new, rows)
+    native = _native(frame)
+    return maker.library.with_columns(native, _native_names(columns, native))
+
+
 def _complete(
     schema: Schema,
     table: Any,

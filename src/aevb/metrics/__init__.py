@@ -70,6 +70,7 @@ from ._log_likelihood import (
     log_likelihood,
 )
 from ._number import MetricRegistration, Number
+from ._pooling import PooledEstimate, pool_estimates
 from ._quality import Quality, SampleComparison, quality
 from ._rate_distortion import RateDistortion, rate_distortion
 from ._samples._classifier_test import TwoSampleTest, classifier_test
@@ -131,6 +132,7 @@ __all__ = [
     "MetricRegistration",
     "ModelScores",
     "Number",
+    "PooledEstimate",
     "PrecisionRecall",
     "Quality",
     "RateDistortion",
@@ -181,6 +183,7 @@ __all__ = [
     "mutual_information_gap",
     "pca_features",
     "pixel_features",
+    "pool_estimates",
     "precision_recall",
     "quality",
     "rate_distortion",

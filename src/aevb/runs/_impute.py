@@ -31,6 +31,7 @@ from ..inference import Imputation
 from ..networks._column import Level
 from ..notes import Argument, Note, message
 from ..types import ProgressCallback
+from ._matching import Donors, match_observed
 
 if TYPE_CHECKING:
     from ._run import Run
@@ -178,6 +179,7 @@ def impute_table(
     level: float = 0.9,
     seed: int = 0,
     key: str | None = None,
+    donors: Donors | None = None,
     on_progress: ProgressCallback | None = None,
     **reading: Any,
 ) -> TableImputation:
@@ -198,6 +200,8 @@ def impute_table(
         max_pairs=pairs_at_once(run),
         on_progress=on_progress,
     )
+    if donors is not None:
+        found = match_observed(found, incomplete.tensor(), donors, seed=seed)
     found = _among_all_rows(found, rows, places)
     table, rules = source_table(run, source, rows, key, reading)
     frame = table.frame.to_native()

@@ -106,7 +106,7 @@ OUTLIER_SCORES: dict[str, _Score] = {
 
 
 def outlier_reference(
-    run: Run, rows: Rows, score: str, samples: int, seed: int
+    run: Run, rows: Rows, score: str, *, samples: int = 100, seed: int = 0
 ) -> OutlierReference:
     """What a score compares rows with, from training rows."""
     check_choice("method", score, [*OUTLIER_SCORES])

@@ -51,7 +51,8 @@ from ._conditions import ConditionalRows, sample_where
 from ._confirmation import SIGNATURE, is_confirmed
 from ._continue import continue_training
 from ._data_parts import changed_part, data_parts_record
-from ._impute import TableImputation, impute_table
+from ._impute import TableImputation, check_schema, impute_table
+from ._matching import Donors, find_donors
 from ._per_row import with_refined_rows
 from ._refit import REFIT, join_validation, refit_note
 from ._score import TableScores, score_table
@@ -881,6 +882,7 @@ class Run(TrainedModel):
         level: float = 0.9,
         seed: int = 0,
         key: str | None = None,
+        donors: Donors | None = None,
         on_progress: ProgressCallback | None = None,
         **reading: Any,
     ) -> TableImputation:
@@ -893,6 +895,8 @@ class Run(TrainedModel):
             level: Probability of predictive intervals, and of sets of levels.
             seed: Seed of every draw.
             key: As for ``rows``.
+            donors: The result of ``find_donors``: numbers are then drawn among observed ones
+                (predictive mean matching).
             on_progress: Called with the number of (row, sample) pairs that are done.
             **reading: As for ``rows``.
 
@@ -911,9 +915,27 @@ class Run(TrainedModel):
             level=level,
             seed=seed,
             key=key,
+            donors=donors,
             on_progress=on_progress,
             **reading,
         )
+
+    def find_donors(self, source: Any = None, *, seed: int = 0) -> Donors:
+        """Find rows whose observed numbers fill missing cells, for ``impute(donors=)``.
+
+        Args:
+            source: As for ``rows``, by default the training rows.
+            seed: Seed of the draws.
+
+        Returns:
+            Up to 500 rows, with what the model expects of each of their numbers.
+
+        Raises:
+            IncompatibleError: The run's data are no table of mixed columns.
+        """
+        check_schema(self, "imputation")
+        rows = self.data().train if source is None else self.rows(source)
+        return find_donors(self, rows, seed=seed)
 
     def score(
         self,

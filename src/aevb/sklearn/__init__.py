@@ -18,6 +18,7 @@ from ..errors import missing_extra
 
 try:
     from ._base import BaseVAE
+    from ._imputer import VAEImputer
     from ._outliers import VAEOutlierDetector
     from ._synthesis import VAESynthesizer
     from ._vae import VAE
@@ -26,4 +27,4 @@ except ImportError as error:
         raise
     raise missing_extra("sklearn", "an estimator of scikit-learn") from error
 
-__all__ = ["VAE", "BaseVAE", "VAEOutlierDetector", "VAESynthesizer"]
+__all__ = ["VAE", "BaseVAE", "VAEImputer", "VAEOutlierDetector", "VAESynthesizer"]

@@ -78,7 +78,7 @@ class BaseVAE(BaseEstimator, ABC):
         options: Any other setting of ``aevb fit`` by name, as ``{"beta": 0.5, "patience": 20}``.
         validation_fraction: Share of the rows that choose the best weights and end the training;
             0 trains on all rows, and keeps the last weights.
-        n_draws: Importance samples of a row in scores.
+        n_draws: Importance samples of a row; by default those of the method of ``Run``.
         warm_start: Whether another ``fit`` goes on with the weights and the kinds of the last one.
         random_state: Seed of every draw. With an integer, equal calls give equal results.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; by default an accelerator if there is one.
@@ -104,7 +104,7 @@ class BaseVAE(BaseEstimator, ABC):
         unseen: str = "missing",
         options: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.1,
-        n_draws: int = 100,
+        n_draws: int | None = None,
         warm_start: bool = False,
         random_state: Any = None,
         device: str | None = None,
@@ -143,11 +143,19 @@ class BaseVAE(BaseEstimator, ABC):
         Raises:
             ValueError: A parameter or the data cannot be used.
         """
+        self._check_parameters()
         if self.warm_start and hasattr(self, "run_"):
             self._continue(X, sample_weight, warm=True)
         else:
             self._begin(X, sample_weight)
         return self
+
+    def _check_parameters(self) -> None:
+        """Check the parameters of a subclass before the training."""
+
+    def _samples(self) -> dict[str, Any]:
+        """The importance samples as an argument of methods of ``Run``."""
+        return {} if self.n_draws is None else {"samples": self.n_draws}
 
     def _begin(self, X: Any, sample_weight: Any, epochs: int | None = None) -> None:
         """Train a new model."""
@@ -194,6 +202,7 @@ class BaseVAE(BaseEstimator, ABC):
         Raises:
             ValueError: As for ``fit``; or a new category with ``unseen="refuse"``.
         """
+        self._check_parameters()
         if hasattr(self, "run_"):
             self._continue(X, sample_weight, warm=False)
         else:

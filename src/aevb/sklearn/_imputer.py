@@ -1,3 +1,247 @@
 """Imputation of the missing cells of a table."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from ..data import Schema
+from ..data._decode_frame import fill_constants
+from ..errors import ArgumentError, check_choice, check_counts
+from ..metrics import PooledEstimate, pool_estimates
+from ..runs import TableImputation
+from ..runs._matching import Donors
+from ._base import BaseVAE, named_as_parameters
+from ._tables import Table, in_form_of, missing_masks, read_table, with_columns
+
+DRAWS = ("mean", "model", "observed")
+INDICATOR = "missingindicator_"
+
+
+class VAEImputer(TransformerMixin, BaseVAE):
+    """Imputation of missing cells by a model of the whole table.
+
+    Observed cells stay as they are. A column of which no cell had a value in ``fit`` is dropped.
+
+    Args:
+        draw: What ``transform`` writes into a missing cell: ``"mean"``, its conditional mean or
+            most probable level; ``"model"``, a draw from the model; ``"observed"``, for a number a
+            value that was observed in a row with about the same expectation (predictive mean
+            matching).
+        add_indicator: Whether to append a column for each that had missing cells in ``fit``, which
+            tells where they are.
+        keep_empty_features: Whether to keep columns of which no cell had a value; numbers are 0.
+
+    Example:
+        >>> import polars
+        >>> frame = polars.DataFrame({"age": [31, None, 45, 28] * 25, "sex": ["f", "m"] * 50})
+        >>> imputer = VAEImputer(hidden=(16,), epochs=2, random_state=0).fit(frame)
+        >>> imputer.transform(frame).null_count().row(0)
+        (0, 0)
+        >>> len(imputer.sample_imputations(frame, 5))
+        5
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        draw: str = "mean",
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        preset: str | None = None,
+        hidden: tuple[int, ...] | None = None,
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        kinds: Any = None,
+        unseen: str = "missing",
+        options: Any = None,
+        validation_fraction: float = 0.1,
+        n_draws: int | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        device: str | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            n_components,
+            preset=preset,
+            hidden=hidden,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            kinds=kinds,
+            unseen=unseen,
+            options=options,
+            validation_fraction=validation_fraction,
+            n_draws=n_draws,
+            warm_start=warm_start,
+            random_state=random_state,
+            device=device,
+            verbose=verbose,
+        )
+        self.draw = draw
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+
+    def _check_parameters(self) -> None:
+        """Check the parameters before the training."""
+        check_choice("draw", self.draw, DRAWS)
+
+    def _after_fit(self, frame: Any) -> None:
+        """Which columns had missing cells or no value, and the donors of observed values."""
+        masks = missing_masks(frame)
+        self._empty = [name for name, mask in masks.items() if mask.all()]
+        self._incomplete = [name for name, mask in masks.items() if mask.any()]
+        if self.draw == "observed":
+            donors = self.run_.find_donors(frame, seed=self._seed)
+            self._donor_predictions = donors.predictions.numpy()
+            self._donor_values = donors.values.numpy()
+
+    def transform(self, X: Any) -> Any:
+        """Fill the missing cells.
+
+        Args:
+            X: Rows as in ``fit``.
+
+        Returns:
+            The rows with their own columns, dtypes and library: a data frame, or an array.
+
+        Raises:
+            ValueError: The rows do not fit the model.
+        """
+        table = self._table(X)
+        if self.draw == "mean":
+            return self._render(table, self._impute(table, 0).frame)
+        return self._render(table, self._impute(table, 1).draws[0])
+
+    def sample_imputations(self, X: Any, n: int = 5, *, random_state: Any = None) -> list[Any]:
+        """Draw several completed tables, which differ by as much as the data leave open.
+
+        Args:
+            X: Rows as in ``fit``.
+            n: The number of tables.
+            random_state: Seed of the draws; by default that of the fit.
+
+        Returns:
+            Tables in the form of ``transform``. With ``draw="observed"``, numbers are observed
+            values.
+
+        Raises:
+            ValueError: ``n`` is no count, or the rows do not fit the model.
+        """
+        with named_as_parameters():
+            check_counts(n=n)
+        table = self._table(X)
+        seed = None if random_state is None else self._new_seed(random_state)
+        found = self._impute(table, int(n), seed=seed)
+        return [self._render(table, each) for each in found.draws]
+
+    def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
+        """Compute predictive intervals of missing numbers and dates.
+
+        Args:
+            X: Rows as in ``fit``.
+            level: Probability of an interval, between 0 and 1.
+
+        Returns:
+            The lower and the upper ends, two tables in the form of ``X``. An observed cell is both
+            ends of its own; a missing category stays missing.
+
+        Raises:
+            ValueError: The level is out of range, or the rows do not fit the model.
+        """
+        table = self._table(X)
+        found = self._impute(table, 0, level=level)
+        return in_form_of(found.low, table.dtype), in_form_of(found.high, table.dtype)
+
+    @staticmethod
+    def pooled(estimates: Any, variances: Any) -> PooledEstimate | list[PooledEstimate]:
+        """Pool estimates of several completed tables by Rubin's rules.
+
+        Args:
+            estimates: An estimate of each table ``[M]``, or several of each ``[M, P]``.
+            variances: Their squared standard errors, likewise.
+
+        Returns:
+            The pooled estimate, or a list of P of them.
+
+        Raises:
+            ValueError: The shapes differ, there are fewer than two tables, or a variance is
+                negative.
+        """
+        values, errors = np.asarray(estimates, float), np.asarray(variances, float)
+        if values.shape != errors.shape or values.ndim not in (1, 2):
+            raise ArgumentError(
+                f"their shape is {errors.shape}, and that of the estimates {values.shape}",
+                argument="variances",
+            )
+        if values.ndim == 1:
+            return pool_estimates(values.tolist(), errors.tolist())
+        pairs = zip(values.T.tolist(), errors.T.tolist(), strict=True)
+        return [pool_estimates(*pair) for pair in pairs]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the columns of ``transform``.
+
+        Args:
+            input_features: The names of the columns of ``X``, if these have none.
+
+        Returns:
+            The names, those of indicators last.
+        """
+        check_is_fitted(self)
+        names: Any = _check_feature_names_in(self, input_features)
+        known: dict[str, Any] = dict(zip(self._names(), names, strict=True))
+        kept = [known[name] for name in self._kept()]
+        added = [f"{INDICATOR}{known[name]}" for name in self._indicators()]
+        return np.array([*kept, *added], dtype=object)
+
+    def _table(self, X: Any) -> Table:
+        check_is_fitted(self)
+        return read_table(self, X, reset=False, names=self._names())
+
+    def _names(self) -> list[str]:
+        """The names of the columns of the fit."""
+        return [column.name for column in cast(Schema, self.run_.schema).columns]
+
+    def _kept(self) -> list[str]:
+        """The columns that ``transform`` keeps."""
+        empty = [] if self.keep_empty_features else self._empty
+        return [name for name in self._names() if name not in empty]
+
+    def _indicators(self) -> Sequence[str]:
+        """The columns that get an indicator."""
+        return self._incomplete if self.add_indicator else ()
+
+    def _impute(
+        self, table: Table, draws: int, *, level: float = 0.9, seed: int | None = None
+    ) -> TableImputation:
+        donors = None
+        if draws and self.draw == "observed":
+            predictions, values = self._donor_predictions, self._donor_values
+            donors = Donors(torch.from_numpy(predictions), torch.from_numpy(values))
+        with named_as_parameters():
+            return self.run_.impute(
+                table.frame,
+                draws=draws,
+                level=level,
+                seed=self._seed if seed is None else seed,
+                donors=donors,
+                **self._samples(),
+            )
+
+    def _render(self, table: Table, frame: Any) -> Any:
+        """A completed frame in the form of ``transform``."""
+        schema = cast(Schema, self.run_.schema)
+        filled = fill_constants(schema, frame)
+        masks = missing_masks(table.frame)
+        zeros = {name: 0.0 for name in self._empty if self.keep_empty_features}
+        added = {f"{INDICATOR}{name}": masks[name] for name in self._indicators()}
+        return in_form_of(with_columns(filled, self._kept(), zeros, added), table.dtype)

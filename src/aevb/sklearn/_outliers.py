@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Real
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         unseen: str = "missing",
         options: Any = None,
         validation_fraction: float = 0.1,
-        n_draws: int = 100,
+        n_draws: int | None = None,
         warm_start: bool = False,
         random_state: Any = None,
         device: str | None = None,
@@ -101,23 +101,6 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         self.trim = trim
         self.heavy_tails = heavy_tails
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Train a model of the rows, and find the threshold of outliers.
-
-        Args:
-            X: Rows ``[N, columns]``: an array, a sparse matrix or a data frame.
-            y: Ignored.
-            sample_weight: Weights of the rows ``[N]``, 0 or more.
-
-        Returns:
-            The estimator.
-
-        Raises:
-            ValueError: A parameter or the data cannot be used.
-        """
-        self._check_parameters()
-        return super().fit(X, y, sample_weight)
-
     def _check_parameters(self) -> None:
         """Check the parameters before the training."""
         check_choice("method", self.method, [*OUTLIER_SCORES])
@@ -142,7 +125,9 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         run = self.run_.in_float64()
         rows = run.rows(frame)
         with named_as_parameters():
-            reference = outlier_reference(run, rows, self.method, self.n_draws, self._seed)
+            reference = outlier_reference(
+                run, rows, self.method, seed=self._seed, **self._samples()
+            )
         self._mean_log_p, self._codes = reference.mean_log_p, reference.codes.numpy()
         scores = self._scores(rows)
         share = AUTO_CONTAMINATION if self.contamination == "auto" else self.contamination
@@ -158,7 +143,7 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
                 rows,
                 self.method,
                 reference=self._reference,
-                samples=self.n_draws,
+                **self._samples(),
                 seed=self._seed,
             )
         return found.double().numpy()
@@ -249,7 +234,7 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
                 self.method,
                 torch.from_numpy(self._scores(frame)),
                 reference=self._reference,
-                samples=self.n_draws,
+                **self._samples(),
                 seed=self._seed,
             )
         values = dict(zip(found.names, found.columns.numpy().T, strict=True))

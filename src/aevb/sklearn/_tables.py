@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,3 +100,47 @@ def make_frame(columns: Mapping[str, np.ndarray], like: Any) -> Any:
     if table is not None and hasattr(like, "index"):
         frame.index = like.index
     return frame
+
+
+def missing_masks(frame: Any) -> dict[str, np.ndarray]:
+    """Which cells of each column are None, NaN or NaT."""
+    table = to_narwhals(frame)
+    return {name: _missing(table[name]) for name in table.columns}
+
+
+def _missing(series: Any) -> np.ndarray:
+    """Which cells of a narwhals series are missing."""
+    empty = series.is_null().to_numpy()
+    if series.dtype.is_float():
+        return empty | np.isnan(series.to_numpy().astype(float))
+    return empty.astype(bool)
+
+
+def with_columns(
+    frame: Any, kept: Sequence[str], values: Mapping[str, float], added: Mapping[str, np.ndarray]
+) -> Any:
+    """Some columns of a frame, of which some numbers get a value in every row, and others.
+
+    Args:
+        frame: The frame.
+        kept: The names of its columns that are kept, as texts.
+        values: A value for all cells of some of them; text stays as it is.
+        added: Further columns.
+    """
+    import narwhals
+
+    table = narwhals.from_native(frame, eager_only=True)
+    native = {str(name): name for name in table.columns}
+    constant = [
+        narwhals.lit(value).cast(table[native[name]].dtype).alias(native[name])
+        for name, value in values.items()
+        if table[native[name]].dtype.is_numeric()
+    ]
+    table = table.select([native[name] for name in kept]).with_columns(constant)
+    if not added:
+        return table.to_native()
+    if table.implementation.is_pandas():  # which aligns series by their index
+        return table.to_native().assign(**added)
+    backend = table.implementation
+    series = [narwhals.new_series(name, mask, backend=backend) for name, mask in added.items()]
+    return table.with_columns(series).to_native()
