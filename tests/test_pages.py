@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/python.md")
+PAGES = ("README.md", "docs/estimators.md", "docs/python.md")
 BLOCK = re.compile(
     r"(?P<mark><!-- run -->\s*\n)?```python\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE
 )

@@ -39,11 +39,10 @@ def frame_of_array(values: np.ndarray, names: Sequence[str]) -> Any:
 
     backend = library_of(None).name
     if values.dtype.kind in "biufM":
-        fits = values if values.dtype.itemsize <= 8 else values.astype(np.float64)
-        fits = fits.astype(np.float32) if values.dtype == np.float16 else fits
-        columns = {name: fits[:, place] for place, name in enumerate(names)}
-    else:
-        columns = {name: _object_column(name, values[:, k]) for k, name in enumerate(names)}
+        wide, half = values.dtype.itemsize > 8, values.dtype == np.float16
+        fits = values.astype(np.float64 if wide else np.float32) if wide or half else values
+        return narwhals.from_numpy(fits, [*names], backend=backend).to_native()
+    columns = {name: _object_column(name, values[:, k]) for k, name in enumerate(names)}
     return narwhals.from_dict(columns, backend=backend).to_native()
 
 
