@@ -375,6 +375,9 @@ LIKELIHOODS: dict[str, Callable[[nn.Module, int], Likelihood]] = {
     "whitened": lambda net, rank: likelihoods.Whitened(
         likelihoods.Normal(net, (4,), "predicted", rank), EVENT, [0.0, 1, 2, 3], [0.1, 1, 2, 30]
     ),
+    "columns-whitened": lambda net, rank: likelihoods.Columns(
+        net, COLUMNS["densities"], whiten=True, latent_rank=rank
+    ),
     "product": lambda net, rank: likelihoods.Product(
         [
             likelihoods.Missing(likelihoods.Normal(net, (2, 1), "optimal", rank)),
@@ -430,7 +433,7 @@ CONDITIONAL: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def columns_network(name: str, inputs: int) -> nn.Module:
+def columns_network(name: str, inputs: int, *, whiten: bool = False) -> nn.Module:
     """A network on the features of a table."""
     columns = COLUMNS.get(name) or [
         networks.Column("many", "categorical", "categorical", levels=tuple(range(50))),
@@ -439,7 +442,8 @@ def columns_network(name: str, inputs: int) -> nn.Module:
     ]
     columns = (columns * inputs)[:inputs]
     width = networks.Columns.width(columns)
-    return networks.Columns(networks.MLP(width, [WIDTH], activation="silu"), columns)
+    network = networks.MLP(width, [WIDTH], activation="silu")
+    return networks.Columns(network, columns, whiten=whiten)
 
 
 # a number of inputs -> network
@@ -452,6 +456,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "fill-and-flag": lambda inputs: networks.FillMissing(networks.MLP(2 * inputs, [WIDTH])),
     "columns": lambda inputs: columns_network("densities", inputs),
     "columns-levels": lambda inputs: columns_network("probabilities", inputs),
+    "columns-whitened": lambda inputs: columns_network("densities", inputs, whiten=True),
     "columns-spiky": lambda inputs: columns_network("spiky", inputs),
     "columns-embedded": lambda inputs: columns_network("embedded", inputs),
     "gru": lambda inputs: nn.Sequential(nn.Unflatten(-1, (inputs, 1)), networks.GRU(1, WIDTH)),

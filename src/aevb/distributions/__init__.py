@@ -35,7 +35,7 @@ from ._linear_transform import LinearTransform
 from ._logistic_normal import LogisticNormal
 from ._marginal import Marginal
 from ._members import MemberAndLatent, MemberSelection
-from ._moments import cell_log_prob, covariance, marginals
+from ._moments import cell_log_prob, covariance, given_cells, marginals
 from ._normal_mixture import FullNormalMixture, NormalMixture
 from ._open_interval import OpenIntervalDistribution
 from ._ordinal import ordinal
@@ -135,6 +135,7 @@ __all__ = [
     "from_scale",
     "from_scale_tril",
     "gaussian",
+    "given_cells",
     "has_analytic_kl",
     "hierarchy_terms",
     "hmc_state_fn",

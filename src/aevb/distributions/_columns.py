@@ -20,6 +20,7 @@ from ._discrete import open_uniform
 from ._discretised_logistic import log_bin_masses
 from ._double import in_double
 from ._integer_categorical import IntegerCategorical, pick_level
+from ._linear_transform import GivenCells, LinearTransform
 
 MAJORITY = 0.5  # an atom with a higher probability is the point value of its cell
 NARROW_LOGISTIC = 1.0  # in steps: below, moments are sums over the grid; above, Sheppard's
@@ -39,6 +40,14 @@ class CellGroup(BaseDistribution, ABC):
     def point(self) -> Tensor:
         """The value that stands for a cell, ``[*batch, n]``: the mean of numbers."""
         return self.mean
+
+    def conditional_log_prob(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Score each cell given all others; the same where the cell is drawn again given them."""
+        return self.log_prob(value), self.log_prob(self.sample())
+
+    def given(self, value: Tensor) -> CellGroup:
+        """The distribution of the cells given those that are not missing in ``value``."""
+        return self
 
     @abstractmethod
     def contains(self, value: Tensor) -> Tensor:
@@ -96,6 +105,83 @@ class NumberCells(WrappedCells):
     def contains(self, value: Tensor) -> Tensor:
         support = self.base.support
         return value.isfinite() if support is None else support.check(value) & value.isfinite()
+
+
+class CorrelatedCells(CellGroup):
+    """Numbers that depend on each other: a linear map of independent normal numbers.
+
+    Args:
+        rows: Distribution of the encoded numbers, batch shape ``[*batch]``, event shape ``[n]``.
+        log_unit: As for ``NumberCells``.
+        growth: As for ``NumberCells``.
+        complete: Whether no cell is missing. The parts of ``log_prob`` then belong to directions,
+            and not to cells, which takes less time; they have the same sum.
+    """
+
+    is_discrete = False
+
+    def __init__(
+        self, rows: LinearTransform, log_unit: Tensor, growth: Tensor, complete: bool
+    ) -> None:
+        self.rows, self.log_unit, self.growth, self.complete = rows, log_unit, growth, complete
+        super().__init__(rows.batch_shape + rows.event_shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.rows.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.rows.variance
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-density of each cell given those before it; missing cells are NaN."""
+        each = self.rows.direction_log_prob(value) if self.complete else None
+        each = self.rows.cell_log_prob(value) if each is None else each
+        return each - self.growth * value - self.log_unit
+
+    def conditional_log_prob(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        cells = self.rows.observe(value)
+        score = cells.conditional_log_prob - self.growth * value
+        usual = cells.expected_log_prob - self.growth * cells.conditional_mean
+        return (score - self.log_unit).to(value.dtype), (usual - self.log_unit).to(value.dtype)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self.rows.sample(Size(sample_shape))
+
+    def given(self, value: Tensor) -> CellGroup:
+        return GivenNumbers(self.rows.given(value))
+
+    def contains(self, value: Tensor) -> Tensor:
+        return value.isfinite()
+
+
+class GivenNumbers(WrappedCells):
+    """Correlated numbers given some of them; draws are joint.
+
+    Args:
+        rows: Distribution of the encoded numbers given some of them.
+    """
+
+    is_discrete = False
+
+    def __init__(self, rows: GivenCells) -> None:
+        self.rows = rows
+        super().__init__(rows.cells)
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:
+        return self.rows.sample(Size(sample_shape))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.rows.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.rows.variance
+
+    def contains(self, value: Tensor) -> Tensor:
+        return value.isfinite()
 
 
 class GridCells(CellGroup):
@@ -422,18 +508,42 @@ class ColumnsDistribution(BaseDistribution):
         """
         return self._ungroup(self._grouped_log_prob(value))
 
+    def conditional_log_prob(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Score each cell given all others; the same where the cell is drawn again given them.
+
+        Args:
+            value: Encoded rows ``[*batch, D]``.
+
+        Returns:
+            ``[*batch, D]`` each; 0 for missing cells.
+        """
+        parts = zip(self.groups, self._filled_parts(value), strict=True)
+        found = [group.conditional_log_prob(part) for group, part in parts]
+        missing = value.isnan()
+        score, usual = (self._in_order(each) for each in zip(*found, strict=True))
+        return score.masked_fill(missing, 0.0), usual.masked_fill(missing, 0.0)
+
+    def given(self, value: Tensor) -> ColumnsDistribution:
+        """The distribution given the cells that are not missing in ``value``."""
+        parts = zip(self.groups, split_columns(value, self.groups, self.order), strict=True)
+        groups = [group.given(part) for group, part in parts]
+        return ColumnsDistribution(groups, self.order, self.fill)
+
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         return self._in_order([group.sample(Size(sample_shape)) for group in self.groups])
 
     def _grouped_log_prob(self, value: Tensor) -> Tensor:
-        cells = value.index_select(-1, self.order)
-        missing = cells.isnan()
-        parts = torch.where(missing, self.fill, cells).split(
-            [group.batch_shape[-1] for group in self.groups], -1
-        )
-        pairs = zip(self.groups, parts, strict=True)
+        pairs = zip(self.groups, self._filled_parts(value), strict=True)
+        missing = value.index_select(-1, self.order).isnan()
         return torch.cat([group.log_prob(part) for group, part in pairs], -1).masked_fill(
             missing, 0.0
+        )
+
+    def _filled_parts(self, value: Tensor) -> Sequence[Tensor]:
+        """The cells of each group, with a possible value in those that are missing."""
+        cells = value.index_select(-1, self.order)
+        return torch.where(cells.isnan(), self.fill, cells).split(
+            [group.batch_shape[-1] for group in self.groups], -1
         )
 
     def _in_order(self, values: Sequence[Tensor]) -> Tensor:

@@ -7,68 +7,95 @@ import math
 import torch
 from torch import Tensor
 
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
 
 class ObservedGaussian:
-    """A Gaussian vector with mean 0 whose observed cells are known, in float64.
+    """A Gaussian vector whose observed cells are known, in float64.
 
     Cells that are not observed are replaced by independent ones, so that rows with different cells
-    share one factorisation of a batch.
+    share one factorisation of a batch. Cells without variance are constant.
 
     Args:
+        mean: Mean ``[*, D]``.
         covariance: Covariance ``[*, D, D]``.
-        observed: Which cells are observed, ``[*, D]``.
+        value: The cells ``[*, D]``; those that are not observed are NaN.
 
     Example:
         >>> covariance = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
-        >>> cells = ObservedGaussian(covariance, torch.tensor([True, False]))
-        >>> cells.fill(torch.tensor([2.0, torch.nan]))
+        >>> cells = ObservedGaussian(torch.zeros(2), covariance, torch.tensor([2.0, torch.nan]))
+        >>> cells.mean
         tensor([2., 1.], dtype=torch.float64)
         >>> cells.variance
         tensor([0.0000, 0.7500], dtype=torch.float64)
     """
 
-    def __init__(self, covariance: Tensor, observed: Tensor) -> None:
-        self.covariance, self.observed = covariance.double(), observed
-        both = observed.unsqueeze(-1) & observed.unsqueeze(-2)
-        self.tril = torch.linalg.cholesky(
-            torch.where(both, self.covariance, 0.0) + torch.diag_embed((~observed).double())
+    def __init__(self, mean: Tensor, covariance: Tensor, value: Tensor) -> None:
+        self.value, self.centre = value.double(), mean.double()
+        self.covariance = covariance.double()
+        self.total = self.covariance.diagonal(dim1=-2, dim2=-1)
+        # one factorisation for all rows where no cell is missing
+        seen = ~value.isnan() if has_missing(value) else value.new_ones(value.shape[-1:]).bool()
+        self.observed = seen & (self.total > 0)
+        both = self.observed.unsqueeze(-1) & self.observed.unsqueeze(-2)
+        masked = torch.where(both, self.covariance, 0.0)
+        self.tril = torch.linalg.cholesky(masked + torch.diag_embed((~self.observed).double()))
+        identity = torch.eye(value.shape[-1], dtype=torch.float64, device=value.device)
+        self.whiten = torch.linalg.solve_triangular(
+            self.tril, identity.expand_as(self.tril), upper=False
         )
+        self.residual = torch.where(self.observed, self.value - self.centre, 0.0)
 
-    def log_prob(self, residual: Tensor) -> Tensor:
+    @property
+    def log_prob(self) -> Tensor:
         """The log-density of each cell given the observed cells before it; 0 for open cells.
 
         The sum over cells is the log-density of the observed cells.
-
-        Args:
-            residual: Deviations from the mean, ``[*, D]``; those of open cells are not read.
         """
-        unit = torch.linalg.solve_triangular(self.tril, self._observed(residual), upper=False)
+        unit = _apply(self.whiten, self.residual)
         scale = self.tril.diagonal(dim1=-2, dim2=-1)
-        each = -0.5 * unit.squeeze(-1).square() - scale.log() - 0.5 * math.log(2 * math.pi)
-        return torch.where(self.observed, each, 0.0)
+        return torch.where(self.observed, -0.5 * unit.square() - scale.log() - HALF_LOG_2PI, 0.0)
 
-    def fill(self, residual: Tensor) -> Tensor:
-        """The deviations ``[*, D]`` with the conditional mean in open cells."""
-        known = self._observed(residual)
-        weights = torch.where(
-            self.observed.unsqueeze(-1), torch.cholesky_solve(known, self.tril), 0.0
-        )
-        filled = (self.covariance @ weights).squeeze(-1)
-        return torch.where(self.observed, residual.double(), filled)
+    @property
+    def _precision(self) -> Tensor:
+        return self.whiten.mT @ self.whiten
+
+    @property
+    def conditional_log_prob(self) -> Tensor:
+        """The log-density of each observed cell given all others; 0 for open cells."""
+        precision = self._precision.diagonal(dim1=-2, dim2=-1)
+        square = _apply(self._precision, self.residual).square() / precision
+        return torch.where(self.observed, 0.5 * (precision.log() - square) - HALF_LOG_2PI, 0.0)
+
+    @property
+    def conditional_mean(self) -> Tensor:
+        """The mean of each observed cell given all others, ``[*, D]``."""
+        precision = self._precision.diagonal(dim1=-2, dim2=-1)
+        return self.value - _apply(self._precision, self.residual) / precision
+
+    @property
+    def expected_log_prob(self) -> Tensor:
+        """The mean of ``conditional_log_prob`` where a cell is drawn given all others."""
+        precision = self._precision.diagonal(dim1=-2, dim2=-1)
+        return torch.where(self.observed, 0.5 * (precision.log() - 1) - HALF_LOG_2PI, 0.0)
+
+    @property
+    def mean(self) -> Tensor:
+        """The cells ``[*, D]``, with their conditional mean where they are open."""
+        filled = self.centre + _apply(self.covariance, _apply(self._precision, self.residual))
+        return torch.where(self.value.isnan(), filled, self.value)
 
     @property
     def variance(self) -> Tensor:
         """The conditional variance of each cell, ``[*, D]``; 0 for observed cells."""
-        gain = self._gain
-        explained = (gain * torch.cholesky_solve(gain, self.tril)).sum(-2)
-        total = self.covariance.diagonal(dim1=-2, dim2=-1)
-        return torch.where(self.observed, 0.0, (total - explained).clamp(min=0))
+        explained = (self.whiten @ self._gain).square().sum(-2)
+        return torch.where(self.observed, 0.0, (self.total - explained).clamp(min=0))
 
     @property
     def open_covariance(self) -> Tensor:
         """The conditional covariance of all cells, ``[*, D, D]``; 0 for observed cells."""
-        gain, hidden = self._gain, ~self.observed
-        rest = self.covariance - gain.mT @ torch.cholesky_solve(gain, self.tril)
+        part, hidden = self.whiten @ self._gain, ~self.observed
+        rest = self.covariance - part.mT @ part
         return torch.where(hidden.unsqueeze(-1) & hidden.unsqueeze(-2), rest, 0.0)
 
     @property
@@ -76,9 +103,22 @@ class ObservedGaussian:
         """Covariances of observed cells with all cells, ``[*, D, D]``."""
         return torch.where(self.observed.unsqueeze(-1), self.covariance, 0.0)
 
-    def _observed(self, residual: Tensor) -> Tensor:
-        """The deviations as columns ``[*, D, 1]``, 0 in open cells."""
-        return torch.where(self.observed, residual.double(), 0.0).unsqueeze(-1)
+
+def has_missing(value: Tensor, where_traced: bool = True) -> bool:
+    """Whether there is NaN; ``where_traced`` in a traced function, where nobody can know."""
+    if torch.compiler.is_compiling():
+        return where_traced
+    try:
+        return bool(value.isnan().any())
+    except RuntimeError:  # inside torch.func.vmap
+        return where_traced
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """``matrix @ vector`` for ``[*, D, D]`` and ``[*, D]``."""
+    if matrix.dim() == 2:
+        return vector @ matrix.T
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
 EM_STEPS = 50
@@ -137,9 +177,9 @@ def _by_em(x: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     for _ in range(EM_STEPS if len(x) else 0):
         filled, rest = [], torch.zeros_like(covariance)
         for part in x.split(block):
-            cells = ObservedGaussian(covariance, ~part.isnan())
-            filled.append(mean + cells.fill(part - mean))
-            rest += cells.open_covariance.sum(0)
+            cells = ObservedGaussian(mean, covariance, part)
+            filled.append(cells.mean)
+            rest += cells.open_covariance.expand(len(part), -1, -1).sum(0)
         rows = torch.cat(filled)
         before, mean = mean, rows.mean(0)
         old, centred = covariance, rows - mean

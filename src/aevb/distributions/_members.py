@@ -12,7 +12,7 @@ from torch.types import _size
 
 from .._row_noise import chosen_pairs, draws_in_turn, same_draws
 from ._base import BaseDistribution, expectation
-from ._moments import cell_log_prob
+from ._moments import cell_log_prob, conditional_log_prob, given_cells
 from ._product import ProductSupport
 
 
@@ -112,6 +112,19 @@ class MemberSelection(BaseDistribution):
     def cell_log_prob(self, value: Tensor) -> Tensor | None:
         """Score each cell, ``[*batch, *event]``; ``None`` where the cells are dependent."""
         return self._score(value, cell_log_prob)
+
+    def given(self, value: Tensor) -> MemberSelection:
+        """The distribution given the cells that are not missing in ``value``."""
+        rows = value.expand(*self.batch_shape, *self.event_shape).reshape(-1, *self.event_shape)
+        parts = [(places, given_cells(part, rows[places])) for places, part in self.parts]
+        return MemberSelection(parts, self.batch_shape)
+
+    def conditional_log_prob(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Score each cell given all others; the same where the cell is drawn again given them."""
+        rows = value.expand(*self.batch_shape, *self.event_shape).reshape(-1, *self.event_shape)
+        found = [conditional_log_prob(part, rows[places]) for places, part in self.parts]
+        score, usual = (self.join(list(each)) for each in zip(*found, strict=True))
+        return score, usual
 
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         if sample_shape:

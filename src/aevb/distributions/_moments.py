@@ -74,6 +74,43 @@ def cell_log_prob(p: Distribution, value: Tensor) -> Tensor | None:
     return p.base_dist.log_prob(value) if isinstance(p, Independent) else None
 
 
+def given_cells(p: Distribution, value: Tensor) -> Distribution:
+    """The distribution of a row given some of its cells.
+
+    A distribution whose cells depend on each other has a method ``given``.
+
+    Args:
+        p: Distribution with batch shape ``[*batch]``.
+        value: Events ``[*batch, *event]``; the cells that are not known are NaN.
+
+    Returns:
+        A distribution whose unknown cells are conditional; ``p`` where cells are independent.
+
+    Example:
+        >>> p = Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> given_cells(p, torch.tensor([0.0, torch.nan])) is p
+        True
+    """
+    own = getattr(p, "given", None)
+    return p if own is None else own(value)
+
+
+def conditional_log_prob(p: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Score each cell of a row given all others, of a distribution with dependent cells.
+
+    Args:
+        p: Distribution with a method ``conditional_log_prob``.
+        value: Events ``[*batch, *event]``; missing cells are NaN.
+
+    Returns:
+        The log-densities, 0 for missing cells; and the same where the cell is drawn again given the
+        others, or the mean of this.
+    """
+    own = getattr(p, "conditional_log_prob", None)
+    assert own is not None, "a likelihood that has conditionals"
+    return own(value)
+
+
 def covariance(q: Distribution) -> Tensor | None:
     """Covariance matrix of the flattened latent of ``D`` numbers.
 

@@ -15,7 +15,7 @@ from .._memory import explain_out_of_memory
 from .._row_noise import RowNoise
 from ..data import CellCondition
 from ..data._cell_conditions import ANY_NUMBER, intersect
-from ..distributions import ClassAndLatent
+from ..distributions import ClassAndLatent, given_cells
 from ..distributions._discrete import open_uniform
 from ..distributions._support import has_mass_outside
 from ..errors import ArgumentError, IncompatibleError, NumericalError, check_counts
@@ -92,7 +92,7 @@ def condition(
     Draw ``k`` depends on ``given``, the seed and ``k`` only.
 
     Args:
-        model: A model whose cells are independent given ``z``, or a run.
+        model: A model whose cells are independent or jointly normal given ``z``, or a run.
         given: A row ``[*event]`` with NaN in open cells, or a list of ``data.CellCondition``.
         n: Number of rows.
         samples: Number of importance samples.
@@ -150,12 +150,12 @@ def condition(
 
 
 def check_independent_cells(model: VAE) -> None:
-    """Check that cells are independent given ``z``.
+    """Check that the distribution of cells given ``z`` and other cells is known.
 
     Raises:
-        IncompatibleError: They are not.
+        IncompatibleError: It is not.
     """
-    if not model.likelihood.factorises:
+    if not (model.likelihood.factorises or model.likelihood.has_conditionals):
         part = Part(f"likelihoods.{type(model.likelihood).__name__}")
         raise IncompatibleError(
             message("the cells of {part} depend on each other given z", part=part),
@@ -340,7 +340,7 @@ class _Target:
 
     def _typical_row(self) -> Tensor:
         """What the encoder and the density read in open cells: NaN, or the mean row."""
-        if self.model.likelihood.allows_missing:
+        if self.model.likelihood.allows_missing or self.model.likelihood.has_conditionals:
             return self.x
         p = self.model.prior(None, self.context)
         with self.noise.fork(1).samples(FILL_DRAWS):
@@ -358,7 +358,7 @@ class _Target:
         regions, parts = self.noise.fork(3), []
         for start, z in proposal.blocks(self.noise, max_pairs):
             likelihood = self.model.likelihood(z, self.context)
-            cells = self._observed_cells(z, self.filled)
+            cells = self._observed_cells(z)
             with regions.samples(len(z), start):
                 log_mass, values = self._restrict(likelihood)
             outer = (p.log_prob(z) - proposal.log_prob(z)).double()[:, 0]
@@ -383,20 +383,25 @@ class _Target:
         context = self.context
         return Batch(x, None if context is None else context.expand(len(x), -1))
 
-    def _observed_cells(self, z: Tensor, x: Tensor) -> Tensor:
+    def _observed_cells(self, z: Tensor) -> Tensor:
         """Log-densities of given values, ``[K, cells]`` float64."""
+        x = self.filled if self.model.likelihood.factorises else self.x
         cells = self.model.likelihood.cells(z, x, self.context)[:, 0].double()
         return torch.where(self.observed, cells, 0.0).flatten(1)
 
     def _restrict(self, likelihood: Distribution) -> tuple[Tensor, Tensor]:
-        """Log-probability of each set, and draws from it, ``[K, restricted]`` each."""
+        """Log-probability of each set, and draws from it, ``[K, restricted]`` each.
+
+        Cells that depend on each other follow one after another (Geweke, 1991).
+        """
         count = likelihood.batch_shape[0]
         empty = torch.zeros(2, count, 0, dtype=torch.float64, device=self.x.device)
-        found = [
-            torch.stack(restrict_cell(likelihood, each.cell, each.intervals)).reshape(2, count, 1)
-            for each in self.restricted
-        ]
-        log_mass, values = torch.cat([empty, *found], -1)
+        x, found = self.x.expand(count, 1, *self.model.event_shape).clone(), [empty]
+        for each in self.restricted:
+            cells = restrict_cell(given_cells(likelihood, x), each.cell, each.intervals)
+            found.append(torch.stack(cells).reshape(2, count, 1))
+            x.flatten(2)[:, 0, each.cell] = found[-1][1, :, 0].nan_to_num().to(x)
+        log_mass, values = torch.cat(found, -1)
         return log_mass, values
 
     def draw_rows(self, latents: _Latents, with_chains: bool, steps: int, max_pairs: int) -> _Moves:
@@ -414,7 +419,10 @@ class _Target:
         z, count, accepted = latents.z, len(latents.z), 0
         context = self._batch(z).context
         with self.noise.fork(4).samples(count, start):
-            x = self._assemble(self.model.likelihood(z, context).sample(), latents.values)
+            unknown = torch.full_like(self.x, math.nan).expand(count, *self.x.shape[1:])
+            x = self._assemble(unknown, latents.values)
+            likelihood = given_cells(self.model.likelihood(z, context), x)
+            x = self._assemble(likelihood.sample(), latents.values)
         for step in range(steps):
             with self.noise.fork(5 + step).samples(count, start):
                 z, moved = self._propose(z, x, context)
@@ -447,12 +455,18 @@ class _Target:
         """Draw all cells that are not given; a set that was missed keeps its value."""
         # samples of one row: further axes of draws are told from that of the samples
         likelihood = self.model.likelihood(z[:, None], self.context)
-        new, values = likelihood.sample()[:, 0], []
-        for each in self.restricted:
-            found = restrict_cell(likelihood, each.cell, each.intervals)
-            log_mass, drawn = (value[:, 0] for value in found)
-            values.append(torch.where(log_mass > -math.inf, drawn, x.flatten(1)[:, each.cell]))
-        return self._assemble(new, torch.stack(values, -1) if values else new)
+        places = [each.cell for each in self.restricted]
+        values = x.flatten(1)[:, places].double()
+        known = self._assemble(torch.full_like(x, math.nan), values)
+        new = self._assemble(given_cells(likelihood, known[:, None]).sample()[:, 0], values)
+        for number, each in enumerate(self.restricted):
+            others = new.clone()
+            others.flatten(1)[:, each.cell] = math.nan
+            p = given_cells(likelihood, others[:, None])
+            log_mass, drawn = (v[:, 0] for v in restrict_cell(p, each.cell, each.intervals))
+            values[:, number] = torch.where(log_mass > -math.inf, drawn, values[:, number])
+            new = self._assemble(new, values)
+        return new
 
 
 def _blocks(latents: _Latents, size: int) -> Iterator[tuple[int, _Latents]]:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from .._memory import explain_out_of_memory
 from .._row_noise import RowNoise
+from ..distributions._moments import conditional_log_prob
 from ..errors import check_counts
+from ..likelihoods._likelihood import Likelihood
 from ..models import VAE
 from ..types import Batch
 from ._batches import iter_batches, model_dtype, seeded_evaluation
@@ -30,7 +32,9 @@ class Explanation:
 
     A cell counts in two ways. ``conditional`` is ``log p(x_d | all other cells)``: how well the
     others predict it. It does not sum to ``log_p``. ``expected`` does, up to ``kl``: ``log_p =
-    expected.sum - kl``, with the mean of ``log p(x_d | z)`` over the posterior of the row.
+    expected.sum - kl``, with the mean of ``log p(x_d | z)`` over the posterior of the row. Where
+    cells depend on each other given ``z``, ``expected`` is the mean of ``log p(x_d | z, x_<d)``:
+    each cell given those before it.
 
     Args:
         log_p: The estimate of ``log p(x)``, ``[N]`` float64.
@@ -102,7 +106,7 @@ def explain(
     of samples.
 
     Args:
-        model: A model whose cells are independent given ``z``, or a run.
+        model: A model whose cells are independent or jointly normal given ``z``, or a run.
         x: Rows ``[N, *event]``, as for ``encode``; missing cells are NaN.
         samples: Number of importance samples per row.
         context: Context ``[N, C]`` or ``[C]`` of a conditional model.
@@ -172,23 +176,33 @@ def _explain_block(
     parts = []
     for start, z in proposal.blocks(noise, max(1, max_pairs // len(batch.x))):
         with redraw.samples(len(z), start):
-            drawn = model.likelihood(z, batch.context).sample()
-        cells, usual = (
-            torch.where(there, model.likelihood.cells(z, x, batch.context), 0.0).double()
-            for x in (batch.x, drawn)
-        )
-        parts.append((cells, usual, (p.log_prob(z) - proposal.log_prob(z)).double()))
+            scores = _score_cells(model.likelihood, z, batch)
+        cells = [torch.where(there, each, 0.0).double() for each in scores]
+        parts.append((*cells, (p.log_prob(z) - proposal.log_prob(z)).double()))
         if on_progress is not None:
             on_progress(len(z) * len(batch.x))
-    cells, usual, outer = map(torch.cat, zip(*parts, strict=True))
-    return _contributions(cells, usual, outer, there)
+    cells, given_others, usual, outer = map(torch.cat, zip(*parts, strict=True))
+    return _contributions(cells, given_others, usual, outer, there)
 
 
-def _contributions(cells: Tensor, usual: Tensor, outer: Tensor, there: Tensor) -> Explanation:
+def _score_cells(likelihood: Likelihood, z: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Parts of ``log p(x | z)``, ``log p(x_d | x_-d, z)``, and the same for redrawn cells."""
+    cells = likelihood.cells(z, batch.x, batch.context)
+    p = likelihood(z, batch.context)
+    if likelihood.factorises:
+        return cells, cells, likelihood.cells(z, p.sample(), batch.context)
+    given_others, usual = conditional_log_prob(p, batch.x)
+    return cells, given_others, usual
+
+
+def _contributions(
+    cells: Tensor, given_others: Tensor, usual: Tensor, outer: Tensor, there: Tensor
+) -> Explanation:
     """The explanation from all draws.
 
     Args:
-        cells: ``log p(x_d | z)``, ``[K, B, *event]``.
+        cells: Parts of ``log p(x | z)``, ``[K, B, *event]``.
+        given_others: ``log p(x_d | x_-d, z)``, which are the parts where cells are independent.
         usual: The same for redrawn cells.
         outer: ``log p(z) - log q(z)``, ``[K, B]``.
         there: Which cells are observed, ``[B, *event]``.
@@ -199,7 +213,7 @@ def _contributions(cells: Tensor, usual: Tensor, outer: Tensor, there: Tensor) -
     share = log_weight.softmax(0)
     size = 1 / share.square().sum(0)
     share = share.reshape(*share.shape, *axes)
-    without = log_weight.reshape(share.shape) - cells
+    without = log_weight.reshape(share.shape) - given_others
     log_without = without.logsumexp(0) - math.log(samples)
     share_without = without.softmax(0)
     expected = (share * cells).sum(0)

@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 
 from .._memory import explain_out_of_memory
 from .._row_noise import RowNoise
+from ..distributions import given_cells
 from ..distributions._base import expectation
 from ..distributions._discrete import open_uniform
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
@@ -285,7 +286,7 @@ def _impute_block(
             z = q.sample((count,))
             likelihood = model.likelihood(z, batch.context)
             log_weight = likelihood.log_prob(batch.x) + p.log_prob(z) - q.log_prob(z)
-            values = moments.add(log_weight.double(), likelihood, z)
+            values = moments.add(log_weight.double(), given_cells(likelihood, batch.x), z)
             if len(cells.rows):
                 cells.add(log_weight.double(), values.drawn)
         if on_progress is not None:
@@ -379,7 +380,7 @@ class _WeightedDraws:
         for start in range(0, self.draws, block):
             z = self.latents[start : start + block]
             with noise.samples(len(z), start):
-                drawn.append(model.likelihood(z, batch.context).sample())
+                drawn.append(given_cells(model.likelihood(z, batch.context), x).sample())
         low, high = self._intervals(x, value, cells, level)
         return Imputation(
             x=torch.where(empty, value.to(x), x),

@@ -19,9 +19,10 @@ from ..distributions import (
     IntegerCategorical,
     MemberSelection,
 )
-from ..distributions._columns import BinaryCells, CodeCells, GridCells, NumberCells
+from ..distributions._columns import BinaryCells, CodeCells, GivenNumbers, GridCells, NumberCells
 from ..distributions._discrete import open_uniform
 from ..distributions._families import Logistic
+from ..distributions._linear_transform import GivenCells
 from ..distributions._partially_observed import PartiallyObserved
 
 REJECTION_DRAWS = 32  # draws of a cell for each latent where no formula is known
@@ -191,6 +192,8 @@ def find_cell(p: Distribution, cell: int) -> Cell | None:
         inner = find_cell(p.base, cell)
         shift, scale = (each.expand(p.event_shape).flatten()[cell] for each in (p.shift, p.scale))
         return None if inner is None else ScaledCell(inner, shift.item(), scale.item())
+    if isinstance(p, GivenCells):
+        return _find_leaf(p.cells, cell, len(p.batch_shape))
     if isinstance(p, Independent):
         return _find_leaf(p.base_dist, cell, len(p.batch_shape))
     if isinstance(p, ColumnsDistribution):
@@ -215,7 +218,7 @@ def _find_leaf(cells: Distribution, cell: int, axes: int) -> Cell | None:
         return LevelCell(torch.stack(list(pair), -1))
     if isinstance(cells, CodeCells):
         return LevelCell(pick(cells.log_probs))
-    if isinstance(cells, NumberCells | BinaryCells):
+    if isinstance(cells, NumberCells | BinaryCells | GivenNumbers):
         return _find_leaf(cells.base, cell, axes)
     if isinstance(cells, GridCells):
         grid = cells.origin.flatten()[cell].item(), cells.step.flatten()[cell].item()

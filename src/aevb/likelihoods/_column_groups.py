@@ -10,19 +10,30 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Independent, Normal
 
-from ..distributions import NegativeBinomial, StudentT, from_scale, ordinal, to_rate, to_scale
+from ..distributions import (
+    LinearTransform,
+    NegativeBinomial,
+    StudentT,
+    from_scale,
+    ordinal,
+    to_rate,
+    to_scale,
+)
 from ..distributions._columns import (
     BinaryCells,
     CellGroup,
     CodeCells,
+    CorrelatedCells,
     GridCells,
     NumberCells,
     SpikyCells,
 )
 from ..distributions._factors import Factors
 from ..networks import Column
+from ..networks._columns import whitened_places
+from ..networks._whitening import Whitening
 from ._beta import INITIAL_CONCENTRATION, bounded_beta
 from ._spikes import SpikeTable
 from ._student_t import INITIAL_EXCESS_DOF, MIN_DOF
@@ -43,9 +54,16 @@ class ColumnGroup(nn.Module, ABC):
         outputs: Number of outputs of the network.
         fill: A possible encoded value of each column, ``[n]``.
         has_location: Whether the first outputs are locations in encoded units.
+        is_white: Whether these are of whitened numbers.
     """
 
     has_location: bool = False
+    is_white: bool = False
+
+    @property
+    def dependent_columns(self) -> list[int]:
+        """Columns that are linear functions of others in the training rows."""
+        return []
 
     def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
         super().__init__()
@@ -64,6 +82,10 @@ class ColumnGroup(nn.Module, ABC):
         ``x`` is float64 ``[N, n]`` on the CPU, and so is the result.
         """
         return x.nanmean(0)
+
+    def linear_values(self, x: Tensor) -> Tensor:
+        """The numbers whose locations are the first outputs, from encoded cells ``[N, n]``."""
+        return x
 
     def start_linear(self, factors: Factors) -> Tensor:
         """Begin at locations that are linear in the latent, of columns of this group.
@@ -111,7 +133,7 @@ class ScaledGroup(ColumnGroup):
         return location, to_scale(raw)
 
 
-class Normals(ScaledGroup):
+class RealGroup(ScaledGroup, ABC):
     """Real numbers, and logarithms of positive numbers."""
 
     log_unit: Tensor
@@ -127,10 +149,43 @@ class Normals(ScaledGroup):
         )
         self.add_constant("growth", [c.scale if log else 0.0 for c, log in pairs])
 
+
+class Normals(RealGroup):
+    """Real numbers, and logarithms of positive numbers."""
+
     def forward(self, outputs: Tensor) -> NumberCells:
         loc, scale = self.split(outputs)
         growth = self.growth if self.has_logarithms else None
         return NumberCells(Normal(loc, scale, validate_args=False), self.log_unit, growth)
+
+
+class WhitenedNormals(RealGroup):
+    """Real numbers, and logarithms of positive numbers, that are whitened together."""
+
+    is_white = True
+
+    @property
+    def dependent_columns(self) -> list[int]:
+        return self.whitening.floored.nonzero().flatten().tolist()
+
+    def __init__(self, columns: Sequence[Column], predicted: bool) -> None:
+        super().__init__(columns, predicted)
+        self.whitening = Whitening([0.0] * len(columns), [1.0] * len(columns))
+        self.fill = torch.full((len(columns),), math.nan)  # which the distribution leaves out
+
+    def forward(self, outputs: Tensor) -> CorrelatedCells:
+        loc, scale = self.split(outputs)
+        base = Independent(Normal(loc, scale.expand_as(loc), validate_args=False), 1)
+        w = self.whitening
+        rows = LinearTransform(base, w.shift, w.matrix, w.inverse, w.log_det)
+        return CorrelatedCells(rows, self.log_unit, self.growth, complete=self.training)
+
+    def linear_values(self, x: Tensor) -> Tensor:
+        return self.whitening(x)
+
+    def start(self, x: Tensor) -> Tensor:
+        self.whitening.fit(x)
+        return x.new_zeros(x.shape[1])
 
 
 class StudentTs(ScaledGroup):
@@ -328,6 +383,7 @@ class Spikes(ColumnGroup):
 
 
 FAMILIES: dict[str, type[ColumnGroup]] = {
+    "whitened_normal": WhitenedNormals,
     "normal": Normals,
     "student_t": StudentTs,
     "beta": Betas,
@@ -342,17 +398,19 @@ FAMILIES: dict[str, type[ColumnGroup]] = {
 
 
 def group_columns(
-    columns: Sequence[Column], predicted: bool
+    columns: Sequence[Column], predicted: bool, whiten: bool = False
 ) -> list[tuple[ColumnGroup, list[int]]]:
     """Group columns by family; each group comes with the places of its columns.
 
     Args:
         columns: The columns of the encoded cells.
         predicted: Whether the network predicts scales and concentrations.
+        whiten: Whether complete real numbers are whitened together.
     """
     places: dict[str, list[int]] = defaultdict(list)
+    whitened = whitened_places(columns) if whiten else []
     for place, column in enumerate(columns):
-        places[_family(column)].append(place)
+        places["whitened_normal" if place in whitened else _family(column)].append(place)
     return [
         (build([columns[place] for place in part], predicted), part)
         for name, build in FAMILIES.items()

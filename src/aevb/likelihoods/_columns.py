@@ -57,6 +57,8 @@ class Columns(Likelihood):
         columns: The columns of the encoded cells in their order.
         scale: Scales and concentrations: ``"per_element"`` (learned, one per column) or
             ``"predicted"`` by the network.
+        whiten: Whether complete columns of real numbers are whitened together, as in
+            ``likelihoods.Whitened``; they then depend on each other given ``z``.
         latent_rank: Number of axes of a latent.
 
     Raises:
@@ -83,6 +85,7 @@ class Columns(Likelihood):
         columns: Sequence[Column],
         *,
         scale: str = "per_element",
+        whiten: bool = False,
         latent_rank: int = 1,
     ) -> None:
         super().__init__()
@@ -94,8 +97,10 @@ class Columns(Likelihood):
         kinds: list[CellKind] = ["names" if c.n_levels else "numbers" for c in self.columns]
         self.cell_kinds = tuple(kinds)
         self.unbounded = any(not column.n_levels for column in self.columns)
-        groups = group_columns(self.columns, predicted=scale == "predicted")
+        groups = group_columns(self.columns, predicted=scale == "predicted", whiten=whiten)
         self.groups = nn.ModuleList(group for group, _ in groups)
+        self.has_conditionals = any(group.is_white for group, _ in groups)
+        self.factorises = not self.has_conditionals
         self.heads = Heads(
             network, *[(group.outputs,) for group, _ in groups], input_ndim=latent_rank
         )
@@ -109,6 +114,11 @@ class Columns(Likelihood):
         outputs = self.heads(input, context)
         pairs = zip(self._families(), outputs, strict=True)
         return ColumnsDistribution([group(part) for group, part in pairs], self.order, self.fill)
+
+    @property
+    def dependent_cells(self) -> tuple[int, ...]:
+        """Places of cells that are linear functions of others in the training rows."""
+        return tuple(own[i] for group, own in self._places() for i in group.dependent_columns)
 
     def has_mass(self, cell: int, value: float) -> bool:
         column = self.columns[cell]
@@ -131,10 +141,12 @@ class Columns(Likelihood):
 
     def linear_cells(self, x: Tensor) -> LinearCells | None:
         """The columns whose locations are linear outputs: numbers and logarithms of numbers."""
-        places = [place for group, own in self._places() if group.has_location for place in own]
-        if not places or not self.heads.linear_inputs:
+        pairs = [(group, own) for group, own in self._places() if group.has_location]
+        if not pairs or not self.heads.linear_inputs:
             return None
-        return LinearCells.from_rows(x[:, places], tuple(places))
+        values = torch.cat([group.linear_values(x[:, own]) for group, own in pairs], 1)
+        cells = LinearCells.from_rows(values, tuple(place for _, own in pairs for place in own))
+        return cells.with_white(len(pairs[0][1])) if pairs[0][0].is_white else cells
 
     @torch.no_grad()
     def start_linear(self, factors: Factors) -> None:

@@ -41,6 +41,8 @@ class Likelihood(Conditional, ABC):
         cell_kinds: What the cells hold: ``"numbers"``, or ``"angles"`` or ``"names"``, which have
             no average. One word for all cells, or one per cell in row-major order.
         factorises: Whether the cells of a row are independent given ``z``.
+        has_conditionals: Whether cells that depend on each other have known distributions given
+            ``z`` and some of the others.
         allows_missing: Whether cells may be missing (NaN).
         data_offset: What is subtracted from data far from 0, in float64, before the model receives
             them. The distributions are those of the data in these model units.
@@ -50,6 +52,7 @@ class Likelihood(Conditional, ABC):
     unbounded: bool = False
     cell_kinds: CellKind | tuple[CellKind, ...] = "numbers"
     factorises: bool = True
+    has_conditionals: bool = False
     allows_missing: bool = False
     data_offset: Offset | None = None
 
@@ -76,6 +79,8 @@ class Likelihood(Conditional, ABC):
     def cells(self, z: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Score each cell of a row: the parts of ``log p(x|z)``, which sum to it.
 
+        Jointly normal cells are scored given those before them.
+
         Args:
             z: Latents ``[*batch, *latent]``.
             x: Rows ``[*batch, *event]``, which may broadcast against the latents.
@@ -96,7 +101,8 @@ class Likelihood(Conditional, ABC):
             torch.Size([1, 2])
         """
         p = self(z, context)
-        each = cell_log_prob(p, x) if self.factorises else None
+        known = self.factorises or self.has_conditionals
+        each = cell_log_prob(p, x) if known else None
         if each is None or each.shape[each.dim() - len(p.event_shape) :] != p.event_shape:
             part = Part(f"likelihoods.{type(self).__name__}")
             raise IncompatibleError(

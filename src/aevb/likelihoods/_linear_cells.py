@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..distributions._gaussian_cells import gaussian_moments
@@ -25,6 +26,16 @@ class LinearCells:
     mean: Tensor
     covariance: Tensor
     places: tuple[int, ...] | None = None
+
+    def with_white(self, count: int) -> LinearCells:
+        """The same with mean 0 and no correlations among the first ``count`` numbers.
+
+        This is so by construction, also in directions in which the rows do not vary.
+        """
+        mean, covariance = self.mean.clone(), self.covariance.clone()
+        mean[:count] = 0
+        covariance[:count, :count] = torch.eye(count, dtype=covariance.dtype)
+        return replace(self, mean=mean, covariance=covariance)
 
     @classmethod
     def from_rows(cls, rows: Tensor, places: tuple[int, ...] | None = None) -> LinearCells:

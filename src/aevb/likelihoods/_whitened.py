@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from ..networks._whitening import build_whitening
 from ..notes import Part, message
 from ._likelihood import Likelihood, as_event_shape
 from ._linear_cells import LinearCells
+from ._normal import Normal
 from ._registration import LikelihoodRegistration
 
 MAX_NUMBERS = 1 << 24  # of the rows from which moments are computed
@@ -92,6 +92,7 @@ class Whitened(Likelihood):
         self.whitening = build_whitening(shift, scale, constants)
         _check_inner(likelihood, len(self.whitening.free))
         self.likelihood: Likelihood = likelihood
+        self.has_conditionals = isinstance(likelihood, Normal)
         values = [math.nan if value is None else value for value in constants or []]
         constant = torch.tensor(values).reshape(self.event_shape) if values else None
         self.register_buffer("constants", constant, persistent=False)
@@ -112,9 +113,7 @@ class Whitened(Likelihood):
 
     def linear_cells(self, x: Tensor) -> LinearCells | None:
         cells = self.likelihood.linear_cells(self.whitening(x.flatten(1)))
-        if cells is None:
-            return None  # else by construction, also in directions without variance:
-        return replace(cells, mean=0 * cells.mean, covariance=torch.eye(len(cells.mean)).double())
+        return None if cells is None else cells.with_white(len(cells.mean))
 
     def start_linear(self, factors: Factors) -> None:
         self.likelihood.start_linear(factors)

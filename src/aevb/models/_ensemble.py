@@ -197,6 +197,9 @@ class EnsembleLikelihood(Likelihood):
         self.member_latent_shape = tuple(latent_shape)
         self._describe_data_as(parts[0])
         self.factorises = all(part.factorises for part in parts)
+        self.has_conditionals = not self.factorises and all(
+            part.factorises or part.has_conditionals for part in parts
+        )
         self.allows_missing = all(part.allows_missing for part in parts)
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> MemberSelection:

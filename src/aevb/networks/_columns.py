@@ -14,6 +14,7 @@ from ..types import Configurable
 from ._column import Column, atom_cells
 from ._input_noise import NumericInput
 from ._registration import NetworkRegistration
+from ._whitening import DataDependentNetwork, Whitening
 
 NUMBER_LIMIT = 10.0  # standardised numbers are clipped here, so that outliers do not rule a batch
 ONE_HOT_LEVELS = 40  # above, levels are embedded
@@ -30,7 +31,7 @@ _CODES = ("bernoulli", "ordinal", "categorical")
         avoid_when="all columns are complete real numbers",
     )
 )
-class Columns(Configurable, NumericInput):
+class Columns(Configurable, NumericInput, DataDependentNetwork):
     """Turn encoded cells ``[N, D]`` into features: the network takes ``[N, Columns.width(...)]``.
 
     Cells are encoded as ``networks.Column`` describes; missing cells are NaN. The features are, in
@@ -43,6 +44,8 @@ class Columns(Configurable, NumericInput):
     Args:
         network: Network that takes the features.
         columns: The columns of the encoded cells in their order.
+        whiten: Whether complete columns of real numbers are whitened together, by a map that is
+            learned from the training rows, as in ``networks.Whiten``.
 
     Raises:
         ArgumentError: There is no column, or a column is not modelled.
@@ -55,7 +58,9 @@ class Columns(Configurable, NumericInput):
                 [0.0000, 1.0000, 0.0000, 1.0000, 0.0000]])
     """
 
-    def __init__(self, network: nn.Module, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, network: nn.Module, columns: Sequence[Column], *, whiten: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
         self.columns = tuple(columns)
@@ -65,6 +70,15 @@ class Columns(Configurable, NumericInput):
             self.register_buffer(name, values, persistent=False)
         rows = sum(self.columns[place].n_levels for place in plan.embedded)
         self.embedding = nn.Embedding(rows, EMBEDDING_WIDTH) if rows else None
+        self.white = whitened_places(self.columns) if whiten else []
+        size = len(self.white)
+        self.whitening = Whitening([0.0] * size, [1.0] * size) if size else None
+        white_inputs = _integers([plan.numbers.index(place) for place in self.white])
+        self.register_buffer("white_inputs", white_inputs, persistent=False)
+
+    def initialise_from_data(self, x: Tensor) -> None:
+        if self.whitening is not None:
+            self.whitening.fit(x[:, self.white])
 
     @property
     def reads_numbers(self) -> bool:
@@ -119,6 +133,10 @@ class Columns(Configurable, NumericInput):
             counts = numbers[..., start:].clamp(min=0).log1p()
             numbers = torch.cat([numbers[..., :start], counts], -1)
         standardised = (numbers - self.get_buffer("number_shift")) * self.get_buffer("number_rate")
+        if self.whitening is not None:
+            places = self.get_buffer("white_inputs")
+            white = self.whitening(standardised.index_select(-1, places))
+            standardised = standardised.index_copy(-1, places, white)
         clipped = standardised.clamp(-NUMBER_LIMIT, NUMBER_LIMIT)
         return self.add_noise(clipped).nan_to_num(nan=0.0)
 
@@ -134,6 +152,16 @@ class Columns(Configurable, NumericInput):
         places = codes.nan_to_num(nan=0.0).clamp(min=0).minimum(last.to(codes.dtype))
         vectors = embedding(places.long() + self.get_buffer("embedded_start"))
         return vectors.masked_fill(codes.isnan().unsqueeze(-1), 0.0).flatten(-2)
+
+
+def whitened_places(columns: Sequence[Column]) -> list[int]:
+    """The columns that are whitened together: real numbers and logarithms without gaps."""
+    places = [
+        place
+        for place, column in enumerate(columns)
+        if column.likelihood in ("normal", "log_normal") and not column.missing
+    ]
+    return places if len(places) > 1 else []
 
 
 def find_number_inputs(network: object, places: Sequence[int] | None) -> list[int] | None:

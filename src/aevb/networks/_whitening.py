@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._registry import register
-from ..distributions._gaussian_cells import ObservedGaussian, gaussian_moments
+from ..distributions._gaussian_cells import ObservedGaussian, gaussian_moments, has_missing
 from ..errors import ArgumentError
 from ..types import Configurable
 from ._input_noise import NumericInput
@@ -70,7 +71,7 @@ class Whitening(nn.Module):
     ) -> None:
         super().__init__()
         free = [i for i in range(len(shift)) if constant is None or not constant[i]]
-        self.free = free
+        self.free, self.holes_where_traced = free, True
         self.scale = torch.tensor(scale, dtype=torch.float64)[free]
         start = torch.tensor(shift, dtype=torch.float64)
         for name, size in {
@@ -82,8 +83,8 @@ class Whitening(nn.Module):
             self.register_buffer(name, torch.zeros(size))
         self.register_buffer("floored", torch.zeros(len(shift), dtype=torch.bool))
         self.register_buffer("fitted", torch.tensor(False))
-        self.shift.copy_(start)
-        self._set(torch.diag(self.scale), torch.diag(1 / self.scale), self.scale.log().sum())
+        self.start = start
+        self._standardise()
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
@@ -91,7 +92,7 @@ class Whitening(nn.Module):
         if self.fitted:  # the weights of a trained model are for the map that they know
             return
         self.fitted.fill_(True)
-        start = self.shift.cpu().double()[self.free]
+        start = self.start[self.free]
         u = (x.detach().cpu().double()[:, self.free] - start) / self.scale
         mean, covariance = gaussian_moments(u)
         size = covariance.diagonal().sqrt()
@@ -105,7 +106,7 @@ class Whitening(nn.Module):
         self.floored.zero_()
         member = directions[:, low].square().sum(1) > FLOORED_SHARE
         self.floored[torch.tensor(self.free)[member]] = True
-        shift = self.shift.cpu().double()
+        shift = self.start.clone()
         shift[self.free] = start + self.scale * mean
         self.shift.copy_(shift)
         self._set(
@@ -115,18 +116,29 @@ class Whitening(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Whiten rows ``[*, D]`` to ``[*, k]``, also where networks run in low precision."""
+        """Whiten rows ``[*, D]`` to ``[*, k]``, also where networks run in low precision.
+
+        Missing cells have their mean given the others, except in training mode.
+        """
+        if not self.training and has_missing(x, self.holes_where_traced):
+            x = self.fill(x)
         with torch.autocast(x.device.type, enabled=False):
             return (x - self.shift) @ self.inverse.T
 
     def fill(self, x: Tensor) -> Tensor:
         """Replace missing cells of rows ``[*, D]`` by their mean given the others."""
-        residual, missing = x - self.shift, x.isnan()
         factor = self.matrix.double()
-        covariance = factor @ factor.T
-        observed = ~missing & (covariance.diagonal() > 0)
-        filled = ObservedGaussian(covariance, observed).fill(residual).to(x.dtype)
-        return torch.where(missing, self.shift + filled, x)
+        return ObservedGaussian(self.shift, factor @ factor.T, x).mean.to(x.dtype)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Whitening:
+        super()._apply(fn, recurse)
+        if not self.fitted.is_meta and not self.fitted:
+            self._standardise()  # with all digits of the new precision
+        return self
+
+    def _standardise(self) -> None:
+        self.shift.copy_(self.start)
+        self._set(torch.diag(self.scale), torch.diag(1 / self.scale), self.scale.log().sum())
 
     def _set(self, matrix: Tensor, inverse: Tensor, log_det: Tensor) -> None:
         self.matrix[self.free] = matrix.to(self.matrix)
@@ -186,6 +198,7 @@ class Whiten(Configurable, NumericInput, DataDependentNetwork):
         super().__init__()
         self.network = network
         self.whitening = build_whitening(shift, scale, constants)
+        self.whitening.holes_where_traced = False  # only single rows are ever completed
 
     def initialise_from_data(self, x: Tensor) -> None:
         self.whitening.fit(x.flatten(1))

@@ -88,6 +88,12 @@ def build_encoder_and_likelihood(
     if linear and is_whitened(spec):
         return _build_whitened(spec, size, hidden, scale, dropout)
     encoder, decoder = build_conditioned_networks(spec, size, hidden, skip=linear, dropout=dropout)
+    if linear and spec.schema is not None:
+        columns, kind = spec.schema.modelled, "per_element" if scale is None else str(scale)
+        return EncoderAndLikelihood(
+            networks.Columns(encoder, columns, whiten=True),
+            Columns(decoder, columns, scale=kind, whiten=True),
+        )
     decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder
     p = (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale)
     return EncoderAndLikelihood(

@@ -182,8 +182,8 @@ _UNEXPLAINED = Note(
 def _score_rows(
     model: VAE, rows: Rows, samples: int, **options: Any
 ) -> tuple[Tensor, Tensor, Explanation | None]:
-    """The score of each row and its error, with the contributions of independent cells."""
-    if model.likelihood.factorises:
+    """The score of each row and its error, with the contributions of cells where they are known."""
+    if model.likelihood.factorises or model.likelihood.has_conditionals:
         found = inference.explain(model, rows, samples, **options)
         return found.log_p, found.log_p_error, found
     scores = metrics.log_likelihood(model, rows, samples, **options)

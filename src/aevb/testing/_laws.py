@@ -768,7 +768,7 @@ def check_cells(subject: Subject) -> str | None:
     """The parts of the cells sum to the density; a missing cell has no part."""
     likelihood, (z, *more) = subject.family, subject.inputs
     assert isinstance(likelihood, Likelihood)
-    if not likelihood.factorises:
+    if not (likelihood.factorises or likelihood.has_conditionals):
         return "its cells depend on each other"
     x = sample_values(subject)
     if likelihood.allows_missing:
