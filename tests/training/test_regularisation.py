@@ -45,6 +45,8 @@ def validation_of(result: aevb.FitResult) -> list[float | None]:
 OPTIMISERS = {
     "fused": lambda tensors: Adam(tensors, 0.1, fused=True),
     "plain": lambda tensors: Adam(tensors, 0.1),
+    # a recorded step reads the learning rate from a tensor
+    "recorded": lambda tensors: Adam(tensors, torch.tensor(0.1, dtype=torch.float64), fused=True),
     "sgd": lambda tensors: SGD(tensors, 0.1),
 }
 

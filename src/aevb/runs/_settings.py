@@ -584,7 +584,7 @@ class RunSettings:
             return ()
         text = message(
             f"{{preset}} overfits fewer than about {preset.min_rows:,} training rows, and there "
-            f"are {n_rows:,}. Compare it with {{vae}}",
+            f"are {n_rows:,}. Compare it with {{vae}}.",
             preset=Argument("preset", preset.name),
             vae=Argument("preset", "vae"),
         )
