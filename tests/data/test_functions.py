@@ -1,13 +1,16 @@
 """Columns that are functions of another one: what is found, and what is no proof."""
 
+import math
+
 import numpy as np
 import pandas
 import polars
 import pyarrow
 import pytest
 
-from aevb.data import Column, Schema, SchemaBuilder
+from aevb.data import Column, Schema, SchemaBuilder, load
 from aevb.data._functions import Line
+from aevb.data._number_fits import _lgamma
 from aevb.errors import ArgumentError
 
 N = 400
@@ -202,3 +205,13 @@ def test_columns_of_every_library_have_the_same_functions():
     categories = frames[0].astype({"colour": "category", "hue": "Int8"})
     assert Schema.of(categories).derived[0].codes == (1, 2, 0, 3)
     assert all(isinstance(column, Column) for column in found[0])
+
+
+def test_a_schema_that_is_given_is_used_as_it_is():
+    schema = Schema.of(FRAME, kinds={"hue": "categorical"})
+    assert load(FRAME.head(200), kinds=schema).spec.schema == schema
+
+
+def test_the_gamma_function_of_large_numbers_is_exact():
+    x = np.concatenate([np.linspace(20, 1e3, 99), np.logspace(3, 9, 50)])
+    assert np.allclose(_lgamma(x), [math.lgamma(each) for each in x], rtol=1e-12)

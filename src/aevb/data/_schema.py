@@ -80,7 +80,8 @@ class Schema:
         Columns are matched by name, in any order. None, NaN, NaT and NA are missing cells, and so
         are empty texts and the values of ``missing`` where they are no category. A category that
         is new, or a number that its column cannot hold, is a missing cell too, or an error (see
-        ``unseen``).
+        ``unseen``); so is a derived cell that contradicts its source. A derived cell says what an
+        empty cell of its source holds, where one value remains.
 
         Args:
             frame: A data frame of pandas, polars, pyarrow or another library that narwhals reads.
@@ -107,9 +108,10 @@ class Schema:
 
         Whole numbers are rounded and kept in the range of their dtype, codes become categories,
         positive columns stay positive, and bounded columns within their bounds. A column without
-        negative values in the schema gets none. Missing cells become nulls, constant columns get
-        their value, identifiers that are whole numbers count from 1, and other identifiers are
-        empty. Text with numbers is written with the decimal mark of ``like``, without units.
+        negative values in the schema gets none. Missing cells become nulls, derived columns follow
+        from their source, constant columns get their value, identifiers that are whole numbers
+        count from 1, and other identifiers are empty. Text with numbers is written with the decimal
+        mark of ``like``, without units.
 
         Args:
             tensor: Encoded cells ``[N, D]``: a tensor, an array or ``Rows``.
@@ -175,7 +177,8 @@ class Schema:
         Args:
             source: A path, or a data frame of pandas, polars, pyarrow or another library that
                 narwhals reads.
-            kinds: The kinds of some columns by name, or the path of a TOML file with them.
+            kinds: The kinds of some columns by name, or the path of a TOML file with them;
+                ``"derived:NAME"`` for a function of another column.
             unseen: What becomes of a category that is new.
             reading: How a file is read; ``missing`` holds for frames as well.
 

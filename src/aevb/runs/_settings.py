@@ -128,7 +128,8 @@ class DataSettings(ReadingSettings):
             stands for the labels.
         split_seed: Seed of the split, so that runs of several seeds share their rows; the seed of
             the run by default.
-        kinds: Kinds of columns of a table, each as ``"age=count"``, or the path of a TOML file.
+        kinds: Kinds of columns of a table, each as ``"age=count"`` or ``"code=derived:name"``, or
+            the path of a TOML file.
         unseen: What becomes of a category that no training row has: ``"missing"`` or ``"refuse"``.
         validation: Another source, whose rows validate; ``source`` is then not split.
         test: Another source of test rows; a tenth of ``source`` then validates.
@@ -165,8 +166,8 @@ class DataSettings(ReadingSettings):
     )
     kinds: tuple[str, ...] | None = setting(
         None,
-        "Kind of a column of a table, as age=count, or a TOML file of kinds; chosen from the "
-        "values by default.",
+        "Kind of a column of a table, as age=count or code=derived:name (a function of name), or a "
+        "TOML file of kinds; chosen from the values by default.",
     )
     unseen: Literal["missing", "refuse"] | None = setting(
         None, "What a category becomes that no training row has: missing (the default) or refused."
