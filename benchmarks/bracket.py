@@ -139,7 +139,7 @@ def digits(quick: bool) -> dict[str, Any]:
     for temperatures in (5,) if quick else DIGITS:
         settings = AISOptions(temperatures)
         on_real, sampled_digits = (
-            metrics.log_likelihood(model, x, method="ais", annealing=settings),
+            metrics.log_likelihood(model, x, method="annealing", annealing=settings),
             metrics.bidirectional_monte_carlo(model, 16, annealing=settings),
         )
         found["annealed"][temperatures], found["bracket"][temperatures] = (

@@ -172,7 +172,7 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
         ArgumentError: The value is something else; the suggestion lists the words.
 
     Example:
-        >>> check_choice("method", "nuts", ("importance", "ais"))  # doctest: +ELLIPSIS
+        >>> check_choice("method", "nuts", ("importance", "annealing"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
         aevb.errors.ArgumentError: `method` is "nuts"; ... Write method="importance" or ...
@@ -197,8 +197,8 @@ def one_of(argument: str, choices: Sequence[Any]) -> Text:
         The suggestion, a sentence without a full stop.
 
     Example:
-        >>> str(one_of("method", ["importance", "ais"]))
-        'Write method="importance" or method="ais"'
+        >>> str(one_of("method", ["importance", "annealing"]))
+        'Write method="importance" or method="annealing"'
     """
     fields = [f"{{choice_{i}}}" for i in range(len(choices))]
     listed = " or ".join([", ".join(fields[:-1]), fields[-1]] if len(fields) > 1 else fields)

@@ -71,7 +71,7 @@ def test_evaluate_brackets_the_likelihood(aevb, digits):
         "evaluate",
         digits,
         "--method",
-        "ais",
+        "annealing",
         "--samples",
         2,
         "--temperatures",
@@ -84,7 +84,7 @@ def test_evaluate_brackets_the_likelihood(aevb, digits):
     record = parse_strict(aevb(*annealed, "--json").out)
     assert (
         record["n"] == 5
-        and record["log_likelihood"]["method"] == "ais"
+        and record["log_likelihood"]["method"] == "annealing"
         and record["upper_bound"] is None
     )
     assert record["lower_bound"]["mean"] < record["log_likelihood"]["mean"]

@@ -226,10 +226,10 @@ def test_data_of_another_shape_are_refused(refused, digits, files):
         (["sample", "--out", "d/" * 3000 + "x.csv"], "too long"),
         (["quality", "--features", "nothing"], '--features is "nothing"'),
         (["evaluate", "--method", "exact"], "exact likelihoods need "),
-        (["evaluate", "--method", "ais", "--defensive", "0.1"], "0.1; it belongs to"),
+        (["evaluate", "--method", "annealing", "--defensive", "0.1"], "0.1; it belongs to"),
         (
             ["evaluate", "--temperatures", "9"],
-            "--temperatures is 9; it belongs to --method ais or --bracket 32",
+            "--temperatures is 9; it belongs to --method annealing or --bracket 32",
         ),
         (["evaluate", "--bracket", "-1"], "--bracket is -1; give the number"),
     ],

@@ -102,7 +102,9 @@ def test_bounds_of_simulated_data_are_tight():
     result = metrics.bidirectional_monte_carlo(
         model, n=16, samples=8, annealing=AISOptions(150), seed=3
     )
-    assert result.method == "ais" and result.samples == 8 and 0.5 < result.acceptance_rate < 0.8
+    assert (
+        result.method == "annealing" and result.samples == 8 and 0.5 < result.acceptance_rate < 0.8
+    )
     assert result.bound_gap.standard_error < 0.05
     assert abs(result.bound_gap.mean) < 4 * result.bound_gap.standard_error
     assert result.bound_gap.mean == pytest.approx(
@@ -117,7 +119,9 @@ def test_bounds_of_simulated_data_are_tight():
 
 def test_real_data_have_no_upper_bound():
     model = loose()
-    result = metrics.log_likelihood(model, model.sample(6), 4, "ais", annealing=AISOptions(20))
+    result = metrics.log_likelihood(
+        model, model.sample(6), 4, "annealing", annealing=AISOptions(20)
+    )
     assert (
         result.upper_bound is None
         and result.bound_gap is None
@@ -134,7 +138,7 @@ def test_estimates_agree_for_any_block_size():
         model, x.float().double()
     )  # rows are stored in single precision
     runs = [
-        metrics.log_likelihood(model, x, 16, "ais", annealing=AISOptions(60), max_pairs=rows)
+        metrics.log_likelihood(model, x, 16, "annealing", annealing=AISOptions(60), max_pairs=rows)
         for rows in (32, 32, 1024)
     ]
     assert torch.equal(runs[0].per_datum, runs[1].per_datum)
@@ -173,7 +177,7 @@ def test_few_discrete_states_are_summed():
     model = make_vae("bernoulli", "bernoulli")
     x = model.sample(5)
     for result in (
-        metrics.log_likelihood(model, x, 4, "ais"),
+        metrics.log_likelihood(model, x, 4, "annealing"),
         metrics.bidirectional_monte_carlo(model, 5),
     ):
         assert (
@@ -244,7 +248,7 @@ def test_reported_progress_sums_to_the_total(both):
             model,
             model.sample(5),
             3,
-            "ais",
+            "annealing",
             annealing=annealing,
             max_pairs=6,
             on_progress=progress.append,
@@ -283,7 +287,7 @@ def test_a_density_that_is_an_estimate_has_no_annealed_bounds():
     """Chains and weights use the density: the upper bound could lie below the true value."""
     for measure in (
         lambda m: metrics.bidirectional_monte_carlo(m, 2),
-        lambda m: metrics.log_likelihood(m, torch.zeros(1, 4), method="ais"),
+        lambda m: metrics.log_likelihood(m, torch.zeros(1, 4), method="annealing"),
     ):
         with pytest.raises(
             IncompatibleError, match=r"`priors.TwoStage` is an estimate.*method=\"importance\""
@@ -305,7 +309,7 @@ def test_max_pairs_limits_the_decoder_batch_size(samples, rows, monkeypatch):
     )
     metrics.bidirectional_monte_carlo(model, 20, samples, annealing=AISOptions(3), max_pairs=rows)
     metrics.log_likelihood(
-        model, torch.zeros(20, 6), samples, "ais", annealing=AISOptions(3), max_pairs=rows
+        model, torch.zeros(20, 6), samples, "annealing", annealing=AISOptions(3), max_pairs=rows
     )
     assert max(seen) <= max(rows, 4)  # each row has four pilot chains
 

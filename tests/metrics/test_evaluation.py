@@ -221,7 +221,7 @@ def test_a_model_that_cannot_be_annealed_has_a_note_and_no_bracket(monkeypatch):
         ({"bracket_start": "prior"}, "bracket_start"),
         ({"annealing": AISOptions(temperatures=5)}, "annealing"),
         ({"method": "exact", "samples": 5}, "samples"),
-        ({"method": "ais", "defensive": 0.1}, "defensive"),
+        ({"method": "annealing", "defensive": 0.1}, "defensive"),
         ({"method": "nuts"}, "method"),
         ({"samples": 0}, "samples"),
     ],
@@ -237,9 +237,14 @@ def test_options_without_effect_are_refused(options, argument):
     [
         {},
         {"samples": 7},
-        {"method": "ais", "samples": 2, "annealing": AISOptions(temperatures=4)},
+        {"method": "annealing", "samples": 2, "annealing": AISOptions(temperatures=4)},
         {"samples": 3, "bracket": 5, "annealing": AISOptions(temperatures=4)},
-        {"method": "ais", "samples": 2, "bracket": 5, "annealing": AISOptions(temperatures=4)},
+        {
+            "method": "annealing",
+            "samples": 2,
+            "bracket": 5,
+            "annealing": AISOptions(temperatures=4),
+        },
     ],
 )
 def test_total_work_is_known_in_advance(options):
@@ -325,14 +330,14 @@ def test_units_and_measures(spec, noun, measure):
     "options",
     [
         EvaluationOptions(samples=7, defensive=0.3),
-        EvaluationOptions(method="ais", samples=2, annealing=AISOptions(temperatures=3)),
+        EvaluationOptions(method="annealing", samples=2, annealing=AISOptions(temperatures=3)),
         EvaluationOptions(bracket=3, annealing=AISOptions(temperatures=3)),
     ],
 )
 def test_options_reach_the_estimate(options):
     """The path of the annealed chains belongs to the bracket where the method is another."""
     found = context_of(options=options).log_likelihood
-    extra = {"annealing": options.annealing} if options.method == "ais" else {}
+    extra = {"annealing": options.annealing} if options.method == "annealing" else {}
     expected = metrics.log_likelihood(
         bernoulli(),
         bits(30),
@@ -351,8 +356,8 @@ def test_options_reach_the_estimate(options):
     [
         (EvaluationOptions(), 100, 16),
         (EvaluationOptions(samples=5), 5, 16),
-        (EvaluationOptions(method="ais"), 16, 16),
-        (EvaluationOptions(method="ais", samples=5), 5, 5),
+        (EvaluationOptions(method="annealing"), 16, 16),
+        (EvaluationOptions(method="annealing", samples=5), 5, 5),
         (EvaluationOptions(method="exact"), 0, 16),
     ],
 )

@@ -79,7 +79,14 @@ def test_annealing_of_blocks(pairs):
     with seeded_evaluation(model, 5):
         parts = annealed_importance_sampling(model, Batch(x), 3, ANNEALING, seed=5)
     result = metrics.log_likelihood(
-        model, x, 3, "ais", annealing=ANNEALING, seed=5, max_pairs=pairs, on_progress=done.append
+        model,
+        x,
+        3,
+        "annealing",
+        annealing=ANNEALING,
+        seed=5,
+        max_pairs=pairs,
+        on_progress=done.append,
     )
     assert sum(done) == ANNEALING.total_moves(3, 3)
     numpy.testing.assert_allclose(result.per_datum, parts.log_mean, rtol=1e-6)
@@ -87,11 +94,11 @@ def test_annealing_of_blocks(pairs):
     same(result.lower_bound, parts.lower)
     assert result.effective_sample_size == pytest.approx(parts.effective_sample_size.mean().item())
     assert result.acceptance_rate == pytest.approx(parts.acceptance.mean().item())
-    assert (result.samples, result.method) == (3, "ais")
+    assert (result.samples, result.method) == (3, "annealing")
     assert result.upper_bound is result.pareto_k is result.rate_distortion is None
 
 
-@pytest.mark.parametrize("method", ["exact", "ais"])
+@pytest.mark.parametrize("method", ["exact", "annealing"])
 @pytest.mark.parametrize("pairs", [1, 10_000])
 def test_discrete_latents_are_summed_over(method, pairs):
     model, x = bits_model(), (torch.rand(5, 3) < 0.5).double()
@@ -113,7 +120,7 @@ def test_bracket_of_rows_in_blocks(pairs):
     result = metrics.bidirectional_monte_carlo(
         normal_model(), 3, 2, annealing=ANNEALING, max_pairs=pairs, on_progress=done.append
     )
-    assert len(result.per_datum) == 3 and (result.samples, result.method) == (2, "ais")
+    assert len(result.per_datum) == 3 and (result.samples, result.method) == (2, "annealing")
     assert sum(done) == ANNEALING.total_moves(3, 2, bidirectional=True)
     assert result.bound_gap.mean == pytest.approx(result.upper_bound.mean - result.lower_bound.mean)
     exact = metrics.bidirectional_monte_carlo(bits_model(), 5, 2, max_pairs=pairs)
@@ -182,17 +189,17 @@ def test_a_row_without_a_number_is_named():
         ({}, None),
         ({"samples": 1}, None),
         ({"samples": 0}, "samples"),
-        ({"samples": -1, "method": "ais"}, "samples"),
+        ({"samples": -1, "method": "annealing"}, "samples"),
         ({"samples": 5, "method": "exact"}, "samples"),
         ({"defensive": 0.99}, None),
         ({"defensive": 0}, None),
         ({"defensive": 1.0}, "defensive"),
         ({"defensive": -0.01}, "defensive"),
         ({"defensive": "0.1"}, "defensive"),
-        ({"defensive": 0.1, "method": "ais"}, "defensive"),
+        ({"defensive": 0.1, "method": "annealing"}, "defensive"),
         ({"annealing": None}, "annealing"),
         ({"annealing": ANNEALING}, "annealing"),
-        ({"annealing": ANNEALING, "method": "ais"}, None),
+        ({"annealing": ANNEALING, "method": "annealing"}, None),
         ({"method": "nuts"}, "method"),
         ({"max_pairs": 0}, "max_pairs"),
         ({"max_pairs": 1}, None),
@@ -211,4 +218,4 @@ def test_options_of_methods(changes, argument):
 def test_default_numbers_of_samples():
     model, x = normal_model(), torch.randn(2, 3)
     assert metrics.log_likelihood(model, x).samples == 100
-    assert metrics.log_likelihood(model, x, method="ais", annealing=ANNEALING).samples == 16
+    assert metrics.log_likelihood(model, x, method="annealing", annealing=ANNEALING).samples == 16

@@ -83,7 +83,7 @@ def test_numbers_of_importance_sampling():
 
 SHOWN = {
     "importance": (True, False, True, False, True),
-    "ais": (True, True, False, True, True),
+    "annealing": (True, True, False, True, True),
     "exact": (False, False, False, False, False),
 }
 
@@ -91,7 +91,7 @@ SHOWN = {
 @pytest.mark.parametrize("method", SHOWN)
 def test_tables_show_what_a_method_has(method):
     changes = {"pareto_k": torch.tensor([0.1])} if method == "importance" else {}
-    if method == "ais":
+    if method == "annealing":
         changes = {"acceptance_rate": 0.655, "upper_bound": Estimate(-1.0, 0.1)}
     found = by_key(numbers._log_likelihood_numbers(context_of(estimate(method, **changes))))
     keys = (
@@ -104,13 +104,13 @@ def test_tables_show_what_a_method_has(method):
     assert tuple(found[key].in_tables for key in keys) == SHOWN[method]
     assert found["log_likelihood"].in_tables
     rate = found["log_likelihood.acceptance_rate"]
-    assert (rate.value, str(rate)) == ((0.655, "66 %") if method == "ais" else (None, "-"))
-    assert (found["upper_bound"].value is None) == (method != "ais")
+    assert (rate.value, str(rate)) == ((0.655, "66 %") if method == "annealing" else (None, "-"))
+    assert (found["upper_bound"].value is None) == (method != "annealing")
     assert found["log_likelihood"].details["curve"] is None
 
 
 def test_unknown_rates_and_shapes():
-    value = estimate("ais", acceptance_rate=math.nan)
+    value = estimate("annealing", acceptance_rate=math.nan)
     found = by_key(numbers._log_likelihood_numbers(context_of(value)))
     assert str(found["log_likelihood.acceptance_rate"]) == "-"
     few = numbers._pareto_k_number(estimate(pareto_k=torch.tensor([math.nan, math.nan])))
@@ -167,7 +167,7 @@ def test_bits_per_dimension(measure, has_elbo, has_estimate, expected):
 
 def test_numbers_of_a_bracket():
     bracket = estimate(
-        "ais", samples=16, upper_bound=Estimate(-1.5, 0.125), bound_gap=Estimate(2.0, 0.0625)
+        "annealing", samples=16, upper_bound=Estimate(-1.5, 0.125), bound_gap=Estimate(2.0, 0.0625)
     )
     found = by_key(numbers._bracket_numbers(context_of(None, bracket=bracket)))
     assert {key: (number.value, number.in_tables) for key, number in found.items()} == {

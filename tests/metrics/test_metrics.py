@@ -299,7 +299,7 @@ def test_defensive_mixture_weights_average_to_one():
             "`samples` is 0",
         ),
         (
-            lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 2.5, "ais"),
+            lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 2.5, "annealing"),
             ArgumentError,
             "`samples` is 2.5; give a whole",
         ),
@@ -309,7 +309,9 @@ def test_defensive_mixture_weights_average_to_one():
             r'`samples` is 5; method="exact" draws no samples',
         ),
         (
-            lambda: metrics.log_likelihood(bernoulli(), torch.zeros(1, 6), 5, "ais", defensive=0.1),
+            lambda: metrics.log_likelihood(
+                bernoulli(), torch.zeros(1, 6), 5, "annealing", defensive=0.1
+            ),
             ArgumentError,
             '`defensive` is 0.1; it belongs to method="importance"',
         ),

@@ -73,7 +73,7 @@ class TestDoublePrecision:
 
     def test_annealed_estimates(self):
         model, options = make_vae("gamma"), inference.AISOptions(temperatures=3, leapfrogs=1)
-        score = likelihood_scores(model, method="ais", annealing=options, max_pairs=9)
+        score = likelihood_scores(model, method="annealing", annealing=options, max_pairs=9)
         together, alone = score(data()), score(data()[3:4])
         for value, other in zip(together, alone, strict=True):
             assert torch.allclose(value[3:4], other, rtol=0, atol=ROUNDING)

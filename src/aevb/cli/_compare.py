@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,12 +12,13 @@ from ..notes import Argument, message
 from ._console import ConsoleOutput
 from ._options import (
     OPTION_GROUPS,
+    RUN_GROUP,
     CommonOptions,
     Flag,
+    Integer,
     Json,
     OutputOptions,
     ReadingOptions,
-    SamplesOption,
     TrustSource,
 )
 from ._output_files import check_output
@@ -49,7 +50,28 @@ def compare(
             group=OPTION_GROUPS["Data"],
         ),
     ] = None,
-    samples: SamplesOption = 100,
+    samples: Annotated[
+        Integer | None,
+        Parameter(
+            help="Importance samples per row (100), or annealed chains (16).", group=RUN_GROUP
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["importance", "annealing"],
+        Parameter(
+            help="Estimator of log p(x) of all runs; annealing where a note says that importance "
+            "weights cannot be trusted.",
+            group=RUN_GROUP,
+        ),
+    ] = "importance",
+    max_rows: Annotated[
+        Integer | None,
+        Parameter(
+            help="Use at most this many rows, evenly spaced: all, or what annealing does in some "
+            "minutes.",
+            group=RUN_GROUP,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         Parameter(help="Write a page with pictures, as compare.html.", group=OUTPUT_GROUP),
@@ -83,6 +105,8 @@ def compare(
             runs,
             source,
             samples=samples,
+            method=method,
+            max_rows=max_rows,
             seed=common.seed,
             device=common.device,
             trust_source=trust_source,

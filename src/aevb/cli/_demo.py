@@ -21,7 +21,7 @@ def demo(*, common: CommonOptions = CommonOptions()) -> int:
     if run.result is not None and run.result.stop_reason == "interrupted":
         return interrupt_exit_code(run.result)
     with console.progress_bar("log p(x)", len(run.data().evaluation_rows) * 100) as advance:
-        result = run.evaluate(seed=common.seed, on_progress=advance)
+        result = run.evaluate(method="importance", seed=common.seed, on_progress=advance)
     path = write_report(run, console, common.seed, diagnose(run, console, common.seed))
     console.print_result("")
     print_evaluation(result, console)

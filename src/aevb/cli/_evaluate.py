@@ -38,13 +38,14 @@ def evaluate(
         ),
     ] = None,
     method: Annotated[
-        Literal["importance", "ais", "exact"],
+        Literal["auto", "importance", "annealing", "exact"],
         Parameter(
-            help="Estimator of log p(x): ais anneals chains and is slow and tight; exact is for "
-            "models that have it.",
+            help="Estimator of log p(x): importance samples, annealed chains, which are slow and "
+            "tight, or exact, for models that have it; auto anneals some rows where the importance "
+            "weights cannot be trusted.",
             group=RUN_GROUP,
         ),
-    ] = "importance",
+    ] = "auto",
     temperatures: Annotated[
         Integer | None,
         Parameter(
@@ -74,7 +75,7 @@ def evaluate(
     max_rows: Annotated[
         Integer | None,
         Parameter(
-            help="Use at most this many rows, evenly spaced: all, or 100 with --method ais.",
+            help="Use at most this many rows, evenly spaced: all, or 100 with --method annealing.",
             group=RUN_GROUP,
         ),
     ] = None,
@@ -84,23 +85,30 @@ def evaluate(
     common: CommonOptions = CommonOptions(),
 ) -> None:
     """Likelihood, bounds, rate and distortion of held-out data, each with its standard error."""
+    from ..metrics import MethodChoice
     from ..runs import Run
-    from ..runs._run import evaluation_options, evenly_spaced
+    from ..runs._run import apply_choice, evaluation_options, evenly_spaced
 
     console = ConsoleOutput(common.quiet, json)
     options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
     opened = Run.open(run, device=common.device, trust_source=trust_source)
     rows = opened.rows(source, **reading.reading_arguments)
-    if max_rows is None and method == "ais":
+    if max_rows is None and method == "annealing":
         max_rows = DEFAULT_AIS_ROWS
     used = evenly_spaced(rows, max_rows)
+    choice = MethodChoice(options.method)
+    if method == "auto":
+        choice = opened.choose_method(used, options, seed=common.seed)
+        for note in choice.notes:  # which says how long it takes
+            console.print_note(note)
+        options, used = apply_choice(options, choice), evenly_spaced(used, choice.max_rows)
     with console.progress_bar("log p(x)", options.total_work(len(used))) as advance:
         result = opened.evaluate(
             used,
-            samples=samples,
-            method=method,
+            samples=options.samples,
+            method=options.method,
             temperatures=temperatures,
-            start=start,
+            start=start or choice.start,
             defensive=defensive,
             bracket=bracket,
             seed=common.seed,
@@ -116,7 +124,10 @@ def evaluate(
         head = {"run": opened.name, "state": opened.status.state}
         head |= {"source": source or opened.config.get("source")}
         console.print_json(
-            head | {"seed": common.seed} | result.to_dict() | accuracy_record(accuracy)
+            head
+            | {"seed": common.seed, "method_choice": choice.to_dict()}
+            | result.to_dict()
+            | accuracy_record(accuracy)
         )
         return
     console.print_paragraph("Run", f"{opened.name}: {opened.title}.")

@@ -69,6 +69,13 @@ from ._log_likelihood import (
     bidirectional_monte_carlo,
     log_likelihood,
 )
+from ._method_choice import (
+    MethodChoice,
+    ReliabilityLimits,
+    annealed_rows,
+    choose_method,
+    is_untrustworthy,
+)
 from ._number import MetricRegistration, Number
 from ._pooling import PooledEstimate, pool_estimates
 from ._quality import Quality, SampleComparison, quality
@@ -129,6 +136,7 @@ __all__ = [
     "LinearGaussian",
     "LogLikelihood",
     "MarginalComparison",
+    "MethodChoice",
     "MetricRegistration",
     "ModelScores",
     "Number",
@@ -137,13 +145,16 @@ __all__ = [
     "Quality",
     "RateDistortion",
     "ReconstructionQuality",
+    "ReliabilityLimits",
     "SampleComparison",
     "TwoSampleTest",
     "accuracy",
     "active_units",
+    "annealed_rows",
     "as_features",
     "beta_vae_score",
     "bidirectional_monte_carlo",
+    "choose_method",
     "class_separation",
     "classifier_test",
     "closest_records",
@@ -170,6 +181,7 @@ __all__ = [
     "inference_gaps",
     "interval_over_seeds",
     "interventional_robustness",
+    "is_untrustworthy",
     "kernel_distance",
     "kl_per_dimension",
     "knn_accuracy",

@@ -52,7 +52,7 @@ class EvaluationOptions:
 
     Args:
         samples: Importance samples per row (100), or annealed chains (16).
-        method: ``"importance"``, ``"ais"`` or ``"exact"``.
+        method: ``"importance"``, ``"annealing"`` or ``"exact"``.
         annealing: Path of the annealed chains.
         defensive: Share of the importance samples that come from the prior.
         bracket: Number of rows to draw from the model and to bound from both sides.
@@ -80,7 +80,7 @@ class EvaluationOptions:
                 argument="bracket",
                 value=self.bracket,
             )
-        unused = self.bracket > 0 and self.method != "ais"  # only the bracket anneals
+        unused = self.bracket > 0 and self.method != "annealing"  # only the bracket anneals
         check_likelihood_arguments(
             self.method, self.samples, AISOptions() if unused else self.annealing, self.defensive
         )
@@ -99,7 +99,7 @@ class EvaluationOptions:
     @property
     def bracket_chains(self) -> int:
         """Chains per row of the bracket."""
-        return self.samples_per_row if self.method == "ais" else DEFAULT_CHAINS
+        return self.samples_per_row if self.method == "annealing" else DEFAULT_CHAINS
 
     def total_work(self, n_rows: int) -> int:
         """Return the sum of what ``on_progress`` receives.
@@ -110,7 +110,7 @@ class EvaluationOptions:
         Returns:
             Pairs of row and sample, or moves of annealed chains.
         """
-        if self.method == "ais":
+        if self.method == "annealing":
             own = self.annealing.total_moves(n_rows, self.samples_per_row)
         else:
             own = n_rows * self.samples_per_row
@@ -183,7 +183,7 @@ class EvaluationContext:
             self.rows,
             options.samples_per_row if options.method != "exact" else None,
             options.method,
-            annealing=options.annealing if options.method == "ais" else AISOptions(),
+            annealing=options.annealing if options.method == "annealing" else AISOptions(),
             defensive=options.defensive,
             seed=self.seed,
             on_progress=self.on_progress,
@@ -362,8 +362,8 @@ def evaluate(
             a path, or a ``Dataset``, of which the test rows count. For a run, data that it reads;
             its test rows by default.
         samples: Importance samples per row (100), or annealed chains (16).
-        method: How ``log p(x)`` is estimated: ``"importance"``, ``"ais"`` or ``"exact"``.
-        annealing: Path of the annealed chains, of ``method="ais"`` and of the bracket.
+        method: How ``log p(x)`` is estimated: ``"importance"``, ``"annealing"`` or ``"exact"``.
+        annealing: Path of the annealed chains, of ``method="annealing"`` and of the bracket.
         defensive: Share of the importance samples that come from the prior.
         bracket: Number of rows to draw from the model and to bound from both sides.
         bracket_start: Start of the chains of the bracket. By default the posterior, or the prior

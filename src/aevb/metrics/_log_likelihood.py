@@ -33,10 +33,10 @@ ENCODING_BLOCK_SIZE = 256
 COMPILE_FROM_PAIRS = 10_000_000
 """(sample, row) pairs from which a few seconds of compilation pay off."""
 
-LIKELIHOOD_SAMPLES = {"importance": 100, "ais": DEFAULT_CHAINS, "exact": 0}
+LIKELIHOOD_SAMPLES = {"importance": 100, "annealing": DEFAULT_CHAINS, "exact": 0}
 """Default number of samples or chains per row, by method."""
 
-LikelihoodMethod = Literal["importance", "ais", "exact"]
+LikelihoodMethod = Literal["importance", "annealing", "exact"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LogLikelihood:
     """``log p(x)`` in nats per row: an estimate, a lower bound, for simulated data an upper bound.
 
     Means over rows with standard errors over rows, which include the noise of the draws. Bounds
-    hold in expectation. The estimates of ``"importance"`` and ``"ais"`` are lower bounds in
+    hold in expectation. The estimates of ``"importance"`` and ``"annealing"`` are lower bounds in
     expectation, too, and tighter ones; that of ``"exact"`` is the true value.
 
     Args:
@@ -72,10 +72,10 @@ class LogLikelihood:
         per_datum_error: Standard error of ``per_datum`` over the draws, ``[N]``: 0 for ``"exact"``,
             NaN for a single sample. Where ``pareto_k`` is large, the true error is larger.
         lower_bound: Mean log-weight: the ELBO for ``"importance"``, the annealed bound for
-            ``"ais"``, the value itself for ``"exact"``.
+            ``"annealing"``, the value itself for ``"exact"``.
         upper_bound: An upper bound for rows that were drawn from the model; ``None`` for others.
         bound_gap: ``upper_bound - lower_bound``, row by row.
-        method: ``"importance"``, ``"ais"`` or ``"exact"``.
+        method: ``"importance"``, ``"annealing"`` or ``"exact"``.
         pareto_k: Shape of the tail of the importance weights of each row, ``[N]``.
         convergence_curve: The estimate with fewer importance samples.
         acceptance_rate: Share of accepted proposals of the annealed chains.
@@ -129,7 +129,8 @@ class LogLikelihood:
         )
         method = {
             "importance": f"{self.samples} samples, effective {self.effective_sample_size:.1f}",
-            "ais": f"{self.samples} annealed chains, effective {self.effective_sample_size:.1f}",
+            "annealing": f"{self.samples} annealed chains, effective "
+            f"{self.effective_sample_size:.1f}",
             "exact": "exact",
         }[self.method]
         return f"{format_with_error(self.mean, self.standard_error)} nats ({method}{more})"
@@ -161,7 +162,7 @@ def log_likelihood(
             path, or a ``Dataset``, of which the test rows count. For a run, data that it reads;
             its test rows by default. NaN is a missing cell where the model accepts it.
         samples: Importance samples (100) or annealed chains (16) per row.
-        method: ``"importance"``, ``"ais"`` or ``"exact"``. A discrete latent of few states is
+        method: ``"importance"``, ``"annealing"`` or ``"exact"``. A discrete latent of few states is
             summed over instead of annealed.
         annealing: Path of the annealed chains.
         defensive: Share of the importance samples that come from the prior.
@@ -199,7 +200,7 @@ def log_likelihood(
     check_likelihood_arguments(method, samples, annealing, defensive, max_pairs)
     count = LIKELIHOOD_SAMPLES[method] if samples is None else samples
     model, data = resolve_input(model, x)
-    if method == "ais" and enumerable_latent(model) is not None:
+    if method == "annealing" and enumerable_latent(model) is not None:
         method = "exact"
     with (
         seeded_evaluation(model, seed),
@@ -208,7 +209,7 @@ def log_likelihood(
     ):
         if method == "exact":
             return _compute_exactly(model, data, max_pairs)
-        if method == "ais":
+        if method == "annealing":
             batches = (
                 (batch, None)
                 for batch in _iter_model_blocks(model, data, ais_block_size(count, max_pairs))
@@ -336,8 +337,8 @@ def check_likelihood_arguments(
         )
     if defensive and method != "importance":
         raise _other_method("defensive", defensive, method, "importance")
-    if annealing != AISOptions() and method != "ais":
-        raise _other_method("annealing", annealing, method, "ais")
+    if annealing != AISOptions() and method != "annealing":
+        raise _other_method("annealing", annealing, method, "annealing")
 
 
 def _other_method(argument: str, value: object, method: str, owner: str) -> ArgumentError:
@@ -434,7 +435,7 @@ def _estimate_by_annealing(
         .mean()
         .item(),
         samples=chains,
-        method="ais",
+        method="annealing",
         acceptance_rate=torch.cat([part.acceptance for part in parts]).mean().item(),
     )
 

@@ -57,7 +57,7 @@ def log_likelihood_numbers(context: EvaluationContext) -> Iterator[Number | Note
         estimate.lower_bound,
         **fields,
         meaning="Mean log-weight of the annealed chains, a lower bound of log p(x).",
-        in_tables=estimate.method == "ais",
+        in_tables=estimate.method == "annealing",
     )
     yield Number.from_estimate(
         "upper_bound",
@@ -96,7 +96,7 @@ def _estimate_meaning(estimate: LogLikelihood, item_noun: str) -> str:
         return f"log p(x) of a held-out {item_noun}, exact; higher is better."
     how = {
         "importance": f"importance sampling with {estimate.samples:,} samples",
-        "ais": f"annealed importance sampling with {estimate.samples:,} chains",
+        "annealing": f"annealed importance sampling with {estimate.samples:,} chains",
     }[estimate.method]
     return (
         f"log p(x) of a held-out {item_noun}, estimated by {how}: in expectation a lower bound, "
@@ -126,7 +126,7 @@ def _zero_density_note(estimate: LogLikelihood) -> Note:
 
 def _reliability_numbers(estimate: LogLikelihood) -> Iterator[Number]:
     """How far the estimate can be trusted."""
-    annealed, importance = estimate.method == "ais", estimate.method == "importance"
+    annealed, importance = estimate.method == "annealing", estimate.method == "importance"
     unit = "chains" if annealed else "importance samples"
     yield Number(
         "log_likelihood.effective_sample_size",

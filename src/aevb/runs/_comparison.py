@@ -10,20 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from .. import metrics
 from ..data import Dataset, Rows
 from ..data._fingerprints import fingerprint
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_choice
 from ..metrics import Baselines, Comparison, Evaluation, ModelScores
 from ..metrics._comparability import ComparabilityKey
 from ..metrics._comparison import Difference, compare_scores
+from ..metrics._log_likelihood import LikelihoodMethod
 from ..notes import Argument, Note, message
 from ._confirmation import SIGNATURE
-from ._run import Run, check_reading
+from ._run import Run, check_reading, evenly_spaced
 
 if TYPE_CHECKING:
     import os
@@ -71,8 +72,9 @@ class RunComparison:
         runs: The runs with their numbers, in the order of the argument.
         same_rows: Whether all runs were evaluated on the same rows.
         source: Name of the data; None where each run was evaluated on its own test rows.
-        samples: Importance samples per row.
+        samples: Importance samples, or annealed chains, per row.
         seed: Seed of every draw.
+        method: How log p(x) of all runs is estimated.
         notes: Reasons why numbers may not be what they seem.
     """
 
@@ -82,6 +84,7 @@ class RunComparison:
     samples: int
     seed: int
     notes: tuple[Note, ...]
+    method: LikelihoodMethod = "importance"
 
     @property
     def included(self) -> list[ComparedRun]:
@@ -105,7 +108,8 @@ class RunComparison:
             whose = "all" if len(self.included) == len(self.runs) else "all that are compared"
             text += f", {'the same' if self.same_rows else 'not the same'} for {whose}"
         if any(compared.evaluation.log_likelihood for compared in self.runs):
-            text += f"; {self.samples:,} importance samples each"
+            unit = {"importance": "importance samples", "annealing": "annealed chains"}
+            text += f"; {self.samples:,} {unit.get(self.method, self.method)} each"
         return f"{text}."
 
     @cached_property
@@ -248,7 +252,9 @@ def compare(
     runs: Sequence[Run | str | Path],
     data: Any = None,
     *,
-    samples: int = 100,
+    samples: int | None = None,
+    method: Literal["importance", "annealing"] = "importance",
+    max_rows: int | None = None,
     seed: int = 0,
     key: str | None = None,
     labels: Any = None,
@@ -265,7 +271,11 @@ def compare(
     Args:
         runs: Runs, or paths of run folders.
         data: Rows for all runs, as for ``Run.rows``; each run's own test rows by default.
-        samples: Importance samples per row.
+        samples: Importance samples per row (100), or annealed chains (16).
+        method: How log p(x) of every run is estimated: ``"importance"``, or ``"annealing"`` where a
+            note says that the importance weights of a run cannot be trusted.
+        max_rows: Use at most this many rows, evenly spaced: all, or by default as many as annealing
+            can do in some minutes.
         seed: Seed of every draw.
         key: As for ``Run.rows``.
         labels: As for ``Run.rows``.
@@ -313,7 +323,15 @@ def compare(
             )
     if not opened:
         raise ArgumentError("give at least one run", argument="runs", value=[])
+    check_choice("method", method, ("importance", "annealing"))
     rows, names = _load_rows(opened, data, key, labels, reading)
+    if method == "annealing" and max_rows is None:
+        max_rows = min(
+            metrics.annealed_rows(run.model, part) for run, part in zip(opened, rows, strict=True)
+        )
+    shared = {id(part): evenly_spaced(part, max_rows) for part in rows}
+    rows = [shared[id(part)] for part in rows]
+    count = metrics.EvaluationOptions(samples, method).samples_per_row
     keys = [
         ComparabilityKey.from_model(run.model, run.spec, name)
         for run, name in zip(opened, names, strict=True)
@@ -330,11 +348,13 @@ def compare(
             run.model,
             part,
             samples=samples,
+            method=method,
             seed=seed,
             spec=run.spec,
             baselines=fitted[data_key],
             strict=False,
         )
+        notes += _trust_notes(run, evaluation)
         notes += [note for note in evaluation.notes if note.level == "warning"]
         reason = usual.reason_incomparable(kind)
         compared.append(ComparedRun(run, part, evaluation, exclusion_reason=reason))
@@ -348,7 +368,9 @@ def compare(
     if not same_rows:
         notes.append(_DIFFERENT_ROWS)
     source = None if data is None else _source_name(data)
-    return RunComparison(_assign_names(compared), same_rows, source, samples, seed, tuple(notes))
+    return RunComparison(
+        _assign_names(compared), same_rows, source, count, seed, tuple(notes), method
+    )
 
 
 _DIFFERENT_ROWS = Note(
@@ -361,6 +383,25 @@ _DIFFERENT_ROWS = Note(
     ),
     "warning",
 )
+
+
+def _trust_notes(run: Run, evaluation: Evaluation) -> tuple[Note, ...]:
+    """A warning where the importance weights of a run cannot be trusted."""
+    found = evaluation.log_likelihood
+    if found is None or not metrics.is_untrustworthy(found):
+        return ()
+    return (
+        Note(
+            "importance_unreliable",
+            message(
+                f"The importance weights of {run.name} cannot be trusted, so that its log p(x) is "
+                "higher than estimated, and so are its differences: compare with {method}.",
+                method=Argument("method", "annealing"),
+            ),
+            "warning",
+            {"run": run.name},
+        ),
+    )
 
 
 def _exclusion_note(run: Run, reason: str) -> Note:

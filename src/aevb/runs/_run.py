@@ -34,6 +34,7 @@ from ..metrics import (
     Evaluation,
     EvaluationOptions,
     LogLikelihood,
+    MethodChoice,
     Quality,
 )
 from ..metrics._features import encoder_features
@@ -600,7 +601,7 @@ class Run(TrainedModel):
         source: Any = None,
         *,
         samples: int | None = None,
-        method: Literal["importance", "ais", "exact"] = "importance",
+        method: Literal["auto", "importance", "annealing", "exact"] = "auto",
         temperatures: int | None = None,
         start: Literal["posterior", "prior"] | None = None,
         defensive: float = 0.0,
@@ -617,7 +618,9 @@ class Run(TrainedModel):
         Args:
             source: As for ``rows``.
             samples: Importance samples per row (100), or annealed chains (16).
-            method: Estimator of log p(x): ``"importance"``, ``"ais"`` or ``"exact"``.
+            method: Estimator of log p(x): ``"importance"``, ``"annealing"`` or ``"exact"``.
+                ``"auto"`` is importance sampling, and annealing of some rows where a look at the
+                weights says that they cannot be trusted (``metrics.ReliabilityLimits``).
             temperatures: Temperatures of annealed chains (500).
             start: Distribution in which annealed chains start; chosen by the model by default.
             defensive: Share of importance samples from the prior.
@@ -639,9 +642,15 @@ class Run(TrainedModel):
         """
         options = evaluation_options(samples, method, temperatures, start, defensive, bracket)
         rows = self.rows(source, key=key, labels=labels, **reading)
+        used = evenly_spaced(rows, max_rows)
+        if method == "auto":
+            choice = self.choose_method(used, options, seed=seed)
+            options, used = apply_choice(options, choice), evenly_spaced(used, choice.max_rows)
+        else:
+            choice = MethodChoice(options.method)
         evaluation = metrics.evaluate(
             self.model,
-            evenly_spaced(rows, max_rows),
+            used,
             **vars(options),
             seed=seed,
             spec=self.spec,
@@ -649,7 +658,25 @@ class Run(TrainedModel):
             on_progress=on_progress,
         )
         notes = self.evaluation_notes(source, rows)
-        return replace(evaluation, notes=(*notes, *evaluation.notes))
+        return replace(evaluation, notes=(*notes, *choice.notes, *evaluation.notes))
+
+    def choose_method(
+        self, rows: Rows, options: EvaluationOptions = EvaluationOptions(), *, seed: int = 0
+    ) -> MethodChoice:
+        """Look at the importance weights of some rows, and choose annealing where they fail.
+
+        Args:
+            rows: The rows to evaluate.
+            options: Options of importance sampling.
+            seed: Seed of the draws.
+
+        Returns:
+            The method, the number of rows that it can take, and a note with its cost.
+        """
+        if options.defensive or not self.capabilities.importance_weights:
+            return MethodChoice()
+        model = self.model_for(rows)
+        return metrics.choose_method(model, rows, options.samples, seed=seed)
 
     def log_likelihood(
         self,
@@ -1276,7 +1303,7 @@ def settings_of(training: Mapping[str, Any]) -> RunSettings | None:
 
 def evaluation_options(
     samples: int | None,
-    method: Literal["importance", "ais", "exact"],
+    method: Literal["auto", "importance", "annealing", "exact"],
     temperatures: int | None,
     start: Literal["posterior", "prior"] | None,
     defensive: float,
@@ -1287,14 +1314,15 @@ def evaluation_options(
     Raises:
         ArgumentError: Options that exclude each other.
     """
+    method = "importance" if method == "auto" else method
     path: dict[str, Any] = {"temperatures": temperatures, "start": start}
     path = {name: value for name, value in path.items() if value is not None}
     for name, value in path.items():
-        if method != "ais" and not bracket:
+        if method != "annealing" and not bracket:
             raise ArgumentError(
                 message(
                     "it belongs to {method} or {bracket}",
-                    method=Argument("method", "ais"),
+                    method=Argument("method", "annealing"),
                     bracket=Argument("bracket", 32),
                 ),
                 argument=name,
@@ -1303,6 +1331,16 @@ def evaluation_options(
     return EvaluationOptions(
         samples, method, AISOptions(**path), defensive, bracket, start if bracket else None
     )
+
+
+def apply_choice(options: EvaluationOptions, choice: MethodChoice) -> EvaluationOptions:
+    """The options with the method of a choice, and its default number of samples."""
+    if choice.method == "importance":
+        return options
+    annealing = options.annealing
+    if choice.start is not None:
+        annealing = replace(annealing, start=choice.start)
+    return replace(options, samples=None, method=choice.method, annealing=annealing)
 
 
 def evenly_spaced(rows: Rows, max_rows: int | None) -> Rows:

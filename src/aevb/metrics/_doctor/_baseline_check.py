@@ -14,6 +14,7 @@ from ...models import first_member
 from ...notes import Argument, Message, message
 from .._baselines._scores import BaselineScores
 from .._estimate import Estimate
+from .._method_choice import is_untrustworthy
 from ._check import DRIFT, FAILED_TRAINING, SCHEDULES, CheckRegistration
 from ._context import DiagnosticContext
 from ._diagnosis import CheckResult, Finding
@@ -78,6 +79,11 @@ def _model_and_baselines(
 
 def _reliability_sentence(context: DiagnosticContext) -> str:
     estimate = context.log_likelihood
+    if estimate is not None and is_untrustworthy(estimate):
+        return (
+            " But the importance weights cannot be trusted, and log p(x) is higher than estimated: "
+            "the model may be the better one."
+        )
     reliable = None if estimate is None else estimate.reliable_fraction
     if reliable is None or reliable >= 0.5:
         return ""
@@ -97,6 +103,8 @@ def _recommendation(context: DiagnosticContext) -> Message:
 
 def _advice(context: DiagnosticContext) -> Iterator[tuple[str, Argument]]:
     history, limits, best = context.history, context.thresholds, context.best_epoch
+    if context.log_likelihood is not None and is_untrustworthy(context.log_likelihood):
+        yield "first estimate log p(x) by {method}", Argument("method", "annealing")
     steps = history[-1].step if history else 0
     # more epochs bring nothing to a run whose best epoch is long past
     gaining = best is None or best.epoch >= limits.finished_share * history[-1].epoch

@@ -235,7 +235,7 @@ def _bound_tightness(context: DiagnosticContext) -> CheckResult | None:
             message(
                 "Use more samples, {samples}, or annealing, {method}.",
                 samples=Argument("samples", 5000),
-                method=Argument("method", "ais"),
+                method=Argument("method", "annealing"),
             ),
         )
     share = "" if reliable is None else f", weights reliable for {reliable:.0%} of rows"
