@@ -47,7 +47,7 @@ def test_numbers_of_importance_sampling():
     curve = ConvergenceCurve((1, 100), (Estimate(-3.5, 0.25), Estimate(-2.5, 0.5)))
     shapes = torch.tensor([0.3, 0.7, 0.2])
     value = estimate(convergence_curve=curve, pareto_k=shapes)
-    found = by_key(numbers._log_likelihood_numbers(context_of(value)))
+    found = by_key(numbers.log_likelihood_numbers(context_of(value)))
     assert list(found) == [
         "log_likelihood",
         "log_likelihood.effective_sample_size",
@@ -93,7 +93,7 @@ def test_tables_show_what_a_method_has(method):
     changes = {"pareto_k": torch.tensor([0.1])} if method == "importance" else {}
     if method == "annealing":
         changes = {"acceptance_rate": 0.655, "upper_bound": Estimate(-1.0, 0.1)}
-    found = by_key(numbers._log_likelihood_numbers(context_of(estimate(method, **changes))))
+    found = by_key(numbers.log_likelihood_numbers(context_of(estimate(method, **changes))))
     keys = (
         "log_likelihood.effective_sample_size",
         "log_likelihood.acceptance_rate",
@@ -111,7 +111,7 @@ def test_tables_show_what_a_method_has(method):
 
 def test_unknown_rates_and_shapes():
     value = estimate("annealing", acceptance_rate=math.nan)
-    found = by_key(numbers._log_likelihood_numbers(context_of(value)))
+    found = by_key(numbers.log_likelihood_numbers(context_of(value)))
     assert str(found["log_likelihood.acceptance_rate"]) == "-"
     few = numbers._pareto_k_number(estimate(pareto_k=torch.tensor([math.nan, math.nan])))
     assert few.details["reliable_fraction"] is None and not few.in_tables
@@ -121,14 +121,14 @@ def test_unknown_rates_and_shapes():
 
 def test_rows_of_density_zero_are_noted():
     value = estimate(per_datum=torch.tensor([-1.0, -math.inf, -math.inf]))
-    note, *rest = numbers._log_likelihood_numbers(context_of(value))
+    note, *rest = numbers.log_likelihood_numbers(context_of(value))
     assert (note.code, note.level, note.data) == ("zero_density_rows", "warning", {"rows": [1, 2]})
     assert by_key(rest)["log_likelihood"].details["zero_density_rows"] == [1, 2]
 
 
 @pytest.mark.parametrize("has_elbo", [True, False])
 def test_models_without_an_estimate(has_elbo):
-    found = list(numbers._log_likelihood_numbers(context_of(None, has_elbo=has_elbo)))
+    found = list(numbers.log_likelihood_numbers(context_of(None, has_elbo=has_elbo)))
     assert [(number.key, number.value, number.in_tables) for number in found] == [
         ("log_likelihood", None, has_elbo),
         ("lower_bound", None, False),

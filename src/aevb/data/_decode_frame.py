@@ -114,8 +114,14 @@ class _Maker:
         return self.library.numbers(legal_numbers(column, x, narwhals_dtype(template)), template)
 
     def other(self, column: Column, n_rows: int) -> Any:
-        """The cells of a column that is set aside: its value, numbers of rows, or nothing."""
+        """The cells of a column that is set aside: its value, numbers of rows, or nothing.
+
+        Identifiers of a frame with the same rows are kept.
+        """
         template = self.template(column)
+        if column.kind == "identifier" and self.like is not None and len(self.like) == n_rows:
+            if column.name in self.like.columns:
+                return template
         if column.kind == "identifier" and narwhals_dtype(template).is_integer():
             return self.library.numbers(np.arange(1.0, n_rows + 1), template)
         is_constant = column.kind == "constant" and column.levels
