@@ -263,3 +263,22 @@ def test_the_dtype_of_an_empty_column_says_nothing(empty):
     assert list(full["sex"]) == [SEX.levels[1], SEX.levels[0]] and list(full["age"]) == [1.5, 6.0]
     if isinstance(full, pandas.DataFrame):
         assert full.index.equals(empty.index)
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_identifiers_of_a_frame_with_the_same_rows_are_kept(library):
+    frame = polars.DataFrame(
+        {
+            "id": [1000 + 7 * place for place in range(60)],
+            "name": [f"n{place}" for place in range(60)],
+            "x": np.linspace(0, 1, 60) ** 2,
+        }
+    )
+    schema = Schema.of(frame)
+    frame = frame if library == "polars" else frame.to_pandas()
+    some = frame[5:9]
+    decoded = schema.decode(schema.encode(some), like=some)
+    assert list(decoded["id"]) == [1035, 1042, 1049, 1056]
+    assert list(decoded["name"]) == ["n5", "n6", "n7", "n8"]
+    fewer = schema.decode(schema.encode(some), like=frame)  # other rows
+    assert list(fewer["id"]) == [1, 2, 3, 4]

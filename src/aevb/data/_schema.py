@@ -117,7 +117,8 @@ class Schema:
             tensor: Encoded cells ``[N, D]``: a tensor, an array or ``Rows``.
             like: A frame with the library, the dtypes and the categories of the result, such as the
                 frame that was encoded; by default polars, or pandas where polars is not installed,
-                with the dtypes of the schema. A pandas frame with N rows lends its index too.
+                with the dtypes of the schema. A frame with N rows lends its identifiers, and in
+                pandas its index.
             seed: Seed of the draws from pooled levels, which have their frequencies in the source.
 
         Returns:
