@@ -119,9 +119,9 @@ class _Maker:
         Identifiers of a frame with the same rows are kept.
         """
         template = self.template(column)
-        if column.kind == "identifier" and self.like is not None and len(self.like) == n_rows:
-            if column.name in self.like.columns:
-                return template
+        same_rows = self.like is not None and len(self.like) == n_rows
+        if column.kind == "identifier" and same_rows and column.name in self.like.columns:
+            return template
         if column.kind == "identifier" and narwhals_dtype(template).is_integer():
             return self.library.numbers(np.arange(1.0, n_rows + 1), template)
         is_constant = column.kind == "constant" and column.levels
