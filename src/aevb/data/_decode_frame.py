@@ -121,7 +121,7 @@ class _Maker:
         template = self.template(column)
         same_rows = self.like is not None and len(self.like) == n_rows
         if column.kind == "identifier" and same_rows and column.name in self.like.columns:
-            return template
+            return narwhals.maybe_reset_index(self.like[column.name]).to_native()
         if column.kind == "identifier" and narwhals_dtype(template).is_integer():
             return self.library.numbers(np.arange(1.0, n_rows + 1), template)
         is_constant = column.kind == "constant" and column.levels
