@@ -119,9 +119,13 @@ class _Maker:
         Identifiers of a frame with the same rows are kept.
         """
         template = self.template(column)
-        same_rows = self.like is not None and len(self.like) == n_rows
-        if column.kind == "identifier" and same_rows and column.name in self.like.columns:
-            return narwhals.maybe_reset_index(self.like[column.name]).to_native()
+        like = self.like
+        if column.kind == "identifier" and like is not None and len(like) == n_rows:
+            own = like[column.name] if column.name in like.columns else None
+            if own is not None:  # without the index, which is set for the whole frame
+                import narwhals
+
+                return narwhals.maybe_reset_index(own).to_native()
         if column.kind == "identifier" and narwhals_dtype(template).is_integer():
             return self.library.numbers(np.arange(1.0, n_rows + 1), template)
         is_constant = column.kind == "constant" and column.levels
