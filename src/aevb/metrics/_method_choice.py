@@ -118,6 +118,9 @@ def is_untrustworthy(
         estimate: An estimate of log p(x).
         limits: The limits of both.
         n_rows: The number of rows that the estimate stands for; by default its own.
+
+    Returns:
+        Whether it should be replaced by annealing.
     """
     share = heavy_tailed_share(estimate, limits)
     if share is None or share <= limits.share:
@@ -206,6 +209,9 @@ def annealed_rows(model: VAE, rows: Rows, limits: ReliabilityLimits = LIMITS) ->
         model: The model.
         rows: The rows to choose from.
         limits: The operations, and the least and the largest number.
+
+    Returns:
+        The number of rows.
     """
     batch = next(iter_batches(rows.subset([0]).to(model.device), 1, model_dtype(model)))
     # without the linear layers of `seeded_evaluation`, which are not counted
