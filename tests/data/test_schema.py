@@ -337,3 +337,12 @@ def test_whole_numbers_beyond_those_of_float64_are_read_from_every_library(kind)
     columns = [Schema.of(frame, kinds=kinds).columns[0] for frame in frames]
     assert columns[0] == columns[1] == columns[2]
     assert Schema.of(frames[2], kinds=kinds).encode(frames[2]).tensor().isfinite().all()
+
+
+def test_the_ends_of_few_shares_are_no_atoms():
+    shares = np.linspace(0, 1, 60) ** 2  # one cell at 0 and one at 1
+    (column,) = Schema.of(polars.DataFrame({"x": shares})).columns
+    assert column.kind in ("bounded", "continuous")
+    repeated = np.concatenate([np.zeros(6), shares])
+    (column,) = Schema.of(polars.DataFrame({"x": repeated})).columns
+    assert column.kind == "spiky" and column.atoms == (0.0,)

@@ -20,6 +20,7 @@ from ._formatting import format_count
 from ._identifiers import is_identifier_name, is_index_name
 from ._number_fits import (
     MAX_MODELLED_ATOMS,
+    MIN_ATOM_CELLS,
     NORMAL_QUARTILE,
     NumberSample,
     find_atoms,
@@ -481,9 +482,11 @@ def _spike_reason(sample: NumberSample, step: float) -> str:
 def _bound_reason(sample: NumberSample) -> str:
     """Why real numbers at a bound are atoms."""
     numbers = sample.counts
-    n = numbers.total
+    cells = {bound: int(numbers.counts[numbers.values == bound].sum()) for bound in (0.0, 1.0)}
+    # the least and the greatest of any numbers lie at their bounds: one cell is no atom
     at_bounds = {
-        bound: int(numbers.counts[numbers.values == bound].sum()) / n for bound in (0.0, 1.0)
+        bound: count / numbers.total if count >= MIN_ATOM_CELLS else 0.0
+        for bound, count in cells.items()
     }
     if numbers.low >= 0 and numbers.high <= 1 and max(at_bounds.values()) >= 0.01:
         low, high = at_bounds.values()
