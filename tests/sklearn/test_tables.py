@@ -1,6 +1,9 @@
 """Frames and arrays with texts, dates, truth values and missing cells, through every estimator."""
 
+import importlib
+import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import polars as pl
 from sklearn.base import clone
 from tests.sklearn.tables import TINY, people, take
 
-from aevb.errors import AevbError, ArgumentError, DataError, RunError
+from aevb.errors import AevbError, ArgumentError, DataError, MissingExtraError, RunError
 from aevb.sklearn import VAE, VAEImputer, VAEOutlierDetector, VAESynthesizer
 
 
@@ -186,6 +189,7 @@ def test_a_warm_start_goes_on_with_weights_and_kinds():
         ({"hidden": ("a",)}, "hidden"),
         ({"preset": "vea"}, "preset"),
         ({"preset": "sigma_vae"}, "preset"),
+        ({"preset": "cvae"}, "preset"),
         ({"validation_fraction": 1}, "validation_fraction"),
         ({"unseen": "drop"}, "unseen"),
         ({"options": {"betta": 1}}, "options"),
@@ -268,6 +272,38 @@ def test_a_folder_of_another_estimator_or_of_none(tmp_path):
     VAE(**TINY).fit(frame).save(tmp_path / "run", overwrite=True)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class": None},
+        {"state": None},
+        {"state": {}},
+        {"parameters": []},
+        {"texts": ["nothing"]},
+        {"texts": 3},
+    ],
+)
+def test_a_damaged_record_of_an_estimator_is_an_error_of_the_folder(change, tmp_path):
+    VAE(**TINY).fit(people(40)).save(tmp_path / "run")
+    path = tmp_path / "run" / "model.json"
+    record = json.loads(path.read_text())
+    record["training"]["estimator"] |= change
+    path.write_text(json.dumps(record))
+    with pytest.raises((ArgumentError, RunError)):
+        VAE.load(tmp_path / "run")
+
+
+def test_a_record_replaces_no_method(tmp_path):
+    vae = VAE(**TINY).fit(people(40))
+    vae.save(tmp_path / "run")
+    path = tmp_path / "run" / "model.json"
+    record = json.loads(path.read_text())
+    record["training"]["estimator"]["state"] |= {"transform": 1, "__class__": 2, "run_": 3}
+    path.write_text(json.dumps(record))
+    copy = VAE.load(tmp_path / "run")
+    np.testing.assert_array_equal(copy.transform(people(40)), vae.transform(people(40)))
+
+
 def test_a_run_of_the_command_is_an_estimator(tmp_path):
     frame = people(60)
     run = VAE(**TINY).fit(frame).run_
@@ -275,3 +311,18 @@ def test_a_run_of_the_command_is_an_estimator(tmp_path):
     vae = VAE.load(tmp_path / "run")
     assert vae.transform(frame).shape[0] == 60
     assert [*vae.sample(3).columns] == [*frame.columns]
+
+
+def test_notes_tell_what_was_chosen():
+    vae = VAE(**TINY).fit(people(40))
+    assert {"column_kinds", "cells_missing"} <= {note.code for note in vae.notes_}
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch):
+    for name in [*sys.modules]:
+        if name.split(".")[0] == "sklearn" or name.startswith("aevb.sklearn"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtraError) as found:
+        importlib.import_module("aevb.sklearn")
+    assert "aevb[sklearn]" in str(found.value)

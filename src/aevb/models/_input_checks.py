@@ -47,19 +47,11 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
             f"the model takes {('B', *model.event_shape)}",
             argument=name,
         )
-    missing = model.likelihood.allows_missing
-    empty = x.isnan() if missing else torch.zeros_like(x, dtype=torch.bool)
-    broken = ~(x.isfinite() | empty).flatten(1).all(1)
-    if broken.any():
-        raise DataError(
-            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, "
-            "which this model cannot take",
-            argument=name,
-            suggestions=("Drop or fill it",) if missing else (_suggest_missing(),),
-        )
+    complete = bool(x.sum().isfinite())  # in one pass; a sum that overflows is looked at below
     like = next(model.parameters(), torch.zeros(()))
     with eval_mode(model):  # one row is no batch of a batch norm
-        _check_encoder(model, batch, empty, name, start)
+        if not complete:
+            _check_finite(model, batch, name, start)
         z = torch.zeros(1, *model.latent_shape, dtype=like.dtype, device=like.device)
         support = model.likelihood(z, model.null_context).support
     if support is None:
@@ -77,6 +69,21 @@ def check_batch(model: VAE, batch: Batch, name: str, start: int = 0) -> None:
             argument=name,
             suggestions=(_suggest_likelihood(x),),
         )
+
+
+def _check_finite(model: VAE, batch: Batch, name: str, start: int) -> None:
+    """Refuse rows with values that are not finite, where they are no missing cells."""
+    missing = model.likelihood.allows_missing
+    empty = batch.x.isnan() if missing else torch.zeros_like(batch.x, dtype=torch.bool)
+    broken = ~(batch.x.isfinite() | empty).flatten(1).all(1)
+    if broken.any():
+        raise DataError(
+            f"row {start + int(broken.nonzero()[0])} of `{name}` holds NaN or infinity, "
+            "which this model cannot take",
+            argument=name,
+            suggestions=("Drop or fill it",) if missing else (_suggest_missing(),),
+        )
+    _check_encoder(model, batch, empty, name, start)
 
 
 def _suggest_missing() -> Text:

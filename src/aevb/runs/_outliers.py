@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from .. import inference
-from .._random import seed_scope
 from ..data import Rows
 from ..errors import IncompatibleError, check_choice
-from ..inference._batches import seeded_evaluation
 from ..inference._inputs import resolve_input
 from ..inference._row_bounds import row_bounds
 from ..notes import Argument, message
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from ._run import Run
 
 MAX_REFERENCE_ROWS = 10_000  # training rows that scores compare with
-BASELINE_ROWS = 1000  # drawn rows that tell how likely a cell usually is
 NEIGHBOURS = 5
 
 
@@ -33,7 +30,7 @@ class OutlierReference:
     """What scores compare rows with.
 
     Args:
-        mean_log_p: Mean of log p(x) of training rows; NaN where the score does not use it.
+        mean_log_p: Mean of log p(x) of training rows; 0 where the score does not use it.
         codes: Means of the posterior of training rows, ``[M, *latent]``; empty where not used.
     """
 
@@ -47,9 +44,9 @@ class ScoreContributions:
 
     Args:
         names: The columns.
-        columns: What each cell adds to the score, compared with the mean of the model: negative for
-            a cell that makes the row unusual, 0 for a missing one; ``[N, columns]`` float64.
-        remainder: What no column has a part in, ``[N]``.
+        columns: What each cell adds to the score: negative for a cell that makes the row unusual, 0
+            for a missing one; ``[N, columns]`` float64.
+        remainder: What no single column adds, ``[N]``.
         score: The score, ``[N]``.
     """
 
@@ -110,7 +107,7 @@ def outlier_reference(
 ) -> OutlierReference:
     """What a score compares rows with, from training rows."""
     check_choice("method", score, [*OUTLIER_SCORES])
-    mean, codes = torch.nan, torch.empty(0)
+    mean, codes = 0.0, torch.empty(0)
     count = min(len(rows), MAX_REFERENCE_ROWS)
     part = rows.subset([place * len(rows) // count for place in range(count)])
     if score == "typicality":
@@ -158,8 +155,9 @@ def explain_scores(
 ) -> ScoreContributions:
     """Divide scores among the columns.
 
-    A cell adds the mean of ``log p(x_d | z)`` over the posterior, minus its mean over rows of the
-    model. The remainder has the mean itself, and minus ``KL(p(z | x) || p(z))``.
+    A cell adds minus its surprise (see ``Explanation``): ``log p(x_d | all other cells)`` minus
+    what it usually is there. The remainder is the score of a row without surprises, and what
+    columns tell about each other.
 
     Args:
         run: The run.
@@ -186,17 +184,7 @@ def explain_scores(
     found = inference.explain(
         run, run.rows(source), samples, seed=seed, max_pairs=pairs_at_once(run)
     )
-    usual = _usual_log_p(run, seed)
-    parts = torch.where(found.observed, found.expected.double() - usual, 0.0).flatten(1).cpu()
+    parts = -found.surprise.double().flatten(1).cpu()
     if score == "typicality":
         parts = parts * (reference.mean_log_p - found.log_p.cpu()).sign()[:, None]
     return ScoreContributions(column_names(run), parts, scores - parts.sum(1), scores)
-
-
-@torch.no_grad()
-def _usual_log_p(run: Run, seed: int) -> Tensor:
-    """The mean of ``log p(x_d | z)`` over rows and latents of the model, ``[*event]`` float64."""
-    model = run.model
-    with seeded_evaluation(model, seed), seed_scope(seed, model.device):
-        z, p = model.sample_joint(BASELINE_ROWS)
-        return model.likelihood.cells(z[None], p.sample(), None)[0].double().mean(0)

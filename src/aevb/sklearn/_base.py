@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -25,6 +25,8 @@ from ..data._formatting import suggest_nearest
 from ..data._rows import as_weights
 from ..data._tables import to_narwhals
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, check_counts
+from ..notes import Note
+from ..presets import find_preset
 from ..runs import DataSettings, ModelSettings, Run, RunSettings, TrainingSettings
 from ..runs._continue import KeptOptimizer, constant_rate
 from ..training._history import EpochCallback
@@ -85,11 +87,13 @@ class BaseVAE(BaseEstimator, ABC):
         verbose: Whether to show a progress bar.
 
     Attributes:
+        saved_attributes: The names of what ``save`` writes beside the run.
         run_: The trained model as a ``Run``.
         n_iter_: Number of epochs.
     """
 
-    _default_preset: str | None = None  # None: chosen for the data
+    _default_preset: ClassVar[str | None] = None  # None: chosen for the data
+    saved_attributes: ClassVar[tuple[str, ...]] = ("n_features_in_", "feature_names_in_", "_dtype")
 
     def __init__(
         self,
@@ -162,6 +166,7 @@ class BaseVAE(BaseEstimator, ABC):
         with named_as_parameters():
             frame, weights = self._read_for_fit(X, sample_weight, reset=True)
             settings = self._settings(self._new_seed())
+            _check_needs_no_labels(settings.model.preset)
             if epochs is not None:
                 settings = replace(settings, training=replace(settings.training, epochs=epochs))
             data = settings.load_data(
@@ -316,6 +321,13 @@ class BaseVAE(BaseEstimator, ABC):
         return int(check_random_state(state).randint(2**31 - 1))
 
     @property
+    def notes_(self) -> tuple[Note, ...]:
+        """What was read and chosen, and what needs attention."""
+        check_is_fitted(self, "run_")
+        result = self.run_.result
+        return (*self.run_.spec.notes, *(() if result is None else result.notes))
+
+    @property
     def _seed(self) -> int:
         """The seed of the fit, which the noise of scores depends on."""
         return int(self.run_.config.get("seed", 0))
@@ -414,6 +426,21 @@ class BaseVAE(BaseEstimator, ABC):
             run.model.to(resolve_device(_available(estimator.device)))
         estimator.run_, estimator.n_iter_ = run, len(run.history)
         return estimator
+
+
+def _check_needs_no_labels(preset: str | None) -> None:
+    """Refuse a preset that is conditioned on labels.
+
+    Raises:
+        ArgumentError: It is.
+    """
+    if preset is not None and find_preset(preset).label_requirement:
+        raise ArgumentError(
+            "it needs labels, which no estimator takes",
+            argument="preset",
+            value=preset,
+            suggestions=("Choose another preset, or use `aevb.fit`",),
+        )
 
 
 def _is_auto(value: Any) -> bool:

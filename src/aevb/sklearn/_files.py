@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from .._files import read_tensors, unreadable
@@ -17,18 +16,15 @@ from ..errors import ArgumentError
 
 RECORD = "estimator"  # in the record of the training
 ARRAYS = "estimator.safetensors"
-_NOT_SAVED = {"run_", "_optimizer", "_precise_run", "_metadata_request", "_sklearn_output_config"}
-
-_Estimator = TypeVar("_Estimator", bound=BaseEstimator)
 
 
-def record_of(estimator: BaseEstimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def record_of(estimator: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The class, the parameters and the state of a fitted estimator, and its arrays of numbers.
 
     A parameter that JSON does not hold has its default when the estimator is read.
     """
     parameters = estimator.get_params(deep=False)
-    state = {k: v for k, v in vars(estimator).items() if k not in _NOT_SAVED | parameters.keys()}
+    state = {k: v for k, v in vars(estimator).items() if k in estimator.saved_attributes}
     is_array = {k: isinstance(v, np.ndarray) and v.dtype != object for k, v in state.items()}
     arrays = {k: torch.from_numpy(np.array(v)) for k, v in state.items() if is_array[k]}
     texts = [k for k, v in state.items() if isinstance(v, np.ndarray) and not is_array[k]]
@@ -41,7 +37,7 @@ def record_of(estimator: BaseEstimator) -> tuple[dict[str, Any], dict[str, Tenso
     return record, arrays
 
 
-def restore(cls: type[_Estimator], record: Any, path: Path) -> _Estimator:
+def restore(cls: type[Any], record: Any, path: Path) -> Any:
     """The estimator of a record in a run folder, without its run.
 
     Raises:
@@ -58,15 +54,26 @@ def restore(cls: type[_Estimator], record: Any, path: Path) -> _Estimator:
             value=str(path),
             suggestions=(f"Use `aevb.sklearn.{record.get('class')}.load`",),
         )
-    known = cls().get_params(deep=False)
-    parameters = {name: x for name, x in record["parameters"].items() if name in known}
-    estimator = cls(
-        **{name: tuple(x) if name == "hidden" and x else x for name, x in parameters.items()}
-    )
     arrays, _ = read_tensors(path / ARRAYS)
+    try:
+        return _restore(cls, record, arrays)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise unreadable(path / "model.json", error) from error
+
+
+def _restore(cls: type[Any], record: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Any:
+    """The estimator of a record of the right class; only attributes that it saves are set."""
+    known = cls().get_params(deep=False)
+    parameters = {
+        name: tuple(x) if isinstance(x, list) else x
+        for name, x in record["parameters"].items()
+        if name in known
+    }
     texts = {name: np.array(record["state"][name], dtype=object) for name in record["texts"]}
     numbers = {name: tensor.numpy() for name, tensor in arrays.items()}
-    vars(estimator).update({**record["state"], **texts, **numbers})
+    state = {**record["state"], **texts, **numbers}
+    estimator = cls(**parameters)
+    vars(estimator).update({k: v for k, v in state.items() if k in cls.saved_attributes})
     return estimator
 
 

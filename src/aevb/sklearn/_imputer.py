@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -46,6 +46,14 @@ class VAEImputer(TransformerMixin, BaseVAE):
         >>> len(imputer.sample_imputations(frame, 5))
         5
     """
+
+    saved_attributes: ClassVar[tuple[str, ...]] = (
+        *BaseVAE.saved_attributes,
+        "_empty",
+        "_incomplete",
+        "_donor_predictions",
+        "_donor_values",
+    )
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Real
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -55,6 +55,14 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         >>> detector.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])
         array([ 1, -1])
     """
+
+    saved_attributes: ClassVar[tuple[str, ...]] = (
+        *BaseVAE.saved_attributes,
+        "offset_",
+        "_mean_log_p",
+        "_codes",
+        "_quantiles",
+    )
 
     def __init__(
         self,
@@ -214,7 +222,7 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
     def explain(self, X: Any) -> Any:
         """Divide the score of each row among its columns.
 
-        A cell adds by how many nats it is more likely than usual, given the posterior of its row.
+        A cell adds by how many nats it is more likely than usual, given all other cells of its row.
 
         Args:
             X: Rows as in ``fit``.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ._base import BaseVAE
 from ._vae import DensityMixin, GeneratorMixin
 
@@ -17,4 +19,4 @@ class VAESynthesizer(GeneratorMixin, DensityMixin, BaseVAE):
         ['f', 'f', 'f']
     """
 
-    _default_preset = "table_synthesis"
+    _default_preset: ClassVar[str | None] = "table_synthesis"
