@@ -1,6 +1,7 @@
 """Constraints of tables: by construction, or by rejection."""
 
 import datetime as dt
+import json
 
 import numpy as np
 import pandas
@@ -8,7 +9,9 @@ import polars
 import pyarrow
 import pytest
 
-from aevb.data import ConstrainedFrame, Identifier, Less, Range, Together, Unique
+from aevb.data import ConstrainedFrame, Identifier, Less, Range, Schema, Together, Unique
+from aevb.data._constraints import constraint_from_dict
+from aevb.data._rare_levels import without_rare_levels
 from aevb.errors import ArgumentError, DataError
 
 N = 60
@@ -154,6 +157,126 @@ def test_rows_that_violate_a_constraint_are_named(constraint):
 
 
 def test_impossible_arguments_are_refused():
-    for make in (lambda: Range("a", 3, 2), lambda: Together("a"), lambda: Unique()):
+    for make in (
+        lambda: Range("a", 3, 2),
+        lambda: Range("a", "x", 2),
+        lambda: Together("a"),
+        lambda: Unique(),
+    ):
         with pytest.raises(ArgumentError):
             make()
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        *CONSTRAINTS,
+        Range("day", dt.date(2020, 1, 1), dt.datetime(2021, 1, 1, 12)),
+        Range("age", np.int64(3)),
+        Unique("a", "b"),
+    ],
+)
+def test_constraints_come_back_from_json(constraint):
+    record = json.loads(json.dumps(constraint.to_dict()))
+    assert constraint_from_dict(record) == constraint
+    assert repr(constraint_from_dict(record)).startswith(type(constraint).__name__)
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"class": "os.system"}, {"class": "Less"}, {"class": "Range", "colum": "a"}]
+)
+def test_a_damaged_record_of_a_constraint_is_refused(record):
+    with pytest.raises(DataError):
+        constraint_from_dict(record)
+
+
+GAPS = np.random.default_rng(1)
+DIFFERENCES = {
+    "half normal": abs(GAPS.normal(size=300)),
+    "exponential": GAPS.exponential(1, 300),
+    "with zeros": np.where(np.arange(300) % 100 == 0, 0, GAPS.exponential(1, 300)),
+    "whole numbers": GAPS.integers(0, 900, 300),
+    "days": [dt.timedelta(days=int(day)) for day in GAPS.integers(0, 200, 300)],
+    "seconds": [dt.timedelta(seconds=int(x)) for x in GAPS.integers(1, 200_000, 300)],
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_differences_near_zero_have_a_kind_without_negative_values(name):
+    first = [dt.datetime(2020, 1, 1)] * 300 if name in ("days", "seconds") else [0] * 300
+    second = [a + d for a, d in zip(first, DIFFERENCES[name], strict=True)]
+    frame = polars.DataFrame({"a": first, "b": second})
+    constrained = ConstrainedFrame.of(frame, [Less("a", "b")])
+    prepared = constrained.prepare(frame)
+    column = Schema.of(prepared, kinds=constrained.kinds(prepared)).columns[-1]
+    assert column.kind in {"positive", "spiky", "count", "ordinal"}
+    assert constrained.restore(prepared).equals(frame)
+
+
+def test_differences_far_from_zero_keep_their_kind():
+    frame = polars.DataFrame({"a": np.zeros(300), "b": GAPS.normal(10, 1, 300)})
+    constrained = ConstrainedFrame.of(frame, [Less("a", "b")])
+    assert constrained.kinds(constrained.prepare(frame)) == {}
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_a_range_of_the_larger_column_of_two_holds(library):
+    frame = LIBRARIES[library]({"a": [1, 2, 3], "b": [2, 4, 6]})
+    constrained = ConstrainedFrame.of(frame, [Less("a", "b"), Range("b", 0.5, 6.5), Range("a", 1)])
+
+    def draw(n, call):
+        return LIBRARIES[library]({"a": [-3, 2, 5] * n, "b - a": [0, 9, 1] * n})
+
+    found, note = constrained.sample(4, draw)
+    cells = cells_of(found)
+    assert all(1 <= a <= b <= 6 for a, b in zip(cells["a"], cells["b"], strict=True))
+    assert note.data["share"] == 1.0
+    if library == "pandas":
+        assert [*found.index] == [0, 1, 2, 3]
+
+
+def test_identifiers_that_a_column_cannot_hold_are_refused():
+    frame = polars.DataFrame({"id": [1, 2], "x": [1.0, 2.0]})
+    with pytest.raises(ArgumentError):
+        ConstrainedFrame.of(frame, [Identifier("id", "C-{number}")])
+    constrained = ConstrainedFrame.of(frame, [Identifier("id", first=10)])
+    assert constrained.restore(frame.select("x"))["id"].to_list() == [10, 11]
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_texts_of_few_rows_become_missing_cells(library):
+    cells = {
+        "city": ["Bonn"] * 50 + ["Kiel"] * 50 + ["Rare"] * 2,
+        "number": ["1,5"] * 101 + ["2,5"],
+        "x": [*range(102)],
+    }
+    frame = LIBRARIES[library](cells)
+    found = cells_of(without_rare_levels(frame, 3))
+    assert {cell if isinstance(cell, str) else None for cell in found["city"]} == {
+        "Bonn",
+        "Kiel",
+        None,
+    }
+    assert found["x"] == cells["x"]
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+@pytest.mark.parametrize("low", [dt.date(2020, 3, 1), dt.datetime(2020, 2, 29, 12)])
+def test_ranges_of_dates_hold(library, low):
+    days = [dt.date(2020, 1, 1), dt.date(2020, 3, 5), dt.date(2021, 1, 1)]
+    cells = {"a": days if library == "polars" else pandas.to_datetime(days)}
+    frame = LIBRARIES[library](cells)
+    constraint = Range("a", low, dt.date(2020, 12, 31))
+    with pytest.raises(DataError):
+        ConstrainedFrame.of(frame, [constraint])
+    constrained = ConstrainedFrame.of(frame[1:2], [constraint])
+    found = cells_of(constrained.restore(frame))["a"]
+    first = dt.datetime(2020, 3, 1) if library == "polars" else low
+    assert [str(day)[:10] for day in found] == [str(first)[:10], "2020-03-05", "2020-12-31"]
+
+
+@pytest.mark.parametrize("cells", [["a", "b"], [True, False], [dt.date(2020, 1, 1)] * 2])
+def test_a_range_of_numbers_needs_a_column_of_numbers(cells):
+    with pytest.raises(ArgumentError) as error:
+        ConstrainedFrame.of(polars.DataFrame({"a": cells}), [Range("a", 0, 5)])
+    assert error.value.argument == "constraints"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from ._encode_column import level_codes, to_cells
 from ._formatting import format_list, suggest_nearest
 from ._frame_libraries import level_text
 from ._schema import Schema
+from ._tables import to_narwhals
 
 OPERATORS = ("!=", ">=", "<=", "==", "=", ">", "<")
 EQUAL = ("=", "==")
@@ -105,6 +106,45 @@ def restrict_pooled_levels(schema: Schema, where: Conditions) -> Schema:
                 column, pooled=tuple(counts), pooled_counts=tuple(counts.values())
             )
     return replace(schema, columns=tuple(columns.values()))
+
+
+def split_conditions(
+    schema: Schema, where: Conditions, names: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Conditions on some columns, and those on the others.
+
+    Args:
+        schema: The schema of all columns.
+        where: As for ``parse_conditions``.
+        names: The names of some columns.
+    """
+    found: tuple[list[str], list[str]] = ([], [])
+    for each in _comparisons(schema, where):
+        found[each.column.name not in names].append(each.text)
+    return found
+
+
+def rows_that_fulfil(schema: Schema, where: Conditions, frame: Any) -> np.ndarray:
+    """Which rows of a frame fulfil conditions, bool ``[N]``; False where a cell is missing.
+
+    Args:
+        schema: The schema of the frame.
+        where: As for ``parse_conditions``.
+        frame: A data frame.
+    """
+    conditions = parse_conditions(schema, where)
+    cells = replace(schema, unseen="missing").encode(frame).tensor().double().numpy()
+    fulfil = np.ones(len(cells), bool)
+    for each in conditions:
+        x = cells[:, each.cell]
+        inside = [(low <= x) & (x <= high) for low, high in each.intervals]
+        fulfil &= np.any(inside, 0)
+    for each in _comparisons(schema, where):
+        if each.column.pooled and each.operator in (*EQUAL, "!="):
+            values = to_narwhals(frame)[each.column.name].to_list()
+            equal = np.array([_is_level(value, each.value) for value in values], bool)
+            fulfil &= equal == (each.operator != "!=")
+    return fulfil
 
 
 def _source_levels(comparison: _Comparison) -> list[Level]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,10 +18,19 @@ from ..notes import Note
 from ._column_statistics import is_missing_cell
 from ._formatting import format_list
 from ._frame_libraries import level_value
+from ._schema import Schema
 from ._tables import to_narwhals
 from ._write_frame import to_json_value
 
 MAX_TRIES = 100  # rows that are drawn for one row that is asked for
+MIN_ROWS_AT_ONCE = 64  # since a call has a cost of its own
+MAX_ROWS_AT_ONCE = 100_000  # drawn at once, where few of them fulfil the constraints
+FAR_FROM_ZERO = 4.0  # standard deviations of a difference: below 0 is no probability to speak of
+DAY = dt.timedelta(days=1)
+
+
+Draw = Callable[[int, int], Any]
+Accept = Callable[[Any], Any]
 
 
 class Constraint(ABC):
@@ -60,6 +72,20 @@ class Constraint(ABC):
         """The rows that were kept, as a whole table."""
         return table
 
+    def kinds(self, table: Any) -> dict[str, str]:
+        """Kinds of columns of the table that is modelled, where the usual one does not suit."""
+        return {}
+
+    def is_writable(self, dtypes: Mapping[str, Any]) -> bool:
+        """Whether the columns can hold what ``restore`` writes."""
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The class and the arguments as values for JSON."""
+        record: dict[str, Any] = asdict(self)  # pyright: ignore[reportArgumentType]
+        arguments = {name: _to_json(value) for name, value in record.items()}
+        return {"class": type(self).__name__, **arguments}
+
 
 @dataclass(frozen=True)
 class Range(Constraint):
@@ -80,8 +106,16 @@ class Range(Constraint):
     high: Any = None
 
     def __post_init__(self) -> None:
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ArgumentError(f"it is above `high`, {self.high}", argument="low", value=self.low)
+        if self.low is None or self.high is None:
+            return
+        try:
+            low, high = (_as_time(value) for value in (self.low, self.high))
+            if low > high:
+                reason = f"it is above `high`, {self.high}"
+                raise ArgumentError(reason, argument="low", value=self.low)
+        except TypeError as error:
+            reason = f"it cannot be compared with `high`, {self.high!r}"
+            raise ArgumentError(reason, argument="low", value=self.low) from error
 
     @property
     def columns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -89,18 +123,40 @@ class Range(Constraint):
 
     def holds(self, table: Any) -> np.ndarray:
         cells = table[self.column]
+        low, high = self._bounds(cells.dtype)
         inside = np.ones(len(cells), bool)
-        if self.low is not None:
-            inside &= ~_truths(cells < self.low)
-        if self.high is not None:
-            inside &= ~_truths(cells > self.high)
+        if low is not None:
+            inside &= ~_truths(cells < low)
+        if high is not None:
+            inside &= ~_truths(cells > high)
         return inside
+
+    def is_writable(self, dtypes: Mapping[str, Any]) -> bool:
+        dtype, bounds = dtypes[self.column], [x for x in (self.low, self.high) if x is not None]
+        if dtype.is_numeric():
+            return all(isinstance(x, Real) for x in bounds)
+        kind = dt.timedelta if "Duration" in str(dtype) else dt.date
+        return dtype.is_temporal() and all(isinstance(x, kind) for x in bounds)
+
+    def _bounds(self, dtype: Any) -> tuple[Any, Any]:
+        """The bounds as values that a column of a dtype can hold."""
+        low, high = self.low, self.high
+        if dtype.is_integer():
+            return low and math.ceil(low), high and math.floor(high)
+        if str(dtype) == "Date":
+            late = isinstance(low, dt.datetime) and low.time() > dt.time()
+            return _as_date(low + DAY if late else low), _as_date(high)
+        return (_as_time(low), _as_time(high)) if "Datetime" in str(dtype) else (low, high)
+
+    def is_restorable(self, names: Sequence[str]) -> bool:
+        return self.column in names
 
     def restore(self, table: Any, dtypes: Mapping[str, Any]) -> Any:
         import narwhals
 
-        cells = narwhals.col(self.column)
-        return table.with_columns(cells.clip(self.low, self.high).cast(dtypes[self.column]))
+        dtype = dtypes[self.column]
+        cells = narwhals.col(self.column).clip(*self._bounds(dtype))
+        return table.with_columns(cells.cast(dtype))
 
 
 @dataclass(frozen=True)
@@ -138,8 +194,23 @@ class Less(Constraint):
         return ~_truths(table[self.first] > table[self.second])
 
     def prepare(self, table: Any, original: Any) -> Any:
-        difference = (original[self.second] - original[self.first]).alias(self.difference)
-        return table.with_columns(difference).drop(self.second)
+        difference = original[self.second] - original[self.first]
+        if not difference.dtype.is_numeric():
+            difference = _in_days(difference)
+        return table.with_columns(difference.alias(self.difference)).drop(self.second)
+
+    def kinds(self, table: Any) -> dict[str, str]:
+        column = Schema.of(table.select(self.difference).to_native()).columns[0]
+        if column.kind not in ("continuous", "integer") or (
+            column.shift > FAR_FROM_ZERO * column.scale
+        ):
+            return {}
+        # a symmetric distribution close to 0 has a share below, which would all become 0
+        distance = table[self.difference]
+        if distance.dtype.is_integer():
+            return {self.difference: "count"}
+        zeros = int((distance == distance - distance).sum())
+        return {self.difference: "spiky" if zeros else "positive"} if zeros != 1 else {}
 
     def is_restorable(self, names: Sequence[str]) -> bool:
         return self.first in names and self.difference in names
@@ -147,14 +218,16 @@ class Less(Constraint):
     def restore(self, table: Any, dtypes: Mapping[str, Any]) -> Any:
         import narwhals
 
-        # a difference below 0 is a value that the model gives to a column that starts at 0
         distance = narwhals.col(self.difference)
-        zero = table[self.difference].dtype.is_numeric()
-        second = narwhals.col(self.first) + (distance.clip(0, None) if zero else distance)
-        second = second.cast(dtypes[self.second]).alias(self.second)
-        return table.with_columns(second).drop(self.difference)
+        if table[self.difference].dtype.is_numeric():
+            distance = distance.clip(0, None)
+            if not dtypes[self.second].is_numeric():
+                distance = distance * narwhals.lit(DAY)
+        second = (narwhals.col(self.first) + distance).cast(dtypes[self.second])
+        return table.with_columns(second.alias(self.second)).drop(self.difference)
 
 
+@dataclass(frozen=True, init=False)
 class Together(Constraint):
     """Columns whose values occur only in the combinations of the data, as a city and its country.
 
@@ -168,10 +241,12 @@ class Together(Constraint):
         'city, country'
     """
 
+    columns: tuple[str, ...]
+
     def __init__(self, *columns: str) -> None:
         if len(columns) < 2:
             raise ArgumentError("name at least two columns", argument="columns", value=columns)
-        self.columns = columns
+        object.__setattr__(self, "columns", tuple(map(str, columns)))
 
     @property
     def name(self) -> str:
@@ -207,6 +282,7 @@ class Together(Constraint):
         return table.drop(self.name).with_columns(*parts)
 
 
+@dataclass(frozen=True, init=False)
 class Unique(Constraint):
     """No two rows agree in all of these columns: rows that repeat others are drawn again.
 
@@ -218,10 +294,12 @@ class Unique(Constraint):
         ('name', 'birthday')
     """
 
+    columns: tuple[str, ...]
+
     def __init__(self, *columns: str) -> None:
         if not columns:
             raise ArgumentError("name at least one column", argument="columns", value=columns)
-        self.columns = columns
+        object.__setattr__(self, "columns", tuple(map(str, columns)))
 
     def holds(self, table: Any) -> np.ndarray:
         return ~_repeats(table, self.columns)
@@ -270,6 +348,31 @@ class Identifier(Constraint):
     def finish(self, table: Any, dtypes: Mapping[str, Any]) -> Any:
         return self.restore(table, dtypes)
 
+    def is_writable(self, dtypes: Mapping[str, Any]) -> bool:
+        try:
+            level_value(self.text(self.first), dtypes[self.column])
+        except (LookupError, ValueError):
+            return False
+        return True
+
+
+CONSTRAINTS = {each.__name__: each for each in (Range, Less, Together, Unique, Identifier)}
+
+
+def constraint_from_dict(record: Mapping[str, Any]) -> Constraint:
+    """A constraint from the result of ``to_dict``.
+
+    Raises:
+        DataError: There is no such constraint, or an argument is wrong.
+    """
+    arguments = {name: _from_json(value) for name, value in record.items() if name != "class"}
+    try:
+        constraint = CONSTRAINTS[record["class"]]
+        columns = arguments.pop("columns", ())
+        return constraint(*columns, **arguments)
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError("the record of a constraint is damaged") from error
+
 
 @dataclass(frozen=True)
 class ConstrainedFrame:
@@ -307,15 +410,37 @@ class ConstrainedFrame:
                         f'two of them replace the column "{name}"', argument="constraints"
                     )
                 replaced.add(name)
+            if not each.is_writable(table.schema):
+                raise ArgumentError(
+                    f"{each} cannot be written to a column of the dtype "
+                    f"{table.schema[each.columns[0]]}",
+                    argument="constraints",
+                )
             _check_rows(each, table)
         return cls(tuple(constraints), tuple(table.columns), dict(table.schema))
 
     def prepare(self, frame: Any) -> Any:
-        """The frame that is modelled."""
+        """The frame that is modelled.
+
+        Args:
+            frame: A frame with the columns of the table.
+
+        Raises:
+            DataError: A row violates a constraint by which a column is replaced.
+        """
         original = table = to_narwhals(frame, "frame")
         for each in self.constraints:
+            if each.replaced:
+                _check_rows(each, original)
             table = each.prepare(table, original)
         return table.to_native()
+
+    def kinds(self, prepared: Any) -> dict[str, str]:
+        """Kinds of columns of the frame that is modelled, where the usual one does not suit."""
+        table, kinds = to_narwhals(prepared, "prepared"), {}
+        for each in self.constraints:
+            kinds |= each.kinds(table)
+        return kinds
 
     def restore(self, frame: Any) -> Any:
         """A frame of the original columns from one that was drawn; whole rows fulfil all ranges."""
@@ -326,17 +451,13 @@ class ConstrainedFrame:
                 raise ArgumentError(
                     f"the column {left[0].columns[0]} depends on itself", argument="constraints"
                 )
-            for each in ready:
+            for each in sorted(ready, key=lambda each: bool(each.replaced)):
                 table = each.restore(table, self.dtypes)
                 left.remove(each)
         return table.select(*self.names).to_native()
 
     def sample(
-        self,
-        n: int,
-        draw: Callable[[int, int], Any],
-        accept: Callable[[Any], Any] | None = None,
-        max_tries: int = MAX_TRIES,
+        self, n: int, draw: Draw, accept: Accept | None = None, max_tries: int = MAX_TRIES
     ) -> tuple[Any, Note]:
         """Draw rows until enough of them fulfil everything.
 
@@ -353,40 +474,108 @@ class ConstrainedFrame:
             DataError: Too few of the rows fulfil the constraints.
         """
         check_counts(1, n=n, max_tries=max_tries)
+        return self.finish(self.collect(Collected(), n, draw, accept, max_tries))
+
+    def collect(
+        self,
+        before: Collected,
+        n: int,
+        draw: Draw,
+        accept: Accept | None = None,
+        max_tries: int = MAX_TRIES,
+    ) -> Collected:
+        """Draw further rows, which fulfil everything together with those before.
+
+        Args:
+            before: The rows before.
+            n: The number of further rows.
+            draw: As for ``sample``.
+            accept: As for ``sample``.
+            max_tries: As for ``sample``.
+
+        Raises:
+            DataError: Too few of the rows fulfil the constraints.
+        """
+        kept, drawn, found, call = before.table, 0, 0, 0
+        first = before.n_rows
+        while found < n:
+            rate = max(found, 1) / max(drawn, 1)
+            count = int((n - found) / rate * 1.2) + 1 if drawn else n
+            count = min(max(count, MIN_ROWS_AT_ONCE), max(n, MAX_ROWS_AT_ONCE))
+            count = min(count, n * max_tries - drawn)
+            if count < 1:
+                raise _too_few(found, drawn, n, accept)
+            new = to_narwhals(self.restore(draw(count, call)), "frame")
+            kept = self._append(kept, _keep(new, answers(accept, new)))
+            drawn, found, call = drawn + count, len(kept) - first, call + 1
+        kept = kept if kept is None else kept.head(first + n)
+        return Collected(kept, before.drawn + drawn, before.found + min(found, drawn))
+
+    def _append(self, kept: Any, new: Any) -> Any:
+        """The rows that fulfil the constraints, together with those that were kept."""
         import narwhals
 
-        kept, drawn, call = None, 0, 0
-        while kept is None or len(kept) < n:
-            rate = (1 if kept is None else max(len(kept), 1)) / max(drawn, 1)
-            wanted = n - (0 if kept is None else len(kept))
-            count = min(int(wanted / rate * 1.2) + 1 if drawn else wanted, n * max_tries - drawn)
-            if count < 1:
-                found = 0 if kept is None else len(kept)
-                raise DataError(
-                    f"only {found:,} of {drawn:,} drawn rows fulfil the constraints, and {n:,} are "
-                    "needed",
-                    argument="constraints",
-                    suggestions=("Allow more tries, or loosen them",),
-                )
-            new = to_narwhals(self.restore(draw(count, call)), "frame")
-            new = new.filter(_answers(accept, new).tolist())
-            kept = new if kept is None else narwhals.concat([kept, new])
-            for each in self.constraints:
-                kept = kept.filter(each.holds(kept).tolist())
-            drawn, call = drawn + count, call + 1
-        share = min(len(kept) / drawn, 1.0)
-        note = Note(
-            "acceptance",
-            f"{share:.1%} of {drawn:,} drawn rows fulfil the constraints.",
-            data={"drawn": drawn, "kept": len(kept), "share": share},
-        )
-        table = kept.head(n)
+        table = new if kept is None else narwhals.concat([kept, new])
+        for each in self.constraints:
+            table = _keep(table, each.holds(table))
+        return table
+
+    def finish(self, collected: Collected, order: Sequence[int] | None = None) -> tuple[Any, Note]:
+        """A frame of rows that were collected, and a note with the share that was kept.
+
+        Args:
+            collected: At least one row.
+            order: Another order of the rows.
+        """
+        import narwhals
+
+        table = collected.table if order is None else collected.table[list(order)]
+        table = narwhals.maybe_reset_index(table)
         for each in self.constraints:
             table = each.finish(table, self.dtypes)
+        share = collected.found / collected.drawn
+        note = Note(
+            "acceptance",
+            f"{share:.1%} of {collected.drawn:,} drawn rows fulfil the constraints.",
+            data={"drawn": collected.drawn, "kept": collected.found, "share": share},
+        )
         return table.select(*self.names).to_native(), note
 
 
-def _answers(accept: Callable[[Any], Any] | None, table: Any) -> np.ndarray:
+@dataclass(frozen=True)
+class Collected:
+    """Rows that fulfil constraints.
+
+    Args:
+        table: The rows, a narwhals frame; None without any.
+        drawn: The number of rows that were drawn for them.
+        found: The number of these that fulfil the constraints.
+    """
+
+    table: Any = None
+    drawn: int = 0
+    found: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return 0 if self.table is None else len(self.table)
+
+
+def _keep(table: Any, rows: np.ndarray) -> Any:
+    """Some rows of a table, which may have none."""
+    return table.filter(rows.tolist()) if len(table) else table
+
+
+def _too_few(found: int, drawn: int, n: int, accept: Accept | None) -> DataError:
+    return DataError(
+        f"only {found:,} of {drawn:,} drawn rows fulfil the constraints, and {n:,} are needed",
+        argument="constraints" if accept is None else "accept",
+        suggestions=("Allow more tries, or loosen them",),
+    )
+
+
+def answers(accept: Accept | None, table: Any) -> np.ndarray:
     """Which rows a function accepts."""
     if accept is None or not len(table):
         return np.ones(len(table), bool)
@@ -408,6 +597,48 @@ def _new_series(like: Any, name: str, cells: Sequence[Any], dtype: Any) -> Any:
     return narwhals.new_series(name, values, backend=backend).cast(dtype)
 
 
+def _in_days(durations: Any) -> Any:
+    """Durations of whole days as numbers of days; others as they are."""
+    if "Duration" not in str(durations.dtype):
+        return durations
+    seconds = durations.dt.total_seconds()
+    days = seconds // 86400
+    whole = durations.dt.total_microseconds() == days * 86400 * 10**6
+    return days if _truths(whole).sum() == (~durations.is_null().to_numpy()).sum() else durations
+
+
+def _as_time(value: Any) -> Any:
+    """A date as its midnight; other values as they are."""
+    is_day = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+    return dt.datetime.combine(value, dt.time()) if is_day else value
+
+
+def _as_date(value: Any) -> Any:
+    """A time as its date; other values as they are."""
+    return value.date() if isinstance(value, dt.datetime) else value
+
+
+def _to_json(value: Any) -> Any:
+    """An argument of a constraint as a value for JSON; dates are marked."""
+    if isinstance(value, dt.datetime):
+        return {"datetime": value.isoformat()}
+    if isinstance(value, dt.date):
+        return {"date": value.isoformat()}
+    if isinstance(value, tuple):
+        return [*value]
+    is_plain = value is None or type(value) in (bool, int, float, str)
+    return value if is_plain else to_json_value(value)
+
+
+def _from_json(value: Any) -> Any:
+    """The inverse of ``_to_json``."""
+    if not isinstance(value, Mapping):
+        return value
+    if "date" in value:
+        return dt.date.fromisoformat(value["date"])
+    return dt.datetime.fromisoformat(value["datetime"])
+
+
 def _check_columns(constraint: Constraint, names: Sequence[str]) -> None:
     unknown = [name for name in constraint.columns if name not in names]
     if unknown:
@@ -421,9 +652,12 @@ def _check_columns(constraint: Constraint, names: Sequence[str]) -> None:
 def _check_rows(constraint: Constraint, table: Any) -> None:
     violating = np.flatnonzero(~constraint.holds(table))
     if len(violating):
+        name = f"{type(constraint).__name__} of {format_list(constraint.columns)}"
         raise DataError(
-            f"{len(violating):,} of {len(table):,} rows violate {type(constraint).__name__} of "
-            f"{format_list(constraint.columns)}, the first is row {violating[0]} (from 0)",
+            f"no row fulfils {name}"
+            if len(violating) == len(table)
+            else f"{len(violating):,} of {len(table):,} rows violate {name}, the first is row "
+            f"{violating[0]} (from 0)",
             argument="constraints",
             suggestions=("Correct these rows, or leave them or the constraint out",),
         )

@@ -836,7 +836,8 @@ def _make_part(
     """The rows of a part; where a model infers its condition, only training rows have context."""
     rows = _make_rows(raw, index, spec, seed, part)
     if weights is not None:
-        rows = replace(rows, weights=as_weights(weights[index]))
+        own = weights[index]
+        rows = replace(rows, weights=as_weights(own) if len(index) else own)
     if not spec.condition:
         return rows
     if part != "train" and _is_inferred(spec.condition):

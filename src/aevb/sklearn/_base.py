@@ -41,6 +41,7 @@ _PARAMETERS = {
     "split": "validation_fraction",
     "weights": "sample_weight",
     "samples": "n_draws",
+    "privacy": "epsilon",
     **dict.fromkeys(("source", "frame", "x", "data", "z"), "X"),
 }
 _RECORDS = (ModelSettings, TrainingSettings)
@@ -165,16 +166,12 @@ class BaseVAE(BaseEstimator, ABC):
         """Train a new model."""
         with named_as_parameters():
             frame, weights = self._read_for_fit(X, sample_weight, reset=True)
-            settings = self._settings(self._new_seed())
+            settings = self._settings(self._new_seed(), len(frame))
             _check_needs_no_labels(settings.model.preset)
             if epochs is not None:
                 settings = replace(settings, training=replace(settings.training, epochs=epochs))
             data = settings.load_data(
-                frame,
-                kinds={} if self.kinds is None else dict(self.kinds),
-                split=self._split(),
-                weights=weights,
-                name="table",
+                frame, kinds=self._kinds(frame), split=self._split(), weights=weights, name="table"
             )
             if data.spec.schema is None:
                 raise IncompatibleError(
@@ -219,7 +216,7 @@ class BaseVAE(BaseEstimator, ABC):
         with named_as_parameters():
             frame, weights = self._read_for_fit(X, sample_weight, reset=False)
             run, seed = self.run_, self._new_seed()
-            settings = self._settings(seed).training
+            settings = self._settings(seed, len(frame)).training
             rows = run.rows(frame)
             rows = rows if weights is None else replace(rows, weights=as_weights(weights))
             kept: dict[str, Any] = {}
@@ -255,14 +252,21 @@ class BaseVAE(BaseEstimator, ABC):
         """The rows of ``X`` as a data frame with the names that the model knows."""
         if not reset:
             check_is_fitted(self)
-        schema = None if reset else self.run_.schema
-        names = None if schema is None else [column.name for column in schema.columns]
-        table = read_table(self, X, reset=reset, names=names)
+        table = read_table(self, X, reset=reset, names=None if reset else self._names())
         if reset:
             self._dtype = table.dtype
         return table.frame
 
-    def _settings(self, seed: int) -> RunSettings:
+    def _names(self) -> list[str] | None:
+        """The names of the columns of the rows."""
+        schema = self.run_.schema
+        return None if schema is None else [column.name for column in schema.columns]
+
+    def _kinds(self, frame: Any) -> dict[str, str]:
+        """The kinds of columns that are not to be chosen from the values."""
+        return {} if self.kinds is None else dict(self.kinds)
+
+    def _settings(self, seed: int, n_rows: int) -> RunSettings:
         """The parameters as the settings of a run; those that are not set have its defaults."""
         own = {
             "preset": self.preset or self._default_preset,
