@@ -1,6 +1,7 @@
 """Numbers in hand-written pages are those of the records."""
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,29 @@ def imputation():
     return rows
 
 
+def density():
+    """Log p(x) of the default above classical densities."""
+    rows = []
+    for each in load_record("density")["records"]:
+        own = each["splits"]
+        mean = lambda name: sum(split[name] for split in own) / len(own)  # noqa: B023, E731
+        above = [mean_and_error([split[f"above_{name}"] for split in own]) for name in CLASSICAL]
+        rows.append(
+            f"| {each['data']} | {each['rows']:,} | {each['columns']} | {above[0]} | {above[1]} | "
+            f"{mean('high_k'):.0%} | {mean('seconds'):.0f} |"
+        )
+    return rows
+
+
+CLASSICAL = ("gaussian", "mixture")
+
+
+def mean_and_error(values):
+    """Mean and standard error over splits."""
+    mean = statistics.fmean(values)
+    return f"{mean:+.2f} ± {statistics.stdev(values) / len(values) ** 0.5:.2f}"
+
+
 def synthesis():
     """Synthetic rows of Adult, means over seeds."""
     records = load_record("synthesis")["records"]
@@ -96,10 +120,11 @@ def minutes():
         (bracket, "docs/choose/log_likelihood.md"),
         (calibration, "docs/choose/log_likelihood.md"),
         (imputation, "docs/tables.md"),
+        (density, "docs/tables.md"),
         (synthesis, "docs/tables.md"),
         (minutes, "docs/python.md"),
     ],
-    ids=["bracket", "calibration", "imputation", "synthesis", "minutes"],
+    ids=["bracket", "calibration", "imputation", "density", "synthesis", "minutes"],
 )
 def test_pages_show_the_numbers_of_the_records(figures, page):
     assert [figure for figure in figures() if figure not in page_text(page)] == []

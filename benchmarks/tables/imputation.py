@@ -138,13 +138,6 @@ def compare(
     return record
 
 
-def uci(name: str) -> pd.DataFrame:
-    """A set of UCI regression, with its target as the last column."""
-    found = np.load(tables.DATA / "uci_regression" / f"{name}.npz")
-    both = np.column_stack([found["x"], found["y"]])
-    return pd.DataFrame(both, columns=[f"x{j}" for j in range(both.shape[1] - 1)] + ["y"])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, help="epochs of the model; chosen by default")
@@ -154,7 +147,7 @@ def main() -> None:
     cases = [("adult", share, False) for share in ((0.3,) if options.quick else (0.1, 0.3, 0.5))]
     cases += [(name, 0.2, True) for name in (UCI[:1] if options.quick else (*UCI, "adult"))]
     for name, share, forest in cases:
-        frame = tables.adult() if name == "adult" else uci(name)
+        frame = tables.adult() if name == "adult" else tables.uci(name)
         found = compare(frame.iloc[:10_000] if forest else frame, share, 0, options, forest)
         other = "random forest" if forest else "Bayesian ridge"
         records.append({"data": name, "iterative_imputer": other, **found})

@@ -49,6 +49,13 @@ def adult() -> pd.DataFrame:
         return pd.read_csv(file, names=list(ADULT_COLUMNS), skipinitialspace=True, na_values="?")
 
 
+def uci(name: str) -> pd.DataFrame:
+    """A set of UCI regression, with its target as the last column."""
+    found = np.load(DATA / "uci_regression" / f"{name}.npz")
+    both = np.column_stack([found["x"], found["y"]])
+    return pd.DataFrame(both, columns=[f"x{j}" for j in range(both.shape[1] - 1)] + ["y"])
+
+
 def split(frame: pd.DataFrame, test: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training and test rows, drawn at random."""
     order = np.random.default_rng(seed).permutation(len(frame))

@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from .gradients import Gradient
 from .models import VAE
 from .objectives import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDefaults:
+    """How a recipe is trained where nothing else is set.
+
+    Args:
+        steps: Number of steps.
+        min_epochs: Least number of epochs.
+        max_epochs: Largest number of epochs; ``None`` for no limit.
+        lr: Learning rate of Adam.
+        patience: Epochs without improvement after which ``aevb fit`` stops; ``None`` for no end.
+
+    Example:
+        >>> TrainingDefaults(steps=2000, max_epochs=None).epochs(steps_per_epoch=1)
+        2000
+        >>> TrainingDefaults().epochs(steps_per_epoch=1)
+        500
+    """
+
+    steps: int = 10_000
+    min_epochs: int = 20
+    max_epochs: int | None = 500
+    lr: float = 1.5e-3
+    patience: int | None = 50
+
+    def epochs(self, steps_per_epoch: int) -> int:
+        """Return the number of epochs.
+
+        Args:
+            steps_per_epoch: Steps of an epoch.
+        """
+        wanted = max(self.steps // steps_per_epoch, self.min_epochs)
+        return wanted if self.max_epochs is None else min(wanted, self.max_epochs)
 
 
 @dataclass(frozen=True)
@@ -19,11 +53,13 @@ class Recipe:
         model: The model.
         objective: What is maximised.
         gradient: The gradient estimator.
+        training: How it is trained where nothing else is set.
     """
 
     model: VAE
     objective: Objective
     gradient: Gradient
+    training: TrainingDefaults = TrainingDefaults()
 
     def to(self, device: torch.device) -> Recipe:
         """Move the parts to a device, in place.
@@ -34,7 +70,12 @@ class Recipe:
         Returns:
             The recipe with the same parts.
         """
-        return Recipe(self.model.to(device), self.objective.to(device), self.gradient.to(device))
+        return replace(
+            self,
+            model=self.model.to(device),
+            objective=self.objective.to(device),
+            gradient=self.gradient.to(device),
+        )
 
     def plan_schedules(self, run_steps: int | None) -> None:
         """Let the schedules follow a run: fractions of it become steps.

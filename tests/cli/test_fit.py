@@ -38,11 +38,12 @@ def test_fit_prints_data_model_and_result(aevb, table):
         "Read 60 rows of 3 columns: width, height, depth and labels of 2 classes (blue, red)."
         in done.out
     )
-    assert "vae (Kingma and Welling 2014) with 2 latent variables" in done.out
+    assert "table_vae (Mattei and Frellsen 2019) with 2 latent variables" in done.out
     assert "runs/flowers-1, on" in done.out
     assert "128" in done.out
     assert re.search(
-        r"Test     ELBO -\d+\.\d\d ± \d+\.\d\d nats per row, over 6 test rows", done.out
+        r"Test     log p\(x\) .* ELBO -?[\d,]+\.\d\d? ± \d+\.\d\d? nats per row, over 6 test rows",
+        done.out,
     )
     assert "aevb evaluate runs/flowers-1" in done.out
     assert max(map(len, done.out.splitlines())) > 80  # no terminal: nothing is wrapped
@@ -76,8 +77,10 @@ def test_constant_columns_are_reported(aevb, tmp_path):
 
 def test_narrow_data_get_few_latent_variables(aevb, table):
     options = ("--epochs", 1, "--hidden", 8, "--no-report")
-    done = aevb("fit", table, "--likelihood", "normal", *options)
+    done = aevb("fit", table, "--likelihood", "normal", "--preset", "vae", *options)
     assert "with 1 latent variable and" in done.out
+    done = aevb("fit", table, "--likelihood", "normal", *options)
+    assert "with 3 latent variables and" in done.out  # as many as columns
     assert "with 4 latent variables and" in aevb("fit", table, *options).out  # of mixed columns
 
 

@@ -17,7 +17,19 @@ from aevb.metrics._rate_distortion import elbo_samples
 from aevb.training._progress_bar import ProgressBar
 
 SMALL = ["--hidden", "4", "--epochs", "2", "--batch-size", "16"]
-GRID = ["--latent", "1", "--beta", "0.5,4", "--lr", "0.0015,0.03", "--seeds", "2", *SMALL]
+GRID = [
+    "--preset",
+    "vae",
+    "--latent",
+    "1",
+    "--beta",
+    "0.5,4",
+    "--lr",
+    "0.0015,0.03",
+    "--seeds",
+    "2",
+    *SMALL,
+]
 NAMES = [
     f"latent-1_beta-{beta}{lr}_seed-{seed}"
     for beta in ("0.5", "4")

@@ -13,9 +13,9 @@ from torch import nn
 import aevb
 from aevb import likelihoods, networks, posteriors, priors
 from aevb.data import Rows
+from aevb.distributions._gaussian_fits import fit_gaussian, fit_mixture
 from aevb.metrics import BaselineLimits, Baselines, doctor, evaluate, fit_baselines
 from aevb.metrics._baselines._frequencies import fit_frequencies, fit_latent_classes
-from aevb.metrics._baselines._gaussians import fit_gaussian, fit_mixture
 
 FLOOR = BaselineLimits().scale_floor
 

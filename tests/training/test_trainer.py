@@ -10,6 +10,7 @@ import torch
 import aevb
 from aevb import VAE, Recipe, gradients, likelihoods, networks, objectives, posteriors, priors
 from aevb._random import seed_scope
+from aevb._recipe import TrainingDefaults
 from aevb.data import Rows
 from aevb.errors import DataError, IncompatibleError
 from aevb.training import WarmupCosine, adam
@@ -54,7 +55,7 @@ def tiny(seed: int = 0, posterior=posteriors.Normal) -> VAE:
     ],
 )
 def test_about_ten_thousand_steps_between_20_and_500_epochs(epochs, minutes, steps, expected):
-    assert resolve_epochs(epochs, minutes, steps) == expected
+    assert resolve_epochs(epochs, minutes, steps, TrainingDefaults()) == expected
 
 
 def test_threads_pay_from_a_number_of_multiplications():

@@ -297,6 +297,7 @@ def load(
         notes=(*spec.notes, *context_notes, *_empty_row_notes(raw)),
         temporal_order=None if temporal_order is None else temporal_order.von_neumann_ratio,
         reading=reading,
+        train_rows=len(rows.train),
     )
     parts: dict[PartName, Rows] = {
         part: _make_part(

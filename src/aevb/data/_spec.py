@@ -60,6 +60,7 @@ class Spec:
         bounds: The range of pixels that have a likelihood of all real numbers.
         schema: What the columns of a table of mixed columns hold, and how rows are encoded.
         label_column: The column of the labels of such a table, which other tables may have.
+        train_rows: The number of training rows.
 
     Example:
         >>> spec = Spec(
@@ -97,6 +98,7 @@ class Spec:
     bounds: tuple[float, float] | None = None
     schema: Schema | None = None
     label_column: str | None = None
+    train_rows: int | None = None
 
     @property
     def measure(self) -> Measure:

@@ -25,7 +25,7 @@ from ..types import Batch, Configurable, Terms
 from ._capabilities import Capabilities
 from ._eval_mode import eval_mode
 from ._input_checks import as_tensor, check_batch
-from ._linear_start import start_at_gaussian
+from ._linear_start import has_linear_encoder, start_at_gaussian
 
 
 class VAE(Configurable, nn.Module):
@@ -426,6 +426,11 @@ class VAE(Configurable, nn.Module):
         parts = [part for part in self.modules() if isinstance(part, Conditional)]
         return max(part.initialisation_rows for part in parts)
 
+    @property
+    def starts_at_gaussian(self) -> bool:
+        """Whether ``initialise_from_data`` may set the networks to a density of the rows."""
+        return has_linear_encoder(self.posterior)
+
     def initialise_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Initialise data-dependent parts.
 
@@ -440,7 +445,7 @@ class VAE(Configurable, nn.Module):
                 part.initialise_from_data(x)
         self.likelihood.initialise_from_data(x, context)
         with eval_mode(self):
-            start_at_gaussian(self.posterior, self.likelihood, x, context)
+            start_at_gaussian(self.prior, self.posterior, self.likelihood, x, context)
 
     def draw_terms(self, batch: Batch, samples: int) -> Terms:
         """Return the terms of draws from the posterior, without gradients through the draws.

@@ -25,6 +25,7 @@ from ._basic import *
 from ._bounds import *
 from ._builders import build_encoder_and_likelihood, build_likelihood
 from ._conditional import *
+from ._defaults import TableDefaults
 from ._discrete import *
 from ._hierarchical import *
 from ._inference import *
@@ -45,6 +46,7 @@ DEFAULT_PRESET = "vae"
 __all__ = [
     "PRESETS",
     "PresetRegistration",
+    "TableDefaults",
     "build_encoder_and_likelihood",
     "build_likelihood",
     "build_vae",

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from .._random import use_generator
-from .._recipe import Recipe
+from .._recipe import Recipe, TrainingDefaults
 from .._registry import Registration, register
 from ..data._spec import Spec
 from ..errors import ArgumentError
 from ..notes import Argument, message
 from ..objectives import BoundKind
 from ._assemble import replace_families
-from ._builders import replace_likelihood
+from ._builders import is_whitened, replace_likelihood
+from ._defaults import TableDefaults
 
 LabelRequirement = Literal["", "each", "few"]
 PresetFunction = TypeVar("PresetFunction", bound=Callable[..., Recipe])
@@ -74,11 +75,6 @@ class PresetRegistration(Registration):
         """The names of its options."""
         return tuple(self.parameters)
 
-    @property
-    def default_latent(self) -> int:
-        """The default number of latent variables."""
-        return self.parameters["latent"].default
-
     def latent_for(self, spec: Spec) -> int:
         """Return the default number of latent variables for data.
 
@@ -86,9 +82,18 @@ class PresetRegistration(Registration):
             spec: Description of the data.
 
         Returns:
-            ``default_latent``, or fewer for narrow rows; see ``default_latent_for``.
+            The number that the preset has without ``latent``.
         """
-        return default_latent_for(spec, self.default_latent)
+        return default_latent_for(spec, self.parameters["latent"].default)
+
+    def training_for(self, spec: Spec) -> TrainingDefaults:
+        """Return how the preset is trained on data, where nothing else is set.
+
+        Args:
+            spec: Description of the data.
+        """
+        has_rule = self.parameters["latent"].default is None
+        return TableDefaults.for_spec(spec).training if has_rule else TrainingDefaults()
 
     def check_columns(self, spec: Spec) -> None:
         """Check that the preset takes a table of mixed columns, where the data are one.
@@ -187,7 +192,7 @@ def register_preset(
     return decorate
 
 
-def default_latent_for(spec: Spec, largest: int) -> int:
+def default_latent_for(spec: Spec, largest: int | None) -> int:
     """The default number of latent variables: at most half the numbers of a row.
 
     With as many as a row has numbers there would be nothing to learn. The cells of a table of mixed
@@ -195,8 +200,10 @@ def default_latent_for(spec: Spec, largest: int) -> int:
 
     Args:
         spec: Description of the data.
-        largest: The default for wide data.
+        largest: The default for wide data; ``None`` for the rule of tables, ``TableDefaults``.
     """
+    if largest is None:
+        return TableDefaults.for_spec(spec).latent
     width = spec.dimensions // (2 if spec.schema is None else 1)
     return max(1, min(largest, width))
 
@@ -250,9 +257,9 @@ def find_preset(name: str) -> PresetRegistration:
 def default_preset(spec: Spec) -> str:
     """The name of the preset that suits data, where none is chosen.
 
-    ``table_vae`` for tables of mixed columns and of 0 and 1, where the importance-weighted bound
-    with small networks is ahead of a mixture of Bernoullis and of a Chow-Liu tree
-    (``benchmarks/tables/binary.py``); ``vae`` otherwise.
+    ``table_vae`` for tables of real numbers, of mixed columns and of 0 and 1, where the
+    importance-weighted bound with small networks is ahead of mixtures, of a Gaussian and of a
+    Chow-Liu tree (``benchmarks/tables/density.py`` and ``binary.py``); ``vae`` otherwise.
 
     Args:
         spec: Description of the data.
@@ -266,7 +273,8 @@ def default_preset(spec: Spec) -> str:
         'vae'
     """
     is_binary_table = spec.support == "binary" and spec.kind == "table"
-    return "table_vae" if spec.schema is not None or is_binary_table else "vae"
+    is_table = spec.schema is not None or is_binary_table or is_whitened(spec)
+    return "table_vae" if is_table else "vae"
 
 
 def preset(

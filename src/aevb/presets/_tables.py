@@ -12,11 +12,11 @@ from ..models import VAE
 from ..objectives import Schedule
 from ._assemble import build_vae
 from ._builders import Hidden, Scale, build_encoder_and_likelihood
+from ._defaults import TableDefaults
 from ._registration import register_preset
 
 __all__ = ["table_synthesis", "table_vae"]
 
-TABLE_WIDTHS = (128, 128)
 SYNTHESIS_WIDTHS = (256, 256)
 
 
@@ -30,8 +30,8 @@ SYNTHESIS_WIDTHS = (256, 256)
 def table_vae(
     spec: Spec,
     *,
-    latent: int = 16,
-    hidden: Hidden = TABLE_WIDTHS,
+    latent: int | None = None,
+    hidden: Hidden = None,
     scale: Scale = None,
     linear: bool = True,
     dropout: float = 0.0,
@@ -54,9 +54,10 @@ def table_vae(
     1982), all other columns at their marginal distributions.
 
     Args:
+        latent: Number of latent variables; by default chosen by ``TableDefaults``, as are the
+            widths, the scale, the prior and the training.
         hidden: Widths of the encoder's layers, mirrored in the decoder.
-        scale: Scale of the numbers around their mean: ``"per_element"``, the default, or
-            ``"predicted"``, which follows more structure from about 1,000 rows on.
+        scale: Scale of the numbers around their mean: ``"per_element"`` or ``"predicted"``.
         linear: Whether the networks contain a linear map, so that training begins at a Gaussian
             with the covariance of the training rows; complete tables of real numbers are whitened.
         beta: Weight of the KL divergence, which the ELBO takes in place of the importance-weighted
@@ -68,13 +69,18 @@ def table_vae(
         prior_options: Arguments of the prior.
         posterior_options: Arguments of the posterior.
     """
+    defaults = TableDefaults.for_spec(spec)
+    latent = defaults.latent if latent is None else latent
+    if linear and prior is None and posterior is None and defaults.starts_at_mixture(latent):
+        prior = "mixture"
+        prior_options = {"components": defaults.components, "covariance": "full"}
     model = build_vae(
         spec,
         latent=latent,
         prior=prior,
         posterior=posterior,
-        hidden=hidden,
-        scale=scale,
+        hidden=defaults.hidden if hidden is None else hidden,
+        scale=defaults.scale if scale is None and linear else scale,
         linear=linear,
         dropout=dropout,
         prior_options=prior_options,
@@ -84,9 +90,10 @@ def table_vae(
         can = model.capabilities
         doubly = can.has_density and can.reparameterised and can.finite_states is None
         gradient = gradients.DoublyReparameterised() if doubly else gradients.Pathwise()
-        return Recipe(model, objectives.IWAE(samples), gradient)
+        return Recipe(model, objectives.IWAE(samples), gradient, defaults.training)
     weight = 1.0 if beta is None else beta
-    return Recipe(model, objectives.ELBO(samples, weight, free_bits or 0.0), gradients.Pathwise())
+    elbo = objectives.ELBO(samples, weight, free_bits or 0.0)
+    return Recipe(model, elbo, gradients.Pathwise(), defaults.training)
 
 
 @register_preset(

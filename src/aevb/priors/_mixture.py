@@ -74,6 +74,13 @@ class Mixture(Unconditional):
             return NormalMixture(self.logits, self.loc, to_scale(self.raw))
         return FullNormalMixture(self.logits, self.loc, to_scale_tril(self.raw, self.lower))
 
+    def set_standard_normal(self) -> None:
+        """Make every component the standard normal distribution."""
+        count, latent = self.loc.shape
+        unit = torch.eye(latent).to(self.loc).repeat(count, 1, 1)
+        weight = self.logits.new_full((count,), 1 / count)
+        self.set_components(weight, torch.zeros_like(self.loc), unit)
+
     @torch.no_grad()
     def set_components(self, weight: Tensor, mean: Tensor, covariance: Tensor) -> None:
         """Set weights, means and covariances; a diagonal mixture uses the diagonals.

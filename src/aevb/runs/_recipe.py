@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ArgumentError, one_of
@@ -40,7 +41,6 @@ def build_recipe(settings: ModelSettings, spec: Spec, n_rows: int | None = None)
         IncompatibleError: Parts that do not fit together.
     """
     from .. import presets
-    from .._recipe import Recipe
 
     values = SetValues(settings.set)
     objective, gradient = _build_replacements(settings, values)
@@ -54,10 +54,10 @@ def build_recipe(settings: ModelSettings, spec: Spec, n_rows: int | None = None)
     rows = {"rows": n_rows} if n_rows and "rows" in entry.options else {}
     families = _family_options(settings, entry.options, values)
     recipe = presets.preset(entry.name, spec, **families, **rows, **options)
-    built = Recipe(
-        recipe.model,
-        objective or _rebuild_with_options("objective", recipe.objective, values),
-        gradient or _rebuild_with_options("gradient", recipe.gradient, values),
+    built = replace(
+        recipe,
+        objective=objective or _rebuild_with_options("objective", recipe.objective, values),
+        gradient=gradient or _rebuild_with_options("gradient", recipe.gradient, values),
     )
     values.check_all_used()
     return built

@@ -16,7 +16,7 @@ from ..notes import Argument, Note, message
 if TYPE_CHECKING:
     import torch
 
-    from .._recipe import Recipe
+    from .._recipe import Recipe, TrainingDefaults
     from ..data import Dataset, Spec
     from ..presets import PresetRegistration
     from ..training import FitResult
@@ -218,7 +218,7 @@ class ModelSettings:
     preset: str | None = setting(
         None,
         "A published model, as beta_vae or iwae; `aevb presets` lists them. By default table_vae "
-        "for a table of mixed columns or of 0 and 1, otherwise vae.",
+        "for a table of real numbers, of mixed columns or of 0 and 1, otherwise vae.",
     )
     latent: int | None = setting(
         None,
@@ -267,11 +267,13 @@ class TrainingSettings:
     """Arguments of ``aevb.fit`` that a run folder records.
 
     Args:
-        epochs: Passes over the data; about 10,000 steps by default.
+        epochs: Passes over the data; by default those of the preset, mostly about 10,000 steps.
         minutes: Time limit.
         batch_size: Rows per step.
-        lr: Learning rate of Adam, with warm-up and then a cosine decay.
-        patience: Stop after so many epochs without improvement on the validation rows.
+        lr: Learning rate of Adam, with warm-up and then a cosine decay; by default that of the
+            preset, mostly 1.5e-3.
+        patience: Stop after so many epochs without improvement on the validation rows; by default
+            50, and never for ``table_vae``, whose runs are short.
         clip_norm: Largest norm of the gradient.
         ema: Decay of an exponential moving average of the weights, which replaces the weights.
         weight_decay: Decoupled decay of the weights of encoder and decoder.
@@ -284,12 +286,20 @@ class TrainingSettings:
         max_norm: Largest norm of the gradient of one row in private training.
     """
 
-    epochs: int | None = setting(None, "Passes over the data; about 10,000 steps by default.")
+    epochs: int | None = setting(
+        None, "Passes over the data; about 10,000 steps by default, fewer for table_vae."
+    )
     minutes: float | None = setting(None, "Stop after this many minutes.")
     batch_size: int = setting(128, "Rows per step.")
-    lr: float = setting(1.5e-3, "Learning rate of Adam, with warm-up and then a cosine decay.")
+    lr: float | None = setting(
+        None,
+        "Learning rate of Adam, with warm-up and then a cosine decay; that of the preset by "
+        "default, mostly 0.0015.",
+    )
     patience: int | None = setting(
-        50, "Stop after this many epochs without improvement on the validation rows."
+        None,
+        "Stop after this many epochs without improvement on the validation rows; 50 by default, "
+        "and never for table_vae, whose runs are short.",
     )
     clip_norm: float | None = setting(None, "Maximum norm of the gradient.")
     ema: float | None = setting(
@@ -354,7 +364,16 @@ class TrainingSettings:
         del arguments["refit"]
         if self.epsilon is not None:  # patience waits for validation rows, which give rows away
             arguments |= {"privacy": Private(**numbers), "patience": None}
-        return arguments | {"optimizer": adam(arguments.pop("lr"))}
+        lr = arguments.pop("lr")
+        return arguments | {"optimizer": None if lr is None else adam(lr)}
+
+    def with_defaults(self, defaults: TrainingDefaults) -> TrainingSettings:
+        """The settings with the learning rate and the patience of a preset where none is set."""
+        return replace(
+            self,
+            lr=defaults.lr if self.lr is None else self.lr,
+            patience=defaults.patience if self.patience is None else self.patience,
+        )
 
 
 _Part = TypeVar("_Part", DataSettings, ModelSettings, TrainingSettings)
@@ -560,7 +579,7 @@ class RunSettings:
             ) from error
 
     def with_defaults_for(self, spec: Spec) -> RunSettings:
-        """The settings with a preset and a number of latent variables.
+        """The settings with preset, latent variables, learning rate and patience.
 
         Unless one is set, the default of the preset is used, as for ``presets.preset``.
         """
@@ -570,7 +589,9 @@ class RunSettings:
         latent = self.model.latent
         if latent is None:
             latent = presets.find_preset(name).latent_for(spec)
-        return replace(self, model=replace(self.model, preset=name, latent=latent))
+        training = self.training.with_defaults(presets.find_preset(name).training_for(spec))
+        model = replace(self.model, preset=name, latent=latent)
+        return replace(self, model=model, training=training)
 
     def size_notes(self, n_rows: int) -> tuple[Note, ...]:
         """A warning where the preset overfits so few training rows.
@@ -649,10 +670,11 @@ class RunSettings:
         from ._run import Run
 
         check_resume(resume, overwrite)
-        arguments = self.training.to_fit_arguments()
+        self.training.to_fit_arguments()  # an impossible value is refused before data are read
         data = self.load_data() if data is None else data
         settings = self.with_defaults_for(data.spec)
         recipe = settings.recipe(data.spec, len(data.train)) if recipe is None else recipe
+        arguments = settings.training.to_fit_arguments()
         parts = data_parts_record(data)
 
         def train_once(

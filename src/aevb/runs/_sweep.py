@@ -16,7 +16,7 @@ from ..errors import ArgumentError, RunError
 from ..notes import Argument, message
 from ._confirmation import SIGNATURE, source_record
 from ._set_values import parse_set_value
-from ._settings import RunSettings, TrainingSettings, setting
+from ._settings import RunSettings, setting
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .._recipe import Recipe
     from ..data import Dataset
     from ._sweep_result import SweepResult
-
-DEFAULT_LR = TrainingSettings.lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,9 @@ class Grid:
     beta: tuple[float, ...] | None = setting(
         None, "Weights of the KL divergence in the target; the preset's by default."
     )
-    lr: tuple[float, ...] | None = setting(None, "Learning rates of Adam; 0.0015 by default.")
+    lr: tuple[float, ...] | None = setting(
+        None, "Learning rates of Adam; that of the preset by default, mostly 0.0015."
+    )
     seeds: int = setting(3, "Runs of each combination, with seeds from --seed upwards.")
 
     def check(self) -> None:
@@ -72,17 +72,12 @@ class SweepSettings:
         grid = {
             "latent": self.grid.latent,
             "beta": self.grid.beta,
-            "lr": self.learning_rates,
+            "lr": self.grid.lr,
             "seeds": self.grid.seeds,
         }
         return self.settings.to_dict() | {
             name: value for name, value in grid.items() if value is not None
         }
-
-    @property
-    def learning_rates(self) -> tuple[float, ...]:
-        """The learning rates of the grid."""
-        return (DEFAULT_LR,) if self.grid.lr is None else self.grid.lr
 
     @property
     def seeds(self) -> range:
@@ -92,8 +87,7 @@ class SweepSettings:
     @property
     def description(self) -> str:
         """The grid in a sentence."""
-        rates = None if self.learning_rates == (DEFAULT_LR,) else self.learning_rates
-        named = {"latent": self.grid.latent, "beta": self.grid.beta, "lr": rates}
+        named = {"latent": self.grid.latent, "beta": self.grid.beta, "lr": self.grid.lr}
         parts = [
             f"{name} {', '.join(map(format_grid_value, values))}"
             for name, values in named.items()
@@ -184,7 +178,7 @@ class SweepSettings:
         axes = (
             self.grid.latent or (None,),
             self.grid.beta or (None,),
-            self.learning_rates,
+            self.grid.lr or (None,),
             self.seeds,
         )
         return [
@@ -247,7 +241,7 @@ class SweepSettings:
         folder = Path(out)
         data = self.settings.load_data() if data is None else data
         jobs = self.jobs(data) if jobs is None else jobs
-        shared = self.settings.training.to_fit_arguments()
+        shared = jobs[0].settings.training.to_fit_arguments()
         del shared["optimizer"], shared["minutes"]
         began, parts = time.monotonic(), data_parts_record(data)
         for job in jobs if resume else ():
@@ -341,7 +335,7 @@ class SweepJob:
     @property
     def folder_name(self) -> str:
         """Its folder, which depends on the run alone, so that a wider grid finds it again."""
-        usual = {"beta": None, "lr": DEFAULT_LR}
+        usual = {"beta": None, "lr": self.recipe.training.lr}
         return "_".join(
             f"{name}-{format_grid_value(value)}"
             for name, value in self.grid_values.items()

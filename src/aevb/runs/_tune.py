@@ -231,7 +231,7 @@ def search(
     rows = _scored_rows(data)
     entries = [_Entry(name, own, recipe, i) for i, (name, own, recipe) in enumerate(found)]
     steps = max(1, count // settings.training.batch_size)
-    epochs = int(resolve_epochs(settings.training.epochs, None, steps))
+    epochs = int(resolve_epochs(settings.training.epochs, None, steps, found[0][2].training))
     plan = _Plan(tuple(max(1, math.ceil(share * epochs)) for share, _ in RUNGS), len(entries))
     if minutes is not None:
         plan = _plan_time(entries[0], data, plan, steps, minutes, settings.members, device)

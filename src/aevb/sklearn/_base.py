@@ -216,7 +216,7 @@ class BaseVAE(BaseEstimator, ABC):
         with named_as_parameters():
             frame, weights = self._read_for_fit(X, sample_weight, reset=False)
             run, seed = self.run_, self._new_seed()
-            settings = self._settings(seed, len(frame)).training
+            settings = self._settings(seed, len(frame)).with_defaults_for(run.spec).training
             rows = run.rows(frame)
             rows = rows if weights is None else replace(rows, weights=as_weights(weights))
             kept: dict[str, Any] = {}

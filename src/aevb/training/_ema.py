@@ -38,6 +38,10 @@ class ExponentialMovingAverage:
         self.parameters = [tensor.detach() for tensor in parameters]
         self.averages = [tensor.clone() for tensor in self.parameters]
 
+    def restart(self) -> None:
+        """Begin again at the current parameters."""
+        torch._foreach_copy_(self.averages, self.parameters)
+
     def update_weight(self, step: int) -> float:
         """The weight of the current parameters in the average after a step."""
         return 1 - min(self.decay, (1 + step) / (10 + step))

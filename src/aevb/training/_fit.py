@@ -185,9 +185,10 @@ def fit(
         objective: The objective to maximise. By default the ELBO with the exact KL divergence, or
             ``Reconstruction`` for a posterior without a density.
         gradient: The gradient estimator, by default ``Pathwise``.
-        optimizer: A factory ``parameters -> Optimizer``, by default ``adam(1.5e-3)``.
-        epochs: Passes over the data. By default about 10,000 steps, at least 20 and at most 500
-            epochs; no limit with ``minutes``.
+        optimizer: A factory ``parameters -> Optimizer``, by default ``adam`` with the
+            rate of the recipe, mostly 1.5e-3.
+        epochs: Passes over the data. By default that of the recipe, mostly about 10,000 steps, at
+            least 20 and at most 500 epochs; no limit with ``minutes``.
         minutes: Time limit. The learning rate then follows the clock, and runs are not
             reproducible.
         batch_size: Rows per step. The remaining rows of an epoch are dropped.
@@ -288,7 +289,7 @@ def fit(
         recipe,
         data,
         config,
-        optimizer or adam(),
+        optimizer or adam(recipe.training.lr),
         validation,
         place,
         out,

@@ -146,7 +146,9 @@ def fit_many(
         _check_length("names", names, count),
         recipes,
         _check_length("data", data if _is_fold_list(data) else [data] * count, count),
-        _one_per_model("optimizer", optimizer or adam(), count),
+        [adam(each.training.lr) for each in recipes]
+        if optimizer is None
+        else _one_per_model("optimizer", optimizer, count),
         _one_per_model("seed", seed, count),
         _one_per_model("metadata", metadata or {}, count),
         strict=True,
@@ -266,7 +268,10 @@ class _ManyRuns:
         if len(group) == 1 or reason is not None:
             return self._fit_separately(group, reason)
         members = [each.to_member() for each in group]
-        epochs = int(resolve_epochs(self.config.epochs, None, members[0].source.steps))
+        first = members[0]
+        epochs = int(
+            resolve_epochs(self.config.epochs, None, first.source.steps, first.recipe.training)
+        )
         try:
             trainer = StackedTrainer(members, self.config, epochs, self.progress)
         except UntraceableError as error:

@@ -31,7 +31,13 @@ from ._history import HISTORY_FILE, Epoch, append_history, write_history
 from ._optimisers import base_learning_rates
 from ._run_folder import RunFolder
 from ._step import STATISTIC_NAMES, TrainingStep, match_memory_layout
-from ._validation import score_held_out, update_best, with_validation_score
+from ._validation import (
+    ValidationScore,
+    score_held_out,
+    update_best,
+    update_best_with_start,
+    with_validation_score,
+)
 from ._weight_change import WeightChange
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints
@@ -174,6 +180,15 @@ class TrainingRun:
         self.training_step.skipped_steps.zero_()
         return epoch
 
+    def begin_at_start(self, rows: Rows | None) -> None:
+        """Begin with the weights that data have set: a Gaussian may remain the best."""
+        if self.ema is not None:
+            self.ema.restart()
+        if rows is None or not (self.model.starts_at_gaussian and self.objective.trains_likelihood):
+            return
+        if update_best_with_start(self.progress, self._held_out_score(rows)):
+            self.best_tensors = self._current_weights()
+
     def validate(self, epoch: Epoch, rows: Rows | None) -> Epoch:
         """Score the validation rows, keep the weights if they are the best, record the epoch."""
         state = self.progress
@@ -251,11 +266,14 @@ class TrainingRun:
             checkpoint.restore_tensors(self.model, self.best_tensors or self._current_weights())
 
     def _score(self, epoch: Epoch, rows: Rows) -> Epoch:
+        criterion = self.objective.validation_criterion
+        return with_validation_score(epoch, criterion, self._held_out_score(rows))
+
+    def _held_out_score(self, rows: Rows) -> ValidationScore:
         averaged = self.ema.average_parameters() if self.ema is not None else nullcontext()
         criterion = self.objective.validation_criterion
         with averaged, network_precision(self.model, "float32"):  # as the result is evaluated
-            score = score_held_out(self.model, rows, criterion, self.seed)
-        return with_validation_score(epoch, criterion, score)
+            return score_held_out(self.model, rows, criterion, self.seed)
 
     def _learned(self) -> dict[str, Tensor]:
         """The parameters that training changes, by name."""

@@ -45,6 +45,7 @@ from ._validation import (
     ValidationScore,
     summarise_terms,
     update_best,
+    update_best_with_start,
     validation_block_size,
     validation_terms,
     with_validation_score,
@@ -141,7 +142,10 @@ class StackedTrainer:
         self.statistic_sums = torch.zeros(
             len(members), len(STATISTIC_NAMES) + len(recipes[0].metric_names), device=self.device
         )
-        self._score_held_out()  # raises before the first step if it cannot be traced
+        scores = self._score_held_out()  # raises before the first step if it cannot be traced
+        for member, score in zip(members, scores, strict=bool(scores)):
+            if member.recipe.model.starts_at_gaussian:
+                update_best_with_start(member.progress, score)
 
     def run(self) -> None:
         """Train all runs; afterwards their models have the best weights."""

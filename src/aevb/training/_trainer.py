@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import torch
 from .._grad_mode import make_differentiable
 from .._hardware import single_thread
 from .._memory import explain_out_of_memory
-from .._recipe import Recipe
+from .._recipe import Recipe, TrainingDefaults
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, IncompatibleError, NumericalError, OutOfMemoryError, RunError
 from ..gradients import Gradient, Pathwise
@@ -51,7 +52,6 @@ from ._weight_decay import check_weight_decay
 if TYPE_CHECKING:
     from ._fit import TrainingConfig
 
-DEFAULT_TRAINING_STEPS = 10_000
 # Multiplications of a pass over a batch below which threads cost more than they gain.
 SINGLE_THREAD_MULTIPLICATIONS = 4_000_000
 # Steps between two readings of the counter of skipped steps, which are free on the CPU only.
@@ -100,7 +100,9 @@ class Trainer:
         check_micro_batches(config.micro_batches, self.source.batch_size)
         check_input_noise(model.posterior, config.input_noise)
         use_channels_last(model)
-        self.epochs = resolve_epochs(config.epochs, config.minutes, self.source.steps)
+        self.epochs = resolve_epochs(
+            config.epochs, config.minutes, self.source.steps, recipe.training
+        )
         self.plan = self._plan_privacy() if config.privacy else None
 
         steps = self.epochs * (self.source.steps or math.inf)
@@ -216,6 +218,7 @@ class Trainer:
             state.step == 0 and self.initialise and self.plan is None
         ):  # else the start would give rows away
             initialise_from_data(model, self.source, self.config.seed, self.device)
+            run.begin_at_start(self.held_out)
             run.weight_change.restart()
         self.start_time = time.monotonic() - state.seconds
         size = self.source.batch_size
@@ -345,7 +348,9 @@ def resolve_recipe(
 ) -> Recipe:
     """The recipe, with defaults for the parts that are ``None``."""
     if isinstance(model, Recipe):
-        recipe = Recipe(model.model, objective or model.objective, gradient or model.gradient)
+        recipe = replace(
+            model, objective=objective or model.objective, gradient=gradient or model.gradient
+        )
     else:
         default = ELBO() if model.posterior.has_density else Reconstruction()
         recipe = Recipe(model, objective or default, gradient or Pathwise())
@@ -399,10 +404,12 @@ def has_small_steps(model: VAE, batch_size: int | None, samples: int) -> bool:
     return multiplications < SINGLE_THREAD_MULTIPLICATIONS and not has_convolutions(model)
 
 
-def resolve_epochs(epochs: int | None, minutes: float | None, steps: int | None) -> float:
-    """The number of epochs: as set, unlimited with ``minutes``, else ten thousand steps' worth."""
+def resolve_epochs(
+    epochs: int | None, minutes: float | None, steps: int | None, defaults: TrainingDefaults
+) -> float:
+    """The number of epochs: as set, unlimited with ``minutes``, else that of the recipe."""
     if epochs is not None:
         return epochs
     if minutes is not None:
         return math.inf
-    return min(max(DEFAULT_TRAINING_STEPS // steps, 20), 500) if steps else 10
+    return defaults.epochs(steps) if steps else 10

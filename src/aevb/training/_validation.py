@@ -90,6 +90,13 @@ def with_validation_score(
     )
 
 
+def update_best_with_start(progress: RunProgress, score: ValidationScore) -> bool:
+    """Make the weights before the first step, as epoch 0, the best so far; false if not finite."""
+    if math.isfinite(score.bound):
+        progress.best_validation, progress.best_epoch = score.bound, 0
+    return math.isfinite(score.bound)
+
+
 def update_best(
     progress: RunProgress, epoch: Epoch, final_schedule_step: int, minutes: float | None = None
 ) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ...distributions._gaussian_fits import held_out_mask
 from ...likelihoods._chow_liu import ChowLiuTree, fit_trees, one_hot_levels
 from ._frequencies import SMOOTHINGS
-from ._gaussians import held_out_mask
 
 
 def fit_chow_liu(x: Tensor, levels: int) -> ChowLiuTree:

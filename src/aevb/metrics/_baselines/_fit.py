@@ -15,6 +15,7 @@ from ..._offset import Offset
 from ..._random import seed_scope
 from ...data import Rows, Spec
 from ...data._formatting import format_list
+from ...distributions._gaussian_fits import Gaussians, fit_gaussian, fit_mixture
 from ...inference._batches import iter_batches
 from ...likelihoods import LikelihoodRegistration
 from ...models import VAE
@@ -24,7 +25,6 @@ from ._chow_liu import fit_chow_liu
 from ._column_numbers import ColumnNumbers
 from ._columns import fit_columns
 from ._frequencies import fit_frequencies, fit_latent_classes
-from ._gaussians import Gaussians, fit_gaussian, fit_mixture
 
 LogProb = Callable[[Tensor], Tensor]
 BaselineName = Literal["independent", "gaussian", "mixture", "tree"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...distributions._gaussian_fits import held_out_mask
 from ...likelihoods._chow_liu import one_hot_levels
-from ._gaussians import held_out_mask
 
 SMOOTHINGS = (0.5, 2.0, 8.0, 32.0)
 """Numbers of rows that the smoothing distribution is worth; held-out rows choose one."""

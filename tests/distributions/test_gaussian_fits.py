@@ -8,7 +8,7 @@ import scipy.special
 import scipy.stats
 import torch
 
-from aevb.metrics._baselines import _gaussians as gaussians
+from aevb.distributions import _gaussian_fits as gaussians
 
 pytestmark = pytest.mark.usefixtures("float64")
 

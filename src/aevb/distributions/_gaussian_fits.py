@@ -48,6 +48,11 @@ class Gaussians:
     shrinkage: float = 0.0
     floored: tuple[int, ...] = field(default=())
 
+    @property
+    def covariance(self) -> Tensor:
+        """Covariances ``[K, D, D]``."""
+        return torch.linalg.inv(self.whitening @ self.whitening.mT)
+
     def log_joint(self, x: Tensor) -> Tensor:
         """Joint log-density ``[N, K]`` of rows ``[N, D]`` and component."""
         z = (x - self.mean[:, None]) @ self.whitening
@@ -115,12 +120,19 @@ def _gaussians(
 
 
 def fit_mixture(
-    x: Tensor, candidates: Sequence[int], floor: float, *, steps: int = 50, seed: int = 0
+    x: Tensor,
+    candidates: Sequence[int],
+    floor: float,
+    *,
+    steps: int = 50,
+    seed: int = 0,
+    rows_per_parameter: float = 1.0,
 ) -> Gaussians | None:
     """Fit a mixture of Gaussians by expectation maximisation to rows ``[N, D]`` of about unit size.
 
     Every fifth row chooses the number of components. Candidates are tried in order until two in a
     row are worse than the best. The start is that of k-means++ (Arthur and Vassilvitskii 2007).
+    There must be ``rows_per_parameter``.
 
     Returns:
         The mixture; ``None`` where no candidate has enough rows for its parameters.
@@ -128,7 +140,8 @@ def fit_mixture(
     held_out, size = held_out_mask(len(x)), x.shape[1]
     best, best_score, worse = 0, -math.inf, 0
     for components in candidates:
-        if components * size * (size + 3) / 2 > len(x) or worse == 2:
+        parameters = components * size * (size + 3) / 2
+        if parameters * rows_per_parameter > len(x) or worse == 2:
             break
         mixture = _maximise_expectation(x[~held_out], components, floor, steps, seed)
         score = mixture.log_prob(x[held_out]).mean().item()

@@ -1,0 +1,105 @@
+"""The rule that chooses the model of a table, and what follows it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import aevb
+from aevb import data, presets
+from aevb._recipe import TrainingDefaults
+from aevb.objectives import IWAE
+from aevb.presets._defaults import TableDefaults
+from aevb.runs import RunSettings, TrainingSettings
+
+RNG = np.random.default_rng(0)
+CLUSTERS = RNG.normal(size=(400, 3)) * 0.1 + 3 * RNG.integers(0, 2, (400, 1))
+
+
+def load(rows: np.ndarray) -> data.Dataset:
+    return data.load(rows, seed=0)
+
+
+class TestTheRule:
+    def test_small_tables_have_as_many_latents_as_columns_and_steps_instead_of_epochs(self):
+        found = TableDefaults.for_spec(load(CLUSTERS).spec)
+        assert (found.latent, found.scale) == (3, "predicted")
+        assert found.training.epochs(steps_per_epoch=2) == found.training.steps // 2
+
+    def test_more_rows_have_a_higher_rate_and_more_steps(self):
+        spec = load(CLUSTERS).spec
+        few, many = (
+            TableDefaults.for_spec(dataclasses.replace(spec, train_rows=rows)).training
+            for rows in (300, 5000)
+        )
+        assert few.lr < many.lr and few.steps < many.steps
+
+    def test_constant_columns_need_no_latent(self):
+        rows = np.c_[CLUSTERS, np.full(len(CLUSTERS), 7.0)]
+        assert TableDefaults.for_spec(load(rows).spec).latent == 3
+
+    def test_the_command_the_preset_and_fit_follow_one_rule(self):
+        table = load(CLUSTERS)
+        rule = TableDefaults.for_spec(table.spec)
+        recipe = presets.table_vae(table.spec)
+        settings = RunSettings("x").with_defaults_for(table.spec)
+        assert settings.model.preset == presets.default_preset(table.spec) == "table_vae"
+        assert settings.model.latent == recipe.model.latent_shape[0] == rule.latent
+        assert settings.recipe(table.spec).training == recipe.training == rule.training
+        assert settings.training.lr == rule.training.lr
+        assert isinstance(recipe.objective, IWAE)
+
+    def test_settings_win_over_the_rule(self):
+        table = load(CLUSTERS)
+        asked = TrainingSettings(lr=0.01, patience=7)
+        settings = RunSettings("x", training=asked).with_defaults_for(table.spec)
+        assert (settings.training.lr, settings.training.patience) == (0.01, 7)
+
+    def test_other_presets_keep_their_training(self):
+        table = load(CLUSTERS)
+        assert presets.vae(table.spec).training == TrainingDefaults()
+        assert presets.find_preset("vae").training_for(table.spec) == TrainingDefaults()
+
+    def test_fit_takes_the_steps_of_the_recipe(self):
+        table = load(CLUSTERS)
+        recipe = presets.table_vae(table.spec, hidden=[4], samples=1)
+        short = dataclasses.replace(recipe.training, steps=6)
+        result = aevb.fit(dataclasses.replace(recipe, training=short), table, progress=False)
+        assert result.history[-1].step == 6
+        assert result.history[0].learning_rate <= short.lr
+
+
+class TestTheStart:
+    def test_clusters_start_at_a_mixture_that_beats_the_gaussian(self):
+        table = load(CLUSTERS)
+        starts = {}
+        for prior in (None, "normal"):
+            recipe = presets.table_vae(table.spec, hidden=[4], prior=prior)
+            recipe.model.initialise_from_data(table.train.tensor())
+            found = aevb.metrics.log_likelihood(recipe.model, table.test, samples=100)
+            starts[prior] = found.per_datum
+        gain = starts[None] - starts["normal"]
+        # two clusters at 15 standard deviations, of equal weight, hold about 2.6 nats more than
+        # their Gaussian; five standard errors below the mean
+        assert gain.mean() - 5 * gain.std() / len(gain) ** 0.5 > 1
+
+    def test_rows_that_no_mixture_fits_better_start_at_a_gaussian(self):
+        rows = np.linspace(-1, 1, 12)[:, None] * [1.0, 2.0] + RNG.normal(size=(12, 2)) * 0.1
+        x = torch.as_tensor(rows)
+        model = presets.table_vae(load(np.tile(rows, (3, 1))).spec, hidden=[4]).model.double()
+        model.initialise_from_data(x[:3])  # fewer rows than two components have parameters
+        assert torch.equal(model.prior().mean, torch.zeros(2).double())
+        assert (model.prior().variance - 1).abs().max() < 1e-12
+
+    @pytest.mark.parametrize("many", [False, True], ids=["fit", "fit_many"])
+    def test_a_start_that_training_only_spoils_is_kept(self, many):
+        table = load(RNG.normal(size=(100, 3)))
+        recipes = [presets.table_vae(table.spec, hidden=[4], samples=2) for _ in range(2)]
+        settings = {"epochs": 1, "progress": False, "optimizer": aevb.training.adam(1.0)}
+        if many:
+            result = aevb.fit_many(recipes, table, compile=False, **settings)[0]
+        else:
+            result = aevb.fit(recipes[0], table, **settings)
+        assert result.best_epoch == 0
+        assert result.model.prior().mean.abs().max() < 1e-6  # of whitened rows, to rounding
