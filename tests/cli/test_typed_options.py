@@ -33,8 +33,8 @@ def test_sweep_refuses(refused, table, tmp_path, options, sentence):
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        (["--likelihood", "foo"], "this is not one of logistic_mixture, bernoulli, beta"),
-        (["--prior", "foo"], "this is not one of categorical, autoregressive, wrapped_normal"),
+        (["--likelihood", "foo"], '--likelihood is "foo"; this is not one of logistic_mixture, '),
+        (["--prior", "foo"], '--prior is "foo"; this is not one of categorical, '),
         (["--prior", "product"], "Build it in Python, by `priors.Product()`"),
         (["--posterior", "dirac"], "Use --objective reconstruction, or --posterior normal"),
         (["--split-seed", "-1"], "--split-seed is -1; give a"),

@@ -44,8 +44,10 @@ def model_of(scale, latent=(2,), event=(5,), has_density=True):
     )
 
 
-def estimate_of(values, reliable=1.0):
-    return SimpleNamespace(per_datum=torch.tensor(values), reliable_fraction=reliable)
+def estimate_of(values, reliable=1.0, pareto_k=None):
+    return SimpleNamespace(
+        per_datum=torch.tensor(values), reliable_fraction=reliable, pareto_k=pareto_k
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,22 @@ def test_a_better_baseline(gain, error, few, found, reliable, monkeypatch):
     assert bool(checks._reliability_sentence(context)) == (reliable in (0.0, 0.4))
     context.baselines = None
     assert checks._baseline(context) is None
+
+
+@pytest.mark.parametrize(
+    "k, gain, untrusted",
+    [(0.9, 2.0, True), (0.9, 0.1, False), (0.5, 2.0, False)],
+    ids=["heavy", "converged", "light"],
+)
+def test_heavy_tails_of_the_weights_come_first_in_the_advice(k, gain, untrusted):
+    """Weights with Pareto k above 0.7 whose last doubling gained more than 0.3 nats."""
+    curve = SimpleNamespace(samples=[50, 100], values=[Estimate(-5, 0.1), Estimate(-5 + gain, 0.1)])
+    estimate = estimate_of([-3.0, -4.0], pareto_k=torch.full((2,), k))
+    estimate.convergence_curve, estimate.standard_error = curve, 0.5
+    context = context_of(log_likelihood=estimate)
+    first = next(argument.name for _, argument in checks._advice(context))
+    assert (first == "method") == untrusted
+    assert bool(checks._reliability_sentence(context)) == untrusted
 
 
 def run_of(epochs, steps, best=None):

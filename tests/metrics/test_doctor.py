@@ -55,8 +55,8 @@ def healthy():
     """A model of grey levels, trained close to convergence."""
     data = aevb.data.load("digits")
     with seed_scope(0):
-        recipe = aevb.presets.preset("vae", data.spec, latent=4, hidden=(64,))
-    return data, aevb.fit(recipe, data, epochs=80, progress=False)
+        recipe = aevb.presets.preset("vae", data.spec, latent=8, hidden=(128,))
+    return data, aevb.fit(recipe, data, epochs=60, optimizer=adam(2e-3), progress=False)
 
 
 def test_healthy_model_has_no_findings():

@@ -169,9 +169,15 @@ def test_doctor_names_few_values_where_the_density_is_not_followed_yet(mixed):
 
 def test_doctor_names_dependent_columns():
     x = np.random.default_rng(0).normal(size=(300, 2))
-    loaded = data.load(pd.DataFrame({"close": x[:, 0], "b": x[:, 1], "adjclose": x[:, 0]}))
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "total": x.sum(1)})  # equal ones are derived
+    loaded = data.load(frame)
     codes = [finding.code for finding in metrics.doctor(model_with_scale(loaded), loaded).findings]
     assert codes[:2] == ["baseline_better", "dependent_columns"]  # an untrained model loses
+    whitened = aevb.presets.table_vae(loaded.spec, latent=1, hidden=[8]).model
+    whitened.initialise_from_data(loaded.train.tensor())
+    assert whitened.likelihood.dependent_cells == (0, 1, 2)
+    (finding,) = metrics.doctor(whitened, loaded).findings
+    assert finding.code == "dependent_columns"
 
 
 def test_doctor_says_what_it_cannot_see():

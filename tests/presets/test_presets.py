@@ -307,3 +307,14 @@ def test_presets_that_overfit_few_rows_say_so(name):
         [] if name == "vae" else [{"preset": name, "rows": limit - 1, "min_rows": limit}]
     )
     assert settings.size_notes(limit) == ()
+
+
+BITS = ("vae", "beta_vae", "iwae", "darn", "vq_vae", "gumbel_vae", "vamp_vae")
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_presets_take_bits_that_exclude_each_other(name):
+    spec = aevb.data.load(torch.eye(4).repeat(100, 1).numpy()).spec
+    assert spec.likelihood == "bernoulli_tree"
+    drawn = preset(name, spec, latent=2, hidden=(8,)).model.sample(3)
+    assert drawn.shape == (3, 4) and ((drawn == 0) | (drawn == 1)).all()

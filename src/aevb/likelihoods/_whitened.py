@@ -70,7 +70,7 @@ class Whitened(Likelihood):
         ...     torch.tensor([[-1.0, -9.0], [1.0, 9.0], [0.0, 3.0], [0.0, -3.0]])
         ... )
         >>> p(torch.zeros(1, 4)).variance.round(decimals=3)
-        tensor([[ 0.5000, 45.0000]], grad_fn=<RoundBackward1>)
+        tensor([[ 0.5000, 45.0000]])
     """
 
     factorises = False

@@ -29,6 +29,7 @@ __all__ = ["darn", "fsq_vae", "gumbel_vae", "residual_vq_vae", "vq_vae"]
 
 _AUTOREGRESSIVE_OUTPUTS: dict[str, ElementFamily] = {
     "bernoulli": "bernoulli",
+    "bernoulli_tree": "bernoulli",
     "discretised_logistic": "logistic_mixture",
     "categorical": "categorical",
 }
