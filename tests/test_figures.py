@@ -87,6 +87,22 @@ def mean_and_error(values):
     return f"{mean:+.2f} ± {statistics.stdev(values) / len(values) ** 0.5:.2f}"
 
 
+def binary():
+    """Log p(x) of binary tables beside that of classical models."""
+    rows = []
+    for each in load_record("binary")["records"]:
+        others = [
+            f"{each[name]['mean']:.2f} | "
+            f"{each[name]['difference']:+.3f} ± {each[name]['standard_error']:.3f}"
+            for name in ("mixture", "tree")
+        ]
+        rows.append(
+            f"| {each['data']} | {each['rows']:,} | {each['columns']} | {each['mean']:.2f} | "
+            f"{' | '.join(others)} | {each['share_pareto_above_0.7']:.0%} |"
+        )
+    return rows
+
+
 def synthesis():
     """Synthetic rows of Adult, means over seeds."""
     records = load_record("synthesis")["records"]
@@ -121,10 +137,11 @@ def minutes():
         (calibration, "docs/choose/log_likelihood.md"),
         (imputation, "docs/tables.md"),
         (density, "docs/tables.md"),
+        (binary, "docs/tables.md"),
         (synthesis, "docs/tables.md"),
         (minutes, "docs/python.md"),
     ],
-    ids=["bracket", "calibration", "imputation", "density", "synthesis", "minutes"],
+    ids=["bracket", "calibration", "imputation", "density", "binary", "synthesis", "minutes"],
 )
 def test_pages_show_the_numbers_of_the_records(figures, page):
     assert [figure for figure in figures() if figure not in page_text(page)] == []

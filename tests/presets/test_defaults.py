@@ -103,3 +103,14 @@ class TestTheStart:
             result = aevb.fit(recipes[0], table, **settings)
         assert result.best_epoch == 0
         assert result.model.prior().mean.abs().max() < 1e-6  # of whitened rows, to rounding
+
+
+@pytest.mark.parametrize("columns, latent", [(16, 8), (100, 16), (1, 1)])
+def test_arrays_of_0_and_1_count_steps_and_keep_a_patience(columns, latent):
+    rows = np.random.default_rng(0).integers(0, 2, size=(60, columns)).astype(np.uint8)
+    table = load(rows)
+    rule = TableDefaults.for_spec(table.spec)
+    recipe = presets.table_vae(table.spec)
+    assert recipe.model.latent_shape == (latent,) and recipe.training == rule.training
+    assert rule.training.epochs(steps_per_epoch=3) == rule.training.steps // 3 > 500
+    assert rule.training.patience is not None
