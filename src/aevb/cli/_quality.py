@@ -151,7 +151,11 @@ def _print_quality(console: ConsoleOutput, result: Quality, data: str, mean: boo
         groups.append(("Samples", sentences, rows))
         groups += _table_groups(result.generated, result.training_baseline)
     if result.closest_records is not None:
-        groups.append(("Privacy", PRIVACY_SENTENCES, _privacy_rows(result.closest_records)))
+        rows = _privacy_rows(result.closest_records)
+        if result.membership is not None:
+            auc = str(result.membership.auc)
+            rows.append(("membership, AUC", auc, "0.5", "log p tells training rows"))
+        groups.append(("Privacy", PRIVACY_SENTENCES, rows))
     if result.hidden_cells is not None:
         groups.append(_hidden_group(result.hidden_cells))
     latents = (f"of {result.n_rows:,} {data}.",)

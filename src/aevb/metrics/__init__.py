@@ -93,6 +93,7 @@ from ._tables._associations import (
 from ._tables._closest_records import ClosestRecords, DistanceQuantiles, closest_records
 from ._tables._hidden_cells import HiddenCells, HiddenColumn, hidden_cells
 from ._tables._marginals import ColumnMarginal, MarginalComparison, compare_marginals
+from ._tables._membership import MembershipAttack, membership_attack
 
 __all__ = [
     "DCI",
@@ -136,6 +137,7 @@ __all__ = [
     "LinearGaussian",
     "LogLikelihood",
     "MarginalComparison",
+    "MembershipAttack",
     "MethodChoice",
     "MetricRegistration",
     "ModelScores",
@@ -190,6 +192,7 @@ __all__ = [
     "linear_probe_accuracy",
     "load_features",
     "log_likelihood",
+    "membership_attack",
     "modularity",
     "mutual_information",
     "mutual_information_gap",

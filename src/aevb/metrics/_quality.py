@@ -47,6 +47,7 @@ from ._tables._associations import AssociationComparison, compare_associations
 from ._tables._closest_records import ClosestRecords, closest_records
 from ._tables._hidden_cells import HiddenCells, hidden_cells_or_none
 from ._tables._marginals import MarginalComparison, compare_marginals
+from ._tables._membership import MembershipAttack, membership_attack_or_none
 
 MAX_RAW_PIXELS = 64
 """Most pixels of an image whose values are compared directly."""
@@ -108,6 +109,7 @@ class Quality:
         closest_records: How close samples of a table with a schema are to training rows; in them
             the cells are missing that are missing in the held-out rows.
         hidden_cells: Coverage of the intervals of its imputed cells.
+        membership: Whether log p(x) tells its training rows from held-out rows.
     """
 
     n_rows: int
@@ -121,6 +123,7 @@ class Quality:
     disentanglement_chance_level: Disentanglement | None
     closest_records: ClosestRecords | None = None
     hidden_cells: HiddenCells | None = None
+    membership: MembershipAttack | None = None
 
 
 def compare_samples(
@@ -204,7 +207,7 @@ def quality(
             used, (real, drawn, other) = _table_cells(columns, train, real, drawn, other)
         generated = compare_samples(real, drawn, used, **options)
         baseline = compare_samples(real, other, used, **options)
-    closest = hidden = None
+    closest = hidden = membership = None
     if spec.schema is not None:
         if generated is not None and baseline is not None:
             draws = _draw_table(model, held_out, spec.schema, mean, seed)
@@ -214,6 +217,7 @@ def quality(
             )
             closest = _closest_records(draws, all_train, held_out, spec.schema, seed)
         hidden = hidden_cells_or_none(model, held_out, spec.schema, seed)
+        membership = membership_attack_or_none(model, train, held_out, seed)
     labelled = all(
         rows.labels is not None and len(rows.labels[rows.labels >= 0].unique()) > 1
         for rows in (train, held_out)
@@ -244,6 +248,7 @@ def quality(
         disentanglement_chance_level=chance,
         closest_records=closest,
         hidden_cells=hidden,
+        membership=membership,
     )
 
 

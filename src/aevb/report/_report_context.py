@@ -90,7 +90,9 @@ class ReportContext:
         found = quality(self.model, train, rows, self.spec, full=full, seed=self.seed)
         if self.data is not None:
             return found
-        return replace(found, generated=None, training_baseline=None, closest_records=None)
+        return replace(
+            found, generated=None, training_baseline=None, closest_records=None, membership=None
+        )
 
     @property
     def item_noun(self) -> str:

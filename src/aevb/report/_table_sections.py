@@ -22,6 +22,7 @@ from ..metrics import (
     HiddenCells,
     Interval,
     MarginalComparison,
+    MembershipAttack,
 )
 from ..notes import visible_text
 from ..plots._columns import MAX_COLUMN_PANELS
@@ -309,20 +310,22 @@ def _associations_caption(found: AssociationComparison, usual: AssociationCompar
 
 def privacy_section(report: ReportContext) -> Section | None:
     """How close generated rows are to training rows."""
-    found = report.quality and report.quality.closest_records
-    if found is None:
+    quality = report.quality
+    rows: list[tuple[str, str, str, str]] = []
+    if quality is not None and quality.closest_records is not None:
+        rows += _privacy_rows(quality.closest_records)
+    if quality is not None and quality.membership is not None:
+        rows.append(_membership_row(quality.membership))
+    if not rows:
         return None
     sentence = (
         "Whether samples repeat training rows. The distance of two rows is the mean over columns "
         "of differences, each between 0 and 1 (Gower): of numbers over their range, of categories "
-        "0 or 1. These numbers are signs; they prove no privacy."
+        "0 or 1. Whether log p(x) tells training rows from held-out rows. These numbers are signs; "
+        "they prove no privacy."
     )
     header = ("", "samples", "held-out rows", "meaning")
-    return Section(
-        "privacy",
-        "Privacy",
-        paragraph(sentence) + data_table(header, _privacy_rows(found), "listing"),
-    )
+    return Section("privacy", "Privacy", paragraph(sentence) + data_table(header, rows, "listing"))
 
 
 def _privacy_rows(found: ClosestRecords) -> Iterator[tuple[str, str, str, str]]:
@@ -352,6 +355,15 @@ def _privacy_rows(found: ClosestRecords) -> Iterator[tuple[str, str, str, str]]:
         _with_interval(found.duplicates),
         "share of rows that equal a training row in every column",
     )
+
+
+def _membership_row(found: MembershipAttack) -> tuple[str, str, str, str]:
+    """The attack by log p(x)."""
+    meaning = (
+        "how often a training row is likelier than a held-out row: 0.5 tells nothing; above 0.6 "
+        "the model knows its training rows"
+    )
+    return "membership attack", _with_interval(found.auc), "0.5", meaning
 
 
 def _with_interval(value: Interval) -> str:
