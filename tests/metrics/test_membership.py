@@ -83,6 +83,6 @@ def test_the_default_model_of_adult_hardly_knows_its_training_rows():
     text = gzip.decompress(path.read_bytes()).replace(b", ", b",")
     data = load(pl.read_csv(text, has_header=False), split=(0.2, 0.3, 0.5), seed=0)
     recipe = presets.table_vae(data.spec)
-    fit(recipe, data, epochs=3, progress=False, seed=0)
+    fit(recipe, data, epochs=2, progress=False, seed=0)
     found = metrics.membership_attack(recipe.model, data.train, data.test)
     assert found.auc.value == pytest.approx(0.5, abs=0.04)
