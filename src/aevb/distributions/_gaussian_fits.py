@@ -127,43 +127,48 @@ def fit_mixture(
     steps: int = 50,
     seed: int = 0,
     rows_per_parameter: float = 1.0,
+    prior_rows: Sequence[float] = (PRIOR_ROWS,),
 ) -> Gaussians | None:
     """Fit a mixture of Gaussians by expectation maximisation to rows ``[N, D]`` of about unit size.
 
     Every fifth row chooses the number of components. Candidates are tried in order until two in a
     row are worse than the best. The start is that of k-means++ (Arthur and Vassilvitskii 2007).
-    There must be ``rows_per_parameter``.
+    There must be ``rows_per_parameter``. Every fifth row also chooses how many rows the covariance
+    of all rows is worth in each component's, from ``prior_rows``.
 
     Returns:
         The mixture; ``None`` where no candidate has enough rows for its parameters.
     """
     held_out, size = held_out_mask(len(x)), x.shape[1]
-    best, best_score, worse = 0, -math.inf, 0
-    for components in candidates:
-        parameters = components * size * (size + 3) / 2
-        if parameters * rows_per_parameter > len(x) or worse == 2:
-            break
-        mixture = _maximise_expectation(x[~held_out], components, floor, steps, seed)
-        score = mixture.log_prob(x[held_out]).mean().item()
-        worse += 1
-        if score > best_score:
-            best, best_score, worse = components, score, 0
-    return _maximise_expectation(x, best, floor, steps, seed) if best else None
+    counts = [k for k in candidates if k * size * (size + 3) / 2 * rows_per_parameter <= len(x)]
+    best, best_score = (0, 0.0), -math.inf
+    for rows in prior_rows:
+        highest, worse = -math.inf, 0
+        for components in counts:
+            if worse == 2:
+                break
+            mixture = _maximise_expectation(x[~held_out], components, floor, steps, seed, rows)
+            score = mixture.log_prob(x[held_out]).mean().item()
+            worse = 0 if score > highest else worse + 1
+            highest = max(score, highest)
+            if score > best_score:
+                best, best_score = (components, rows), score
+    return _maximise_expectation(x, best[0], floor, steps, seed, best[1]) if best[0] else None
 
 
 def _maximise_expectation(
-    x: Tensor, components: int, floor: float, steps: int, seed: int
+    x: Tensor, components: int, floor: float, steps: int, seed: int, prior_rows: float = PRIOR_ROWS
 ) -> Gaussians:
     """Expectation maximisation; the gain of a step says little, since a plateau may end."""
     weight = _initial_weights(x, components, torch.Generator().manual_seed(seed))
     # components that share the space have a smaller volume each (Fraley and Raftery 2007)
     size = x.shape[1]
     prior = torch.cov(x.T, correction=0).reshape(size, size) / components ** (2 / size)
-    mixture = _weighted_gaussians(x, weight, prior, floor)
+    mixture = _weighted_gaussians(x, weight, prior, floor, prior_rows)
     for _ in range(steps):
         joint = mixture.log_joint(x)
         weight = (joint - joint.logsumexp(1, keepdim=True)).exp()
-        mixture = _weighted_gaussians(x, weight, prior, floor)
+        mixture = _weighted_gaussians(x, weight, prior, floor, prior_rows)
     return mixture
 
 
@@ -184,13 +189,15 @@ def _nearest(x: Tensor, centres: Tensor) -> Tensor:
     return one_hot(torch.cdist(x, centres).argmin(1), len(centres)).to(x)
 
 
-def _weighted_gaussians(x: Tensor, weight: Tensor, prior: Tensor, floor: float) -> Gaussians:
+def _weighted_gaussians(
+    x: Tensor, weight: Tensor, prior: Tensor, floor: float, prior_rows: float = PRIOR_ROWS
+) -> Gaussians:
     """Gaussians of rows ``[N, D]`` with weights ``[N, K]``, and a little of a prior covariance."""
     total = weight.sum(0) + 1e-6
     mean = weight.T @ x / total[:, None]
     centred = (x - mean[:, None]) * weight.T[:, :, None].sqrt()
-    covariance = centred.mT @ centred + PRIOR_ROWS * prior
-    covariance = covariance / (total + PRIOR_ROWS)[:, None, None]
+    covariance = centred.mT @ centred + prior_rows * prior
+    covariance = covariance / (total + prior_rows)[:, None, None]
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     return _gaussians((total / total.sum()).log(), mean, eigenvalues, vectors, floor)
 

@@ -68,7 +68,7 @@ def inverse_soft_clip(value: Tensor, bound: float) -> Tensor:
     return bound * torch.atanh((value / bound).clamp(-inside, inside))
 
 
-def to_scale_tril(raw: Tensor, lower: Tensor) -> Tensor:
+def to_scale_tril(raw: Tensor, lower: Tensor, bound: float = TRIL_ENTRY_BOUND) -> Tensor:
     """Map network outputs to a lower triangular factor ``S L`` of a covariance ``S L L^T S``.
 
     ``S`` are the scales from ``raw``; ``L`` has ones on its diagonal and bounded entries below.
@@ -76,6 +76,7 @@ def to_scale_tril(raw: Tensor, lower: Tensor) -> Tensor:
     Args:
         raw: Network output for the scales, ``[*, D]``.
         lower: Network output for the entries below the diagonal, ``[*, D, D]``.
+        bound: Bound of the entries of ``L``.
 
     Returns:
         The factor ``[*, D, D]``.
@@ -85,17 +86,18 @@ def to_scale_tril(raw: Tensor, lower: Tensor) -> Tensor:
         tensor([[1.0000, 0.0000],
                 [0.5000, 1.0000]])
     """
-    unit = torch.tril(soft_clip(lower, TRIL_ENTRY_BOUND), -1) + torch.eye(
+    unit = torch.tril(soft_clip(lower, bound), -1) + torch.eye(
         raw.shape[-1], dtype=raw.dtype, device=raw.device
     )
     return to_scale(raw)[..., None] * unit
 
 
-def from_scale_tril(scale_tril: Tensor) -> tuple[Tensor, Tensor]:
+def from_scale_tril(scale_tril: Tensor, bound: float = TRIL_ENTRY_BOUND) -> tuple[Tensor, Tensor]:
     """Inverse of ``to_scale_tril``; values beyond the bounds are moved inside.
 
     Args:
         scale_tril: Lower triangular factor ``[*, D, D]``.
+        bound: Bound of the entries of ``L``.
 
     Returns:
         ``raw`` ``[*, D]`` and ``lower`` ``[*, D, D]``.
@@ -107,7 +109,7 @@ def from_scale_tril(scale_tril: Tensor) -> tuple[Tensor, Tensor]:
     """
     scale = scale_tril.diagonal(dim1=-2, dim2=-1)
     slopes = torch.tril(scale_tril, -1) / scale[..., None]
-    return from_scale(scale), inverse_soft_clip(slopes, TRIL_ENTRY_BOUND)
+    return from_scale(scale), inverse_soft_clip(slopes, bound)
 
 
 def to_rate(raw: Tensor) -> Tensor:

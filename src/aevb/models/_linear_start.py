@@ -22,7 +22,7 @@ TOLERANCE = 1e-3  # of these, relative to 1 and the cell: float32
 
 
 @torch.no_grad()
-def start_at_gaussian(
+def start_from_data(
     prior: Conditional,
     posterior: Conditional,
     likelihood: Likelihood,
@@ -53,17 +53,21 @@ def start_at_gaussian(
     if not _reads_cells(posterior.heads, cells, inputs, x, context):
         return
     size = math.prod(shape)
-    if isinstance(prior, priors.Mixture) and prior.lower is not None:
-        start = fit_mixture_start(cells.values, size, len(prior.logits))
-        if start is not None:
-            prior.set_components(start.weight, start.mean, start.covariance)
-            likelihood.start_linear(start.factors)
-            _start_posterior(posterior.heads, start, inputs)
-            return
+    start = _start_prior(prior, cells, size) or fit_factors(cells.mean, cells.covariance, size)
+    likelihood.start_linear(start.factors if isinstance(start, MixtureStart) else start)
+    _start_posterior(posterior.heads, start, inputs)
+
+
+def _start_prior(prior: Conditional, cells: LinearCells, latent: int) -> MixtureStart | None:
+    """Set an untrained prior that is a mixture to the rows where they have clusters."""
+    if not isinstance(prior, priors.Mixture) or prior.lower is None or prior.raw.any():
+        return None
+    start = fit_mixture_start(cells.values, latent, len(prior.logits))
+    if start is None:
         prior.set_standard_normal()
-    factors = fit_factors(cells.mean, cells.covariance, size)
-    likelihood.start_linear(factors)
-    _start_posterior(posterior.heads, factors, inputs)
+    else:
+        prior.set_components(start.weight, start.mean, start.covariance)
+    return start
 
 
 def has_linear_encoder(posterior: Conditional) -> bool:

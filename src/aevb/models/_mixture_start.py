@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..distributions._factors import Factors
+from ..distributions._factors import MIN_NOISE, Factors
 from ..distributions._gaussian_fits import Gaussians, fit_mixture
 
 CANDIDATES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of components
 ROWS_PER_PARAMETER = 0.5  # held-out rows choose the number, so that few rows are enough to try
+PRIOR_ROWS = (0.1, 0.01, 1e-3)  # the least where components are nearly flat: values repeat
 MAX_ROWS = 10_000  # in the fit
-FLOOR = math.exp(-6)  # least standard deviation of a component: that of the likelihoods
 NOISE_SHARE = 0.1  # of the variance of a cell that the others leave open in a component
-MIN_NOISE = 1e-5  # variance: the scales of likelihoods have a bound
-KEPT_SHARE = 0.1  # of the noise: the least variance of a component
+KEPT = 2.0  # least variance of a component without the noise, in units of the noise
+FLOOR = ((1 + KEPT) * MIN_NOISE) ** 0.5  # least standard deviation of a component
 
 
 @dataclass(frozen=True)
 class MixtureStart:
     """``v = z + noise`` with ``z`` from a mixture, as factors with the mixture of the latent.
 
+    With the encoder at the mean ``v`` and the variance of the noise N, the bound is below the
+    log-density of the mixture by at most ``KL(N(v, N) || p(z|v, c))``, averaged over components c
+    by their responsibilities. For a component with covariance S and ``A = (S - N)^-1 N`` that is
+    ``(tr A - log det(I + A) + d^T (S - N)^-1 N S^-1 d) / 2`` at the distance d from its mean: of
+    first order in the noise.
+
     Args:
         factors: The identity, and the variance of the noise.
         weight: ``[C]``.
         mean: ``[C, q]``.
-        covariance: ``[C, q, q]``.
+        covariance: Of the latent, without the noise: ``[C, q, q]``.
     """
 
     factors: Factors
@@ -59,23 +64,29 @@ def fit_mixture_start(values: Tensor, latent: int, components: int) -> MixtureSt
     if latent < size or values.isnan().any():
         return None
     places = torch.linspace(0, len(values) - 1, min(len(values), MAX_ROWS)).long()
-    candidates = [count for count in CANDIDATES if count <= components]
-    found = fit_mixture(values[places], candidates, FLOOR, rows_per_parameter=ROWS_PER_PARAMETER)
+    found = fit_mixture(
+        values[places],
+        [count for count in CANDIDATES if count <= components],
+        FLOOR,
+        rows_per_parameter=ROWS_PER_PARAMETER,
+        prior_rows=PRIOR_ROWS,
+    )
     if found is None or len(found.log_weight) == 1:
         return None
-    return _start(found, latent, components)
+    return split_noise(found, latent, components)
 
 
-def _start(found: Gaussians, latent: int, components: int) -> MixtureStart:
-    """The mixture without the noise of the cells; components are repeated to fill the prior."""
+def split_noise(found: Gaussians, latent: int, components: int) -> MixtureStart:
+    """Split a mixture into noise and the rest; components are repeated to fill the prior."""
     covariance, size = found.covariance, found.mean.shape[1]
     left_open = 1 / torch.linalg.inv(covariance).diagonal(dim1=1, dim2=2)
     weight = found.log_weight.exp()
     noise = NOISE_SHARE * (weight @ left_open.log()).exp()  # geometric mean over components
-    noise = noise.clamp(min=MIN_NOISE)
-    values, vectors = torch.linalg.eigh(covariance - noise.diag())
-    values = values.clamp(min=KEPT_SHARE * float(noise.min()))
-    covariance = vectors * values[:, None] @ vectors.mT
+    noise = noise.minimum(left_open.amin(0) / (1 + KEPT)).clamp(min=MIN_NOISE)
+    root = noise.sqrt()
+    values, vectors = torch.linalg.eigh(covariance / root / root[:, None])
+    vectors = root[:, None] * vectors
+    covariance = vectors * (values - 1).clamp(min=KEPT)[:, None] @ vectors.mT
     repeat = torch.arange(components) % len(weight)
     weight = (weight / repeat.bincount(minlength=len(weight)))[repeat]
     mean = torch.nn.functional.pad(found.mean, (0, latent - size))

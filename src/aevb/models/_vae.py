@@ -25,7 +25,7 @@ from ..types import Batch, Configurable, Terms
 from ._capabilities import Capabilities
 from ._eval_mode import eval_mode
 from ._input_checks import as_tensor, check_batch
-from ._linear_start import has_linear_encoder, start_at_gaussian
+from ._linear_start import has_linear_encoder, start_from_data
 
 
 class VAE(Configurable, nn.Module):
@@ -445,7 +445,7 @@ class VAE(Configurable, nn.Module):
                 part.initialise_from_data(x)
         self.likelihood.initialise_from_data(x, context)
         with eval_mode(self):
-            start_at_gaussian(self.prior, self.posterior, self.likelihood, x, context)
+            start_from_data(self.prior, self.posterior, self.likelihood, x, context)
 
     def draw_terms(self, batch: Batch, samples: int) -> Terms:
         """Return the terms of draws from the posterior, without gradients through the draws.

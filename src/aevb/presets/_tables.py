@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from .. import gradients, objectives, posteriors, priors
 from .._recipe import Recipe
 from ..data._spec import Spec
+from ..errors import ArgumentError, IncompatibleError, check_choice
 from ..models import VAE
+from ..notes import Argument, message
 from ..objectives import Schedule
 from ._assemble import build_vae
 from ._builders import Hidden, Scale, build_encoder_and_likelihood
-from ._defaults import TableDefaults
+from ._defaults import COMPONENTS, TableDefaults
 from ._registration import register_preset
 
 __all__ = ["table_synthesis", "table_vae"]
 
 SYNTHESIS_WIDTHS = (256, 256)
+SLOPE_BOUND = 1e4  # components may be nearly flat: values repeat
+
+Start = Literal["gaussian", "mixture"]
 
 
 @register_preset(
@@ -34,6 +41,7 @@ def table_vae(
     hidden: Hidden = None,
     scale: Scale = None,
     linear: bool = True,
+    start: Start | None = None,
     dropout: float = 0.0,
     samples: int = 5,
     beta: float | Schedule | None = None,
@@ -60,6 +68,10 @@ def table_vae(
         scale: Scale of the numbers around their mean: ``"per_element"`` or ``"predicted"``.
         linear: Whether the networks contain a linear map, so that training begins at a Gaussian
             with the covariance of the training rows; complete tables of real numbers are whitened.
+        start: ``"gaussian"``, or ``"mixture"``: training begins at a mixture of up to 16 Gaussians
+            with full covariances, which is the prior; held-out training rows choose their number.
+            The latent must have a variable for each number of a row, and no number may be missing.
+            By default a mixture where ``TableDefaults`` has components, and a Gaussian elsewhere.
         beta: Weight of the KL divergence, which the ELBO takes in place of the importance-weighted
             bound; 1 where only ``free_bits`` are set.
         free_bits: Floor of the KL divergence per latent variable in nats, also for the ELBO.
@@ -71,9 +83,15 @@ def table_vae(
     """
     defaults = TableDefaults.for_spec(spec)
     latent = defaults.latent if latent is None else latent
-    if linear and prior is None and posterior is None and defaults.starts_at_mixture(latent):
-        prior = "mixture"
-        prior_options = {"components": defaults.components, "covariance": "full"}
+    if start is None:
+        plain = linear and prior is None and posterior is None
+        start = "mixture" if plain and defaults.starts_at_mixture(latent) else "gaussian"
+    else:
+        check_choice("start", start, ("gaussian", "mixture"))
+    if start == "mixture":
+        _check_can_start_at_mixture(linear, prior, posterior)
+        usual = {"components": defaults.components or COMPONENTS, "slope_bound": SLOPE_BOUND}
+        prior, prior_options = "mixture", {**usual, "covariance": "full", **(prior_options or {})}
     model = build_vae(
         spec,
         latent=latent,
@@ -86,6 +104,8 @@ def table_vae(
         prior_options=prior_options,
         posterior_options=posterior_options,
     )
+    if start == "mixture":
+        _check_latent_of_mixture(model, spec, latent)
     if beta is None and free_bits is None:
         can = model.capabilities
         doubly = can.has_density and can.reparameterised and can.finite_states is None
@@ -94,6 +114,59 @@ def table_vae(
     weight = 1.0 if beta is None else beta
     elbo = objectives.ELBO(samples, weight, free_bits or 0.0)
     return Recipe(model, elbo, gradients.Pathwise(), defaults.training)
+
+
+def _check_can_start_at_mixture(linear: bool, prior: str | None, posterior: str | None) -> None:
+    """Refuse families and networks that are not those of a start at a mixture.
+
+    Raises:
+        IncompatibleError: They are others.
+    """
+    for name, value, wanted in (
+        ("linear", linear, (True,)),
+        ("prior", prior, (None, "mixture")),
+        ("posterior", posterior, (None, "normal")),
+    ):
+        if value not in wanted:
+            raise IncompatibleError(
+                "a start at a mixture needs a linear path, the prior mixture and the posterior "
+                "normal",
+                argument=name,
+                value=value,
+                suggestions=(
+                    "Leave it out",
+                    message("Write {start}", start=Argument("start", "gaussian")),
+                ),
+            )
+
+
+def _check_latent_of_mixture(model: VAE, spec: Spec, latent: int) -> None:
+    """Refuse data and latents in which the mixture of the rows cannot be the prior.
+
+    Raises:
+        IncompatibleError: The data have no numbers, or some are missing.
+        ArgumentError: The latent is smaller than a row of numbers.
+    """
+    gaussian = message("Write {start}", start=Argument("start", "gaussian"))
+    cells = model.likelihood.linear_cells(torch.zeros(2, *spec.event_shape))
+    columns = () if spec.schema is None or cells is None else spec.schema.modelled
+    missing = spec.padded or any(columns[i].missing for i in (cells and cells.places) or ())
+    if cells is None or missing:
+        reason = "some numbers are missing" if cells is not None else "there are no real numbers"
+        raise IncompatibleError(
+            f"it is a mixture of complete rows of real numbers, and {reason}",
+            argument="start",
+            value="mixture",
+            suggestions=(gaussian,),
+        )
+    size = len(cells.mean)
+    if latent < size:
+        raise ArgumentError(
+            f"a start at a mixture needs a variable for each of {size} numbers",
+            argument="latent",
+            value=latent,
+            suggestions=(message("Write {latent}", latent=Argument("latent", size)), gaussian),
+        )
 
 
 @register_preset(

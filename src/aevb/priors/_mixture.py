@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from ..distributions import (
     to_scale,
     to_scale_tril,
 )
+from ..distributions._output_maps import TRIL_ENTRY_BOUND
 from ..errors import ArgumentError, check_choice, check_counts
 from ._registration import PriorRegistration
 
@@ -44,9 +46,12 @@ class Mixture(Unconditional):
         latent: Number of latent variables.
         components: Number of Gaussians.
         covariance: ``"diagonal"``, or ``"full"`` as in ``posteriors.Normal``.
+        slope_bound: Largest slope by which a variable of a full covariance follows an earlier one,
+            in units of its own scale; a large bound lets components be nearly flat.
 
     Raises:
-        ArgumentError: ``components`` is less than 1 or ``covariance`` is unknown.
+        ArgumentError: ``components`` is less than 1, ``covariance`` is unknown, or ``slope_bound``
+            is not positive.
 
     Example:
         >>> Mixture(2, components=3)().log_prob(torch.zeros(5, 2)).shape
@@ -58,10 +63,14 @@ class Mixture(Unconditional):
         latent: int,
         components: int = 50,
         covariance: Literal["diagonal", "full"] = "diagonal",
+        slope_bound: float = TRIL_ENTRY_BOUND,
     ) -> None:
         super().__init__()
         check_counts(components=components)
         check_choice("covariance", covariance, ("diagonal", "full"))
+        if not 0 < slope_bound < math.inf:
+            raise ArgumentError("give a positive number", argument="slope_bound", value=slope_bound)
+        self.slope_bound = float(slope_bound)
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent))
         self.raw = nn.Parameter(torch.zeros(components, latent))
@@ -72,7 +81,8 @@ class Mixture(Unconditional):
     def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Distribution:
         if self.lower is None:
             return NormalMixture(self.logits, self.loc, to_scale(self.raw))
-        return FullNormalMixture(self.logits, self.loc, to_scale_tril(self.raw, self.lower))
+        factor = to_scale_tril(self.raw, self.lower, self.slope_bound)
+        return FullNormalMixture(self.logits, self.loc, factor)
 
     def set_standard_normal(self) -> None:
         """Make every component the standard normal distribution."""
@@ -110,6 +120,6 @@ class Mixture(Unconditional):
         if self.lower is None:
             self.raw.copy_(from_scale(covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
             return
-        raw, below = from_scale_tril(factor)
+        raw, below = from_scale_tril(factor, self.slope_bound)
         self.raw.copy_(raw)
         self.lower.copy_(below)

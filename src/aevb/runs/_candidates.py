@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .._persistence import to_config
 from ..errors import ArgumentError, IncompatibleError
 from ._settings import ModelSettings, RunSettings, TrainingSettings
 
@@ -79,6 +80,7 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = {
     "table": (
         DEFAULT,
         Candidate(name="scale predicted", model={"set": ("scale=predicted",)}),
+        Candidate(name="start gaussian", model={"set": ("start=gaussian",)}),
         _RATES[0],
         Candidate(name="hidden 256, 256", model={"hidden": (256, 256)}),
         Candidate(name="weight decay 0.1", training={"weight_decay": 0.1}),
@@ -90,8 +92,7 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = {
         *_BOUNDS,
         Candidate(name="input noise 0.1", training={"input_noise": 0.1}),
         _SIZES[1],
-        Candidate(name="lr x 2, hidden 256, 256", model={"hidden": (256, 256)}, lr=2.0),
-        Candidate(name="weight decay 1", training={"weight_decay": 1.0}),
+        Candidate(name="start mixture", model={"set": ("start=mixture",)}),
     ),
     "image": (
         DEFAULT,
@@ -127,6 +128,8 @@ def candidates_for(
 ) -> list[tuple[str, RunSettings, Recipe]]:
     """The first ``count`` candidates that the settings leave open: name, settings and recipe.
 
+    Of candidates with the same model and training there is one.
+
     Args:
         settings: The settings of the user.
         spec: The description of the data.
@@ -137,13 +140,20 @@ def candidates_for(
     kind = "table" if spec.kind == "table" else "other"
     kind = "image" if spec.image and spec.network == "mlp" else kind
     found: list[tuple[str, RunSettings, Recipe]] = []
+    known: set[str] = set()
     for candidate in CANDIDATES[kind]:
         changed = candidate.apply(settings, base) if len(found) < count else None
         if changed is None:
             continue
         try:
-            found.append((candidate.name, changed, changed.recipe(spec, n_rows)))
+            recipe = changed.recipe(spec, n_rows)
         except (ArgumentError, IncompatibleError):  # the preset does not take it
             if candidate is DEFAULT:
                 raise
+            continue
+        parts = (recipe.model, recipe.objective, recipe.gradient)
+        key = repr((*map(to_config, parts), changed.training))
+        if key not in known:
+            known.add(key)
+            found.append((candidate.name, changed, recipe))
     return found
