@@ -5,7 +5,8 @@ train and test on all rows. Columns are standardised by the training rows. Area 
 times 100, means over seeds. One model of `aevb.sklearn.VAEOutlierDetector` with its defaults gives
 all of its scores; the other detectors are those of PyOD with their defaults.
 
-Takes about an hour on one core for 5 seeds; --sets, --seeds and --modes take parts of it.
+Takes about an hour on one core for 5 seeds; --sets, --seeds and --modes take parts of it. What is
+in the record of --out already is not computed again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -27,10 +29,12 @@ from pyod.models.pca import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from aevb.runs._outliers import OUTLIER_SCORES, outlier_reference, outlier_scores
+from aevb.runs._outliers import outlier_reference, outlier_scores
 from aevb.sklearn import VAEOutlierDetector
 
 FOLDER = tables.DATA / "anomaly"
+METHODS = ("log_prob", "elbo", "latent_knn")
+DRAWS = 20
 OTHERS = {
     "isolation forest": lambda seed: IForest(random_state=seed),
     "k nearest neighbours": lambda seed: KNN(),
@@ -62,9 +66,9 @@ def scores(
     seconds = time.process_time() - start
     run = detector.run_.in_float64()
     rows, known = (run.rows(detector._read(each)) for each in (test, train))
-    for method in OUTLIER_SCORES:
-        reference = outlier_reference(run, known, method, 50, seed)
-        found = outlier_scores(run, rows, method, reference=reference, samples=50, seed=seed)
+    for method in METHODS:
+        reference = outlier_reference(run, known, method, samples=DRAWS, seed=seed)
+        found = outlier_scores(run, rows, method, reference=reference, samples=DRAWS, seed=seed)
         yield f"aevb, {method}", -found.numpy(), seconds
     for name, make in OTHERS.items():
         start = time.process_time()
@@ -82,34 +86,28 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="JSON: other parameters")
     parser.add_argument("--out", type=Path, help="where to write the record")
     options = parser.parse_args()
-    records = []
-    for name in options.sets:
-        for mode in options.modes:
-            for seed in range(options.seeds):
-                train, test, y = parts(FOLDER / f"{name}.npz", mode, seed)
-                for detector, found, seconds in scores(train, test, seed, options.options):
-                    area = 100 * float(roc_auc_score(y, found))
-                    records.append(
-                        {
-                            "set": name.split("_", 1)[1],
-                            "mode": mode,
-                            "seed": seed,
-                            "detector": detector,
-                            "auroc": area,
-                            "seconds": seconds,
-                        }
-                    )
-            print(f"{records[-1]['set']:12} {mode:13}", line(records, name, mode), flush=True)
+    records: list[dict[str, Any]] = []
+    if options.out is not None and options.out.exists():
+        records = json.loads(options.out.read_text(encoding="utf-8"))
+    for seed, name, mode in product(range(options.seeds), options.sets, options.modes):
+        where = {"set": name.split("_", 1)[1], "mode": mode, "seed": seed}
+        if any(where.items() <= each.items() for each in records):
+            continue
+        train, test, y = parts(FOLDER / f"{name}.npz", mode, seed)
+        for detector, found, seconds in scores(train, test, seed, options.options):
+            area = round(100 * float(roc_auc_score(y, found)), 3)
+            own = {"detector": detector, "auroc": area, "seconds": round(seconds, 1)}
+            records.append(where | own)
+        print(f"{where['set']:12} {mode:13} {seed}", line(records, where), flush=True)
+        if options.out is not None:
+            options.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     for mode in options.modes:
-        print(f"{'mean':12} {mode:13}", line(records, None, mode))
-    if options.out is not None:
-        options.out.write_text(json.dumps(records, indent=1) + "\n")
+        print(f"{'mean':12} {mode:13}", line(records, {"mode": mode}))
 
 
-def line(records: list[dict[str, Any]], name: str | None, mode: str) -> str:
-    """The mean of each detector over seeds, and over sets where no set is named."""
-    own = [each for each in records if each["mode"] == mode]
-    own = [each for each in own if name is None or each["set"] == name.split("_", 1)[1]]
+def line(records: list[dict[str, Any]], where: dict[str, Any]) -> str:
+    """The mean of each detector over the records of a set, mode or seed."""
+    own = [each for each in records if where.items() <= each.items()]
     detectors = dict.fromkeys(each["detector"] for each in own)
     means = {d: mean(each["auroc"] for each in own if each["detector"] == d) for d in detectors}
     return "  ".join(f"{detector} {area:.1f}" for detector, area in means.items())
