@@ -87,8 +87,35 @@ def test_trimming_keeps_outliers_out_of_the_model():
 def test_long_tails_are_likelihoods_of_real_numbers():
     detector = VAEOutlierDetector(heavy_tails=True, **TINY).fit(people())
     columns = {each.name: each.likelihood for each in detector.run_.schema.modelled}
-    assert columns["x"] == "student_t"
-    assert columns["age"] != "student_t"
+    assert columns["x"] == columns["age"] == "student_t"
+    assert columns["city"] == "categorical"
+
+
+def test_numbers_of_every_kind_are_continuous():
+    """Of an array and of a frame alike; texts, dates and truth values keep their kinds."""
+    rng = np.random.default_rng(0)
+    spiky = np.where(rng.random(200) < 0.4, 0, rng.normal(size=200))
+    columns = [rng.poisson(3, 200), rng.integers(0, 5, 200), np.exp(rng.normal(size=200)), spiky]
+    X = np.stack([*columns, rng.integers(0, 2, 200)], 1).astype(float)
+    frame = people().assign(twice=lambda each: 2 * each["x"])
+    found = [VAEOutlierDetector(**TINY).fit(each).run_.schema.columns for each in (X, frame)]
+    assert [column.kind for column in found[0]] == ["continuous"] * 4 + ["binary"]
+    kinds = {column.name: column.kind for column in found[1]}
+    assert kinds["age"] == kinds["x"] == kinds["twice"] == "continuous"
+    assert kinds["city"] == "categorical"
+    chosen = VAEOutlierDetector(kinds={"age": "integer"}, **TINY).fit(people()).run_.schema
+    assert {column.name: column.kind for column in chosen.columns}["age"] == "integer"
+
+
+def test_values_far_from_repeated_ones_are_unusual():
+    """The cell of a spike or of the last level of a grid says nothing of the distance."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    X[:, 0] = np.where(rng.random(400) < 0.5, 0, X[:, 0].round(1))
+    detector = VAEOutlierDetector(**(TINY | {"hidden": (16,)})).fit(X)
+    line = np.zeros((4, 3))
+    line[:, 0] = [0, 4, 8, 16]
+    assert (np.diff(detector.score_samples(line)) < 0).all()
 
 
 @pytest.mark.parametrize(

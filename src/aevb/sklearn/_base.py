@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from .._files import write_tensors
 from .._hardware import resolve_device
 from .._records import check_fields
-from ..data import Dataset
+from ..data import Dataset, Schema
 from ..data._array_frames import FrameForm
 from ..data._formatting import suggest_nearest
 from ..data._rows import as_weights
@@ -170,9 +170,9 @@ class BaseVAE(BaseEstimator, ABC):
             _check_needs_no_labels(settings.model.preset)
             if epochs is not None:
                 settings = replace(settings, training=replace(settings.training, epochs=epochs))
-            data = settings.load_data(
-                frame, kinds=self._kinds(frame), split=self._split(), weights=weights, name="table"
-            )
+            reading = {"split": self._split(), "weights": weights, "name": "table"}
+            kinds = self._kinds(frame)
+            data = settings.load_data(frame, kinds=kinds, **reading)
             if data.spec.schema is None:
                 raise IncompatibleError(
                     "it has one likelihood for all columns",
@@ -180,6 +180,8 @@ class BaseVAE(BaseEstimator, ABC):
                     value=self.preset,
                     suggestions=("Choose another preset, or use `aevb.fit`",),
                 )
+            if preferred := self._preferred_kinds(data.spec.schema):
+                data = settings.load_data(frame, kinds=preferred | kinds, **reading)
             data, callbacks = self._arrange(data)
             run = settings.fit(
                 data=data, device=self.device, progress=bool(self.verbose), callbacks=callbacks
@@ -335,6 +337,10 @@ class BaseVAE(BaseEstimator, ABC):
     def _seed(self) -> int:
         """The seed of the fit, which the noise of scores depends on."""
         return int(self.run_.config.get("seed", 0))
+
+    def _preferred_kinds(self, schema: Schema) -> dict[str, str]:
+        """The kinds that columns have in a subclass, where they are not those of the values."""
+        return {}
 
     def _arrange(self, data: Dataset) -> tuple[Dataset, tuple[EpochCallback, ...]]:
         """The data as they are trained on, and what is called after each epoch."""

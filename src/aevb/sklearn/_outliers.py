@@ -14,6 +14,7 @@ from sklearn.utils import ClassifierTags
 from .._hardware import resolve_device
 from ..data import Dataset, Schema
 from ..errors import ArgumentError, check_choice
+from ..networks._column import Column
 from ..runs._outliers import (
     OUTLIER_SCORES,
     OutlierReference,
@@ -34,6 +35,9 @@ MAX_QUANTILES = 1000  # of the scores of the fit that are kept
 class VAEOutlierDetector(OutlierMixin, BaseVAE):
     """Outliers in a table: rows that a model of it finds unlikely.
 
+    Columns with more than two numbers are continuous, unless ``kinds`` says otherwise: a density
+    falls with the distance from other numbers, which the probability of a repeated value does not.
+
     Args:
         method: How usual a row is: ``"log_prob"``, its log-density; ``"elbo"``, a bound of it;
             ``"typicality"``, minus the distance of the log-density from its mean over the rows of
@@ -42,6 +46,9 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
             10%.
         trim: The share of the rows of least likelihood that each epoch leaves out, so that outliers
             among the rows of the fit have no part in the model; from 0 to below 0.5.
+        epochs: Passes over the rows; ``"auto"``: the default of ``aevb.fit``, which is longer. Few
+            leave the model near the robust Gaussian at which it starts, and do not learn clusters
+            of outliers.
         heavy_tails: Whether real numbers have Student t likelihoods, whose long tails give outliers
             less weight in training.
 
@@ -70,11 +77,11 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         *,
         method: str = "log_prob",
         contamination: float | str = "auto",
-        trim: float = 0.0,
+        trim: float = 0.1,
         heavy_tails: bool = False,
         preset: str | None = None,
         hidden: tuple[int, ...] | None = None,
-        epochs: int | str = "auto",
+        epochs: int | str = 15,
         batch_size: int | str = "auto",
         learning_rate: float | str = "auto",
         kinds: Any = None,
@@ -117,6 +124,10 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
             raise ArgumentError(
                 'give a share in (0, 0.5], or "auto"', argument="contamination", value=share
             )
+
+    def _preferred_kinds(self, schema: Schema) -> dict[str, str]:
+        """Numbers of all kinds as continuous ones, whose densities fall with the distance."""
+        return {each.name: "continuous" for each in schema.columns if _has_numbers(each)}
 
     def _arrange(self, data: Dataset) -> tuple[Dataset, tuple[EpochCallback, ...]]:
         """The data with long tails, and with weights that change between epochs."""
@@ -248,3 +259,13 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         values = dict(zip(found.names, found.columns.numpy().T, strict=True))
         values |= {REMAINDER: found.remainder.numpy(), "score": found.score.numpy()}
         return make_frame(values, X)
+
+
+def _has_numbers(column: Column) -> bool:
+    """Whether a column has more than two numbers, which are no dates or identifiers."""
+    if column.kind in ("ordinal", "derived"):
+        levels = column.levels
+        return levels is None or (
+            len(levels) > 2 and all(isinstance(each, int | float) for each in levels)
+        )
+    return column.kind in ("positive", "bounded", "count", "integer", "spiky")
