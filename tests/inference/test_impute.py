@@ -556,6 +556,49 @@ def test_intervals_are_the_quantiles_of_the_conditional_gaussian():
     assert found.level == 0.8 and len(found.categories.cells) == 0
 
 
+def test_intervals_hold_what_one_latent_leaves_open():
+    """Far from the posterior one latent has all weight: cells vary about their mean given it."""
+    scale, samples = 0.7, 400
+    model = model_with_missing_cells(torch.full((3, 1), 100.0), torch.zeros(3), scale)
+    x = torch.tensor([[math.nan, 300.0, 301.0], [math.nan, -50.0, 20.0]])
+    found = impute(model, x, samples=samples, level=0.8)
+    assert (found.effective_sample_size < 1.5).all()
+    ends = torch.stack([found.low, found.high])[:, :, 0] - found.x[:, 0]
+    # five errors of a quantile, as above
+    away = 1.2815515655446004 * scale * torch.tensor([[-1.0], [1.0]])
+    assert ((ends - away).abs() < 5 * 1.71 * scale / math.sqrt(samples)).all()
+
+
+def test_names_and_angles_are_drawn_again_where_one_latent_has_all_weight():
+    n, x = 600, torch.full((2, 2), torch.nan)
+    log_weight = torch.zeros(n, 2).double()
+    log_weight[1:, 0] = -99.0
+    z = torch.randn(n, 2, 1)
+
+    def likelihood(z, context=None):
+        names = torch.randint(0, 3, z.shape)
+        return SimpleNamespace(sample=lambda: torch.cat([names, math.pi / 2 * names], -1).double())
+
+    moments = _impute._WeightedDraws(SimpleNamespace(cell_kinds=("names", "angles")), x, 0)
+    cells = _impute.MissingCellDraws(x, n)
+    cells.add(log_weight, moments.add(log_weight, likelihood(z), z).drawn)
+    before = moments.to_imputation(SimpleNamespace(), Batch(x), cells, 0.9, n, None)
+    noise = RowNoise.from_batch(Batch(x), 0, None)
+    model = SimpleNamespace(likelihood=likelihood)
+    moments.redraw_rows(model, Batch(x), cells, z, 2 * n // 3, noise)  # in two blocks
+    after = moments.to_imputation(model, Batch(x), cells, 0.9, n, None)
+    shares = after.categories.probabilities
+    assert before.categories.probabilities[0].max() == 1 and before.spread[0, 1] < 1e-6
+    assert (shares[0] - 1 / 3).abs().max() < 5 * math.sqrt(2 / 9 / n)
+    # three directions with the mean (1 / 3, 0), and each coordinate a variance of at most 2 / 3
+    length = (-after.spread[0, 1].square() / 2).exp()
+    assert (length - 1 / 3).abs() < 5 * math.sqrt(2 / 3 / n)
+    for name in ("x", "spread", "low", "high"):
+        old, new = (getattr(each, name)[1] for each in (before, after))
+        assert torch.equal(old.nan_to_num(), new.nan_to_num()), name
+    assert torch.equal(before.categories.probabilities[1], shares[1])
+
+
 def test_sets_hold_the_fewest_categories_by_enumeration():
     """Two latent states; the observed cell decides between them by Bayes' rule."""
     model, joint = two_state_model()

@@ -36,6 +36,7 @@ from ._quantiles import MissingCellDraws, smallest_sets
 
 MAX_BUFFERED_DRAWS = 1 << 24  # draws of cells that are kept for quantiles: 64 MiB
 IMPUTE_BLOCK_ROWS = 256  # rows encoded together
+FEW_SAMPLES = 20  # of an effective sample size: one draw for each latent would be as few draws
 _FILL_MISSING = Part("networks.FillMissing")
 
 
@@ -110,8 +111,9 @@ def impute(
     probability ``w_k / sum w`` and the missing cells from ``p(x_m|z)`` (sampling importance
     resampling). Both are exact under the model as ``samples`` grows. Angles and categories have no
     mean: a value is drawn for every latent and weighted. So are the ends of intervals, quantiles of
-    weighted draws, one for every latent, and the sets of categories. Mattei and Frellsen, MIWAE:
-    deep generative modelling and imputation of incomplete data sets (2019).
+    weighted draws, one for every latent, and the sets of categories. In rows with fewer than 20
+    effective samples as many values are drawn from latents that are resampled by weight. Mattei and
+    Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets (2019).
 
     Args:
         model: A model of data with missing cells (``likelihoods.Missing``), or a run.
@@ -153,7 +155,8 @@ def impute(
     x = _validate_data(model, table)
     context = model.resolve_context(len(x), context)
     with seeded_evaluation(model, seed), explain_out_of_memory("in an imputation", rows=max_pairs):
-        kept = MAX_BUFFERED_DRAWS // (samples * math.prod(model.event_shape))
+        width = max(map(math.prod, (model.event_shape, model.latent_shape)))
+        kept = MAX_BUFFERED_DRAWS // (samples * width)
         size = max(1, min(IMPUTE_BLOCK_ROWS, max_pairs, kept))
         starts = range(0, len(x), size)
         parts = [
@@ -279,7 +282,7 @@ def _impute_block(
     moments = _WeightedDraws(model.likelihood, batch.x, draws)
     cells = MissingCellDraws(batch.x, samples)
     pairs = min(max_pairs, MAX_BUFFERED_WEIGHTS // max(1, draws))
-    block = max(1, pairs // len(batch.x))
+    block, latents = max(1, pairs // len(batch.x)), []
     for done in range(0, samples, block):
         count = min(block, samples - done)
         with noise.samples(count, done):
@@ -289,9 +292,12 @@ def _impute_block(
             values = moments.add(log_weight.double(), given_cells(likelihood, batch.x), z)
             if len(cells.rows):
                 cells.add(log_weight.double(), values.drawn)
+                latents.append(z)
         if on_progress is not None:
             on_progress(count * len(batch.x))
     moments.check_weights(start)
+    if latents:
+        moments.redraw_rows(model, batch, cells, torch.cat(latents), max_pairs, noise)
     return moments.to_imputation(model, batch, cells, level, max_pairs, noise.fork(1))
 
 
@@ -339,6 +345,41 @@ class _WeightedDraws:
             torch.maximum(best, self.best),
             torch.where(moves, new, self.latents),
         )
+
+    def redraw_rows(
+        self,
+        model: VAE,
+        batch: Batch,
+        cells: MissingCellDraws,
+        z: Tensor,
+        max_pairs: int,
+        noise: RowNoise,
+    ) -> None:
+        """Draw cells again where few latents have weight, from latents resampled by weight.
+
+        A draw for each latent would leave out how much cells vary given a latent.
+        """
+        few = self.log_sums.effective_sample_size() < FEW_SAMPLES
+        few &= self.empty.flatten(1).any(1)
+        if not few.any():
+            return
+        x, context = batch.x[few], None if batch.context is None else batch.context[few]
+        places, noise = cells.resampled_places(few), RowNoise.from_keys(noise.keys[few], 2)
+        z = z[:, few]
+        z = z.gather(0, places.reshape(*places.shape, *[1] * (z.dim() - 2)).expand_as(z))
+        pairs = [(each, type(each)(each.cells)) for each in self.moments if each.kind != "numbers"]
+        one = torch.ones(len(z), len(x), dtype=torch.float64, device=x.device)
+        drawn, block = [], max(1, max_pairs // len(x))
+        for start in range(0, len(z), block):
+            part = z[start : start + block]
+            with noise.samples(len(part), start):
+                values = _DecodedValues(given_cells(model.likelihood(part, context), x))
+                drawn.append(values.drawn)
+            for _, new in pairs:
+                new.add(one[0], one[: len(part)], values)
+        cells.replace_rows(few, torch.cat(drawn))
+        for old, new in pairs:
+            old.replace_rows(few, new, self.log_sums.weight_sum[few] / len(z))
 
     def check_weights(self, start: int) -> None:
         """Check that some draw explains every row.
@@ -461,6 +502,13 @@ class _CellMoments(ABC):
             for total, value in zip(sums, found, strict=True)
         )
 
+    def replace_rows(self, rows: Tensor, other: _CellMoments, factor: Tensor) -> None:
+        """Replace the sums of rows by those of other draws, times a factor of each row."""
+        pairs = [_pad_to_same(old, new) for old, new in zip(self.sums, other.sums, strict=True)]
+        for old, new in pairs:
+            old[rows] = _scale_rows(factor, new)
+        self.sums = tuple(old for old, _ in pairs)
+
     @abstractmethod
     def statistics(self, values: _DecodedValues) -> tuple[Tensor, ...]:
         """The statistics to average, ``[n, B, cells]`` each, float64."""
@@ -536,6 +584,12 @@ _MOMENTS_BY_KIND: dict[CellKind, type[_CellMoments]] = {
 def _places(kinds: Sequence[CellKind], kind: CellKind, x: Tensor) -> Tensor:
     """The numbers of the cells of a kind."""
     return torch.tensor([i for i, each in enumerate(kinds) if each == kind], device=x.device)
+
+
+def _pad_to_same(*values: Tensor) -> list[Tensor]:
+    """Tensors with zeros up to the same size of the last axis."""
+    width = max(each.shape[-1] for each in values)
+    return [torch.nn.functional.pad(each, (0, width - each.shape[-1])) for each in values]
 
 
 def _scale_rows(factor: Tensor, values: Tensor) -> Tensor:

@@ -30,6 +30,23 @@ class MissingCellDraws:
         self.values[block] = drawn[:, self.rows, self.cells]
         self.log_weight[block], self.n_filled = log_weight, block.stop
 
+    def resampled_places(self, rows: Tensor) -> Tensor:
+        """The places of latents in proportion to their weights, ``[samples, chosen rows]``.
+
+        Args:
+            rows: Which rows are chosen, bool ``[B]``.
+        """
+        weight = (self.log_weight - self.log_weight.amax(0))[:, rows].exp()
+        places = torch.arange(len(weight), dtype=weight.dtype, device=weight.device)
+        shares = (places + 0.5) / len(weight)
+        return weighted_quantiles(places[:, None].expand_as(weight), weight, shares).long()
+
+    def replace_rows(self, rows: Tensor, drawn: Tensor) -> None:
+        """Replace the draws of rows by ``[samples, chosen rows, cells]`` of equal weights."""
+        own, place = rows[self.rows], rows.cumsum(0) - 1
+        self.values[:, own] = drawn[:, place[self.rows[own]], self.cells[own]]
+        self.log_weight[:, rows] = 0.0
+
     def intervals(self, level: float, centre: Tensor, is_angle: Tensor) -> Tensor:
         """The ends of central intervals, ``[2, missing cells]`` float64.
 

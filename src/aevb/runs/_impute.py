@@ -28,6 +28,7 @@ from ..data._text_cells import TextCells
 from ..data._write_frame import write_frame
 from ..errors import DataError, IncompatibleError
 from ..inference import Imputation
+from ..inference._impute import FEW_SAMPLES
 from ..networks._column import Level
 from ..notes import Argument, Note, message
 from ..types import ProgressCallback
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from ._run import Run
 
 MAX_CELLS_AT_ONCE = 1 << 18  # cells that are decoded together
-FEW_SAMPLES = 20  # an effective sample size below this is named
 
 
 @dataclass(frozen=True)
