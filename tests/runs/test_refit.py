@@ -149,3 +149,13 @@ def test_sparse_and_mapped_rows_are_joined(tmp_path):
     rows = Rows.from_array(sparse.csr_matrix(dense))
     joined = rows.subset([3, 0]).joined_with(rows.subset([2, 1]))
     assert torch.equal(joined.tensor(), torch.from_numpy(dense[[3, 0, 2, 1]]))
+
+
+def test_a_start_that_no_epoch_improves_is_kept(source):
+    model = ModelSettings(preset="table_vae", hidden=(4,))
+    run = settings_of(
+        source, model=model, training=TrainingSettings(epochs=1, lr=3.0, refit=True)
+    ).fit(progress=False)
+    assert run.result is not None and run.result.best_epoch == 0
+    assert "refit_kept_start" in {note.code for note in run.result.notes}
+    assert len(run.data().validation) > 0

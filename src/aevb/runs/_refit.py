@@ -81,6 +81,8 @@ class Refit:
             first, record = self._train_once(recipe, self.data, out, kept, {}, resume, overwrite)
             if first.best_epoch is None or first.stop_reason == "interrupted":
                 return first, self.data, record
+            if first.best_epoch == 0:
+                return replace(first, notes=(*first.notes, kept_start_note())), self.data, record
             chosen = self._choice(first)
             resume, overwrite = False, True
         data = join_validation(self.data)
@@ -152,6 +154,15 @@ class Refit:
                     value=True,
                     suggestions=(message("Leave {refit} out", refit=Argument("refit")),),
                 )
+
+
+def kept_start_note() -> Note:
+    """A note that no epoch was better than the start, so that there is nothing to train again."""
+    return Note(
+        "refit_kept_start",
+        "No epoch was better on the validation rows than the start: its weights are kept, and "
+        "there was no second training.",
+    )
 
 
 def refit_note(chosen: Mapping[str, Any]) -> Note:
