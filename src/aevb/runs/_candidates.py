@@ -48,6 +48,7 @@ class Candidate:
             assert base.model.latent is not None
             model["latent"] = max(1, round(base.model.latent * self.latent))
         if self.lr != 1:
+            assert base.training.lr is not None
             training["lr"] = base.training.lr * self.lr
         if _is_set(settings.model, model) or _is_set(settings.training, training):
             return None
