@@ -121,6 +121,15 @@ def test_rows_meet_conditions(aevb, run):
     assert polars.read_ndjson("again.jsonl")["age"].to_list() == rows["age"].to_list()
 
 
+def test_levels_are_drawn_equally_often(aevb, refused, run):
+    done = aevb("sample", run, "-n", 40, "--balance", "sex", "--out", "rows.csv", "--json")
+    counts = polars.read_csv("rows.csv")["sex"].value_counts()
+    assert counts["count"].to_list() == [20, 20]
+    assert json.loads(done.out)["balance"] == "sex"
+    refused("sample", run, "--balance", "nothing", "--out", "rows.csv")
+    refused("sample", run, "--balance", "sex", "--mean", "--out", "rows.csv")
+
+
 def test_quiet_commands_print_nothing(aevb, run, people):
     for command in ("impute", "score"):
         done = aevb(command, run, people, "--out", f"{command}.csv", "--samples", 50, "--quiet")

@@ -50,6 +50,13 @@ def sample(
     ] = False,
     context_values: ContextOption = None,
     where: WhereOption = None,
+    balance: Annotated[
+        str | None,
+        Parameter(
+            help="A column of a table: the same number of rows for each of its levels.",
+            group=RUN_GROUP,
+        ),
+    ] = None,
     output: OutputOptions,
     json: Json = False,
     common: CommonOptions = CommonOptions(),
@@ -68,7 +75,12 @@ def sample(
         )
     label = _parse_context(opened, context_values)
     record = {"run": opened.name, "out": str(output.out), "n": n, "seed": common.seed}
-    if where and not mean:
+    if balance is not None:
+        x = opened.sample(
+            n, label=label, where=where or None, balance=balance, mean=mean, seed=common.seed
+        )
+        record |= {"where": list(where or ()), "balance": balance}
+    elif where and not mean:
         found = opened.condition(where, n, label=label, seed=common.seed)
         x = found.rows
         record |= {"where": list(where)} | found.to_dict()

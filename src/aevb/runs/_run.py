@@ -58,6 +58,7 @@ from ._per_row import with_refined_rows
 from ._refit import REFIT, join_validation, refit_note
 from ._score import TableScores, score_table
 from ._settings import RunSettings, TrainingSettings
+from ._synthesis import Balance, ConstrainedTable, synthesise
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -837,6 +838,7 @@ class Run(TrainedModel):
         *,
         label: Any = None,
         where: Conditions | None = None,
+        balance: Balance | None = None,
         mean: bool = False,
         seed: int = 0,
     ) -> Any:
@@ -847,6 +849,8 @@ class Run(TrainedModel):
             label: The condition of a conditional model: a value, a list, or a dict by name.
             where: Conditions on the columns of a table, such as ``["sex=Female", "age>60"]``; see
                 ``condition``.
+            balance: A column of a table whose levels are drawn equally often, or a dict with one
+                column and the share of each of its levels, as ``{"sex": {"f": 0.3, "m": 0.7}}``.
             mean: Return the mean of p(x|z) instead of a draw.
             seed: Seed of every draw.
 
@@ -855,6 +859,12 @@ class Run(TrainedModel):
             data; whole numbers for data counted in steps. Of a table with a ``schema``, a polars
             data frame with its columns.
         """
+        if balance is not None:
+            if mean or label is not None:
+                reason = "rows in chosen shares are draws without a condition"
+                raise ArgumentError(reason, argument="mean" if mean else "label")
+            table = ConstrainedTable.of_run(self)
+            return synthesise(self, n, table, where=where, balance=balance, seed=seed)[0]
         if where is not None:
             if mean:
                 raise ArgumentError("rows under conditions are draws", argument="mean", value=mean)
