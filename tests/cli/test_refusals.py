@@ -86,7 +86,7 @@ def files(tmp_path):
         (["ok.npy", "--set", "alhpa=0.5", "--objective", "renyi"], 'Did you mean "alpha"?'),
         (
             ["ok.npy", "--set", "gradient.alpha=0.5", "--objective", "renyi"],
-            "gradient `Pathwise` takes nothing",
+            "gradient `DoublyReparameterised` takes nothing",
         ),
         (["ok.npy", "--set", "alpha=big", "--objective", "renyi"], "'big' is not a number"),
         (["ok.npy", "--set", "groups=2.5", "--preset", "miwae"], "2.5 is not a whole number"),
@@ -111,7 +111,7 @@ def files(tmp_path):
             ["ok.npy", "--objective", "iwae", "--beta", "2"],
             "--beta is 2.0; objective `IWAE` does not take it",
         ),
-        (["ok.npy", "--gradient", "leave-one-out"], "needs at least 2 samples"),
+        (["ok.npy", "--preset", "vae", "--gradient", "leave-one-out"], "needs at least 2 samples"),
         (["ok.npy", "--likelihood", "bernouli"], "Write --likelihood bernoulli"),
         (["ok.npy", "--likelihood", "bernoulli"], "Write --likelihood normal"),
         (["ok.npy", "--network", "conv"], "Write --network mlp"),

@@ -1,6 +1,7 @@
 """The record of the rows of a run: later commands find them, and changes are noticed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,8 +59,11 @@ def test_every_source_of_a_foreign_run_needs_confirmation(settings):
 
 def test_python_and_the_command_choose_the_same_latent_size(settings):
     data = settings.load_data()
-    recipe = settings.recipe(data.spec)
-    assert recipe.model.latent_shape == (2,)
+    for name in ("vae", "table_vae"):
+        chosen = replace(settings, model=replace(settings.model, preset=name))
+        expected = (2,) if name == "vae" else (4,)  # half the columns, or all of them
+        assert chosen.recipe(data.spec).model.latent_shape == expected
+        assert preset(name, data.spec).model.latent_shape == expected
     for name in ("vae", "iwae", "beta_vae", "renyi_vae"):
         assert preset(name, data.spec).model.latent_shape == (2,)
     assert preset("vae", data.spec, latent=5).model.latent_shape == (5,)

@@ -16,7 +16,7 @@ FIRST = Path(__file__).parent / "format_1"  # written by the first format, with 
 EXPECTED = json.loads((FIRST / "expected.json").read_text())
 SMALL = ModelSettings(latent=1, hidden=(4,))
 SETTINGS = {
-    "table": RunSettings("table.csv", model=SMALL),
+    "table": RunSettings("table.csv", model=replace(SMALL, preset="vae")),
     "digits": RunSettings("digits", model=replace(SMALL, latent=2)),
     "conditional": RunSettings(
         "table.csv", data=DataSettings(condition=("weight",)), model=replace(SMALL, preset="cvae")

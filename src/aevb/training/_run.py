@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -353,7 +354,8 @@ class TrainingRun:
 
     def _identity(self) -> dict[str, Any]:
         """Everything that a resumed run must share."""
-        data = None if self.spec is None else self.spec.to_dict()
+        # the rows themselves are compared, not their number, which runs of older versions lack
+        data = None if self.spec is None else replace(self.spec, train_rows=None).to_dict()
         return self.identity | {"model": to_config(self.model), "data": data}
 
     def _restore_part(self, name: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
