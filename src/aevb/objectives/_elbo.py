@@ -19,7 +19,7 @@ from ..models import VAE
 from ..notes import Argument, message
 from ..types import ObjectiveValue, Terms
 from ._bounds import ARITHMETIC_MEAN, leave_one_out_mean
-from ._objective import Objective, ObjectiveRegistration
+from ._objective import Objective, ObjectiveRegistration, ValidationCriterion
 from ._schedules import Schedule, as_schedule, endpoint_range
 
 # draws that decide on which side of a capacity a datum lies, if its KL divergence is sampled
@@ -97,6 +97,8 @@ class ELBO(Objective):
         self.free_bits = free_bits
         self.has_capacity = capacity is not None
         self.uses_log_weights = free_bits == 0 and not self.has_capacity
+        low, high = endpoint_range(weight)
+        self.fixed_beta = low if low == high and not self.has_capacity else None
         self.register_schedule("beta", weight)
         if self.has_capacity:
             self.register_schedule("capacity", target_rate)
@@ -104,6 +106,13 @@ class ELBO(Objective):
     @property
     def name(self) -> str:
         return "ELBO"
+
+    @property
+    def target_criterion(self) -> ValidationCriterion:
+        if self.fixed_beta in (None, 1.0):
+            return self.validation_criterion
+        weight = self.fixed_beta
+        return ValidationCriterion(f"ELBO with beta {weight:g}", kl_weight=weight)
 
     def integrand(self, terms: Terms, model: VAE) -> Tensor:
         return terms.log_likelihood - self.beta * self._penalised_rate(terms)

@@ -12,7 +12,7 @@ from ..errors import IncompatibleError
 from ..models import VAE
 from ..types import ObjectiveValue, Terms
 from ._bounds import ARITHMETIC_MEAN
-from ._objective import Objective, ObjectiveRegistration
+from ._objective import Objective, ObjectiveRegistration, ValidationCriterion
 
 
 @register(
@@ -62,6 +62,15 @@ class ExPost(Objective):
     @property
     def name(self) -> str:
         return "ELBO"
+
+    @property
+    def validation_criterion(self) -> ValidationCriterion:
+        """What encoder and decoder maximise.
+
+        The ELBO would choose early weights, which keep little of the data, where the KL divergence
+        has a small weight in training.
+        """
+        return self.objective.target_criterion
 
     @property
     def summary(self) -> str:

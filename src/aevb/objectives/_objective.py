@@ -40,11 +40,14 @@ class ValidationCriterion:
         name: The name of the bound.
         mean: The mean of the log-weights that the bound is.
         samples: Number of draws per datum.
+        kl_weight: Weight of the KL divergence in the arithmetic mean; with another weight than 1
+            this is no bound.
     """
 
     name: str = "ELBO"
     mean: PowerMean = ARITHMETIC_MEAN
     samples: int = 1
+    kl_weight: float = 1.0
 
 
 class Objective(Configurable, ScheduledModule, ABC):
@@ -105,6 +108,11 @@ class Objective(Configurable, ScheduledModule, ABC):
     def validation_criterion(self) -> ValidationCriterion:
         """The criterion for held-out rows: the plain ELBO, without weights and penalties."""
         return ValidationCriterion()
+
+    @property
+    def target_criterion(self) -> ValidationCriterion:
+        """The criterion for held-out rows that is closest to what is maximised."""
+        return self.validation_criterion
 
     @property
     def exact_kind(self) -> BoundKind:

@@ -46,7 +46,9 @@ def validation_terms(model: VAE, batch: Batch, criterion: ValidationCriterion) -
     terms = model.draw_terms(batch, criterion.samples)
     rate, distortion = rate_and_distortion(model, terms)
     if criterion.mean.is_average or not model.posterior.has_density:
-        bound = -distortion - (rate if model.posterior.has_density else 0.0)
+        bound = -distortion
+        if model.posterior.has_density:
+            bound = bound - criterion.kl_weight * rate
     else:
         bound = criterion.mean(terms.log_weight.double(), terms.log_measure.double())
     return torch.stack([bound, rate, distortion])
