@@ -76,7 +76,7 @@ class VAE(BaseDetector):
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Train a model of the rows, and find the threshold of outliers.
 
         Args:
@@ -95,7 +95,7 @@ class VAE(BaseDetector):
         self._process_decision_scores()
         return self
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Score rows.
 
         Args:

@@ -40,7 +40,7 @@ class ExponentialMovingAverage:
 
     def restart(self) -> None:
         """Begin again at the current parameters."""
-        torch._foreach_copy_(self.averages, self.parameters)
+        torch._foreach_copy_(self.averages, self.parameters)  # pyright: ignore[reportPrivateImportUsage]
 
     def update_weight(self, step: int) -> float:
         """The weight of the current parameters in the average after a step."""
