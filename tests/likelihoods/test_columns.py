@@ -260,3 +260,21 @@ def test_is_not_built_by_name():
     with pytest.raises(IncompatibleError) as error:
         LikelihoodRegistration.find("columns").from_network(nn.Identity(), (3,))
     assert error.value.argument == "likelihood" and error.value.suggestions
+
+
+def test_rows_score_alike_beside_rows_with_gaps():
+    """Complete batches are scored by direction, which takes no factorisation for each row."""
+    columns = [Column(f"x{i}", "continuous", "normal", scale=2.0) for i in range(3)]
+    likelihood = table([*columns, Column("s", "continuous", "student_t")], whiten=True).eval()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 4, generator=generator).double()
+    x[:, 1] += x[:, 0]
+    likelihood.initialise_from_data(x)
+    for group in likelihood.groups:
+        if hasattr(group, "whitening"):
+            group.whitening.fit(x[:, :3])
+    p = rows(likelihood, 50)
+    assert p.groups[0].rows.matrix.tril(-1).any()  # correlated
+    torch.testing.assert_close(p.log_prob(x), p.cell_log_prob(x).sum(-1), rtol=1e-9, atol=1e-9)
+    gaps = torch.cat([x[:1], x[1:].masked_fill(x[1:] > 1, torch.nan)])
+    torch.testing.assert_close(p.log_prob(gaps)[0], p.log_prob(x)[0], rtol=1e-9, atol=1e-9)

@@ -19,6 +19,7 @@ from ._base import BaseDistribution
 from ._discrete import open_uniform
 from ._discretised_logistic import log_bin_masses
 from ._double import in_double
+from ._gaussian_cells import has_missing
 from ._integer_categorical import IntegerCategorical, pick_level
 from ._linear_transform import GivenCells, LinearTransform
 
@@ -47,6 +48,10 @@ class CellGroup(BaseDistribution, ABC):
 
     def given(self, value: Tensor) -> CellGroup:
         """The distribution of the cells given those that are not missing in ``value``."""
+        return self
+
+    def without_gaps(self) -> CellGroup:
+        """The cells for rows without missing ones, whose sum of scores may take less time."""
         return self
 
     @abstractmethod
@@ -133,6 +138,9 @@ class CorrelatedCells(CellGroup):
     @property
     def variance(self) -> Tensor:
         return self.rows.variance
+
+    def without_gaps(self) -> CellGroup:
+        return CorrelatedCells(self.rows, self.log_unit, self.growth, complete=True)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The log-density of each cell given those before it; missing cells are NaN."""
@@ -495,7 +503,10 @@ class ColumnsDistribution(BaseDistribution):
         return self._in_order([group.variance for group in self.groups])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self._grouped_log_prob(value).sum(-1)
+        groups = (
+            self.groups if has_missing(value) else [each.without_gaps() for each in self.groups]
+        )
+        return ColumnsDistribution(groups, self.order, self.fill)._grouped_log_prob(value).sum(-1)
 
     def cell_log_prob(self, value: Tensor) -> Tensor:
         """The log-density of each cell in the units of the data; 0 where it is missing.
