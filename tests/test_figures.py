@@ -52,6 +52,16 @@ def calibration():
     return [f"in {100 * found[16]['coverage']:.1f} %", f"in {100 * found[1]['coverage']:.1f} %"]
 
 
+def shards():
+    """Memory and speed of rows in many files."""
+    found = load_record("shards")
+    rows = [
+        f"| {each['rows']:,} | {each['load_seconds']} | {each['peak_mib']} |"
+        for each in found["sizes"]
+    ]
+    return [*rows, f"are {found['speed_ratio']:.2f} times those of the same rows"]
+
+
 def imputation():
     """Errors of imputed cells beside those of classical imputers."""
     rows = []
@@ -165,6 +175,7 @@ def minutes():
         (bracket, "docs/choose/log_likelihood.md"),
         (calibration, "docs/choose/log_likelihood.md"),
         (imputation, "docs/tables.md"),
+        (shards, "docs/scaling.md"),
         (density, "docs/tables.md"),
         (binary, "docs/tables.md"),
         (synthesis, "docs/tables.md"),
@@ -175,6 +186,7 @@ def minutes():
         "bracket",
         "calibration",
         "imputation",
+        "shards",
         "density",
         "binary",
         "synthesis",

@@ -23,6 +23,7 @@ from ._save import save
 from ._schema import Schema
 from ._schema_builder import SchemaBuilder
 from ._schema_text import SchemaRow
+from ._shards import Shards
 from ._spec import Spec
 from ._transforms import DynamicBinarisation, RowTransform, ToFloat, UnpackBits, binarise
 
@@ -46,6 +47,7 @@ __all__ = [
     "Schema",
     "SchemaBuilder",
     "SchemaRow",
+    "Shards",
     "Spec",
     "ToFloat",
     "Together",

@@ -40,6 +40,7 @@ from ._formatting import format_count, format_list, format_shape, source_error, 
 from ._image_faults import find_image_faults
 from ._labels import class_names, describe_labels, encode_labels, is_missing
 from ._layout import canonical_layout, source_shape
+from ._load_shards import loads_shards, loads_shards_as
 from ._matrices import from_annotated, from_matrix, is_annotated
 from ._memory_map import MappedRows
 from ._mixed_tables import encode_table, filled_cells, learn_schema, mixed_spec
@@ -84,6 +85,12 @@ from ._temporal_order import TemporalOrder, measure_temporal_order, temporal_ord
 from ._transforms import ToFloat, UnpackBits
 
 
+def _load_as(source: Any, spec: Spec, **settings: Any) -> Rows:
+    """``load_as``, which follows."""
+    return load_as(source, spec, **settings)
+
+
+@loads_shards(_load_as)
 def load(
     source: Any,
     *,
@@ -121,12 +128,18 @@ def load(
     validation_labels: Any = None,
     test_labels: Any = None,
     weights: Any = None,
+    cache: Any = None,
 ) -> Dataset:
     """Load data, split them, and choose the likelihood, scaling and network that fit.
 
     ``spec.notes`` of the result has a note for each choice. Rows of an ``.npy`` file or a
     memory-mapped array above 1 GiB stay in their file and are read batch by batch; the batches are
     the same as those of rows in memory.
+
+    A pattern such as ``"shards/*.parquet"``, a list of paths, or ``Shards`` is one data set in many
+    files, of any size: the files are read twice in blocks, and the encoded training rows are kept
+    in a folder, from which each epoch reads windows of rows that are shuffled in memory. Of all
+    rows, at most 10,000 validate and 10,000 test.
 
     The columns of a table (a file or a frame) have a likelihood each, by their kinds: a ``Schema``
     of the training rows encodes all rows, and empty cells are missing values. A table of complete
@@ -139,7 +152,8 @@ def load(
             (tables as .csv, .tsv, .txt, .data, .jsonl, .parquet, .arrow, .xlsx or .arff; arrays as
             .npy, .npz, .mat, .h5ad or IDX; each also with .gz, .bz2, .xz, .zst or .zip) or of a
             folder of images, or the name of a data set (see ``list_datasets``). A text with a path
-            separator or an ending is a path.
+            separator or an ending is a path. A pattern of paths, a list of paths or ``Shards`` are
+            many files.
         key: The array of an .npz file, or the column of rows of a .parquet file.
         shape: The shape of an event whose rows are stored flat, such as ``(28, 28)``.
         binarise: Draw binary values from grey values: ``"dynamic"`` at every epoch (validation and
@@ -200,6 +214,9 @@ def load(
             ``labels``.
         test_labels: The ``labels`` of the test rows, likewise.
         weights: Weights of the rows ``[N]`` in training and validation, 0 or more.
+        cache: The folder for the encoded rows of many files; by default ``aevb/shards`` in
+            ``$XDG_CACHE_HOME`` or ``~/.cache``. They are written again where a file or a setting
+            has changed.
 
     Returns:
         The three parts of the data, and the ``Spec`` that describes them.
@@ -334,6 +351,7 @@ def _load_part(own: PartSource, spec: Spec, seed: int, memory_map: bool | None) 
     raise DataError("it has no rows", argument=own.part, suggestions=("Leave it out",))
 
 
+@loads_shards_as
 def load_as(
     source: Any,
     spec: Spec,
@@ -354,7 +372,8 @@ def load_as(
     rows of ``load``.
 
     Args:
-        source: Data as in ``load``, or a ``Dataset``.
+        source: Data as in ``load``, or a ``Dataset``. The encoded rows of many files are kept in a
+            folder.
         spec: The spec that the model was made for.
         key: As in ``load``.
         labels: As in ``load``; class names are numbered as in ``spec.class_names``.

@@ -114,6 +114,8 @@ class MappedRows:
         axes: The order of the axes of the file ``[N, *row]``; ``None``: as they are.
         device: The device that the rows are copied to.
         offset: What is subtracted in float64 before the values are converted to ``dtype``.
+        window_rows: Training reads so many rows at a time and shuffles them in memory; ``None``
+            shuffles all rows.
     """
 
     file: ArrayFile
@@ -122,6 +124,7 @@ class MappedRows:
     axes: tuple[int, ...] | None = None
     device: torch.device = CPU
     offset: Offset | None = None
+    window_rows: int | None = None
 
     @classmethod
     def from_memmap(cls, array: np.memmap) -> MappedRows:

@@ -44,7 +44,7 @@ def learn_schema(table: MixedTable, train: np.ndarray, kinds: Any, unseen: Unsee
     """
     if isinstance(kinds, Schema):
         return kinds
-    requested = _parse_kinds(kinds)
+    requested = parse_kinds(kinds)
     try:
         learned = learn_columns(table.subset(train).source, requested, table.rules)
     except DataError as error:
@@ -58,8 +58,12 @@ def learn_schema(table: MixedTable, train: np.ndarray, kinds: Any, unseen: Unsee
     return None if kinds is None and plain and not _has_missing(table, schema) else schema
 
 
-def _parse_kinds(kinds: Any) -> Any:
-    """Kinds as ``"age=count"`` by the name of their column; a path stays."""
+def parse_kinds(kinds: Any) -> Any:
+    """Kinds as ``"age=count"`` by the name of their column; a path stays.
+
+    >>> parse_kinds(["age=count"])
+    {'age': 'count'}
+    """
     texts = [kinds] if isinstance(kinds, str) else kinds
     if not isinstance(texts, list | tuple):
         return kinds

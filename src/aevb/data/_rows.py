@@ -161,6 +161,13 @@ class Rows:
         return isinstance(self.stored_values, MappedRows)
 
     @property
+    def window_rows(self) -> int | None:
+        """Training reads so many rows at a time and shuffles them; ``None``: all rows."""
+        return (
+            self.stored_values.window_rows if isinstance(self.stored_values, MappedRows) else None
+        )
+
+    @property
     def is_dense(self) -> bool:
         """Whether all rows are one tensor, neither in a file nor sparse."""
         return isinstance(self.stored_values, Tensor)
@@ -240,9 +247,21 @@ class Rows:
             rows and their weights.
         """
         index = index.to(self.index_device)
+        return self.batch_of(self.stored_values.index_select(0, index), index)
+
+    def batch_of(self, stored_values: Tensor, index: Tensor) -> Batch:
+        """Make a batch of rows that were read already.
+
+        Args:
+            stored_values: The rows as they are stored, ``[B, *row]``.
+            index: Their numbers, int64 ``[B]``.
+
+        Returns:
+            As ``batch``.
+        """
         numbers = index.to(self.stored_values.device)
         return Batch(
-            self.transform(self.stored_values.index_select(0, index)),
+            self.transform(stored_values),
             None if self.context_table is None else self.context_table.subset(numbers).context,
             numbers,
             len(self),

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from ._column_statistics import ColumnStatistics, merge_statistics, read_statistics
 from ._columns import CellRules
 from ._functions import Functions, read_part
+from ._number_texts import DecimalMark
 from ._reading import Reading
 from ._schema import Schema
 from ._schema_learning import Kinds, learn_from_statistics
@@ -22,6 +23,7 @@ class SchemaBuilder:
 
     Args:
         missing: Values that stand for empty cells, such as ``-200``, or ``"COLUMN=-200"``.
+        decimal: The decimal mark of numbers in text where a column does not decide.
 
     Example:
         >>> import polars
@@ -31,8 +33,9 @@ class SchemaBuilder:
         (80, ['binary', 'ordinal'])
     """
 
-    def __init__(self, *, missing: tuple[str, ...] = ()) -> None:
-        self._rules = CellRules(missing=Reading(missing=missing).missing or ())
+    def __init__(self, *, missing: tuple[str, ...] = (), decimal: DecimalMark = ".") -> None:
+        codes = Reading(missing=missing).missing or ()
+        self._rules = CellRules(usual_decimal=decimal, missing=codes)
         self._statistics: dict[str, ColumnStatistics] = {}
         self._functions = Functions()
 

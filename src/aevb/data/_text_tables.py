@@ -30,8 +30,8 @@ def read_csv_table(path: Path, options: ReadOptions) -> SourceTable:
     with open_file(path, reading.allow_large) as handle:
         table = parse_text_table(handle.read(), reading, origin, options.columns)
     check_size(len(table.names) * BYTES_PER_COLUMN, origin, reading.allow_large)
-    texts = _read_texts(polars, table, origin)
-    decimal = reading.decimal or _usual_decimal(texts)
+    texts = read_texts(polars, table, origin)
+    decimal = reading.decimal or usual_decimal_of(texts)
     frame = _to_plain_numbers(texts, decimal)
     return SourceTable(
         to_narwhals(frame),
@@ -111,7 +111,7 @@ def read_arff_table(path: Path, options: ReadOptions) -> SourceTable:
     names = [match.strip("'\"") for match in _ARFF_ATTRIBUTE.findall(head.decode())]
     delimiter = "\t" if b"," not in rows.split(b"\n", 1)[0] and b"\t" in rows else ","
     table = TextTable(rows, delimiter, unique_names(names), content.count(b"\n", 0, mark.end()) + 1)
-    texts = _read_texts(polars, table, origin, quote="'" if b'"' not in rows else '"')
+    texts = read_texts(polars, table, origin, quote="'" if b'"' not in rows else '"')
     frame = _to_plain_numbers(texts, ".")
     return SourceTable(
         to_narwhals(frame),
@@ -140,7 +140,7 @@ def read_arff(path: Path, options: ReadOptions) -> RawData:
     return from_table(read_arff_table(path, options), options)
 
 
-def _read_texts(polars: Any, table: TextTable, origin: str, quote: str = '"') -> Any:
+def read_texts(polars: Any, table: TextTable, origin: str, quote: str = '"') -> Any:
     """All cells as text."""
     names = [f"column_{i + 1}" for i in range(len(table.names))]
     header = table.delimiter.join(names).encode()
@@ -219,7 +219,7 @@ def _cast_columns(frame: Any, names: list[str], dtype: Any) -> tuple[list[str], 
     return plain, numbers[plain].get_columns() if plain else []
 
 
-def _usual_decimal(texts: Any) -> DecimalMark:
+def usual_decimal_of(texts: Any) -> DecimalMark:
     """The comma where a column of numbers agrees with it alone, and none with the point alone."""
     import polars
 

@@ -137,6 +137,7 @@ class DataSettings(ReadingSettings):
         test_key: As ``key``, for the test rows.
         validation_labels: As ``labels``, for the validation rows.
         test_labels: As ``labels``, for the test rows.
+        cache: The folder for the encoded rows of a source of many files.
     """
 
     shape: tuple[int, ...] | None = setting(
@@ -189,6 +190,10 @@ class DataSettings(ReadingSettings):
     )
     test_labels: str | None = setting(
         None, "Labels of the test rows; the column of --labels by default."
+    )
+    cache: str | None = setting(
+        None,
+        "Folder for the encoded rows of many files ('shards/*.parquet'); in ~/.cache by default.",
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from .._grad_mode import differentiable
 from .._memory import explain_out_of_memory
 from .._offset import Offset, subtract_offset
 from ..data import Dataset, Rows
+from ..data._memory_map import MappedRows
 from ..data._sparse_rows import is_sparse_matrix
 from ..errors import ArgumentError, DataError
 from ..notes import Note
 from ..types import Batch
 
+BLOCKS_PER_WINDOW = 64  # of neighbouring rows, from all over a file
 _USE_FILE = (
     'Leave them in a file: write aevb.data.save(rows, "rows.npy") and '
     'aevb.data.load("rows.npy", memory_map=True)'
@@ -138,13 +141,107 @@ class MemorySource(Source):
 
     def batch(self, index: Tensor) -> Batch:
         """The batch of rows by number, in the model's type."""
-        batch = self.rows.batch(index)
-        if batch.x.dtype == self.dtype:
-            return batch
-        context, weight = (
-            None if each is None else each.to(self.dtype) for each in (batch.context, batch.weight)
-        )
-        return replace(batch, x=batch.x.to(self.dtype), context=context, weight=weight)
+        return _as_type(self.rows.batch(index), self.dtype)
+
+
+class WindowSource(Source):
+    """Rows in a file, read in windows of rows that are shuffled in memory.
+
+    A window is made of blocks of neighbouring rows from all over the file. The order of the blocks
+    and of the rows in a window depends on seed and epoch only. A thread reads the next window
+    while steps are taken on this one. All batches have the same size: the remaining rows of an
+    epoch are dropped.
+
+    Args:
+        rows: The rows, which have ``window_rows``.
+        batch_size: Rows per batch.
+        seed: Seed of the order.
+        device: The device of the run.
+        dtype: The type of the model's parameters.
+    """
+
+    def __init__(
+        self, rows: Rows, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._rows, self.seed, self.dtype = rows.to(device), seed, dtype
+        self._batch_size = min(batch_size, len(rows))
+        self.block_rows = max(1, (rows.window_rows or len(rows)) // BLOCKS_PER_WINDOW)
+
+    @property
+    def steps(self) -> int:
+        return len(self._rows) // self._batch_size
+
+    @property
+    def batch_size(self) -> int:
+        return self._batch_size
+
+    @property
+    def rows(self) -> Rows:
+        return self._rows
+
+    def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
+        size, waiting = self._batch_size, None
+        for window in self._iter_windows(epoch, skip * size):
+            values, numbers = (
+                window if waiting is None else map(torch.cat, zip(waiting, window, strict=True))
+            )
+            whole = len(numbers) // size * size
+            for start in range(0, whole, size):
+                part = slice(start, start + size)
+                yield _as_type(self._rows.batch_of(values[part], numbers[part]), self.dtype)
+            waiting = values[whole:], numbers[whole:]
+
+    def first_batch(self) -> Batch:
+        return self.batch(torch.arange(self._batch_size))
+
+    def initialisation_batch(self, count: int) -> Batch:
+        values, numbers = next(self._iter_windows(0, 0))
+        return _as_type(self._rows.batch_of(values[:count], numbers[:count]), self.dtype)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The batch of rows by number, in the model's type."""
+        return _as_type(self._rows.batch(index), self.dtype)
+
+    def _iter_windows(self, epoch: int, position: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The windows of an epoch from a position on, each read while its predecessor is used.
+
+        Yields:
+            The rows as they are stored, ``[W, *row]``, and their numbers, int64 ``[W]``.
+        """
+        plan = self._plan(epoch, position)
+        with ThreadPoolExecutor(1, "aevb-window") as reader:
+            coming = [reader.submit(self._read, *each) for each in islice(plan, 2)]
+            while coming:
+                window = coming.pop(0).result()
+                coming += [reader.submit(self._read, *each) for each in islice(plan, 1)]
+                yield window
+
+    def _plan(self, epoch: int, position: int) -> Iterator[tuple[list[range], int, int]]:
+        """The blocks of each window, its seed, and how many of its rows were used before."""
+        total, size = len(self._rows), self.block_rows
+        seed = self.seed * 1_000_003 + epoch
+        order = _permutation(-(-total // size), seed)
+        for window, numbers in enumerate(order.split(BLOCKS_PER_WINDOW)):
+            starts = (numbers.sort().values * size).tolist()
+            blocks = [range(start, min(start + size, total)) for start in starts]
+            count = sum(map(len, blocks))
+            if position < count:
+                yield blocks, seed * 1_000_003 + window, position
+            position = max(0, position - count)
+
+    def _read(self, blocks: list[range], seed: int, skip: int) -> tuple[Tensor, Tensor]:
+        """Read a window in a random order, without the rows that were used before."""
+        stored = self._rows.stored_values
+        assert isinstance(stored, MappedRows)
+        order = _permutation(sum(map(len, blocks)), seed)[skip:]
+        values = torch.cat([stored[each.start : each.stop].tensor() for each in blocks])
+        numbers = torch.cat([torch.arange(each.start, each.stop) for each in blocks])
+        return values[order.to(values.device)], numbers[order]
+
+
+def _permutation(size: int, seed: int) -> Tensor:
+    """A random order of the numbers below ``size``."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed % 2**63))
 
 
 class IterableSource(Source):
@@ -206,6 +303,16 @@ class IterableSource(Source):
         return differentiable(values).to(self.device, self.dtype)
 
 
+def _as_type(batch: Batch, dtype: torch.dtype) -> Batch:
+    """A batch in the model's type."""
+    if batch.x.dtype == dtype:
+        return batch
+    context, weight = (
+        None if each is None else each.to(dtype) for each in (batch.context, batch.weight)
+    )
+    return replace(batch, x=batch.x.to(dtype), context=context, weight=weight)
+
+
 def check_not_empty(rows: Rows, name: str) -> Rows:
     """Return the rows.
 
@@ -236,7 +343,8 @@ def make_source(
     if isinstance(data, (Dataset, Rows, np.ndarray, Tensor)) or is_sparse_matrix(data):
         part = data.train if isinstance(data, Dataset) else data
         rows = check_not_empty(Rows.in_model_units(part, offset), "data")
-        source = MemorySource(rows, batch_size, seed, device, dtype)
+        kind = MemorySource if rows.window_rows is None else WindowSource
+        source = kind(rows, batch_size, seed, device, dtype)
         if rows.is_memory_mapped and not isinstance(data, Dataset):  # which has its own note
             text = "The rows stay in their file and are read batch by batch."
             source.notes += (Note("rows_in_file", text),)
