@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from aevb import data
 from aevb.errors import AevbError, ArgumentError, DataError
@@ -166,7 +167,7 @@ def test_complete_real_numbers_are_read_as_numbers():
         pl.DataFrame({"x": [[1], [2, 3], [4]], "y": [1.5, 2.5, 3.5]}),
         people().with_columns(height=pl.lit(float("inf"))),
         people().select("id", one=pl.lit(1)),
-        people().select("height", "sex", parts=pl.struct("id", "sex")),
+        people().select("id", parts=pl.struct("id", "sex")),
     ],
     ids=["nothing usable", "one row", "equal names", "nested", "infinite", "one value", "parts"],
 )
@@ -174,3 +175,45 @@ def test_tables_that_cannot_be_used_are_refused(frame):
     with pytest.raises(DataError) as caught:
         data.load(frame)
     assert caught.value.reason
+
+
+@pytest.mark.parametrize("convert", [lambda frame: frame, pl.DataFrame.to_pandas])
+def test_columns_of_lists_and_records_are_set_aside_and_put_back(convert):
+    frame = people().select("height", "sex", parts=pl.struct("id", "sex"))
+    frame = convert(frame.with_columns(tags=pl.lit([1, 2])))
+    made = data.load(frame)
+    kinds = {column.name: column.kind for column in made.spec.schema.columns}
+    assert kinds["parts"] == kinds["tags"] == "identifier"
+    assert made.spec.event_shape == (2,)
+    rows = data.load_as(frame, made.spec)
+    back = made.spec.schema.decode(rows, like=frame)
+    assert [list(each) for each in back["tags"]] == [[1, 2]] * len(frame)
+    assert list(back["parts"]) == list(frame["parts"])
+    assert list(made.spec.schema.decode(rows).columns) == list(frame.columns)
+
+
+def test_one_column_of_lists_beside_labels_is_the_data():
+    frame = pl.DataFrame({"x": [[1.5, 2.0], [3.5, 4.0], [5.0, 1.0]] * 9, "label": [0, 1, 2] * 9})
+    assert data.load(frame, labels="label").spec.event_shape == (2,)
+
+
+def test_a_column_of_weights_is_no_data(tmp_path):
+    weights = np.arange(len(people())) % 4
+    frame = people().with_columns(times=weights)
+    made, named = data.load(frame.drop("times"), weights=weights), data.load(frame, weights="times")
+    assert named.spec.schema == made.spec.schema
+    assert torch.equal(named.train.weights, made.train.weights)
+    frame.write_csv(tmp_path / "people.csv")
+    read = data.load(tmp_path / "people.csv", weights="times")
+    assert torch.equal(read.validation.weights, made.validation.weights)
+
+
+@pytest.mark.parametrize("values", [[-1.0, 2.0], [None, 1.0], [0.0, 0.0], ["a", "b"]])
+def test_weights_below_0_empty_or_all_0_are_refused(values):
+    frame = people().with_columns(w=pl.Series(values * len(people()))[: len(people())])
+    with pytest.raises(ArgumentError) as caught:
+        data.load(frame, weights="w")
+    assert (caught.value.argument, caught.value.value) == ("weights", "w")
+    with pytest.raises(DataError) as absent:
+        data.load(frame, weights="no such column")
+    assert absent.value.argument == "weights"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 import aevb
@@ -253,3 +254,16 @@ def test_count_preset_alone_reads_counts(tmp_path):
         assert settings.load_data().spec.likelihood == "negative_binomial"
         requested = replace(settings, data=replace(settings.data, likelihood="poisson"))
         assert requested.load_data().spec.likelihood == "poisson"
+
+
+def test_a_condition_is_given_with_rows_that_have_none():
+    rng = np.random.default_rng(0)
+    counts, batches = rng.poisson(1.0, (60, 5)), rng.choice(["u", "v"], 60)
+    settings = {"likelihood": "negative_binomial", "condition": {"batch": batches}}
+    loaded = aevb.data.load(scipy.sparse.csr_matrix(counts), **settings)
+    recipe = aevb.presets.count_vae(loaded.spec, latent=2, hidden=(4,))
+    run = Run.from_fit(aevb.fit(recipe, loaded, epochs=1, progress=False), loaded)
+    sparse = run.encode(scipy.sparse.csr_matrix(counts), condition={"batch": batches})
+    assert torch.equal(sparse, run.encode(counts, condition=batches))
+    with pytest.raises(DataError):
+        run.encode(scipy.sparse.csr_matrix(counts))

@@ -64,6 +64,8 @@ def test_outputs_are_frames_of_legal_values(run):
     check_legal(run.reconstruct(people()))
     native = run.reconstruct(pd.DataFrame(people().to_dict(as_series=False)))
     assert isinstance(native, pd.DataFrame) and len(native) == 240
+    of_file = run.reconstruct(run.config["source"])
+    assert of_file["id"].to_list() == people()["id"].to_list()
 
 
 def test_every_method_takes_the_table_that_was_fitted(run):

@@ -161,10 +161,13 @@ def reconstruct(
     rows = _read_rows(opened, source, reading, common)
     if output.out.suffix.lower() == ".png":
         rows = rows.subset(slice(0, MAX_RECONSTRUCTION_PAIRS))
+        made = opened.reconstruct(rows)
+    else:
+        made = opened.reconstruct(source, **reading.reading_arguments)
     _write_events(
         opened,
         output,
-        {"x": opened.reconstruct(rows), "original": opened.spec.to_source(rows.tensor())},
+        {"x": made, "original": opened.spec.to_source(rows.tensor())},
         ConsoleOutput(common.quiet),
         f"{len(rows):,} reconstructions",
         image_arrays=("original", "x"),

@@ -153,6 +153,9 @@ def choose_column(
     )
     if statistics.cells == "empty":
         return replace(column, reason="no cell has a value")
+    if statistics.cells == "nested" and statistics.fault is not None:
+        reason = f"a cell holds a {statistics.fault[0]}, which is no single value"
+        return replace(column, kind="identifier", reason=reason)
     chosen = (
         _choose_text(column, statistics, kind)
         if statistics.cells in ("texts", "mixed")
@@ -164,12 +167,15 @@ def choose_column(
 
 
 def _check_cells(statistics: ColumnStatistics, kind: str | None) -> None:
-    """Refuse infinite, mixed and nested cells.
+    """Refuse infinite and mixed cells, and nested ones for which a kind was asked.
 
     Raises:
         DataError: There are such cells.
     """
-    if statistics.fault is None or kind == "identifier":
+    set_aside = (
+        kind in (None, "identifier") if statistics.cells == "nested" else kind == "identifier"
+    )
+    if statistics.fault is None or set_aside:
         return
     text, row = statistics.fault
     name = statistics.name

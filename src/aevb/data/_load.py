@@ -80,7 +80,7 @@ from ._splits import (
 )
 from ._statistics import iter_chunks, row_totals
 from ._table_faults import find_table_faults
-from ._tables import frame_values, from_frame
+from ._tables import frame_values, from_frame, take_weights
 from ._temporal_order import TemporalOrder, measure_temporal_order, temporal_order_notes
 from ._transforms import ToFloat, UnpackBits
 
@@ -213,7 +213,8 @@ def load(
         validation_labels: The ``labels`` of the validation rows; by default the column of
             ``labels``.
         test_labels: The ``labels`` of the test rows, likewise.
-        weights: Weights of the rows ``[N]`` in training and validation, 0 or more.
+        weights: Weights of the rows in training and validation, 0 or more: ``[N]``, or the name of
+            a column of a table, which is then no data.
         cache: The folder for the encoded rows of many files; by default ``aevb/shards`` in
             ``$XDG_CACHE_HOME`` or ``~/.cache``. They are written again where a file or a setting
             has changed.
@@ -267,8 +268,11 @@ def load(
         mixed=likelihood is None and binarise is None and shape is None,
     )
     event_shape = None if shape is None else as_shape("shape", shape)
+    table = source
+    if isinstance(weights, str):
+        table, weights = take_weights(source, weights, options)
     raw = _read(
-        source,
+        table,
         options,
         labels,
         lambda raw: _arrange(raw.with_event_shape(event_shape), reading.layout, lengths=lengths),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._registry import register
-from ..errors import DataError, missing_extra
+from ..errors import ArgumentError, DataError, missing_extra
 from ..notes import Argument, Note, message
 from ._byte_format import ByteFormat
 from ._columns import CellRules, TableColumn, read_column
@@ -214,6 +214,45 @@ def read_source_table(source: Any, options: ReadOptions | None = None) -> Source
         return reader.table(path, options or ReadOptions())
 
 
+def take_weights(source: Any, name: str, options: ReadOptions) -> tuple[SourceTable, np.ndarray]:
+    """Take a column of weights out of a table.
+
+    Args:
+        source: A path or a data frame.
+        name: The name of the column.
+        options: What the reader of a file is asked for.
+
+    Returns:
+        The table without the column, and the weights ``[N]``.
+
+    Raises:
+        DataError: The source is no table, or has no such column.
+        ArgumentError: The column holds something else than numbers of at least 0.
+    """
+    table = read_source_table(source, options)
+    names = list(table.frame.columns)
+    if name not in names:
+        raise DataError(
+            f"{table.origin} has no such column; it has {format_list(names)}",
+            argument="weights",
+            value=name,
+            suggestions=suggest_nearest(name, names, "weights"),
+        )
+    column = read_column(name, table.frame[name], required=True, rules=table.cell_rules(options))
+    wrong = np.flatnonzero(~(np.isfinite(column.cells) & (column.cells >= 0)))
+    if len(wrong) or not column.cells.any():
+        where = f"; row {wrong[0] + 1:,} is the first" if len(wrong) else ""
+        raise ArgumentError(
+            "this column holds something else than numbers of at least 0, some of them above 0"
+            f"{where}",
+            argument="weights",
+            value=name,
+            suggestions=("Give a column with one weight per row",),
+        )
+    rest = table.frame.select([other for other in names if other != name])
+    return replace(table, frame=rest), column.cells
+
+
 def from_frame(source: Any, options: ReadOptions) -> RawData:
     """A data frame of pandas, polars or another library that narwhals reads."""
     return from_table(read_source_table(source, options), options)
@@ -259,7 +298,7 @@ def from_table(table: SourceTable, options: ReadOptions) -> RawData:
         if name not in (options.labels, *options.condition)
     ]
     nested = [name for name in names if _is_nested(table.frame[name])]
-    if options.key or (nested and not options.columns):
+    if options.key or (nested and not options.columns and _are_rows(table, names, nested)):
         return _from_nested(table, options, nested)
     if options.mixed:
         return _from_mixed(table, options, names)
@@ -269,6 +308,18 @@ def from_table(table: SourceTable, options: ReadOptions) -> RawData:
     if not required:
         columns = [set_aside_identifier(column) for column in columns]
     return _from_columns(table, options, columns)
+
+
+def _are_rows(table: SourceTable, names: list[str], nested: list[str]) -> bool:
+    """Whether the cells of nested columns are the rows, and not parts of a table of other columns.
+
+    They are where they are images or bytes, or where at most one other column is beside the labels.
+    """
+    others = [name for name in names if name not in (*nested, *LABEL_COLUMN_NAMES)]
+    if len(others) <= 1:
+        return True
+    series = (table.frame[name] for name in nested)
+    return any(holds_images(each) or str(each.dtype) == "Binary" for each in series)
 
 
 def _from_mixed(table: SourceTable, options: ReadOptions, names: list[str]) -> RawData:

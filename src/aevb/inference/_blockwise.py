@@ -123,6 +123,7 @@ def reconstruct(
     context: Tensor | None = None,
     *,
     block_size: int | None = None,
+    like: Any = None,
 ) -> Any:
     """Reconstruct rows: ``decode(encode(x))``.
 
@@ -131,9 +132,10 @@ def reconstruct(
         x: As for ``encode``.
         context: As for ``encode``.
         block_size: Number of rows per pass; ``None``: by their size.
+        like: The data frame of the rows, where ``x`` is none; its identifiers are kept.
 
     Returns:
-        Expected data as of ``decode``; a data frame is of the library of ``x``.
+        Expected data as of ``decode``; a data frame is of the library of ``x`` or ``like``.
 
     Raises:
         DataError: As for ``encode``.
@@ -145,7 +147,8 @@ def reconstruct(
     def reconstruct_block(batch: Batch) -> Tensor:
         return net.decode(net.infer(batch).mean, batch.context)
 
-    return to_source(model, map_batches(net, reconstruct_block, rows, context, block_size), x)
+    made = map_batches(net, reconstruct_block, rows, context, block_size)
+    return to_source(model, made, x if like is None else like)
 
 
 def sample(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,8 @@ from ..data import Dataset, Reading, Rows, Schema, Spec, load_as
 from ..data._array_frames import FrameForm
 from ..data._conditions import Conditions
 from ..data._fingerprints import find_duplicates
+from ..data._load import is_frame
+from ..data._shards import is_shards
 from ..data._sprites import sprite_factors
 from ..errors import AevbError, ArgumentError, DataError, IncompatibleError, RunError
 from ..inference import AISOptions, ClassPrediction, LatentPath, TrainedModel
@@ -52,7 +54,7 @@ from ._conditions import ConditionalRows, sample_where
 from ._confirmation import SIGNATURE, is_confirmed
 from ._continue import continue_training
 from ._data_parts import changed_part, data_parts_record
-from ._impute import TableImputation, check_schema, impute_table
+from ._impute import TableImputation, check_schema, impute_table, is_table, source_table
 from ._matching import Donors, find_donors
 from ._per_row import with_refined_rows
 from ._refit import REFIT, join_validation, refit_note
@@ -453,6 +455,7 @@ class Run(TrainedModel):
         *,
         key: str | None = None,
         labels: Any = None,
+        condition: Any = None,
         seed: int | None = None,
         **reading: Any,
     ) -> Rows:
@@ -462,6 +465,8 @@ class Run(TrainedModel):
             source: Other data of the same kind; the test rows of the run's data by default.
             key: Array of an .npz file, or column of rows of a .parquet file.
             labels: Where the labels are, as for ``aevb.data.load``.
+            condition: What the model is conditioned on, where the source does not have it: an array
+                ``[N]``, or a dict of arrays by name.
             seed: Seed of a binarisation; by default the seed of the run's data.
             **reading: Settings of ``aevb.data.Reading``, where other than those of the run's data.
 
@@ -472,14 +477,19 @@ class Run(TrainedModel):
             DataError: The data cannot be read, or the model cannot take them.
             ArgumentError: A setting of reading is given without a source.
         """
-        check_reading(source, key=key, labels=labels, **reading)
+        check_reading(source, key=key, labels=labels, condition=condition, **reading)
         if source is None:
             return self.data().evaluation_rows
         if isinstance(source, Rows):
             return source
-        seed = self.split_seed if seed is None else seed
         return load_as(
-            source, self.spec, key=key, labels=labels, seed=seed, reading=Reading(**reading)
+            source,
+            self.spec,
+            key=key,
+            labels=labels,
+            condition=condition,
+            seed=self.split_seed if seed is None else seed,
+            reading=Reading(**reading),
         )
 
     def status_notes(self) -> tuple[Note, ...]:
@@ -1019,18 +1029,22 @@ class Run(TrainedModel):
             **reading,
         )
 
-    def encode(self, source: Any = None, *, draw: bool = False, seed: int = 0) -> Tensor:
+    def encode(
+        self, source: Any = None, *, draw: bool = False, seed: int = 0, **reading: Any
+    ) -> Tensor:
         """Encode rows: the mean of the posterior, or a draw from it; see ``latent_notes``.
 
         Args:
             source: As for ``rows``.
             draw: Draw from the posterior.
             seed: Seed of the draws.
+            **reading: How the source is read: ``key``, ``condition`` and others of ``rows``.
 
         Returns:
             Latent variables ``[N, *latent]`` on the CPU.
         """
-        return inference.encode(self, source, sample=draw, seed=seed)
+        rows = self.rows(source, **reading) if reading else source
+        return inference.encode(self, rows, sample=draw, seed=seed)
 
     def decode(self, z: Any, *, label: Any = None) -> Any:
         """Decode latent variables to the mean of p(x|z).
@@ -1045,17 +1059,32 @@ class Run(TrainedModel):
         """
         return inference.decode(self, z, self.model.resolve_context(len(z), None, label))
 
-    def reconstruct(self, source: Any = None) -> Any:
+    def reconstruct(self, source: Any = None, *, key: str | None = None, **reading: Any) -> Any:
         """Encode rows and decode them again.
 
         Args:
             source: As for ``rows``.
+            key: As for ``rows``.
+            **reading: As for ``rows``.
 
         Returns:
             Means of p(x|z), ``[N, *event]`` on the CPU, in the form of the training data; a data
-            frame as of ``sample``, of the library of ``source``.
+            frame as of ``sample``, of the library of ``source`` and with its identifiers.
         """
-        return inference.reconstruct(self, source)
+        rows = self.rows(source, key=key, **reading)
+        return inference.reconstruct(self, rows, like=self._frame_of(source, rows, key, reading))
+
+    def _frame_of(
+        self, source: Any, rows: Rows, key: str | None, reading: Mapping[str, Any]
+    ) -> Any:
+        """The data frame that rows were read from, if their columns have kinds."""
+        if is_frame(source):
+            return source
+        if self.spec.schema is None or not is_table(source) or is_shards(source):
+            return None
+        known = {each.name for each in fields(Reading)} & reading.keys()
+        settings = {name: reading[name] for name in known}
+        return source_table(self, source, rows, key, settings)[0].frame.to_native()
 
     def normalised_expression(
         self,

@@ -137,6 +137,7 @@ class DataSettings(ReadingSettings):
         test_key: As ``key``, for the test rows.
         validation_labels: As ``labels``, for the validation rows.
         test_labels: As ``labels``, for the test rows.
+        weights: A column of a table with weights of the rows in training and validation.
         cache: The folder for the encoded rows of a source of many files.
     """
 
@@ -190,6 +191,9 @@ class DataSettings(ReadingSettings):
     )
     test_labels: str | None = setting(
         None, "Labels of the test rows; the column of --labels by default."
+    )
+    weights: str | None = setting(
+        None, "Column of a table with weights of the rows in training and validation, 0 or more."
     )
     cache: str | None = setting(
         None,
