@@ -108,7 +108,7 @@ def test_the_default_block_follows_the_size_of_a_row():
         likelihoods.Bernoulli(networks.MLP(2, [4]), (28, 28)),
     )
     assert _blockwise._resolve_block_size(image, None) == default_block_size(784) == 1337
-    assert _blockwise._resolve_block_size(affine(), None) == default_block_size(3)
+    assert _blockwise._resolve_block_size(affine(), None) == _blockwise.BLOCK_ROWS["cpu"] == 4096
     assert _blockwise._resolve_block_size(image, 1) == 1
 
 

@@ -153,7 +153,7 @@ def choose_column(
     )
     if statistics.cells == "empty":
         return replace(column, reason="no cell has a value")
-    if statistics.cells == "nested" and statistics.fault is not None:
+    if statistics.all_nested and statistics.fault is not None:
         reason = f"a cell holds a {statistics.fault[0]}, which is no single value"
         return replace(column, kind="identifier", reason=reason)
     chosen = (
@@ -181,7 +181,7 @@ def _check_cells(statistics: ColumnStatistics, kind: str | None) -> None:
     name = statistics.name
     if statistics.cells == "nested":
         raise DataError(
-            f'column "{name}" holds {text} cells, and a table has one value in a cell',
+            f'column "{name}" holds a {text} in row {row + 1:,}, and a cell has one value',
             argument="source",
             suggestions=("Leave the column out, or make a column of each part",),
         )

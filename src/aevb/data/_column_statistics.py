@@ -58,6 +58,11 @@ class ColumnStatistics:
         return self.rows - self.missing
 
     @property
+    def all_nested(self) -> bool:
+        """Whether every cell that is not empty holds a list, a record or another container."""
+        return self.cells == "nested" and not self.texts.total
+
+    @property
     def distinct(self) -> int:
         """The number of distinct values; an estimate where there are very many."""
         return (self.texts if self.cells in ("texts", "mixed") else self.numbers).distinct
@@ -246,8 +251,11 @@ def _refused_objects(
     missing = len(values) - len(known)
     unknown = [each for each in types if not issubclass(each, str | Real | dt.date | Decimal)]
     if unknown:
-        fault = (unknown[0].__name__, 0)
-        return ColumnStatistics(*start, "nested", len(values), missing, fault=fault)
+        row = next(row for row, value in enumerate(values) if type(value) in unknown)
+        fault, texts = (type(values[row]).__name__, row), TextCounts()
+        if len(unknown) < len(types):
+            texts = TextCounts.of(Counter(map(class_name, known)))
+        return ColumnStatistics(*start, "nested", len(values), missing, texts=texts, fault=fault)
     is_text = [isinstance(value, str) for value in known]
     rare = known[is_text.index(2 * sum(is_text) <= len(is_text))] if any(is_text) else known[0]
     row = next(row for row, value in enumerate(values) if value is rare)

@@ -446,7 +446,8 @@ class EncodedCells(constraints.Constraint):
     def check(self, value: Tensor) -> Tensor:
         parts = split_columns(value, self.groups, self.order)
         inside = [group.contains(part) for group, part in zip(self.groups, parts, strict=True)]
-        return torch.cat(inside, -1)[..., self.order.argsort()] | value.isnan()
+        joined = inside[0] if len(inside) == 1 else torch.cat(inside, -1)
+        return joined[..., self.order.argsort()] | value.isnan()
 
 
 def split_columns(value: Tensor, groups: Sequence[CellGroup], order: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .._hardware import single_thread
-from .._memory import default_block_size, explain_out_of_memory
+from .._memory import MAX_ROWS_PER_BLOCK, default_block_size, explain_out_of_memory
 from .._row_noise import RowNoise, draw_seed, share_moment_noise
 from ..data import Rows
 from ..errors import ArgumentError, DataError, check_counts
@@ -23,6 +23,7 @@ from ._inputs import TrainedModel, as_table, resolve_input, resolve_model, to_so
 
 # number of weights below which synchronisation of threads costs more than they save
 SINGLE_THREAD_MAX_WEIGHTS = 1 << 16
+BLOCK_ROWS = {"cpu": 1 << 12}  # whose activations stay in the cache
 
 
 def encode(
@@ -241,7 +242,8 @@ def _slice_context(context: Tensor | None, rows: range) -> Tensor | None:
 def _resolve_block_size(model: VAE, block_size: int | None) -> int:
     if block_size is not None and block_size < 1:
         raise ArgumentError("it must be at least 1", argument="block_size", value=block_size)
-    return block_size or default_block_size(math.prod(model.event_shape))
+    most = BLOCK_ROWS.get(model.device.type, MAX_ROWS_PER_BLOCK)
+    return block_size or default_block_size(math.prod(model.event_shape), max_rows=most)
 
 
 def _limit_threads(model: nn.Module) -> AbstractContextManager[None]:

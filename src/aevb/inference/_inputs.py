@@ -22,7 +22,7 @@ from ..notes import Note
 from ..types import Batch
 from ._batches import seeded_evaluation
 
-INPUT_CHECK_BLOCK_SIZE = 4096
+INPUT_CHECK_BLOCK_SIZE = 1 << 16
 
 
 class TrainedModel(ABC):

@@ -21,6 +21,7 @@ from .._hardware import resolve_device
 from .._records import check_fields
 from ..data import Dataset, Schema
 from ..data._array_frames import FrameForm
+from ..data._column_statistics import read_statistics
 from ..data._formatting import suggest_nearest
 from ..data._rows import as_weights
 from ..data._tables import to_narwhals
@@ -180,6 +181,7 @@ class BaseVAE(BaseEstimator, ABC):
                     value=self.preset,
                     suggestions=("Choose another preset, or use `aevb.fit`",),
                 )
+            _check_single_values(frame, data.spec.schema)
             if preferred := self._preferred_kinds(data.spec.schema):
                 data = settings.load_data(frame, kinds=preferred | kinds, **reading)
             data, callbacks = self._arrange(data)
@@ -436,6 +438,25 @@ class BaseVAE(BaseEstimator, ABC):
             run.model.to(resolve_device(_available(estimator.device)))
         estimator.run_, estimator.n_iter_ = run, len(run.history)
         return estimator
+
+
+def _check_single_values(frame: Any, schema: Schema) -> None:
+    """Refuse columns of lists and other containers, which would be set aside.
+
+    Raises:
+        DataError: There is one.
+    """
+    table = to_narwhals(frame)
+    for column in schema.columns:
+        if (
+            column.kind == "identifier"
+            and read_statistics(column.name, table[column.name]).all_nested
+        ):
+            raise DataError(
+                f'column "{column.name}" holds lists or other containers',
+                argument="X",
+                suggestions=("Leave the column out, or make a column of each part",),
+            )
 
 
 def _check_needs_no_labels(preset: str | None) -> None:
