@@ -36,7 +36,7 @@ ORDER = [
     "plots report testing",
     "runs",
     "aevb",  # the root package: what `import aevb` gives
-    "sklearn cli __main__",
+    "cells sklearn cli __main__",
     "pyod",  # the estimator of scikit-learn under another contract
 ]
 RANK = {part: rank for rank, line in enumerate(ORDER) for part in line.split()}

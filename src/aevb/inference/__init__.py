@@ -5,6 +5,11 @@ from ._augment import AugmentedData, augment
 from ._blockwise import decode, encode, reconstruct, sample
 from ._classify import ClassPrediction, classify
 from ._condition import ConditionalSample, condition
+from ._differential_expression import (
+    DifferenceMode,
+    DifferentialExpression,
+    differential_expression,
+)
 from ._explain import Explanation, explain
 from ._expression import normalised_expression
 from ._importance import ImportanceWeights, importance_weights
@@ -19,6 +24,8 @@ __all__ = [
     "AugmentedData",
     "ClassPrediction",
     "ConditionalSample",
+    "DifferenceMode",
+    "DifferentialExpression",
     "Explanation",
     "ImportanceWeights",
     "Imputation",
@@ -31,6 +38,7 @@ __all__ = [
     "classify",
     "condition",
     "decode",
+    "differential_expression",
     "encode",
     "explain",
     "importance_weights",

@@ -71,7 +71,26 @@ def normalised_expression(
     if not 0 < library < math.inf:
         raise ArgumentError("give a positive number", argument="library", value=library)
     net, rows = resolve_input(model, x)
-    if not net.likelihood.unbounded or net.likelihood.measure != "probability":
+    check_counts_likelihood(net)
+    changed = changed_context(net, label)
+
+    def express(batch: Batch) -> Tensor:
+        with RowNoise.from_batch(batch, seed, net.constant_cells).samples(samples):
+            z = net.infer(batch).sample(torch.Size([samples]))
+        means = means_of_counts(net.likelihood(z, changed(batch.context)))
+        axes = tuple(range(2, means.dim()))
+        return library * (means / means.sum(axes, keepdim=True)).mean(0)
+
+    return map_batches(net, express, rows, None, block_size)
+
+
+def check_counts_likelihood(model: VAE) -> None:
+    """Refuse a model whose likelihood is not of counts.
+
+    Raises:
+        IncompatibleError: It is none.
+    """
+    if not model.likelihood.unbounded or model.likelihood.measure != "probability":
         raise IncompatibleError(
             "expression is a share of counts, and the likelihood is not of counts",
             argument="model",
@@ -79,26 +98,16 @@ def normalised_expression(
                 message("Fit {preset} to counts", preset=Argument("preset", "count_vae")),
             ),
         )
-    changed = _changed_context(net, label)
-
-    def express(batch: Batch) -> Tensor:
-        with RowNoise.from_batch(batch, seed, net.constant_cells).samples(samples):
-            z = net.infer(batch).sample(torch.Size([samples]))
-        means = _means(net.likelihood(z, changed(batch.context)))
-        axes = tuple(range(2, means.dim()))
-        return library * (means / means.sum(axes, keepdim=True)).mean(0)
-
-    return map_batches(net, express, rows, None, block_size)
 
 
-def _means(p: Distribution) -> Tensor:
+def means_of_counts(p: Distribution) -> Tensor:
     """The mean of each cell, without additional zeros."""
     p = p.base if isinstance(p, FixedCells) else p
     cells = marginals(p)
     return cells.base.mean if isinstance(cells, ZeroInflated) else p.mean
 
 
-def _changed_context(
+def changed_context(
     model: VAE, label: Mapping[str, Any] | None
 ) -> Callable[[Tensor | None], Tensor | None]:
     """A function that puts the values of ``label`` into a context ``[B, C]``."""
