@@ -131,7 +131,7 @@ def test_the_planned_noise_keeps_the_epsilon():
     assert more.noise_multiplier > plan.noise_multiplier
 
 
-def test_a_run_says_what_it_gave_away_and_resumes_to_the_same_weights(tmp_path):
+def test_a_run_says_what_it_gave_away_after_a_break_as_well(tmp_path):
     def run(out, epochs, **settings):
         return fit(
             make_recipe(),
@@ -150,8 +150,22 @@ def test_a_run_says_what_it_gave_away_and_resumes_to_the_same_weights(tmp_path):
     assert whole.best_epoch is None
     run(tmp_path / "b", 4, callbacks=[lambda epoch, model: epoch.epoch == 2])
     resumed = run(tmp_path / "b", 4, resume=True)
-    for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
-        assert ours.equal(theirs)
+    (again,) = [note for note in resumed.notes if note.code == "privacy"]
+    assert again.data == note.data
+
+
+def test_the_seed_of_a_run_gives_neither_its_noise_nor_its_batches(tmp_path):
+    settings = {"epochs": 1, "batch_size": 64, "seed": 0, "progress": False}
+    first, second = (
+        fit(make_recipe(), ROWS, privacy=Private(5.0), out=tmp_path / name, **settings)
+        for name in "ab"
+    )
+    pairs = zip(first.model.parameters(), second.model.parameters(), strict=True)
+    assert not all(ours.equal(theirs) for ours, theirs in pairs)
+    rows = aevb_data.Rows(ROWS)
+    sources = [PoissonSource(rows, 64, 0, torch.device("cpu"), torch.float32) for _ in range(2)]
+    (one, *_), (two, *_) = (list(source.iter_epoch(0, 0)) for source in sources)
+    assert not torch.equal(one.index, two.index)
 
 
 def test_a_table_with_empty_cells_is_trained_privately():

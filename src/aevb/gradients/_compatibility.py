@@ -45,8 +45,7 @@ def check_row_weights(gradient: Gradient, objective: Objective) -> None:
     Raises:
         IncompatibleError: A mean over rows does not know the weights.
     """
-    penalties = getattr(objective, "penalties", ())
-    parts = [part for part in (gradient, *penalties, objective) if not part.takes_weights]
+    parts = [part for part in (gradient, *objective.penalties, objective) if not part.takes_weights]
     if parts:
         raise IncompatibleError(
             f"`{type(parts[0]).__name__}` estimates from a whole batch what weights of rows would "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor
 
@@ -14,6 +15,9 @@ from ..models import VAE
 from ..types import Configurable, ObjectiveValue, ParameterGroup, Terms
 from ._bounds import ARITHMETIC_MEAN, PowerMean
 from ._schedules import ScheduledModule
+
+if TYPE_CHECKING:
+    from ._penalised import Penalty
 
 BoundKind = Literal["lower bound", "upper bound", "neither", "reconstruction"]
 
@@ -103,6 +107,11 @@ class Objective(Configurable, ScheduledModule, ABC):
     def summary(self) -> str:
         """What is maximised, in a few words."""
         return self.name
+
+    @property
+    def penalties(self) -> Sequence[Penalty]:
+        """The penalties that the loss has beside the objective; empty for most objectives."""
+        return ()
 
     @property
     def validation_criterion(self) -> ValidationCriterion:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -168,7 +168,7 @@ class Penalised(Objective):
                 ),
             )
         self.objective = objective
-        self.penalties: Sequence[Penalty] = nn.ModuleList(penalties)  # pyright: ignore[reportAttributeAccessIssue]
+        self._modules["penalties"] = nn.ModuleList(penalties)  # which a property reads
         self.kind, self.kl, self.trains_likelihood = (
             objective.kind,
             objective.kl,
@@ -194,6 +194,10 @@ class Penalised(Objective):
     @property
     def name(self) -> str:
         return self.objective.name
+
+    @property
+    def penalties(self) -> Sequence[Penalty]:
+        return cast(Sequence[Penalty], self._modules["penalties"])
 
     @property
     def summary(self) -> str:

@@ -1,10 +1,16 @@
-"""Differentially private training: Poisson batches, clipped gradients of rows, noise."""
+"""Differentially private training: Poisson batches, clipped gradients of rows, noise.
+
+Batches and noise come from the entropy of the operating system and not from the seed of the run:
+whoever knew the numbers could subtract the noise from the weights.
+"""
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -160,8 +166,14 @@ def _quiet() -> warnings.catch_warnings[Any]:
 class PoissonSource(MemorySource):
     """Batches that contain each row with the same probability, independently of all others.
 
-    Their size varies around ``batch_size``, and a batch may be empty.
+    Their size varies around ``batch_size``, and a batch may be empty. No seed gives the batches of
+    another process.
     """
+
+    @cached_property
+    def secret(self) -> int:
+        """The seed of the batches, which is not stored."""
+        return secrets.randbits(63)
 
     @property
     def sample_rate(self) -> float:
@@ -169,7 +181,7 @@ class PoissonSource(MemorySource):
         return self.batch_size / len(self.rows)
 
     def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        generator = torch.Generator().manual_seed((self.secret * 1_000_003 + epoch) % 2**63)
         for step in range(self.steps):
             inside = torch.rand(len(self.rows), generator=generator) < self.sample_rate
             if step >= skip:
@@ -217,7 +229,7 @@ def check_private(recipe: Recipe, batch: Batch) -> None:
             message("{part} has parameters of each training row, which nothing hides", part=part),
             argument="privacy",
         )
-    if getattr(recipe.objective, "penalties", ()):
+    if recipe.objective.penalties:
         raise IncompatibleError(
             "its penalty compares the rows of a batch, and private gradients are of one row each",
             argument="privacy",
@@ -258,6 +270,7 @@ class PrivateGradients:
         self.rows_at_once = max(1, MAX_GRADIENT_NUMBERS // max(numbers, 1))
         self.n_statistics = len(STATISTIC_NAMES) + len(recipe.metric_names)
         self.traced: TracedFunction | None = None
+        self.generator: torch.Generator | None = None
 
     def __call__(
         self,
@@ -278,11 +291,17 @@ class PrivateGradients:
             statistics += own_statistics.sum(0) / len(x)
             for place, own in enumerate(gradients):
                 sums[place] += own
-        noise = self.plan.noise_multiplier * self.plan.target.max_norm
-        noisy = [(each + noise * torch.randn_like(each)) / self.batch_size for each in sums]
+        noisy = [(each + self._noise(each)) / self.batch_size for each in sums]
         return StepGradients(
             statistics, torch.zeros((), dtype=torch.bool, device=x.device), (*noisy,)
         )
+
+    def _noise(self, like: Tensor) -> Tensor:
+        """Noise for the sum of the gradients of a parameter."""
+        if self.generator is None or self.generator.device != like.device:
+            self.generator = torch.Generator(like.device).manual_seed(secrets.randbits(63))
+        drawn = torch.empty_like(like).normal_(generator=self.generator)
+        return self.plan.noise_multiplier * self.plan.target.max_norm * drawn
 
     def _clipped_gradients(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Statistics ``[B, 5 + metrics]``, and the sum of the clipped gradients of the rows."""
