@@ -336,3 +336,35 @@ def test_resume_refuses_a_different_sweep(refused, swept):
         "sweep", "--resume", "--out", run
     )
     assert weights(swept) == before
+
+
+def test_shares_of_a_sweep_are_the_sweep(aevb, table, swept, tmp_path):
+    whole = ["sweep", table, "--labels", "colour", "--out", "shared", *GRID]
+    found = []
+    for only in ("2/3", "3/3", "1/3"):
+        before = {path.name for path in Path("shared").glob("*/")}
+        done = aevb(*whole, "--only", only)
+        assert done.code == 0 and "aevb sweep --resume --out shared" in done.out
+        found.append({path.name for path in Path("shared").glob("*/")} - before)
+    assert found == [{*NAMES[1::3]}, {*NAMES[2::3]}, {*NAMES[0::3]}]
+    assert not Path("shared", "sweep.json").exists()
+    trained = weights(Path("shared"))
+    again = aevb(*whole, "--only", "2/3")  # a job that is started twice
+    assert again.code == 0 and weights(Path("shared")) == trained
+    assert aevb(*whole, "--only", "12/12").code == 0  # more jobs than runs
+    assert aevb("sweep", "--resume", "--out", "shared").code == 0
+    assert weights(Path("shared")) == trained
+    ours, theirs = (
+        json.loads((folder / "sweep.json").read_text()) for folder in (Path("shared"), swept)
+    )
+    assert [run["seed"] for run in ours["runs"]] == [run["seed"] for run in theirs["runs"]]
+
+
+@pytest.mark.parametrize("only", ["0/3", "4/3", "3", "a/b", "1/2/3", "-1/3"])
+def test_a_share_that_is_none_is_refused(refused, table, only):
+    assert "3/16" in refused("sweep", table, "--out", "new", f"--only={only}", *SMALL)
+    assert not Path("new").exists()
+
+
+def test_a_share_needs_the_folder_of_the_sweep(refused, table):
+    assert "--out" in refused("sweep", table, "--only", "1/3", *SMALL)

@@ -51,6 +51,14 @@ def sweep(
             group=RUN_GROUP,
         ),
     ] = False,
+    only: Annotated[
+        str | None,
+        Parameter(
+            help="Train a share of the runs, as 3/16: every 16th, from the third on. Jobs with "
+            "different shares use one --out; --resume without a share compares all runs.",
+            group=RUN_GROUP,
+        ),
+    ] = None,
     data: DataOptions = DataOptions(),
     model: SweepModelOptions = SweepModelOptions(),
     training: SweepTrainingOptions = SweepTrainingOptions(),
@@ -65,12 +73,14 @@ def sweep(
     from ..data._formatting import format_count
     from ..runs import next_run_folder
     from ..runs._recipe import objective_sentence, preset_citation
+    from ..runs._sweep import SweepShare
     from ..runs._sweep_result import FIGURE_FILE, PAGE_FILE
 
     console = ConsoleOutput(common.quiet, json)
     shared = RunSettings(check_source(source, train, "sweep"), data, model, training, common.seed)
     settings = SweepSettings(shared, grid)
-    settings.check(out, resume=resume)
+    share = None if only is None else SweepShare.parse(only)
+    settings.check(out, resume=resume, share=share)
     device = resolve_device(common.device)
     loaded = shared.load_data()
     console.print_paragraph("Data", *loaded.spec.notes)
@@ -81,20 +91,27 @@ def sweep(
     )
     count = format_count(len(jobs), "run")
     console.print_paragraph("Sweep", f"{settings.description}: {count}.")
+    if share is not None:
+        count = f"{len(share.of(jobs))} of {count}"
     console.print_paragraph("Folder", f"{folder}, on {device}.")
     result = settings.train(
         folder,
         data=loaded,
         jobs=jobs,
         resume=resume,
+        share=share,
         device=device,
         progress=False if console.quiet else None,
     )
     console.print_paragraph("Done", f"{count} in {format_duration(result.seconds)}.")
     console.print_paragraph("Notes", *result.notes)
     if result.interrupted_result is not None:
-        console.print_paragraph("Resume", f"aevb sweep --resume --out {folder}")
+        again = "--resume" if only is None else f"--resume --only {only}"
+        console.print_paragraph("Resume", f"aevb sweep {again} --out {folder}")
         return interrupt_exit_code(result.interrupted_result)
+    if share is not None:
+        console.print_paragraph("Next", f"aevb sweep --resume --out {folder}")
+        return 0
     notes = result.write()
     if json:
         console.print_json(result.to_dict())

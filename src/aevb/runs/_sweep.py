@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _config_file as config_file
 from ..errors import ArgumentError, RunError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .._recipe import Recipe
     from ..data import Dataset
     from ._sweep_result import SweepResult
+
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,48 @@ class Grid:
                 argument="seeds",
                 value=self.seeds,
             )
+
+
+@dataclass(frozen=True)
+class SweepShare:
+    """A share of the runs of a sweep, for one of several machines or jobs.
+
+    Args:
+        number: Which share, from 1.
+        count: Number of shares.
+
+    Example:
+        >>> SweepShare.parse("2/3").of([10, 11, 12, 13, 14])
+        [11, 14]
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> SweepShare:
+        """Read a share as ``"3/16"``.
+
+        Raises:
+            ArgumentError: It is none.
+        """
+        parts = text.split("/")
+        if len(parts) == 2 and all(part.strip().isdecimal() for part in parts):
+            number, count = map(int, parts)
+            if 1 <= number <= count:
+                return cls(number, count)
+        raise ArgumentError(
+            "it is no share of a sweep",
+            argument="only",
+            value=text,
+            suggestions=(
+                message("Write {only} for the third of 16", only=Argument("only", "3/16")),
+            ),
+        )
+
+    def of(self, jobs: Sequence[Job]) -> list[Job]:
+        """The runs of the share: every ``count``-th one."""
+        return [*jobs[self.number - 1 :: self.count]]
 
 
 @dataclass(frozen=True)
@@ -97,12 +141,19 @@ class SweepSettings:
         parts.append(f"seed {first}" if first == last else f"seeds {first} to {last}")
         return "; ".join(parts)
 
-    def check(self, out: str | Path | None = None, *, resume: bool = False) -> None:
+    def check(
+        self,
+        out: str | Path | None = None,
+        *,
+        resume: bool = False,
+        share: SweepShare | None = None,
+    ) -> None:
         """Check all that can be checked before data are read.
 
         Args:
             out: The folder of the sweep.
             resume: Continue the sweep in ``out``.
+            share: The share of the runs that are trained; others may have begun in ``out``.
 
         Raises:
             ArgumentError: A grid without runs, or a value that no run could use.
@@ -138,8 +189,15 @@ class SweepSettings:
         for seed in (self.seeds[0], self.seeds[-1]):
             check_seed(seed)
         check_model_settings(self.run_settings()[0].model)
+        if share is not None and out is None:
+            raise ArgumentError(
+                "all shares of a sweep have one folder",
+                argument="only",
+                value=f"{share.number}/{share.count}",
+                suggestions=(message("Name it, as {out}", out=Argument("out", "runs/sweep")),),
+            )
         if out is not None:
-            self._check_folder(Path(out), resume)
+            self._check_folder(Path(out), resume or can_resume(out, share))
 
     def _check_folder(self, out: Path, resume: bool) -> None:
         from ..training._checkpoint import check_settings
@@ -213,6 +271,7 @@ class SweepSettings:
         data: Dataset | None = None,
         jobs: Sequence[SweepJob] | None = None,
         resume: bool = False,
+        share: SweepShare | None = None,
         device: str | torch.device | None = None,
         progress: bool | None = None,
         on_progress: Callable[[int], None] | None = None,
@@ -224,6 +283,7 @@ class SweepSettings:
             data: The data; loaded by default.
             jobs: The result of ``jobs``; built by default.
             resume: Whether to keep the finished runs in ``out`` and to continue the others.
+            share: The share of the runs to train; runs of other shares may be under way.
             device: As for ``aevb.fit``.
             progress: As for ``aevb.fit``.
             on_progress: Called with 1 after the evaluation of each run.
@@ -241,12 +301,15 @@ class SweepSettings:
         folder = Path(out)
         data = self.settings.load_data() if data is None else data
         jobs = self.jobs(data) if jobs is None else jobs
+        jobs, resume = (share.of(jobs) if share else jobs), resume or share is not None
+        if not jobs:
+            return SweepResult((), "validation", 0, data.spec.item_noun, self, folder, seconds=0.0)
         shared = jobs[0].settings.training.to_fit_arguments()
         del shared["optimizer"], shared["minutes"]
         began, parts = time.monotonic(), data_parts_record(data)
         for job in jobs if resume else ():
             check_same_data(folder / job.folder_name, parts)
-        with self._written_to(folder):
+        with self._written_to(folder, keep=share is not None):
             results = fit_many(
                 [job.recipe for job in jobs],
                 data,
@@ -265,10 +328,10 @@ class SweepSettings:
         )
 
     @contextmanager
-    def _written_to(self, folder: Path) -> Iterator[None]:
+    def _written_to(self, folder: Path, *, keep: bool) -> Iterator[None]:
         """Keep the settings in the folder while the runs are trained, so that it can be resumed.
 
-        Nothing is left of a sweep that is refused.
+        Nothing is left of a sweep that is refused, unless others may ``keep`` the folder.
         """
         from .._files import write_atomically
 
@@ -280,9 +343,9 @@ class SweepSettings:
         try:
             yield
         except BaseException:
-            if list(folder.iterdir()) == [path]:
+            if not keep and list(folder.iterdir()) == [path]:
                 path.unlink()
-            for each in created:
+            for each in () if keep else created:
                 with suppress(OSError):
                     each.rmdir()
             raise
@@ -352,6 +415,7 @@ def sweep(
     seeds: int = 3,
     out: str | Path | None = None,
     resume: bool = False,
+    only: str | None = None,
     device: str | torch.device | None = None,
     progress: bool | None = None,
 ) -> SweepResult:
@@ -366,11 +430,14 @@ def sweep(
         seeds: Number of runs of each combination.
         out: The folder of the sweep; ``runs/<data>-sweep-1`` (or -2 ...) by default.
         resume: Continue the sweep in ``out``; the grid may be wider than before.
+        only: A share of the runs, as ``"3/16"``: every 16th, from the third on. Each of several
+            processes trains another share in the same folder ``out``, and continues what it finds
+            of it; a last sweep with ``resume`` compares all runs.
         device: As for ``aevb.fit``.
         progress: As for ``aevb.fit``.
 
     Returns:
-        The runs and their means per combination, also written to ``out``.
+        The runs and their means per combination, also written to ``out`` where all were asked for.
 
     Raises:
         ArgumentError: A grid without runs, or a value that no run could use.
@@ -386,12 +453,21 @@ def sweep(
         seeds=seeds,
     )
     settings = SweepSettings(shared, grid)
-    settings.check(out, resume=resume)
+    share = None if only is None else SweepShare.parse(only)
+    settings.check(out, resume=resume, share=share)
     data = shared.load_data()
     folder = next_run_folder(f"{data.spec.name}-sweep") if out is None else Path(out)
-    result = settings.train(folder, data=data, resume=resume, device=device, progress=progress)
-    result.write()
+    result = settings.train(
+        folder, data=data, resume=resume, share=share, device=device, progress=progress
+    )
+    if share is None:
+        result.write()
     return result
+
+
+def can_resume(out: str | Path, share: SweepShare | None) -> bool:
+    """Whether a share of a sweep goes on in a folder that holds its settings."""
+    return share is not None and (Path(out) / config_file.CONFIG_FILE_NAME).exists()
 
 
 def format_grid_value(value: float) -> str:
