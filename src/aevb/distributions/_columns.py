@@ -33,9 +33,11 @@ class CellGroup(BaseDistribution, ABC):
 
     Attributes:
         is_discrete: Whether every cell has a probability and not a density.
+        scores_missing: Whether that a cell is missing has a probability, which is its score.
     """
 
     is_discrete: bool = True
+    scores_missing: bool = False
 
     @property
     def point(self) -> Tensor:
@@ -49,6 +51,10 @@ class CellGroup(BaseDistribution, ABC):
     def given(self, value: Tensor) -> CellGroup:
         """The distribution of the cells given those that are not missing in ``value``."""
         return self
+
+    def given_missing(self, value: Tensor) -> CellGroup:
+        """As ``given``, and that the cells which are NaN in ``value`` are missing in the data."""
+        return self.given(value)
 
     def without_gaps(self) -> CellGroup:
         """The cells for rows without missing ones, whose sum of scores may take less time."""
@@ -459,10 +465,11 @@ def split_columns(value: Tensor, groups: Sequence[CellGroup], order: Tensor) -> 
 class ColumnsDistribution(BaseDistribution):
     """Rows ``[*batch, D]`` of encoded cells, independent and of different families.
 
-    Missing cells (NaN) add exactly 0 to ``log_prob``, which is then the density of the others.
-    Draws and moments are those of complete rows. ``mean`` holds the point value of each cell: the
-    mean of a number, the mode of a category, and an atom with more than half of the probability;
-    ``expectation`` is the mean of the encoded number for every cell.
+    Missing cells (NaN) add exactly 0 to ``log_prob``, which is then the density of the others;
+    except in groups that score them. Draws and moments are those of complete rows. ``mean`` holds
+    the point value of each cell: the mean of a number, the mode of a category, and an atom with
+    more than half of the probability; ``expectation`` is the mean of the encoded number for every
+    cell.
 
     Args:
         groups: The cells by family.
@@ -541,12 +548,23 @@ class ColumnsDistribution(BaseDistribution):
         groups = [group.given(part) for group, part in parts]
         return ColumnsDistribution(groups, self.order, self.fill)
 
+    def given_missing(self, value: Tensor) -> ColumnsDistribution:
+        """As ``given``, and that the cells which are NaN in ``value`` are missing in the data."""
+        parts = zip(self.groups, split_columns(value, self.groups, self.order), strict=True)
+        groups = [group.given_missing(part) for group, part in parts]
+        return ColumnsDistribution(groups, self.order, self.fill)
+
     def sample(self, sample_shape: _size = Size()) -> Tensor:
         return self._in_order([group.sample(Size(sample_shape)) for group in self.groups])
 
     def _grouped_log_prob(self, value: Tensor) -> Tensor:
         pairs = zip(self.groups, self._filled_parts(value), strict=True)
         missing = value.index_select(-1, self.order).isnan()
+        if any(group.scores_missing for group in self.groups):
+            scored = [
+                torch.full(group.batch_shape[-1:], group.scores_missing) for group in self.groups
+            ]
+            missing = missing & ~torch.cat(scored).to(missing.device)
         return torch.cat([group.log_prob(part) for group, part in pairs], -1).masked_fill(
             missing, 0.0
         )

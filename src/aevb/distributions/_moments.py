@@ -95,6 +95,20 @@ def given_cells(p: Distribution, value: Tensor) -> Distribution:
     return p if own is None else own(value)
 
 
+def given_missing_cells(p: Distribution, value: Tensor) -> Distribution:
+    """The distribution of a row given some of its cells, and that all others are missing.
+
+    It is ``given_cells`` unless the distribution has a method ``given_missing``, because whether a
+    cell is missing depends on its value.
+
+    Args:
+        p: Distribution with batch shape ``[*batch]``.
+        value: Events ``[*batch, *event]``; missing cells are NaN.
+    """
+    own = getattr(p, "given_missing", None)
+    return given_cells(p, value) if own is None else own(value)
+
+
 def conditional_log_prob(p: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
     """Score each cell of a row given all others, of a distribution with dependent cells.
 

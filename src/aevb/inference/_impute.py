@@ -15,9 +15,9 @@ from torch.distributions import Distribution
 
 from .._memory import explain_out_of_memory
 from .._row_noise import RowNoise
-from ..distributions import given_cells
 from ..distributions._base import expectation
 from ..distributions._discrete import open_uniform
+from ..distributions._moments import given_missing_cells
 from ..errors import ArgumentError, DataError, IncompatibleError, NumericalError, check_counts
 from ..likelihoods._likelihood import CellKind, Likelihood
 from ..models import VAE
@@ -289,7 +289,7 @@ def _impute_block(
             z = q.sample((count,))
             likelihood = model.likelihood(z, batch.context)
             log_weight = likelihood.log_prob(batch.x) + p.log_prob(z) - q.log_prob(z)
-            values = moments.add(log_weight.double(), given_cells(likelihood, batch.x), z)
+            values = moments.add(log_weight.double(), given_missing_cells(likelihood, batch.x), z)
             if len(cells.rows):
                 cells.add(log_weight.double(), values.drawn)
                 latents.append(z)
@@ -373,7 +373,7 @@ class _WeightedDraws:
         for start in range(0, len(z), block):
             part = z[start : start + block]
             with noise.samples(len(part), start):
-                values = _DecodedValues(given_cells(model.likelihood(part, context), x))
+                values = _DecodedValues(given_missing_cells(model.likelihood(part, context), x))
                 drawn.append(values.drawn)
             for _, new in pairs:
                 new.add(one[0], one[: len(part)], values)
@@ -421,7 +421,7 @@ class _WeightedDraws:
         for start in range(0, self.draws, block):
             z = self.latents[start : start + block]
             with noise.samples(len(z), start):
-                drawn.append(given_cells(model.likelihood(z, batch.context), x).sample())
+                drawn.append(given_missing_cells(model.likelihood(z, batch.context), x).sample())
         low, high = self._intervals(x, value, cells, level)
         return Imputation(
             x=torch.where(empty, value.to(x), x),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from ..distributions._columns import (
     SpikyCells,
 )
 from ..distributions._factors import Factors
+from ..distributions._self_masked import SelfMaskedCells
 from ..networks import Column
 from ..networks._columns import whitened_places
 from ..networks._whitening import Whitening
@@ -40,6 +42,7 @@ from ._student_t import INITIAL_EXCESS_DOF, MIN_DOF
 
 UNIT_LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic variable with deviation 1
 PADDED_CELLS = 1024  # outputs of a group beyond this are padded to at most four times their number
+MAX_SLOPE = 20.0  # of self-masking, per scale of a column: about a threshold; the unit of steps
 PRIOR_COUNT = 0.5  # of each level, where a model begins at the marginals
 
 
@@ -149,14 +152,18 @@ class RealGroup(ScaledGroup, ABC):
         )
         self.add_constant("growth", [c.scale if log else 0.0 for c, log in pairs])
 
+    def normal_cells(self, outputs: Tensor) -> NumberCells:
+        """Independent normal numbers."""
+        loc, scale = self.split(outputs)
+        growth = self.growth if self.has_logarithms else None
+        return NumberCells(Normal(loc, scale, validate_args=False), self.log_unit, growth)
+
 
 class Normals(RealGroup):
     """Real numbers, and logarithms of positive numbers."""
 
     def forward(self, outputs: Tensor) -> NumberCells:
-        loc, scale = self.split(outputs)
-        growth = self.growth if self.has_logarithms else None
-        return NumberCells(Normal(loc, scale, validate_args=False), self.log_unit, growth)
+        return self.normal_cells(outputs)
 
 
 class WhitenedNormals(RealGroup):
@@ -186,6 +193,45 @@ class WhitenedNormals(RealGroup):
     def start(self, x: Tensor) -> Tensor:
         self.whitening.fit(x)
         return x.new_zeros(x.shape[1])
+
+
+class SelfMaskedNormals(RealGroup):
+    """Normal numbers that are missing with a probability that depends on the number itself.
+
+    Args:
+        columns: The columns.
+        predicted: Whether the network predicts scales.
+        masking: Which numbers are missing more often: ``"high"``, ``"low"`` or ``"either"``.
+    """
+
+    def __init__(self, columns: Sequence[Column], predicted: bool, masking: str) -> None:
+        super().__init__(columns, predicted)
+        self.masking = masking
+        self.slope_raw = nn.Parameter(torch.zeros(len(columns)))
+        self.offset_raw = nn.Parameter(torch.zeros(len(columns)))
+        self.fill = torch.full((len(columns),), math.nan)  # a missing cell has a score
+
+    @property
+    def slope(self) -> Tensor:
+        """What a standard deviation adds to the logit of being missing, ``[n]``."""
+        if self.masking == "either":
+            return MAX_SLOPE * self.slope_raw.tanh()
+        size = nn.functional.softplus(MAX_SLOPE * self.slope_raw).clamp(max=MAX_SLOPE)
+        return size if self.masking == "high" else -size
+
+    @property
+    def offset(self) -> Tensor:
+        """The logit of a number at the location of its column, ``[n]``."""
+        return MAX_SLOPE * self.offset_raw
+
+    def forward(self, outputs: Tensor) -> SelfMaskedCells:
+        return SelfMaskedCells(self.normal_cells(outputs), self.slope, self.offset)
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> Tensor:
+        missing = (x.isnan().sum(0) + PRIOR_COUNT) / (len(x) + 2 * PRIOR_COUNT)
+        self.offset_raw.copy_(missing.logit() / MAX_SLOPE)
+        return super().start(x)
 
 
 class StudentTs(ScaledGroup):
@@ -398,7 +444,7 @@ FAMILIES: dict[str, type[ColumnGroup]] = {
 
 
 def group_columns(
-    columns: Sequence[Column], predicted: bool, whiten: bool = False
+    columns: Sequence[Column], predicted: bool, whiten: bool = False, masking: str | None = None
 ) -> list[tuple[ColumnGroup, list[int]]]:
     """Group columns by family; each group comes with the places of its columns.
 
@@ -406,16 +452,29 @@ def group_columns(
         columns: The columns of the encoded cells.
         predicted: Whether the network predicts scales and concentrations.
         whiten: Whether complete real numbers are whitened together.
+        masking: Which values of real numbers are missing more often; ``None``: at random.
     """
     places: dict[str, list[int]] = defaultdict(list)
     whitened = whitened_places(columns) if whiten else []
     for place, column in enumerate(columns):
-        places["whitened_normal" if place in whitened else _family(column)].append(place)
+        family = "whitened_normal" if place in whitened else _family(column)
+        if masking is not None and can_mask_itself(column):
+            family = "self_masked_normal"
+        places[family].append(place)
+    families: dict[str, Callable[[Sequence[Column], bool], ColumnGroup]] = {**FAMILIES}
+    if masking is not None:
+        families["self_masked_normal"] = partial(SelfMaskedNormals, masking=masking)
     return [
         (build([columns[place] for place in part], predicted), part)
-        for name, build in FAMILIES.items()
+        for name, build in families.items()
         for part in _size_classes(places[name], columns)
     ]
+
+
+def can_mask_itself(column: Column) -> bool:
+    """Whether self-masking applies to a column: real numbers, of which some are missing."""
+    real = column.likelihood in ("normal", "log_normal", "student_t")
+    return real and column.missing > 0
 
 
 def _family(column: Column) -> str:

@@ -17,11 +17,12 @@ from ..networks import Column, Heads
 from ..networks._column import atom_cells, joint_measure
 from ..networks._heads import find_linear_inputs
 from ..notes import Part, message
-from ._column_groups import ColumnGroup, group_columns
+from ._column_groups import ColumnGroup, SelfMaskedNormals, group_columns
 from ._likelihood import CellKind, Likelihood
 from ._linear_cells import LinearCells
 from ._registration import LikelihoodRegistration
 
+MASKINGS = ("either", "high", "low")
 LINEAR_ROWS = 10_000  # from which the start of a decoder with a skip is computed
 
 
@@ -59,11 +60,17 @@ class Columns(Likelihood):
             ``"predicted"`` by the network.
         whiten: Whether complete columns of real numbers are whitened together, as in
             ``likelihoods.Whitened``; they then depend on each other given ``z``.
+        masking: Which values of the columns of real numbers with missing cells are missing more
+            often: ``"high"``, ``"low"``, or ``"either"``, which is learned. A missing cell then
+            adds ``log p(missing|z)``, and an observed one ``log p(observed|x)``, with a logit that
+            is linear in the number (Ipsen, Mattei and Frellsen, not-MIWAE: deep generative
+            modelling with missing not at random data, 2021). By default cells are missing at
+            random.
         latent_rank: Number of axes of a latent.
 
     Raises:
         ArgumentError: There is no column, a column is not modelled or lacks what its family needs,
-            or ``scale`` is unknown.
+            or ``scale`` or ``masking`` is unknown.
 
     Example:
         >>> age = Column("age", "continuous", "normal", shift=40.0, scale=10.0)
@@ -86,10 +93,13 @@ class Columns(Likelihood):
         *,
         scale: str = "per_element",
         whiten: bool = False,
+        masking: str | None = None,
         latent_rank: int = 1,
     ) -> None:
         super().__init__()
         check_choice("scale", scale, self.scales)
+        if masking is not None:
+            check_choice("masking", masking, MASKINGS)
         self.columns = tuple(columns)
         _check_columns(self.columns)
         self.event_shape = (len(self.columns),)
@@ -97,7 +107,7 @@ class Columns(Likelihood):
         kinds: list[CellKind] = ["names" if c.n_levels else "numbers" for c in self.columns]
         self.cell_kinds = tuple(kinds)
         self.unbounded = any(not column.n_levels for column in self.columns)
-        groups = group_columns(self.columns, predicted=scale == "predicted", whiten=whiten)
+        groups = group_columns(self.columns, scale == "predicted", whiten, masking)
         self.groups = nn.ModuleList(group for group, _ in groups)
         self.has_conditionals = any(group.is_white for group, _ in groups)
         self.factorises = not self.has_conditionals
@@ -119,6 +129,20 @@ class Columns(Likelihood):
     def dependent_cells(self) -> tuple[int, ...]:
         """Places of cells that are linear functions of others in the training rows."""
         return tuple(own[i] for group, own in self._places() for i in group.dependent_columns)
+
+    def masked_columns(self) -> dict[str, float]:
+        """Names of the columns with self-masking, and the slopes of the logit of being missing.
+
+        A positive slope means that high values are missing more often. The unit is one scale of the
+        column.
+        """
+        pairs = [
+            (self.columns[place].name, slope)
+            for group, places in self._places()
+            if isinstance(group, SelfMaskedNormals)
+            for place, slope in zip(places, group.slope.tolist(), strict=True)
+        ]
+        return dict(pairs)
 
     def has_mass(self, cell: int, value: float) -> bool:
         column = self.columns[cell]

@@ -58,6 +58,7 @@ def build_encoder_and_likelihood(
     dropout: float = 0.0,
     extra_latents: bool = False,
     linear: bool = False,
+    masking: str | None = None,
     likelihood: LikelihoodFactory | None = None,
 ) -> EncoderAndLikelihood:
     """Build an encoder network and a likelihood for data of a kind.
@@ -75,6 +76,8 @@ def build_encoder_and_likelihood(
         extra_latents: Whether the latent has further variables that the decoder does not use.
         linear: Whether the networks of a table have a skip, so that training begins at a Gaussian;
             complete real numbers are whitened.
+        masking: Which values are missing more often, as for ``likelihoods.Columns``; the networks
+            must have a skip.
         likelihood: Builds another likelihood than the spec names.
 
     Returns:
@@ -92,7 +95,7 @@ def build_encoder_and_likelihood(
         columns, kind = spec.schema.modelled, "per_element" if scale is None else str(scale)
         return EncoderAndLikelihood(
             networks.Columns(encoder, columns, whiten=True),
-            Columns(decoder, columns, scale=kind, whiten=True),
+            Columns(decoder, columns, scale=kind, whiten=True, masking=masking),
         )
     decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder
     p = (likelihood or build_likelihood)(spec, decoder, len(as_shape("latent", latent)), scale)

@@ -29,6 +29,8 @@ from ..data._write_frame import write_frame
 from ..errors import DataError, IncompatibleError
 from ..inference import Imputation
 from ..inference._impute import FEW_SAMPLES
+from ..likelihoods import Columns
+from ..likelihoods._likelihood import Likelihood
 from ..networks._column import Level
 from ..notes import Argument, Note, message
 from ..types import ProgressCallback
@@ -184,7 +186,7 @@ def impute_table(
     **reading: Any,
 ) -> TableImputation:
     """Impute the missing cells of a table; see ``Run.impute``."""
-    schema = check_schema(run, "imputation")
+    schema = _beyond_observed(check_schema(run, "imputation"), run.model.likelihood)
     rows = run.rows(source, key=key, **reading)
     check_all_rows(rows)
     places = rows_with_missing_cells(rows)
@@ -228,6 +230,21 @@ def impute_table(
         empty=empty,
         texts=table.texts,
     )
+
+
+def _beyond_observed(schema: Schema, likelihood: Likelihood) -> Schema:
+    """The schema without the sign of columns of which a model takes the other one to be missing."""
+    if not isinstance(likelihood, Columns):
+        return schema
+    slopes = likelihood.masked_columns()
+
+    def free(column: Column) -> Column:
+        slope = slopes.get(column.name, 0.0)
+        return replace(
+            column, low=None if slope < 0 else column.low, high=None if slope > 0 else column.high
+        )
+
+    return replace(schema, columns=tuple(map(free, schema.columns)))
 
 
 def rows_with_missing_cells(rows: Rows) -> Tensor:

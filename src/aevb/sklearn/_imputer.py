@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -13,14 +14,16 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from ..data import Schema
 from ..data._decode_frame import fill_constants
 from ..errors import ArgumentError, check_choice, check_counts
+from ..likelihoods import Columns
 from ..metrics import PooledEstimate, pool_estimates
-from ..runs import TableImputation
+from ..runs import RunSettings, TableImputation
 from ..runs._matching import Donors
 from ._base import BaseVAE, named_as_parameters
-from ._tables import Table, in_form_of, missing_masks, read_table, with_columns
+from ._tables import Table, has_numbers, in_form_of, missing_masks, read_table, with_columns
 
 DRAWS = ("mean", "model", "observed")
 INDICATOR = "missingindicator_"
+MASKINGS = {"self": "either", "high": "high", "low": "low"}  # of `mnar`, as of `not_miwae`
 
 
 class VAEImputer(TransformerMixin, BaseVAE):
@@ -36,6 +39,14 @@ class VAEImputer(TransformerMixin, BaseVAE):
         add_indicator: Whether to append a column for each that had missing cells in ``fit``, which
             tells where they are.
         keep_empty_features: Whether to keep columns of which no cell had a value; numbers are 0.
+        mnar: Whether a number may be missing because of its own value (missing not at random):
+            ``"high"`` or ``"low"`` values are missing more often, or ``"self"``: the model learns
+            which. Numbers of columns with missing cells are continuous then. By default cells are
+            missing at random given the other cells of their row.
+
+    Attributes:
+        masking_: With ``mnar``, by how much the log-odds of being missing grow with a standard
+            deviation of each column.
 
     Example:
         >>> import polars
@@ -53,6 +64,7 @@ class VAEImputer(TransformerMixin, BaseVAE):
         "_incomplete",
         "_donor_predictions",
         "_donor_values",
+        "masking_",
     )
 
     def __init__(
@@ -62,6 +74,7 @@ class VAEImputer(TransformerMixin, BaseVAE):
         draw: str = "mean",
         add_indicator: bool = False,
         keep_empty_features: bool = False,
+        mnar: str | None = None,
         preset: str | None = None,
         hidden: tuple[int, ...] | None = None,
         epochs: int | str = "auto",
@@ -97,14 +110,48 @@ class VAEImputer(TransformerMixin, BaseVAE):
         self.draw = draw
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
+        self.mnar = mnar
 
     def _check_parameters(self) -> None:
         """Check the parameters before the training."""
         check_choice("draw", self.draw, DRAWS)
+        if self.mnar is None:
+            return
+        check_choice("mnar", self.mnar, [*MASKINGS])
+        if self.preset is not None:
+            raise ArgumentError(
+                "this model has a preset of its own, `not_miwae`",
+                argument="preset",
+                value=self.preset,
+                suggestions=("Leave it out, or leave out `mnar`",),
+            )
+
+    def _settings(self, seed: int, n_rows: int) -> RunSettings:
+        """The parameters as the settings of a run."""
+        settings = super()._settings(seed, n_rows)
+        if self.mnar is None:
+            return settings
+        chosen = (*(settings.model.set or ()), f"masking={MASKINGS[self.mnar]}")
+        return replace(settings, model=replace(settings.model, preset="not_miwae", set=chosen))
+
+    def _preferred_kinds(self, schema: Schema) -> dict[str, str]:
+        """Numbers that may be missing because of their value as continuous ones."""
+        if self.mnar is None:
+            return {}
+        incomplete = [each for each in schema.columns if each.missing]
+        if not any(each.kind == "continuous" or has_numbers(each) for each in incomplete):
+            raise ArgumentError(
+                "no column of numbers has missing cells", argument="mnar", value=self.mnar
+            )
+        return {x.name: "continuous" for x in incomplete if x.kind != "positive" and has_numbers(x)}
 
     def _after_fit(self, frame: Any) -> None:
         """Which columns had missing cells or no value, and the donors of observed values."""
         masks = missing_masks(frame)
+        if self.mnar is not None:
+            likelihood = self.run_.model.likelihood
+            assert isinstance(likelihood, Columns)
+            self.masking_ = likelihood.masked_columns()
         self._empty = [name for name, mask in masks.items() if mask.all()]
         self._incomplete = [name for name, mask in masks.items() if mask.any()]
         if self.draw == "observed":

@@ -14,7 +14,6 @@ from sklearn.utils import ClassifierTags
 from .._hardware import resolve_device
 from ..data import Dataset, Schema
 from ..errors import ArgumentError, check_choice
-from ..networks._column import Column
 from ..runs._outliers import (
     OUTLIER_SCORES,
     OutlierReference,
@@ -25,7 +24,7 @@ from ..runs._outliers import (
 from ..training._history import EpochCallback
 from ..training._trimming import TrimLeastLikely
 from ._base import BaseVAE, named_as_parameters
-from ._tables import make_frame
+from ._tables import has_numbers, make_frame
 
 AUTO_CONTAMINATION = 0.1  # the share of outliers where none is given
 REMAINDER = "remainder"
@@ -127,7 +126,7 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
 
     def _preferred_kinds(self, schema: Schema) -> dict[str, str]:
         """Numbers of all kinds as continuous ones, whose densities fall with the distance."""
-        return {each.name: "continuous" for each in schema.columns if _has_numbers(each)}
+        return {each.name: "continuous" for each in schema.columns if has_numbers(each)}
 
     def _arrange(self, data: Dataset) -> tuple[Dataset, tuple[EpochCallback, ...]]:
         """The data with long tails, and with weights that change between epochs."""
@@ -259,13 +258,3 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         values = dict(zip(found.names, found.columns.numpy().T, strict=True))
         values |= {REMAINDER: found.remainder.numpy(), "score": found.score.numpy()}
         return make_frame(values, X)
-
-
-def _has_numbers(column: Column) -> bool:
-    """Whether a column has more than two numbers, which are no dates or identifiers."""
-    if column.kind in ("ordinal", "derived"):
-        levels = column.levels
-        return levels is None or (
-            len(levels) > 2 and all(isinstance(each, int | float) for each in levels)
-        )
-    return column.kind in ("positive", "bounded", "count", "integer", "spiky")

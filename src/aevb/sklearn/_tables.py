@@ -15,6 +15,7 @@ from ..data._frame_libraries import library_of
 from ..data._sparse_rows import is_sparse_matrix
 from ..data._tables import to_narwhals
 from ..errors import DataError
+from ..networks import Column
 
 MIN_ROWS = 2  # of a fit: a row each for training and validation
 
@@ -100,6 +101,16 @@ def make_frame(columns: Mapping[str, np.ndarray], like: Any) -> Any:
     if table is not None and hasattr(like, "index"):
         frame.index = like.index
     return frame
+
+
+def has_numbers(column: Column) -> bool:
+    """Whether a column has more than two numbers, which are no dates or identifiers."""
+    if column.kind in ("ordinal", "derived"):
+        levels = column.levels
+        return levels is None or (
+            len(levels) > 2 and all(isinstance(each, int | float) for each in levels)
+        )
+    return column.kind in ("positive", "bounded", "count", "integer", "spiky")
 
 
 def missing_masks(frame: Any) -> dict[str, np.ndarray]:
