@@ -22,7 +22,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "types errors notes _random _row_noise _files _config_file _grad_mode _locks _records",
     "_build_limits _compilation _hardware _matmul _memory _offset _registry _sandbox _shapes",
-    "_skipped_steps",
+    "_loop _skipped_steps",
     "distributions networks",
     "_conditional",
     "priors posteriors likelihoods",

@@ -290,12 +290,12 @@ def test_a_checkpoint_is_due_after_a_while(tmp_path, monkeypatch, elapsed, due):
     run.open(resume=False, overwrite=False)
     path = tmp_path / "run" / CHECKPOINT_FILE
     with run.random_stream.activate():
-        run.checkpoint_if_due(990.0)
-        assert path.exists() and run.progress.seconds == 10
+        run.checkpoint_if_due()
+        assert path.exists()
         path.unlink()
         now += elapsed
         torch.rand(1)
-        run.checkpoint_if_due(990.0)
+        run.checkpoint_if_due()
         saved = torch.equal(run.random_stream.state, torch.get_rng_state())
     run.close()
     assert (path.exists(), saved) == (due, due)

@@ -14,6 +14,7 @@ from aevb._recipe import TrainingDefaults
 from aevb.data import Rows
 from aevb.errors import DataError, IncompatibleError
 from aevb.training import WarmupCosine, adam
+from aevb.training._checkpoint import RunProgress
 from aevb.training._trainer import (
     SINGLE_THREAD_MULTIPLICATIONS,
     Trainer,
@@ -112,22 +113,6 @@ def trainer(data=X, **settings) -> Trainer:
     return Trainer(recipe, data, config, adam(), None, CPU, None, {})
 
 
-def test_the_total_follows_epochs_and_clock():
-    """43 rows in batches of 8 are 5 steps an epoch."""
-    by_epochs = trainer()
-    assert [by_epochs._total_steps(step, 3.0) for step in (0, 7)] == [30, 30]
-    both = trainer(minutes=4.0)
-    assert [both._total_steps(7, elapsed) for elapsed in (0.0, 0.5, 2.0)] == [30, 30, 14]
-    assert [both._total_steps(0, elapsed) for elapsed in (0.0, 0.5)] == [30, 30]
-    assert both._total_steps(1, 1.0) == 4
-    clock = trainer(minutes=4.0, epochs=None)
-    assert clock._total_steps(0, 1.0) == math.inf and clock._total_steps(6, 3.0) == 8
-    unknown = trainer([X[:8], X[8:16]])
-    assert unknown._total_steps(5, 1.0) == math.inf
-    timed = trainer([X[:8], X[8:16]], minutes=3.0, epochs=None)
-    assert timed._total_steps(5, 1.0) == 15
-
-
 @pytest.mark.parametrize(
     "patience, minutes, without, seconds, reason",
     [
@@ -142,8 +127,10 @@ def test_the_total_follows_epochs_and_clock():
     ],
 )
 def test_a_resumed_run_may_be_finished(patience, minutes, without, seconds, reason):
-    state = SimpleNamespace(epochs_without_improvement=without, seconds=seconds)
-    assert trainer(patience=patience, minutes=minutes)._resumed_stop_reason(state) == reason
+    resumed = trainer(patience=patience, minutes=minutes)
+    resumed.run.progress = RunProgress(epoch=6, epochs_without_improvement=without, seconds=seconds)
+    result = resumed.fit(resume=False, overwrite=False, callbacks=(), progress=False)
+    assert (result.stop_reason, result.history) == (reason, ())
 
 
 def test_compilation_is_planned_by_steps_and_not_by_the_clock(monkeypatch):
@@ -190,9 +177,7 @@ def test_callbacks_patience_and_the_end_of_the_data_end_a_run():
 def test_seconds_and_time_limit(monkeypatch):
     """A clock of one second per reading: the run ends with the first epoch."""
     clock = iter(range(10_000))
-    monkeypatch.setattr(
-        "aevb.training._trainer.time", SimpleNamespace(monotonic=lambda: float(next(clock)))
-    )
+    monkeypatch.setattr("aevb._loop.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     result = aevb.fit(tiny(), X, batch_size=8, minutes=3.5 / 60, progress=False)
     assert result.stop_reason == "minutes" and len(result.history) == 1
     assert result.history[0].step == 4  # the first beyond 3.5 s

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .._grad_mode import differentiable, gradients_enabled, make_differentiable
+from .._loop import Journal, Loop, Position
 from .._random import seed_scope
 from .._row_noise import RowNoise
 from .._skipped_steps import learning_rate_limit, overflow_error
@@ -183,7 +185,8 @@ def _refine_block(
     candidate = VAE(model.prior, _initial_posterior(model, batch), model.likelihood).eval()
     entries = _parameter_table(candidate).entries
     start = entries.detach().clone()
-    skipped = _optimise(candidate, batch, steps, lr, objective, gradient, noise)
+    refinement = _Refinement(candidate, batch, lr, objective, gradient, noise, steps)
+    Loop(refinement, Journal(), Position(), steps=steps).run()
     end = entries.detach().clone()
     choice, fresh = noise.fork(1), noise.fork(2)
     improved = _elbo_per_row(candidate, batch, end, choice) > _elbo_per_row(
@@ -195,7 +198,7 @@ def _refine_block(
         chosen,
         _elbo_per_row(candidate, batch, start, fresh),
         _elbo_per_row(candidate, batch, chosen, fresh),
-        skipped,
+        refinement.skipped_steps,
     )
 
 
@@ -209,34 +212,53 @@ def _initial_posterior(model: VAE, batch: Batch) -> NonAmortised:
     return posterior
 
 
-def _optimise(
-    candidate: VAE,
-    batch: Batch,
-    steps: int,
-    lr: float,
-    objective: Objective,
-    gradient: Gradient,
-    noise: RowNoise,
-) -> Tensor:
-    """Run Adam on the per-row parameters; returns the number of skipped steps of each row."""
-    entries = _parameter_table(candidate).entries.requires_grad_()
-    optimizer = torch.optim.Adam([entries], betas=REFINE_ADAM_BETAS)
-    if lr / TABLE_ENTRY_UNIT > (learning_rate_limit(optimizer) or math.inf):
-        raise overflow_error(lr)
-    skipped = torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = lr / TABLE_ENTRY_UNIT * (1 - step / steps)
+@dataclass
+class _Refinement:
+    """Steps of Adam on the per-row parameters.
+
+    Args:
+        candidate: The model with a posterior per row.
+        batch: The rows.
+        lr: Initial learning rate.
+        objective: What is maximised.
+        gradient: The gradient estimator.
+        noise: The random numbers of each row.
+        steps: Steps in all.
+    """
+
+    candidate: VAE
+    batch: Batch
+    lr: float
+    objective: Objective
+    gradient: Gradient
+    noise: RowNoise
+    steps: int
+
+    def __post_init__(self) -> None:
+        self.entries = _parameter_table(self.candidate).entries.requires_grad_()
+        self.optimizer = torch.optim.Adam([self.entries], betas=REFINE_ADAM_BETAS)
+        if self.lr / TABLE_ENTRY_UNIT > (learning_rate_limit(self.optimizer) or math.inf):
+            raise overflow_error(self.lr)
+        x = self.batch.x
+        self.skipped_steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)  # of each row
+
+    def iter_chunks(self, epoch: int, step_in_epoch: int) -> Iterator[Batch]:
+        return repeat(self.batch, self.steps - step_in_epoch)
+
+    def __call__(self, chunk: Batch, step: int, total: float) -> int:
+        entries, samples = self.entries, self.objective.samples
+        self.optimizer.param_groups[0]["lr"] = self.lr / TABLE_ENTRY_UNIT * (1 - step / self.steps)
         with torch.enable_grad():
-            with noise.samples(objective.samples, step * objective.samples):
-                loss = gradient(candidate, objective, batch).loss
+            with self.noise.samples(samples, step * samples):
+                loss = self.gradient(self.candidate, self.objective, chunk).loss
             # the sum over rows: the step of a row does not depend on their number
-            (slope,) = torch.autograd.grad(loss * len(batch.x), entries)
+            (slope,) = torch.autograd.grad(loss * len(chunk.x), entries)
         finite, before = slope.isfinite().all(1), entries.detach().clone()
         entries.grad = torch.where(finite[:, None], slope, 0.0)
-        optimizer.step()
+        self.optimizer.step()
         entries.data.copy_(torch.where(finite[:, None], entries.data, before))
-        skipped += ~finite
-    return skipped
+        self.skipped_steps += ~finite
+        return 1
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._files import keep_copy, parse_json, read_tensors, unreadable, write_tensors
+from .._loop import Position
 from .._records import record_from_json
 from ..errors import RunError
 from ..notes import Argument, Note, message
@@ -27,13 +28,9 @@ MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square
 
 
 @dataclass
-class RunProgress:
-    """Position of a run between two steps."""
+class RunProgress(Position):
+    """Position of a run between two steps, and what was found until then."""
 
-    epoch: int = 0  # epochs completed
-    step_in_epoch: int = 0  # steps taken in the current epoch
-    step: int = 0  # steps taken in all
-    seconds: float = 0.0
     best_validation: float | None = None
     best_epoch: int | None = None
     epochs_without_improvement: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from torch.distributions import Distribution, constraints
 from .. import priors
 from .._conditional import Unconditional
 from .._grad_mode import gradients_enabled, make_differentiable
+from .._loop import Journal, Loop, Position
 from .._random import seed_scope
 from .._skipped_steps import SkippedSteps
 from ..data import Dataset, Rows
@@ -363,33 +364,52 @@ def _fit_by_maximum_likelihood(
     weights = [parameter for parameter in prior.parameters() if parameter.requires_grad]
     if not weights:
         return prior
-    optimizer, schedule = torch.optim.Adam(weights, PRIOR_LEARNING_RATE), WarmupCosine()
-    step_function = _MaximumLikelihoodStep(prior, weights, optimizer)
-    best, best_weights = -math.inf, {}
-    for step in range(settings.steps):
-        optimizer.param_groups[0]["lr"] = PRIOR_LEARNING_RATE * schedule(step, settings.steps)
-        rows = torch.randint(len(latents.train), (PRIOR_BATCH_SIZE,))
-        step_function(latents.train[rows], step + 1)
-        if (step + 1) % max(1, settings.steps // PRIOR_EVALUATIONS) == 0:
-            score = _held_out_log_prob(prior, latents.held_out)
-            if score > best:
-                best = score
-                best_weights = {name: t.clone() for name, t in prior.state_dict().items()}
-    _warn_of_skipped_steps(step_function.skipped.notes)
-    prior.load_state_dict(best_weights or prior.state_dict())
+    every = max(1, settings.steps // PRIOR_EVALUATIONS)  # steps between two evaluations
+    executor = _MaximumLikelihood(prior, weights, latents.train, settings.steps, every)
+    journal = _BestPrior(prior, latents.held_out, every)
+    Loop(executor, journal, Position(), math.ceil(settings.steps / every), every).run()
+    _warn_of_skipped_steps(executor.skipped.notes)
+    prior.load_state_dict(journal.best_weights or prior.state_dict())
     return prior.eval()
 
 
-class _MaximumLikelihoodStep:
-    """A step that changes nothing if a number is not finite."""
+class _MaximumLikelihood:
+    """Steps on random latents, which change nothing if a number is not finite.
+
+    Args:
+        prior: The prior.
+        weights: Its parameters that are learned.
+        latents: Latents ``[N, *latent]``.
+        steps: Steps in all.
+        epoch_steps: Steps of an epoch, of which the last may be shorter.
+    """
 
     def __init__(
-        self, prior: Unconditional, weights: Sequence[Tensor], optimizer: torch.optim.Optimizer
+        self,
+        prior: Unconditional,
+        weights: Sequence[Tensor],
+        latents: Tensor,
+        steps: int,
+        epoch_steps: int,
     ) -> None:
-        self.prior, self.weights, self.update = prior, weights, make_update(optimizer)
+        self.prior, self.weights, self.latents = prior, weights, latents
+        self.steps, self.epoch_steps = steps, epoch_steps
+        self.optimizer = torch.optim.Adam(weights, PRIOR_LEARNING_RATE)
+        self.update, self.schedule = make_update(self.optimizer), WarmupCosine()
         self.skipped, self.streak = SkippedSteps(("Fit a prior of another family",)), 0
 
-    def __call__(self, z: Tensor, step: int) -> None:
+    def iter_chunks(self, epoch: int, step_in_epoch: int) -> Iterator[Tensor]:
+        start = epoch * self.epoch_steps
+        for _ in range(start + step_in_epoch, min(start + self.epoch_steps, self.steps)):
+            yield self.latents[torch.randint(len(self.latents), (PRIOR_BATCH_SIZE,))]
+
+    def __call__(self, chunk: Tensor, step: int, total: float) -> int:
+        rate = PRIOR_LEARNING_RATE * self.schedule(step, self.steps)
+        self.optimizer.param_groups[0]["lr"] = rate
+        self._take(chunk, step + 1)
+        return 1
+
+    def _take(self, z: Tensor, step: int) -> None:
         buffers = persistent_buffers(self.prior)
         before = [buffer.clone() for buffer in buffers]
         loss = -self.prior().log_prob(z).mean()
@@ -402,6 +422,22 @@ class _MaximumLikelihoodStep:
                 buffer.copy_(old)
             culprit = "the gradient" if loss.isfinite() else "log p(z)"
             self.skipped.report(culprit, self.streak, step)
+
+
+class _BestPrior(Journal):
+    """The best weights of a prior on held-out latents, which are scored every so many steps."""
+
+    def __init__(self, prior: Unconditional, held_out: Tensor, every: int) -> None:
+        self.prior, self.held_out, self.every = prior, held_out, every
+        self.best, self.best_weights = -math.inf, dict[str, Tensor]()
+
+    def close_epoch(self, position: Position, reason: str) -> str:
+        if position.step_in_epoch == self.every:  # not after a shorter last epoch
+            score = _held_out_log_prob(self.prior, self.held_out)
+            if score > self.best:
+                self.best = score
+                self.best_weights = {name: t.clone() for name, t in self.prior.state_dict().items()}
+        return super().close_epoch(position, reason)
 
 
 def _warn_of_skipped_steps(notes: Iterable[Note]) -> None:

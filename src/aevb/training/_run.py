@@ -220,10 +220,9 @@ class TrainingRun:
             batch=self.progress.step_in_epoch,
         )
 
-    def checkpoint_if_due(self, start_time: float) -> None:
+    def checkpoint_if_due(self) -> None:
         """Write a checkpoint if the last one is old; called while the random stream is active."""
         if time.monotonic() - self.last_checkpoint_time > CHECKPOINT_SECONDS:
-            self.progress.seconds = time.monotonic() - start_time
             self.random_stream.save_state()
             self.checkpoint()
 
@@ -457,5 +456,5 @@ def finish_epoch(
         skipped_steps=skipped_steps,
         relative_update=relative_update,
     )
-    progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+    progress.next_epoch()
     return epoch

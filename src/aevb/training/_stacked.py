@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from .._loop import CONTINUE, Journal, Loop, Position
 from .._memory import explain_out_of_memory
 from .._random import use_generator
 from .._recipe import Recipe
@@ -67,12 +67,12 @@ class StackedMember:
     optimizer: Adam
     seed: int
     progress: RunProgress = field(default_factory=RunProgress)
-    stop_reason: str = "epochs"
+    stop_reason: str = CONTINUE
     signal: int | None = None
     notes: tuple[Note, ...] = ()
 
 
-class StackedTrainer:
+class StackedTrainer(Journal):
     """Train runs of one architecture side by side.
 
     Args:
@@ -149,7 +149,6 @@ class StackedTrainer:
 
     def run(self) -> None:
         """Train all runs; afterwards their models have the best weights."""
-        start = time.monotonic()
         label = f"{len(self.members)} models, first: {self.members[0].recipe.objective.name}"
         size, samples = self.sources[0].batch_size, self.members[0].recipe.objective.samples
         fewer = explain_out_of_memory(
@@ -157,45 +156,51 @@ class StackedTrainer:
         )
         with (
             fewer,
-            catch_interrupt() as interrupt,
-            ProgressBar(self.progress, self.epochs, self.steps, None, label) as bar,
+            catch_interrupt() as self.interrupt,
+            ProgressBar(self.progress, self.epochs, self.steps, None, label) as self.bar,
         ):
-            for epoch in range(self.epochs):
-                self.compiler.invalidate_guards()
-                for position, batch in enumerate(self._iter_batches(epoch), 1):
-                    self._step(epoch * self.steps + position - 1, batch)
-                    bar.update(epoch, position, (time.monotonic() - start) / 60)
-                    if interrupt.requested:
-                        self._stop_members(self.active, "interrupted", interrupt.signal)
-                    if not self.running_members:
-                        break
-                else:
-                    self._close_epoch(time.monotonic() - start)
-                    longest = max((each.progress.history for each in self.members), key=len)
-                    bar.show_epoch(longest[-1])
-                if not self.running_members:
-                    break
+            Loop(self, self, Position(), self.epochs, self.steps).run()
         self._finish()
 
     @property
     def running_members(self) -> list[StackedMember]:
         """The runs that have not stopped."""
-        return [member for member in self.members if member.stop_reason == "epochs"]
+        return [member for member in self.members if member.stop_reason == CONTINUE]
 
-    def _step(self, step: int, batch: Batch) -> None:
+    @contextmanager
+    def steps_of_epoch(self) -> Iterator[None]:
+        self.compiler.invalidate_guards()
+        yield
+
+    def __call__(self, chunk: Batch, step: int, total: float) -> int:
+        """Take a step of every running model."""
         self.stacked_step.set_step(step)
-        factor = self.lr_schedule(step, self.steps * self.epochs)
+        factor = self.lr_schedule(step, total)
         rates = self.base_learning_rates * factor
         if not self.largest_rate * abs(factor) <= self.learning_rate_limit:
             self._stop_not_finite(~(rates.abs() <= self.learning_rate_limit), rates)
-        self.statistic_sums += self.stacked_step(batch, rates, self.active, self.generators)
+        self.statistic_sums += self.stacked_step(chunk, rates, self.active, self.generators)
         if self.ema is not None:
             self.ema.update(step + 1)
         for member in self.running_members:
-            member.progress.step += 1
-            member.progress.step_in_epoch += 1
+            member.progress.advance(1)
         if self.device.type == "cpu" or step % 50 == 0:  # reading the device is free on the CPU
             self._stop_not_finite(self.stacked_step.skip_streak >= MAX_SKIP_STREAK, rates)
+        return 1
+
+    def record_steps(self, position: Position, taken: int) -> str:
+        self.bar.update(position.epoch, position.step_in_epoch, position.seconds / 60)
+        if self.interrupt.requested:
+            self._stop_members(self.active, "interrupted", self.interrupt.signal)
+            return "interrupted"
+        return CONTINUE if self.running_members else "not finite"
+
+    def close_epoch(self, position: Position, reason: str) -> str:
+        self._close_epoch(position.seconds)
+        longest = max((each.progress.history for each in self.members), key=len)
+        self.bar.show_epoch(longest[-1])
+        position.next_epoch()
+        return reason if self.running_members else "patience"
 
     def _close_epoch(self, seconds: float) -> None:
         """Close the epoch of every running model, score it, and keep its best weights."""
@@ -206,7 +211,7 @@ class StackedTrainer:
         changes = self.weight_change.measure().tolist()
         improved, impatient = torch.zeros_like(self.active), torch.zeros_like(self.active)
         for m, member in enumerate(self.members):
-            if member.stop_reason == "epochs":
+            if member.stop_reason == CONTINUE:
                 state = member.progress
                 epoch = finish_epoch(
                     state,
@@ -339,13 +344,13 @@ class StackedTrainer:
     def _average_parameters(self) -> AbstractContextManager[None]:
         return self.ema.average_parameters() if self.ema is not None else nullcontext()
 
-    def _iter_batches(self, epoch: int) -> Iterator[Batch]:
+    def iter_chunks(self, epoch: int, step_in_epoch: int) -> Iterator[Batch]:
         """Iterate over the batches ``[M, B, *event]`` of an epoch, in each model's order."""
         order, size = (
             torch.stack([source.epoch_order(epoch) for source in self.sources]),
             self.sources[0].batch_size,
         )
-        for start in range(0, self.steps * size, size):
+        for start in range(step_in_epoch * size, self.steps * size, size):
             index = order[:, start : start + size]
             yield (
                 self._read_shared_rows(index)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import torch
 
 from .._grad_mode import make_differentiable
 from .._hardware import single_thread
+from .._loop import CONTINUE, Journal, Loop, Position
 from .._memory import explain_out_of_memory
 from .._recipe import Recipe, TrainingDefaults
 from ..data import Dataset, Rows
@@ -211,7 +211,7 @@ class Trainer:
         run, model, objective = self.run, self.recipe.model, self.recipe.objective
         if self.capture.enabled:
             move_learning_rates_to_device(self.optimizer, self.device)
-        self.multistep = Multistep(
+        multistep = Multistep(
             self.step, self.source, self.optimizer, *self.multistep_arguments, self.capture
         )
         if (
@@ -220,7 +220,6 @@ class Trainer:
             initialise_from_data(model, self.source, self.config.seed, self.device)
             run.begin_at_start(self.held_out)
             run.weight_change.restart()
-        self.start_time = time.monotonic() - state.seconds
         size = self.source.batch_size
         set_precision(model, self.precision.dtype)
         set_input_noise(model.posterior, self.config.input_noise)
@@ -241,7 +240,7 @@ class Trainer:
                 small = has_small_steps(model, size, objective.samples)
                 contexts.enter_context(single_thread(self.device.type == "cpu" and small))
                 interrupt = contexts.enter_context(catch_interrupt())
-                self.bar = contexts.enter_context(
+                bar = contexts.enter_context(
                     ProgressBar(
                         progress,
                         self.epochs,
@@ -250,8 +249,10 @@ class Trainer:
                         self.recipe.gradient.bound_name(objective),
                     )
                 )
-                stop_reason = self._run_epochs(state, interrupt, callbacks)
-            state.seconds = time.monotonic() - self.start_time
+                journal = _RunJournal(self, multistep, bar, interrupt, callbacks)
+                stop_reason = Loop(
+                    multistep, journal, state, self.epochs, self.source.steps, self.config.minutes
+                ).run()
             run.checkpoint()
         finally:
             set_precision(model, None)
@@ -279,68 +280,59 @@ class Trainer:
             interrupt.signal if stop_reason == "interrupted" else None,
         )
 
-    def _run_epochs(
-        self, state: RunProgress, interrupt: Interrupt, callbacks: Sequence[EpochCallback]
-    ) -> str:
-        """Train until the run ends; returns the reason."""
-        run, patience = self.run, self.config.patience
-        reason = self._resumed_stop_reason(state)
-        while state.epoch < self.epochs and reason == "epochs":
-            self.compiler.invalidate_guards()
-            reason = self._run_steps(state, interrupt)
-            if state.step_in_epoch == 0:
-                reason = "data"
-            if reason in ("interrupted", "data"):
-                break
-            seconds = time.monotonic() - self.start_time
-            epoch = run.close_epoch(seconds, self.optimizer.param_groups[0]["lr"])
-            epoch = run.validate(epoch, self.held_out)
-            self.bar.show_epoch(epoch)
-            answers = [callback(epoch, self.recipe.model) for callback in callbacks]
-            if any(answers):
-                reason = "callback"
-            impatient = patience is not None and state.epochs_without_improvement >= patience
-            if impatient and reason == "epochs":
-                reason = "patience"
-        return reason
 
-    def _run_steps(self, state: RunProgress, interrupt: Interrupt) -> str:
-        """Take the steps of an epoch; returns the reason to stop, or "epochs"."""
-        minutes, poll = self.config.minutes, SKIP_POLL_STEPS.get(self.device.type, 50)
-        with self.run.random_stream.activate():
-            for chunk in self.multistep.iter_chunks(state.epoch, state.step_in_epoch):
-                elapsed = (time.monotonic() - self.start_time) / 60
-                taken = self.multistep(chunk, state.step, self._total_steps(state.step, elapsed))
-                state.step += taken
-                state.step_in_epoch += taken
-                if state.step % poll < taken and self.step.skip_streak > 0:
-                    self.run.report_skipped_step(self.multistep.last_batch)
-                self.bar.update(state.epoch, state.step_in_epoch, elapsed)
-                self.run.checkpoint_if_due(self.start_time)
-                self.run.random_stream.give_way()
-                if interrupt.requested:
-                    return "interrupted"
-                if minutes is not None and elapsed > minutes:
-                    return "minutes"
-        return "epochs"
+@dataclass(frozen=True)
+class _RunJournal(Journal):
+    """What is recorded of the training of one model: its run, its notes, the progress bar.
 
-    def _resumed_stop_reason(self, state: RunProgress) -> str:
-        """The reason why a resumed run is finished already, or "epochs"."""
-        patience, minutes = self.config.patience, self.config.minutes
-        if patience is not None and state.epochs_without_improvement >= patience:
-            return "patience"
-        return "minutes" if minutes is not None and state.seconds / 60 > minutes else "epochs"
+    Args:
+        trainer: The trainer.
+        multistep: Takes the steps.
+        bar: The progress bar.
+        interrupt: Whether the run is asked to stop.
+        callbacks: Called with each epoch.
+    """
 
-    def _total_steps(self, step: int, elapsed: float) -> float:
-        """Steps in the whole run, as far as epochs and clock let them be foreseen."""
-        minutes, steps = self.config.minutes, self.source.steps
-        planned = steps * self.epochs if steps else math.inf
-        by_clock = (
-            step * minutes / elapsed
-            if minutes is not None and elapsed > 0 and step > 0
-            else planned
-        )
-        return min(planned, by_clock)
+    trainer: Trainer
+    multistep: Multistep
+    bar: ProgressBar
+    interrupt: Interrupt
+    callbacks: Sequence[EpochCallback]
+
+    def begin(self, position: Position) -> str:
+        return "patience" if self._is_impatient else CONTINUE
+
+    @contextmanager
+    def steps_of_epoch(self) -> Iterator[None]:
+        self.trainer.compiler.invalidate_guards()
+        with self.trainer.run.random_stream.activate():
+            yield
+
+    def record_steps(self, position: Position, taken: int) -> str:
+        trainer, run = self.trainer, self.trainer.run
+        poll = SKIP_POLL_STEPS.get(trainer.device.type, 50)
+        if position.step % poll < taken and trainer.step.skip_streak > 0:
+            run.report_skipped_step(self.multistep.last_batch)
+        self.bar.update(position.epoch, position.step_in_epoch, position.seconds / 60)
+        run.checkpoint_if_due()
+        run.random_stream.give_way()
+        return "interrupted" if self.interrupt.requested else CONTINUE
+
+    def close_epoch(self, position: Position, reason: str) -> str:
+        trainer, run = self.trainer, self.trainer.run
+        epoch = run.close_epoch(position.seconds, trainer.optimizer.param_groups[0]["lr"])
+        epoch = run.validate(epoch, trainer.held_out)
+        self.bar.show_epoch(epoch)
+        answers = [callback(epoch, trainer.recipe.model) for callback in self.callbacks]
+        if any(answers):
+            return "callback"
+        return "patience" if self._is_impatient and reason == CONTINUE else reason
+
+    @property
+    def _is_impatient(self) -> bool:
+        patience = self.trainer.config.patience
+        waited = self.trainer.run.progress.epochs_without_improvement
+        return patience is not None and waited >= patience
 
 
 def resolve_recipe(
