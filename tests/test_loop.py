@@ -100,4 +100,5 @@ def test_a_time_limit_closes_the_epoch(monkeypatch):
     monkeypatch.setattr(_loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     recorder = Recorder(length=9)
     reason, position = run(recorder, epochs=math.inf, minutes=1.0)
-    assert reason == "minutes" and position.step == 4 and recorder.closed == [(4, "minutes")]
+    assert reason == "minutes" and position.step == 4 and position.seconds == 100
+    assert recorder.closed == [(4, "minutes")]

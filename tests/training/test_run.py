@@ -299,7 +299,6 @@ def test_a_checkpoint_is_due_after_a_while(tmp_path, monkeypatch, elapsed, due):
         saved = torch.equal(run.random_stream.state, torch.get_rng_state())
     run.close()
     assert (path.exists(), saved) == (due, due)
-    assert run.progress.seconds == (10 + elapsed if due else 10)
 
 
 def test_a_folder_that_vanishes_ends_a_run(tmp_path):
