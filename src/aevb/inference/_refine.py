@@ -185,8 +185,7 @@ def _refine_block(
     candidate = VAE(model.prior, _initial_posterior(model, batch), model.likelihood).eval()
     entries = _parameter_table(candidate).entries
     start = entries.detach().clone()
-    refinement = _Refinement(candidate, batch, lr, objective, gradient, noise, steps)
-    Loop(refinement, Journal(), Position(), steps=steps).run()
+    skipped = _optimise(candidate, batch, steps, lr, objective, gradient, noise)
     end = entries.detach().clone()
     choice, fresh = noise.fork(1), noise.fork(2)
     improved = _elbo_per_row(candidate, batch, end, choice) > _elbo_per_row(
@@ -198,7 +197,7 @@ def _refine_block(
         chosen,
         _elbo_per_row(candidate, batch, start, fresh),
         _elbo_per_row(candidate, batch, chosen, fresh),
-        refinement.skipped_steps,
+        skipped,
     )
 
 
@@ -210,6 +209,21 @@ def _initial_posterior(model: VAE, batch: Batch) -> NonAmortised:
             parameters = amortised_parameters(model.posterior, batch.x, batch.context)
             posterior.table.set_all_rows(parameters)
     return posterior
+
+
+def _optimise(
+    candidate: VAE,
+    batch: Batch,
+    steps: int,
+    lr: float,
+    objective: Objective,
+    gradient: Gradient,
+    noise: RowNoise,
+) -> Tensor:
+    """Run Adam on the per-row parameters; returns the number of skipped steps of each row."""
+    refinement = _Refinement(candidate, batch, lr, objective, gradient, noise, steps)
+    Loop(refinement, Journal(), Position(), steps=steps).run()
+    return refinement.skipped_steps
 
 
 @dataclass
