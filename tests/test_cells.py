@@ -1,6 +1,7 @@
 """Single cells in objects with the attributes of AnnData."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,3 +151,52 @@ def test_what_cannot_be_used_is_refused(adata, run):
     assert caught.value.argument == "group"
     with pytest.raises(IncompatibleError):
         cells.predict_labels(run, adata)
+
+
+def test_expression_follows_the_batch_and_the_library(adata, run):
+    totals = np.asarray(adata.X.sum(1)).ravel()
+    denoised = cells.normalised_expression(run, adata, library_size="observed", n_samples=2)
+    np.testing.assert_allclose(denoised.sum(axis=1), totals, rtol=1e-4)  # float32 sums
+    assert (denoised.index == adata.obs.index).all()
+    chosen = [str(name) for name in adata.var_names][3:1:-1]
+    as_a, as_b, mean, own = (
+        cells.normalised_expression(run, adata, chosen, transform_batch=batch, n_samples=2)
+        for batch in ("a", "b", ["a", "b"], None)
+    )
+    assert list(own.columns) == chosen
+    np.testing.assert_allclose(mean, (as_a + as_b) / 2, rtol=1e-5)
+    of_a = (adata.obs["batch"] == "a").to_numpy()
+    np.testing.assert_allclose(own[of_a], as_a[of_a], rtol=1e-4)
+    assert np.abs(as_a / as_b - 1).to_numpy().max() > 0.01
+    for wrong in ({"genes": ["x"]}, {"transform_batch": "c"}):
+        with pytest.raises(ArgumentError) as found:
+            cells.normalised_expression(run, adata, **wrong)
+        assert found.value.argument == next(iter(wrong))
+
+
+def test_normalised_counts_are_refused():
+    adata = simulate()
+    sparse = scipy.sparse.csr_matrix(adata.X)
+    adata.layers = {"log": sparse.log1p(), "negative": -sparse.astype(np.float32)}
+    for layer in ("log", "negative", "absent"):
+        with pytest.raises(DataError) as found:
+            cells.fit(adata, layer=layer, epochs=1, progress=False)
+        assert (found.value.argument, found.value.value) == ("layer", layer)
+
+
+def test_the_example_of_the_page_runs_with_anndata(monkeypatch):
+    anndata = pytest.importorskip("anndata")
+    own, page = simulate(), Path(__file__).parents[1] / "docs/counts.md"
+    code = page.read_text(encoding="utf-8").split("`aevb.cells`\n")[1].split("```")[1]
+    names = ["CD3D", "MS4A1", *map(str, own.var_names[2:])]
+    counts = scipy.sparse.csr_matrix(own.X, dtype=np.float32)
+    adata = anndata.AnnData(counts, own.obs, pd.DataFrame(index=names), layers={"counts": counts})
+    types = np.where(own.obs["kind"] == "A", "B cell", "T cell").astype(object)
+    types[::3] = "Unknown"
+    adata.obs["cell_type"] = types
+    fit = cells.fit
+    monkeypatch.setattr(cells, "fit", lambda *a, **k: fit(*a, **k, epochs=1, progress=False))
+    exec(code.removeprefix("python"), found := {"adata": adata})
+    assert list(found["markers"].columns) == names[:2]
+    assert adata.obsm["X_vae"].shape[1] == 10
+    assert set(adata.obs["predicted"]) <= {"B cell", "T cell"}

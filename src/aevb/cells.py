@@ -7,7 +7,7 @@ and compare groups of cells. AnnData need not be installed: an object with its a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,8 +17,10 @@ import torch
 from . import inference, presets
 from ._random import seed_scope
 from .data import Dataset, load
-from .data._formatting import suggest_nearest
-from .data._matrices import is_annotated
+from .data._formatting import format_list, suggest_nearest
+from .data._matrices import get_array, is_annotated
+from .data._model_defaults import find_noncount
+from .data._sparse_rows import SparseRows, is_sparse_matrix
 from .errors import ArgumentError, DataError, check_choice
 from .inference import DifferenceMode
 from .networks import Labels
@@ -26,9 +28,10 @@ from .runs import Run
 from .training import fit as train
 
 CountLikelihood = Literal["negative_binomial", "zero_inflated_negative_binomial", "poisson"]
+EXPRESSION_BLOCK = 1024  # cells whose expression of all genes is in memory together
 _LIKELIHOODS = ("negative_binomial", "zero_inflated_negative_binomial", "poisson")
 
-__all__ = ["differential_expression", "embed", "fit", "predict_labels"]
+__all__ = ["differential_expression", "embed", "fit", "normalised_expression", "predict_labels"]
 
 
 def fit(
@@ -96,6 +99,7 @@ def fit(
     """
     check_choice("likelihood", likelihood, _LIKELIHOODS)
     _check_annotated(adata)
+    _check_cell_counts(adata, layer)
     data = (
         _load_counts(adata, layer, batch_key, likelihood, library_size, seed)
         if labels_key is None
@@ -126,6 +130,66 @@ def embed(run: Run, adata: Any, *, key: str = "X_vae", layer: str | None = None)
     latent = run.encode(adata, key=layer).flatten(1).numpy()
     adata.obsm[key] = latent
     return latent
+
+
+def normalised_expression(
+    run: Run,
+    adata: Any,
+    genes: Sequence[str] | None = None,
+    *,
+    library_size: float | Literal["observed"] = 1e4,
+    transform_batch: str | Sequence[str] | None = None,
+    n_samples: int = 16,
+    layer: str | None = None,
+    seed: int = 0,
+) -> Any:
+    """Estimate the expression of each gene in each cell at one library size.
+
+    Args:
+        run: The run of ``fit``.
+        adata: Cells with the genes of the training.
+        genes: Names of genes; all by default.
+        library_size: The sum of a cell over all genes; ``"observed"``: its own, so that the result
+            is its denoised counts.
+        transform_batch: Decode all cells as if they were of this batch, or the mean over several;
+            by default of their own.
+        n_samples: Draws of the latent of a cell.
+        layer: The layer of the counts; by default ``X``.
+        seed: Seed of the draws.
+
+    Returns:
+        A frame ``[cells, genes]`` of the library of ``adata.obs``.
+
+    Raises:
+        DataError: The model cannot take the cells.
+        ArgumentError: A gene or a batch is not known.
+    """
+    rows, names = run.rows(adata, key=layer), _gene_names(run, adata)
+    places = {name: place for place, name in enumerate(names)}
+    chosen = list(places) if genes is None else list(genes)
+    for name in chosen:
+        if name not in places:
+            near = suggest_nearest(name, names, "genes")
+            raise ArgumentError("no such gene", argument="genes", value=name, suggestions=near)
+    observed = library_size == "observed"
+    library = 1.0 if observed else float(library_size)
+    found = torch.zeros(len(rows), len(chosen))
+    labels = _batch_labels(run, transform_batch)
+    for start in range(0, len(rows), EXPRESSION_BLOCK):
+        place = slice(start, start + EXPRESSION_BLOCK)
+        block = rows.subset(place)
+        for label in labels:
+            own = run.normalised_expression(
+                block, library=library, label=label, samples=n_samples, seed=seed
+            )
+            found[place] += own[:, [places[name] for name in chosen]] / len(labels)
+        if observed:
+            found[place] *= block.tensor().sum(1, keepdim=True)
+    values = found.numpy()
+    frame = _frame_like(adata.obs, {name: values[:, i] for i, name in enumerate(chosen)})
+    if hasattr(adata.obs, "index"):  # pandas
+        frame.index = adata.obs.index
+    return frame
 
 
 def predict_labels(
@@ -214,7 +278,7 @@ def differential_expression(
     counts = [_Counts.of(matrix[np.flatnonzero(each)]) for each in (first, second)]
     order = torch.argsort(found.probability, descending=True, stable=True).numpy()
     columns: dict[str, np.ndarray] = {
-        "gene": np.array(run.spec.columns or adata.var_names, dtype=str),
+        "gene": np.array(_gene_names(run, adata), dtype=str),
         "probability": found.probability.numpy(),
         "bayes_factor": found.bayes_factor.numpy(),
         "log2_fold_change": found.log2_fold_change.numpy(),
@@ -302,6 +366,29 @@ def _check_annotated(adata: Any) -> None:
         )
 
 
+def _check_cell_counts(adata: Any, layer: str | None) -> None:
+    """Refuse numbers that are no counts.
+
+    Raises:
+        DataError: There are some, or there is no such layer.
+    """
+    matrix = adata.X
+    if layer is not None:
+        matrix = get_array(adata.layers, "layer", layer, "the AnnData object")
+    matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else matrix
+    if matrix is None:
+        return
+    sparse = is_sparse_matrix(matrix)
+    wrong = find_noncount(SparseRows.from_scipy(matrix) if sparse else np.asarray(matrix))
+    if wrong is not None:
+        raise DataError(
+            f"it holds {wrong:g}, which is no count: the numbers are normalised or scaled",
+            argument="layer",
+            value="X" if layer is None else layer,
+            suggestions=("Name the layer with the raw counts",),
+        )
+
+
 def _column(adata: Any, name: str, argument: str) -> np.ndarray:
     """A column of ``obs``."""
     names = [str(each) for each in adata.obs]
@@ -337,6 +424,27 @@ def _batches(run: Run) -> list[dict[str, Any]] | None:
         if isinstance(each, Labels) and each.labelled_fraction == 1
     ]
     return [{found[0].name: each} for each in found[0].categories] if len(found) == 1 else None
+
+
+def _gene_names(run: Run, adata: Any) -> list[str]:
+    """The genes of the model."""
+    return [str(name) for name in run.spec.columns or adata.var_names]
+
+
+def _batch_labels(run: Run, batches: str | Sequence[str] | None) -> Sequence[dict[str, Any] | None]:
+    """What cells are decoded under, ``None`` for their own batch."""
+    if batches is None:
+        return [None]
+    known = {str(name): each for each in _batches(run) or () for name in each.values()}
+    names = [batches] if isinstance(batches, str) else list(batches)
+    for name in names:
+        if name not in known:
+            raise ArgumentError(
+                f"the batches of the model are {format_list(known) or 'none'}",
+                argument="transform_batch",
+                value=name,
+            )
+    return [known[name] for name in names]
 
 
 def _places(adata: Any, genes: np.ndarray) -> np.ndarray:
