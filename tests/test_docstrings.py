@@ -11,7 +11,8 @@ from docstring_parser import DocstringStyle, parse
 from torch import nn
 
 PACKAGES = (
-    "aevb", "aevb.cells", "aevb.data", "aevb.distributions", "aevb.errors", "aevb.gradients", "aevb.inference",
+    "aevb", "aevb.cells",
+    "aevb.data", "aevb.distributions", "aevb.errors", "aevb.gradients", "aevb.inference",
     "aevb.likelihoods", "aevb.metrics", "aevb.models", "aevb.networks", "aevb.notes",
     "aevb.objectives", "aevb.plots", "aevb.posteriors", "aevb.presets", "aevb.priors",
     "aevb.report", "aevb.runs", "aevb.sklearn", "aevb.testing", "aevb.training", "aevb.types",
