@@ -24,9 +24,11 @@ from .data._sparse_rows import SparseRows, is_sparse_matrix
 from .errors import ArgumentError, DataError, check_choice
 from .inference import DifferenceMode
 from .networks import Labels
+from .notes import Argument, message
 from .runs import Run
 from .training import fit as train
 
+Dispersion = Literal["gene", "gene-batch", "gene-cell"]
 CountLikelihood = Literal["negative_binomial", "zero_inflated_negative_binomial", "poisson"]
 EXPRESSION_BLOCK = 1024  # cells whose expression of all genes is in memory together
 _LIKELIHOODS = ("negative_binomial", "zero_inflated_negative_binomial", "poisson")
@@ -43,6 +45,7 @@ def fit(
     unlabelled: str = "Unknown",
     likelihood: CountLikelihood = "negative_binomial",
     library_size: bool = True,
+    dispersion: Dispersion = "gene",
     n_latent: int = 10,
     hidden: int | tuple[int, ...] = 128,
     dropout: float = 0.1,
@@ -68,6 +71,8 @@ def fit(
         likelihood: The family of the counts.
         library_size: Whether the total of a cell is given to the model, which then describes the
             shares of the genes in it.
+        dispersion: Whether the concentration of the counts is that of a gene, of a gene in a batch,
+            or of a gene in a cell; with labels that of a gene.
         n_latent: Number of latent variables.
         hidden: Widths of the layers of encoder and decoder.
         dropout: Share of features that are left out in each training step.
@@ -98,6 +103,13 @@ def fit(
         ((60, 2), ['X_vae'])
     """
     check_choice("likelihood", likelihood, _LIKELIHOODS)
+    if labels_key is not None and dispersion != "gene":
+        raise ArgumentError(
+            "the model of cells with labels has one for each gene",
+            argument="dispersion",
+            value=dispersion,
+            suggestions=(message("Write {gene}", gene=Argument("dispersion", "gene")),),
+        )
     _check_annotated(adata)
     _check_cell_counts(adata, layer)
     data = (
@@ -105,10 +117,17 @@ def fit(
         if labels_key is None
         else _load_labelled(adata, layer, labels_key, unlabelled, likelihood, seed)
     )
-    preset = presets.count_vae if labels_key is None else presets.semi_supervised_vae
-    widths = (hidden,) if isinstance(hidden, int) else hidden
+    options: dict[str, Any] = {
+        "latent": n_latent,
+        "hidden": (hidden,) if isinstance(hidden, int) else hidden,
+        "dropout": dropout,
+    }
     with seed_scope(seed):
-        recipe = preset(data.spec, latent=n_latent, hidden=widths, dropout=dropout)
+        recipe = (
+            presets.count_vae(data.spec, dispersion=dispersion, **options)
+            if labels_key is None
+            else presets.semi_supervised_vae(data.spec, **options)
+        )
     return Run.from_fit(train(recipe, data, seed=seed, **training), data)
 
 

@@ -1,12 +1,14 @@
 """Means of counts that are shares of a library size."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import aevb
-from aevb import likelihoods
+from aevb import distributions, likelihoods
 from aevb.errors import ArgumentError
 from aevb.networks import MLP, Condition, ConditionedNetwork, Covariate, Labels, LibrarySize
 
@@ -72,3 +74,65 @@ def test_a_model_of_counts_is_saved_with_its_library_size(tmp_path):
     assert torch.equal(found, expected)
     assert found.sum(1) == pytest.approx(500, rel=1e-5)
     assert aevb.data.Spec.from_dict(data.spec.to_dict()) == data.spec
+
+
+@pytest.mark.parametrize("name", ["NegativeBinomial", "ZeroInflatedNegativeBinomial"])
+def test_a_concentration_per_class_is_that_of_the_class_of_the_row(name):
+    likelihood = getattr(likelihoods, name)(
+        ConditionedNetwork(MLP(1, [4], context=CONDITION.width), CONDITION),
+        (3,),
+        concentration="per_class",
+        condition=CONDITION,
+    )
+    with torch.no_grad():
+        likelihood.noise.raw.copy_(torch.tensor([[-1.0, 0.0, 1.0], [2.0, 3.0, 4.0]]))
+    for place, batch in enumerate("ab"):
+        p = likelihood(torch.randn(5, 1, 1), context(batch, 7.0)).base_dist
+        expected = distributions.to_scale(likelihood.noise.raw[place])
+        found = getattr(p, "base", p).concentration
+        assert torch.equal(found, expected.expand_as(found))
+
+
+def test_a_concentration_per_class_needs_a_label():
+    for condition in (None, Condition([LibrarySize()])):
+        with pytest.raises(ArgumentError) as caught:
+            likelihoods.NegativeBinomial(
+                nn.Identity(), (2,), concentration="per_class", condition=condition
+            )
+        assert (caught.value.argument, caught.value.value) == ("concentration", "per_class")
+    labels = Condition([Labels("batch", ["a", "b"])])
+    unsized = likelihoods.NegativeBinomial(nn.Identity(), (2,), "per_class", condition=labels)
+    assert unsized.noise.raw.shape == (2, 2)
+
+
+def counts_of_two_batches():
+    """Return counts with mean 8: in batch a of concentration 1, in batch b nearly Poisson."""
+    rng = np.random.default_rng(0)
+    batches = rng.choice(["a", "b"], 400)
+    rates = np.where(batches[:, None] == "a", rng.gamma(1.0, 8.0, (400, 6)), 8.0)
+    return rng.poisson(rates), batches
+
+
+def test_dispersion_of_a_batch_is_learned(tmp_path):
+    x, batches = counts_of_two_batches()
+    data = aevb.data.load(x, likelihood="negative_binomial", condition={"batch": batches})
+    recipe = aevb.presets.count_vae(data.spec, latent=1, hidden=[4], dispersion="gene-batch")
+    adam = partial(torch.optim.Adam, lr=0.02)
+    aevb.fit(recipe, data, epochs=60, batch_size=40, optimizer=adam, progress=False)
+    aevb.save(recipe.model, tmp_path / "m")
+    learned = distributions.to_scale(aevb.load(tmp_path / "m").likelihood.noise.raw.detach())
+    # 160 rows a batch fix a concentration of 1 to 20 %; that of a Poisson has no bound
+    assert learned[0].numpy() == pytest.approx(np.ones(6), rel=0.4)
+    assert (learned[1] > 4).all()
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_a_dispersion_without_its_part_is_refused(likelihood):
+    spec = aevb.data.load(counts_of_two_batches()[0], likelihood=likelihood).spec
+    for word in ("gene-batch", "batch"):
+        with pytest.raises(ArgumentError) as caught:
+            aevb.presets.count_vae(spec, dispersion=word)
+        assert (caught.value.argument, caught.value.value) == ("dispersion", word)
+    if likelihood == "negative_binomial":
+        model = aevb.presets.count_vae(spec, dispersion="gene-cell").model
+        assert model.likelihood.noise.kind == "predicted"

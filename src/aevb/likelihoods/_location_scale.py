@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..distributions import from_scale, to_scale
 from ..distributions._factors import Factors
 from ..errors import ArgumentError, one_of
+from ..networks._condition import Condition, Labels
 from ._likelihood import make_heads
 
 # data have about unit size: a smaller scale would follow rounding, and its density has no bound
@@ -29,9 +30,12 @@ class LocationScale(nn.Module):
             a formula, which do not offer ``"optimal"``.
         name: The family's name for its scale.
         n_extra: Number of further tensors from the network.
+        condition: The condition, for families that offer ``"per_class"``: one scale per element and
+            class of its first label.
 
     Raises:
-        ArgumentError: ``scale`` is neither a positive number nor a known word.
+        ArgumentError: ``scale`` is neither a positive number nor a known word, or the condition has
+            no label.
     """
 
     running_error: Tensor
@@ -46,9 +50,13 @@ class LocationScale(nn.Module):
         power: int | None = None,
         name: str = "scale",
         n_extra: int = 0,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         kinds = ("shared", "per_element", "predicted", "optimal")[: 4 if power else 3]
+        self.classes = _class_places(condition)
+        if self.classes is not None:
+            kinds += ("per_class",)
         if scale not in kinds if isinstance(scale, str) else not scale > 0:
             raise ArgumentError(
                 "give a positive number or a word",
@@ -63,11 +71,11 @@ class LocationScale(nn.Module):
             network, event_shape, 1 + n_extra + (self.kind == "predicted"), latent_rank
         )
         self.n_extra = n_extra
-        self.raw = (
-            nn.Parameter(torch.zeros(event_shape if self.kind == "per_element" else ()))
-            if self.kind in kinds[:2]
-            else None
-        )
+        shapes = {"shared": (), "per_element": event_shape}
+        if self.classes is not None:
+            shapes["per_class"] = (self.classes.stop - self.classes.start, *event_shape)
+        shape = shapes.get(self.kind)
+        self.raw = None if shape is None else nn.Parameter(torch.zeros(shape))
         self.register_buffer(
             "fixed_scale",
             torch.tensor(1.0 if isinstance(scale, str) else float(scale)),
@@ -79,7 +87,16 @@ class LocationScale(nn.Module):
         """``loc``, ``scale`` and the ``n_extra`` further tensors."""
         loc, *rest = self.heads(input, context)
         extra, predicted = rest[: self.n_extra], rest[self.n_extra :]
+        if self.kind == "per_class":
+            return [loc, to_scale(self._of_class(context)).expand_as(loc), *extra]
         return [loc, self._scale(*predicted).expand_as(loc), *extra]
+
+    def _of_class(self, context: Tensor | None) -> Tensor:
+        """The parameter of the class of each row; 0 where it is not known."""
+        assert self.raw is not None
+        assert self.classes is not None
+        assert context is not None
+        return torch.tensordot(context[..., self.classes], self.raw, 1)
 
     def _scale(self, predicted: Tensor | None = None) -> Tensor:
         if predicted is not None:
@@ -120,6 +137,16 @@ class LocationScale(nn.Module):
         self.running_error.lerp_(
             error.nanmean().to(self.running_error.dtype), 1 - RUNNING_ERROR_DECAY
         )
+
+
+def _class_places(condition: Condition | None) -> slice | None:
+    """The places of the first label in the context; ``None`` without a label."""
+    start = 0
+    for variable in () if condition is None else condition.variables:
+        if isinstance(variable, Labels):
+            return slice(start, start + variable.width)
+        start += variable.width
+    return None
 
 
 def check_unit(unit: float) -> float:

@@ -11,6 +11,7 @@ from .. import distributions
 from .._registry import register
 from ..distributions import ZeroInflated
 from ..networks._condition import Condition
+from ..networks._library_size import LibrarySize
 from ._count_means import CountMeans
 from ._likelihood import Likelihood, as_event_shape
 from ._location_scale import LocationScale
@@ -40,12 +41,14 @@ class NegativeBinomial(Likelihood):
         network: Maps latents to features; the parameters are a linear map of the features.
         event_shape: Shape of a row of data.
         concentration: A positive number, ``"shared"`` (learned, one number), ``"per_element"``
-            (learned, one per element) or ``"predicted"`` by the network. Learned values lie between
+            (learned, one per element), ``"per_class"`` (learned, one per element and class of the
+            condition's first label) or ``"predicted"`` by the network. Learned values lie between
             0.0025 and 403.
         unit: Mean of the data, approximately; the mean of the likelihood starts there.
         latent_rank: Number of axes of a latent.
         condition: A condition with a ``networks.LibrarySize``: the mean is this size times shares
-            that sum to 1, and ``log p(x|z)`` is that given the library size.
+            that sum to 1, and ``log p(x|z)`` is that given the library size. Or one with a label,
+            for ``"per_class"``.
 
     Raises:
         ArgumentError: ``concentration`` or ``unit`` is not positive.
@@ -72,10 +75,15 @@ class NegativeBinomial(Likelihood):
     ) -> None:
         super().__init__()
         self.event_shape = as_event_shape(event_shape)
-        self.means = CountMeans.for_condition(unit, self.event_shape, condition)
+        self.means = _means(unit, self.event_shape, concentration, condition)
         self.unit = self.means.unit
         self.noise = LocationScale(
-            network, self.event_shape, concentration, latent_rank, name="concentration"
+            network,
+            self.event_shape,
+            concentration,
+            latent_rank,
+            name="concentration",
+            condition=condition,
         )
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
@@ -114,7 +122,8 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         unit: Mean of the data, approximately; the mean of the likelihood starts there.
         latent_rank: Number of axes of a latent.
         condition: A condition with a ``networks.LibrarySize``: the mean is this size times shares
-            that sum to 1, and ``log p(x|z)`` is that given the library size.
+            that sum to 1, and ``log p(x|z)`` is that given the library size. Or one with a label,
+            for ``"per_class"``.
 
     Raises:
         ArgumentError: ``concentration`` or ``unit`` is not positive.
@@ -141,10 +150,16 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     ) -> None:
         super().__init__()
         self.event_shape = as_event_shape(event_shape)
-        self.means = CountMeans.for_condition(unit, self.event_shape, condition)
+        self.means = _means(unit, self.event_shape, concentration, condition)
         self.unit = self.means.unit
         self.noise = LocationScale(
-            network, self.event_shape, concentration, latent_rank, name="concentration", n_extra=1
+            network,
+            self.event_shape,
+            concentration,
+            latent_rank,
+            name="concentration",
+            n_extra=1,
+            condition=condition,
         )
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
@@ -153,3 +168,12 @@ class ZeroInflatedNegativeBinomial(Likelihood):
             distributions.NegativeBinomial(self.means(raw, context), concentration), empty
         )
         return Independent(counts, len(self.event_shape), validate_args=False)
+
+
+def _means(
+    unit: float, event_shape: Sequence[int], concentration: float | str, condition: Condition | None
+) -> CountMeans:
+    """The means; a condition that only the concentration needs has no library size."""
+    sized = condition is not None and any(isinstance(v, LibrarySize) for v in condition.variables)
+    unsized = concentration == "per_class" and not sized
+    return CountMeans.for_condition(unit, event_shape, None if unsized else condition)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 from torch import nn
 
@@ -17,9 +17,14 @@ from ..notes import Argument, message
 from ..posteriors import PosteriorRegistration, build_posterior
 from ..priors import PriorRegistration, build_prior
 from ..priors._registration import is_support_within
-from ._builders import Hidden, Scale, build_encoder_and_likelihood, replace_likelihood
-
-Options = Mapping[str, Any] | None
+from ._builders import (
+    Hidden,
+    Options,
+    Scale,
+    build_encoder_and_likelihood,
+    build_likelihood,
+    replace_likelihood,
+)
 
 
 def check_prior_and_posterior(
@@ -91,6 +96,7 @@ def build_vae(
     linear: bool = False,
     prior_options: Options = None,
     posterior_options: Options = None,
+    likelihood_options: Options = None,
 ) -> VAE:
     """Assemble a model from the names of a prior, a posterior and a likelihood.
 
@@ -110,6 +116,7 @@ def build_vae(
             Gaussian.
         prior_options: Arguments of the prior.
         posterior_options: Arguments of the posterior.
+        likelihood_options: Further arguments of the likelihood, such as ``concentration``.
 
     Returns:
         The model.
@@ -130,8 +137,9 @@ def build_vae(
     """
     p, q = check_prior_and_posterior(prior, posterior, prior_options, posterior_options)
     spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
+    made = partial(build_likelihood, options=likelihood_options) if likelihood_options else None
     parts = build_encoder_and_likelihood(
-        spec, latent, hidden, scale, linear=linear, dropout=dropout
+        spec, latent, hidden, scale, linear=linear, dropout=dropout, likelihood=made
     )
     families = _build_families(p, q, spec, parts.encoder, latent, prior_options, posterior_options)
     return VAE(*families, parts.likelihood)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -33,6 +34,7 @@ DEFAULT_GRU_WIDTHS = (128,)
 MAX_WHITENED = 1000  # numbers per row
 Hidden = Sequence[int] | None
 Scale = float | str | None
+Options = Mapping[str, Any] | None
 LikelihoodFactory = Callable[[Spec, nn.Module, int, Scale], Likelihood]
 
 
@@ -150,7 +152,11 @@ def build_standardised(spec: Spec, network: nn.Module) -> nn.Module:
 
 
 def build_likelihood(
-    spec: Spec, network: nn.Module, latent_rank: int = 1, scale: Scale = None
+    spec: Spec,
+    network: nn.Module,
+    latent_rank: int = 1,
+    scale: Scale = None,
+    options: Options = None,
 ) -> Likelihood:
     """Build the likelihood that a spec names, in the units of the data.
 
@@ -159,12 +165,13 @@ def build_likelihood(
         network: Maps latents to features.
         latent_rank: Number of axes of the latent variable.
         scale: Scale of a normal, Laplace or Student t likelihood, in standardised units.
+        options: Further arguments of the likelihood, such as ``concentration``.
 
     Returns:
         The likelihood.
 
     Raises:
-        ArgumentError: The likelihood is not known, or it has no scale.
+        ArgumentError: The likelihood is not known, or it has no scale or no such option.
         IncompatibleError: The likelihood cannot be built from its name.
     """
     if spec.schema is not None:
@@ -197,14 +204,21 @@ def build_likelihood(
         levels=spec.levels,
         unit=spec.scale[0] if entry.scaling == "mean" else 1.0,
         latent_rank=latent_rank,
-        condition=build_condition(spec) if spec.has_library_size else None,
+        condition=_count_condition(spec, options),
         **({} if scale is None else {"scale": scale}),
+        **(options or {}),
     )
     if entry.rescales and (tuple(spec.shift), tuple(spec.scale)) != ((0.0,), (1.0,)):
         inner = Scaled(inner, list(relative_shift(spec)), list(spec.scale), spec.offset)
     if spec.constants is not None and inner.factorises:
         inner = ConstantCells(inner, _relative_constants(spec))
     return Missing(inner) if spec.padded else inner
+
+
+def _count_condition(spec: Spec, options: Options) -> networks.Condition | None:
+    """The condition, where means or concentrations of counts depend on it themselves."""
+    by_class = (options or {}).get("concentration") == "per_class"
+    return build_condition(spec) if spec.has_library_size or by_class else None
 
 
 def _relative_constants(spec: Spec) -> list[float | None]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from .. import gradients, objectives
 from .._recipe import Recipe
 from ..data._spec import Spec
+from ..errors import ArgumentError, check_choice
 from ..likelihoods import LikelihoodRegistration
+from ..networks import Labels
+from ..notes import Argument, message
 from ._assemble import build_vae
 from ._builders import Hidden, Scale
 from ._registration import register_preset
 
 __all__ = ["count_vae", "student_vae"]
+
+Dispersion = Literal["gene", "gene-batch", "gene-cell"]
+_CONCENTRATION = dict(
+    zip(get_args(Dispersion), ("per_element", "per_class", "predicted"), strict=True)
+)
 
 
 @register_preset(
@@ -49,11 +59,22 @@ def student_vae(
     data_likelihood="negative_binomial",
 )
 def count_vae(
-    spec: Spec, *, latent: int = 16, hidden: Hidden = None, dropout: float = 0.0, samples: int = 1
+    spec: Spec,
+    *,
+    latent: int = 16,
+    hidden: Hidden = None,
+    dropout: float = 0.0,
+    samples: int = 1,
+    dispersion: Dispersion = "gene",
 ) -> Recipe:
     """VAE for counts that vary more than a Poisson distribution.
 
     Lopez et al., Deep generative modeling for single-cell transcriptomics (2018).
+
+    Args:
+        dispersion: The concentration of the counts is learned for each column (``"gene"``), for
+            each column and class of the condition (``"gene-batch"``), or the decoder gives it for
+            each column and row (``"gene-cell"``).
     """
     counts = LikelihoodRegistration.find(spec.likelihood).scaling == "mean"
     model = build_vae(
@@ -62,5 +83,34 @@ def count_vae(
         likelihood=spec.likelihood if counts else "negative_binomial",
         hidden=hidden,
         dropout=dropout,
+        likelihood_options=_dispersion_options(spec, dispersion),
     )
     return Recipe(model, objectives.ELBO(samples), gradients.Pathwise())
+
+
+def _dispersion_options(spec: Spec, dispersion: str) -> dict[str, str]:
+    """The arguments of the likelihood for a dispersion.
+
+    Raises:
+        ArgumentError: It is not known, or the data or their likelihood have no part in it.
+    """
+    check_choice("dispersion", dispersion, tuple(_CONCENTRATION))
+    if dispersion == "gene":
+        return {}
+    if spec.likelihood == "poisson":
+        reason = message("a Poisson distribution has none")
+        remedy = message(
+            "Read the data with {counts}", counts=Argument("likelihood", "negative_binomial")
+        )
+        raise ArgumentError(reason, argument="dispersion", value=dispersion, suggestions=(remedy,))
+    if dispersion == "gene-batch" and not any(isinstance(v, Labels) for v in spec.condition or ()):
+        raise ArgumentError(
+            "the data have no condition with classes",
+            argument="dispersion",
+            value=dispersion,
+            suggestions=(
+                message("Read the data with {batch}", batch=Argument("condition", "batch")),
+                message("Write {gene}", gene=Argument("dispersion", "gene")),
+            ),
+        )
+    return {"concentration": _CONCENTRATION[dispersion]}
