@@ -259,8 +259,8 @@ def differential_expression(
         groupby: The column of ``obs`` with the groups.
         group: The value of the first group.
         reference: The value of the second group; by default all other cells.
-        mode: ``"change"``: an absolute log2 fold change of at least ``delta``; ``"vanilla"``: a
-            larger share in the first group.
+        mode: ``"change"``: a log2 fold change beyond ``delta`` in the more probable direction;
+            ``"vanilla"``: a larger share in the first group.
         delta: The smallest log2 fold change that matters.
         false_discovery_rate: The expected share of false genes among those that are ``found``.
         pairs: Number of pairs of posterior draws.

@@ -128,3 +128,11 @@ def test_a_density_has_no_expression():
     )
     with pytest.raises(IncompatibleError):
         differential_expression(model, torch.zeros(4, 1), torch.arange(2), torch.arange(2, 4))
+
+
+def test_uncertainty_alone_is_no_change():
+    """Two draws of one wide posterior differ often, and half of the time in each direction."""
+    model = counts_model(2.0)
+    found = differential_expression(model, ROWS, SECOND, SECOND, pairs=DRAWS, delta=0.1)
+    # one half, but for the pairs within delta; five standard errors
+    assert 0.4 < found.probability[2] < 0.5 + 5 * 0.5 / math.sqrt(DRAWS)

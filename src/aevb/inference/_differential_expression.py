@@ -26,8 +26,9 @@ class DifferentialExpression:
     """How the share of each column differs between two groups of rows.
 
     Args:
-        probability: Probability that a column differs (mode ``"change"``) or that its share is
-            larger in the first group (mode ``"vanilla"``), float64 ``[D]``.
+        probability: Probability that a column differs in its more probable direction (mode
+            ``"change"``) or that its share is larger in the first group (mode ``"vanilla"``),
+            float64 ``[D]``.
         log2_fold_change: Posterior mean of the log2 of the ratio of shares, first group over
             second, ``[D]``.
         deviation: Its posterior standard deviation, ``[D]``.
@@ -93,7 +94,8 @@ def differential_expression(
 
     A row of each group and a draw from each posterior make a pair. In mode ``"vanilla"`` (Lopez et
     al. 2018) the probability is that of a larger share in the first group; in mode ``"change"``
-    (Boyeau et al. 2019) that of an absolute log2 fold change of at least ``delta``. Uncertainty is
+    (Boyeau et al. 2019) that of a log2 fold change beyond ``delta`` in one direction, the more
+    probable one: the probability of both together grows with uncertainty alone. Uncertainty is
     that of the latent variables given the model; it does not contain that of the training.
 
     Lopez et al., Deep generative modeling for single-cell transcriptomics (2018). Boyeau et al.,
@@ -144,7 +146,7 @@ def differential_expression(
     ]
     changes = [changed_context(net, each) for each in batches or [None]]
     size = math.prod(net.event_shape)
-    sums = torch.zeros(3, size, dtype=torch.float64)
+    sums = torch.zeros(4, size, dtype=torch.float64)
     with torch.no_grad(), eval_mode(net), seed_scope(seed, net.device):
         for number, block in enumerate(torch.arange(pairs).split(PAIR_BLOCK)):
             change = changes[number % len(changes)]
@@ -158,9 +160,12 @@ def differential_expression(
                 shares = means / means.flatten(1).sum(1).reshape(-1, *[1] * (means.dim() - 1))
                 logs.append((shares.flatten(1).double() + pseudocount).log2().cpu())
             difference = logs[0] - logs[1]
-            hits = difference.abs() >= delta if mode == "change" else difference > 0
-            sums += torch.stack([hits.double().sum(0), difference.sum(0), (difference**2).sum(0)])
-    probability, mean, square = sums / pairs
+            least = delta if mode == "change" else 0.0
+            above, below = difference > least, difference < -least
+            parts = [above.double(), below.double(), difference, difference**2]
+            sums += torch.stack([part.sum(0) for part in parts])
+    above, below, mean, square = sums / pairs
+    probability = above if mode == "vanilla" else torch.maximum(above, below)
     deviation = (square - mean**2).clamp(min=0).sqrt()
     return DifferentialExpression(probability, mean, deviation, mode)
 
