@@ -63,13 +63,18 @@ def shards():
 
 
 def imputation():
-    """Errors of imputed cells beside those of classical imputers."""
-    rows = []
+    """Errors of imputed cells beside those of classical imputers, means over the seeds."""
+    by_case = {}
     for each in load_record("imputation")["records"]:
-        names = f"{each['wrong']:.3f}, {each['wrong_frequent']:.3f}" if "wrong" in each else "-"
+        case = (each["data"], each["share"], each["iterative_imputer"])
+        by_case.setdefault(case, []).append(each)
+    rows = []
+    for (data, share, other), seeds in by_case.items():
+        mean = lambda name: sum(each[name] for each in seeds) / len(seeds)  # noqa: B023, E731
+        names = f"{mean('wrong'):.3f}, {mean('wrong_frequent'):.3f}" if "wrong" in seeds[0] else "-"
         rows.append(
-            f"| {each['data']} | {each['share']:.0%} | {each['iterative_imputer']} | "
-            f"{each['mse']:.3f} | {each['mse_classical']:.3f} | {each['coverage']:.1%} | {names} |"
+            f"| {data} | {share:.0%} | {other} | {len(seeds)} | {mean('mse'):.3f} | "
+            f"{mean('mse_classical'):.3f} | {mean('coverage'):.1%} | {names} |"
         )
     return rows
 

@@ -82,3 +82,16 @@ def test_columns_without_cells_are_refused(columns):
         with pytest.raises(ArgumentError) as error:
             build()
         assert error.value.argument == "columns"
+
+
+def test_hidden_cells_are_missing_for_the_network_in_training_only():
+    columns = [Column(name, "continuous", "normal") for name in "abcd"]
+    network, cells = Columns(nn.Identity(), columns, hide=0.25), torch.ones(4000, 4)
+    flags = network.train()(cells)[:, 4:]
+    # four standard errors of the share of 16,000 cells
+    assert flags.mean().item() == pytest.approx(0.25, abs=0.014)
+    assert torch.equal(network(cells).square().sum(-1), torch.full((4000,), 4.0))
+    assert not network.eval()(cells)[:, 4:].any()
+    with pytest.raises(ArgumentError) as caught:
+        Columns(nn.Identity(), columns, hide=1.0)
+    assert (caught.value.argument, caught.value.value) == ("hide", 1.0)

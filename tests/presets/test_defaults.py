@@ -3,11 +3,12 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import aevb
-from aevb import data, presets
+from aevb import data, networks, presets
 from aevb._recipe import TrainingDefaults
 from aevb.objectives import IWAE
 from aevb.presets._defaults import TableDefaults
@@ -114,3 +115,30 @@ def test_arrays_of_0_and_1_count_steps_and_keep_a_patience(columns, latent):
     assert recipe.model.latent_shape == (latent,) and recipe.training == rule.training
     assert rule.training.epochs(steps_per_epoch=3) == rule.training.steps // 3 > 500
     assert rule.training.patience is not None
+
+
+class TestImputation:
+    HOLES = np.where(RNG.random(CLUSTERS.shape) < 0.2, np.nan, CLUSTERS)
+
+    def spec(self, rows: np.ndarray, **changes) -> data.Spec:
+        frame = pd.DataFrame({"stars": RNG.integers(1, 6, len(rows)), "x": rows[:, 0]})
+        return dataclasses.replace(data.load(frame, seed=0).spec, **changes)
+
+    @pytest.mark.parametrize(
+        "rows, train_rows, hide",
+        [(CLUSTERS, 300, 0.3), (HOLES, 300, 0.3), (CLUSTERS, 5000, 0.3), (HOLES, 5000, 0.0)],
+    )
+    def test_cells_are_hidden_where_rows_are_few_or_complete(self, rows, train_rows, hide):
+        recipe = presets.table_imputation(self.spec(rows, train_rows=train_rows))
+        (reader,) = (m for m in recipe.model.posterior.modules() if isinstance(m, networks.Columns))
+        assert reader.hide == hide
+        assert recipe.training.epochs(steps_per_epoch=2) == recipe.training.steps // 2
+        scale = "predicted" if train_rows == 5000 else "per_element"
+        assert recipe.model.likelihood.arguments["scale"] == scale
+
+    def test_ordered_levels_have_free_probabilities_and_rows_stay_encoded_as_they_are(self):
+        spec = self.spec(CLUSTERS)
+        likelihood = presets.table_imputation(spec).model.likelihood
+        assert [column.likelihood for column in likelihood.columns] == ["categorical", "normal"]
+        assert spec.schema.columns[0].likelihood == "ordinal"
+        assert spec.schema.with_free_levels().columns[0].levels == spec.schema.columns[0].levels

@@ -74,6 +74,18 @@ class Schema:
         )
         return replace(self, columns=tuple(columns))
 
+    def with_free_levels(self) -> Schema:
+        """Give ordered levels a probability each, in the place of cuts of one scale.
+
+        Returns:
+            The schema; cells are encoded as before.
+        """
+        columns = (
+            replace(each, likelihood="categorical") if each.likelihood == "ordinal" else each
+            for each in self.columns
+        )
+        return replace(self, columns=tuple(columns))
+
     def encode(self, frame: Any) -> Rows:
         """Encode a data frame: one number per cell of a modelled column.
 

@@ -46,9 +46,12 @@ class Columns(Configurable, NumericInput, DataDependentNetwork):
         columns: The columns of the encoded cells in their order.
         whiten: Whether complete columns of real numbers are whitened together, by a map that is
             learned from the training rows, as in ``networks.Whiten``.
+        hide: Share of the cells that are missing for the network in training mode, drawn anew for
+            each batch. An encoder learns to infer from fewer cells, and small data are overfitted
+            later.
 
     Raises:
-        ArgumentError: There is no column, or a column is not modelled.
+        ArgumentError: There is no column, a column is not modelled, or the share is not possible.
 
     Example:
         >>> age = Column("age", "continuous", "normal", shift=40.0, scale=10.0)
@@ -59,9 +62,18 @@ class Columns(Configurable, NumericInput, DataDependentNetwork):
     """
 
     def __init__(
-        self, network: nn.Module, columns: Sequence[Column], *, whiten: bool = False
+        self,
+        network: nn.Module,
+        columns: Sequence[Column],
+        *,
+        whiten: bool = False,
+        hide: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= hide < 1:
+            reason = "give a share of at least 0 and below 1"
+            raise ArgumentError(reason, argument="hide", value=hide)
+        self.hide = hide
         self.network = network
         self.columns = tuple(columns)
         plan = _Plan(self.columns)
@@ -115,6 +127,8 @@ class Columns(Configurable, NumericInput, DataDependentNetwork):
         Returns:
             Features ``[N, Columns.width(columns)]``.
         """
+        if self.training and self.hide:
+            x = x.masked_fill(torch.rand_like(x) < self.hide, math.nan)
         of = self.get_buffer
         parts = [
             self._numbers(x),

@@ -25,7 +25,7 @@ from ._basic import *
 from ._bounds import *
 from ._builders import build_encoder_and_likelihood, build_likelihood
 from ._conditional import *
-from ._defaults import TableDefaults
+from ._defaults import ImputationDefaults, TableDefaults
 from ._discrete import *
 from ._hierarchical import *
 from ._inference import *
@@ -45,6 +45,7 @@ DEFAULT_PRESET = "vae"
 
 __all__ = [
     "PRESETS",
+    "ImputationDefaults",
     "PresetRegistration",
     "TableDefaults",
     "build_encoder_and_likelihood",

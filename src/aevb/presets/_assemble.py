@@ -94,6 +94,7 @@ def build_vae(
     dropout: float = 0.0,
     scale: Scale = None,
     linear: bool = False,
+    hide: float = 0.0,
     prior_options: Options = None,
     posterior_options: Options = None,
     likelihood_options: Options = None,
@@ -114,6 +115,7 @@ def build_vae(
         scale: Scale of the likelihood, where it has one.
         linear: Whether the networks of a table contain a linear map, so that training begins at a
             Gaussian.
+        hide: Share of the cells of mixed columns that are hidden from the encoder in training.
         prior_options: Arguments of the prior.
         posterior_options: Arguments of the posterior.
         likelihood_options: Further arguments of the likelihood, such as ``concentration``.
@@ -139,7 +141,7 @@ def build_vae(
     spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
     made = partial(build_likelihood, options=likelihood_options) if likelihood_options else None
     parts = build_encoder_and_likelihood(
-        spec, latent, hidden, scale, linear=linear, dropout=dropout, likelihood=made
+        spec, latent, hidden, scale, linear=linear, hide=hide, dropout=dropout, likelihood=made
     )
     families = _build_families(p, q, spec, parts.encoder, latent, prior_options, posterior_options)
     return VAE(*families, parts.likelihood)

@@ -61,6 +61,7 @@ def build_encoder_and_likelihood(
     extra_latents: bool = False,
     linear: bool = False,
     masking: str | None = None,
+    hide: float = 0.0,
     likelihood: LikelihoodFactory | None = None,
 ) -> EncoderAndLikelihood:
     """Build an encoder network and a likelihood for data of a kind.
@@ -80,6 +81,7 @@ def build_encoder_and_likelihood(
             complete real numbers are whitened.
         masking: Which values are missing more often, as for ``likelihoods.Columns``; the networks
             must have a skip.
+        hide: Share of the cells of mixed columns that are hidden from the encoder in training.
         likelihood: Builds another likelihood than the spec names.
 
     Returns:
@@ -96,7 +98,7 @@ def build_encoder_and_likelihood(
     if linear and spec.schema is not None:
         columns, kind = spec.schema.modelled, "per_element" if scale is None else str(scale)
         return EncoderAndLikelihood(
-            networks.Columns(encoder, columns, whiten=True),
+            networks.Columns(encoder, columns, whiten=True, hide=hide),
             Columns(decoder, columns, scale=kind, whiten=True, masking=masking),
         )
     decoder = networks.LeadingLatents(decoder, size) if extra_latents else decoder

@@ -28,6 +28,8 @@ MAX_ROWS = 500
 SAMPLES = 500
 """Importance samples per row: intervals from few effective samples are too narrow."""
 
+CALIBRATION_ROWS, CALIBRATION_TURNS, CALIBRATION_DRAWS = 200, 5, 200
+
 ROUNDING = 1e-6  # relative: cells and draws on a grid differ by the rounding of float32
 
 
@@ -190,6 +192,53 @@ def _relative_error(truth: Tensor, imputed: Tensor, observed: Tensor, is_name: b
     else:
         error, reference = ((each - truth).square().mean() for each in (imputed, observed.mean()))
     return (error / reference).item() if reference > 0 else math.nan
+
+
+def interval_levels(
+    model: VAE | TrainedModel,
+    rows: Rows,
+    *,
+    samples: int = SAMPLES,
+    max_rows: int = CALIBRATION_ROWS,
+    seed: int = 0,
+) -> np.ndarray:
+    """The level at which the interval of each observed number would just contain it.
+
+    Every observed cell is hidden once, together with about a fifth of its row, and ranked among
+    draws of it. The quantiles of these levels say which level to ask for (split conformal
+    prediction; Vovk et al., Algorithmic learning in a random world, 2005).
+
+    Args:
+        model: A model of rows with missing cells.
+        rows: Held-out rows of encoded cells.
+        samples: Importance samples per row.
+        max_rows: Most rows, evenly spaced.
+        seed: Seed of the choice of cells and of all draws.
+
+    Returns:
+        Levels from 0 to 1, ascending, one per observed number.
+    """
+    rows = evenly_spaced_rows(rows, max_rows)
+    x, random = rows.tensor().cpu(), np.random.default_rng(seed)
+    turns = torch.from_numpy(random.integers(0, CALIBRATION_TURNS, tuple(x.shape)))
+    levels = []
+    for turn in range(CALIBRATION_TURNS):
+        hidden = (turns == turn) & ~x.isnan()
+        found = impute(
+            resolve_model(model),
+            x.masked_fill(hidden, math.nan),
+            samples,
+            draws=CALIBRATION_DRAWS,
+            context=rows.context,
+            seed=seed,
+        )
+        numbers = hidden & ~found.low.isnan().cpu()  # categories have no interval
+        truth, drawn = x[numbers], found.draws.cpu()[:, numbers]
+        same = (drawn - truth).abs() <= ROUNDING * (1 + truth.abs())
+        below = ((drawn < truth) & ~same).double().mean(0)
+        rank = below + same.double().mean(0) * torch.from_numpy(random.random(len(truth)))
+        levels.append((2 * rank - 1).abs())
+    return torch.cat(levels).sort().values.numpy()
 
 
 def hidden_cells_or_none(
