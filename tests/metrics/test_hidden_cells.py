@@ -91,3 +91,33 @@ def test_rows_without_a_hidden_cell_are_refused(model):
     with pytest.raises(DataError):
         metrics.hidden_cells(model, rows, SCHEMA)
     assert _hidden_cells.hidden_cells_or_none(model, rows, SCHEMA) is None
+
+
+def test_levels_of_intervals_of_data_from_the_model_are_uniform(model):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        rows = Rows.from_array(model.sample(200))
+    levels = _hidden_cells.interval_levels(model, rows, samples=100)
+    assert len(levels) == 400  # every number once, and no category
+    # three standard errors of the mean of 400 uniform numbers, and of the share below 0.9
+    assert levels.mean() == pytest.approx(0.5, abs=0.044)
+    assert (levels < 0.9).mean() == pytest.approx(0.9, abs=0.045)
+
+
+def test_the_level_of_a_repeated_value_is_the_least_whose_closed_interval_has_it(
+    model, monkeypatch
+):
+    """Draws are 0, 0, 0, 0 and 1: 0 is in every interval, and 1 in those of 0.6 or more."""
+    rows = Rows.from_array(torch.tensor([[0.0, 1.0, 1.0]] * 3))
+    drawn = torch.tensor([0.0, 0, 0, 0, 1]).reshape(5, 1, 1).expand(5, 3, 3)
+
+    def impute(model, x, *args, **options):
+        low = torch.zeros(3, 3)
+        low[:, 1] = math.nan
+        return Imputation(
+            x, x, drawn, x, 1, low, low, MissingCategories(*[torch.empty(0)] * 3), level=0.9
+        )
+
+    monkeypatch.setattr(_hidden_cells, "impute", impute)
+    levels = _hidden_cells.interval_levels(model, rows)
+    assert levels == pytest.approx([0, 0, 0, 0.6, 0.6, 0.6])

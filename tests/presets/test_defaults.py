@@ -126,7 +126,7 @@ class TestImputation:
 
     @pytest.mark.parametrize(
         "rows, train_rows, hide",
-        [(CLUSTERS, 300, 0.3), (HOLES, 300, 0.3), (CLUSTERS, 5000, 0.3), (HOLES, 5000, 0.0)],
+        [(CLUSTERS, 300, 0.2), (HOLES, 300, 0.2), (CLUSTERS, 5000, 0.2), (HOLES, 5000, 0.0)],
     )
     def test_cells_are_hidden_where_rows_are_few_or_complete(self, rows, train_rows, hide):
         recipe = presets.table_imputation(self.spec(rows, train_rows=train_rows))

@@ -13,7 +13,7 @@ MIN_STEPS, MAX_STEPS = 2000, 6000
 BINARY_STEPS = 5000
 MAX_LATENT = 256
 COMPONENTS = 16
-HIDDEN = 0.3
+HIDDEN = 0.2
 MAX_MIXTURE_COLUMNS = 32
 
 
@@ -103,7 +103,7 @@ class ImputationDefaults:
 
     The rule, measured by ``benchmarks/tables/imputation.py``:
 
-    - *Below 1,000 rows*: three of ten cells are hidden from the encoder in each step, since what
+    - *Below 1,000 rows*: one of five cells is hidden from the encoder in each step, since what
       few rows have in common by chance is soon learned by heart; 4,000 steps however few rows
       there are, without patience, since the best weights are kept.
     - *From 1,000 rows on*: no cell is hidden, the scale of numbers is predicted, and there are
@@ -120,7 +120,7 @@ class ImputationDefaults:
         >>> import numpy as np
         >>> rows = np.random.default_rng(0).normal(size=(300, 5))
         >>> ImputationDefaults.for_spec(data.load(rows).spec).hide
-        0.3
+        0.2
     """
 
     hide: float

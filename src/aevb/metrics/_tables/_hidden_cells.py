@@ -219,11 +219,11 @@ def interval_levels(
         Levels from 0 to 1, ascending, one per observed number.
     """
     rows = evenly_spaced_rows(rows, max_rows)
-    x, random = rows.tensor().cpu(), np.random.default_rng(seed)
-    turns = torch.from_numpy(random.integers(0, CALIBRATION_TURNS, tuple(x.shape)))
+    x = rows.tensor().cpu()
+    turns = np.random.default_rng(seed).integers(0, CALIBRATION_TURNS, tuple(x.shape))
     levels = []
     for turn in range(CALIBRATION_TURNS):
-        hidden = (turns == turn) & ~x.isnan()
+        hidden = torch.from_numpy(turns == turn) & ~x.isnan()
         found = impute(
             resolve_model(model),
             x.masked_fill(hidden, math.nan),
@@ -236,8 +236,8 @@ def interval_levels(
         truth, drawn = x[numbers], found.draws.cpu()[:, numbers]
         same = (drawn - truth).abs() <= ROUNDING * (1 + truth.abs())
         below = ((drawn < truth) & ~same).double().mean(0)
-        rank = below + same.double().mean(0) * torch.from_numpy(random.random(len(truth)))
-        levels.append((2 * rank - 1).abs())
+        above = ((drawn > truth) & ~same).double().mean(0)
+        levels.append(2 * torch.maximum(below, above).clamp(min=0.5) - 1)
     return torch.cat(levels).sort().values.numpy()
 
 
