@@ -13,7 +13,7 @@ import polars as pl
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -93,3 +93,79 @@ def test_html_and_text_tell_what_was_set():
     assert "n_components=2" in repr(vae)
     html = vae.fit(people(40))._repr_html_()
     assert "VAE" in html and "n_components" in html
+
+
+def titanic_like():
+    """Passengers with the dtypes and the holes of the Titanic table; whether each survived."""
+    rng = np.random.default_rng(0)
+    sex, age = rng.choice(["male", "female"], 300), rng.normal(30, 12, 300).clip(1).round()
+    fare = rng.lognormal(3, 1, 300).round(2)
+    frame = pd.DataFrame(
+        {
+            "pclass": rng.integers(1, 4, 300),
+            "sex": sex,
+            "age": np.where(rng.random(300) < 0.2, np.nan, age),
+            "fare": fare,
+            "embarked": rng.choice(["S", "C", "Q", None], 300, p=[0.7, 0.18, 0.1, 0.02]),
+            "alone": rng.choice([True, False], 300),
+        }
+    )
+    return frame, rng.random(300) < np.where(sex == "female", 0.9, 0.1)
+
+
+def mpg_like():
+    """Cars with a name, numbers and holes; their consumption."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(3000, 600, 300).round()
+    frame = pd.DataFrame(
+        {
+            "weight": weight,
+            "horsepower": np.where(rng.random(300) < 0.05, np.nan, (weight / 30).round()),
+            "cylinders": rng.choice([4, 6, 8], 300),
+            "origin": rng.choice(["usa", "japan", "europe"], 300),
+            "name": [f"car {i % 80}" for i in range(300)],
+        }
+    )
+    return frame, 50 - weight / 100 + rng.normal(size=300)
+
+
+class TestSkrub:
+    """`skrub.tabular_pipeline` puts its cleaning in front of an estimator."""
+
+    skrub = property(lambda self: pytest.importorskip("skrub"))
+    wide = TINY | {"hidden": (16,), "epochs": 30, "learning_rate": 1e-2}
+
+    def test_an_embedding_between_cleaning_and_a_classifier(self):
+        frame, y = titanic_like()
+        model = self.skrub.tabular_pipeline(make_pipeline(VAE(**TINY), LogisticRegression()))
+        cleaner, embedding, classifier = model.fit(frame, y)[:-2], model[-2], model[-1]
+        cleaned = cleaner.transform(frame)
+        alone = VAE(**TINY).fit(cleaned).transform(cleaned)
+        np.testing.assert_array_equal(embedding.transform(cleaned), alone)
+        np.testing.assert_array_equal(model.predict(frame), classifier.predict(alone))
+        search = GridSearchCV(
+            make_pipeline(VAE(**TINY), LogisticRegression()), {"vae__n_components": [1, 2]}, cv=2
+        )
+        assert self.skrub.tabular_pipeline(search).fit(frame, y).predict(frame).shape == (300,)
+
+    def test_an_imputer_of_the_raw_frame_in_front_of_a_regressor(self):
+        frame, y = mpg_like()
+        cleaned = self.skrub.tabular_pipeline(Ridge())
+        model = make_pipeline(VAEImputer(**TINY), *(step for _, step in cleaned.steps))
+        assert cross_val_score(model, frame, y, cv=3, error_score="raise").mean() > 0.9
+        direct = self.skrub.tabular_pipeline(VAEOutlierDetector(**TINY)).fit(frame)
+        assert set(direct.predict(frame)) == {-1, 1}
+
+    def test_an_array_of_digits(self):
+        X, y = digits()
+        head = make_pipeline(VAE(n_components=8, **self.wide), LogisticRegression())
+        assert self.skrub.tabular_pipeline(head).fit(X, y).score(X, y) > 0.5
+
+    @pytest.mark.parametrize("container, library", [("pandas", pd), ("polars", pl)])
+    def test_a_synthesizer_after_the_cleaner_keeps_its_dtypes(self, container, library):
+        frame, _ = titanic_like()
+        frame = frame if library is pd else pl.from_pandas(frame)
+        cleaned = self.skrub.Cleaner().fit_transform(frame)
+        rows = VAESynthesizer(**TINY).fit(cleaned).sample(20)
+        assert isinstance(rows, library.DataFrame)
+        assert [*map(str, rows.dtypes)] == [*map(str, cleaned.dtypes)]

@@ -193,6 +193,8 @@ def test_a_warm_start_goes_on_with_weights_and_kinds():
         ({"validation_fraction": 1}, "validation_fraction"),
         ({"unseen": "drop"}, "unseen"),
         ({"options": {"betta": 1}}, "options"),
+        ({"options": ["beta"]}, "options"),
+        ({"kinds": ["count"]}, "kinds"),
         ({"options": {"epochs": 1}}, "options"),
         ({"options": {"beta": "x"}}, "beta"),
         ({"kinds": {"age": "text"}}, "kinds"),
@@ -204,6 +206,13 @@ def test_a_parameter_that_no_fit_can_use_is_named(settings, argument):
     with pytest.raises(AevbError) as found:
         VAE(**(TINY | settings)).fit(people(40))
     assert found.value.argument == argument
+
+
+def test_latents_of_another_width_are_refused():
+    vae = VAE(n_components=2, **TINY).fit(people(40))
+    with pytest.raises(DataError) as found:
+        vae.inverse_transform(np.zeros((5, 3)))
+    assert found.value.argument == "Z"
 
 
 @pytest.mark.parametrize("weight", [np.zeros(40), -np.ones(40), np.ones(39), np.full(40, np.nan)])

@@ -199,7 +199,7 @@ def test_settings_that_a_private_run_cannot_have_are_refused(settings, argument)
     assert error.value.argument == argument
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "strong", None])
 def test_impossible_budgets_are_refused(value):
     with pytest.raises(ArgumentError) as error:
         Private(value)

@@ -268,7 +268,7 @@ class BaseVAE(BaseEstimator, ABC):
 
     def _kinds(self, frame: Any) -> dict[str, str]:
         """The kinds of columns that are not to be chosen from the values."""
-        return {} if self.kinds is None else dict(self.kinds)
+        return _mapping("kinds", self.kinds)
 
     def _settings(self, seed: int, n_rows: int) -> RunSettings:
         """The parameters as the settings of a run; those that are not set have its defaults."""
@@ -298,7 +298,7 @@ class BaseVAE(BaseEstimator, ABC):
         Raises:
             ArgumentError: A name is unknown, or that of a parameter.
         """
-        options = dict(self.options or {})
+        options = _mapping("options", self.options)
         known = {each.name for record in _RECORDS for each in fields(record)}
         known = (known | {"order", "missing"}) - _OWN
         for name in options.keys() - known:
@@ -472,6 +472,17 @@ def _check_needs_no_labels(preset: str | None) -> None:
             value=preset,
             suggestions=("Choose another preset, or use `aevb.fit`",),
         )
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    """A parameter that is a dict, or None.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    if value is None or isinstance(value, Mapping):
+        return dict(value or {})
+    raise ArgumentError("give a dict", argument=name, value=value)
 
 
 def _is_auto(value: Any) -> bool:

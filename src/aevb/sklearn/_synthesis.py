@@ -190,7 +190,7 @@ class VAESynthesizer(GeneratorMixin, DensityMixin, BaseVAE):
         if not self.constraints:
             return frame
         constrained = ConstrainedFrame.of(frame, self.constraints)
-        kinds = {k: x for k, x in (self.kinds or {}).items() if k in constrained.names}
+        kinds = {k: x for k, x in super()._kinds(frame).items() if k in constrained.names}
         self._table = {
             "constraints": [each.to_dict() for each in constrained.constraints],
             "form": FrameForm.of(frame).to_dict(),

@@ -9,7 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._persistence import count_parameters
-from ..errors import IncompatibleError
+from ..errors import DataError, IncompatibleError
 from ._base import BaseVAE, named_as_parameters
 from ._tables import in_form_of
 
@@ -127,6 +127,12 @@ class VAE(GeneratorMixin, DensityMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         """
         check_is_fitted(self)
         z: Any = check_array(Z, dtype="float32", input_name="Z")
+        if z.shape[1] != self._n_features_out:
+            raise DataError(
+                f"it has {z.shape[1]} columns, and the model {self._n_features_out} latent "
+                "variables",
+                argument="Z",
+            )
         with named_as_parameters():
             rows = self.run_.decode(z.reshape(len(z), *self.run_.model.latent_shape))
         return in_form_of(rows, self._dtype)

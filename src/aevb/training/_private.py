@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import torch
@@ -67,9 +68,9 @@ class Private:
     def __post_init__(self) -> None:
         for name in ("epsilon", "max_norm"):
             value = getattr(self, name)
-            if not 0 < value < float("inf"):
+            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
                 raise ArgumentError("give a positive number", argument=name, value=value)
-        if not 0 < self.delta < 1:
+        if not (isinstance(self.delta, Real) and 0 < float(self.delta) < 1):
             raise ArgumentError("give a number between 0 and 1", argument="delta", value=self.delta)
 
 
