@@ -11,7 +11,8 @@ import torch
 import aevb
 from aevb import Batch, networks
 from aevb._random import seed_scope
-from aevb.errors import AevbError
+from aevb.errors import AevbError, ArgumentError
+from aevb.notes import Argument
 from aevb.presets import PRESETS, build_likelihood, default_preset, find_preset, preset
 
 READING = {  # methods for data of one kind
@@ -330,3 +331,15 @@ def test_presets_take_bits_that_exclude_each_other(name):
     assert spec.likelihood == "bernoulli_tree"
     drawn = preset(name, spec, latent=2, hidden=(8,)).model.sample(3)
     assert drawn.shape == (3, 4) and ((drawn == 0) | (drawn == 1)).all()
+
+
+def test_the_advice_for_a_table_of_bits_is_accepted():
+    bits = torch.arange(40)[:, None] // 2 ** torch.arange(4) % 2
+    frame = polars.DataFrame(bits.numpy(), schema=list("abcd"))
+    with pytest.raises(ArgumentError) as caught:
+        aevb.presets.darn(aevb.data.load(frame).spec)
+    assert caught.value.argument == "likelihood"
+    advice = [a for s in caught.value.suggestions for a in getattr(s, "references", {}).values()]
+    assert Argument("likelihood", "bernoulli") in advice
+    spec = aevb.data.load(frame, likelihood="bernoulli").spec
+    assert aevb.presets.darn(spec).model.likelihood.event_shape == (4,)

@@ -217,7 +217,9 @@ def darn(
             suggestions=(
                 message("Use {vae}", vae=Argument("preset", "vae")),
                 message(
-                    "Read values between 0 and 1 with {fixed}", fixed=Argument("binarise", "fixed")
+                    "Read bits with {bits}, and values between 0 and 1 with {fixed}",
+                    bits=Argument("likelihood", "bernoulli"),
+                    fixed=Argument("binarise", "fixed"),
                 ),
             ),
         )
