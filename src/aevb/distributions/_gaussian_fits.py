@@ -128,32 +128,63 @@ def fit_mixture(
     seed: int = 0,
     rows_per_parameter: float = 1.0,
     prior_rows: Sequence[float] = (PRIOR_ROWS,),
+    backgrounds: Sequence[float] = (),
+    patience: int = 2,
 ) -> Gaussians | None:
     """Fit a mixture of Gaussians by expectation maximisation to rows ``[N, D]`` of about unit size.
 
-    Every fifth row chooses the number of components. Candidates are tried in order until two in a
-    row are worse than the best. The start is that of k-means++ (Arthur and Vassilvitskii 2007).
-    There must be ``rows_per_parameter``. Every fifth row also chooses how many rows the covariance
-    of all rows is worth in each component's, from ``prior_rows``.
+    Every fifth row chooses the number of components. Candidates are tried in order until
+    ``patience`` in a row are worse than the best. The start is that of k-means++ (Arthur and
+    Vassilvitskii 2007). There must be ``rows_per_parameter``. Every fifth row also chooses how many
+    rows the covariance of all rows is worth in each component's, from ``prior_rows`` in order until
+    one is worse; and the weight of a further component, the Gaussian of all rows, from
+    ``backgrounds``: rows far from narrow components have a density that does not vanish.
 
     Returns:
         The mixture; ``None`` where no candidate has enough rows for its parameters.
     """
     held_out, size = held_out_mask(len(x)), x.shape[1]
     counts = [k for k in candidates if k * size * (size + 3) / 2 * rows_per_parameter <= len(x)]
-    best, best_score = (0, 0.0), -math.inf
+    best, best_score = (0, 0.0, 0.0), -math.inf
     for rows in prior_rows:
-        highest, worse = -math.inf, 0
+        before, highest, worse = best_score, -math.inf, 0
         for components in counts:
-            if worse == 2:
+            if worse == patience:
                 break
             mixture = _maximise_expectation(x[~held_out], components, floor, steps, seed, rows)
-            score = mixture.log_prob(x[held_out]).mean().item()
+            score, share = _best_background(mixture, x, held_out, floor, backgrounds)
             worse = 0 if score > highest else worse + 1
             highest = max(score, highest)
             if score > best_score:
-                best, best_score = (components, rows), score
-    return _maximise_expectation(x, best[0], floor, steps, seed, best[1]) if best[0] else None
+                best, best_score = (components, rows, share), score
+        if best_score == before:
+            break
+    components, rows, share = best
+    if not components:
+        return None
+    mixture = _maximise_expectation(x, components, floor, steps, seed, rows)
+    return _with_background(mixture, x, floor, share) if share else mixture
+
+
+def _best_background(
+    mixture: Gaussians, x: Tensor, held_out: Tensor, floor: float, shares: Sequence[float]
+) -> tuple[float, float]:
+    """The highest mean log-density of held-out rows by the share of a background, and the share."""
+    best = mixture.log_prob(x[held_out]).mean().item(), 0.0
+    for share in shares:
+        if len(mixture.log_weight) > 1:
+            other = _with_background(mixture, x[~held_out], floor, share)
+            best = max(best, (other.log_prob(x[held_out]).mean().item(), share))
+    return best
+
+
+def _with_background(mixture: Gaussians, x: Tensor, floor: float, share: float) -> Gaussians:
+    """A mixture with a further component of this weight, the Gaussian of all rows."""
+    wide = _shrunk_gaussians(x, (0.0,), floor)[0]
+    weights = (mixture.log_weight + math.log1p(-share), wide.log_weight + math.log(share))
+    parts = ((mixture.mean, wide.mean), (mixture.whitening, wide.whitening))
+    joined = [torch.cat(pair) for pair in (weights, *parts, (mixture.log_det, wide.log_det))]
+    return Gaussians(*joined, floored=mixture.floored)
 
 
 def _maximise_expectation(

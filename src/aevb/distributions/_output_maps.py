@@ -7,14 +7,17 @@ import math
 import torch
 from torch import Tensor
 
+from ..errors import ArgumentError
+
 # scales lie in [exp(-6), exp(6)] = [0.0025, 403]: enough for standardised data, and finite squares
 LOG_SCALE_BOUND = 6.0
+LEAST_SCALE = math.exp(-LOG_SCALE_BOUND)
 # in units of the variable's scale: correlations reach 0.9994, and no matrix becomes singular
 TRIL_ENTRY_BOUND = 30.0
 LOG_RATE_BOUND = 15.0  # counts have a wider range than scales
 
 
-def to_scale(raw: Tensor) -> Tensor:
+def to_scale(raw: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
     """Map any real number to a scale between 0.0025 and 403: ``exp(6 tanh(raw / 6))``; 0 to 1.
 
     Draws, density and KL use the same value, so that none of them overflows alone, as with an
@@ -22,6 +25,7 @@ def to_scale(raw: Tensor) -> Tensor:
 
     Args:
         raw: Network output of any shape.
+        bound: Bound of the absolute logarithm of the scale.
 
     Returns:
         The scale, of the same shape.
@@ -30,14 +34,15 @@ def to_scale(raw: Tensor) -> Tensor:
         >>> [float(f"{scale:.3g}") for scale in to_scale(torch.tensor([0.0, -1e4, 1e4]))]
         [1.0, 0.00248, 403.0]
     """
-    return torch.exp(soft_clip(raw, LOG_SCALE_BOUND))
+    return torch.exp(soft_clip(raw, bound))
 
 
-def from_scale(scale: Tensor) -> Tensor:
+def from_scale(scale: Tensor, bound: float = LOG_SCALE_BOUND) -> Tensor:
     """Inverse of ``to_scale``; scales at or beyond the bounds are moved inside.
 
     Args:
         scale: Positive scale of any shape.
+        bound: Bound of the absolute logarithm of the scale.
 
     Returns:
         The network output of the same shape.
@@ -46,7 +51,18 @@ def from_scale(scale: Tensor) -> Tensor:
         >>> to_scale(from_scale(torch.tensor([0.01, 1.0]))).round(decimals=4)
         tensor([0.0100, 1.0000])
     """
-    return inverse_soft_clip(scale.log(), LOG_SCALE_BOUND)
+    return inverse_soft_clip(scale.log(), bound)
+
+
+def check_bounds(**bounds: float) -> None:
+    """Check bounds of parameters.
+
+    Raises:
+        ArgumentError: A bound is not a positive number.
+    """
+    for argument, bound in bounds.items():
+        if not 0 < bound < math.inf:
+            raise ArgumentError("give a positive number", argument=argument, value=bound)
 
 
 def soft_clip(raw: Tensor, bound: float) -> Tensor:
@@ -68,7 +84,12 @@ def inverse_soft_clip(value: Tensor, bound: float) -> Tensor:
     return bound * torch.atanh((value / bound).clamp(-inside, inside))
 
 
-def to_scale_tril(raw: Tensor, lower: Tensor, bound: float = TRIL_ENTRY_BOUND) -> Tensor:
+def to_scale_tril(
+    raw: Tensor,
+    lower: Tensor,
+    bound: float = TRIL_ENTRY_BOUND,
+    scale_bound: float = LOG_SCALE_BOUND,
+) -> Tensor:
     """Map network outputs to a lower triangular factor ``S L`` of a covariance ``S L L^T S``.
 
     ``S`` are the scales from ``raw``; ``L`` has ones on its diagonal and bounded entries below.
@@ -77,6 +98,7 @@ def to_scale_tril(raw: Tensor, lower: Tensor, bound: float = TRIL_ENTRY_BOUND) -
         raw: Network output for the scales, ``[*, D]``.
         lower: Network output for the entries below the diagonal, ``[*, D, D]``.
         bound: Bound of the entries of ``L``.
+        scale_bound: Bound of the absolute logarithms of the scales.
 
     Returns:
         The factor ``[*, D, D]``.
@@ -89,15 +111,18 @@ def to_scale_tril(raw: Tensor, lower: Tensor, bound: float = TRIL_ENTRY_BOUND) -
     unit = torch.tril(soft_clip(lower, bound), -1) + torch.eye(
         raw.shape[-1], dtype=raw.dtype, device=raw.device
     )
-    return to_scale(raw)[..., None] * unit
+    return to_scale(raw, scale_bound)[..., None] * unit
 
 
-def from_scale_tril(scale_tril: Tensor, bound: float = TRIL_ENTRY_BOUND) -> tuple[Tensor, Tensor]:
+def from_scale_tril(
+    scale_tril: Tensor, bound: float = TRIL_ENTRY_BOUND, scale_bound: float = LOG_SCALE_BOUND
+) -> tuple[Tensor, Tensor]:
     """Inverse of ``to_scale_tril``; values beyond the bounds are moved inside.
 
     Args:
         scale_tril: Lower triangular factor ``[*, D, D]``.
         bound: Bound of the entries of ``L``.
+        scale_bound: Bound of the absolute logarithms of the scales.
 
     Returns:
         ``raw`` ``[*, D]`` and ``lower`` ``[*, D, D]``.
@@ -109,7 +134,7 @@ def from_scale_tril(scale_tril: Tensor, bound: float = TRIL_ENTRY_BOUND) -> tupl
     """
     scale = scale_tril.diagonal(dim1=-2, dim2=-1)
     slopes = torch.tril(scale_tril, -1) / scale[..., None]
-    return from_scale(scale), inverse_soft_clip(slopes, bound)
+    return from_scale(scale, scale_bound), inverse_soft_clip(slopes, bound)
 
 
 def to_rate(raw: Tensor) -> Tensor:

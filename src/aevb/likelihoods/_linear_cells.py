@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..distributions._gaussian_cells import gaussian_moments
+from ..distributions._output_maps import LEAST_SCALE
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class LinearCells:
         covariance: ``[n, n]``.
         places: The places of the numbers in the event, in row-major order; ``None`` for those of a
             network that takes all numbers in this order.
+        least_scale: The least scale that the likelihood gives to a number.
     """
 
     values: Tensor
     mean: Tensor
     covariance: Tensor
     places: tuple[int, ...] | None = None
+    least_scale: float = LEAST_SCALE
 
     def with_white(self, count: int) -> LinearCells:
         """The same with mean 0 and no correlations among the first ``count`` numbers.
@@ -38,7 +41,9 @@ class LinearCells:
         return replace(self, mean=mean, covariance=covariance)
 
     @classmethod
-    def from_rows(cls, rows: Tensor, places: tuple[int, ...] | None = None) -> LinearCells:
+    def from_rows(
+        cls, rows: Tensor, places: tuple[int, ...] | None = None, least_scale: float = LEAST_SCALE
+    ) -> LinearCells:
         """The cells ``[N, *event]`` with their moments."""
         values = rows.detach().cpu().double().flatten(1)
-        return cls(values, *gaussian_moments(values), places)
+        return cls(values, *gaussian_moments(values), places, least_scale)

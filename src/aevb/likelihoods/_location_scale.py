@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..distributions import from_scale, to_scale
 from ..distributions._factors import Factors
+from ..distributions._output_maps import LOG_SCALE_BOUND, check_bounds
 from ..errors import ArgumentError, one_of
 from ..networks._condition import Condition, Labels
 from ._likelihood import make_heads
@@ -32,6 +33,7 @@ class LocationScale(nn.Module):
         n_extra: Number of further tensors from the network.
         condition: The condition, for families that offer ``"per_class"``: one scale per element and
             class of its first label.
+        scale_bound: Bound of the absolute logarithm of a learned scale.
 
     Raises:
         ArgumentError: ``scale`` is neither a positive number nor a known word, or the condition has
@@ -51,6 +53,7 @@ class LocationScale(nn.Module):
         name: str = "scale",
         n_extra: int = 0,
         condition: Condition | None = None,
+        scale_bound: float = LOG_SCALE_BOUND,
     ) -> None:
         super().__init__()
         kinds = ("shared", "per_element", "predicted", "optimal")[: 4 if power else 3]
@@ -65,7 +68,8 @@ class LocationScale(nn.Module):
                 suggestions=(one_of(name, kinds),),
             )
         self.kind = scale if isinstance(scale, str) else "fixed"
-        self.power = power
+        check_bounds(scale_bound=scale_bound)
+        self.power, self.scale_bound = power, float(scale_bound)
         self.event_shape = event_shape
         self.heads = make_heads(
             network, event_shape, 1 + n_extra + (self.kind == "predicted"), latent_rank
@@ -88,7 +92,8 @@ class LocationScale(nn.Module):
         loc, *rest = self.heads(input, context)
         extra, predicted = rest[: self.n_extra], rest[self.n_extra :]
         if self.kind == "per_class":
-            return [loc, to_scale(self._of_class(context)).expand_as(loc), *extra]
+            scale = to_scale(self._of_class(context), self.scale_bound)
+            return [loc, scale.expand_as(loc), *extra]
         return [loc, self._scale(*predicted).expand_as(loc), *extra]
 
     def _of_class(self, context: Tensor | None) -> Tensor:
@@ -100,9 +105,9 @@ class LocationScale(nn.Module):
 
     def _scale(self, predicted: Tensor | None = None) -> Tensor:
         if predicted is not None:
-            return to_scale(predicted)
+            return to_scale(predicted, self.scale_bound)
         if self.raw is not None:
-            return to_scale(self.raw)
+            return to_scale(self.raw, self.scale_bound)
         if self.kind == "optimal":
             assert self.power is not None
             return self.running_error.pow(1 / self.power).clamp(min=MIN_OPTIMAL_SCALE)
@@ -114,10 +119,11 @@ class LocationScale(nn.Module):
         scale, outputs = factors.noise.sqrt(), [factors.loadings]
         bias = [factors.mean, *[torch.zeros_like(scale)] * self.n_extra]
         if self.raw is not None:
-            raw = from_scale(scale if self.kind == "per_element" else scale.log().mean().exp())
+            own = scale if self.kind == "per_element" else scale.log().mean().exp()
+            raw = from_scale(own, self.scale_bound)
             self.raw.copy_(raw.reshape(self.raw.shape))
         elif self.kind == "predicted":
-            bias.append(from_scale(scale))
+            bias.append(from_scale(scale, self.scale_bound))
         elif self.kind == "optimal":
             self.running_error.copy_(factors.noise.mean())
         outputs += [torch.zeros_like(factors.loadings)] * (len(bias) - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.distributions import Normal as Gaussian
 
 from .._registry import register
 from ..distributions._factors import Factors
+from ..distributions._output_maps import LOG_SCALE_BOUND
 from ._likelihood import Likelihood, as_event_shape
 from ._linear_cells import LinearCells
 from ._location_scale import LocationScale
@@ -46,9 +48,11 @@ class Normal(Likelihood):
         event_shape: Shape of a row of data.
         scale: The standard deviation of the noise.
         latent_rank: Number of axes of a latent.
+        scale_bound: Bound of the absolute logarithm of a learned scale: 6 is 0.0025 to 403.
 
     Raises:
-        ArgumentError: ``scale`` is neither a positive number nor a known word.
+        ArgumentError: ``scale`` is neither a positive number nor a known word, or ``scale_bound``
+            is not positive.
 
     Example:
         >>> import torch
@@ -62,10 +66,13 @@ class Normal(Likelihood):
         event_shape: Sequence[int],
         scale: float | str = "shared",
         latent_rank: int = 1,
+        scale_bound: float = LOG_SCALE_BOUND,
     ) -> None:
         super().__init__()
         self.event_shape = as_event_shape(event_shape)
-        self.noise = LocationScale(network, self.event_shape, scale, latent_rank, power=2)
+        self.noise = LocationScale(
+            network, self.event_shape, scale, latent_rank, power=2, scale_bound=scale_bound
+        )
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Independent:
         loc, scale = self.noise(input, context)
@@ -74,7 +81,9 @@ class Normal(Likelihood):
         )
 
     def linear_cells(self, x: Tensor) -> LinearCells | None:
-        return LinearCells.from_rows(x) if self.noise.heads.linear_inputs else None
+        if not self.noise.heads.linear_inputs:
+            return None
+        return LinearCells.from_rows(x, least_scale=math.exp(-self.noise.scale_bound))
 
     def start_linear(self, factors: Factors) -> None:
         self.noise.start_linear(factors)

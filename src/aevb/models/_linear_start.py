@@ -53,16 +53,22 @@ def start_from_data(
     if not _reads_cells(posterior.heads, cells, inputs, x, context):
         return
     size = math.prod(shape)
-    start = _start_prior(prior, cells, size) or fit_factors(cells.mean, cells.covariance, size)
+    least = max(cells.least_scale, math.exp(-posterior.scale_bound))
+    start = _start_prior(prior, cells, size, least) or fit_factors(
+        cells.mean, cells.covariance, size
+    )
     likelihood.start_linear(start.factors if isinstance(start, MixtureStart) else start)
-    _start_posterior(posterior.heads, start, inputs)
+    _start_posterior(posterior, start, inputs)
 
 
-def _start_prior(prior: Conditional, cells: LinearCells, latent: int) -> MixtureStart | None:
+def _start_prior(
+    prior: Conditional, cells: LinearCells, latent: int, least_scale: float
+) -> MixtureStart | None:
     """Set an untrained prior that is a mixture to the rows where they have clusters."""
     if not isinstance(prior, priors.Mixture) or prior.lower is None or prior.raw.any():
         return None
-    start = fit_mixture_start(cells.values, latent, len(prior.logits))
+    least_scale = max(least_scale, math.exp(-prior.scale_bound))
+    start = fit_mixture_start(cells.values, latent, len(prior.logits), least_scale)
     if start is None:
         prior.set_standard_normal()
     else:
@@ -93,13 +99,17 @@ def _reads_cells(
     return bool((close | wanted.isnan()).double().mean() > 1 - TOLERANCE)
 
 
-def _start_posterior(heads: Heads, start: Factors | MixtureStart, inputs: list[int]) -> None:
+def _start_posterior(
+    posterior: posteriors.Normal, start: Factors | MixtureStart, inputs: list[int]
+) -> None:
     """The posterior of factors or of a mixture, a linear map of the cells."""
-    gain, parameters = start.posterior_map, sum(map(math.prod, heads.shapes))
+    heads, gain = posterior.heads, start.posterior_map
+    parameters = sum(map(math.prod, heads.shapes))
     factors, latent = start.factors if isinstance(start, MixtureStart) else start, len(gain)
     weight = gain.new_zeros(parameters, heads.linear_inputs)
     weight[:latent, inputs] = gain
     bias = gain.new_zeros(parameters)
     bias[:latent] = -gain @ factors.mean
-    bias[latent : 2 * latent] = from_scale(start.posterior_variance.sqrt())
+    scale = start.posterior_variance.sqrt()
+    bias[latent : 2 * latent] = from_scale(scale, posterior.scale_bound)
     heads.start_linear(weight, bias)

@@ -14,7 +14,7 @@ from .._conditional import Conditional
 from .._registry import register
 from .._shapes import as_shape
 from ..distributions import LowRankNormal, soft_clip, to_scale, to_scale_tril
-from ..distributions._output_maps import TRIL_ENTRY_BOUND
+from ..distributions._output_maps import LOG_SCALE_BOUND, TRIL_ENTRY_BOUND, check_bounds
 from ..errors import ArgumentError, check_choice, check_counts, one_of
 from ..networks import Heads
 from ..notes import Argument, message
@@ -69,10 +69,11 @@ class Normal(Conditional):
         latent: Shape of the latent; more than one axis needs a diagonal covariance.
         covariance: ``"diagonal"``, ``"low_rank"`` or ``"full"``.
         rank: Rank of ``W``.
+        scale_bound: Bound of the absolute logarithm of a scale: 6 is 0.0025 to 403.
 
     Raises:
-        ArgumentError: ``covariance`` is unknown or does not fit ``latent``, or ``rank`` is less
-            than 1.
+        ArgumentError: ``covariance`` is unknown or does not fit ``latent``, ``rank`` is less than
+            1, or ``scale_bound`` is not positive.
 
     Example:
         >>> import torch
@@ -88,6 +89,7 @@ class Normal(Conditional):
         latent: int | Sequence[int],
         covariance: Covariance = "diagonal",
         rank: int = 1,
+        scale_bound: float = LOG_SCALE_BOUND,
     ) -> None:
         super().__init__()
         shape = as_shape("latent", latent)
@@ -104,23 +106,25 @@ class Normal(Conditional):
                 suggestions=(one_of("covariance", ["diagonal"]),),
             )
         check_counts(rank=rank)
+        check_bounds(scale_bound=scale_bound)
+        self.scale_bound = float(scale_bound)
         self.family: Callable[..., Distribution] = families[covariance]
         size = math.prod(shape)
         further = {"diagonal": [], "low_rank": [(size, rank)], "full": [(size, size)]}[covariance]
         self.heads = Heads(network, shape, shape, *further)
 
     def forward(self, input: Tensor, context: Tensor | None = None) -> Distribution:
-        return self.family(*self.heads(input, context))
+        return self.family(self.scale_bound, *self.heads(input, context))
 
 
-def _diagonal(loc: Tensor, raw: Tensor) -> Independent:
+def _diagonal(bound: float, loc: Tensor, raw: Tensor) -> Independent:
     return Independent(
-        Gaussian(loc, to_scale(raw), validate_args=False), loc.dim() - 1, validate_args=False
+        Gaussian(loc, to_scale(raw, bound), validate_args=False), loc.dim() - 1, validate_args=False
     )
 
 
-def _low_rank(loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankNormal:
-    scale = to_scale(raw)
+def _low_rank(bound: float, loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankNormal:
+    scale = to_scale(raw, bound)
     return LowRankNormal(
         loc,
         scale[..., None] * soft_clip(factor, TRIL_ENTRY_BOUND),
@@ -129,5 +133,6 @@ def _low_rank(loc: Tensor, raw: Tensor, factor: Tensor) -> LowRankNormal:
     )
 
 
-def _full(loc: Tensor, raw: Tensor, below: Tensor) -> MultivariateNormal:
-    return MultivariateNormal(loc, scale_tril=to_scale_tril(raw, below), validate_args=False)
+def _full(bound: float, loc: Tensor, raw: Tensor, below: Tensor) -> MultivariateNormal:
+    factor = to_scale_tril(raw, below, scale_bound=bound)
+    return MultivariateNormal(loc, scale_tril=factor, validate_args=False)

@@ -11,6 +11,7 @@ from .. import posteriors, priors
 from .._conditional import Conditional, Unconditional
 from .._shapes import as_shape
 from ..data._spec import Spec
+from ..distributions._output_maps import LOG_SCALE_BOUND
 from ..errors import IncompatibleError, one_of
 from ..models import VAE
 from ..notes import Argument, message
@@ -95,6 +96,7 @@ def build_vae(
     scale: Scale = None,
     linear: bool = False,
     hide: float = 0.0,
+    scale_bound: float = LOG_SCALE_BOUND,
     prior_options: Options = None,
     posterior_options: Options = None,
     likelihood_options: Options = None,
@@ -116,6 +118,7 @@ def build_vae(
         linear: Whether the networks of a table contain a linear map, so that training begins at a
             Gaussian.
         hide: Share of the cells of mixed columns that are hidden from the encoder in training.
+        scale_bound: Bound of the absolute logarithms of the scales of whitened numbers.
         prior_options: Arguments of the prior.
         posterior_options: Arguments of the posterior.
         likelihood_options: Further arguments of the likelihood, such as ``concentration``.
@@ -141,7 +144,15 @@ def build_vae(
     spec = spec if likelihood is None else replace_likelihood(spec, likelihood)
     made = partial(build_likelihood, options=likelihood_options) if likelihood_options else None
     parts = build_encoder_and_likelihood(
-        spec, latent, hidden, scale, linear=linear, hide=hide, dropout=dropout, likelihood=made
+        spec,
+        latent,
+        hidden,
+        scale,
+        linear=linear,
+        hide=hide,
+        dropout=dropout,
+        likelihood=made,
+        scale_bound=scale_bound,
     )
     families = _build_families(p, q, spec, parts.encoder, latent, prior_options, posterior_options)
     return VAE(*families, parts.likelihood)

@@ -13,6 +13,7 @@ from torch import nn
 from .. import networks
 from .._shapes import as_shape
 from ..data._spec import Spec
+from ..distributions._output_maps import LOG_SCALE_BOUND
 from ..errors import ArgumentError
 from ..likelihoods import (
     Columns,
@@ -63,6 +64,7 @@ def build_encoder_and_likelihood(
     masking: str | None = None,
     hide: float = 0.0,
     likelihood: LikelihoodFactory | None = None,
+    scale_bound: float = LOG_SCALE_BOUND,
 ) -> EncoderAndLikelihood:
     """Build an encoder network and a likelihood for data of a kind.
 
@@ -83,6 +85,7 @@ def build_encoder_and_likelihood(
             must have a skip.
         hide: Share of the cells of mixed columns that are hidden from the encoder in training.
         likelihood: Builds another likelihood than the spec names.
+        scale_bound: Bound of the absolute logarithms of the scales of whitened numbers.
 
     Returns:
         The two parts.
@@ -93,7 +96,7 @@ def build_encoder_and_likelihood(
     """
     size = math.prod(as_shape("latent", latent))
     if linear and is_whitened(spec):
-        return _build_whitened(spec, size, hidden, scale, dropout)
+        return _build_whitened(spec, size, hidden, scale, dropout, scale_bound)
     encoder, decoder = build_conditioned_networks(spec, size, hidden, skip=linear, dropout=dropout)
     if linear and spec.schema is not None:
         columns, kind = spec.schema.modelled, "per_element" if scale is None else str(scale)
@@ -115,7 +118,7 @@ def is_whitened(spec: Spec) -> bool:
 
 
 def _build_whitened(
-    spec: Spec, latent: int, hidden: Hidden, scale: Scale, dropout: float
+    spec: Spec, latent: int, hidden: Hidden, scale: Scale, dropout: float, scale_bound: float
 ) -> EncoderAndLikelihood:
     """Build the two parts for whitened numbers."""
     constants = None if spec.constants is None else _relative_constants(spec)
@@ -127,7 +130,8 @@ def _build_whitened(
     encoder, decoder = build_conditioned_networks(
         replace(spec, event_shape=(size,)), latent, hidden, skip=True, dropout=dropout
     )
-    inner = Normal(decoder, (size,), "per_element" if scale is None else scale)
+    kind = "per_element" if scale is None else scale
+    inner = Normal(decoder, (size,), kind, scale_bound=scale_bound)
     return EncoderAndLikelihood(
         networks.Whiten(encoder, shift, unit, constants),
         Whitened(inner, spec.event_shape, shift, unit, constants, spec.offset),

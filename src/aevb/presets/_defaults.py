@@ -12,7 +12,7 @@ MANY_ROWS = 1000
 MIN_STEPS, MAX_STEPS = 2000, 6000
 BINARY_STEPS = 5000
 MAX_LATENT = 256
-COMPONENTS = 16
+COMPONENTS = 32
 HIDDEN = 0.2
 MAX_MIXTURE_COLUMNS = 32
 
@@ -25,7 +25,7 @@ class TableDefaults:
 
     - *Latent*: one variable for each column that varies, so that the start is exact; fewer lose
       what columns have in common.
-    - *Prior and start*: a mixture of up to 16 Gaussians with full covariances, fitted to the
+    - *Prior and start*: a mixture of up to 32 Gaussians with full covariances, fitted to the
       whitened training rows, of which every fifth chooses the number; a Gaussian where one is
       enough. More than 32 columns start at the Gaussian. The start stays where training does not
       improve it on the validation rows.

@@ -11,20 +11,23 @@ import torch
 from .. import gradients, objectives, posteriors, priors
 from .._recipe import Recipe
 from ..data._spec import Spec
+from ..distributions._output_maps import LOG_SCALE_BOUND
 from ..errors import ArgumentError, IncompatibleError, check_choice
 from ..likelihoods._column_groups import can_mask_itself
 from ..models import VAE
 from ..notes import Argument, message
 from ..objectives import Schedule
 from ._assemble import build_vae
-from ._builders import Hidden, Scale, build_encoder_and_likelihood
+from ._builders import Hidden, Scale, build_encoder_and_likelihood, is_whitened
 from ._defaults import COMPONENTS, ImputationDefaults, TableDefaults
 from ._registration import register_preset
 
 __all__ = ["not_miwae", "table_imputation", "table_synthesis", "table_vae"]
 
 SYNTHESIS_WIDTHS = (256, 256)
-SLOPE_BOUND = 1e4  # components may be nearly flat: values repeat
+# where values repeat components are nearly flat: to a deviation of 0.001 of whitened numbers, which
+# prior, encoder and decoder share (0.00045 each); narrower ones would follow single values
+SLOPE_BOUND, SCALE_BOUND = 1e5, 7.7
 
 Start = Literal["gaussian", "mixture"]
 Masking = Literal["either", "high", "low"]
@@ -71,7 +74,7 @@ def table_vae(
         scale: Scale of the numbers around their mean: ``"per_element"`` or ``"predicted"``.
         linear: Whether the networks contain a linear map, so that training begins at a Gaussian
             with the covariance of the training rows; complete tables of real numbers are whitened.
-        start: ``"gaussian"``, or ``"mixture"``: training begins at a mixture of up to 16 Gaussians
+        start: ``"gaussian"``, or ``"mixture"``: training begins at a mixture of up to 32 Gaussians
             with full covariances, which is the prior; held-out training rows choose their number.
             The latent must have a variable for each number of a row, and no number may be missing.
             By default a mixture where ``TableDefaults`` has components, and a Gaussian elsewhere.
@@ -86,6 +89,7 @@ def table_vae(
     """
     defaults = TableDefaults.for_spec(spec)
     latent = defaults.latent if latent is None else latent
+    bound = LOG_SCALE_BOUND
     if start is None:
         plain = linear and prior is None and posterior is None
         start = "mixture" if plain and defaults.starts_at_mixture(latent) else "gaussian"
@@ -93,8 +97,11 @@ def table_vae(
         check_choice("start", start, ("gaussian", "mixture"))
     if start == "mixture":
         _check_can_start_at_mixture(linear, prior, posterior)
-        usual = {"components": defaults.components or COMPONENTS, "slope_bound": SLOPE_BOUND}
+        bound = SCALE_BOUND if is_whitened(spec) else bound
+        components = defaults.components or COMPONENTS
+        usual = {"components": components, "slope_bound": SLOPE_BOUND, "scale_bound": bound}
         prior, prior_options = "mixture", {**usual, "covariance": "full", **(prior_options or {})}
+        posterior_options = {"scale_bound": bound, **(posterior_options or {})}
     model = build_vae(
         spec,
         latent=latent,
@@ -103,6 +110,7 @@ def table_vae(
         hidden=defaults.hidden if hidden is None else hidden,
         scale=defaults.scale if scale is None and linear else scale,
         linear=linear,
+        scale_bound=bound,
         dropout=dropout,
         prior_options=prior_options,
         posterior_options=posterior_options,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -19,7 +18,7 @@ from ..distributions import (
     to_scale,
     to_scale_tril,
 )
-from ..distributions._output_maps import TRIL_ENTRY_BOUND
+from ..distributions._output_maps import LOG_SCALE_BOUND, TRIL_ENTRY_BOUND, check_bounds
 from ..errors import ArgumentError, check_choice, check_counts
 from ._registration import PriorRegistration
 
@@ -48,10 +47,11 @@ class Mixture(Unconditional):
         covariance: ``"diagonal"``, or ``"full"`` as in ``posteriors.Normal``.
         slope_bound: Largest slope by which a variable of a full covariance follows an earlier one,
             in units of its own scale; a large bound lets components be nearly flat.
+        scale_bound: Bound of the absolute logarithm of a scale: 6 is 0.0025 to 403.
 
     Raises:
-        ArgumentError: ``components`` is less than 1, ``covariance`` is unknown, or ``slope_bound``
-            is not positive.
+        ArgumentError: ``components`` is less than 1, ``covariance`` is unknown, or a bound is
+            not positive.
 
     Example:
         >>> Mixture(2, components=3)().log_prob(torch.zeros(5, 2)).shape
@@ -64,13 +64,13 @@ class Mixture(Unconditional):
         components: int = 50,
         covariance: Literal["diagonal", "full"] = "diagonal",
         slope_bound: float = TRIL_ENTRY_BOUND,
+        scale_bound: float = LOG_SCALE_BOUND,
     ) -> None:
         super().__init__()
         check_counts(components=components)
         check_choice("covariance", covariance, ("diagonal", "full"))
-        if not 0 < slope_bound < math.inf:
-            raise ArgumentError("give a positive number", argument="slope_bound", value=slope_bound)
-        self.slope_bound = float(slope_bound)
+        check_bounds(slope_bound=slope_bound, scale_bound=scale_bound)
+        self.slope_bound, self.scale_bound = float(slope_bound), float(scale_bound)
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(torch.randn(components, latent))
         self.raw = nn.Parameter(torch.zeros(components, latent))
@@ -80,8 +80,8 @@ class Mixture(Unconditional):
 
     def forward(self, input: Tensor | None = None, context: Tensor | None = None) -> Distribution:
         if self.lower is None:
-            return NormalMixture(self.logits, self.loc, to_scale(self.raw))
-        factor = to_scale_tril(self.raw, self.lower, self.slope_bound)
+            return NormalMixture(self.logits, self.loc, to_scale(self.raw, self.scale_bound))
+        factor = to_scale_tril(self.raw, self.lower, self.slope_bound, self.scale_bound)
         return FullNormalMixture(self.logits, self.loc, factor)
 
     def set_standard_normal(self) -> None:
@@ -118,8 +118,9 @@ class Mixture(Unconditional):
         self.logits.copy_(weight.log())
         self.loc.copy_(mean)
         if self.lower is None:
-            self.raw.copy_(from_scale(covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
+            scale = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+            self.raw.copy_(from_scale(scale, self.scale_bound))
             return
-        raw, below = from_scale_tril(factor, self.slope_bound)
+        raw, below = from_scale_tril(factor, self.slope_bound, self.scale_bound)
         self.raw.copy_(raw)
         self.lower.copy_(below)
