@@ -155,3 +155,20 @@ def test_candidates_until_two_are_worse(scores, best, fits, monkeypatch):
     found = gaussians.fit_mixture(table(100), (1, 2, 4, 8), 1e-3)
     assert found.components == best
     assert tried == [*((80, size) for size in (1, 2, 4, 8)[:fits]), (100, best)]
+
+
+def test_a_background_takes_rows_far_from_narrow_components():
+    """Two narrow clusters and a tenth of the rows anywhere: held-out rows want a background."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 2, generator=generator, dtype=torch.float64)
+    narrow = torch.arange(300) % 11 > 0
+    x[narrow] = x[narrow].sign() + 1e-3 * x[narrow]
+    plain = gaussians.fit_mixture(x, (4,), 1e-3, prior_rows=(1e-5,))
+    found = gaussians.fit_mixture(x, (4,), 1e-3, prior_rows=(1e-5,), backgrounds=(0.1, 1e-3))
+    assert len(plain.log_weight) == 4 and len(found.log_weight) == 5
+    assert torch.allclose(found.log_weight[-1].exp(), torch.tensor(0.1).double())
+    assert abs(found.log_weight.logsumexp(0)) < 1e-12
+    assert torch.allclose(found.mean[-1], x.mean(0))
+    assert torch.allclose(found.covariance[-1], torch.cov(x.T, correction=0))
+    fresh = torch.randn(100, 2, generator=generator, dtype=torch.float64)
+    assert found.log_prob(fresh).mean() > plain.log_prob(fresh).mean() + 1

@@ -101,6 +101,21 @@ def table(columns):
     return model, lambda n: (torch.arange(n) % 2).float()[:, None].expand(n, columns).contiguous()
 
 
+@pytest.mark.parametrize("raw, at_floor", [(0.0, ()), (-30.0, ("element 0", "element 1"))])
+@pytest.mark.parametrize("bound", [6.0, 7.7])
+def test_scales_of_whitened_numbers_are_in_units_of_their_columns(raw, at_floor, bound):
+    """Columns of deviation 1e-4 are at the floor where the decoder is, and not by their unit."""
+    generator = torch.Generator().manual_seed(0)
+    x = 1e-4 * torch.randn(200, 2, generator=generator)
+    with seed_scope(0):
+        inner = likelihoods.Normal(networks.MLP(2, [2]), (2,), "per_element", scale_bound=bound)
+        p = likelihoods.Whitened(inner, (2,), [0.0, 0.0], [1e-4, 1e-4])
+        model = aevb.VAE(priors.Normal(2), posteriors.Normal(networks.MLP(2, [2]), 2), p).eval()
+    model.initialise_from_data(x)
+    inner.noise.raw.data.fill_(raw)
+    assert found_in(model, x).at_floor == at_floor
+
+
 def found_in(model, x):
     return find_unbounded_density(model, data.Rows.from_array(x))
 

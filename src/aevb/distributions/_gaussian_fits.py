@@ -181,10 +181,13 @@ def _best_background(
 def _with_background(mixture: Gaussians, x: Tensor, floor: float, share: float) -> Gaussians:
     """A mixture with a further component of this weight, the Gaussian of all rows."""
     wide = _shrunk_gaussians(x, (0.0,), floor)[0]
-    weights = (mixture.log_weight + math.log1p(-share), wide.log_weight + math.log(share))
-    parts = ((mixture.mean, wide.mean), (mixture.whitening, wide.whitening))
-    joined = [torch.cat(pair) for pair in (weights, *parts, (mixture.log_det, wide.log_det))]
-    return Gaussians(*joined, floored=mixture.floored)
+    return Gaussians(
+        torch.cat([mixture.log_weight + math.log1p(-share), wide.log_weight + math.log(share)]),
+        torch.cat([mixture.mean, wide.mean]),
+        torch.cat([mixture.whitening, wide.whitening]),
+        torch.cat([mixture.log_det, wide.log_det]),
+        floored=mixture.floored,
+    )
 
 
 def _maximise_expectation(

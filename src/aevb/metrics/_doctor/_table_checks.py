@@ -79,10 +79,10 @@ def _unbounded_density(context: DiagnosticContext) -> CheckResult | None:
         parts = [f"{format_list(who, 8)}: {sign}" for sign, who in signs.items() if who]
         finding = Finding(
             "density_unbounded",
-            "A density without bound",
+            "A density that rests on the least scale",
             f"{'; '.join(parts)}.",
-            "The density grows as the scale shrinks, so that log p(x) says little, and a longer "
-            "run looks better.",
+            "The density grows as the scale shrinks, down to the least scale of the model, so that "
+            "log p(x) says little, and a longer run looks better.",
             message(
                 "Leave these columns out; for counts alone use {counts}, for 0 and 1 alone {bits}.",
                 counts=Argument("likelihood", "negative_binomial"),
