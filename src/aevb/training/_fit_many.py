@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .._files import create_folder, path_inside, read_json
 from .._grad_mode import gradients_enabled
 from .._hardware import resolve_device, uses_plain_engine
 from .._locks import FolderLock
-from .._persistence import RunStatus, load_weights, save, to_config
+from .._persistence import load_weights, to_config
 from .._recipe import Recipe
 from ..data import Dataset, Rows
 from ..errors import ArgumentError, NumericalError
@@ -27,20 +27,22 @@ from ..networks import has_convolutions
 from ..networks._input_noise import check_input_noise
 from ..notes import Note
 from ..objectives import Objective
-from ._checkpoint import has_checkpoint
+from ._checkpoint import has_checkpoint, read_checkpoint
 from ._compatibility import check_schedules, check_training_data, check_weights, schedule_notes
+from ._ema import ExponentialMovingAverage
 from ._engine._fused_adam import is_plain_adam
 from ._engine._stacked_step import RecipeModule
 from ._engine._tracing import UntraceableError
 from ._fit import TrainingConfig
-from ._history import FitResult, read_history, write_history
+from ._history import EpochCallback, FitResult, read_history
 from ._initialise import initialisation_notes
 from ._optimisers import OptimizerFactory, adam, base_learning_rates, build_optimizer
 from ._precision import LARGE_MATRIX_WEIGHTS
-from ._run import ABNORMAL_ENDS, write_config
-from ._run_folder import RunFolder, check_resume, check_run_folder
+from ._run import TrainingRun
+from ._run_folder import check_resume, check_run_folder
 from ._source import MemorySource, Source, make_source
 from ._stacked import StackedMember, StackedTrainer
+from ._step import TrainingStep
 from ._trainer import Trainer, resolve_epochs, resolve_recipe, resolve_validation_rows
 from ._weight_decay import check_weight_decay
 
@@ -62,6 +64,7 @@ def fit_many(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    callbacks: Sequence[EpochCallback] = (),
     progress: bool | None = None,
     metadata: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
     **settings: Any,
@@ -86,9 +89,11 @@ def fit_many(
         validation: As in ``fit``.
         device: As in ``fit``.
         out: A folder in which every model has its run folder ``out/name``.
-        resume: Whether to read finished runs in ``out`` back. Other runs are trained, from their
-            checkpoint if they were not stacked.
+        resume: Whether to read finished runs in ``out`` back. Other runs continue from their
+            checkpoints: a stack that is whole as if it had never stopped.
         overwrite: As in ``fit``.
+        callbacks: As in ``fit``, called with each epoch of each model; ``True`` ends the run of
+            that model. In a stack the model is a copy to read.
         progress: As in ``fit``.
         metadata: One for all models, or a sequence with one per model.
         **settings: The settings of ``TrainingConfig``, which ``fit`` explains: ``epochs``,
@@ -168,7 +173,7 @@ def fit_many(
     if len(set(names)) < count:
         raise ArgumentError("give each run a name of its own", argument="names", value=list(names))
     check_resume(resume, overwrite)
-    together = _ManyRuns(config, validation, place, resume, overwrite, progress)
+    together = _ManyRuns(config, validation, place, resume, overwrite, progress, tuple(callbacks))
     if out is None:
         return together.train(runs)
     create_folder(Path(out))
@@ -220,6 +225,7 @@ class _ManyRuns:
     resume: bool
     overwrite: bool
     progress: bool | None
+    callbacks: tuple[EpochCallback, ...] = ()
 
     def train(self, runs: Sequence[_RunSpec]) -> list[FitResult]:
         """Read finished runs, then train stacks and the other models."""
@@ -257,7 +263,8 @@ class _ManyRuns:
             check_input_noise(recipe.model.posterior, self.config.input_noise)
             if run.out is not None and not (self.resume and run.out.exists()):
                 check_run_folder(run.out, self.overwrite)
-            prepared.append(_PreparedRun(run, source, held_out))
+            continues = self.resume and run.out is not None and has_checkpoint(run.out)
+            prepared.append(_PreparedRun(run, source, held_out, continues))
             rate = max(map(abs, base_learning_rates(prepared[-1].optimizer)))
             check_weight_decay(self.config.weight_decay, rate)
         return prepared
@@ -267,13 +274,13 @@ class _ManyRuns:
         reason = group[0].reason_not_stackable()
         if len(group) == 1 or reason is not None:
             return self._fit_separately(group, reason)
-        members = [each.to_member() for each in group]
-        first = members[0]
+        first = group[0]
         epochs = int(
-            resolve_epochs(self.config.epochs, None, first.source.steps, first.recipe.training)
+            resolve_epochs(self.config.epochs, None, first.source.steps, first.run.recipe.training)
         )
+        members = [each.to_member(epochs, self.resume, self.overwrite) for each in group]
         try:
-            trainer = StackedTrainer(members, self.config, epochs, self.progress)
+            trainer = StackedTrainer(members, self.config, epochs, self.progress, self.callbacks)
         except UntraceableError as error:
             return self._fit_separately(group, str(error))
         trainer.run()
@@ -286,10 +293,7 @@ class _ManyRuns:
         )
         return {
             member.name: each.to_result(
-                member,
-                epochs,
-                trainer.compiler.enabled,
-                (*notes, *schedule_notes(member.recipe, epochs * member.source.steps)),
+                member, (*notes, *schedule_notes(member.recipe, epochs * member.source.steps))
             )
             for each, member in zip(group, members, strict=True)
         }
@@ -326,7 +330,7 @@ class _ManyRuns:
             return trainer.fit(
                 resume=self.resume and continues,
                 overwrite=self.overwrite or self.resume,
-                callbacks=(),
+                callbacks=self.callbacks,
                 progress=self.progress,
             )
         except NumericalError as error:
@@ -341,6 +345,7 @@ class _PreparedRun:
     run: _RunSpec
     source: Source
     held_out: Rows | None
+    continues: bool = False  # from its checkpoint
 
     def reason_not_stackable(self) -> str | None:
         """Why this run cannot be stacked, or would gain nothing; ``None`` if it can."""
@@ -380,11 +385,19 @@ class _PreparedRun:
         shapes = [tuple(tensor.shape) for tensor in RecipeModule(recipe).named_tensors().values()]
         held_out = None if self.held_out is None else len(self.held_out)
         size = (None if rows is None else len(rows), self.source.batch_size, held_out)
-        return repr(
-            (to_config(recipe.model), objective, to_config(recipe.gradient), group, shapes, size)
-        )
+        parts = (to_config(recipe.model), objective, to_config(recipe.gradient))
+        return repr((*parts, group, shapes, size, self.position))
 
-    def to_member(self) -> StackedMember:
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """Epoch and step at which the run goes on, if it is resumed from a checkpoint."""
+        if not self.continues:
+            return None
+        assert self.run.out is not None
+        progress = read_checkpoint(self.run.out).progress
+        return progress.epoch, progress.step_in_epoch
+
+    def to_member(self, epochs: int, resume: bool, overwrite: bool) -> StackedMember:
         """The run as a member of a stack."""
         assert isinstance(self.source, MemorySource)
         assert is_plain_adam(self.optimizer)
@@ -395,26 +408,36 @@ class _PreparedRun:
             self.held_out,
             self.optimizer,
             self.run.config.seed,
+            partial(self.make_run, epochs),
+            self.continues,
+            overwrite or resume,
         )
 
-    def to_result(
-        self, member: StackedMember, epochs: int, compiled: bool, notes: tuple[Note, ...]
-    ) -> FitResult:
-        """The result of the run, written to its folder if there is one."""
+    def make_run(self, epochs: int, compiled: bool) -> TrainingRun:
+        """The record of the run in a stack; its folder is not open yet."""
+        run, recipe = self.run, self.run.recipe
+        config, data = run.config, run.data
+        step = TrainingStep(recipe.model, recipe.objective, recipe.gradient, self.optimizer)
+        decay = config.ema
+        settings = config.recorded_settings(
+            recipe, self.optimizer, self.source, epochs, "float32", compiled
+        )
+        return TrainingRun(
+            step,
+            self.optimizer,
+            None if decay is None else ExponentialMovingAverage(recipe.model.parameters(), decay),
+            config.seed,
+            run.out,
+            settings,
+            config.identity(settings),
+            run.metadata,
+            data.spec if isinstance(data, Dataset) else None,
+        )
+
+    def to_result(self, member: StackedMember, notes: tuple[Note, ...]) -> FitResult:
+        """The result of the run."""
         run, history, best = self.run, member.progress.history, member.progress.best_epoch
         data_spec = run.data.spec if isinstance(run.data, Dataset) else None
-        if run.out is not None:
-            settings = run.config.recorded_settings(
-                member.recipe, member.optimizer, member.source, epochs, "float32", compiled
-            )
-            end = {"stopped": member.stop_reason, "best_epoch": best}
-            state = "interrupted" if member.stop_reason in ABNORMAL_ENDS else "finished"
-            status = RunStatus(state, member.progress.step, member.progress.epoch)
-            with RunFolder(run.out, overwrite=True):  # checked before the training
-                write_history(run.out, history)
-                write_config(run.out, run.metadata, settings, data_spec)
-                training = settings | run.metadata | end
-                save(member.recipe.model, run.out, spec=data_spec, training=training, status=status)
         return FitResult(
             member.recipe.model,
             tuple(history),

@@ -98,7 +98,7 @@ class TrainingRun:
         self.statistic_sums = torch.zeros(
             len(STATISTIC_NAMES) + len(self.recipe.metric_names), device=self.model.device
         )
-        self.weight_change = WeightChange(self._learned().values())
+        self.weight_change = WeightChange(self.learned().values())
         self.best_tensors: dict[str, Tensor] | None = None
         clip = message("Clip the gradient: {clip}", clip=Argument("clip_norm", 100))
         rate = f"{base_learning_rates(optimizer)[0]:.3g}"
@@ -197,10 +197,14 @@ class TrainingRun:
             epoch = self._score(epoch, rows)
         if update_best(state, epoch, self.recipe.final_schedule_step, self.settings.get("minutes")):
             self.best_tensors = self._current_weights()
+        self.append_last_epoch()
+        return epoch
+
+    def append_last_epoch(self) -> None:
+        """Append the last epoch of the history to its file."""
         if self.out is not None:
             self._check_folder()
-            append_history(self.out, state.history[-1])
-        return epoch
+            append_history(self.out, self.progress.history[-1])
 
     def _check_folder(self) -> None:
         if self.folder is not None:
@@ -222,9 +226,15 @@ class TrainingRun:
 
     def checkpoint_if_due(self) -> None:
         """Write a checkpoint if the last one is old; called while the random stream is active."""
-        if time.monotonic() - self.last_checkpoint_time > CHECKPOINT_SECONDS:
+        if self.checkpoint_is_due:
             self.random_stream.save_state()
             self.checkpoint()
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether there is a folder, and the last checkpoint is old."""
+        age = time.monotonic() - self.last_checkpoint_time
+        return self.out is not None and age > CHECKPOINT_SECONDS
 
     def checkpoint(self) -> None:
         """Write all state that is needed to resume the run."""
@@ -242,7 +252,7 @@ class TrainingRun:
             "objective": checkpoint.all_tensors(self.objective),
             "gradient": checkpoint.all_tensors(self.gradient),
             "best": self.best_tensors or {},
-            "epoch_start": dict(zip(self._learned(), self.weight_change.start, strict=True)),
+            "epoch_start": dict(zip(self.learned(), self.weight_change.start, strict=True)),
             "ema": self.ema.state_tensors() if self.ema else {},
             "stream": {"state": self.random_stream.state, "streak": self.training_step.skip_streak},
         }
@@ -275,7 +285,7 @@ class TrainingRun:
         with averaged, network_precision(self.model, "float32"):  # as the result is evaluated
             return score_held_out(self.model, rows, criterion, self.seed)
 
-    def _learned(self) -> dict[str, Tensor]:
+    def learned(self) -> dict[str, Tensor]:
         """The parameters that training changes, by name."""
         return {
             name: parameter
@@ -334,7 +344,7 @@ class TrainingRun:
             state |= {name: match_memory_layout(value, parameter) for name, value in kept.items()}
         self.progress, self.best_tensors = saved.progress, best
         start = saved.tensors_by_part.get("epoch_start", {})
-        self.weight_change.restart([start[name] for name in self._learned() if name in start])
+        self.weight_change.restart([start[name] for name in self.learned() if name in start])
         self.statistic_sums += torch.tensor(
             saved.progress.statistic_sums, device=self.statistic_sums.device
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,11 +34,12 @@ from ._engine._stacked_step import (
     broadcast_over_models,
 )
 from ._engine._tracing import UntraceableError
+from ._history import EpochCallback
 from ._initialise import initialise_from_data
 from ._interrupt import catch_interrupt
 from ._optimisers import WarmupCosine
 from ._progress_bar import ProgressBar
-from ._run import finish_epoch
+from ._run import TrainingRun, finish_epoch
 from ._source import MemorySource
 from ._step import STATISTIC_NAMES
 from ._validation import (
@@ -66,6 +67,9 @@ class StackedMember:
     held_out: Rows | None
     optimizer: Adam
     seed: int
+    make_run: Callable[[bool], TrainingRun]  # whether it is compiled -> its record and its folder
+    resume: bool = False
+    overwrite: bool = False
     progress: RunProgress = field(default_factory=RunProgress)
     stop_reason: str = CONTINUE
     signal: int | None = None
@@ -80,6 +84,7 @@ class StackedTrainer(Journal):
         config: Their settings, except the seeds.
         epochs: Epochs of the runs.
         progress: Whether to show a progress bar.
+        callbacks: Called with each epoch of each model.
 
     Raises:
         UntraceableError: The models cannot be stacked.
@@ -91,7 +96,9 @@ class StackedTrainer(Journal):
         config: TrainingConfig,
         epochs: int,
         progress: bool | None,
+        callbacks: Sequence[EpochCallback] = (),
     ) -> None:
+        self.callbacks = callbacks
         self.members, self.config, self.epochs, self.progress = members, config, epochs, progress
         self.lr_schedule = config.lr_schedule or WarmupCosine()
         self.sources = [member.source for member in members]
@@ -154,18 +161,123 @@ class StackedTrainer(Journal):
         fewer = explain_out_of_memory(
             f"in a training step of {len(self.members)} models", batch_size=size, samples=samples
         )
-        with (
-            fewer,
-            catch_interrupt() as self.interrupt,
-            ProgressBar(self.progress, self.epochs, self.steps, None, label) as self.bar,
-        ):
-            Loop(self, self, Position(), self.epochs, self.steps).run()
-        self._finish()
+        self.runs = [member.make_run(self.compiler.enabled) for member in self.members]
+        try:
+            for m in range(len(self.members)):
+                self._open(m)
+            with (
+                fewer,
+                catch_interrupt() as self.interrupt,
+                ProgressBar(self.progress, self.epochs, self.steps, None, label) as self.bar,
+            ):
+                position = self._position()
+                Loop(self, self, position, self.epochs, self.steps).run()
+            for m, member in enumerate(self.members):
+                if member.stop_reason in ("epochs", "interrupted"):
+                    self._finish(m)
+        finally:
+            for member, run in zip(self.members, self.runs, strict=True):
+                set_input_noise(member.recipe.model.posterior, 0.0)
+                member.recipe.model.eval()
+                run.close()
+
+    def _open(self, m: int) -> None:
+        """Open the folder of a run, and put a run that is resumed into the stack."""
+        member, run = self.members[m], self.runs[m]
+        run.progress = member.progress
+        member.progress = run.open(resume=member.resume, overwrite=member.overwrite)
+        member.notes = run.opening_notes
+        planned = member.progress.planned_steps or self.epochs * self.steps
+        member.progress.planned_steps = planned
+        member.recipe.plan_schedules(planned)
+        if member.progress.step > 0:
+            self._restore(m)
+
+    def _position(self) -> Position:
+        """The position of all runs."""
+        first = self.members[0].progress
+        return Position(first.epoch, first.step_in_epoch, first.step, first.seconds)
+
+    @torch.no_grad()
+    def _restore(self, m: int) -> None:
+        """Put the state of a run into the stack."""
+        run, step = self.runs[m], self.stacked_step
+        step.restore(m, self.members[m].optimizer)
+        for stacked, own in self._averages(m):
+            stacked.copy_(own)
+        for name, best in (run.best_tensors or {}).items():
+            self.best_tensors[f"model.{name}"][m].copy_(best)
+        for stacked, own in self._epoch_starts(m):
+            stacked.copy_(own)
+        self.statistic_sums[m] = run.statistic_sums
+        step.skipped_steps[m] = run.training_step.skipped_steps
+        step.skip_streak[m] = run.training_step.skip_streak
+        self.generators[m].set_state(run.random_stream.state)
+
+    @torch.no_grad()
+    def _store(self, m: int) -> None:
+        """Copy the state of a run out of the stack: the opposite of ``_restore``."""
+        run, step = self.runs[m], self.stacked_step
+        step.store(m, self.members[m].optimizer)
+        for stacked, own in self._averages(m):
+            own.copy_(stacked)
+        if self.members[m].progress.best_validation is not None:
+            run.best_tensors = {
+                name.removeprefix("model."): best[m].clone()
+                for name, best in self.best_tensors.items()
+            }
+        for stacked, own in self._epoch_starts(m):
+            own.copy_(stacked)
+        run.statistic_sums.copy_(self.statistic_sums[m])
+        run.training_step.skipped_steps.copy_(step.skipped_steps[m])
+        run.training_step.skip_streak.copy_(step.skip_streak[m])
+        run.random_stream.state = self.generators[m].get_state()
+
+    def _averages(self, m: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The averages of a model in the stack and in its run."""
+        ema = self.runs[m].ema
+        if self.ema is not None and ema is not None:
+            for stacked, own in zip(self.ema.averages, ema.averages, strict=True):
+                yield stacked[m], own
+
+    def _epoch_starts(self, m: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The weights of a model at the beginning of the epoch, in the stack and in its run."""
+        run = self.runs[m]
+        names = [name for name, _ in run.model.named_parameters()]
+        stacked = dict(zip(names, self.weight_change.start, strict=True))
+        for name, own in zip(run.learned(), run.weight_change.start, strict=True):
+            yield stacked[name][m], own
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint of every run that has not stopped."""
+        for m in self.active.nonzero().flatten().tolist():
+            self._store(m)
+            self.runs[m].checkpoint()
+
+    def _finish(self, m: int) -> None:
+        """End a run: its model gets its best weights, or the last ones without validation."""
+        self._store(m)
+        self.runs[m].checkpoint()
+        self.runs[m].finish(self.members[m].stop_reason)
 
     @property
     def running_members(self) -> list[StackedMember]:
         """The runs that have not stopped."""
         return [member for member in self.members if member.stop_reason == CONTINUE]
+
+    def begin(self, position: Position) -> str:
+        patience = self.config.patience
+        waited = [member.progress.epochs_without_improvement for member in self.members]
+        impatient = [patience is not None and count >= patience for count in waited]
+        self._stop_members(torch.tensor(impatient, device=self.device), "patience")
+        repeated = self.stacked_step.skip_streak >= MAX_SKIP_STREAK
+        self._stop_not_finite(repeated, self.base_learning_rates)
+        return CONTINUE if self.running_members else "patience"
+
+    def _running_runs(self) -> Iterator[TrainingRun]:
+        for member, run in zip(self.members, self.runs, strict=True):
+            if member.stop_reason == CONTINUE:
+                yield run
 
     @contextmanager
     def steps_of_epoch(self) -> Iterator[None]:
@@ -193,6 +305,8 @@ class StackedTrainer(Journal):
         if self.interrupt.requested:
             self._stop_members(self.active, "interrupted", self.interrupt.signal)
             return "interrupted"
+        if any(run.checkpoint_is_due for run in self._running_runs()):
+            self._checkpoint()
         return CONTINUE if self.running_members else "not finite"
 
     def close_epoch(self, position: Position, reason: str) -> str:
@@ -201,6 +315,16 @@ class StackedTrainer(Journal):
         self.bar.show_epoch(longest[-1])
         position.next_epoch()
         return reason if self.running_members else "patience"
+
+    def _call_back(self) -> Tensor:
+        """Call the callbacks with the epoch of every running model; which of them end, ``[M]``."""
+        ended = torch.zeros_like(self.active)
+        for m in self.active.nonzero().flatten().tolist() if self.callbacks else ():
+            self._store(m)
+            epoch, model = self.members[m].progress.history[-1], self.members[m].recipe.model
+            answers = [callback(epoch, model) for callback in self.callbacks]
+            ended[m] = any(answers)
+        return ended
 
     def _close_epoch(self, seconds: float) -> None:
         """Close the epoch of every running model, score it, and keep its best weights."""
@@ -230,6 +354,7 @@ class StackedTrainer(Journal):
                     else epoch
                 )
                 improved[m] = update_best(state, epoch, member.recipe.final_schedule_step)
+                self.runs[m].append_last_epoch()
                 impatient[m] = (
                     self.config.patience is not None
                     and state.epochs_without_improvement >= self.config.patience
@@ -241,10 +366,11 @@ class StackedTrainer(Journal):
                         broadcast_over_models(improved, best), self.model_tensors[name], best
                     )
                 )
-        self._stop_members(impatient, "patience")
         self.weight_change.restart()
         self.statistic_sums.zero_()
         self.stacked_step.skipped_steps.zero_()
+        self._stop_members(self._call_back(), "callback")
+        self._stop_members(impatient, "patience")
 
     def _score_held_out(self) -> list[ValidationScore]:
         """Score the validation rows of every model as ``score_held_out`` does."""
@@ -314,32 +440,19 @@ class StackedTrainer(Journal):
                 f"Steps with the learning rate {rate:.3g} are not finite. The best weights so far "
                 "are kept. Lower the learning rate."
             )
-            self.members[m].notes = (Note("not_finite", text, "warning", {"learning_rate": rate}),)
+            note = Note("not_finite", text, "warning", {"learning_rate": rate})
+            self.members[m].notes += (note,)
         self._stop_members(members, "not finite")
 
     def _stop_members(self, members: Tensor, reason: str, signal: int | None = None) -> None:
-        """Stop models."""
+        """Stop models; those that will not go on get their best weights at once."""
         members = members & self.active
         if members.any():
             self.active &= ~members
             for m in members.nonzero().flatten().tolist():
                 self.members[m].stop_reason, self.members[m].signal = reason, signal
-
-    @torch.no_grad()
-    def _finish(self) -> None:
-        """Copy the best weights into the models, or the last ones without validation."""
-        with self._average_parameters():
-            for m, member in enumerate(self.members):
-                kept = (
-                    self.model_tensors
-                    if member.progress.best_validation is None
-                    else self.best_tensors
-                )
-                for name, tensor in RecipeModule(member.recipe).named_tensors().items():
-                    if name in kept:
-                        tensor.copy_(kept[name][m])
-                set_input_noise(member.recipe.model.posterior, 0.0)
-                member.recipe.model.eval()
+                if reason != "interrupted":
+                    self._finish(m)
 
     def _average_parameters(self) -> AbstractContextManager[None]:
         return self.ema.average_parameters() if self.ema is not None else nullcontext()

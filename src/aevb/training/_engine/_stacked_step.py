@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -157,7 +157,7 @@ class StackedStep:
         )
         self._verify(first, clip_norm, used)
         self.adam = StackedAdam(optimizers[0], [self.tensors[i] for i in used])
-        self.weight_decay = weight_decay
+        self.used, self.weight_decay = used, weight_decay
         decayed = {id(weight) for weight in decayed_parameters(recipes[0].model)}
         parameters = list(self.recipe_modules[0].parameters())
         self.decayed = [self.tensors[i] for i in used if id(parameters[i]) in decayed]
@@ -234,6 +234,38 @@ class StackedStep:
                     final = schedule.final_schedule_step
                     if final is None or step <= final > 0:
                         self.scheduled_tensors[f"{role}.{name}"][m].copy_(part.get_buffer(name))
+
+    @torch.no_grad()
+    def store(self, model: int, optimizer: Adam) -> None:
+        """Copy the tensors of a model out of the stack, and its moments into its own optimiser."""
+        own = self.recipe_modules[model].named_tensors().values()
+        for tensor, stacked in zip(own, self.tensors, strict=True):
+            tensor.copy_(stacked[model])
+        for parameter, first, second in self._moments(model):
+            optimizer.state[parameter] = {
+                "step": self.adam.step_counts[model].float(),
+                "exp_avg": first.clone(),
+                "exp_avg_sq": second.clone(),
+            }
+
+    @torch.no_grad()
+    def restore(self, model: int, optimizer: Adam) -> None:
+        """Copy the tensors and moments of a model into the stack."""
+        own = self.recipe_modules[model].named_tensors().values()
+        for tensor, stacked in zip(own, self.tensors, strict=True):
+            stacked[model].copy_(tensor)
+        for parameter, first, second in self._moments(model):
+            state = optimizer.state[parameter]
+            self.adam.step_counts[model] = state["step"]
+            first.copy_(state["exp_avg"])
+            second.copy_(state["exp_avg_sq"])
+
+    def _moments(self, model: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The learned parameters of a model, and their moments in the stack."""
+        parameters = list(self.recipe_modules[model].parameters())
+        moments = zip(self.used, self.adam.exp_avgs, self.adam.exp_avg_sqs, strict=True)
+        for i, first, second in moments:
+            yield parameters[i], first[model], second[model]
 
     def named_tensors(self) -> dict[str, Tensor]:
         """The stacked tensors by the names in each model."""
