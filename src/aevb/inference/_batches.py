@@ -13,6 +13,7 @@ from .._matmul import use_onednn_linear
 from .._random import seed_scope
 from .._row_noise import share_moment_noise
 from ..data import Rows
+from ..data._rows import load_stored_values
 from ..errors import check_choice
 from ..models import VAE
 from ..models._eval_mode import eval_mode
@@ -26,8 +27,9 @@ def iter_batches(
 ) -> Iterator[Batch]:
     """Consecutive batches of at most ``batch_size`` rows."""
     for start in range(0, len(rows), batch_size):
-        index = torch.arange(start, min(start + batch_size, len(rows)), device=rows.index_device)
-        batch = rows.batch(index)
+        stop = min(start + batch_size, len(rows))
+        index = torch.arange(start, stop, device=rows.index_device)
+        batch = rows.batch_of(load_stored_values(rows.stored_values[start:stop]), index)
         context = None if batch.context is None else batch.context.to(dtype)
         yield Batch(batch.x.to(dtype), context, batch.index, batch.dataset_size)
 
