@@ -142,3 +142,10 @@ class TestImputation:
         assert [column.likelihood for column in likelihood.columns] == ["categorical", "normal"]
         assert spec.schema.columns[0].likelihood == "ordinal"
         assert spec.schema.with_free_levels().columns[0].levels == spec.schema.columns[0].levels
+
+
+def test_a_table_of_constants_alone_is_modelled_exactly():
+    loaded = data.load(np.full((50, 3), 2.5))
+    recipe = presets.preset(presets.default_preset(loaded.spec), loaded.spec)
+    assert aevb.fit(recipe, loaded, epochs=1, progress=False).history[-1].bound == 0
+    assert (recipe.model.sample(4) == 2.5).all()

@@ -112,9 +112,13 @@ def build_encoder_and_likelihood(
 
 
 def is_whitened(spec: Spec) -> bool:
-    """Whether models with a linear path whiten the data: tables of complete real numbers."""
+    """Whether models with a linear path whiten the data: tables of complete real numbers.
+
+    Some of them must vary.
+    """
     numbers = spec.schema is None and spec.likelihood == "normal" and not spec.padded
-    return numbers and spec.kind == "table" and spec.dimensions <= MAX_WHITENED
+    varies = spec.constants is None or None in spec.constants
+    return numbers and varies and spec.kind == "table" and spec.dimensions <= MAX_WHITENED
 
 
 def _build_whitened(
