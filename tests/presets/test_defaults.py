@@ -133,6 +133,8 @@ class TestImputation:
         (reader,) = (m for m in recipe.model.posterior.modules() if isinstance(m, networks.Columns))
         assert reader.hide == hide
         assert recipe.training.epochs(steps_per_epoch=2) == recipe.training.steps // 2
+        rule = presets.find_preset("table_imputation").training_for
+        assert rule(self.spec(rows, train_rows=train_rows)) == recipe.training
         scale = "predicted" if train_rows == 5000 else "per_element"
         assert recipe.model.likelihood.arguments["scale"] == scale
 

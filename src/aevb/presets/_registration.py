@@ -17,7 +17,7 @@ from ..notes import Argument, message
 from ..objectives import BoundKind
 from ._assemble import replace_families
 from ._builders import is_whitened, replace_likelihood
-from ._defaults import TableDefaults
+from ._defaults import ImputationDefaults, TableDefaults
 
 LabelRequirement = Literal["", "each", "few"]
 PresetFunction = TypeVar("PresetFunction", bound=Callable[..., Recipe])
@@ -92,6 +92,8 @@ class PresetRegistration(Registration):
         Args:
             spec: Description of the data.
         """
+        if self.name == "table_imputation":
+            return ImputationDefaults.for_spec(spec).training
         has_rule = self.parameters["latent"].default is None
         return TableDefaults.for_spec(spec).training if has_rule else TrainingDefaults()
 
