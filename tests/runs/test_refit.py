@@ -36,14 +36,14 @@ def weights_of(run: Run) -> torch.Tensor:
 
 def stop_after(monkeypatch, calls: int) -> None:
     """Interrupt the run after a step of the next epoch, counting those of both trainings."""
-    begun, run_steps = [], _trainer.Trainer._run_steps
+    begun, steps_of_epoch = [], _trainer._RunJournal.steps_of_epoch
 
-    def interrupted(self, state, interrupt):
+    def interrupted(self):
         begun.append(1)
-        interrupt.signal = signal.SIGINT if len(begun) > calls else None
-        return run_steps(self, state, interrupt)
+        self.interrupt.signal = signal.SIGINT if len(begun) > calls else None
+        return steps_of_epoch(self)
 
-    monkeypatch.setattr(_trainer.Trainer, "_run_steps", interrupted)
+    monkeypatch.setattr(_trainer._RunJournal, "steps_of_epoch", interrupted)
 
 
 def test_the_second_training_is_as_long_as_validation_found_best(source, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 
 from .._files import keep_copy, parse_json, read_tensors, unreadable, write_tensors
 from .._loop import Position
+from .._persistence import CLASS_BY_NAME
 from .._records import record_from_json
 from ..errors import RunError
 from ..notes import Argument, Note, message
@@ -207,6 +209,7 @@ def _first_difference(name: str, saved: Any, current: Any) -> tuple[str, Any, An
     if saved == current:
         return None
     if isinstance(saved, dict) and isinstance(current, dict):
+        saved = _with_defaults(saved, current)
         inner = [
             (name if key in ("class", "arguments") else key, saved.get(key), current.get(key))
             for key in {**current, **saved}
@@ -216,6 +219,21 @@ def _first_difference(name: str, saved: Any, current: Any) -> tuple[str, Any, An
         whole = (name, saved, current) if saved.keys() - current.keys() else None
         return next((first for first in found if first), whole)
     return name, saved, current
+
+
+def _with_defaults(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """A part with the defaults of arguments that the version which saved it did not know."""
+    part = CLASS_BY_NAME.get(str(saved.get("class")))
+    known, now = saved.get("arguments"), current.get("arguments")
+    if part is None or not isinstance(known, dict) or not isinstance(now, dict):
+        return saved
+    parameters = inspect.signature(part).parameters
+    added = {
+        name: parameters[name].default
+        for name in now.keys() - known.keys()
+        if name in parameters and parameters[name].default is not inspect.Parameter.empty
+    }
+    return {**saved, "arguments": {**json.loads(json.dumps(added)), **known}}
 
 
 def all_tensors(module: nn.Module) -> dict[str, Tensor]:
