@@ -146,3 +146,10 @@ def test_an_error_is_a_record_with_json(aevb):
     assert done.err.startswith("error: --set is ")
     assert set(record) == {"error", "argument", "value", "reason", "suggestions"}
     assert json.loads(aevb("evaluate", "--json").out)["error"] == "ArgumentError"
+
+
+def test_files_of_an_unquoted_pattern_are_refused_with_the_pattern(refused, tmp_path):
+    paths = [tmp_path / f"{part}.csv" for part in range(2)]
+    for path in paths:
+        path.write_text("a,b\n1,2\n")
+    assert "'shards/*.parquet'" in refused("fit", *paths)

@@ -11,9 +11,10 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from .. import __version__
 from .._memory import is_out_of_memory
@@ -235,6 +236,13 @@ def _report_error(error: BaseException, tokens: list[str]) -> int:
 
     if isinstance(error, AevbError):
         return _print_error(error.render(STYLE), tokens, record=error.to_dict())
+    further = (error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else []
+    if _are_files(further):
+        sentence = (
+            f"the command takes one source, and `{further[0]}` is another one. Write a "
+            "pattern of several files in quotes: 'shards/*.parquet'."
+        )
+        return _print_error(sentence, tokens, name="ArgumentError")
     if isinstance(error, CycloptsError):
         return _print_error(" ".join(str(error).split()), tokens, name="ArgumentError")
     if isinstance(error, KeyboardInterrupt):
@@ -269,6 +277,11 @@ def _report_error(error: BaseException, tokens: list[str]) -> int:
         rerun = "Run it again with --debug for the traceback, and report it"
     sentence = f"this is a bug of aevb, not of your data ({reason}). {rerun}."
     return _print_error(sentence, tokens, EXIT_BUG, type(error).__name__)
+
+
+def _are_files(words: Sequence[str]) -> bool:
+    """Whether all words name files, as those of a pattern that the shell has resolved."""
+    return bool(words) and all(Path(word).exists() for word in words)
 
 
 def _shortened(text: str) -> str:
