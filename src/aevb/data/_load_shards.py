@@ -65,7 +65,7 @@ def loads_shards(load_as: LoadAs) -> Callable[[Callable[P, Dataset]], Callable[P
             source, cache = args[0] if args else settings.get("source"), settings.get("cache")
             if is_shards(source):
                 others = _without_names(settings, "source", "cache")
-                return ShardLoader(Shards.of(source), others, load, load_as).load(cache)
+                return ShardLoader(Shards.of(source), others, load_as, load).load(cache)
             if cache is not None:
                 raise ArgumentError(
                     "rows are encoded into a folder where the source has many files",
@@ -89,8 +89,7 @@ def loads_shards_as(load_as: Callable[P, Rows]) -> Callable[P, Rows]:
         if not is_shards(source) or not isinstance(spec, Spec):
             return load_as(*args, **settings)
         others = _without_names(settings, "source", "spec")
-        loader = ShardLoader(Shards.of(source), others, _no_load, load_as)
-        return loader.load_as(spec)
+        return ShardLoader(Shards.of(source), others, load_as).load_as(spec)
 
     return load_any
 
@@ -98,11 +97,6 @@ def loads_shards_as(load_as: Callable[P, Rows]) -> Callable[P, Rows]:
 def _without_names(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Settings without some."""
     return {name: value for name, value in settings.items() if name not in names}
-
-
-def _no_load(*args: Any, **settings: Any) -> Dataset:
-    """Rows for a spec make no data set."""
-    raise AssertionError
 
 
 @dataclass
@@ -114,15 +108,15 @@ class ShardLoader:
 
     Args:
         shards: The files.
-        settings: The arguments of ``load``.
-        load: Loads one source.
-        load_as: Loads rows for a spec.
+        settings: The arguments of ``load`` or ``load_as``.
+        read_as: Loads the rows of one source for a spec.
+        read: Loads one source; ``None`` where the spec is known.
     """
 
     shards: Shards
     settings: Mapping[str, Any]
-    read: Load
     read_as: LoadAs
+    read: Load | None = None
 
     def load(self, cache: Any = None) -> Dataset:
         """The data set, from the file of encoded rows where it was made before.
@@ -162,8 +156,8 @@ class ShardLoader:
         self._check_settings()
         key = cache_key(self.shards, {**self.settings, "spec": spec.to_dict()})
         folder = cache_folder().parent / "shards" / key
-        record, file = read_record(folder), RowFile(folder, stored_dtype(spec), spec.event_shape)
-        if record is None:
+        file, record = RowFile(folder, stored_dtype(spec), spec.event_shape), read_record(folder)
+        if record is None or not file.is_whole(record.get("rows")):
             create_folder(folder)
             with FolderLock(folder):
                 record = {"rows": file.write(self._iter_rows(spec, None), 0)}
@@ -209,11 +203,11 @@ class ShardLoader:
         record = read_record(folder)
         if record is None:
             return None
-        spec = Spec.from_dict(record["spec"])
-        file = RowFile(folder, record["dtype"], tuple(record["row_shape"]))
         try:
+            spec = Spec.from_dict(record["spec"])
+            file = RowFile(folder, record["dtype"], tuple(record["row_shape"]))
             parts = file.rows(record["rows"]), *(load_part(folder, n) for n in record["parts"])
-        except (DataError, OSError, ValueError):  # a damaged file is written again
+        except (DataError, OSError, ValueError, KeyError, TypeError):  # damaged: written again
             return None
         train, validation, test = (replace(rows, offset=spec.offset) for rows in parts)
         return Dataset(train, validation, test, spec)
@@ -295,6 +289,7 @@ class ShardLoader:
             if not isinstance(kinds, Schema):
                 schema = first.builder.schema(kinds=parse_kinds(kinds), unseen=unseen)
                 settings["kinds"] = schema if kinds is not None or not _is_plain(schema) else None
+        assert self.read is not None
         return self.read(first.subset(places), **settings).spec
 
     def _encode_part(

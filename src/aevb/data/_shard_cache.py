@@ -111,6 +111,12 @@ class RowFile:
                 suggestions=("Name another folder for them: `cache`",),
             )
 
+    def is_whole(self, count: Any) -> bool:
+        """Whether the file has the size of so many rows."""
+        path = self.folder / ROWS_FILE
+        whole = isinstance(count, int) and path.is_file()
+        return whole and path.stat().st_size == count * self.row_bytes
+
     def rows(self, count: int) -> Rows:
         """The rows in the file.
 
@@ -118,7 +124,7 @@ class RowFile:
             DataError: The file does not have so many.
         """
         path = self.folder / ROWS_FILE
-        if not path.is_file() or path.stat().st_size != count * self.row_bytes:
+        if not self.is_whole(count):
             raise DataError(f'"{path}" is not the file that was written')
         if not count:
             return Rows(torch.zeros(0, *self.row_shape, dtype=getattr(torch, self.dtype)))

@@ -146,3 +146,21 @@ class ImputationDefaults:
         columns = () if spec.schema is None else spec.schema.modelled
         hide = 0.0 if many and any(column.missing for column in columns) else HIDDEN
         return cls(hide=hide, scale=scale, training=training)
+
+
+def table_training(spec: Spec) -> TrainingDefaults:
+    """How ``table_vae`` and ``not_miwae`` are trained on data.
+
+    Args:
+        spec: Description of the data.
+    """
+    return TableDefaults.for_spec(spec).training
+
+
+def imputation_training(spec: Spec) -> TrainingDefaults:
+    """How ``table_imputation`` is trained on data.
+
+    Args:
+        spec: Description of the data.
+    """
+    return ImputationDefaults.for_spec(spec).training

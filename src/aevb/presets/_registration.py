@@ -17,9 +17,10 @@ from ..notes import Argument, message
 from ..objectives import BoundKind
 from ._assemble import replace_families
 from ._builders import is_whitened, replace_likelihood
-from ._defaults import ImputationDefaults, TableDefaults
+from ._defaults import TableDefaults
 
 LabelRequirement = Literal["", "each", "few"]
+TrainingRule = Callable[[Spec], TrainingDefaults]
 PresetFunction = TypeVar("PresetFunction", bound=Callable[..., Recipe])
 COMMON_ARGUMENTS = {
     "spec": "Description of the data, as ``Dataset.spec``.",
@@ -52,6 +53,7 @@ class PresetRegistration(Registration):
         table_likelihood: The likelihood of all columns that a table of mixed columns is read for.
         takes_columns: Whether the preset can have a likelihood for each column of a table.
         min_rows: Training rows below which it overfits.
+        training_rule: How it is trained on data; ``None``: as of ``TrainingDefaults``.
     """
 
     role: ClassVar[str] = "preset"
@@ -64,6 +66,7 @@ class PresetRegistration(Registration):
     table_likelihood: str | None = None
     takes_columns: bool = True
     min_rows: int = 0
+    training_rule: TrainingRule | None = None
 
     @property
     def build(self) -> Callable[..., Recipe]:
@@ -92,10 +95,7 @@ class PresetRegistration(Registration):
         Args:
             spec: Description of the data.
         """
-        if self.name == "table_imputation":
-            return ImputationDefaults.for_spec(spec).training
-        has_rule = self.parameters["latent"].default is None
-        return TableDefaults.for_spec(spec).training if has_rule else TrainingDefaults()
+        return TrainingDefaults() if self.training_rule is None else self.training_rule(spec)
 
     def check_columns(self, spec: Spec) -> None:
         """Check that the preset takes a table of mixed columns, where the data are one.
@@ -154,6 +154,7 @@ def register_preset(
     table_likelihood: str | None = None,
     takes_columns: bool = True,
     min_rows: int = 0,
+    training_rule: TrainingRule | None = None,
 ) -> Callable[[PresetFunction], PresetFunction]:
     """Register the decorated preset and complete its docstring with the common arguments.
 
@@ -170,6 +171,7 @@ def register_preset(
         table_likelihood: The likelihood of all columns that a table of mixed columns is read for.
         takes_columns: Whether the preset can have a likelihood for each column of a table.
         min_rows: Training rows below which it overfits.
+        training_rule: How it is trained on data; ``None``: as of ``TrainingDefaults``.
     """
 
     def decorate(build: PresetFunction) -> PresetFunction:
@@ -188,6 +190,7 @@ def register_preset(
             table_likelihood=table_likelihood,
             takes_columns=takes_columns,
             min_rows=min_rows,
+            training_rule=training_rule,
         )
         return register(entry)(build)
 

@@ -19,7 +19,13 @@ from ..notes import Argument, message
 from ..objectives import Schedule
 from ._assemble import build_vae
 from ._builders import Hidden, Scale, build_encoder_and_likelihood, is_whitened
-from ._defaults import COMPONENTS, ImputationDefaults, TableDefaults
+from ._defaults import (
+    COMPONENTS,
+    ImputationDefaults,
+    TableDefaults,
+    imputation_training,
+    table_training,
+)
 from ._registration import register_preset
 
 __all__ = ["not_miwae", "table_imputation", "table_synthesis", "table_vae"]
@@ -39,6 +45,7 @@ Masking = Literal["either", "high", "low"]
     use_when="tables of numbers, categories and dates with empty cells: scores and imputation",
     cost="five decoder passes per row, with smaller networks than vae",
     avoid_when="realistic rows matter more than log p(x): table_synthesis",
+    training_rule=table_training,
 )
 def table_vae(
     spec: Spec,
@@ -188,6 +195,7 @@ def _check_latent_of_mixture(model: VAE, spec: Spec, latent: int) -> None:
     "range of an instrument",
     cost="table_vae, and 51 evaluations for each number that may be missing",
     avoid_when="cells are missing at random: table_vae, which assumes less",
+    training_rule=table_training,
 )
 def not_miwae(
     spec: Spec,
@@ -245,6 +253,7 @@ def not_miwae(
     use_when="empty cells of a table are to be filled, also such as the fitted rows do not have",
     cost="as table_vae, with more steps for small tables",
     avoid_when="log p(x) matters: table_vae",
+    training_rule=imputation_training,
 )
 def table_imputation(
     spec: Spec,

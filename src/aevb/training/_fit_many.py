@@ -354,7 +354,7 @@ class _PreparedRun:
         large = largest >= LARGE_MATRIX_WEIGHTS and model.device.type == "cpu"
         reasons = {
             "the plain engine is chosen": uses_plain_engine(),
-            "its data are an iterable": not isinstance(self.source, MemorySource),
+            "its data are an iterable, or many files": not isinstance(self.source, MemorySource),
             "convolutions gain nothing from a stack": has_convolutions(model),
             f"its largest matrix has {largest:,} weights, which keep the processor busy": large,
             "its networks run in bfloat16": config.precision == "bfloat16",

@@ -200,7 +200,8 @@ def make_private_source(source: Source) -> PoissonSource:
     """
     if not isinstance(source, MemorySource):
         raise ArgumentError(
-            "private training draws rows at random, and an iterable has an order of its own",
+            "private training draws single rows at random, and an iterable or many files are "
+            "read in an order of their own",
             argument="privacy",
             suggestions=("Give the rows as an array or a Dataset",),
         )

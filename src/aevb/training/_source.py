@@ -74,10 +74,10 @@ class Source(ABC):
         raise NotImplementedError
 
 
-class MemorySource(Source):
-    """Rows on the device or in a file, in an order that depends on seed, epoch and device only.
+class NumberedSource(Source):
+    """Rows with numbers, on the device or in a file, in batches of one size.
 
-    All batches have the same size: the remaining rows of an epoch are dropped.
+    The order depends on seed, epoch and device only. The remaining rows of an epoch are dropped.
 
     Args:
         rows: The rows.
@@ -116,6 +116,17 @@ class MemorySource(Source):
     def rows(self) -> Rows:
         return self._rows
 
+    def first_batch(self) -> Batch:
+        return self.batch(torch.arange(self.batch_size, device=self.rows.index_device))
+
+    def batch(self, index: Tensor) -> Batch:
+        """The batch of rows by number, in the model's type."""
+        return _as_type(self.rows.batch(index), self.dtype)
+
+
+class MemorySource(NumberedSource):
+    """Rows in one random order per epoch, looked up one by one."""
+
     def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
         order = self.epoch_order(epoch)
         for step in range(skip, self.steps):
@@ -133,51 +144,22 @@ class MemorySource(Source):
     def device_order(self, epoch: int) -> Tensor | None:
         return self.epoch_order(epoch) if self.rows.is_dense else None
 
-    def first_batch(self) -> Batch:
-        return self.batch(torch.arange(self.batch_size, device=self.rows.index_device))
-
     def initialisation_batch(self, count: int) -> Batch:
         return self.batch(self.epoch_order(0)[:count])
 
-    def batch(self, index: Tensor) -> Batch:
-        """The batch of rows by number, in the model's type."""
-        return _as_type(self.rows.batch(index), self.dtype)
 
-
-class WindowSource(Source):
+class WindowSource(NumberedSource):
     """Rows in a file, read in windows of rows that are shuffled in memory.
 
     A window is made of blocks of neighbouring rows from all over the file. The order of the blocks
     and of the rows in a window depends on seed and epoch only. A thread reads the next window
-    while steps are taken on this one. All batches have the same size: the remaining rows of an
-    epoch are dropped.
-
-    Args:
-        rows: The rows, which have ``window_rows``.
-        batch_size: Rows per batch.
-        seed: Seed of the order.
-        device: The device of the run.
-        dtype: The type of the model's parameters.
+    while steps are taken on this one.
     """
 
-    def __init__(
-        self, rows: Rows, batch_size: int, seed: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        self._rows, self.seed, self.dtype = rows.to(device), seed, dtype
-        self._batch_size = min(batch_size, len(rows))
-        self.block_rows = max(1, (rows.window_rows or len(rows)) // BLOCKS_PER_WINDOW)
-
     @property
-    def steps(self) -> int:
-        return len(self._rows) // self._batch_size
-
-    @property
-    def batch_size(self) -> int:
-        return self._batch_size
-
-    @property
-    def rows(self) -> Rows:
-        return self._rows
+    def block_rows(self) -> int:
+        """The number of neighbouring rows in a block."""
+        return max(1, (self.rows.window_rows or len(self.rows)) // BLOCKS_PER_WINDOW)
 
     def iter_epoch(self, epoch: int, skip: int) -> Iterator[Batch]:
         size, waiting = self._batch_size, None
@@ -191,16 +173,9 @@ class WindowSource(Source):
                 yield _as_type(self._rows.batch_of(values[part], numbers[part]), self.dtype)
             waiting = values[whole:], numbers[whole:]
 
-    def first_batch(self) -> Batch:
-        return self.batch(torch.arange(self._batch_size))
-
     def initialisation_batch(self, count: int) -> Batch:
         values, numbers = next(self._iter_windows(0, 0))
         return _as_type(self._rows.batch_of(values[:count], numbers[:count]), self.dtype)
-
-    def batch(self, index: Tensor) -> Batch:
-        """The batch of rows by number, in the model's type."""
-        return _as_type(self._rows.batch(index), self.dtype)
 
     def _iter_windows(self, epoch: int, position: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The windows of an epoch from a position on, each read while its predecessor is used.
